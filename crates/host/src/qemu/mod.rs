@@ -1,0 +1,1 @@
+//! QEMU system emulation. (being built)

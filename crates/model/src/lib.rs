@@ -1,0 +1,37 @@
+//! The words of validation as types.
+//!
+//! Nothing here does I/O. What comes in are the facts that other rooms observe;
+//! what goes out are plain data types that can be written to a file and read back:
+//! a [`MachineSpec`], a [`Finding`] with what each witness saw, the [`Verdict`] that
+//! follows from the findings by rule, and the records of an evidence bundle.
+
+mod check;
+mod digest;
+mod expect;
+mod facts;
+mod finding;
+mod machine;
+mod pattern;
+mod record;
+mod size;
+mod verdict;
+
+pub use check::{CheckId, CheckIdError, Subsystem, Tier};
+pub use digest::{Digest, DigestError};
+pub use expect::{Expectation, ExpectationError, Expectations};
+pub use facts::{
+    Accelerator, AcceleratorProof, Answer, Capability, GuestFacts, GuestKind, HostFacts,
+    OperatingSystem,
+};
+pub use finding::{Finding, Holds, Observations, Rule, Value};
+pub use machine::{
+    Boot, Bus, Channel, ChannelKind, Chipset, CpuTopology, CrashAction, Disk, DiskRole, Firmware,
+    MachineSpec, Memory, Network, Nic, NicModel, Smbios, SpecError, Watchdog, WatchdogAction,
+};
+pub use pattern::Pattern;
+pub use record::{
+    CellRecord, CheckRecord, EVIDENCE_FORMAT, InputPin, Manifest, ManifestEntry, RunRecord,
+    TimelineEvent, TimelineSource, Timings,
+};
+pub use size::{ByteSize, ByteSizeError};
+pub use verdict::{SkipReason, Verdict};

@@ -1,0 +1,512 @@
+//! One virtual machine, said without any hypervisor's private notions.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ByteSize;
+
+/// What a machine is made of. Device ids are unique in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MachineSpec {
+    /// Chipset generation.
+    #[serde(default)]
+    pub chipset: Chipset,
+    /// Firmware.
+    #[serde(default)]
+    pub firmware: Firmware,
+    /// Virtual CPUs.
+    #[serde(default)]
+    pub cpus: CpuTopology,
+    /// Memory.
+    pub memory: Memory,
+    /// What it boots.
+    pub boot: Boot,
+    /// Disks and optical drives.
+    #[serde(default)]
+    pub disks: Vec<Disk>,
+    /// Disk controllers without a disk yet, so that some can be attached later.
+    #[serde(default)]
+    pub controllers: Vec<Bus>,
+    /// Network interfaces.
+    #[serde(default)]
+    pub nics: Vec<Nic>,
+    /// Byte channels between guest and harness, the console among them.
+    #[serde(default)]
+    pub channels: Vec<Channel>,
+    /// What the firmware's SMBIOS tables say.
+    #[serde(default)]
+    pub smbios: Smbios,
+    /// A graphics adapter, for screenshots.
+    #[serde(default = "yes")]
+    pub display: bool,
+    /// Keyboard and tablet beyond what the chipset has.
+    #[serde(default = "yes")]
+    pub input: bool,
+    /// A paravirtual random-number device.
+    #[serde(default = "yes")]
+    pub rng: bool,
+    /// A memory balloon.
+    #[serde(default = "yes")]
+    pub balloon: bool,
+    /// A device by which the guest's kernel tells that it panicked.
+    #[serde(default = "yes")]
+    pub panic_notifier: bool,
+    /// A VM generation id, as a GUID.
+    #[serde(default)]
+    pub generation_id: Option<String>,
+    /// A watchdog.
+    #[serde(default)]
+    pub watchdog: Option<Watchdog>,
+    /// What the machine does when the guest crashes.
+    #[serde(default)]
+    pub on_crash: CrashAction,
+    /// Free hot-plug slots to offer.
+    #[serde(default = "four")]
+    pub hotplug_slots: u32,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn four() -> u32 {
+    4
+}
+
+/// Chipset generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Chipset {
+    /// PCI Express, AHCI, ACPI hot plug (Intel Q35 and the like).
+    #[default]
+    Modern,
+    /// PCI and IDE (Intel 440FX and the like), for guests of before about 2008.
+    Legacy,
+}
+
+/// Firmware kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Firmware {
+    /// PC BIOS.
+    #[default]
+    Bios,
+    /// UEFI.
+    Uefi,
+}
+
+/// Virtual CPUs: `sockets × cores × threads` are there from the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CpuTopology {
+    /// Sockets populated at the start.
+    pub sockets: u32,
+    /// Cores in a socket.
+    pub cores: u32,
+    /// Threads in a core.
+    pub threads: u32,
+    /// Sockets in all, those for hot plug included; 0 means no more than `sockets`.
+    #[serde(default)]
+    pub max_sockets: u32,
+}
+
+impl Default for CpuTopology {
+    fn default() -> Self {
+        Self { sockets: 1, cores: 2, threads: 1, max_sockets: 0 }
+    }
+}
+
+impl CpuTopology {
+    /// vCPUs there from the start.
+    pub const fn count(&self) -> u32 {
+        self.sockets * self.cores * self.threads
+    }
+
+    /// vCPUs with every socket populated.
+    pub const fn max_count(&self) -> u32 {
+        let sockets = if self.max_sockets > self.sockets { self.max_sockets } else { self.sockets };
+        sockets * self.cores * self.threads
+    }
+}
+
+/// Memory of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Memory {
+    /// There from the start.
+    pub size: ByteSize,
+    /// Up to here by hot plug; equal to or less than `size` means none.
+    #[serde(default)]
+    pub max: ByteSize,
+    /// NUMA nodes, the memory and sockets divided evenly among them; 0 and 1 mean none.
+    #[serde(default)]
+    pub nodes: u32,
+}
+
+/// What a machine boots.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Boot {
+    /// A kernel that the hypervisor loads itself.
+    Kernel {
+        /// Kernel image.
+        kernel: PathBuf,
+        /// Initial RAM disk.
+        initrd: Option<PathBuf>,
+        /// Kernel command line.
+        command_line: String,
+    },
+    /// The first bootable of these device ids.
+    Devices {
+        /// Device ids, first choice first.
+        order: Vec<String>,
+    },
+    /// Nothing to boot from at all.
+    Nothing,
+}
+
+/// The bus of a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the buses' own names")]
+pub enum Bus {
+    Virtio,
+    VirtioScsi,
+    Sata,
+    Ide,
+    Nvme,
+    Usb,
+    Floppy,
+}
+
+impl Bus {
+    /// Its name in files and check variants.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Virtio => "virtio",
+            Self::VirtioScsi => "virtio-scsi",
+            Self::Sata => "sata",
+            Self::Ide => "ide",
+            Self::Nvme => "nvme",
+            Self::Usb => "usb",
+            Self::Floppy => "floppy",
+        }
+    }
+}
+
+/// What a disk is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskRole {
+    /// The guest's own system disk. Never written: the driver puts an overlay over it.
+    System,
+    /// Empty, for the checks to write on.
+    Scratch,
+    /// Read-only data for the guest, such as the drive that carries the probe.
+    Data,
+    /// A removable optical disc.
+    Cdrom,
+}
+
+/// A disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Disk {
+    /// Device id.
+    pub id: String,
+    /// Role.
+    pub role: DiskRole,
+    /// Bus.
+    pub bus: Bus,
+    /// The image; none for an empty drive, or for a scratch disk that the driver makes.
+    #[serde(default)]
+    pub image: Option<PathBuf>,
+    /// Image format (`raw`, `qcow2`, `vhd`, `vhdx`, `vmdk`), as probed and never guessed again.
+    #[serde(default)]
+    pub format: Option<String>,
+    /// Size of a scratch disk that the driver makes.
+    #[serde(default)]
+    pub size: ByteSize,
+    /// Serial number that the guest can read.
+    #[serde(default)]
+    pub serial: String,
+    /// Logical sector size in bytes, 0 for the default.
+    #[serde(default)]
+    pub logical_sector: u32,
+    /// Physical sector size in bytes, 0 for the default.
+    #[serde(default)]
+    pub physical_sector: u32,
+    /// Writes are refused.
+    #[serde(default)]
+    pub read_only: bool,
+    /// Keep a log of writes and flushes below the disk, so that a power cut can be shown as it
+    /// would be: what was not flushed is gone.
+    #[serde(default)]
+    pub power_loss_log: bool,
+    /// A fault on purpose: flushes are acknowledged and ignored.
+    #[serde(default)]
+    pub ignore_flushes: bool,
+    /// The medium has room for only this many bytes; the machine pauses when it is full.
+    #[serde(default)]
+    pub room: Option<ByteSize>,
+}
+
+/// Network interface model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the models' own names")]
+pub enum NicModel {
+    Virtio,
+    E1000,
+    E1000e,
+    Rtl8139,
+    Vmxnet3,
+}
+
+/// A network interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nic {
+    /// Device id.
+    pub id: String,
+    /// Model.
+    pub model: NicModel,
+    /// MAC address, `52:54:00:…`.
+    pub mac: String,
+    /// What it is connected to.
+    pub network: Network,
+    /// Queue pairs; 0 and 1 mean one.
+    #[serde(default)]
+    pub queues: u32,
+}
+
+/// What a network interface is connected to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Network {
+    /// A cable that ends nowhere.
+    Isolated,
+    /// A cable that ends in the harness, which answers ARP, DHCP, ICMP and TCP itself. Nothing
+    /// else is reachable. Frames pass over the machine's frame channel
+    /// (`Machine::frames`), each led by its length as a big-endian `u32`.
+    Harness,
+}
+
+/// A byte channel between guest and harness.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Channel {
+    /// Name: `console` and `probe` are used by all guests.
+    pub name: String,
+    /// How the guest sees it.
+    pub kind: ChannelKind,
+}
+
+/// How the guest sees a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChannelKind {
+    /// The n-th 16550 serial port, in the order of the list.
+    Serial,
+    /// A virtio-serial port of the channel's name.
+    Virtio,
+}
+
+/// SMBIOS strings; empty ones are left to the hypervisor.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Smbios {
+    /// System manufacturer.
+    pub manufacturer: String,
+    /// System product name.
+    pub product: String,
+    /// System serial number.
+    pub serial: String,
+    /// System UUID.
+    pub uuid: String,
+}
+
+/// A watchdog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Watchdog {
+    /// What the machine does when it expires.
+    pub action: WatchdogAction,
+}
+
+/// What a machine does when its watchdog expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the actions' own names")]
+pub enum WatchdogAction {
+    Reset,
+    PowerOff,
+    Pause,
+    Nothing,
+}
+
+/// What a machine does when the guest crashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the actions' own names")]
+pub enum CrashAction {
+    #[default]
+    Pause,
+    Reset,
+    PowerOff,
+}
+
+/// Why a machine cannot be as it is written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    /// Two devices of one id.
+    #[error("the id {0:?} is used by two devices")]
+    DuplicateId(String),
+    /// An id that could be taken for something else.
+    #[error("{0:?} cannot be a device id; use up to 32 letters, digits and '-', a letter first")]
+    BadId(String),
+    /// Boot order names something that is not there.
+    #[error("the boot order names {0:?}, which is no device of this machine")]
+    UnknownBootDevice(String),
+    /// Zero vCPUs, or more than anything can run.
+    #[error("{0} vCPUs; a machine has 1 to 1024")]
+    CpuCount(u32),
+    /// Too little memory.
+    #[error("{0} of memory; a machine has at least 16 MiB, in whole MiB")]
+    MemorySize(ByteSize),
+    /// Not a MAC address.
+    #[error("{0:?} is no MAC address; it looks like 52:54:00:12:34:56")]
+    Mac(String),
+}
+
+impl MachineSpec {
+    /// A small machine with `size` of memory that boots `boot`.
+    pub fn new(size: ByteSize, boot: Boot) -> Self {
+        Self {
+            chipset: Chipset::default(),
+            firmware: Firmware::default(),
+            cpus: CpuTopology::default(),
+            memory: Memory { size, max: ByteSize::default(), nodes: 0 },
+            boot,
+            disks: Vec::new(),
+            controllers: Vec::new(),
+            nics: Vec::new(),
+            channels: vec![
+                Channel { name: "console".into(), kind: ChannelKind::Serial },
+                Channel { name: "probe".into(), kind: ChannelKind::Serial },
+            ],
+            smbios: Smbios::default(),
+            display: true,
+            input: true,
+            rng: true,
+            balloon: true,
+            panic_notifier: true,
+            generation_id: None,
+            watchdog: None,
+            on_crash: CrashAction::default(),
+            hotplug_slots: 4,
+        }
+    }
+
+    /// The disk of this id.
+    pub fn disk(&self, id: &str) -> Option<&Disk> {
+        self.disks.iter().find(|disk| disk.id == id)
+    }
+
+    /// The network interface of this id.
+    pub fn nic(&self, id: &str) -> Option<&Nic> {
+        self.nics.iter().find(|nic| nic.id == id)
+    }
+
+    /// Checks what a type cannot say.
+    pub fn check(&self) -> Result<(), SpecError> {
+        let ids = self.disks.iter().map(|d| &d.id).chain(self.nics.iter().map(|n| &n.id));
+        let ids: Vec<&String> = ids.chain(self.channels.iter().map(|c| &c.name)).collect();
+        for (i, id) in ids.iter().enumerate() {
+            let good = id.len() <= 32
+                && id.starts_with(|c: char| c.is_ascii_alphabetic())
+                && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+            if !good {
+                return Err(SpecError::BadId(id.chars().take(60).collect()));
+            }
+            if ids[..i].contains(id) {
+                return Err(SpecError::DuplicateId((*id).clone()));
+            }
+        }
+        if let Boot::Devices { order } = &self.boot
+            && let Some(id) = order.iter().find(|id| self.disk(id).is_none() && self.nic(id).is_none())
+        {
+            return Err(SpecError::UnknownBootDevice(id.clone()));
+        }
+        let CpuTopology { sockets, cores, threads, max_sockets } = self.cpus;
+        let count = sockets.max(max_sockets).saturating_mul(cores).saturating_mul(threads);
+        if count == 0 || count > 1024 || sockets == 0 {
+            return Err(SpecError::CpuCount(count));
+        }
+        let size = self.memory.size.as_bytes();
+        if size < 16 << 20 || size % (1 << 20) != 0 {
+            return Err(SpecError::MemorySize(self.memory.size));
+        }
+        let is_mac = |mac: &str| {
+            mac.len() == 17
+                && mac.split(':').count() == 6
+                && mac.split(':').all(|b| b.len() == 2 && u8::from_str_radix(b, 16).is_ok())
+        };
+        match self.nics.iter().find(|nic| !is_mac(&nic.mac)) {
+            Some(nic) => Err(SpecError::Mac(nic.mac.chars().take(40).collect())),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk(id: &str) -> Disk {
+        Disk {
+            id: id.into(),
+            role: DiskRole::Scratch,
+            bus: Bus::Virtio,
+            image: None,
+            format: None,
+            size: ByteSize::mib(64),
+            serial: String::new(),
+            logical_sector: 0,
+            physical_sector: 0,
+            read_only: false,
+            power_loss_log: false,
+            ignore_flushes: false,
+            room: None,
+        }
+    }
+
+    #[test]
+    fn ids_that_could_be_options_or_paths_are_refused() {
+        for bad in ["", "a,b=c", "../x", "-drive", "9a", "a b"] {
+            let mut spec = MachineSpec::new(ByteSize::mib(256), Boot::Nothing);
+            spec.disks.push(disk(bad));
+            assert!(matches!(spec.check(), Err(SpecError::BadId(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn two_devices_cannot_share_an_id() {
+        let mut spec = MachineSpec::new(ByteSize::mib(256), Boot::Nothing);
+        spec.disks = vec![disk("a"), disk("a")];
+        assert_eq!(spec.check(), Err(SpecError::DuplicateId("a".into())));
+    }
+
+    #[test]
+    fn a_machine_survives_its_toml_form() {
+        let mut spec = MachineSpec::new(
+            ByteSize::mib(512),
+            Boot::Kernel { kernel: "k".into(), initrd: None, command_line: "quiet".into() },
+        );
+        spec.disks.push(disk("scratch"));
+        let text = toml::to_string(&spec).expect("serialises");
+        assert_eq!(toml::from_str::<MachineSpec>(&text).expect("reads back"), spec);
+    }
+}

@@ -1,1 +1,140 @@
-fn main() {}
+//! Everything around the code that a person or a CI machine types: set-up, demo, tests, benches.
+//!
+//! `cargo xtask` with no arguments lists what there is. Each command installs what it needs, saying
+//! which Debian packages and why, so that a machine with only Rust and Debian 12 is enough.
+
+mod bench;
+mod image;
+mod setup;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Set-up, demo, tests and benches of Hospitium")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what is needed, fetch two Debian kernels, build the Debian disk images
+    Setup,
+    /// Set up, then validate two Debian kernels and one Debian system on the installed QEMU
+    Demo {
+        /// Where the run goes
+        #[arg(long, default_value = "runs/demo")]
+        out: PathBuf,
+    },
+    /// Set up, then run every test
+    Test {
+        /// Leave out the tests that boot whole distributions (several minutes)
+        #[arg(long)]
+        quick: bool,
+        /// Passed on to the test runner
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
+    /// Formatting, lints, documentation
+    Check,
+    /// Measure; prints ratios of things measured side by side, and writes docs/benchmarks.md
+    Bench {
+        /// Only these: suite, clone, memory, warm, overhead, autopkgtest
+        names: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    match task {
+        Task::Setup => setup::everything().map(|_| ()),
+        Task::Demo { out } => demo(&out),
+        Task::Test { quick, rest } => test(quick, &rest),
+        Task::Check => check(),
+        Task::Bench { names } => bench::run(&names),
+    }
+}
+
+/// The workspace's root.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_owned)
+}
+
+/// A cargo command in the workspace.
+fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// Runs a command whose output the person sees.
+pub(crate) fn show(command: &mut Command) -> Result<()> {
+    let words: Vec<_> =
+        std::iter::once(command.get_program()).chain(command.get_args()).map(|w| w.to_string_lossy()).collect();
+    let text = words.join(" ");
+    println!("$ {text}");
+    let status = command.status().with_context(|| format!("running {text}"))?;
+    ensure!(status.success(), "{text}: {status}");
+    Ok(())
+}
+
+/// Builds the command line, optimised, and returns its path.
+pub(crate) fn build() -> Result<PathBuf> {
+    show(cargo().args(["build", "--release", "--package", "hospitium"]))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    Ok(target.join("release/hospitium"))
+}
+
+fn demo(out: &Path) -> Result<()> {
+    let lab = setup::everything()?;
+    let hospitium = build()?;
+    let out = if out.is_absolute() { out.to_owned() } else { root().join(out) };
+    if out.exists() {
+        // A demo is for looking at; the last one makes room.
+        std::fs::remove_dir_all(&out).with_context(|| format!("removing {}", out.display()))?;
+    }
+    let mut command = Command::new(hospitium);
+    command.current_dir(root()).arg("run").args(["--host", "qemu"]).arg("--out").arg(&out);
+    for kernel in &lab.kernels {
+        command.arg("--guest").arg(kernel);
+    }
+    command.arg("--guest").arg(&lab.system);
+    show(&mut command)?;
+    println!("\nOpen {} in a browser.", out.join("report.html").display());
+    Ok(())
+}
+
+fn test(quick: bool, rest: &[String]) -> Result<()> {
+    let lab = setup::everything()?;
+    let mut command = cargo();
+    let nextest = Command::new("cargo").args(["nextest", "--version"]).output();
+    if nextest.is_ok_and(|out| out.status.success()) {
+        command.args(["nextest", "run", "--workspace"]);
+        if quick {
+            command.args(["--profile", "quick"]);
+        }
+    } else {
+        command.args(["test", "--workspace"]);
+    }
+    command.args(rest);
+    show(lab.into_environment(&mut command))
+}
+
+fn check() -> Result<()> {
+    show(cargo().args(["fmt", "--all", "--check"]))?;
+    show(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    show(cargo().args(["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"))
+}

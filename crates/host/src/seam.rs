@@ -295,6 +295,21 @@ pub struct MachineFacts {
     pub accelerator: hospitium_model::Accelerator,
     /// Firmware that this machine really started.
     pub firmware: hospitium_model::Firmware,
+    /// CPUID feature words that the hypervisor gives vCPU 0, asked of it; empty if it cannot say.
+    pub cpu_features: Vec<CpuFeatureWord>,
+}
+
+/// A CPUID register full of feature bits, as the hypervisor says that it gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CpuFeatureWord {
+    /// EAX of the query.
+    pub leaf: u32,
+    /// ECX of the query.
+    pub subleaf: u32,
+    /// 0 to 3 for EAX, EBX, ECX, EDX of the answer.
+    pub register: u8,
+    /// The bits.
+    pub bits: u32,
 }
 
 /// Running or not.

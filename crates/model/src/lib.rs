@@ -30,8 +30,8 @@ pub use machine::{
 };
 pub use pattern::Pattern;
 pub use record::{
-    CellRecord, CheckRecord, EVIDENCE_FORMAT, InputPin, Manifest, ManifestEntry, RunRecord,
-    TimelineEvent, TimelineSource, Timings,
+    CellRecord, CheckRecord, EVIDENCE_FORMAT, InputPin, Manifest, ManifestEntry, PlannedCheck,
+    RunRecord, TimelineEvent, TimelineSource, Timings,
 };
 pub use size::{ByteSize, ByteSizeError};
 pub use verdict::{SkipReason, Verdict};

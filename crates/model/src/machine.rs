@@ -446,7 +446,7 @@ impl MachineSpec {
             return Err(SpecError::CpuCount(count));
         }
         let size = self.memory.size.as_bytes();
-        if size < 16 << 20 || size % (1 << 20) != 0 {
+        if size < 16 << 20 || !size.is_multiple_of(1 << 20) {
             return Err(SpecError::MemorySize(self.memory.size));
         }
         let is_mac = |mac: &str| {

@@ -56,6 +56,9 @@ pub struct RunRecord {
     /// Why it ended early, if it did.
     #[serde(default)]
     pub cut_off: Option<String>,
+    /// Cells that were to be run and never began, because the run was cut off before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_started: Vec<String>,
 }
 
 /// `cells/<name>/cell.json`: one cell.
@@ -115,6 +118,18 @@ pub struct Timings {
     pub vmm_cpu_ms: f64,
     /// CPU time of the harness itself in the whole run up to the end of this cell.
     pub harness_cpu_ms: f64,
+}
+
+/// An element of `cells/<name>/plan.json`: a check that the cell is to run. Written before the
+/// first one starts, so that a run that is cut off knows what it did not do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedCheck {
+    /// Its id.
+    pub id: CheckId,
+    /// The requirement, in one sentence.
+    pub requirement: String,
+    /// Its tier.
+    pub tier: Tier,
 }
 
 /// `cells/<name>/checks/<id>.json`: one check.

@@ -50,7 +50,7 @@ impl ByteSize {
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, factor) =
-            UNITS.into_iter().find(|(_, f)| self.0 >= *f && self.0 % f == 0).unwrap_or(("B", 1));
+            UNITS.into_iter().find(|(_, f)| self.0 >= *f && self.0.is_multiple_of(*f)).unwrap_or(("B", 1));
         write!(f, "{} {unit}", self.0 / factor)
     }
 }

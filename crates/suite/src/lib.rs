@@ -1,1 +1,41 @@
-//! (being built)
+//! The checks: what a guest on a hypervisor must be shown to do.
+//!
+//! One file a subsystem under [`checks`], one short async function a check. In comes a [`Cell`]: a
+//! clone of the booted machine with the probe answering inside and the hypervisor outside. Out come
+//! [`Observations`](hospitium_model::Observations) of two witnesses, from which the verdict follows
+//! by rule. Every check names a [`Fault`] that must turn it red; a test shows that it does.
+//! docs/writing-a-check.md tells how to add one.
+
+mod cell;
+mod check;
+pub mod checks;
+mod error;
+mod fault;
+mod lab;
+mod needs;
+mod standard;
+
+pub use cell::Cell;
+pub use check::{Check, CheckFuture};
+pub use error::CheckError;
+pub use fault::{Call, Fault, FaultyMachine, SeamFault};
+pub use lab::{BootFacts, Booted, Lab, LabError, LabParts, Sink, boot};
+pub use needs::Need;
+pub use standard::{StandardOptions, serial, standard_machine};
+
+/// The expectations that ship with the suite: what is right for which guest on which host.
+pub const EXPECTATIONS: &str = include_str!("../expectations.toml");
+
+/// Ids of the devices that the standard machine has, by their purpose.
+pub mod device {
+    /// The disk that checks write on; with a power-loss log.
+    pub const SCRATCH: &str = "scratch";
+    /// A second disk whose medium has little room.
+    pub const CRAMPED: &str = "cramped";
+    /// A disk that refuses writes.
+    pub const SEALED: &str = "sealed";
+    /// An optical drive.
+    pub const CDROM: &str = "cdrom";
+    /// The network interface whose cable ends in the harness.
+    pub const NIC: &str = "net0";
+}

@@ -1,0 +1,254 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+use hospitium_model::{ByteSize, Firmware};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  every check that applies passed
+  1  a check failed, if only at one of several attempts; or something is wrong with what was looked at
+  2  the command cannot be understood or carried out as given
+  3  no more can be said: a check or a cell came to no end, or the run was cut off";
+
+/// Validates guest operating systems on hypervisors, with two witnesses for every check.
+#[derive(Debug, Parser)]
+#[command(name = "hospitium", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub struct Arguments {
+    /// Where booted machines and unpacked guests are kept [default: ~/.cache/hospitium]
+    #[arg(long, global = true, env = "HOSPITIUM_CACHE", value_hint = ValueHint::DirPath, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// Say more about what is done
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Boot guests on hosts, run the checks in clones, write evidence and report
+    #[command(after_help = EXIT_CODES)]
+    Run(Box<RunArguments>),
+    /// Enter a clone of the machine in the very state that a check began in
+    Replay(ReplayArguments),
+    /// Make the report of a run again, or in one format
+    Report(ReportArguments),
+    /// Read a run's evidence with distrust and say what is wrong with it
+    #[command(visible_alias = "verify-bundle")]
+    Evidence(EvidenceArguments),
+    /// The hosts that are here
+    #[command(subcommand)]
+    Host(HostCommand),
+    /// The guests that are here
+    #[command(subcommand)]
+    Guest(GuestCommand),
+    /// The checks, each with its requirement
+    #[command(subcommand)]
+    Check(CheckCommand),
+    /// The booted machines that are kept from one run to the next
+    #[command(subcommand)]
+    Cache(CacheCommand),
+    /// Completions for a shell, to standard output
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Man pages, into a folder
+    Man {
+        /// The folder; made if it is not there
+        #[arg(value_hint = ValueHint::DirPath)]
+        folder: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// A guest: a kernel package (.deb), a kernel image, KERNEL+MODULES-FOLDER, a disk image, a
+    /// definition (guests/NAME.toml) or its NAME; all definitions of ./guests if none is given
+    #[arg(long, short, value_name = "GUEST")]
+    pub guest: Vec<String>,
+    /// A host: `qemu` for the installed one, /path/to/qemu-system-x86_64, root:FOLDER for one that
+    /// is unpacked there, a definition (hosts/NAME.toml) or its NAME
+    #[arg(long, value_name = "HOST", default_value = "qemu")]
+    pub host: Vec<String>,
+    /// Run only these checks: an id, a subsystem, or a pattern with * and ?
+    #[arg(long, short, value_name = "CHECK")]
+    pub check: Vec<String>,
+    /// Leave these checks out
+    #[arg(long, value_name = "CHECK")]
+    pub skip: Vec<String>,
+    /// Where evidence and report go; must not exist or be empty [default: runs/<id>]
+    #[arg(long, short, value_hint = ValueHint::DirPath, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Memory of the machines [default: what the guest's definition says, else 512 MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<ByteSize>,
+    /// vCPUs of the machines [default: what the guest's definition says, else 2]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub vcpus: Option<u32>,
+    /// Firmware of the machines [default: what the guest's definition says, else bios]
+    #[arg(long)]
+    pub firmware: Option<FirmwareChoice>,
+    /// NUMA nodes of the machines
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(0..=16))]
+    pub nodes: Option<u32>,
+    /// Which accelerator: `auto` takes KVM where it really boots something
+    #[arg(long, value_enum, default_value_t = AcceleratorArgument::Auto)]
+    pub accelerator: AcceleratorArgument,
+    /// Machines at once [default: CPUs + 1]
+    #[arg(long, short, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub jobs: Option<u32>,
+    /// Memory that all machines together may take [default: three quarters of what is free]
+    #[arg(long, value_name = "SIZE")]
+    pub memory_budget: Option<ByteSize>,
+    /// The longest that a boot may take, in seconds [default: 120 for a kernel, 900 for a disk]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub boot_limit: Option<u64>,
+    /// One JSON object for each event, on standard output
+    #[arg(long)]
+    pub json: bool,
+    /// Neither take booted machines from the cache nor leave any there
+    #[arg(long)]
+    pub no_cache: bool,
+    /// How much booted machines may take in the cache
+    #[arg(long, value_name = "SIZE", default_value = "8 GiB", env = "HOSPITIUM_CACHE_SIZE")]
+    pub cache_size: ByteSize,
+    /// Seed of all patterns that are written and compared
+    #[arg(long, default_value_t = 2009)]
+    pub seed: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FirmwareChoice {
+    Bios,
+    Uefi,
+}
+
+impl From<FirmwareChoice> for Firmware {
+    fn from(choice: FirmwareChoice) -> Self {
+        match choice {
+            FirmwareChoice::Bios => Self::Bios,
+            FirmwareChoice::Uefi => Self::Uefi,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AcceleratorArgument {
+    Auto,
+    Tcg,
+    Kvm,
+}
+
+#[derive(Debug, Args)]
+pub struct ReplayArguments {
+    /// The run's folder, such as runs/latest
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub run: PathBuf,
+    /// The check's id
+    pub check: String,
+    /// The cell, if the run has several
+    #[arg(long)]
+    pub cell: Option<String>,
+    /// Begin at the machine's console instead of the prompt
+    #[arg(long)]
+    pub console: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// The run's folder, its evidence folder, or a packed bundle (.tar.zst)
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub run: PathBuf,
+    /// Only this format
+    #[arg(long)]
+    pub format: Option<ReportFormat>,
+    /// The folder to write to, or with --format the file; `-` is standard output
+    #[arg(long, short, value_hint = ValueHint::AnyPath)]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    Html,
+    Junit,
+    Json,
+    Md,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct EvidenceArguments {
+    /// The run's folder, its evidence folder, or a packed bundle (.tar.zst)
+    #[arg(value_hint = ValueHint::AnyPath, required = true)]
+    pub run: Option<PathBuf>,
+    /// One JSON object a problem
+    #[arg(long)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Option<EvidenceCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EvidenceCommand {
+    /// Read a run's evidence with distrust and say what is wrong with it
+    Check {
+        /// The run's folder, its evidence folder, or a packed bundle (.tar.zst)
+        #[arg(value_hint = ValueHint::AnyPath)]
+        run: PathBuf,
+        /// One JSON object a problem
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum HostCommand {
+    /// Hypervisors found here, and those of ./hosts
+    List,
+    /// Try a host out and say what it can do and what is missing
+    Check {
+        /// As with `run --host`
+        #[arg(default_value = "qemu")]
+        host: Vec<String>,
+        /// Which accelerator
+        #[arg(long, value_enum, default_value_t = AcceleratorArgument::Auto)]
+        accelerator: AcceleratorArgument,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum GuestCommand {
+    /// Guests of ./guests and packages in the cache
+    List,
+    /// Look a guest over without booting it
+    Check {
+        /// As with `run --guest`; all definitions of ./guests if none is given
+        guest: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CheckCommand {
+    /// All checks, or those that are named
+    List {
+        /// An id, a subsystem, or a pattern with * and ?
+        check: Vec<String>,
+    },
+    /// One check: its requirement, needs, tier and limit
+    Show {
+        /// Its id
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// What is kept, and how much room it takes
+    List,
+    /// Remove every booted machine that is not in use
+    Clear,
+}

@@ -1,0 +1,76 @@
+//! How a command ends: its exit code, and an error with its causes and the next step.
+
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// All is well.
+    Good,
+    /// Something failed, or is wrong with what was looked at.
+    Bad,
+    /// No more can be said.
+    Unfinished,
+}
+
+impl From<End> for ExitCode {
+    fn from(end: End) -> Self {
+        match end {
+            End::Good => Self::SUCCESS,
+            End::Bad => Self::from(1),
+            End::Unfinished => Self::from(3),
+        }
+    }
+}
+
+/// The command cannot be carried out as given.
+#[derive(Debug)]
+pub struct Usage {
+    what: String,
+    next: String,
+}
+
+impl Usage {
+    /// What is wrong, and what to do.
+    pub fn new(what: impl Into<String>, next: impl Into<String>) -> anyhow::Error {
+        anyhow::Error::new(Self { what: what.into(), next: next.into() })
+    }
+}
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Prints the error, its causes each on its line, and the next step; gives the exit code.
+pub fn tell(error: &anyhow::Error) -> ExitCode {
+    let mut told = error.to_string();
+    eprintln!("error: {}", indented(&told));
+    for cause in error.chain().skip(1) {
+        let words = cause.to_string();
+        // Libraries differ in whether an error repeats its cause.
+        if !told.contains(&words) {
+            eprintln!("  because: {}", indented(&words));
+            told.push_str(&words);
+        }
+    }
+    let usage = error.chain().find_map(|cause| cause.downcast_ref::<Usage>());
+    if let Some(usage) = usage {
+        eprintln!("  next: {}", usage.next);
+    }
+    match error.chain().find_map(|cause| cause.downcast_ref::<hospitium_run::RunError>()) {
+        Some(hospitium_run::RunError::UnknownCheck { .. } | hospitium_run::RunError::NothingSelected) => {
+            ExitCode::from(2)
+        }
+        Some(_) => ExitCode::from(3),
+        None if usage.is_some() => ExitCode::from(2),
+        None => ExitCode::from(3),
+    }
+}
+
+fn indented(text: &str) -> String {
+    text.replace('\n', "\n    ")
+}

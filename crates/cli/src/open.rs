@@ -1,0 +1,252 @@
+//! From what a person names to a guest or a host that is ready.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use hospitium_guest::Guest;
+use hospitium_host::qemu::{AcceleratorChoice, Qemu, QemuOptions};
+use hospitium_model::{ByteSize, Firmware, GuestFacts};
+use hospitium_run::{PlannedGuest, PlannedHost, Places};
+use hospitium_suite::StandardOptions;
+
+use crate::args::{AcceleratorArgument, RunArguments};
+use crate::definition::{GuestDefinition, HostDefinition, MachineDefinition, all, beside, named, read};
+use crate::failure::Usage;
+
+/// The name of the installed hypervisor.
+const INSTALLED: &str = "qemu-system-x86_64";
+
+/// What the command line says about all machines; it wins over definitions.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes {
+    pub memory: Option<ByteSize>,
+    pub vcpus: Option<u32>,
+    pub firmware: Option<Firmware>,
+    pub nodes: Option<u32>,
+    pub boot_limit: Option<u64>,
+}
+
+impl From<&RunArguments> for Wishes {
+    fn from(arguments: &RunArguments) -> Self {
+        Self {
+            memory: arguments.memory,
+            vcpus: arguments.vcpus,
+            firmware: arguments.firmware.map(Firmware::from),
+            nodes: arguments.nodes,
+            boot_limit: arguments.boot_limit,
+        }
+    }
+}
+
+/// Opens all guests that are named; all definitions of `./guests` that are ready if none is.
+pub fn guests(named: &[String], places: &Places, wishes: &Wishes) -> Result<Vec<PlannedGuest>> {
+    if !named.is_empty() {
+        return named.iter().map(|what| guest(what, places, wishes)).collect();
+    }
+    let mut ready = Vec::new();
+    for path in all("guests") {
+        match guest(&path.to_string_lossy(), places, wishes) {
+            Ok(guest) => ready.push(guest),
+            Err(error) => eprintln!("note: {} is left out: {error:#}", path.display()),
+        }
+    }
+    if ready.is_empty() {
+        return Err(Usage::new(
+            "no guest is named, and ./guests has no definition of one that is ready",
+            "name one: hospitium run --guest IMAGE-OR-KERNEL-PACKAGE; `hospitium guest list` shows what is here",
+        ));
+    }
+    Ok(ready)
+}
+
+/// Opens one guest.
+pub fn guest(what: &str, places: &Places, wishes: &Wishes) -> Result<PlannedGuest> {
+    match named(what, "guests") {
+        Some(path) => defined_guest(&path, what, places, wishes),
+        None => {
+            let opened = open_guest(Path::new(what), places)?;
+            Ok(planned(opened, what, &MachineDefinition::default(), wishes))
+        }
+    }
+}
+
+fn defined_guest(file: &Path, what: &str, places: &Places, wishes: &Wishes) -> Result<PlannedGuest> {
+    let definition: GuestDefinition = read(file)?;
+    let path = beside(file, &definition.path);
+    if !path.exists() {
+        let next = definition.get.clone().map_or_else(
+            || format!("put the image there, or say where it is in {}", file.display()),
+            |command| format!("run: {command}"),
+        );
+        return Err(Usage::new(format!("the guest {what} is not here: there is no {}", path.display()), next));
+    }
+    let whole = match &definition.modules {
+        Some(modules) => {
+            let mut joined = path.clone().into_os_string();
+            joined.push("+");
+            joined.push(beside(file, modules));
+            PathBuf::from(joined)
+        }
+        None => path.clone(),
+    };
+    let opened = open_guest(&whole, places)?;
+    if let Some(expected) = definition.sha256 {
+        let found = opened.inputs().into_iter().chain([]).map(|pin| pin.sha256);
+        let found: Vec<_> = found.chain([opened.facts().digest]).collect();
+        if !found.contains(&expected) {
+            return Err(Usage::new(
+                format!(
+                    "{} is not what {} says: its SHA-256 is {}, expected {expected}",
+                    path.display(),
+                    file.display(),
+                    opened.facts().digest
+                ),
+                definition.get.map_or_else(
+                    || "get the right file, or correct the definition".into(),
+                    |command| format!("run: {command}"),
+                ),
+            ));
+        }
+    }
+    let mut facts = opened.facts().clone();
+    if let Some(name) = &definition.name {
+        facts.name.clone_from(name);
+    }
+    if definition.product.is_some() {
+        facts.product.clone_from(&definition.product);
+    }
+    let opened: Arc<dyn Guest> = Arc::new(Named { guest: opened, facts });
+    Ok(planned(opened, what, &definition.machine, wishes))
+}
+
+fn open_guest(path: &Path, places: &Places) -> Result<Arc<dyn Guest>> {
+    let cache = places.guests();
+    std::fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
+    let opened = hospitium_guest::open(path, &cache)
+        .with_context(|| format!("the guest {} cannot be made ready", path.display()))?;
+    Ok(Arc::from(opened))
+}
+
+fn planned(guest: Arc<dyn Guest>, what: &str, machine: &MachineDefinition, wishes: &Wishes) -> PlannedGuest {
+    let usual = StandardOptions::default();
+    let options = StandardOptions {
+        memory: wishes.memory.or(machine.memory).unwrap_or(usual.memory),
+        vcpus: wishes.vcpus.or(machine.vcpus).unwrap_or(usual.vcpus),
+        firmware: wishes.firmware.or(machine.firmware).unwrap_or(usual.firmware),
+        nodes: wishes.nodes.or(machine.nodes).unwrap_or(usual.nodes),
+    };
+    let boot_limit = wishes.boot_limit.or(machine.boot_limit).map(Duration::from_secs);
+    PlannedGuest { guest, options, origin: absolute(what), boot_limit }
+}
+
+/// A guest under the name and product that its definition gives it.
+struct Named {
+    guest: Arc<dyn Guest>,
+    facts: GuestFacts,
+}
+
+#[async_trait::async_trait]
+impl Guest for Named {
+    fn facts(&self) -> &GuestFacts {
+        &self.facts
+    }
+
+    fn inputs(&self) -> Vec<hospitium_model::InputPin> {
+        self.guest.inputs()
+    }
+
+    fn driver(&self, device: &str) -> hospitium_model::Answer {
+        self.guest.driver(device)
+    }
+
+    fn prepare(
+        &self,
+        folder: &Path,
+        spec: hospitium_model::MachineSpec,
+    ) -> Result<hospitium_model::MachineSpec, hospitium_guest::GuestError> {
+        self.guest.prepare(folder, spec)
+    }
+
+    async fn enter(
+        &self,
+        machine: &dyn hospitium_host::Machine,
+        console: &hospitium_guest::Console,
+        trace: Option<hospitium_guest::Trace>,
+        limit: Duration,
+    ) -> Result<hospitium_guest::Session, hospitium_guest::GuestError> {
+        self.guest.enter(machine, console, trace, limit).await
+    }
+}
+
+/// Opens one host.
+pub async fn host(what: &str, places: &Places, accelerator: AcceleratorArgument) -> Result<PlannedHost> {
+    let mut options = match named(what, "hosts") {
+        Some(file) => defined_host(&file)?,
+        None => match what.strip_prefix("root:") {
+            Some(root) => QemuOptions { root: Some(root.into()), ..QemuOptions::new(INSTALLED) },
+            None if what == "qemu" => QemuOptions::new(INSTALLED),
+            None if what.contains('/') => QemuOptions::new(what),
+            None => {
+                return Err(Usage::new(
+                    format!("{what:?} names no host"),
+                    "use `qemu`, /path/to/qemu-system-x86_64, root:FOLDER, or a definition of ./hosts; \
+                     `hospitium host list` shows what is here",
+                ));
+            }
+        },
+    };
+    options.cache = Some(places.hosts());
+    options.accelerator = match accelerator {
+        AcceleratorArgument::Auto => AcceleratorChoice::Auto,
+        AcceleratorArgument::Tcg => AcceleratorChoice::Tcg,
+        AcceleratorArgument::Kvm => AcceleratorChoice::Kvm,
+    };
+    let opened = Qemu::open(options).await.with_context(|| format!("the host {what} cannot be used"))?;
+    Ok(PlannedHost { host: Arc::new(opened), origin: absolute(what) })
+}
+
+fn defined_host(file: &Path) -> Result<QemuOptions> {
+    let definition: HostDefinition = read(file)?;
+    if definition.kind != "qemu" {
+        return Err(Usage::new(
+            format!("{} is of kind {:?}, for which there is no driver", file.display(), definition.kind),
+            "the kind that there is a driver for is \"qemu\"",
+        ));
+    }
+    let root = definition.root.as_deref().map(|root| beside(file, root));
+    let binary = match definition.binary {
+        Some(binary) if binary.components().count() > 1 && root.is_none() => beside(file, &binary),
+        Some(binary) => binary,
+        None => INSTALLED.into(),
+    };
+    let missing = match &root {
+        Some(root) if !root.exists() => Some(root),
+        None if binary.components().count() > 1 && !binary.exists() => Some(&binary),
+        _ => None,
+    };
+    if let Some(missing) = missing {
+        let next = definition.get.map_or_else(
+            || format!("put it there, or say where it is in {}", file.display()),
+            |command| format!("run: {command}"),
+        );
+        return Err(Usage::new(format!("the host of {} is not here: there is no {}", file.display(), missing.display()), next));
+    }
+    Ok(QemuOptions { root, ..QemuOptions::new(binary) })
+}
+
+/// As typed if it is a name, else the whole path, so that `replay` finds it from another folder.
+fn absolute(what: &str) -> String {
+    let (prefix, rest) = what.split_at(if what.starts_with("root:") { 5 } else { 0 });
+    let (first, second) = match rest.split_once('+') {
+        Some((kernel, modules)) if !Path::new(rest).exists() && Path::new(modules).exists() => (kernel, Some(modules)),
+        _ => (rest, None),
+    };
+    let whole = |text: &str| match Path::new(text).canonicalize() {
+        Ok(path) => path.to_string_lossy().into_owned(),
+        Err(_) => text.to_owned(),
+    };
+    let second = second.map(|modules| format!("+{}", whole(modules))).unwrap_or_default();
+    format!("{prefix}{}{second}", whole(first))
+}

@@ -1,0 +1,198 @@
+//! Makes a readable bundle of what a killed harness left.
+
+use std::fs;
+use std::path::Path;
+
+use hospitium_model::{
+    CellRecord, CheckRecord, Observations, PlannedCheck, RunRecord, TimelineEvent, Verdict,
+};
+use serde::de::DeserializeOwned;
+
+use crate::WriteError;
+use crate::layout::{
+    CELL, CELLS, CHECKS, MANIFEST, PARTIAL, PLAN, RUN, TIMELINE, check_cell_name, in_cell, limit,
+};
+use crate::store::Store;
+use crate::writer::write_manifest;
+
+/// What a recovery found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Checks that had been finished.
+    pub kept: usize,
+    /// Checks that had been planned and were not finished; they are `miss` now.
+    pub missed: usize,
+    /// Cells that had not begun.
+    pub not_started: usize,
+}
+
+/// Finishes the bundle of a run that was cut off: what was finished is kept as it is, what was
+/// planned becomes `miss`, the run's record says that it was cut off, and the manifest is written.
+///
+/// # Errors
+/// [`WriteError::InUse`] if the run still goes on, [`WriteError::Complete`] if there is a manifest,
+/// [`WriteError::NoRun`] if no run ever began there; else if it cannot be read or written.
+pub fn recover(folder: &Path) -> Result<Recovered, WriteError> {
+    if !folder.is_dir() {
+        return Err(WriteError::NoRun {
+            folder: folder.into(),
+        });
+    }
+    let store = Store::open(folder)?;
+    if store.path(MANIFEST).exists() {
+        return Err(WriteError::Complete {
+            folder: folder.into(),
+        });
+    }
+    let no_run = || WriteError::NoRun {
+        folder: folder.into(),
+    };
+    let mut run: RunRecord = read(&store, RUN).ok_or_else(no_run)?;
+    if run.cells.iter().any(|name| check_cell_name(name).is_err()) {
+        return Err(no_run());
+    }
+    remove_partial(folder, 0)?;
+
+    let reason = "the harness was ended before the run was; what had been finished is kept";
+    let mut recovered = Recovered::default();
+    let (begun, not_started): (Vec<_>, Vec<_>) = run
+        .cells
+        .iter()
+        .cloned()
+        .partition(|name| read::<CellRecord>(&store, &in_cell(name, CELL)).is_some());
+    for name in &not_started {
+        // Files of a cell that cannot be told anything about would only be unexplained.
+        let at = store.path(&format!("{CELLS}/{name}"));
+        if at.is_dir() {
+            fs::remove_dir_all(&at).map_err(|e| store.error("remove", &at, e))?;
+        }
+    }
+    for name in &begun {
+        recover_cell(&store, &run, name, &mut recovered)?;
+    }
+    recovered.not_started = not_started.len();
+    run.cells = begun;
+    run.not_started = not_started;
+    run.ended = None;
+    run.cut_off.get_or_insert_with(|| reason.to_owned());
+    store.put_json(RUN, &run, limit::RECORD)?;
+    write_manifest(&store)?;
+    Ok(recovered)
+}
+
+fn recover_cell(
+    store: &Store,
+    run: &RunRecord,
+    name: &str,
+    recovered: &mut Recovered,
+) -> Result<(), WriteError> {
+    store.make_folder(&in_cell(name, CHECKS))?;
+    let mut finished = Vec::new();
+    let mut ran = Vec::new();
+    let folder = store.path(&in_cell(name, CHECKS));
+    let entries = fs::read_dir(&folder).map_err(|e| store.error("list", &folder, e))?;
+    for entry in entries {
+        let entry = entry.map_err(|e| store.error("list", &folder, e))?;
+        let path = in_cell(
+            name,
+            &format!("{CHECKS}/{}", entry.file_name().to_string_lossy()),
+        );
+        let Some(record) = read::<CheckRecord>(store, &path) else {
+            continue;
+        };
+        if record.verdict.ran() || matches!(record.verdict, Verdict::Skip { .. }) {
+            ran.push(record.id.clone());
+        }
+        finished.push(record.id);
+    }
+    recovered.kept += finished.len();
+    let plan: Vec<PlannedCheck> = read(store, &in_cell(name, PLAN)).unwrap_or_default();
+    for planned in plan
+        .into_iter()
+        .filter(|planned| !finished.contains(&planned.id))
+    {
+        let path = in_cell(name, &format!("{CHECKS}/{}.json", planned.id.file_name()));
+        let record = CheckRecord {
+            id: planned.id,
+            requirement: planned.requirement,
+            tier: planned.tier,
+            verdict: Verdict::Miss {
+                reason: "the harness was ended before this check was".into(),
+            },
+            observations: Observations::new(),
+            attempts: Vec::new(),
+            started_ms: 0.0,
+            took_ms: 0.0,
+            console: Vec::new(),
+            artifacts: Vec::new(),
+            clone: String::new(),
+        };
+        store.put_json(&path, &record, limit::RECORD)?;
+        recovered.missed += 1;
+    }
+    mend_timeline(store, name)?;
+    let path = in_cell(name, CELL);
+    if let Some(mut cell) = read::<CellRecord>(store, &path) {
+        for id in &run.required {
+            let ran = ran.iter().any(|ran| ran == id || ran.base() == id.as_str());
+            if !ran && !cell.required_not_run.contains(id) {
+                cell.required_not_run.push(id.clone());
+            }
+        }
+        store.put_json(&path, &cell, limit::RECORD)?;
+    }
+    Ok(())
+}
+
+/// Cuts off a last line that was not written whole.
+fn mend_timeline(store: &Store, name: &str) -> Result<(), WriteError> {
+    let path = store.path(&in_cell(name, TIMELINE));
+    let Ok(bytes) = fs::read(&path) else {
+        return Ok(());
+    };
+    let mut good = 0;
+    for line in bytes.split_inclusive(|b| *b == b'\n') {
+        if !line.ends_with(b"\n") || serde_json::from_slice::<TimelineEvent>(line).is_err() {
+            break;
+        }
+        good += line.len();
+    }
+    if good == bytes.len() {
+        return Ok(());
+    }
+    let file = fs::OpenOptions::new().write(true).open(&path);
+    let cut = file.and_then(|file| file.set_len(good as u64));
+    cut.map_err(|e| store.error("mend", &path, e))
+}
+
+/// Removes what was being written when the harness ended.
+fn remove_partial(folder: &Path, depth: usize) -> Result<(), WriteError> {
+    let io = |doing, path: &Path| {
+        let path = path.to_owned();
+        move |source| WriteError::Io {
+            doing,
+            path,
+            source,
+        }
+    };
+    for entry in fs::read_dir(folder).map_err(io("list", folder))? {
+        let entry = entry.map_err(io("list", folder))?;
+        let kind = entry.file_type().map_err(io("look at", &entry.path()))?;
+        if kind.is_dir() && depth < limit::DEPTH {
+            remove_partial(&entry.path(), depth + 1)?;
+        } else if entry.file_name().to_string_lossy().starts_with(PARTIAL) {
+            fs::remove_file(entry.path()).map_err(io("remove", &entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
+/// A record, if it is there whole. What is broken counts as not there.
+fn read<T: DeserializeOwned>(store: &Store, name: &str) -> Option<T> {
+    let path = store.path(name);
+    let size = fs::symlink_metadata(&path).ok()?.len();
+    if size > limit::RECORD {
+        return None;
+    }
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}

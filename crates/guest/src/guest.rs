@@ -1,0 +1,358 @@
+//! What every kind of guest can do: say what it is, get ready to boot, let the probe answer.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use hospitium_host::{EventKind, HostError, Machine};
+use hospitium_model::{Answer, GuestFacts, InputPin, MachineSpec, TimelineSource};
+
+use crate::console::Console;
+use crate::kernel::{KernelError, KernelGuest};
+use crate::session::{Session, SessionError};
+use crate::text::short;
+
+/// Something bootable made ready for validation.
+#[async_trait]
+pub trait Guest: Send + Sync {
+    /// What it is.
+    fn facts(&self) -> &GuestFacts;
+
+    /// Everything of it that goes into a machine, by digest.
+    fn inputs(&self) -> Vec<InputPin>;
+
+    /// Can the guest drive this device? The names are those of `guests/linux-modules.toml`.
+    /// A guest that manages its devices itself is taken at its word: yes.
+    fn driver(&self, device: &str) -> Answer {
+        let _ = device;
+        Answer::Yes
+    }
+
+    /// Puts the boot media into a machine; files that must be made for it go to `folder`, which
+    /// lives as long as the machine. The guest itself is never written to.
+    fn prepare(&self, folder: &Path, spec: MachineSpec) -> Result<MachineSpec, GuestError>;
+
+    /// Gets in: waits, at most `limit`, until the probe has answered in a machine that runs.
+    async fn enter(
+        &self,
+        machine: &dyn Machine,
+        console: &Console,
+        trace: Option<Trace>,
+        limit: Duration,
+    ) -> Result<Session, GuestError>;
+}
+
+/// Makes a guest ready from what a person names: a kernel package (`.deb`), a kernel image, a
+/// kernel image and its modules' folder joined by `+`, or a disk image. The bytes say which it
+/// is, not the name. What has to be unpacked is kept in `cache`, by digest.
+pub fn open(what: &Path, cache: &Path) -> Result<Box<dyn Guest>, GuestError> {
+    if let Some((kernel, modules)) = kernel_and_modules(what) {
+        return Ok(Box::new(KernelGuest::from_folder(&kernel, &modules)?));
+    }
+    let head = read_head(what)
+        .map_err(|source| GuestError::Unreadable { path: what.to_owned(), source })?;
+    if head.starts_with(b"!<arch>\n") {
+        return Ok(Box::new(KernelGuest::from_package(what, cache)?));
+    }
+    if crate::kernel::is_bzimage(&head) {
+        return Ok(Box::new(KernelGuest::bare(what)?));
+    }
+    Err(GuestError::Unrecognised { path: what.to_owned() })
+}
+
+/// The two halves of `vmlinuz+modules`. Kernel versions hold `+` themselves, so every one is
+/// tried, and a file that is there as a whole is not cut.
+fn kernel_and_modules(what: &Path) -> Option<(PathBuf, PathBuf)> {
+    let text = what.to_str()?;
+    if what.exists() {
+        return None;
+    }
+    text.match_indices('+').find_map(|(at, _)| {
+        let (kernel, modules) = (Path::new(&text[..at]), Path::new(&text[at + 1..]));
+        (kernel.is_file() && modules.is_dir()).then(|| (kernel.to_owned(), modules.to_owned()))
+    })
+}
+
+fn read_head(path: &Path) -> std::io::Result<Vec<u8>> {
+    use std::io::Read as _;
+
+    let mut head = Vec::new();
+    std::fs::File::open(path)?.take(1024).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+/// Resets before the probe's first answer that are taken for rebooting for ever. Firmware and
+/// a system's first start can account for two.
+const RESETS: u32 = 3;
+
+/// Takes the machine's `probe` channel and waits, at most `limit`, for the probe's first answer,
+/// racing everything that can go wrong before it. For all guests whose probe starts by itself,
+/// and for the others once they have started it.
+pub async fn await_probe(
+    machine: &dyn Machine,
+    console: &Console,
+    trace: Option<Trace>,
+    limit: Duration,
+) -> Result<Session, GuestError> {
+    let begun = Instant::now();
+    let stream = machine.channel("probe").await?;
+    let session = Session::attach(stream, trace);
+    let failed = tokio::select! {
+        biased;
+        met = session.greet(limit) => match met {
+            Ok(_) => return Ok(session),
+            Err(SessionError::NoAnswer { .. }) => GuestError::NoProbe {
+                waited: begun.elapsed(),
+                silent: console.silent_for(),
+                last: console.last_lines(LAST),
+            },
+            Err(SessionError::Closed { .. }) => match ended_soon(machine).await {
+                Some(how) => GuestError::Ended {
+                    waited: begun.elapsed(),
+                    how,
+                    last: console.last_lines(LAST),
+                },
+                None => GuestError::ChannelClosed { last: console.last_lines(LAST) },
+            },
+            Err(other) => other.into(),
+        },
+        error = trouble(machine, console, begun) => error,
+        died = machine.died() => GuestError::Ended {
+            waited: begun.elapsed(),
+            how: short(&died.how, 400),
+            last: console.last_lines(LAST),
+        },
+    };
+    Err(failed)
+}
+
+/// Lines of the console that an error shows.
+const LAST: usize = 12;
+
+/// When a channel closes, the machine's end is a moment away.
+async fn ended_soon(machine: &dyn Machine) -> Option<String> {
+    let died = tokio::time::timeout(Duration::from_secs(5), machine.died()).await.ok()?;
+    Some(short(&died.how, 400))
+}
+
+/// Ends with what went wrong, if anything does that the console or the machine's events show.
+async fn trouble(machine: &dyn Machine, console: &Console, begun: Instant) -> GuestError {
+    let panicked = |line: &str| line.contains("Kernel panic - not syncing");
+    tokio::select! {
+        () = until_flooded(console) => GuestError::Flooded {
+            waited: begun.elapsed(),
+            bytes: console.total(),
+            last: console.last_lines(LAST),
+        },
+        (n, line) = until_line(console, panicked) => {
+            // The rest of the panic is what a person needs to see.
+            let rest = Duration::from_secs(3);
+            let _ = console.wait_line("", n + 1, rest, |l| l.contains("end Kernel panic")).await;
+            GuestError::Panicked {
+                waited: begun.elapsed(),
+                panic: short(&line, 300),
+                last: console.last_lines(LAST),
+            }
+        }
+        count = until_reboots(machine) => GuestError::Rebooting {
+            waited: begun.elapsed(),
+            count,
+            last: console.last_lines(LAST),
+        },
+    }
+}
+
+async fn until_flooded(console: &Console) {
+    let mut seen = 0;
+    while !console.flooded() {
+        if console.changed(seen).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        seen = console.total();
+    }
+}
+
+async fn until_line(console: &Console, wanted: impl Fn(&str) -> bool) -> (u64, String) {
+    const YEAR: Duration = Duration::from_secs(365 * 86_400);
+    match console.wait_line("", 0, YEAR, wanted).await {
+        Ok(found) => found,
+        Err(_) => std::future::pending().await,
+    }
+}
+
+async fn until_reboots(machine: &dyn Machine) -> u32 {
+    const YEAR: Duration = Duration::from_secs(365 * 86_400);
+    let mut from = 0;
+    for _ in 0..RESETS {
+        let is_reset = |kind: &EventKind| matches!(kind, EventKind::Reset { .. });
+        match machine.wait_event(from, "a reset", YEAR, &is_reset).await {
+            Ok((index, _)) => from = index + 1,
+            // The machine's death is told by others.
+            Err(_) => std::future::pending::<()>().await,
+        }
+    }
+    RESETS
+}
+
+/// Takes what happens on console and probe channel to the timeline: one short, escaped line each.
+#[derive(Clone)]
+pub struct Trace(Arc<dyn Fn(TimelineSource, &str) + Send + Sync>);
+
+impl Trace {
+    /// Calls `sink` for each line.
+    pub fn new(sink: impl Fn(TimelineSource, &str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(sink))
+    }
+
+    pub(crate) fn console(&self, line: &str) {
+        (self.0)(TimelineSource::Console, line);
+    }
+
+    pub(crate) fn probe(&self, line: &str) {
+        (self.0)(TimelineSource::Probe, line);
+    }
+}
+
+/// The last lines of a console, escaped. As text they follow a message, each on its own line.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LastLines(pub Vec<String>);
+
+impl fmt::Display for LastLines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("; the console shows nothing");
+        }
+        f.write_str("; the console's last lines:")?;
+        self.0.iter().try_for_each(|line| write!(f, "\n  | {}", short(line, 200)))
+    }
+}
+
+/// Why a guest cannot be made ready or entered.
+#[derive(Debug, thiserror::Error)]
+pub enum GuestError {
+    /// Not there, or may not be read.
+    #[error("{} cannot be read", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Nothing that can be booted here.
+    #[error(
+        "{} is no guest: neither a kernel package (.deb), a kernel image (bzImage) nor a disk \
+         image; for a kernel with its modules write KERNEL+MODULES-FOLDER",
+        path.display()
+    )]
+    Unrecognised {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A kernel guest that is not as it should be.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The machine has something that the guest cannot do without and has no driver for.
+    #[error("{guest} has no driver for {device}, which this machine needs: {why}")]
+    NoDriver {
+        /// Guest.
+        guest: String,
+        /// Device.
+        device: String,
+        /// Why not.
+        why: String,
+    },
+    /// The machine lacks something by which the guest is entered.
+    #[error("the machine has no channel named {name:?}; add it to the machine's channels")]
+    NoChannel {
+        /// Which.
+        name: String,
+    },
+    /// A file could not be made.
+    #[error("while {doing}")]
+    Io {
+        /// What was being done, with the path.
+        doing: String,
+        /// Cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The host failed.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The kernel panicked before the probe answered.
+    #[error("the guest's kernel panicked {waited:.1?} after the start, before the probe answered: {panic}{last}")]
+    Panicked {
+        /// How long it had been waited.
+        waited: Duration,
+        /// The panic's first line.
+        panic: String,
+        /// The last lines.
+        last: LastLines,
+    },
+    /// Nobody answered.
+    #[error(
+        "waited {waited:.1?} for the probe's first answer, and it did not come; the console has \
+         been silent for {silent:.1?}{last}"
+    )]
+    NoProbe {
+        /// How long.
+        waited: Duration,
+        /// How long nothing has been printed.
+        silent: Duration,
+        /// The last lines.
+        last: LastLines,
+    },
+    /// It starts over and over.
+    #[error("the guest restarted {count} times in {waited:.1?}, before the probe answered{last}")]
+    Rebooting {
+        /// How long it had been waited.
+        waited: Duration,
+        /// Resets seen.
+        count: u32,
+        /// The last lines.
+        last: LastLines,
+    },
+    /// It prints without end.
+    #[error("the guest flooded its console with {bytes} bytes in {waited:.1?}, before the probe answered{last}")]
+    Flooded {
+        /// How long it had been waited.
+        waited: Duration,
+        /// Bytes.
+        bytes: u64,
+        /// The last lines.
+        last: LastLines,
+    },
+    /// The machine ended.
+    #[error("the machine ended {waited:.1?} after the start, before the probe answered: {how}{last}")]
+    Ended {
+        /// How long it had been waited.
+        waited: Duration,
+        /// How it ended.
+        how: String,
+        /// The last lines.
+        last: LastLines,
+    },
+    /// The probe's channel closed although the machine lives.
+    #[error("the probe's channel was closed by the hypervisor while the machine runs{last}")]
+    ChannelClosed {
+        /// The last lines.
+        last: LastLines,
+    },
+    /// The probe answered wrongly.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
+
+impl GuestError {
+    /// An I/O error while `doing`.
+    pub fn io(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::Io { doing, source }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! What a machine boots: the initramfs made for it, and the kernel's command line.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hospitium_host::Machine;
+use hospitium_model::{Answer, Boot, ChannelKind, GuestFacts, InputPin, MachineSpec};
+
+use super::initramfs::Archive;
+use super::table::devices_of;
+use super::{KernelError, KernelGuest};
+use crate::console::Console;
+use crate::guest::{Guest, GuestError, Trace, await_probe};
+use crate::probe::PROBE;
+use crate::session::Session;
+
+/// The file in the initramfs that says which modules drive which device: one device a line,
+/// followed by the modules' paths in the order to load them.
+pub const DRIVER_TABLE: &str = "/etc/hospitium.drivers";
+/// The file that the probe reads as init: `channel …` and `module …` lines.
+const CONFIG: &str = "/etc/hospitium";
+const MODULES: &str = "/lib/modules";
+
+impl KernelGuest {
+    /// The initramfs for a machine.
+    fn initramfs(&self, spec: &MachineSpec) -> Result<Vec<u8>, GuestError> {
+        let at_boot = self.at_boot(spec)?;
+        let mut config = format!("channel {}\n", probe_device(spec)?);
+        for module in &at_boot {
+            config.push_str(&format!("module {MODULES}/{module}.ko\n"));
+        }
+        let mut carried: BTreeSet<&str> = at_boot.iter().map(String::as_str).collect();
+        let mut drivers = String::new();
+        for device in &self.table.devices {
+            let Ok(order) = self.modules.for_device(&self.table, &device.name) else { continue };
+            if !device.carried && !order.iter().all(|name| carried.contains(name.as_str())) {
+                continue;
+            }
+            drivers.push_str(&device.name);
+            for module in &order {
+                drivers.push_str(&format!(" {MODULES}/{module}.ko"));
+            }
+            drivers.push('\n');
+            let known = order.iter().filter_map(|name| self.modules.modules().get_key_value(name));
+            carried.extend(known.map(|(name, _)| name.as_str()));
+        }
+        let mut archive = Archive::default();
+        for folder in ["/dev", "/etc", "/lib", MODULES, "/mnt", "/proc", "/run", "/sys", "/tmp"] {
+            archive.folder(folder);
+        }
+        archive.character_device("/dev/console", 5, 1);
+        archive.file("/init", 0o755, PROBE);
+        archive.file(CONFIG, 0o644, config.as_bytes());
+        archive.file(DRIVER_TABLE, 0o644, drivers.as_bytes());
+        for name in carried {
+            if let Some(module) = self.modules.modules().get(name) {
+                archive.file(&format!("{MODULES}/{name}.ko"), 0o644, &module.bytes);
+            }
+        }
+        Ok(archive.finish())
+    }
+
+    /// The modules to load at boot, in order: those of what every machine has, as far as they are there,
+    /// and of the machine's own devices. A device without a driver is left to the checks, which ask
+    /// [`Guest::driver`]; only the probe's own channel must have one.
+    fn at_boot(&self, spec: &MachineSpec) -> Result<Vec<String>, GuestError> {
+        let present = devices_of(spec);
+        let mut order: Vec<String> = Vec::new();
+        for device in &self.table.devices {
+            if !device.always && !present.contains(device.name.as_str()) {
+                continue;
+            }
+            match self.modules.for_device(&self.table, &device.name) {
+                Ok(modules) => {
+                    for module in modules {
+                        if !order.contains(&module) {
+                            order.push(module);
+                        }
+                    }
+                }
+                Err(why) if device.name == "virtio-console" => {
+                    return Err(GuestError::NoDriver {
+                        guest: self.facts.name.clone(),
+                        device: device.name.clone(),
+                        why,
+                    });
+                }
+                Err(why) => tracing::debug!(device = device.name, why, "no driver"),
+            }
+        }
+        Ok(order)
+    }
+}
+
+/// The kernel's name of the probe's channel.
+fn probe_device(spec: &MachineSpec) -> Result<String, GuestError> {
+    let (kind, number) = channel(spec, "probe")?;
+    Ok(match kind {
+        ChannelKind::Serial => format!("/dev/ttyS{number}"),
+        // Port 0 is kept for a console, so the first is number 1.
+        ChannelKind::Virtio => format!("/dev/vport0p{}", number + 1),
+    })
+}
+
+/// Kind of a channel, and how many of its kind come before it.
+fn channel(spec: &MachineSpec, name: &str) -> Result<(ChannelKind, usize), GuestError> {
+    let at = spec.channels.iter().position(|c| c.name == name);
+    let at = at.ok_or_else(|| GuestError::NoChannel { name: name.into() })?;
+    let kind = spec.channels[at].kind;
+    Ok((kind, spec.channels[..at].iter().filter(|c| c.kind == kind).count()))
+}
+
+/// The kernel's command line. Nothing in it changes what the checks look at.
+fn command_line(spec: &MachineSpec) -> Result<String, GuestError> {
+    let console = match channel(spec, "console")? {
+        (ChannelKind::Serial, number) => format!("console=ttyS{number}"),
+        (ChannelKind::Virtio, _) => return Err(GuestError::NoChannel { name: "console".into() }),
+    };
+    // Level 5 shows warnings and what is worse; all is in the kernel's own log. A panic stays where
+    // it is, so that what the host is told can be seen.
+    Ok(format!("{console} loglevel=5 panic=0"))
+}
+
+#[async_trait]
+impl Guest for KernelGuest {
+    fn facts(&self) -> &GuestFacts {
+        &self.facts
+    }
+
+    fn inputs(&self) -> Vec<InputPin> {
+        self.pins.clone()
+    }
+
+    fn driver(&self, device: &str) -> Answer {
+        match self.modules.for_device(&self.table, device) {
+            Ok(_) => Answer::Yes,
+            Err(why) => Answer::No(why),
+        }
+    }
+
+    fn prepare(&self, folder: &Path, mut spec: MachineSpec) -> Result<MachineSpec, GuestError> {
+        let initrd = folder.join("initramfs.cpio");
+        let bytes = self.initramfs(&spec)?;
+        std::fs::write(&initrd, bytes)
+            .map_err(KernelError::io(format!("writing {}", initrd.display())))?;
+        spec.boot = Boot::Kernel {
+            kernel: self.kernel.clone(),
+            initrd: Some(initrd),
+            command_line: command_line(&spec)?,
+        };
+        Ok(spec)
+    }
+
+    async fn enter(
+        &self,
+        machine: &dyn Machine,
+        console: &Console,
+        trace: Option<Trace>,
+        limit: Duration,
+    ) -> Result<Session, GuestError> {
+        await_probe(machine, console, trace, limit).await
+    }
+}

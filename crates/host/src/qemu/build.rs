@@ -1,0 +1,303 @@
+//! Brings a machine into being: makes and opens its files, starts the VMM, connects to it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use hospitium_model::{Boot, MachineSpec, Network};
+use tokio::net::UnixStream;
+
+use super::attach::Plugged;
+use super::command::{self, Mapping, Setup};
+use super::disks::DiskPlan;
+use super::events::History;
+use super::machine::QemuMachine;
+use super::process::Launch;
+use super::qmp::Qmp;
+use super::{Inner, orphans};
+use crate::{HostError, Place};
+
+/// Name of the n-th file of the memory.
+pub(super) fn memory_file(n: usize) -> String {
+    format!("memory-{n}")
+}
+
+/// File of the UEFI variables.
+pub(super) const UEFI_VARS: &str = "uefi-vars.fd";
+
+/// How a machine comes into being.
+pub(super) struct Origin {
+    /// Disks, the layers of each known.
+    pub disks: Vec<DiskPlan>,
+    /// Files whose content is mapped privately; empty to begin with fresh memory.
+    pub memory: Vec<PathBuf>,
+    /// The stream that its state comes by.
+    pub incoming: Option<OwnedFd>,
+    /// Overlays that are there already (live migration), by disk id.
+    pub overlays_there: bool,
+    /// UEFI variables to begin with; the firmware's own if none.
+    pub uefi_vars: Option<PathBuf>,
+    /// VM generation id.
+    pub generation_id: Option<String>,
+    /// Devices plugged in before.
+    pub plugged: Vec<Plugged>,
+    /// Devices removed before.
+    pub removed: Vec<String>,
+}
+
+impl Origin {
+    /// A machine that is switched on for the first time.
+    pub(super) fn fresh(spec: &MachineSpec, disks: Vec<DiskPlan>) -> Self {
+        Self {
+            disks,
+            memory: Vec::new(),
+            incoming: None,
+            overlays_there: false,
+            uefi_vars: None,
+            generation_id: spec.generation_id.clone(),
+            plugged: Vec::new(),
+            removed: Vec::new(),
+        }
+    }
+}
+
+/// What the VMM is given open.
+struct Handles {
+    inherited: Vec<OwnedFd>,
+    sets: Vec<(i32, u32)>,
+}
+
+impl Handles {
+    fn give(&mut self, fd: impl Into<OwnedFd>) -> i32 {
+        let fd = fd.into();
+        let number = fd.as_raw_fd();
+        self.inherited.push(fd);
+        number
+    }
+
+    /// Opens a file for reading and puts it into a set of its own.
+    fn set_of(&mut self, path: &Path) -> Result<u32, HostError> {
+        let file = open(path)?;
+        let set = self.sets.len() as u32 + 1;
+        let number = self.give(file);
+        self.sets.push((number, set));
+        Ok(set)
+    }
+}
+
+pub(super) fn open(path: &Path) -> Result<File, HostError> {
+    File::open(path).map_err(HostError::io(format!("opening {}", path.display())))
+}
+
+impl Inner {
+    /// Gives a file that we made to the user that VMMs run as.
+    pub(super) fn give_away(&self, file: &File, path: &Path) -> Result<(), HostError> {
+        let Some(id) = self.confinement.user else { return Ok(()) };
+        let doing = || format!("giving {} to user {id}", path.display());
+        std::os::unix::fs::fchown(file, Some(id), Some(id)).map_err(|e| HostError::io(doing())(e))
+    }
+
+    /// Makes a file in a machine's folder that the VMM may write.
+    pub(super) fn make_file(&self, path: &Path, size: u64) -> Result<File, HostError> {
+        let doing = format!("making {}", path.display());
+        let file = File::options().read(true).write(true).create_new(true).open(path);
+        let file = file.map_err(HostError::io(&doing))?;
+        file.set_len(size).map_err(HostError::io(doing))?;
+        self.give_away(&file, path)?;
+        Ok(file)
+    }
+
+    /// Can the VMM's user open this inode for reading?
+    fn inode_readable(&self, file: &File) -> bool {
+        match (self.confinement.user, file.metadata()) {
+            (None, _) => true,
+            (Some(id), Ok(meta)) => {
+                meta.mode() & 0o004 != 0 || (meta.uid() == id && meta.mode() & 0o400 != 0)
+            }
+            (_, Err(_)) => false,
+        }
+    }
+
+    /// A path by which the VMM can open an input that may lie where its user can't go: through the
+    /// descriptor that it inherits, or a copy in its folder if the file itself is closed to it.
+    fn readable_path(&self, handles: &mut Handles, path: &Path, copy: &Path) -> Result<String, HostError> {
+        let file = open(path)?;
+        if self.inode_readable(&file) {
+            return Ok(format!("/proc/self/fd/{}", handles.give(file)));
+        }
+        std::fs::copy(path, copy).map_err(HostError::io(format!("copying {}", path.display())))?;
+        self.give_away(&open(copy)?, copy)?;
+        Ok(copy.file_name().unwrap_or_default().to_string_lossy().into_owned())
+    }
+
+    /// Makes the machine's files and starts its VMM, whose vCPUs stand still.
+    pub(super) async fn build(
+        self: &Arc<Self>,
+        spec: &MachineSpec,
+        place: &Place,
+        mut origin: Origin,
+    ) -> Result<QemuMachine, HostError> {
+        let folder = &place.folder;
+        let mut handles = Handles { inherited: Vec::new(), sets: Vec::new() };
+        self.give_away(&open(folder)?, folder)?;
+        let (qmp, theirs) = pair()?;
+        let qmp_fd = handles.give(theirs);
+        let mut channels = BTreeMap::new();
+        let mut channel_fds = Vec::new();
+        for channel in &spec.channels {
+            let (ours, theirs) = pair()?;
+            channels.insert(channel.name.clone(), ours);
+            channel_fds.push(handles.give(theirs));
+        }
+        let mut cables = BTreeMap::new();
+        let mut cable_fds = Vec::new();
+        let plugged = origin.plugged.iter().filter_map(|plugged| match plugged {
+            Plugged::Nic { nic, .. } => Some(nic),
+            _ => None,
+        });
+        for nic in spec.nics.iter().chain(plugged).filter(|nic| nic.network == Network::Harness) {
+            let (ours, theirs) = pair()?;
+            cables.insert(nic.id.clone(), ours);
+            cable_fds.push((nic.id.clone(), handles.give(theirs)));
+        }
+        let mut disks = Vec::new();
+        for plan in std::mem::take(&mut origin.disks) {
+            if !origin.overlays_there {
+                for file in plan.make(folder)? {
+                    self.give_away(&file, folder)?;
+                }
+            }
+            let sets = plan.layers.iter().map(|layer| handles.set_of(&layer.path));
+            let sets = sets.collect::<Result<Vec<u32>, _>>()?;
+            disks.push((plan, sets));
+        }
+        let (memory, mapping) = self.memory(spec, folder, &origin, &mut handles)?;
+        let kernel = match &spec.boot {
+            Boot::Kernel { kernel, initrd, .. } => {
+                let kernel = self.readable_path(&mut handles, kernel, &folder.join("kernel"))?;
+                let initrd = initrd.as_ref();
+                let initrd = initrd.map(|path| self.readable_path(&mut handles, path, &folder.join("initrd")));
+                Some((kernel, initrd.transpose()?))
+            }
+            _ => None,
+        };
+        let uefi = self.uefi(spec, folder, &origin, &mut handles)?;
+        let incoming = origin.incoming.take().map(|fd| handles.give(fd));
+        let arguments = command::arguments(&Setup {
+            spec,
+            name: &place.name,
+            accelerator: self.facts.accelerator.used,
+            has: &|name| self.traits.has(name),
+            disks: &disks,
+            sets: &handles.sets,
+            qmp: qmp_fd,
+            channels: &channel_fds,
+            cables: &cable_fds,
+            kernel,
+            uefi,
+            memory: &memory,
+            memory_mapping: mapping,
+            generation_id: origin.generation_id.as_deref(),
+            incoming,
+            plugged: &origin.plugged,
+            removed: &origin.removed,
+        })?;
+        let mut argv = self.programs.vmm_argv();
+        argv.extend(arguments.into_iter().map(OsString::from));
+        let sets_used = handles.sets.len() as u32;
+        let launch = Launch {
+            argv: argv.clone(),
+            environment: self.programs.environment(),
+            folder: folder.clone(),
+            inherited: handles.inherited,
+            confinement: self.confinement,
+        };
+        let process = launch.start(&folder.join("vmm.log")).await?;
+        orphans::note(folder, process.pid())?;
+        let history = Arc::new(History::new());
+        let qmp = Qmp::new(qmp, history.clone(), &process).await?;
+        let machine = QemuMachine::new(super::machine::Parts {
+            host: self.clone(),
+            name: place.name.clone(),
+            spec: spec.clone(),
+            folder: folder.clone(),
+            command: argv.iter().map(|arg| arg.to_string_lossy().into_owned()).collect(),
+            process,
+            qmp,
+            history,
+            channels,
+            cables,
+            disks: disks.into_iter().map(|(plan, _)| plan).collect(),
+            mapping,
+            generation_id: origin.generation_id,
+            plugged: origin.plugged,
+            removed: origin.removed,
+            sets: AtomicU32::new(sets_used),
+        });
+        Ok(machine)
+    }
+
+    /// The memory's files as the VMM opens them.
+    fn memory(
+        &self,
+        spec: &MachineSpec,
+        folder: &Path,
+        origin: &Origin,
+        handles: &mut Handles,
+    ) -> Result<(Vec<String>, Mapping), HostError> {
+        let nodes = u64::from(spec.memory.nodes.max(1));
+        if origin.memory.is_empty() {
+            let sizes = command::node_sizes(spec.memory.size.as_mib(), nodes);
+            let files = sizes.enumerate().map(|(n, mib)| {
+                let name = memory_file(n);
+                self.make_file(&folder.join(&name), mib << 20)?;
+                Ok(name)
+            });
+            return Ok((files.collect::<Result<_, HostError>>()?, Mapping::Shared));
+        }
+        let read_only = self.traits.private_read_only_memory;
+        let files = origin.memory.iter().map(|path| {
+            // The VMM opens the inode anew, with its own rights; the folder need not be open to it.
+            Ok(format!("/proc/self/fd/{}", handles.give(open(path)?)))
+        });
+        Ok((files.collect::<Result<_, HostError>>()?, Mapping::Private { read_only }))
+    }
+
+    fn uefi(
+        &self,
+        spec: &MachineSpec,
+        folder: &Path,
+        origin: &Origin,
+        handles: &mut Handles,
+    ) -> Result<Option<u32>, HostError> {
+        if !command::is_uefi(spec) {
+            return Ok(None);
+        }
+        let firmware = self.uefi_files().ok_or_else(|| HostError::Unsupported {
+            what: "UEFI".into(),
+            why: "OVMF is not installed; install it (Debian: apt install ovmf)".into(),
+        })?;
+        let vars = folder.join(UEFI_VARS);
+        if !origin.overlays_there {
+            let from = origin.uefi_vars.as_ref().unwrap_or(&firmware.1);
+            let doing = format!("copying {}", from.display());
+            let content = std::fs::read(from).map_err(HostError::io(&doing))?;
+            let mut file = self.make_file(&vars, 0)?;
+            std::io::Write::write_all(&mut file, &content).map_err(HostError::io(doing))?;
+        }
+        Ok(Some(handles.set_of(&firmware.0)?))
+    }
+}
+
+/// A pair of connected sockets: ours for the runtime, theirs to be inherited.
+pub(super) fn pair() -> Result<(UnixStream, OwnedFd), HostError> {
+    let io = || HostError::io("making a socket pair");
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(io())?;
+    ours.set_nonblocking(true).map_err(io())?;
+    Ok((UnixStream::from_std(ours).map_err(io())?, theirs.into()))
+}

@@ -1,0 +1,75 @@
+//! Live migration: the running machine goes on in a second process on the same host.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::build::{Origin, UEFI_VARS};
+use super::disks::DiskPlan;
+use super::machine::{QemuMachine, locked};
+use super::snapshot::{arrived, send_state, sent};
+use crate::{HostError, Machine, Place};
+
+/// See [`Machine::migrate`](crate::Machine::migrate). Both processes have the same overlays open; QEMU
+/// lets only one of them be active. A power-loss log ends with the source: it could not be told
+/// where the destination's begins.
+pub(super) async fn migrate(
+    machine: &QemuMachine,
+    place: &Place,
+) -> Result<(Box<dyn Machine>, Duration), HostError> {
+    let mut disks: Vec<DiskPlan> = locked(&machine.disks).clone();
+    for plan in &mut disks {
+        if plan.has_overlay() {
+            link(&machine.folder.join(plan.overlay()), &place.folder.join(plan.overlay()))?;
+        }
+        plan.disk.power_loss_log = false;
+    }
+    if super::command::is_uefi(&machine.spec) {
+        link(&machine.folder.join(UEFI_VARS), &place.folder.join(UEFI_VARS))?;
+    }
+    let changes = locked(&machine.hardware).clone();
+    let (out, theirs) = std::os::unix::net::UnixStream::pair().map_err(HostError::io("making a socket pair"))?;
+    let origin = Origin {
+        disks,
+        memory: Vec::new(),
+        incoming: Some(theirs.into()),
+        overlays_there: true,
+        uefi_vars: None,
+        generation_id: machine.generation_id.clone(),
+        plugged: changes.plugged,
+        removed: changes.removed,
+    };
+    let mut spec = machine.spec.clone();
+    spec.disks.iter_mut().for_each(|disk| disk.power_loss_log = false);
+    let host = Arc::clone(&machine.host);
+    let destination = host.build(&spec, place, origin).await?;
+    let running = machine.status().await? == "running";
+    send_state(machine, out.into()).await?;
+    let report = match sent(machine).await {
+        Ok(report) => report,
+        Err(error) => {
+            destination.end().await?;
+            // A source that failed to send goes on.
+            if running {
+                machine.resume().await?;
+            }
+            return Err(error);
+        }
+    };
+    arrived(&destination).await?;
+    machine.end().await?;
+    if running {
+        destination.resume().await?;
+    }
+    destination.mark_started();
+    let downtime = report.get("downtime").and_then(Value::as_u64).unwrap_or_default();
+    Ok((Box::new(destination), Duration::from_millis(downtime)))
+}
+
+fn link(from: &Path, to: &Path) -> Result<(), HostError> {
+    std::fs::hard_link(from, to)
+        .map_err(HostError::io(format!("linking {} to {}", from.display(), to.display())))
+}
+

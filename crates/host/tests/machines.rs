@@ -1,0 +1,324 @@
+//! Real machines on the installed QEMU.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Guest, LIMIT, Lab, booted, disk, qemu};
+use hospitium_host::{EventKind, Host, HostError, MachineState};
+use hospitium_model::{Accelerator, Boot, Bus, ByteSize, ChannelKind, DiskRole};
+
+#[tokio::test]
+async fn a_guest_boots_answers_and_is_ended() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, mut guest) = booted(&host, &lab, "boot").await;
+    assert_eq!(guest.ask(b'x').await, '1');
+    let facts = machine.facts().await.expect("facts");
+    assert_eq!(facts.state, MachineState::Running);
+    assert_eq!(facts.accelerator, Accelerator::Tcg);
+    assert_eq!(facts.memory, ByteSize::mib(64));
+    assert_eq!(facts.vcpus, [(0, 0, 0)]);
+    assert_eq!(facts.disks.len(), 1);
+    assert!(facts.devices.len() > 5, "{:?}", facts.devices);
+    assert!(machine.channel("console").await.is_err(), "a channel can be taken once");
+    machine.end().await.expect("ended");
+    assert!(machine.died().await.expected);
+    let after = machine.pause().await;
+    assert!(matches!(after, Err(HostError::Ended { .. })), "{after:?}");
+}
+
+#[tokio::test]
+async fn a_vmm_has_no_more_rights_than_it_needs() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, _guest) = booted(&host, &lab, "boot").await;
+    let process = machine.process().await.expect("process");
+    assert_eq!(process.seccomp, 2);
+    assert!(!process.may_gain_privileges);
+    assert_eq!(process.capabilities, 0);
+    assert_ne!(process.uid, 0);
+    assert!(process.own_namespaces.contains(&"net".to_owned()), "{process:?}");
+}
+
+#[tokio::test]
+async fn a_paused_guest_stands_still() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, mut guest) = booted(&host, &lab, "boot").await;
+    let before = machine.events().len();
+    machine.pause().await.expect("paused");
+    machine.wait_event(before, "the pause", LIMIT, &|k| *k == EventKind::Paused).await.expect("seen");
+    guest.say(b'x').await;
+    let silent = tokio::time::timeout(Duration::from_millis(300), guest.hear()).await;
+    assert!(silent.is_err(), "a paused guest answered");
+    machine.resume().await.expect("resumed");
+    assert_eq!(guest.hear().await, '1');
+}
+
+#[tokio::test]
+async fn a_reset_by_the_guest_and_one_from_outside_are_told_apart() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, mut guest) = booted(&host, &lab, "boot").await;
+    guest.say(b'r').await;
+    let reset = |k: &EventKind| matches!(k, EventKind::Reset { .. });
+    let (at, event) = machine.wait_event(0, "a reset", LIMIT, &reset).await.expect("seen");
+    assert_eq!(event.kind, EventKind::Reset { by_guest: true });
+    guest.boots().await;
+    machine.reset().await.expect("reset");
+    let (_, event) = machine.wait_event(at + 1, "a reset", LIMIT, &reset).await.expect("seen");
+    assert_eq!(event.kind, EventKind::Reset { by_guest: false });
+    guest.boots().await;
+}
+
+#[tokio::test]
+async fn a_guest_that_powers_off_ends_its_machine_as_expected() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, mut guest) = booted(&host, &lab, "boot").await;
+    guest.say(b'p').await;
+    let off = |k: &EventKind| matches!(k, EventKind::PoweredOff { .. });
+    let (_, event) = machine.wait_event(0, "power off", LIMIT, &off).await.expect("seen");
+    assert_eq!(event.kind, EventKind::PoweredOff { by_guest: true });
+    assert!(machine.died().await.expected);
+}
+
+#[tokio::test]
+async fn a_vmm_killed_from_outside_is_noticed_and_named() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, _guest) = booted(&host, &lab, "boot").await;
+    let pid = machine.process().await.expect("process").pid;
+    let pid = rustix::process::Pid::from_raw(pid as i32).expect("a pid");
+    let waiting = machine.wait_event(0, "a reset", LIMIT, &|k| matches!(k, EventKind::Reset { .. }));
+    let kill = async { rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed") };
+    let (waited, ()) = tokio::join!(waiting, kill);
+    let told = waited.expect_err("no reset came").to_string();
+    assert!(told.contains("a reset") && told.contains("signal 9"), "{told}");
+    let died = machine.died().await;
+    assert!(!died.expected && died.how.contains("signal 9"), "{died:?}");
+    assert!(matches!(machine.facts().await, Err(HostError::Ended { .. })));
+}
+
+#[tokio::test]
+async fn a_dropped_machine_leaves_no_process() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, _guest) = booted(&host, &lab, "boot").await;
+    let pid = machine.process().await.expect("process").pid;
+    drop(machine);
+    let gone = async {
+        while std::path::Path::new(&format!("/proc/{pid}")).exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, gone).await.expect("the process is gone");
+}
+
+#[tokio::test]
+async fn two_clones_go_on_from_the_same_moment_each_on_its_own() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, mut guest) = booted(&host, &lab, "boot").await;
+    assert_eq!(guest.ask(b'x').await, '1');
+    assert_eq!(guest.ask(b'x').await, '2');
+    let folder = lab.path().join("snapshot");
+    let started = std::time::Instant::now();
+    let snapshot = machine.snapshot(&folder).await.expect("saved");
+    println!("saved in {:?}", started.elapsed());
+    assert!(machine.died().await.expected);
+    let (a, b) = (lab.place("a"), lab.place("b"));
+    let started = std::time::Instant::now();
+    let (a, b) = tokio::join!(host.restore(&snapshot, &a), host.restore(&snapshot, &b));
+    let (a, b) = (a.expect("restored"), b.expect("restored"));
+    println!("two restored in {:?}", started.elapsed());
+    let (mut guest_a, mut guest_b) = (Guest::of(&*a).await, Guest::of(&*b).await);
+    a.resume().await.expect("resumed");
+    b.resume().await.expect("resumed");
+    assert_eq!(guest_a.ask(b'x').await, '3');
+    assert_eq!(guest_a.ask(b'x').await, '4');
+    assert_eq!(guest_b.ask(b'x').await, '3');
+    assert_eq!(guest_b.ask(b'w').await, '!');
+    // The snapshot is as it was, and what the clone wrote is its own.
+    let again = hospitium_host::qemu::Qemu::load_snapshot(&folder).expect("read");
+    assert_eq!(again, snapshot);
+    let c = host.restore(&again, &lab.place("c")).await.expect("restored");
+    let mut guest_c = Guest::of(&*c).await;
+    c.resume().await.expect("resumed");
+    assert_eq!(guest_c.ask(b'x').await, '3');
+    b.end().await.expect("ended");
+    let medium = b.medium("system").await.expect("the disk from outside");
+    let sector = hospitium_model::Digest::of(&std::fs::read(lab.path().join("guest.raw")).expect("image")[..512]);
+    assert_eq!(medium.digest(512, 512).expect("read"), sector);
+    c.end().await.expect("ended");
+    assert_ne!(c.medium("system").await.expect("the disk").digest(512, 512).expect("read"), sector);
+}
+
+#[tokio::test]
+async fn a_clone_can_be_saved_again() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, mut guest) = booted(&host, &lab, "boot").await;
+    assert_eq!(guest.ask(b'x').await, '1');
+    let first = machine.snapshot(&lab.path().join("first")).await.expect("saved");
+    let clone = host.restore(&first, &lab.place("clone")).await.expect("restored");
+    let mut guest = Guest::of(&*clone).await;
+    clone.resume().await.expect("resumed");
+    assert_eq!(guest.ask(b'x').await, '2');
+    let second = clone.snapshot(&lab.path().join("second")).await.expect("saved again");
+    std::fs::remove_dir_all(lab.path().join("first")).expect("the first is not needed any more");
+    let clone = host.restore(&second, &lab.place("again")).await.expect("restored again");
+    let mut guest = Guest::of(&*clone).await;
+    clone.resume().await.expect("resumed");
+    assert_eq!(guest.ask(b'x').await, '3');
+}
+
+#[tokio::test]
+async fn a_partial_or_altered_snapshot_is_refused() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, _guest) = booted(&host, &lab, "boot").await;
+    let folder = lab.path().join("snapshot");
+    let snapshot = machine.snapshot(&folder).await.expect("saved");
+    let mut tries = 0;
+    for entry in &snapshot.files {
+        let path = folder.join(&entry.name);
+        let whole = std::fs::read(&path).expect("there");
+        if entry.sha256.is_some() {
+            let mut altered = whole.clone();
+            altered[whole.len() / 2] ^= 1;
+            std::fs::write(&path, altered).expect("altered");
+            tries += 1;
+            refused(&host, &snapshot, &lab, tries, &entry.name).await;
+        }
+        std::fs::write(&path, &whole[..whole.len() - 1]).expect("cut off");
+        tries += 1;
+        refused(&host, &snapshot, &lab, tries, &entry.name).await;
+        std::fs::write(&path, whole).expect("mended");
+    }
+    std::fs::write(folder.join("snapshot.json"), "{").expect("cut off");
+    let read = hospitium_host::qemu::Qemu::load_snapshot(&folder);
+    assert!(matches!(read, Err(HostError::BadSnapshot { .. })));
+}
+
+async fn refused(
+    host: &hospitium_host::qemu::Qemu,
+    snapshot: &hospitium_host::Snapshot,
+    lab: &Lab,
+    n: u32,
+    file: &str,
+) {
+    match host.restore(snapshot, &lab.place(&format!("try-{n}"))).await {
+        Err(HostError::BadSnapshot { why, .. }) => assert!(why.contains(file), "{why}"),
+        Err(other) => panic!("{file}: {other}"),
+        Ok(_) => panic!("{file}: restored"),
+    }
+}
+
+#[tokio::test]
+async fn a_machine_goes_on_in_another_process() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, mut guest) = booted(&host, &lab, "boot").await;
+    assert_eq!(guest.ask(b'x').await, '1');
+    let (second, downtime) = machine.migrate(&lab.place("second")).await.expect("moved");
+    assert!(machine.died().await.expected);
+    assert!(downtime < LIMIT);
+    let mut guest = Guest::of(&*second).await;
+    assert_eq!(guest.ask(b'x').await, '2');
+    assert_eq!(guest.ask(b'w').await, '!');
+    // From a clone too, whose memory is its own.
+    let snapshot = second.snapshot(&lab.path().join("snapshot")).await.expect("saved");
+    let clone = host.restore(&snapshot, &lab.place("clone")).await.expect("restored");
+    clone.resume().await.expect("resumed");
+    let (third, _) = clone.migrate(&lab.place("third")).await.expect("moved");
+    let mut guest = Guest::of(&*third).await;
+    assert_eq!(guest.ask(b'x').await, '3');
+}
+
+#[tokio::test]
+async fn a_device_that_is_refused_is_a_clear_error() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let mut spec = lab.spec();
+    spec.disks[0].logical_sector = 4097;
+    let told = host.define(&spec, &lab.place("odd-sector")).await.err().expect("refused").to_string();
+    assert!(told.contains("logical_block_size"), "{told}");
+    let mut spec = lab.spec();
+    spec.disks.push(disk("floppy", DiskRole::Cdrom, Bus::Nvme));
+    let told = host.define(&spec, &lab.place("odd-bus")).await.err().expect("refused").to_string();
+    assert!(told.contains("optical"), "{told}");
+    let mut spec = lab.spec();
+    spec.disks[0].image = Some(lab.path().join("missing.raw"));
+    let told = host.define(&spec, &lab.place("no-image")).await.err().expect("refused").to_string();
+    assert!(told.contains("missing.raw"), "{told}");
+}
+
+#[tokio::test]
+async fn with_nothing_to_boot_the_firmware_says_so_on_the_screen() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let mut spec = lab.spec();
+    spec.disks.clear();
+    spec.boot = Boot::Nothing;
+    let machine = host.define(&spec, &lab.place("empty")).await.expect("defined");
+    machine.start().await.expect("started");
+    let pictures = async {
+        loop {
+            let shot = machine.screenshot().await.expect("a screenshot");
+            if shot.colours() > 1 {
+                return shot;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let shot = tokio::time::timeout(LIMIT, pictures).await.expect("something on the screen");
+    assert!(shot.width >= 640 && shot.png().is_ok());
+    assert_eq!(machine.facts().await.expect("facts").state, MachineState::Running);
+}
+
+#[tokio::test]
+async fn every_device_of_a_specification_is_there() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let mut spec = lab.spec();
+    for (id, role, bus) in [
+        ("scratch", DiskRole::Scratch, Bus::Virtio),
+        ("scsi", DiskRole::Scratch, Bus::VirtioScsi),
+        ("sata", DiskRole::Scratch, Bus::Sata),
+        ("disc", DiskRole::Cdrom, Bus::Sata),
+        ("stick", DiskRole::Scratch, Bus::Usb),
+        ("floppy", DiskRole::Scratch, Bus::Floppy),
+    ] {
+        spec.disks.push(disk(id, role, bus));
+    }
+    spec.disks[1].power_loss_log = true;
+    spec.disks[6].size = ByteSize::bytes(1440 << 10);
+    spec.watchdog = Some(hospitium_model::Watchdog { action: hospitium_model::WatchdogAction::Pause });
+    spec.generation_id = Some("12345678-1234-1234-1234-123456789abc".into());
+    spec.memory.nodes = 2;
+    spec.memory.max = ByteSize::mib(256);
+    spec.cpus = hospitium_model::CpuTopology { sockets: 2, cores: 1, threads: 1, max_sockets: 4 };
+    spec.smbios.manufacturer = "a, b=c".into();
+    spec.smbios.uuid = "6b1e5f5e-3c1d-4b6e-9d54-1d3c6a7e9f10".into();
+    spec.channels.push(hospitium_model::Channel { name: "agent".into(), kind: ChannelKind::Virtio });
+    spec.nics = vec![nic("net0", hospitium_model::Network::Harness), nic("net1", hospitium_model::Network::Isolated)];
+    let machine = host.define(&spec, &lab.place("full")).await.expect("defined");
+    let facts = machine.facts().await.expect("facts");
+    assert_eq!(facts.nodes, 2);
+    assert_eq!(facts.vcpus.len(), 2);
+    assert_eq!(facts.disks.len(), 7, "{:?}", facts.disks);
+    assert_eq!(facts.macs.len(), 2);
+    assert_eq!(facts.generation_id.as_deref(), spec.generation_id.as_deref());
+    assert_eq!(facts.uuid.as_deref(), Some(&*spec.smbios.uuid));
+    assert!(!facts.cpu_features.is_empty());
+    machine.start().await.expect("started");
+    let mut guest = Guest::of(&*machine).await;
+    guest.boots().await;
+    // All of it can be saved and goes on.
+    let snapshot = machine.snapshot(&lab.path().join("snapshot")).await.expect("saved");
+    let clone = host.restore(&snapshot, &lab.place("clone")).await.expect("restored");
+    let mut guest = Guest::of(&*clone).await;
+    clone.resume().await.expect("resumed");
+    assert_eq!(guest.ask(b'x').await, '1');
+    let facts = clone.facts().await.expect("facts");
+    assert_eq!(facts.nodes, 2);
+    assert_ne!(facts.generation_id.as_deref(), spec.generation_id.as_deref(), "a clone is a new generation");
+}
+
+fn nic(id: &str, network: hospitium_model::Network) -> hospitium_model::Nic {
+    hospitium_model::Nic {
+        id: id.into(),
+        model: hospitium_model::NicModel::Virtio,
+        mac: format!("52:54:00:00:00:0{}", &id[3..]),
+        network,
+        queues: 0,
+    }
+}

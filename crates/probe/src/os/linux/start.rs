@@ -1,0 +1,93 @@
+//! From the first instruction to the main loop.
+
+use core::cell::UnsafeCell;
+use core::ffi::CStr;
+
+use super::config::{Config, Source};
+use super::{Channel, console, init, process};
+use crate::dispatch::State;
+use crate::serve::{Line, serve};
+
+/// Everything that the probe ever holds, in `.bss`.
+struct Room {
+    state: UnsafeCell<State>,
+    line: UnsafeCell<Line>,
+    config: UnsafeCell<Config>,
+}
+
+// SAFETY: the probe has one thread, and `entry` is the only one to touch this, once.
+unsafe impl Sync for Room {}
+
+static ROOM: Room = Room {
+    state: UnsafeCell::new(State::new()),
+    line: UnsafeCell::new(Line::new()),
+    config: UnsafeCell::new(Config::new()),
+};
+
+/// The C library's entry, in builds that have one.
+#[cfg(not(freestanding))]
+#[unsafe(no_mangle)]
+extern "C" fn main(count: usize, arguments: *const *const core::ffi::c_char) -> i32 {
+    // SAFETY: the C library calls this once, with its arguments.
+    unsafe { entry(count, arguments) }
+}
+
+/// Reads the command line and begins.
+///
+/// # Safety
+///
+/// Called once, with the process's argument count and vector.
+pub unsafe extern "C" fn entry(count: usize, arguments: *const *const core::ffi::c_char) -> ! {
+    // SAFETY: this is the only use of the three, and it happens once.
+    let (state, line, config) = unsafe {
+        (
+            &mut *ROOM.state.get(),
+            &mut *ROOM.line.get(),
+            &mut *ROOM.config.get(),
+        )
+    };
+    let is_init = process::is_init();
+    let (mut daemon, mut channel) = (false, None);
+    // The kernel passes words of its own command line to process 1.
+    for number in 1..if is_init { 0 } else { count } {
+        // SAFETY: the vector holds `count` pointers to NUL-ended strings that stay for ever.
+        let argument: &'static CStr = unsafe { CStr::from_ptr(*arguments.add(number)) };
+        match argument.to_str() {
+            Ok("--daemon") => daemon = true,
+            Ok(path) if path.starts_with('/') => channel = Some(path),
+            _ => {
+                console::say(&["usage: hospitium-probe [--daemon] [CHANNEL]"]);
+                super::sys::exit(2)
+            }
+        }
+    }
+    process::ignore_signals();
+    if is_init {
+        init::mount_all();
+    }
+    process::protect_from_oom(true);
+    config.load();
+    if is_init {
+        init::load_modules(config);
+        init::bring_up_loopback();
+    }
+    let source = match channel {
+        Some(path) => Source::Path(path),
+        None => Source::Config(config),
+    };
+    let mut channel = loop {
+        match Channel::open(source) {
+            Some(channel) => break channel,
+            None if is_init => console::say(&["hospitium-probe: no channel yet"]),
+            None => {
+                console::say(&["hospitium-probe: none of the channels appeared"]);
+                super::sys::exit(1)
+            }
+        }
+    };
+    console::say(&["hospitium-probe: ready"]);
+    if daemon && !is_init {
+        process::detach();
+    }
+    serve(line, state, &mut channel)
+}

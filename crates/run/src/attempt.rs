@@ -1,0 +1,225 @@
+//! One check, once, in a clone: what it saw, or why it came to no end.
+
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hospitium_guest::SessionError;
+use hospitium_host::{EventKind, HostError};
+use hospitium_model::{Observations, Verdict};
+use hospitium_suite::{Cell, Check, CheckError, Lab};
+
+use crate::usage::ms;
+
+/// What one attempt gave.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The verdict on it.
+    pub verdict: Verdict,
+    /// What both witnesses saw.
+    pub observations: Observations,
+    /// Pictures that the check kept: name and PNG.
+    pub pictures: Vec<(String, Vec<u8>)>,
+    /// The clone's name.
+    pub clone: String,
+    /// When it began.
+    pub began: Instant,
+    /// How long it took, the clone's start included.
+    pub took: Duration,
+    /// False if the clone is in an unknown state now and must not be used for another check.
+    pub clone_is_good: bool,
+}
+
+/// What the end of a clone showed.
+#[derive(Debug, Default)]
+pub struct CloneEnd {
+    /// From asking for it to the probe's answer in it, if it came to that.
+    pub ready: Option<Duration>,
+    /// CPU time of its VMM.
+    pub vmm_cpu: Duration,
+    /// Last lines of its console, escaped.
+    pub console: Vec<String>,
+}
+
+/// How long it takes at most until a VMM's death is known after its streams have closed.
+const DEATH_IS_KNOWN: Duration = Duration::from_secs(2);
+
+/// Runs a check in a clone of its own.
+pub async fn in_own_clone(lab: &Arc<Lab>, name: &str, check: &'static Check) -> (Attempt, CloneEnd) {
+    let began = Instant::now();
+    let mut cell = match lab.cell(name, check, None).await {
+        Ok(cell) => cell,
+        Err(error) => {
+            let reason = format!("no clone could be made: {}", error.chain());
+            let attempt = Attempt {
+                verdict: Verdict::Error { reason },
+                observations: Observations::new(),
+                pictures: Vec::new(),
+                clone: name.to_owned(),
+                began,
+                took: began.elapsed(),
+                clone_is_good: false,
+            };
+            return (attempt, CloneEnd::default());
+        }
+    };
+    let mut attempt = in_clone(&mut cell, check).await;
+    let end = finish(cell).await;
+    attempt.began = began;
+    attempt.took = began.elapsed();
+    (attempt, end)
+}
+
+/// Ends a clone and takes what is left of it. A clone that cannot be ended in order is ended by
+/// being dropped.
+pub async fn finish(cell: Cell) -> CloneEnd {
+    let ready = Some(cell.ready_in());
+    let (vmm_cpu, console) = cell.finish().await.unwrap_or_default();
+    CloneEnd { ready, vmm_cpu, console }
+}
+
+/// Runs a check in this clone.
+pub async fn in_clone(cell: &mut Cell, check: &'static Check) -> Attempt {
+    let began = Instant::now();
+    let clone = cell.place().name.clone();
+    let ended = tokio::time::timeout(check.limit, unpanicked((check.run)(cell))).await;
+    let mut observations = Observations::new();
+    let mut clone_is_good = true;
+    let verdict = match ended {
+        Ok(Ok(Ok(seen))) => {
+            let verdict = seen.judge();
+            observations = seen;
+            verdict
+        }
+        Ok(Ok(Err(error))) => {
+            clone_is_good = false;
+            verdict_on(cell, &error).await
+        }
+        Ok(Err(panic)) => {
+            clone_is_good = false;
+            Verdict::Error { reason: format!("the check itself broke off: {panic}; this is a bug of the suite") }
+        }
+        Err(_) => {
+            clone_is_good = false;
+            let limit = check.limit.as_secs();
+            crashed(cell).unwrap_or_else(|| Verdict::Error {
+                reason: format!("the check did not end within {limit} s; its clone's console and timeline show how far it came"),
+            })
+        }
+    };
+    let pictures = cell.take_pictures();
+    Attempt { verdict, observations, pictures, clone, began, took: began.elapsed(), clone_is_good }
+}
+
+/// What an error says about the pair: nothing, unless the guest or the hypervisor broke by itself.
+async fn verdict_on(cell: &Cell, error: &CheckError) -> Verdict {
+    if let Some(verdict) = crashed(cell) {
+        return verdict;
+    }
+    let may_have_died = matches!(
+        error,
+        CheckError::Host(HostError::Ended { .. })
+            | CheckError::Session(SessionError::Closed { .. } | SessionError::Io { .. })
+    );
+    if may_have_died
+        && let Ok(died) = tokio::time::timeout(DEATH_IS_KNOWN, cell.machine().died()).await
+        && !died.expected
+    {
+        return verdict_on_death(&died.how, &error.chain());
+    }
+    Verdict::Error { reason: error.chain() }
+}
+
+/// A crash of the guest that the check did not expect: had it done so, it would have come to an end.
+fn crashed(cell: &Cell) -> Option<Verdict> {
+    let events = cell.machine().events();
+    events.iter().any(|event| event.kind == EventKind::Crashed).then(|| Verdict::Fail {
+        reason: "the guest's kernel crashed while the check ran; the console shows where".into(),
+    })
+}
+
+/// SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS: a program does these to itself (signal(7)).
+const OWN_FAULT: [u32; 7] = [4, 5, 6, 7, 8, 11, 31];
+
+/// A VMM that crashes is a failure of the pair; one that somebody killed is not.
+fn verdict_on_death(how: &str, while_doing: &str) -> Verdict {
+    let signal = how.strip_prefix("signal ").and_then(|rest| {
+        rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|number| number.parse().ok())
+    });
+    match signal {
+        Some(signal) if OWN_FAULT.contains(&signal) => {
+            Verdict::Fail { reason: format!("the hypervisor crashed ({how}); {while_doing}") }
+        }
+        Some(9) => Verdict::Error {
+            reason: format!(
+                "the hypervisor's process was killed from outside ({how}): by a person, or by the \
+                 kernel for want of memory (`dmesg` tells); run the check again"
+            ),
+        },
+        _ => Verdict::Error { reason: format!("the hypervisor's process ended ({how}); {while_doing}") },
+    }
+}
+
+/// A future whose panics are results.
+async fn unpanicked<F: Future + Unpin>(mut future: F) -> Result<F::Output, String> {
+    poll_fn(|context| {
+        let future = std::pin::Pin::new(&mut future);
+        // What the check held is in an unknown state after a panic: the caller discards the clone.
+        match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
+            Ok(polled) => polled.map(Ok),
+            Err(panic) => std::task::Poll::Ready(Err(words(&*panic))),
+        }
+    })
+    .await
+}
+
+fn words(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".into())
+}
+
+/// How attempts at the same check from the same state are summed up: the first failure counts,
+/// whatever later ones give.
+pub fn sum_up(attempts: &[Verdict]) -> Option<(usize, usize)> {
+    let failed = attempts.iter().filter(|v| !matches!(v, Verdict::Pass)).count();
+    (failed > 0 && failed < attempts.len()).then_some((failed, attempts.len()))
+}
+
+impl CloneEnd {
+    /// From asking for it to the first answer, in milliseconds.
+    pub fn ready_ms(&self) -> Option<f64> {
+        self.ready.map(ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crash_of_the_vmm_fails_the_pair_and_a_kill_does_not() {
+        assert_eq!(verdict_on_death("signal 11", "x").word(), "fail");
+        assert_eq!(verdict_on_death("signal 6: assertion failed", "x").word(), "fail");
+        for outside in ["signal 9", "signal 15", "exit code 1: no memory", "signal", "signal x", ""] {
+            assert_eq!(verdict_on_death(outside, "x").word(), "error", "{outside}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_check_is_a_result() {
+        let broken = Box::pin(async {
+            tokio::task::yield_now().await;
+            assert!(std::hint::black_box(false), "index 5 of 3");
+        });
+        assert_eq!(unpanicked(broken).await, Err("index 5 of 3".into()));
+    }
+
+    #[test]
+    fn attempts_that_differ_are_flaky_and_those_that_agree_are_not() {
+        let fail = || Verdict::Fail { reason: "x".into() };
+        assert_eq!(sum_up(&[fail(), Verdict::Pass, Verdict::Pass]), Some((1, 3)));
+        assert_eq!(sum_up(&[fail(), fail(), fail()]), None);
+        assert_eq!(sum_up(&[]), None);
+    }
+}

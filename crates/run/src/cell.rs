@@ -1,0 +1,324 @@
+//! One cell, from its plan to its last record.
+
+mod account;
+mod jobs;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use hospitium_evidence::CellWriter;
+use hospitium_model::{
+    CellRecord, CheckRecord, Observations, PlannedCheck, TimelineEvent, TimelineSource, Timings,
+    Verdict,
+};
+use hospitium_suite::{Cell, Check, Lab, LabParts, Sink, checks};
+use tokio::sync::mpsc;
+
+use crate::attempt::CloneEnd;
+use crate::budget::{Class, Permit};
+use crate::lab::{Made, MakeError, Maker, clone_memory, declared, pair};
+use crate::plan::PlannedCell;
+use crate::shared::Shared;
+use crate::usage::{ms, own_cpu};
+use crate::work::chain;
+use crate::{RunEvent, pins};
+
+/// A cell while it runs.
+pub struct CellRun {
+    shared: Arc<Shared>,
+    cell: PlannedCell,
+    pair: String,
+    writer: CellWriter,
+    work: PathBuf,
+    sink: Sink,
+    start: Instant,
+    timings: Mutex<Timings>,
+    records: Mutex<Vec<CheckRecord>>,
+}
+
+/// A lab with the clone that showed that its snapshot works.
+struct Ready {
+    lab: Arc<Lab>,
+    first: Cell,
+    permit: Permit,
+    // Keeps the snapshot in the cache.
+    made: Made,
+}
+
+/// Runs a cell and returns its record and its checks', the canary's included.
+pub async fn run(
+    shared: Arc<Shared>,
+    cell: PlannedCell,
+    writer: CellWriter,
+    work: &Path,
+) -> (CellRecord, Vec<CheckRecord>) {
+    let start = Instant::now();
+    let (out, events) = mpsc::unbounded_channel();
+    let work = work.join(&cell.name);
+    let this = Arc::new(CellRun {
+        pair: pair(&cell),
+        sink: Sink::new(start, out),
+        timings: Mutex::default(),
+        records: Mutex::default(),
+        shared,
+        cell,
+        writer,
+        work,
+        start,
+    });
+    let forwarding = tokio::spawn(forward(Arc::downgrade(&this), events));
+    let record = this.run().await;
+    let records = std::mem::take(&mut *this.records.lock().unwrap_or_else(PoisonError::into_inner));
+    // The channel is drained when the last sender is gone; what holds one are this and its labs.
+    drop(this);
+    if forwarding.await.is_err() {
+        tracing::warn!("the timeline of a cell ended early");
+    }
+    (record, records)
+}
+
+/// Writes timeline events down as they come.
+async fn forward(cell: std::sync::Weak<CellRun>, mut events: mpsc::UnboundedReceiver<TimelineEvent>) {
+    while let Some(event) = events.recv().await {
+        let Some(cell) = cell.upgrade() else { return };
+        cell.shared.written(cell.writer.timeline(&event));
+    }
+}
+
+impl CellRun {
+    async fn run(self: &Arc<Self>) -> CellRecord {
+        let mut record = self.first_record();
+        self.shared.written(self.writer.record(&record));
+        self.shared.written(self.writer.plan(&self.planned()));
+        self.shared.tell(&RunEvent::CellStarted {
+            cell: self.cell.name.clone(),
+            guest: record.guest.name.clone(),
+            host: record.host.name.clone(),
+            accelerator: format!(
+                "{} ({})",
+                record.host.accelerator.used.name(),
+                record.host.accelerator.how
+            ),
+        });
+        match self.shared.stop.unless(self.ready()).await {
+            Ok(Ok(ready)) => {
+                self.describe(&mut record, &ready.made);
+                self.run_checks(ready).await;
+            }
+            Ok(Err(error)) => self.could_not(&mut record, &error),
+            Err(reason) => {
+                record.failure = Some(format!("cut off before the guest had booted: {reason}"));
+                self.miss_rest(&reason);
+            }
+        }
+        self.close(&mut record);
+        record
+    }
+
+    fn first_record(&self) -> CellRecord {
+        let guest = &self.cell.guest.guest;
+        CellRecord {
+            name: self.cell.name.clone(),
+            guest: guest.facts().clone(),
+            host: self.cell.host.host.facts().clone(),
+            machine: declared(&self.cell),
+            inputs: pins::all(&**guest, Vec::new(), &self.shared.suite),
+            timings: Timings::default(),
+            failure: None,
+            canary_failed: false,
+            required_not_run: Vec::new(),
+            observed: [
+                ("guest origin".to_owned(), self.cell.guest.origin.clone()),
+                ("host origin".to_owned(), self.cell.host.origin.clone()),
+            ]
+            .into(),
+        }
+    }
+
+    fn planned(&self) -> Vec<PlannedCheck> {
+        let all = [&checks::CANARY].into_iter().chain(self.shared.checks.iter().copied());
+        all.map(|check| PlannedCheck {
+            id: check.id(),
+            requirement: check.requirement.trim().to_owned(),
+            tier: check.tier,
+        })
+        .collect()
+    }
+
+    /// A lab whose first clone answers. A saved machine from the cache that does not is made anew,
+    /// once.
+    async fn ready(&self) -> Result<Ready, MakeError> {
+        let maker = Maker {
+            cell: &self.cell,
+            cache: &self.shared.cache,
+            digests: &self.shared.digests,
+            budget: &self.shared.budget,
+            durations: &self.shared.durations,
+            suite: &self.shared.suite,
+            sink: &self.sink,
+            observer: &*self.shared.observer,
+        };
+        let mut again = true;
+        loop {
+            let begun = Instant::now();
+            let made = maker.make(&self.work.join("media")).await?;
+            self.timed(|t| t.vmm_cpu_ms += made.vmm_cpu_ms);
+            let lab = self.lab(&made);
+            let took_ms = ms(begun.elapsed());
+            let cached = made.cached;
+            self.shared.tell(&RunEvent::Ready { cell: self.cell.name.clone(), cached, took_ms });
+            let memory = clone_memory(lab.spec().memory.size);
+            let permit = self.shared.budget.permit(Class::Boot, u64::MAX, memory).await;
+            match lab.cell("tier0", &checks::CANARY, None).await {
+                Ok(first) => return Ok(Ready { lab, first, permit, made }),
+                Err(error) if cached && again => {
+                    again = false;
+                    let words = format!(
+                        "the saved machine in the cache did not answer and is made anew: {}",
+                        error.chain()
+                    );
+                    self.sink.say("boot", TimelineSource::Harness, words.as_str());
+                    self.shared.tell(&RunEvent::Note { cell: self.cell.name.clone(), words });
+                    self.shared.cache.drop_entry(made.held).map_err(crate::RunError::from)?;
+                }
+                Err(error) => {
+                    return Err(MakeError::NoClone { why: error.chain() });
+                }
+            }
+        }
+    }
+
+    fn lab(&self, made: &Made) -> Arc<Lab> {
+        let entry = made.held.entry();
+        Arc::new(Lab::new(LabParts {
+            host: self.cell.host.host.clone(),
+            guest: self.cell.guest.guest.clone(),
+            declared: entry.declared.clone(),
+            snapshot: entry.snapshot.clone(),
+            boot: entry.boot.clone(),
+            folder: self.work.clone(),
+            expectations: self.shared.expectations.clone(),
+            seed: self.shared.seed,
+            sink: self.sink.clone(),
+        }))
+    }
+
+    /// What is known once the machine has booted.
+    fn describe(&self, record: &mut CellRecord, made: &Made) {
+        let entry = made.held.entry();
+        record.machine = entry.declared.clone();
+        record.inputs.clone_from(&entry.inputs);
+        // The suite may be another than the one that booted the machine.
+        record.inputs.retain(|pin| pin.role != "suite");
+        record.inputs.push(self.shared.suite.clone());
+        if !made.cached {
+            self.timed(|t| {
+                t.boot_ms = Some(entry.boot.ready_ms);
+                t.snapshot_ms = Some(entry.boot.snapshot_ms);
+            });
+        }
+        let observed = &mut record.observed;
+        observed.insert("kernel".into(), entry.boot.uname.join(" "));
+        observed.insert("command".into(), entry.boot.command.join(" "));
+        observed.insert("snapshot".into(), entry.key.to_string());
+        let from = if made.cached { "the cache; nothing was booted" } else { "this run's boot" };
+        observed.insert("snapshot from".into(), from.into());
+        self.shared.written(self.writer.record(record));
+        self.shared.written(self.writer.console(&entry.boot.console_raw));
+        if let Some(png) = made.held.picture() {
+            self.shared.written(self.writer.file("screens/booted.png", &png));
+        }
+    }
+
+    /// Writes a check's record down, once and at once.
+    fn put(&self, record: CheckRecord) {
+        self.shared.written(self.writer.check(&record));
+        self.shared.tell(&RunEvent::CheckEnded {
+            cell: self.cell.name.clone(),
+            id: record.id.clone(),
+            verdict: record.verdict.clone(),
+            flaky: record.flaky(),
+            took_ms: record.took_ms,
+        });
+        if record.verdict.ran() {
+            self.shared.durations.took(&self.pair, record.id.as_str(), record.took_ms);
+        }
+        self.shared.ended(&self.cell.name, record.id.as_str());
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).push(record);
+    }
+
+    fn timed(&self, change: impl FnOnce(&mut Timings)) {
+        change(&mut self.timings.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn clone_ended(&self, end: &CloneEnd) {
+        self.timed(|t| {
+            t.vmm_cpu_ms += ms(end.vmm_cpu);
+            t.clones_ms.extend(end.ready_ms());
+        });
+    }
+
+    /// A record of a check that saw nothing.
+    fn blank(&self, check: &Check, verdict: Verdict) -> CheckRecord {
+        CheckRecord {
+            id: check.id(),
+            requirement: check.requirement.trim().to_owned(),
+            tier: check.tier,
+            verdict,
+            observations: Observations::new(),
+            attempts: Vec::new(),
+            started_ms: ms(self.start.elapsed()),
+            took_ms: 0.0,
+            console: Vec::new(),
+            artifacts: Vec::new(),
+            clone: String::new(),
+        }
+    }
+
+    fn close(&self, record: &mut CellRecord) {
+        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        account::close(record, &records, &self.shared.required);
+        drop(records);
+        record.timings = self.timings.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        record.timings.total_ms = ms(self.start.elapsed());
+        record.timings.harness_cpu_ms = ms(own_cpu());
+        self.shared.written(self.writer.finish(record));
+        self.shared.tell(&RunEvent::CellEnded {
+            cell: self.cell.name.clone(),
+            failure: record.failure.clone(),
+        });
+    }
+
+    /// The cell could not be made ready.
+    fn could_not(&self, record: &mut CellRecord, error: &MakeError) {
+        let (words, by_guest) = match error.guest_did_not_come_up() {
+            Some(words) => (words, true),
+            None => (chain(error), false),
+        };
+        self.sink.say("boot", TimelineSource::Harness, words.as_str());
+        for check in &self.shared.checks {
+            if by_guest && check.id == account::REACH_USERLAND {
+                self.put(account::did_not_come_up(self.blank(check, Verdict::Pass), &words));
+            }
+        }
+        self.miss_rest("the guest did not boot");
+        record.failure = Some(words);
+    }
+
+    /// What has no record yet did not get to run.
+    fn miss_rest(&self, reason: &str) {
+        for check in [&checks::CANARY].into_iter().chain(self.shared.checks.iter().copied()) {
+            let id = check.id();
+            let known = self
+                .records
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .iter()
+                .any(|record| record.id == id);
+            if !known {
+                self.put(self.blank(check, Verdict::Miss { reason: reason.to_owned() }));
+            }
+        }
+    }
+}

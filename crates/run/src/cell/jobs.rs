@@ -1,0 +1,196 @@
+//! The checks of a cell: those that only read together in one clone, every other in its own, in
+//! parallel as the budget allows, the longest first.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hospitium_model::{CheckRecord, Tier, TimelineSource, Verdict};
+use hospitium_suite::{Cell, Check, Lab, checks};
+use tokio::task::JoinSet;
+
+use super::{CellRun, Ready};
+use crate::attempt::{Attempt, finish, in_clone, in_own_clone};
+use crate::budget::{Class, Permit};
+use crate::durations::UNKNOWN_MS;
+use crate::lab::clone_memory;
+use crate::usage::ms;
+use crate::RunEvent;
+
+/// How often a failed check is run again from the same snapshot.
+const AGAIN: usize = 2;
+
+impl CellRun {
+    /// Runs all checks; each has its record when this returns.
+    pub(super) async fn run_checks(self: &Arc<Self>, ready: Ready) {
+        let Ready { lab, first, permit, made } = ready;
+        let mut reads = Vec::new();
+        let mut jobs = JoinSet::new();
+        for check in self.shared.checks.iter().copied() {
+            if let Some(skip) = check.needs.iter().find_map(|need| need.missing(&lab)) {
+                self.put(self.blank(check, skip));
+            } else if check.tier == Tier::Reads {
+                reads.push(check);
+            } else {
+                let (this, lab) = (self.clone(), lab.clone());
+                jobs.spawn(async move { this.alone(&lab, check).await });
+            }
+        }
+        let (this, of) = (self.clone(), lab.clone());
+        jobs.spawn(async move { this.together(&of, first, permit, reads).await });
+        while let Some(ended) = jobs.join_next().await {
+            if let Err(error) = ended {
+                // Its checks are told as missed below.
+                tracing::error!("a job of {} broke off: {error}", self.cell.name);
+            }
+        }
+        let reason = self.shared.stop.reason();
+        self.miss_rest(&reason.unwrap_or_else(|| "the harness broke off; this is a bug".into()));
+        drop(lab);
+        drop(made);
+    }
+
+    /// The canary, and all checks that only read, one after the other in one clone.
+    async fn together(self: &Arc<Self>, lab: &Arc<Lab>, first: Cell, permit: Permit, reads: Vec<&'static Check>) {
+        let mut failed = Vec::new();
+        let work = async {
+            let mut clone = Some(first);
+            for (n, check) in [&checks::CANARY].into_iter().chain(reads).enumerate() {
+                let mut cell = match clone.take() {
+                    Some(cell) => cell,
+                    // The check before left the clone in an unknown state.
+                    None => match lab.cell(&format!("tier0-{n}"), check, None).await {
+                        Ok(cell) => cell,
+                        Err(error) => {
+                            let reason = format!("no clone could be made: {}", error.chain());
+                            self.put(self.blank(check, Verdict::Error { reason }));
+                            continue;
+                        }
+                    },
+                };
+                cell.next_check(check);
+                self.started(check, 1);
+                let attempt = in_clone(&mut cell, check).await;
+                let again = matches!(attempt.verdict, Verdict::Fail { .. }) && check.id != checks::CANARY.id;
+                let good = attempt.clone_is_good;
+                let console = if good { Vec::new() } else { self.end(cell).await };
+                if good {
+                    clone = Some(cell);
+                }
+                let record = self.record(check, attempt, console);
+                if again { failed.push((check, record)) } else { self.put(record) }
+            }
+            if let Some(cell) = clone {
+                self.end(cell).await;
+            }
+        };
+        let stopped = self.shared.stop.unless(work).await.is_err();
+        drop(permit);
+        if !stopped {
+            let mut jobs = JoinSet::new();
+            for (check, record) in failed {
+                let (this, lab) = (self.clone(), lab.clone());
+                jobs.spawn(async move { this.again_alone(&lab, check, record).await });
+            }
+            jobs.join_all().await;
+        } else {
+            // They failed; that they were not run again takes nothing from it.
+            failed.into_iter().for_each(|(_, record)| self.put(record));
+        }
+    }
+
+    /// One check in a clone of its own, run again if it fails.
+    async fn alone(self: &Arc<Self>, lab: &Arc<Lab>, check: &'static Check) {
+        let work = async {
+            let _permit = self.permit(lab, check).await;
+            self.started(check, 1);
+            let (attempt, end) = in_own_clone(lab, &check.id().file_name(), check).await;
+            self.clone_ended(&end);
+            let record = self.record(check, attempt, end.console);
+            if matches!(record.verdict, Verdict::Fail { .. }) {
+                self.again(lab, check, record).await;
+            } else {
+                self.put(record);
+            }
+        };
+        // What is stopped has no record, and is told as missed at the end.
+        let _ = self.shared.stop.unless(work).await;
+    }
+
+    async fn again_alone(self: &Arc<Self>, lab: &Arc<Lab>, check: &'static Check, record: CheckRecord) {
+        let permit = self.shared.stop.unless(self.permit(lab, check)).await;
+        if permit.is_ok() { self.again(lab, check, record).await } else { self.put(record) }
+    }
+
+    /// Runs a failed check again from the same snapshot and writes down what each attempt gave. The
+    /// first failure stays the verdict: a check that sometimes fails does not pass.
+    async fn again(self: &Arc<Self>, lab: &Arc<Lab>, check: &'static Check, mut record: CheckRecord) {
+        record.attempts.push(record.verdict.clone());
+        for n in 2..2 + AGAIN {
+            self.started(check, n);
+            let name = format!("{}-{n}", check.id().file_name());
+            let Ok((attempt, end)) = self.shared.stop.unless(in_own_clone(lab, &name, check)).await else {
+                break;
+            };
+            self.clone_ended(&end);
+            let said = format!("{} ended again: {}", check.id, attempt.verdict.word());
+            self.sink.say(&name, TimelineSource::Check, said);
+            record.attempts.push(attempt.verdict);
+        }
+        self.put(record);
+    }
+
+    async fn permit(&self, lab: &Lab, check: &Check) -> Permit {
+        let expected = self.expected(check).unwrap_or(UNKNOWN_MS);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "durations are bounded and not negative")]
+        let urgency = expected as u64;
+        self.shared.budget.permit(Class::Check, urgency, clone_memory(lab.spec().memory.size)).await
+    }
+
+    fn expected(&self, check: &Check) -> Option<f64> {
+        self.shared.durations.expected(&self.pair, check.id)
+    }
+
+    fn started(&self, check: &Check, attempt: usize) {
+        self.shared.tell(&RunEvent::CheckStarted {
+            cell: self.cell.name.clone(),
+            id: check.id(),
+            attempt,
+            expected_ms: self.expected(check),
+        });
+    }
+
+    async fn end(&self, cell: Cell) -> Vec<String> {
+        let end = finish(cell).await;
+        self.clone_ended(&end);
+        end.console
+    }
+
+    /// The record of an attempt, its pictures written.
+    fn record(&self, check: &Check, attempt: Attempt, console: Vec<String>) -> CheckRecord {
+        let say_at = |at: Instant, text: String| {
+            self.sink.say_at(at, &attempt.clone, TimelineSource::Check, text);
+        };
+        say_at(attempt.began, format!("{} begins", check.id));
+        let end = attempt.began.checked_add(attempt.took).unwrap_or(attempt.began);
+        say_at(end, format!("{} ended: {}", check.id, attempt.verdict.word()));
+        let mut record = self.blank(check, attempt.verdict);
+        for (name, png) in attempt.pictures {
+            let plain: String =
+                name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(40).collect();
+            let path = format!("screens/{}-{plain}.png", check.id().file_name());
+            let written = self.writer.file(&path, &png);
+            if written.is_ok() {
+                record.artifacts.push(path);
+            }
+            self.shared.written(written);
+        }
+        record.observations = attempt.observations;
+        record.clone = attempt.clone;
+        record.started_ms = self.sink.ms(attempt.began);
+        record.took_ms = ms(attempt.took.max(Duration::from_micros(1)));
+        if !matches!(record.verdict, Verdict::Pass | Verdict::Skip { .. }) {
+            record.console = console;
+        }
+        record
+    }
+}

@@ -1,0 +1,206 @@
+//! From a planned cell to its lab: the snapshot from the cache, or a boot.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use hospitium_guest::GuestError;
+use hospitium_host::Place;
+use hospitium_model::{ByteSize, Capability, Digest, InputPin, MachineSpec, TimelineSource};
+use hospitium_suite::{LabError, Sink, boot, standard_machine};
+
+use crate::budget::{Budget, Class};
+use crate::cache::{Digests, Entry, Found, Held, KeyParts, SnapshotCache};
+use crate::durations::{Durations, UNKNOWN_BOOT_MS};
+use crate::plan::PlannedCell;
+use crate::usage::ms;
+use crate::work::chain;
+use crate::{Observer, RunError, RunEvent, pins};
+
+/// What a saved machine is made with.
+pub struct Maker<'a> {
+    /// The cell.
+    pub cell: &'a PlannedCell,
+    /// Snapshots.
+    pub cache: &'a SnapshotCache,
+    /// Digests of files.
+    pub digests: &'a Arc<Digests>,
+    /// CPU and memory.
+    pub budget: &'a Budget,
+    /// Earlier durations.
+    pub durations: &'a Durations,
+    /// This program.
+    pub suite: &'a InputPin,
+    /// The timeline.
+    pub sink: &'a Sink,
+    /// Who is told.
+    pub observer: &'a dyn Observer,
+}
+
+/// A saved machine, from the cache or fresh.
+pub struct Made {
+    /// It, held so that it stays.
+    pub held: Held,
+    /// True if nothing was booted for it.
+    pub cached: bool,
+    /// CPU time of the VMM that booted, if one did.
+    pub vmm_cpu_ms: f64,
+}
+
+/// Why there is no saved machine.
+#[derive(Debug, thiserror::Error)]
+pub enum MakeError {
+    /// The lab, or this program.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The boot.
+    #[error(transparent)]
+    Boot(#[from] LabError),
+    /// The saved machine cannot be cloned.
+    #[error("the booted machine was saved, and no clone of it answers: {why}")]
+    NoClone {
+        /// Why.
+        why: String,
+    },
+}
+
+impl MakeError {
+    /// In words, if it was the guest that did not come up by itself: that is a verdict on the pair,
+    /// and not an error of the lab.
+    pub fn guest_did_not_come_up(&self) -> Option<String> {
+        match self {
+            Self::Boot(LabError::Guest(
+                error @ (GuestError::Panicked { .. }
+                | GuestError::NoProbe { .. }
+                | GuestError::Rebooting { .. }
+                | GuestError::Flooded { .. }),
+            )) => Some(chain(error)),
+            _ => None,
+        }
+    }
+}
+
+/// The declared machine of a cell.
+pub fn declared(cell: &PlannedCell) -> MachineSpec {
+    standard_machine(&*cell.guest.guest, &*cell.host.host, &cell.guest.options)
+}
+
+impl Maker<'_> {
+    /// The saved machine of the cell.
+    ///
+    /// # Errors
+    /// An input cannot be read, the cache not be used, or the guest does not come up.
+    pub async fn make(&self, scratch: &Path) -> Result<Made, MakeError> {
+        let declared = declared(self.cell);
+        let (parts, boot_pins) = self.parts(&declared, scratch).await?;
+        let key = parts.digest().map_err(|e| RunError::io("describe", scratch)(e.into()))?;
+        match self.cache.find(key).await.map_err(RunError::from)? {
+            Found::Hit(held) => Ok(Made { held: *held, cached: true, vmm_cpu_ms: 0.0 }),
+            Found::Miss { reservation, dropped } => {
+                if let Some(why) = dropped {
+                    self.note(format!("the saved machine in the cache was dropped and is made anew: {why}"));
+                }
+                self.boot(declared, parts, boot_pins, reservation).await
+            }
+        }
+    }
+
+    /// The key's parts. Boot media are made for it in `scratch`.
+    async fn parts(
+        &self,
+        declared: &MachineSpec,
+        scratch: &Path,
+    ) -> Result<(KeyParts, Vec<InputPin>), MakeError> {
+        let (guest, host) = (self.cell.guest.guest.clone(), self.cell.host.host.clone());
+        let (declared, scratch) = (declared.clone(), scratch.to_owned());
+        let digests = self.digests.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            std::fs::create_dir_all(&scratch).map_err(RunError::io("make", &scratch))?;
+            let prepared = guest.prepare(&scratch, declared).map_err(LabError::Guest)?;
+            let parts = KeyParts::of(host.facts(), guest.facts().digest, &prepared, &digests);
+            let parts = parts.map_err(RunError::Input)?;
+            // A second set is made where the machine boots; the first served only to be digested.
+            let _ = std::fs::remove_dir_all(&scratch);
+            Ok(parts)
+        });
+        work.await.unwrap_or_else(|e| {
+            Err(RunError::io("prepare", Path::new("the guest"))(std::io::Error::other(e)).into())
+        })
+    }
+
+    async fn boot(
+        &self,
+        declared: MachineSpec,
+        parts: KeyParts,
+        boot_pins: Vec<InputPin>,
+        reservation: crate::cache::Reservation,
+    ) -> Result<Made, MakeError> {
+        let (guest, host) = (&self.cell.guest.guest, &self.cell.host.host);
+        let pair = pair(self.cell);
+        let expected_ms = self.durations.expected(&pair, "boot");
+        let memory = ByteSize::bytes(declared.memory.size.as_bytes() + MACHINE_OVERHEAD);
+        let urgency = expected_ms.unwrap_or(UNKNOWN_BOOT_MS);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "durations are bounded and not negative")]
+        let _permit = self.budget.permit(Class::Boot, urgency as u64, memory).await;
+        self.observer.tell(&RunEvent::Booting { cell: self.cell.name.clone(), expected_ms });
+        let place = Place { name: "boot".into(), folder: reservation.boot_folder() };
+        let limit = self.cell.guest.boot_limit();
+        let booted = boot(&**host, &**guest, &declared, &place, limit, self.sink).await?;
+        let mut facts = booted.facts;
+        self.durations.took(&pair, "boot", facts.ready_ms);
+        let picture = if host.capability(Capability::Screenshot).is_yes() && declared.display {
+            match booted.machine.screenshot().await.and_then(|screen| screen.png()) {
+                Ok(png) => Some(png),
+                Err(error) => {
+                    self.note(format!("no picture of the booted machine: {}", chain(&error)));
+                    None
+                }
+            }
+        } else {
+            None
+        };
+        let vmm_cpu = booted.machine.process().await.map(|p| p.cpu_time).unwrap_or_default();
+        let begun = std::time::Instant::now();
+        // The probe's and the console's streams must not keep the machine from being saved.
+        drop(booted.session);
+        let snapshot = booted.machine.snapshot(&reservation.snapshot_folder()).await;
+        let snapshot = snapshot.map_err(LabError::Host)?;
+        facts.snapshot_ms = ms(begun.elapsed());
+        self.sink.say("boot", TimelineSource::Harness, "saved");
+        drop(booted.console);
+        drop(booted.machine);
+        let mut inputs = pins::all(&**guest, boot_pins, self.suite);
+        inputs.extend(pins::of_host(host.facts(), &facts.command, self.digests));
+        let entry = Entry {
+            // Set by the cache, as is what depends on its folder.
+            key: Digest::of(&[]),
+            parts,
+            declared,
+            inputs,
+            boot: facts,
+            snapshot,
+            files: Vec::new(),
+        };
+        let held = reservation.keep(entry, picture).await.map_err(RunError::from)?;
+        Ok(Made { held, cached: false, vmm_cpu_ms: ms(vmm_cpu) })
+    }
+
+    fn note(&self, words: String) {
+        self.sink.say("boot", TimelineSource::Harness, words.as_str());
+        self.observer.tell(&RunEvent::Note { cell: self.cell.name.clone(), words });
+    }
+}
+
+/// Memory that a VMM takes beside the guest's, measured with QEMU 7.2 under TCG: 60 to 110 MiB.
+pub const MACHINE_OVERHEAD: u64 = 110 << 20;
+
+/// What a clone is thought to take of a guest's memory: eight of them take less than three whole
+/// ones, because they share the saved state (docs/benchmarks.md).
+pub const fn clone_memory(size: ByteSize) -> ByteSize {
+    ByteSize::bytes(size.as_bytes() / 3 + MACHINE_OVERHEAD)
+}
+
+/// The name of guest and host under which durations are kept.
+pub fn pair(cell: &PlannedCell) -> String {
+    let (guest, host) = (cell.guest.guest.facts(), cell.host.host.facts());
+    format!("{} {} {}", guest.digest.short(), host.vmm.short(), host.accelerator.used.name())
+}

@@ -1,0 +1,85 @@
+//! Everything that went into a cell, by digest.
+
+use std::path::Path;
+
+use hospitium_guest::Guest;
+use hospitium_model::{ByteSize, Digest, HostFacts, InputPin};
+
+use crate::cache::{Digests, FileError};
+
+/// The program that holds the checks and the harness: this one.
+///
+/// # Errors
+/// It cannot be read.
+pub fn suite(digests: &Digests) -> Result<InputPin, FileError> {
+    let path = Path::new("/proc/self/exe");
+    let (sha256, size) = digests.of_file(path)?;
+    Ok(InputPin { role: "suite".into(), sha256, size: ByteSize::bytes(size), name: "hospitium".into() })
+}
+
+/// What the guest names, what the machine boots from, the probe and the suite; each once.
+pub fn all(guest: &dyn Guest, boot: Vec<InputPin>, suite: &InputPin) -> Vec<InputPin> {
+    let probe = InputPin {
+        role: "probe".into(),
+        sha256: hospitium_guest::probe_digest(),
+        size: ByteSize::bytes(hospitium_guest::PROBE.len() as u64),
+        name: "hospitium-probe".into(),
+    };
+    let mut pins: Vec<InputPin> = Vec::new();
+    for pin in guest.inputs().into_iter().chain(boot).chain([probe, suite.clone()]) {
+        if !pins.iter().any(|known| known.role == pin.role && known.sha256 == pin.sha256) {
+            pins.push(pin);
+        }
+    }
+    pins
+}
+
+/// The VMM and its firmware, found in the command that started it by the digests that the host
+/// names. What is not found there is pinned by the host's facts alone.
+pub fn of_host(host: &HostFacts, command: &[String], digests: &Digests) -> Vec<InputPin> {
+    let mut wanted: Vec<(String, Digest)> = vec![("vmm".into(), host.vmm)];
+    wanted.extend(host.firmware.iter().map(|(kind, digest)| (format!("firmware {kind}"), *digest)));
+    let mut pins: Vec<InputPin> = Vec::new();
+    let words = command.iter().flat_map(|word| word.split([',', '=', '"']));
+    for path in words.map(Path::new).filter(|path| path.is_absolute() && path.is_file()) {
+        let Ok((sha256, size)) = digests.of_file(path) else { continue };
+        for (role, _) in wanted.iter().filter(|(_, digest)| *digest == sha256) {
+            if !pins.iter().any(|pin| pin.role == *role) {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                pins.push(InputPin { role: role.clone(), sha256, size: ByteSize::bytes(size), name });
+            }
+        }
+    }
+    pins
+}
+
+#[cfg(test)]
+mod tests {
+    use hospitium_model::{Accelerator, AcceleratorProof};
+
+    use super::*;
+
+    #[test]
+    fn the_vmm_is_pinned_only_where_its_digest_is_found() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let vmm = folder.path().join("vmm");
+        std::fs::write(&vmm, b"vmm").expect("writes");
+        let host = HostFacts {
+            name: String::new(),
+            kind: "fake".into(),
+            version: String::new(),
+            build: String::new(),
+            vmm: Digest::of(b"vmm"),
+            firmware: vec![("bios".into(), Digest::of(b"absent"))],
+            accelerator: AcceleratorProof { used: Accelerator::Tcg, how: String::new() },
+            cpu_model: String::new(),
+            cpus: 1,
+            memory_mib: 1,
+            kernel: String::new(),
+        };
+        let command = [vmm.to_string_lossy().into_owned(), "-bios".into(), "x=/etc,y".into()];
+        let pins = of_host(&host, &command, &Digests::default());
+        assert_eq!(pins.len(), 1);
+        assert_eq!((pins[0].role.as_str(), pins[0].size.as_bytes()), ("vmm", 3));
+    }
+}

@@ -1,0 +1,225 @@
+//! A whole run: its evidence begun, its cells run, its evidence closed.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use hospitium_evidence::BundleWriter;
+use hospitium_model::{CellRecord, CheckRecord, EVIDENCE_FORMAT, RunRecord, Subsystem, Verdict};
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::budget::Budget;
+use crate::cache::{Digests, SnapshotCache};
+use crate::durations::Durations;
+use crate::places::Places;
+use crate::shared::{Progress, Shared};
+use crate::usage::ms;
+use crate::work::{WorkFolder, chain, recover};
+use crate::{Observer, RunError, RunEvent, RunPlan, Stop, cell, lab, pins};
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct RunSummary {
+    /// Its record.
+    pub run: RunRecord,
+    /// The folder of the evidence.
+    pub evidence: PathBuf,
+    /// The same packed, unless that failed; then why.
+    pub archive: Result<PathBuf, String>,
+    /// The cells that ran, in the order of the matrix.
+    pub cells: Vec<CellSummary>,
+    /// How long it took, in milliseconds.
+    pub took_ms: f64,
+}
+
+/// How a cell ended.
+#[derive(Debug)]
+pub struct CellSummary {
+    /// Its record.
+    pub record: CellRecord,
+    /// Its checks, the canary left out, in the suite's order.
+    pub checks: Vec<CheckRecord>,
+}
+
+/// What a run says as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Every check that applies passed, at the first attempt.
+    Passed,
+    /// A check failed, if only sometimes.
+    Failed,
+    /// No more can be said: a check or a cell came to no end.
+    Unfinished,
+}
+
+impl RunSummary {
+    /// What it says as a whole. A failure is a failure although other checks came to no end.
+    pub fn outcome(&self) -> Outcome {
+        let checks = || self.cells.iter().flat_map(|cell| &cell.checks);
+        if checks().any(|check| matches!(check.verdict, Verdict::Fail { .. })) {
+            return Outcome::Failed;
+        }
+        let unfinished = |check: &CheckRecord| {
+            matches!(check.verdict, Verdict::Error { .. } | Verdict::Miss { .. })
+        };
+        let cut_off = self.run.cut_off.is_some() || !self.run.not_started.is_empty();
+        if cut_off || self.cells.iter().any(|cell| cell.record.failure.is_some()) || checks().any(unfinished) {
+            Outcome::Unfinished
+        } else {
+            Outcome::Passed
+        }
+    }
+}
+
+/// Runs the plan. What is finished is written down at once, whatever comes after.
+///
+/// # Errors
+/// If it cannot be begun, or the evidence not be written; what was finished before is kept then.
+pub async fn run(plan: RunPlan, observer: Arc<dyn Observer>, stop: Stop) -> Result<RunSummary, RunError> {
+    let begun = Instant::now();
+    let places = Places::make(&plan.cache)?;
+    let work = places.work();
+    let recovered = tokio::task::spawn_blocking(move || recover(&work)).await.unwrap_or_default();
+    recovered.iter().for_each(|event| observer.tell(event));
+    let cells = plan.cells();
+    if cells.is_empty() {
+        return Err(RunError::NoCells);
+    }
+    let digests = Arc::new(Digests::kept_in(places.digests()));
+    let suite = pins::suite(&digests)?;
+    let mut record = RunRecord {
+        format: EVIDENCE_FORMAT,
+        id: run_id(plan.seed),
+        hospitium: env!("CARGO_PKG_VERSION").into(),
+        suite: suite.sha256,
+        started: Timestamp::now(),
+        ended: None,
+        seed: plan.seed,
+        required: plan.required.clone(),
+        cells: cells.iter().map(|cell| cell.name.clone()).collect(),
+        cut_off: None,
+        not_started: Vec::new(),
+    };
+    let evidence = plan.folder.join("evidence");
+    let writer = BundleWriter::create(&evidence, &record)?;
+    let folder = plan.folder.canonicalize().map_err(RunError::io("find", &plan.folder))?;
+    let evidence = folder.join("evidence");
+    let work = WorkFolder::make(&places.work(), &record.id, &evidence)?;
+    let cache = match plan.snapshots {
+        Some(most) => SnapshotCache::open(&places.snapshots(), most)?,
+        None => SnapshotCache::open(&work.path().join("snapshots"), hospitium_model::ByteSize::default())?,
+    };
+    let durations = Durations::kept_in(&places.durations());
+    let pairs: Vec<_> = cells.iter().map(|cell| (cell.name.clone(), lab::pair(cell))).collect();
+    let shared = Arc::new(Shared {
+        cache,
+        digests,
+        budget: Budget::new(plan.limits),
+        jobs: plan.limits.jobs.max(1),
+        progress: Progress::of(&pairs, &plan.checks, &durations),
+        durations,
+        suite,
+        observer,
+        stop,
+        checks: plan.checks,
+        required: plan.required,
+        expectations: plan.expectations,
+        seed: plan.seed,
+        unwritten: Mutex::new(None),
+    });
+    shared.tell(&RunEvent::RunStarted {
+        id: record.id.clone(),
+        folder: folder.clone(),
+        cells: record.cells.clone(),
+        checks: shared.progress.total(),
+        jobs: shared.jobs,
+    });
+
+    // More cells at once than can boot at once would only fill the disk.
+    let at_once = Arc::new(Semaphore::new(shared.jobs.clamp(1, 4)));
+    let writer = Arc::new(writer);
+    let mut running = JoinSet::new();
+    for (n, cell) in cells.into_iter().enumerate() {
+        let (shared, at_once, writer) = (shared.clone(), at_once.clone(), writer.clone());
+        let work = work.path().to_owned();
+        running.spawn(async move {
+            let name = cell.name.clone();
+            let begin = async {
+                let turn = at_once.acquire_owned().await.ok();
+                (turn, writer.cell(&name))
+            };
+            match shared.stop.unless(begin).await {
+                Ok((_turn, Ok(writer))) => (n, Ok(cell::run(shared.clone(), cell, writer, &work).await)),
+                Ok((_, Err(error))) => {
+                    shared.written(Err(error));
+                    (n, Err(name))
+                }
+                Err(_) => (n, Err(name)),
+            }
+        });
+    }
+    let mut ended: Vec<_> = running.join_all().await;
+    ended.sort_by_key(|(n, _)| *n);
+    let mut summaries = Vec::new();
+    for (_, cell) in ended {
+        match cell {
+            Ok((record, checks)) => summaries.push(summary(record, checks, &shared)),
+            Err(name) => {
+                record.cells.retain(|cell| *cell != name);
+                record.not_started.push(name);
+            }
+        }
+    }
+    shared.durations.keep();
+    shared.digests.keep();
+    record.ended = Some(Timestamp::now());
+    record.cut_off = shared.stop.reason();
+    let unwritten = shared.unwritten.lock().unwrap_or_else(PoisonError::into_inner).take();
+    drop(work);
+    if plan.snapshots.is_some()
+        && let Err(error) = shared.cache.trim()
+    {
+        let words = format!("the snapshot cache could not be kept small: {}", chain(&error));
+        shared.tell(&RunEvent::Note { cell: String::new(), words });
+    }
+    if let Some(error) = unwritten {
+        return Err(error.into());
+    }
+    if let Some(writer) = Arc::into_inner(writer) {
+        writer.finish(&record)?;
+    }
+    let archive = pack(&evidence).await;
+    shared.tell(&RunEvent::RunEnded {
+        folder,
+        cut_off: record.cut_off.clone(),
+        took_ms: ms(begun.elapsed()),
+    });
+    Ok(RunSummary { run: record, evidence, archive, cells: summaries, took_ms: ms(begun.elapsed()) })
+}
+
+/// The checks in the suite's order, without the canary.
+fn summary(record: CellRecord, mut checks: Vec<CheckRecord>, shared: &Shared) -> CellSummary {
+    checks.retain(|check| check.id.subsystem() != Subsystem::Canary);
+    let place = |check: &CheckRecord| shared.checks.iter().position(|c| c.id == check.id.as_str());
+    checks.sort_by_key(place);
+    CellSummary { record, checks }
+}
+
+/// Packs the evidence. That it could not be packed takes nothing from it.
+async fn pack(evidence: &std::path::Path) -> Result<PathBuf, String> {
+    let evidence = evidence.to_owned();
+    match tokio::task::spawn_blocking(move || hospitium_evidence::pack(&evidence)).await {
+        Ok(packed) => packed.map_err(|error| chain(&error)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The start time and a few digits that tell apart two runs of one second.
+fn run_id(seed: u64) -> String {
+    use std::hash::{BuildHasher, RandomState};
+    // Keyed by the system's random numbers.
+    let digits = RandomState::new().hash_one(seed) & 0xFF_FFFF;
+    format!("{}-{digits:06x}", Timestamp::now().strftime("%Y%m%d-%H%M%S"))
+}

@@ -1,0 +1,103 @@
+//! What all cells of a run share.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hospitium_evidence::WriteError;
+use hospitium_model::{CheckId, Expectations, InputPin};
+use hospitium_suite::Check;
+
+use crate::budget::Budget;
+use crate::cache::{Digests, SnapshotCache};
+use crate::durations::{Durations, UNKNOWN_MS, left};
+use crate::{Observer, RunEvent, Stop};
+
+/// What all cells of a run share.
+pub struct Shared {
+    /// Snapshots.
+    pub cache: SnapshotCache,
+    /// Digests of files.
+    pub digests: Arc<Digests>,
+    /// CPU and memory.
+    pub budget: Budget,
+    /// Machines at once.
+    pub jobs: usize,
+    /// Earlier durations.
+    pub durations: Durations,
+    /// This program.
+    pub suite: InputPin,
+    /// Who is told.
+    pub observer: Arc<dyn Observer>,
+    /// The way to end early.
+    pub stop: Stop,
+    /// The checks to run.
+    pub checks: Vec<&'static Check>,
+    /// Those that the profile requires.
+    pub required: Vec<CheckId>,
+    /// What is right.
+    pub expectations: Expectations,
+    /// Seed of all patterns.
+    pub seed: u64,
+    /// How far it is.
+    pub progress: Progress,
+    /// The first record that could not be written.
+    pub unwritten: Mutex<Option<WriteError>>,
+}
+
+impl Shared {
+    /// Takes note of a write that failed, and ends the run: what is not written down did not happen.
+    pub fn written(&self, result: Result<(), WriteError>) {
+        if let Err(error) = result {
+            self.stop.stop(format!("the evidence could not be written: {error}"));
+            let mut first = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+            first.get_or_insert(error);
+        }
+    }
+
+    /// Tells an event.
+    pub fn tell(&self, event: &RunEvent) {
+        self.observer.tell(event);
+    }
+
+    /// A check of a cell has ended.
+    pub fn ended(&self, cell: &str, id: &str) {
+        let event = self.progress.ended(cell, id, self.jobs);
+        self.tell(&event);
+    }
+}
+
+/// What is still to be done, and how long each is thought to take.
+#[derive(Debug, Default)]
+pub struct Progress {
+    total: usize,
+    remaining: Mutex<BTreeMap<(String, &'static str), f64>>,
+}
+
+impl Progress {
+    /// All checks of all cells are to be done; `pairs` are the cells with the name of their pair.
+    pub fn of(pairs: &[(String, String)], checks: &[&'static Check], durations: &Durations) -> Self {
+        let mut remaining = BTreeMap::new();
+        for (cell, pair) in pairs {
+            for check in checks {
+                let ms = durations.expected(pair, check.id).unwrap_or(UNKNOWN_MS);
+                remaining.insert((cell.clone(), check.id), ms);
+            }
+        }
+        Self { total: remaining.len(), remaining: Mutex::new(remaining) }
+    }
+
+    /// Checks in all.
+    pub const fn total(&self) -> usize {
+        self.total
+    }
+
+    fn ended(&self, cell: &str, id: &str, jobs: usize) -> RunEvent {
+        let mut remaining = self.remaining.lock().unwrap_or_else(PoisonError::into_inner);
+        remaining.retain(|(of, check), _| of != cell || *check != id);
+        RunEvent::Progress {
+            done: self.total - remaining.len(),
+            total: self.total,
+            left_ms: Some(left(remaining.values().copied(), jobs)),
+        }
+    }
+}

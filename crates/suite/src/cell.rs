@@ -1,0 +1,292 @@
+//! What a check is given: a clone of the booted machine, the probe inside, the hypervisor outside.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hospitium_guest::{Console, Session};
+use hospitium_host::{Event, EventKind, HostError, Machine, Medium, Place};
+use hospitium_model::{ExpectationError, MachineSpec, Pattern, TimelineSource, Value};
+use hospitium_peer::{Peer, PeerOptions};
+
+use crate::lab::forward_events;
+use crate::{Check, CheckError, Fault, FaultyMachine, Lab, device};
+
+/// How long a machine that goes on from a saved one may take to answer.
+const ANSWER: Duration = Duration::from_secs(20);
+
+/// A running clone for one check (or, of tier 0, for all of them).
+pub struct Cell {
+    /// The probe inside.
+    pub guest: Session,
+    /// The console.
+    pub console: Console,
+    lab: Arc<Lab>,
+    check: &'static Check,
+    fault: Option<Fault>,
+    place: Place,
+    machine: Box<dyn Machine>,
+    peer: Option<Peer>,
+    ready: Duration,
+    clones: u32,
+    pictures: Vec<(String, Vec<u8>)>,
+}
+
+impl Cell {
+    #[expect(clippy::too_many_arguments, reason = "called from one place, with the clone's parts")]
+    pub(crate) fn new(
+        lab: Arc<Lab>,
+        check: &'static Check,
+        fault: Option<Fault>,
+        place: Place,
+        machine: Box<dyn Machine>,
+        guest: Session,
+        console: Console,
+        ready: Duration,
+    ) -> Self {
+        let pictures = Vec::new();
+        Self { guest, console, lab, check, fault, place, machine, peer: None, ready, clones: 0, pictures }
+    }
+
+    /// The lab that this is a clone of: host, guest, declared machine, what the boot showed.
+    pub fn lab(&self) -> &Arc<Lab> {
+        &self.lab
+    }
+
+    /// The machine as declared.
+    pub fn spec(&self) -> &MachineSpec {
+        self.lab.spec()
+    }
+
+    /// The machine, from outside.
+    pub fn machine(&self) -> &dyn Machine {
+        &*self.machine
+    }
+
+    /// From asking for the clone to the probe's answer in it.
+    pub fn ready_in(&self) -> Duration {
+        self.ready
+    }
+
+    /// A folder for the check's files, removed with the clone.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Which variant of the check: `virtio` of `stor.hot-add-remove/virtio`.
+    pub fn variant(&self) -> &'static str {
+        self.check.variant()
+    }
+
+    /// Makes and starts a further machine, of which the check itself takes care.
+    pub async fn start_machine(&mut self, spec: &MachineSpec) -> Result<Box<dyn Machine>, CheckError> {
+        let place = self.another_place()?;
+        let mut spec = spec.clone();
+        if let Some(Fault::Machine(alter)) = self.fault {
+            alter(&mut spec);
+        }
+        let machine = self.lab.host().define(&spec, &place).await?;
+        let machine = match self.fault {
+            Some(Fault::Seam(fault)) => Box::new(FaultyMachine::new(machine, fault)),
+            _ => machine,
+        };
+        machine.start().await?;
+        Ok(machine)
+    }
+
+    /// True if the seeded fault is that an earlier tenant's state is still there.
+    pub fn is_stale(&self) -> bool {
+        matches!(self.fault, Some(Fault::StaleClone))
+    }
+
+    /// Goes on with another check in the same clone; only reads may share one.
+    pub fn next_check(&mut self, check: &'static Check) {
+        self.check = check;
+    }
+
+    /// The n-th pattern of this check in this run.
+    pub fn pattern(&self, n: u64) -> Pattern {
+        self.lab.pattern(self.check.id, n)
+    }
+
+    /// The expected value of this name for this guest on this host.
+    pub fn expect(&self, what: &str) -> Result<Value, CheckError> {
+        let host = self.lab.host().facts();
+        let id = self.check.id();
+        let found = self.lab.expectations().find(
+            id.base(),
+            what,
+            self.lab.os(),
+            &host.kind,
+            host.accelerator.used,
+        )?;
+        Ok(found.value.clone())
+    }
+
+    /// The expected value of this name, which is a number.
+    pub fn expect_number(&self, what: &str) -> Result<f64, CheckError> {
+        let value = self.expect(what)?;
+        value.as_f64().ok_or_else(|| {
+            CheckError::unreadable(format!("the expectation {what}"), &value.to_string())
+        })
+    }
+
+    /// The expected value of this name, which is text.
+    pub fn expect_text(&self, what: &str) -> Result<String, CheckError> {
+        match self.expect(what)? {
+            Value::Text(text) => Ok(text),
+            _ => Err(ExpectationError::Missing { check: self.check.id.into(), what: what.into() }.into()),
+        }
+    }
+
+    /// The other end of the network cable; plugs it in at the first call.
+    pub async fn peer(&mut self) -> Result<&Peer, CheckError> {
+        if self.peer.is_none() {
+            let frames = self.machine.frames(device::NIC).await?;
+            let peer = Peer::start(frames, PeerOptions::default());
+            self.peer = Some(peer.map_err(|e| CheckError::Peer(e.to_string()))?);
+        }
+        self.peer.as_ref().ok_or_else(|| CheckError::Peer("it did not start".into()))
+    }
+
+    /// Another clone of the same snapshot, for checks that compare two.
+    pub async fn another_clone(&mut self) -> Result<Self, CheckError> {
+        self.clones += 1;
+        let name = format!("{}-{}", self.place.name, self.clones);
+        Box::pin(self.lab.cell(&name, self.check, self.fault)).await
+    }
+
+    /// A place for a further machine that the check makes itself.
+    pub fn another_place(&mut self) -> Result<Place, CheckError> {
+        self.clones += 1;
+        self.lab.place(&format!("{}-{}", self.place.name, self.clones))
+    }
+
+    /// Number of events so far: pass it to [`Cell::event`] to wait for what comes after.
+    pub fn events_so_far(&self) -> usize {
+        self.machine.events().len()
+    }
+
+    /// True if a console line, from the `from`-th on, holds `words` within `limit`.
+    pub async fn sees(&self, words: &str, from: u64, limit: Duration) -> bool {
+        self.console.wait_line(words, from, limit, |line| line.contains(words)).await.is_ok()
+    }
+
+    /// Waits for an event after the `from`-th. `Ok(None)` if it did not come in time, which is an
+    /// observation and not an error.
+    pub async fn event(
+        &self,
+        from: usize,
+        what: &str,
+        limit: Duration,
+        wanted: impl for<'a> Fn(&'a EventKind) -> bool + Send + Sync,
+    ) -> Result<Option<Event>, CheckError> {
+        match self.machine.wait_event(from, what, limit, &wanted).await {
+            Ok((_, event)) => Ok(Some(event)),
+            Err(HostError::TimedOut { .. }) => Ok(None),
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    /// Pulls the plug and reads what is left on a disk.
+    pub async fn cut_and_read(&self, disk: &str) -> Result<Medium, CheckError> {
+        self.say("the plug is pulled");
+        self.machine.power_cut().await?;
+        Ok(self.machine.medium(disk).await?)
+    }
+
+    /// Moves the machine into a new process on the same host and goes on with it. Returns the
+    /// downtime that the hypervisor counted.
+    pub async fn migrate(&mut self) -> Result<Duration, CheckError> {
+        let place = self.another_place()?;
+        let (machine, downtime) = self.machine.migrate(&place).await?;
+        self.note_events();
+        self.take_channels(&*machine).await?;
+        if let Some(peer) = &self.peer {
+            let replugged = peer.replug(machine.frames(device::NIC).await?).await;
+            replugged.map_err(|e| CheckError::Peer(e.to_string()))?;
+        }
+        self.machine = machine;
+        Ok(downtime)
+    }
+
+    /// Saves the machine to files, waits, and goes on with what is restored from them in a new
+    /// process. Returns how long the machine was away.
+    pub async fn save_and_restore(&mut self, wait: Duration) -> Result<Duration, CheckError> {
+        let place = self.another_place()?;
+        let folder = place.folder.join("saved");
+        std::fs::create_dir_all(&folder).map_err(HostError::io("making a folder for the save"))?;
+        self.note_events();
+        let begun = Instant::now();
+        let saved = self.machine.snapshot(&folder).await?;
+        tokio::time::sleep(wait).await;
+        let machine = self.lab.host().restore(&saved, &place).await?;
+        self.take_channels(&*machine).await?;
+        machine.resume().await?;
+        let away = begun.elapsed();
+        self.machine = match self.fault {
+            Some(Fault::Seam(fault)) => Box::new(FaultyMachine::new(machine, fault)),
+            _ => machine,
+        };
+        self.guest.greet(ANSWER).await?;
+        Ok(away)
+    }
+
+    /// Takes console and probe of the machine that this one goes on as.
+    async fn take_channels(&mut self, machine: &dyn Machine) -> Result<(), CheckError> {
+        let trace = self.lab.trace(&self.place.name);
+        self.console = Console::start(machine.channel("console").await?, Some(trace.clone()));
+        self.guest = Session::attach(machine.channel("probe").await?, Some(trace));
+        if let Some(Fault::Guest(alter)) = self.fault {
+            self.guest.set_patch(Some(Box::new(alter)));
+        }
+        Ok(())
+    }
+
+    /// Waits until the probe answers again after a restart of the guest.
+    pub async fn wait_restarted(&mut self, limit: Duration) -> Result<(), CheckError> {
+        self.guest.greet(limit).await?;
+        Ok(())
+    }
+
+    /// Keeps a picture of the display for the report.
+    pub fn keep_picture(&mut self, name: &str, png: Vec<u8>) {
+        self.pictures.push((name.to_owned(), png));
+    }
+
+    /// The pictures kept so far, by name.
+    pub fn take_pictures(&mut self) -> Vec<(String, Vec<u8>)> {
+        std::mem::take(&mut self.pictures)
+    }
+
+    /// A line for the timeline.
+    pub fn say(&self, text: impl Into<String>) {
+        self.lab.sink().say(&self.place.name, TimelineSource::Check, text);
+    }
+
+    fn note_events(&self) {
+        forward_events(self.lab.sink(), &self.place.name, &self.machine.events());
+    }
+
+    /// Ends the clone, its events and console written down, and removes its files. Returns the CPU
+    /// time of its VMM if it still ran, and the last console lines.
+    pub async fn finish(self) -> Result<(Duration, Vec<String>), HostError> {
+        self.note_events();
+        let cpu = self.machine.process().await.map(|p| p.cpu_time).unwrap_or_default();
+        let ended = self.machine.end().await;
+        let lines = self.console.last_lines(40).0;
+        drop(self.machine);
+        let folder = &self.place.folder;
+        match std::fs::remove_dir_all(folder) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(HostError::io(format!("removing {}", folder.display()))(e));
+            }
+            _ => {}
+        }
+        ended.map(|()| (cpu, lines))
+    }
+
+    /// When the check must be over.
+    pub fn deadline(&self) -> Instant {
+        Instant::now() + self.check.limit
+    }
+}

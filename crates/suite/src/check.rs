@@ -1,0 +1,117 @@
+//! What a check is, and the macro that declares one.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use hospitium_model::{CheckId, Observations, Tier};
+
+use crate::{Cell, CheckError, Fault, Need};
+
+/// What the function of a check returns.
+pub type CheckFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<Observations, CheckError>> + Send + 'a>>;
+
+/// One requirement and how it is shown.
+#[derive(Clone, Copy)]
+pub struct Check {
+    /// Id, such as `stor.flush-durable` or `stor.hot-add-remove/virtio`.
+    pub id: &'static str,
+    /// The requirement in one sentence.
+    pub requirement: &'static str,
+    /// How much it disturbs.
+    pub tier: Tier,
+    /// What must be there for it to apply.
+    pub needs: &'static [Need],
+    /// A fault that must turn it red.
+    pub fault: Fault,
+    /// The longest that it may take, its clone's start not included.
+    pub limit: Duration,
+    /// Does it.
+    pub run: for<'a> fn(&'a mut Cell) -> CheckFuture<'a>,
+}
+
+impl Check {
+    /// The id, parsed. A test holds that every id of the registry is good.
+    pub fn id(&self) -> CheckId {
+        self.id.parse().unwrap_or_else(|e| unreachable!("{e}: the registry's ids are tested"))
+    }
+
+    /// What comes behind the slash of the id: `virtio` of `stor.hot-add-remove/virtio`.
+    pub fn variant(&self) -> &'static str {
+        self.id.split_once('/').map_or("", |(_, variant)| variant)
+    }
+}
+
+/// Declares a check: a constant that describes it and the function that does it. The doc comment
+/// is the requirement. `docs/writing-a-check.md` explains each part.
+///
+/// ```ignore
+/// check! {
+///     /// Every configured vCPU is online.
+///     pub COUNT = "cpu.count", tier: Reads, needs: [], fault: Fault::Guest(one_cpu_less);
+///     async fn count(cell) {
+///         let online = cell.guest.read_text("/sys/devices/system/cpu/online").await?;
+///         let seen = cell.machine().facts().await?.vcpus.len();
+///         Ok(Observations::of([Finding::same("online vCPUs", count_of(&online)?, seen)]))
+///     }
+/// }
+/// ```
+///
+/// Several ids may share one function, which tells them apart by [`Cell::variant`]:
+/// `pub ON_VIRTIO = "x/virtio" needs [A], ON_USB = "x/usb" needs [B], tier: …`.
+#[macro_export]
+macro_rules! check {
+    (
+        $(#[doc = $doc:literal])+
+        pub $name:ident = $id:literal, tier: $tier:ident, needs: [$($need:expr),* $(,)?],
+            fault: $fault:expr $(, limit: $limit:literal s)?;
+        async fn $function:ident($cell:ident) $body:block
+    ) => {
+        $crate::check! {
+            $(#[doc = $doc])+
+            pub [$name = $id needs [$($need),*]], tier: $tier, fault: $fault $(, limit: $limit s)?;
+            async fn $function($cell) $body
+        }
+    };
+    (
+        $(#[doc = $doc:literal])+
+        pub $([$name:ident = $id:literal needs [$($need:expr),* $(,)?]]),+, tier: $tier:ident,
+            fault: $fault:expr $(, limit: $limit:literal s)?;
+        async fn $function:ident($cell:ident) $body:block
+    ) => {
+        $crate::check! {
+            @each [$([$name, $id, [$($need),*]])+], $tier, $fault, $function,
+            [$($doc),+], [$($limit)?]
+        }
+        $(#[doc = $doc])+
+        async fn $function(
+            $cell: &mut $crate::Cell,
+        ) -> Result<hospitium_model::Observations, $crate::CheckError> $body
+    };
+    // Documentation and limit become one token tree each, so that every id can repeat them.
+    (
+        @each [$([$name:ident, $id:literal, $needs:expr])+], $tier:ident, $fault:expr,
+        $function:ident, $docs:tt, $limit:tt
+    ) => {
+        $($crate::check! { @one $name, $id, $needs, $tier, $fault, $function, $docs, $limit })+
+    };
+    (
+        @one $name:ident, $id:literal, $needs:expr, $tier:ident, $fault:expr, $function:ident,
+        $docs:tt, $limit:tt
+    ) => {
+        #[doc = concat!("`", $id, "`")]
+        pub const $name: $crate::Check = $crate::Check {
+            id: $id,
+            requirement: $crate::check!(@sentence $docs),
+            tier: hospitium_model::Tier::$tier,
+            needs: &$needs,
+            fault: $fault,
+            limit: std::time::Duration::from_secs($crate::check!(@limit $limit)),
+            run: |cell| Box::pin($function(cell)),
+        };
+    };
+    (@sentence [$($doc:literal),+]) => { concat!($($doc),+).trim_ascii() };
+    (@limit []) => { 60 };
+    (@limit [$limit:literal]) => { $limit };
+}

@@ -1,0 +1,239 @@
+//! Boot and firmware.
+
+use std::time::Duration;
+
+use hospitium_host::{EventKind, Machine, MachineState};
+use hospitium_guest::OwnedReply;
+use hospitium_model::{
+    Boot, Capability, Finding, Firmware, GuestKind, MachineSpec, Observations, Value,
+};
+use hospitium_wire::Request;
+
+use super::read;
+use crate::fault::SeamFault;
+use crate::{Cell, Check, CheckError, Fault, Need, check};
+
+/// All of this file.
+pub const CHECKS: &[&Check] = &[
+    &REACH_USERLAND,
+    &TIME_TO_READY,
+    &CONSOLE_CLEAN,
+    &FIRMWARE_KIND,
+    &ACCELERATED,
+    &NO_DEVICE,
+    &REBOOT,
+];
+
+check! {
+    /// The guest reaches userland: its init runs, and the machine was not reset or halted on the way.
+    pub REACH_USERLAND = "boot.reach-userland", tier: Reads, needs: [],
+        fault: Fault::Seam(SeamFault::Facts(|facts| facts.state = MachineState::Crashed));
+    async fn reach_userland(cell) {
+        let mut seen = Observations::new();
+        match cell.lab().guest().facts().kind {
+            GuestKind::Kernel => {
+                let init = read::text(&cell.guest, "/proc/1/comm").await?;
+                seen.push(Finding::guest_is("process 1", init, "init"));
+            }
+            GuestKind::Disk => {
+                let state = init_state(cell).await?;
+                let accepted = cell.expect("init-state")?;
+                let list = Value::List(vec![state.as_str().into()]);
+                seen.push(Finding::recorded("accepted init states", None, Some(accepted.clone())));
+                let good = matches!(&accepted, Value::List(all) if all.contains(&state.as_str().into()));
+                seen.push(Finding::guest_is("init state", list, vec![if good { state.clone() } else { accepted.to_string() }]));
+            }
+        }
+        let state = cell.machine().facts().await?.state;
+        let boot = cell.lab().boot_facts();
+        seen.push(Finding::host_is("machine state", format!("{state:?}"), "Running"));
+        seen.push(Finding::host_is("resets before the first answer", boot.resets, 0));
+        seen.push(Finding::host_is("crashes, halts and disk errors", boot.bad_events.clone(), Vec::<String>::new()));
+        Ok(seen)
+    }
+}
+
+/// What systemd (or another init, by the runlevel) says of itself, once it has finished starting.
+async fn init_state(cell: &mut Cell) -> Result<String, CheckError> {
+    let run = ["/bin/systemctl", "is-system-running", "--wait"];
+    let ended = cell.guest.run(&run, Duration::from_secs(30)).await?;
+    Ok(String::from_utf8_lossy(&ended.output).trim().to_owned())
+}
+
+check! {
+    /// From start to the probe's first answer takes no longer than is declared.
+    pub TIME_TO_READY = "boot.time-to-ready", tier: Reads, needs: [],
+        fault: Fault::Guest(|request, reply| {
+            if let (Request::Hello { .. }, OwnedReply::Hello { uptime_ms, .. }) = (request, reply) {
+                *uptime_ms = 100_000_000;
+            }
+        });
+    async fn time_to_ready(cell) {
+        let budget = cell.expect_number("budget-ms")?;
+        let uptime = cell.guest.greet(Duration::from_secs(20)).await?.uptime.as_millis();
+        let boot = cell.lab().boot_facts();
+        let mut seen = Observations::of([
+            Finding::guest_between("uptime, the clone's included", "ms", uptime as f64, 0.0, budget),
+            Finding::host_between("start to first answer", "ms", boot.ready_ms.round(), 0.0, budget),
+        ]);
+        seen.note(format!("guest's uptime at its first answer after boot: {} ms", boot.uptime_ms));
+        Ok(seen)
+    }
+}
+
+/// What no console of a good boot shows.
+const BADNESS: [&str; 12] = [
+    "Kernel panic", "Oops", "BUG:", "Call Trace", "general protection fault", "rcu_sched self-detected",
+    "soft lockup", "hung_task", "WARNING: CPU", "Unable to mount root", "MCE:", "I/O error",
+];
+
+check! {
+    /// Neither the kernel's log nor the console shows an error during boot.
+    pub CONSOLE_CLEAN = "boot.console-clean", tier: Reads, needs: [],
+        fault: Fault::Guest(|request, reply| {
+            if let (Request::KernelLog { offset: 0 }, OwnedReply::Data(data)) = (request, reply) {
+                data.splice(0..0, b"<2>[    0.000000] BUG: seeded fault\n".iter().copied());
+                data.truncate(hospitium_wire::MAX_DATA);
+            }
+        });
+    async fn console_clean(cell) {
+        let allowed = match cell.expect("allowed-errors")? {
+            Value::List(list) => list.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            other => vec![other.to_string()],
+        };
+        let fine = |line: &str| allowed.iter().any(|a| line.contains(a.as_str()));
+        let log = read::kernel_log(&cell.guest).await?;
+        let (errors, known): (Vec<&str>, Vec<&str>) = log
+            .lines()
+            .filter(|line| matches!(line.as_bytes(), [b'<', b'0'..=b'3', b'>', ..]))
+            .partition(|line| !fine(line));
+        let bad: Vec<&String> = cell
+            .lab()
+            .boot_facts()
+            .console
+            .iter()
+            .filter(|line| BADNESS.iter().any(|bad| line.contains(bad)) && !fine(line))
+            .collect();
+        let shown = |lines: Vec<&str>| lines.iter().take(10).map(|l| Value::from(*l)).collect::<Value>();
+        let mut seen = Observations::of([
+            Finding::guest_is("errors in the kernel's log", shown(errors), Value::List(Vec::new())),
+            Finding::host_is(
+                "bad lines on the console",
+                bad.into_iter().take(10).cloned().collect::<Value>(),
+                Value::List(Vec::new()),
+            ),
+        ]);
+        for line in known.iter().take(10) {
+            seen.note(format!("known and allowed: {line}"));
+        }
+        Ok(seen)
+    }
+}
+
+check! {
+    /// The guest was started by the firmware that is configured.
+    pub FIRMWARE_KIND = "boot.firmware-kind", tier: Reads, needs: [],
+        fault: Fault::Seam(SeamFault::Facts(|facts| {
+            facts.firmware = match facts.firmware {
+                Firmware::Bios => Firmware::Uefi,
+                Firmware::Uefi => Firmware::Bios,
+            };
+        }));
+    async fn firmware_kind(cell) {
+        let name = |kind| match kind {
+            Firmware::Bios => "BIOS",
+            Firmware::Uefi => "UEFI",
+        };
+        let names = read::names(&cell.guest, "/sys/firmware").await?;
+        let guest = if names.iter().any(|n| n == "efi") { Firmware::Uefi } else { Firmware::Bios };
+        let host = cell.machine().facts().await?.firmware;
+        let configured = cell.spec().firmware;
+        Ok(Observations::of([Finding::same_as("firmware", name(guest), name(host), name(configured))]))
+    }
+}
+
+check! {
+    /// Guest instructions run on hardware virtualization, and the guest can tell.
+    pub ACCELERATED = "boot.accelerated", tier: Reads, needs: [Need::HardwareVirtualization],
+        fault: Fault::Seam(SeamFault::Facts(|facts| facts.accelerator = hospitium_model::Accelerator::Tcg));
+    async fn accelerated(cell) {
+        let expected = cell.expect("signature")?;
+        let signature = super::ident::hypervisor_signature(cell).await?;
+        let used = cell.machine().facts().await?.accelerator;
+        Ok(Observations::of([
+            Finding::guest_is("hypervisor signature", signature, expected),
+            Finding::host_is("hardware virtualization in use", used.is_hardware(), true),
+        ]))
+    }
+}
+
+check! {
+    /// With nothing to boot from, the firmware stops and says so; it neither crashes nor resets for ever.
+    pub NO_DEVICE = "boot.no-device", tier: Disruptive, needs: [Need::Host(Capability::Screenshot)],
+        fault: Fault::Seam(SeamFault::BlackScreen);
+    async fn no_device(cell) {
+        let mut spec = MachineSpec::new(hospitium_model::ByteSize::mib(64), Boot::Nothing);
+        spec.firmware = cell.spec().firmware;
+        spec.cpus.cores = 1;
+        if spec.firmware == Firmware::Uefi {
+            spec.memory.size = hospitium_model::ByteSize::mib(256);
+        }
+        let machine = cell.start_machine(&spec).await?;
+        let settled = settled_screen(&*machine).await?;
+        let facts = machine.facts().await?;
+        let resets = machine.events().iter().filter(|e| matches!(e.kind, EventKind::Reset { .. })).count();
+        machine.end().await?;
+        cell.keep_picture("no-device", settled.png()?);
+        Ok(Observations::of([
+            Finding::host_is("machine state", format!("{:?}", facts.state), "Running"),
+            Finding::host_is("resets", resets, 0),
+            Finding::host_between("colours on the settled screen", "", settled.colours() as f64, 2.0, 65536.0),
+        ])
+        .only_one_witness("there is no guest to ask"))
+    }
+}
+
+/// The screen once three pictures in a row are the same and not blank, or the last one after 20 s.
+async fn settled_screen(machine: &dyn Machine) -> Result<hospitium_host::Screenshot, CheckError> {
+    let mut last = machine.screenshot().await?;
+    let mut same = 0;
+    for _ in 0..80 {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        let now = machine.screenshot().await?;
+        same = if now == last && now.colours() > 1 { same + 1 } else { 0 };
+        last = now;
+        if same == 2 {
+            break;
+        }
+    }
+    Ok(last)
+}
+
+check! {
+    /// The guest restarts three times on request, each time anew, in one VM process.
+    pub REBOOT = "boot.reboot-xn", tier: Reversible, needs: [],
+        fault: Fault::Seam(SeamFault::HideEvents(|kind| matches!(kind, EventKind::Reset { .. }))),
+        limit: 300 s;
+    async fn reboot(cell) {
+        const TIMES: usize = 3;
+        let limit = Duration::from_secs_f64(cell.expect_number("budget-ms")? / 1e3);
+        let boot_id = "/proc/sys/kernel/random/boot_id";
+        let pid = cell.machine().process().await?.pid;
+        let from = cell.events_so_far();
+        let mut ids = vec![read::text(&cell.guest, boot_id).await?];
+        for _ in 0..TIMES {
+            cell.guest.power(hospitium_wire::PowerAction::Reboot).await?;
+            cell.wait_restarted(limit).await?;
+            ids.push(read::text(&cell.guest, boot_id).await?);
+        }
+        ids.sort();
+        ids.dedup();
+        let events = cell.machine().events();
+        let resets = events[from..].iter().filter(|e| matches!(e.kind, EventKind::Reset { .. })).count();
+        let pid_after = cell.machine().process().await?.pid;
+        Ok(Observations::of([
+            Finding::same_as("restarts", ids.len() - 1, resets, TIMES),
+            Finding::host_is("one VM process", pid_after == pid, true),
+        ]))
+    }
+}

@@ -1,0 +1,167 @@
+//! Hot plug of vCPUs, memory and USB devices; the balloon.
+
+use std::time::{Duration, Instant};
+
+use hospitium_host::{Attachment, EventKind};
+use hospitium_model::{ByteSize, Capability, Finding, GuestKind, Observations};
+use hospitium_wire::Flags;
+
+use super::{load, read};
+use crate::fault::{Call, SeamFault};
+use crate::{Cell, Check, CheckError, Fault, Need, check};
+
+/// All of this file.
+pub const CHECKS: &[&Check] = &[&BALLOON, &HOT_ADD, &VCPU, &USB];
+
+/// Memory in use by the kernel's account, in MiB: `MemTotal` of `/proc/meminfo`.
+async fn total_mib(cell: &mut Cell) -> Result<f64, CheckError> {
+    let info = read::text(&cell.guest, "/proc/meminfo").await?;
+    let line = info.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib: Option<f64> = line.and_then(|text| text.trim().trim_end_matches("kB").trim().parse().ok());
+    kib.map(|kib| kib / 1024.0).ok_or_else(|| CheckError::unreadable("MemTotal", &info))
+}
+
+/// Asks again until `good` or the limit; the last answer either way.
+async fn until<T>(
+    cell: &mut Cell,
+    limit: Duration,
+    mut ask: impl AsyncFnMut(&mut Cell) -> Result<T, CheckError>,
+    good: impl Fn(&T) -> bool,
+) -> Result<T, CheckError> {
+    let begun = Instant::now();
+    loop {
+        let answer = ask(cell).await?;
+        if good(&answer) || begun.elapsed() > limit {
+            return Ok(answer);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+check! {
+    /// The balloon takes memory from the guest and gives it back; both sides count the same.
+    pub BALLOON = "mem.balloon", tier: Reversible,
+        needs: [Need::Host(Capability::Balloon), Need::Driver("balloon")],
+        fault: Fault::Seam(SeamFault::Ignore(Call::SetBalloon));
+    async fn balloon(cell) {
+        load::driver(cell, "balloon").await?;
+        let take = ByteSize::mib(64);
+        let size = cell.spec().memory.size;
+        let target = ByteSize::bytes(size.as_bytes() - take.as_bytes());
+        let wait = Duration::from_secs(20);
+        let before = total_mib(cell).await?;
+        cell.machine().set_balloon(target).await?;
+        let small = until(cell, wait, async |cell| Ok(cell.machine().facts().await?.balloon), |b| *b == Some(target)).await?;
+        let less = before - total_mib(cell).await?;
+        cell.machine().set_balloon(size).await?;
+        let big = until(cell, wait, async |cell| Ok(cell.machine().facts().await?.balloon), |b| *b == Some(size)).await?;
+        let back = before - total_mib(cell).await?;
+        let mib = |b: Option<ByteSize>| b.map_or(-1.0, |b| b.as_mib() as f64);
+        let configured = size.as_mib() as f64;
+        Ok(Observations::of([
+            Finding::within("taken by the balloon", "MiB", less.round(), configured - mib(small), 1.0),
+            Finding::host_is("in the guest's hands with the balloon blown up", mib(small), target.as_mib() as f64).unit("MiB"),
+            Finding::within("still taken after it was let go", "MiB", back.round(), configured - mib(big), 1.0),
+        ]))
+    }
+}
+
+check! {
+    /// Memory that is plugged in can be used by the running guest.
+    pub HOT_ADD = "mem.hot-add", tier: Disruptive, needs: [Need::Host(Capability::HotplugMemory), Need::SpareMemory],
+        fault: Fault::Seam(SeamFault::Ignore(Call::Attach));
+    async fn hot_add(cell) {
+        let memory = cell.spec().memory;
+        let size = ByteSize::bytes(memory.max.as_bytes() - memory.size.as_bytes());
+        let before = total_mib(cell).await?;
+        cell.machine().attach(&Attachment::Memory { id: "more-memory".into(), size }).await?;
+        let wanted = before + size.as_mib() as f64 * 0.9;
+        let after = until(cell, Duration::from_secs(20), async |cell| {
+            bring_online(cell, "/sys/devices/system/memory", "memory").await?;
+            total_mib(cell).await
+        }, |total| *total >= wanted).await?;
+        let plugged = cell.machine().facts().await?.plugged_memory;
+        let tolerance = cell.expect_number("tolerance-mib")?;
+        Ok(Observations::of([
+            Finding::within("memory gained", "MiB", (after - before).round(), plugged.as_mib() as f64, tolerance),
+            Finding::host_is("memory plugged in", plugged.as_mib(), size.as_mib()).unit("MiB"),
+        ]))
+    }
+}
+
+/// On a bare kernel nobody brings new CPUs or memory blocks online, so the probe does.
+async fn bring_online(cell: &mut Cell, folder: &str, prefix: &str) -> Result<(), CheckError> {
+    if cell.lab().guest().facts().kind != GuestKind::Kernel {
+        return Ok(());
+    }
+    for name in read::names(&cell.guest, folder).await? {
+        let numbered = name.strip_prefix(prefix).is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+        if !numbered {
+            continue;
+        }
+        let switch = format!("{folder}/{name}/online");
+        if read::text_if_there(&cell.guest, &switch).await?.as_deref() == Some("0") {
+            cell.guest.write_file(&switch, b"1", Flags::default()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Number of online CPUs after bringing new ones online where nobody else does.
+async fn online(cell: &mut Cell) -> Result<usize, CheckError> {
+    bring_online(cell, "/sys/devices/system/cpu", "cpu").await?;
+    let text = read::text(&cell.guest, "/sys/devices/system/cpu/online").await?;
+    Ok(read::cpu_list(&text).map_or(0, |list| list.len()))
+}
+
+check! {
+    /// A vCPU that is plugged in comes online in the running guest.
+    pub VCPU = "hot.vcpu", tier: Disruptive, needs: [Need::Host(Capability::HotplugVcpu), Need::SpareVcpus],
+        fault: Fault::Seam(SeamFault::Ignore(Call::Attach));
+    async fn vcpu(cell) {
+        let before = online(cell).await?;
+        cell.machine().attach(&Attachment::Vcpu { id: "vcpu-more".into() }).await?;
+        let after = until(cell, Duration::from_secs(20), online, |n| *n > before).await?;
+        let facts = cell.machine().facts().await?;
+        let configured = cell.spec().cpus.count();
+        let mut seen = Observations::of([
+            Finding::guest_is("online vCPUs before", before, configured),
+            Finding::same_as("online vCPUs after", after, facts.vcpus.len(), configured + 1),
+        ]);
+        seen.note(format!("{} host threads run vCPUs", facts.vcpu_threads.len()));
+        Ok(seen)
+    }
+}
+
+check! {
+    /// A USB device that is plugged in is enumerated, and is gone after it was taken out.
+    pub USB = "hot.usb", tier: Reversible, needs: [Need::Host(Capability::HotplugUsb), Need::Driver("xhci")],
+        fault: Fault::Seam(SeamFault::Ignore(Call::Attach));
+    async fn usb(cell) {
+        for name in ["xhci", "usb-input"] {
+            load::driver(cell, name).await?;
+        }
+        let count = async |cell: &mut Cell| -> Result<usize, CheckError> {
+            let names = read::names(&cell.guest, "/sys/bus/usb/devices").await?;
+            Ok(names.iter().filter(|n| !n.contains(':') && !n.starts_with("usb")).count())
+        };
+        // Devices that were there from the start may still be on their way.
+        let settled = count(cell).await?;
+        let before = until(cell, Duration::from_secs(2), count, |n| *n > settled).await?;
+        let id = "usb-more";
+        cell.machine().attach(&Attachment::UsbKeyboard { id: id.into() }).await?;
+        let with = until(cell, Duration::from_secs(15), count, |n| *n > before).await?;
+        let from = cell.events_so_far();
+        let detached = cell.machine().detach(id).await;
+        let removed = match detached {
+            Ok(()) => cell.event(from, "removal", Duration::from_secs(10), |kind| matches!(kind, EventKind::DeviceRemoved { id } if id == "usb-more")).await?.is_some(),
+            Err(_) => false,
+        };
+        let without = until(cell, Duration::from_secs(15), count, |n| *n <= before).await?;
+        Ok(Observations::of([
+            Finding::guest_is("USB devices with it", with, before + 1),
+            Finding::guest_is("USB devices after it was taken out", without, before),
+            Finding::host_is("the host saw it go", removed, true),
+        ]))
+    }
+}

@@ -1,0 +1,85 @@
+//! The checks, one file a subsystem.
+
+use crate::Check;
+
+mod boot;
+mod canary;
+mod clk;
+mod clk_jump;
+mod con;
+mod cpu;
+mod disks;
+mod fail;
+mod hot;
+mod ident;
+mod irq;
+mod iso;
+mod life;
+mod load;
+mod mem;
+mod net;
+mod net_link;
+mod power;
+mod read;
+mod rng;
+mod stor;
+mod stor_cdrom;
+mod stor_hotplug;
+mod stor_media;
+
+pub use canary::CANARY;
+
+/// Every check, the canary left out, in the order of reports.
+pub fn all() -> Vec<&'static Check> {
+    let subsystems: &[&[&Check]] = &[
+        boot::CHECKS,
+        ident::CHECKS,
+        cpu::CHECKS,
+        mem::CHECKS,
+        clk::CHECKS,
+        clk_jump::CHECKS,
+        irq::CHECKS,
+        stor::CHECKS,
+        stor_media::CHECKS,
+        stor_hotplug::CHECKS,
+        stor_cdrom::CHECKS,
+        net::CHECKS,
+        net_link::CHECKS,
+        power::CHECKS,
+        life::CHECKS,
+        hot::CHECKS,
+        con::CHECKS,
+        rng::CHECKS,
+        fail::CHECKS,
+        iso::CHECKS,
+    ];
+    subsystems.concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use hospitium_model::{CheckId, Expectations};
+
+    #[test]
+    fn every_id_is_good_and_stands_once() {
+        let mut seen = BTreeSet::new();
+        for check in super::all() {
+            assert!(check.id.parse::<CheckId>().is_ok(), "{}", check.id);
+            assert!(seen.insert(check.id), "{} stands twice", check.id);
+            assert!(check.requirement.trim().ends_with('.'), "{}: {}", check.id, check.requirement);
+        }
+    }
+
+    #[test]
+    fn the_expectations_read_and_name_only_checks_that_exist() {
+        let table = Expectations::from_toml(crate::EXPECTATIONS).expect("reads");
+        let known: BTreeSet<_> =
+            super::all().iter().map(|c| c.id.split('/').next().unwrap_or_default()).collect();
+        for row in &table.expect {
+            assert!(known.contains(row.check.as_str()), "{} is no check", row.check);
+            assert!(!row.source.is_empty(), "{} {} has no source", row.check, row.what);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Random numbers.
+
+use hospitium_guest::OwnedReply;
+use hospitium_model::{Capability, Finding, Observations, Value};
+use hospitium_wire::Request;
+
+use super::read;
+use crate::{Check, CheckError, Fault, Need, check};
+
+/// All of this file.
+pub const CHECKS: &[&Check] = &[&DEVICE, &UNIQUE];
+
+check! {
+    /// The paravirtual random-number device is the guest's current source and gives bytes.
+    pub DEVICE = "rng.device", tier: Reversible,
+        needs: [Need::Host(Capability::RngDevice), Need::Driver("rng")],
+        fault: Fault::Guest(|request, reply| {
+            if let (Request::ReadDevice { .. }, OwnedReply::Data(data)) = (request, reply) {
+                data.fill(0);
+            }
+        });
+    async fn device(cell) {
+        super::load::driver(cell, "rng").await?;
+        let current = read::text(&cell.guest, "/sys/class/misc/hw_random/rng_current").await?;
+        let first = cell.guest.read_device("/dev/hwrng", 64, std::time::Duration::from_secs(5)).await?;
+        let second = cell.guest.read_device("/dev/hwrng", 64, std::time::Duration::from_secs(5)).await?;
+        // VIRTIO 1.2, 5.4: device type 4, PCI id 0x1040 + 4; 0x1005 is the transitional id.
+        let there = cell.machine().facts().await?.devices.iter()
+            .any(|d| d.vendor == 0x1AF4 && matches!(d.device, 0x1044 | 0x1005));
+        let alive = |bytes: &[u8]| bytes.iter().collect::<std::collections::BTreeSet<_>>().len() > 8;
+        Ok(Observations::of([
+            Finding::guest_is("current source", current.split('.').next().unwrap_or_default(), "virtio_rng"),
+            Finding::guest_is("bytes read twice", first.len() + second.len(), 128),
+            Finding::guest_is("they vary, and differ", alive(&first) && first != second, true),
+            Finding::host_is("device present", there, true),
+        ]))
+    }
+}
+
+check! {
+    /// Two machines restored from one snapshot give different random bytes.
+    pub UNIQUE = "rng.unique-after-restore", tier: Disruptive, needs: [],
+        fault: Fault::StaleClone;
+    async fn unique(cell) {
+        let first = cell.guest.random(32).await?;
+        let pid = cell.machine().process().await?.pid;
+        let (second, other_pid) = if cell.is_stale() {
+            (first.clone(), pid + 1)
+        } else {
+            let other = cell.another_clone().await?;
+            let bytes = other.guest.random(32).await?;
+            let pid = other.machine().process().await?.pid;
+            other.finish().await?;
+            (bytes, pid)
+        };
+        if first.len() != 32 || second.len() != 32 {
+            return Err(CheckError::unreadable("random bytes", "too few"));
+        }
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        Ok(Observations::of([
+            Finding::guest_is("the same 32 bytes in both", first == second, false),
+            Finding::host_is("two VM processes of one snapshot", pid != other_pid, true),
+            Finding::recorded("bytes of the two", Some(Value::List(vec![hex(&first).into(), hex(&second).into()])), None),
+        ]))
+    }
+}

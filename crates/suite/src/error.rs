@@ -1,0 +1,78 @@
+//! Why a check could not come to an end. None of these says anything about the pair.
+
+use std::time::Duration;
+
+use hospitium_guest::{ConsoleError, GuestError, SessionError};
+use hospitium_host::HostError;
+use hospitium_model::ExpectationError;
+
+/// The harness or the lab failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// The hypervisor or its driver.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The guest could not be entered.
+    #[error(transparent)]
+    Guest(#[from] GuestError),
+    /// The probe.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The console.
+    #[error(transparent)]
+    Console(#[from] ConsoleError),
+    /// Nothing says what is right here.
+    #[error(transparent)]
+    Expectation(#[from] ExpectationError),
+    /// The network peer.
+    #[error("the network peer: {0}")]
+    Peer(String),
+    /// Something that was waited for did not come, and it says nothing about the pair.
+    #[error("waited {limit:?} for {what}, and it did not come")]
+    TimedOut {
+        /// For what.
+        what: String,
+        /// How long.
+        limit: Duration,
+    },
+    /// The guest answered with something that cannot be understood.
+    #[error("{what} of the guest cannot be understood: {text}")]
+    Unreadable {
+        /// What was read.
+        what: String,
+        /// Its beginning, escaped.
+        text: String,
+    },
+    /// A file of the harness.
+    #[error("while {doing}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// Cause.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl CheckError {
+    /// Text of the guest that cannot be understood.
+    pub fn unreadable(what: impl Into<String>, text: &str) -> Self {
+        let text = text.chars().take(120).flat_map(char::escape_default).collect();
+        Self::Unreadable { what: what.into(), text }
+    }
+
+    /// The whole chain of causes in one line.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(next) = cause {
+            let words = next.to_string();
+            if !text.contains(&words) {
+                text.push_str(": ");
+                text.push_str(&words);
+            }
+            cause = next.source();
+        }
+        text
+    }
+}

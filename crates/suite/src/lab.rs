@@ -1,0 +1,346 @@
+//! The lab of one cell: the booted, saved machine that every check gets its own clone of.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use hospitium_guest::{Console, Guest, GuestError, Session, SessionError, Trace};
+use hospitium_host::{Event, EventKind, Host, HostError, Machine, Place, Snapshot};
+use hospitium_model::{
+    Expectations, MachineSpec, OperatingSystem, Pattern, TimelineEvent, TimelineSource,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{Cell, Check, CheckError, Fault, FaultyMachine};
+
+/// Where timeline events go, with the moment that counts as zero.
+#[derive(Clone)]
+pub struct Sink {
+    start: Instant,
+    out: Option<tokio::sync::mpsc::UnboundedSender<TimelineEvent>>,
+}
+
+impl Sink {
+    /// Events go to `out`, their times counted from `start`.
+    pub fn new(start: Instant, out: tokio::sync::mpsc::UnboundedSender<TimelineEvent>) -> Self {
+        Self { start, out: Some(out) }
+    }
+
+    /// Events go nowhere.
+    pub fn nowhere() -> Self {
+        Self { start: Instant::now(), out: None }
+    }
+
+    /// Milliseconds since the start.
+    pub fn now_ms(&self) -> f64 {
+        self.ms(Instant::now())
+    }
+
+    /// A moment in milliseconds since the start.
+    pub fn ms(&self, at: Instant) -> f64 {
+        at.saturating_duration_since(self.start).as_secs_f64() * 1e3
+    }
+
+    /// Writes an event down as of now.
+    pub fn say(&self, machine: &str, source: TimelineSource, text: impl Into<String>) {
+        self.say_at(Instant::now(), machine, source, text);
+    }
+
+    /// Takes what a machine's console and probe say to here.
+    pub fn trace(&self, machine: &str) -> Trace {
+        let (sink, machine) = (self.clone(), machine.to_owned());
+        Trace::new(move |source, line| sink.say(&machine, source, line))
+    }
+
+    /// Writes an event down as of `at`.
+    pub fn say_at(&self, at: Instant, machine: &str, source: TimelineSource, text: impl Into<String>) {
+        if let Some(out) = &self.out {
+            // A closed receiver means that the run is over; nobody is left to tell.
+            let _ = out.send(TimelineEvent {
+                at_ms: self.ms(at),
+                machine: machine.to_owned(),
+                source,
+                text: text.into(),
+            });
+        }
+    }
+}
+
+/// How long a clone may take to answer.
+const ANSWER: Duration = Duration::from_secs(20);
+
+/// What was seen while the machine booted. Kept with the snapshot, so that a run that needs no boot
+/// still has its evidence.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct BootFacts {
+    /// From start to the probe's first answer, in milliseconds.
+    pub ready_ms: f64,
+    /// Saving the snapshot, in milliseconds.
+    pub snapshot_ms: f64,
+    /// The console, lines escaped.
+    pub console: Vec<String>,
+    /// The console, raw, bounded.
+    #[serde(default)]
+    pub console_raw: Vec<u8>,
+    /// Resets before the probe answered.
+    pub resets: u32,
+    /// Events that should not be in a boot: crash, power-off, disk error, watchdog.
+    pub bad_events: Vec<String>,
+    /// Uptime that the guest told at its first answer, in milliseconds.
+    pub uptime_ms: u64,
+    /// The guest's wall clock ahead of the host's at the first answer, and how exactly it is known
+    /// (half the round trip), both in milliseconds.
+    #[serde(default)]
+    pub clock_offset_ms: (f64, f64),
+    /// Kernel name, release, version and machine, as the guest told.
+    pub uname: Vec<String>,
+    /// The command by which the VMM was started.
+    pub command: Vec<String>,
+}
+
+/// Why there is no lab.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    /// The host.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The guest.
+    #[error(transparent)]
+    Guest(#[from] GuestError),
+    /// The probe.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
+
+/// The booted, saved machine of a cell, and all that its checks may look at.
+pub struct Lab {
+    host: Arc<dyn Host>,
+    guest: Arc<dyn Guest>,
+    declared: MachineSpec,
+    snapshot: Snapshot,
+    boot: BootFacts,
+    folder: PathBuf,
+    expectations: Expectations,
+    seed: u64,
+    sink: Sink,
+}
+
+/// What a lab is made of.
+pub struct LabParts {
+    /// The host.
+    pub host: Arc<dyn Host>,
+    /// The guest.
+    pub guest: Arc<dyn Guest>,
+    /// The machine as declared, before boot media were put in.
+    pub declared: MachineSpec,
+    /// The saved machine.
+    pub snapshot: Snapshot,
+    /// What was seen while it booted.
+    pub boot: BootFacts,
+    /// For the files of clones.
+    pub folder: PathBuf,
+    /// What is right here.
+    pub expectations: Expectations,
+    /// Seed of all patterns.
+    pub seed: u64,
+    /// For the timeline.
+    pub sink: Sink,
+}
+
+/// A machine that has booted, before it is saved.
+pub struct Booted {
+    /// The machine.
+    pub machine: Box<dyn Machine>,
+    /// The probe in it.
+    pub session: Session,
+    /// Its console.
+    pub console: Console,
+    /// What was seen.
+    pub facts: BootFacts,
+}
+
+/// Boots `spec` with the guest's media and waits for the probe. `place` must exist.
+pub async fn boot(
+    host: &dyn Host,
+    guest: &dyn Guest,
+    spec: &MachineSpec,
+    place: &Place,
+    limit: Duration,
+    sink: &Sink,
+) -> Result<Booted, LabError> {
+    let say = |text: &str| sink.say(&place.name, TimelineSource::Harness, text);
+    let prepared = guest.prepare(&place.folder, spec.clone())?;
+    let machine = host.define(&prepared, place).await?;
+    let trace = sink.trace(&place.name);
+    let console = Console::start(machine.channel("console").await?, Some(trace.clone()));
+    let begun = Instant::now();
+    machine.start().await?;
+    say("started");
+    let session = guest.enter(&*machine, &console, Some(trace), limit).await?;
+    let hello = session.greet(limit).await?;
+    let ready_ms = begun.elapsed().as_secs_f64() * 1e3;
+    say("the probe answers");
+    let clock_offset_ms = clock_offset(&session).await?;
+    let events = machine.events();
+    forward_events(sink, &place.name, &events);
+    let bad = |event: &&Event| {
+        matches!(
+            event.kind,
+            EventKind::Crashed
+                | EventKind::PoweredOff { .. }
+                | EventKind::DiskError { .. }
+                | EventKind::Watchdog { .. }
+        )
+    };
+    let facts = BootFacts {
+        ready_ms,
+        snapshot_ms: 0.0,
+        console: console.lines_since(0).into_iter().map(|(_, line)| line).collect(),
+        console_raw: console.raw(),
+        resets: events.iter().filter(|e| matches!(e.kind, EventKind::Reset { .. })).count() as u32,
+        bad_events: events.iter().filter(bad).map(|e| format!("{:?}", e.kind)).collect(),
+        uptime_ms: hello.uptime.as_millis() as u64,
+        clock_offset_ms,
+        uname: hello.uname.iter().map(|word| word.escape_default().to_string()).collect(),
+        command: machine.command(),
+    };
+    Ok(Booted { machine, session, console, facts })
+}
+
+/// The guest's wall clock ahead of the host's and half the round trip, in ms; the best of three.
+async fn clock_offset(session: &Session) -> Result<(f64, f64), SessionError> {
+    let mut best = (0.0, f64::MAX);
+    for _ in 0..3 {
+        let begun = Instant::now();
+        let utc = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let guest = session.clock().await?.realtime_ns as f64 / 1e6;
+        let half = begun.elapsed().as_secs_f64() * 1e3 / 2.0;
+        if half < best.1 {
+            best = (guest - (utc.as_secs_f64() * 1e3 + half), half);
+        }
+    }
+    Ok(best)
+}
+
+/// Writes a machine's events into the timeline.
+pub(crate) fn forward_events(sink: &Sink, machine: &str, events: &[Event]) {
+    for event in events {
+        let text = format!("{:?}", event.kind);
+        sink.say_at(event.at, machine, TimelineSource::Machine, text);
+    }
+}
+
+impl Lab {
+    /// A lab from its parts.
+    pub fn new(parts: LabParts) -> Self {
+        let LabParts { host, guest, declared, snapshot, boot, folder, expectations, seed, sink } = parts;
+        Self { host, guest, declared, snapshot, boot, folder, expectations, seed, sink }
+    }
+
+    /// The host.
+    pub fn host(&self) -> &Arc<dyn Host> {
+        &self.host
+    }
+
+    /// The guest.
+    pub fn guest(&self) -> &Arc<dyn Guest> {
+        &self.guest
+    }
+
+    /// The machine as declared, without boot media.
+    pub fn spec(&self) -> &MachineSpec {
+        &self.declared
+    }
+
+    /// The saved machine.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// What was seen while it booted.
+    pub fn boot_facts(&self) -> &BootFacts {
+        &self.boot
+    }
+
+    /// What is right here.
+    pub fn expectations(&self) -> &Expectations {
+        &self.expectations
+    }
+
+    /// The timeline.
+    pub fn sink(&self) -> &Sink {
+        &self.sink
+    }
+
+    /// Family of the guest.
+    pub fn os(&self) -> OperatingSystem {
+        self.guest.facts().os
+    }
+
+    /// A pattern that belongs to this run, this check and this number alone.
+    pub fn pattern(&self, check: &str, n: u64) -> Pattern {
+        let base = check.bytes().fold(self.seed, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
+        });
+        Pattern::seeded(Pattern::seeded(base).word(n))
+    }
+
+    /// A clone that runs and whose probe has answered and taken fresh entropy, for one check.
+    pub async fn cell(
+        self: &Arc<Self>,
+        name: &str,
+        check: &'static Check,
+        fault: Option<Fault>,
+    ) -> Result<Cell, CheckError> {
+        let place = self.place(name)?;
+        let begun = Instant::now();
+        let machine = self.host.restore(&self.snapshot, &place).await?;
+        let machine: Box<dyn Machine> = match fault {
+            Some(Fault::Seam(fault)) => Box::new(FaultyMachine::new(machine, fault)),
+            _ => machine,
+        };
+        let trace = self.trace(name);
+        let console = Console::start(machine.channel("console").await?, Some(trace.clone()));
+        let session = Session::attach(machine.channel("probe").await?, Some(trace));
+        machine.resume().await?;
+        session.greet(ANSWER).await?;
+        let mut stale = false;
+        match fault {
+            Some(Fault::Guest(alter)) => session.set_patch(Some(Box::new(alter))),
+            Some(Fault::StaleClone) => stale = true,
+            _ => {}
+        }
+        if !stale {
+            session.adopt(fresh_entropy()?).await?;
+        }
+        let ready = begun.elapsed();
+        self.sink.say(name, TimelineSource::Harness, "the clone answers");
+        Ok(Cell::new(self.clone(), check, fault, place, machine, session, console, ready))
+    }
+
+    /// Takes what a machine's console and probe say to the timeline.
+    pub fn trace(&self, machine: &str) -> Trace {
+        self.sink.trace(machine)
+    }
+
+    /// A folder for a machine of this name.
+    pub fn place(&self, name: &str) -> Result<Place, CheckError> {
+        let folder = self.folder.join(name);
+        std::fs::create_dir_all(&folder).map_err(|source| CheckError::Io {
+            doing: format!("making {}", folder.display()),
+            source,
+        })?;
+        Ok(Place { name: name.to_owned(), folder })
+    }
+}
+
+/// 32 bytes that no other clone gets.
+fn fresh_entropy() -> Result<[u8; 32], CheckError> {
+    use std::io::Read;
+
+    let mut entropy = [0; 32];
+    std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut entropy)).map_err(
+        |source| CheckError::Io { doing: "reading /dev/urandom".into(), source },
+    )?;
+    Ok(entropy)
+}

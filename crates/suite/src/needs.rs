@@ -1,0 +1,100 @@
+//! What must be there for a check to apply. Decided from declared facts and capability queries
+//! before anything runs, never from a failure.
+
+use hospitium_model::{Answer, Capability, Firmware, GuestKind, SkipReason, Verdict};
+
+use crate::Lab;
+
+/// A condition under which a check applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// The host can do this.
+    Host(Capability),
+    /// The guest has a driver, built in or as a module, for this device of
+    /// `guests/linux-modules.toml`.
+    Driver(&'static str),
+    /// The machine has a device of this id.
+    Device(&'static str),
+    /// The machine has at least so many vCPUs.
+    Vcpus(u32),
+    /// The machine can be given more vCPUs.
+    SpareVcpus,
+    /// The machine can be given more memory.
+    SpareMemory,
+    /// The machine has more than one NUMA node, or the check has nothing to tell.
+    Display,
+    /// Guest instructions run on hardware virtualization, as measured.
+    HardwareVirtualization,
+    /// Only on this kind of guest.
+    Guest(GuestKind),
+    /// Only under this firmware.
+    Firmware(Firmware),
+    /// The machine has a VM generation id.
+    GenerationId,
+    /// The machine has a watchdog.
+    Watchdog,
+}
+
+impl Need {
+    /// `None` if it is there, else the skip with its reason.
+    pub fn missing(self, lab: &Lab) -> Option<Verdict> {
+        let spec = lab.spec();
+        let skip = |why, reason: String| Some(Verdict::Skip { why, reason });
+        let guest = |reason: String| skip(SkipReason::UnsupportedByGuest, reason);
+        let machine = |holds: bool, what: &str| {
+            if holds {
+                None
+            } else {
+                skip(SkipReason::NotRequired, format!("the machine is configured without {what}"))
+            }
+        };
+        match self {
+            Self::Host(what) => match lab.host().capability(what) {
+                Answer::Yes => None,
+                Answer::No(why) => skip(SkipReason::UnsupportedByHost, why),
+            },
+            Self::Driver(device) => {
+                match lab.guest().driver(device) {
+                    Answer::Yes => None,
+                    Answer::No(why) => guest(why),
+                }
+            }
+            Self::Device(id) => machine(
+                spec.disk(id).is_some() || spec.nic(id).is_some(),
+                &format!("the device {id:?}"),
+            ),
+            Self::Vcpus(n) => machine(spec.cpus.count() >= n, &format!("{n} vCPUs")),
+            Self::SpareVcpus => machine(spec.cpus.max_count() > spec.cpus.count(), "spare vCPUs"),
+            Self::SpareMemory => machine(spec.memory.max > spec.memory.size, "room for more memory"),
+            Self::Display => machine(spec.display, "a display"),
+            Self::GenerationId => machine(spec.generation_id.is_some(), "a VM generation id"),
+            Self::Watchdog => machine(spec.watchdog.is_some(), "a watchdog"),
+            Self::HardwareVirtualization => {
+                let proof = &lab.host().facts().accelerator;
+                if proof.used.is_hardware() {
+                    None
+                } else {
+                    skip(SkipReason::UnsupportedByHost, proof.how.clone())
+                }
+            }
+            Self::Guest(kind) => {
+                if lab.guest().facts().kind == kind {
+                    None
+                } else {
+                    let what = match kind {
+                        GuestKind::Kernel => "made for kernel guests, where the probe is init",
+                        GuestKind::Disk => "needs a whole system; this guest is a bare kernel",
+                    };
+                    guest(what.to_owned())
+                }
+            }
+            Self::Firmware(kind) => machine(
+                spec.firmware == kind,
+                match kind {
+                    Firmware::Bios => "BIOS firmware",
+                    Firmware::Uefi => "UEFI firmware",
+                },
+            ),
+        }
+    }
+}

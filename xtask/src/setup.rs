@@ -1,0 +1,200 @@
+//! Set-up: the Debian packages that are needed, two Debian kernels, the Debian disk images.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::image::{self, Variant};
+use crate::show;
+
+/// Debian packages beyond the image builder's, and what each is for.
+const PACKAGES: &[(&str, &str)] = &[
+    ("gcc", "the linker that Rust calls, and the C parts of zstd and xz"),
+    ("libc6-dev", "what a program is linked with"),
+    ("qemu-system-x86", "the hypervisor that guests are validated on"),
+    ("qemu-utils", "qemu-img makes and reads disk images"),
+    ("ovmf", "UEFI firmware for guests"),
+];
+
+/// What set-up has made ready.
+pub struct Lab {
+    /// Debian kernel packages of different releases, newest last.
+    pub kernels: Vec<PathBuf>,
+    /// The Debian system with cloud-init.
+    pub system: PathBuf,
+    /// The Debian system with a login on the serial console.
+    pub login_system: PathBuf,
+}
+
+impl Lab {
+    /// Tells a test or bench command where everything is.
+    pub fn into_environment(self, command: &mut Command) -> &mut Command {
+        let kernels: Vec<OsString> = self.kernels.into_iter().map(Into::into).collect();
+        command
+            .env("HOSPITIUM_TEST_KERNELS", kernels.join(&OsString::from(":")))
+            .env("HOSPITIUM_TEST_SYSTEM", self.system)
+            .env("HOSPITIUM_TEST_LOGIN_SYSTEM", self.login_system)
+    }
+}
+
+/// The cache folder: `$HOSPITIUM_CACHE`, else `$XDG_CACHE_HOME/hospitium`, else `~/.cache/hospitium`.
+pub fn cache() -> Result<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    variable("HOSPITIUM_CACHE")
+        .or_else(|| variable("XDG_CACHE_HOME").map(|c| c.join("hospitium")))
+        .or_else(|| variable("HOME").map(|h| h.join(".cache/hospitium")))
+        .context("neither HOSPITIUM_CACHE nor HOME is set; set HOSPITIUM_CACHE to a folder for large files")
+}
+
+/// Does all of it; what is there already is left as it is.
+pub fn everything() -> Result<Lab> {
+    let wanted = PACKAGES.iter().chain(image::PACKAGES);
+    install(wanted)?;
+    let cache = cache()?;
+    let kernels = kernels(&cache.join("debs"))?;
+    let images = cache.join("images");
+    let mut say = |line: &str| println!("{line}");
+    let system = image::build_debian(Variant::CloudInit, &images, &mut say)?;
+    let login = image::build_debian(Variant::Login, &images, &mut say)?;
+    Ok(Lab { kernels, system: system.path, login_system: login.path })
+}
+
+/// Installs the packages that are not there yet.
+pub fn install<'a>(wanted: impl Iterator<Item = &'a (&'a str, &'a str)>) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    let missing: Vec<_> =
+        wanted.filter(|(name, _)| seen.insert(*name) && !is_installed(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("These Debian packages are needed and will be installed:");
+    for (name, why) in &missing {
+        println!("  {name:<24} {why}");
+    }
+    let names: Vec<&str> = missing.iter().map(|(name, _)| *name).collect();
+    let quiet = [("DEBIAN_FRONTEND", "noninteractive")];
+    show(as_root("apt-get").args(["-q", "update"]).envs(quiet))?;
+    show(as_root("apt-get").args(["-qq", "-y", "--no-install-recommends", "install"]).args(names).envs(quiet))
+        .context("installing Debian packages; this set-up is made for Debian 12, as root or with sudo")
+}
+
+fn is_installed(name: &str) -> bool {
+    let out = Command::new("dpkg-query").args(["-W", "-f", "${db:Status-Status}", name]).output();
+    out.is_ok_and(|out| out.stdout == b"installed")
+}
+
+fn as_root(program: &str) -> Command {
+    let is_root = Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout == b"0\n");
+    if is_root {
+        return Command::new(program);
+    }
+    let mut command = Command::new("sudo");
+    command.arg(program);
+    command
+}
+
+/// Two kernel packages of different releases: what `linux-image-amd64` means today, and the newest of
+/// another release that this Debian has.
+fn kernels(folder: &Path) -> Result<Vec<PathBuf>> {
+    fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    let kept = kept_kernels(folder)?;
+    if kept.len() >= 2 {
+        return Ok(kept);
+    }
+    let names = choose(&known_kernels()?)?;
+    println!("Fetching the kernel packages {}", names.join(" and "));
+    show(Command::new("apt-get").args(["-qq", "download"]).args(&names).current_dir(folder))?;
+    let kept = kept_kernels(folder)?;
+    ensure!(kept.len() >= 2, "apt-get download left fewer than two kernel packages in {}", folder.display());
+    Ok(kept)
+}
+
+/// The newest two kept packages of different releases, older first.
+fn kept_kernels(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut kept = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if let Some(rest) = name.strip_prefix("linux-image-")
+            && name.ends_with("_amd64.deb")
+        {
+            kept.push((release(rest), version(rest), path));
+        }
+    }
+    kept.sort();
+    kept.reverse();
+    kept.dedup_by_key(|(release, _, _)| *release);
+    kept.truncate(2);
+    kept.reverse();
+    Ok(kept.into_iter().map(|(_, _, path)| path).collect())
+}
+
+/// Names of all signed generic kernels that apt knows.
+fn known_kernels() -> Result<Vec<String>> {
+    let list = || -> Result<Vec<String>> {
+        let out = Command::new("apt-cache").args(["pkgnames", "linux-image-"]).output().context("running apt-cache")?;
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        let generic = |name: &&str| {
+            name.strip_prefix("linux-image-").is_some_and(|rest| {
+                rest.starts_with(|c: char| c.is_ascii_digit())
+                    && rest.ends_with("-amd64")
+                    && !["cloud", "rt", "unsigned", "dbg"].iter().any(|odd| rest.contains(odd))
+                    // `linux-image-6.12-amd64` only names another package.
+                    && version(rest).len() > 2
+            })
+        };
+        Ok(text.lines().filter(generic).map(str::to_owned).collect())
+    };
+    let known = list()?;
+    if known.len() >= 2 {
+        return Ok(known);
+    }
+    show(as_root("apt-get").args(["-q", "update"]))?;
+    list()
+}
+
+/// The newest of the two newest releases, older first.
+fn choose(known: &[String]) -> Result<Vec<String>> {
+    let rest = |name: &String| name.trim_start_matches("linux-image-").to_owned();
+    let mut sorted: Vec<_> = known.iter().map(|n| (release(&rest(n)), version(&rest(n)), n.clone())).collect();
+    sorted.sort();
+    sorted.reverse();
+    sorted.dedup_by_key(|(release, _, _)| *release);
+    let Some([newer, older]) = sorted.first_chunk::<2>() else {
+        bail!("apt knows fewer than two kernel releases; is the machine's package list empty? Try apt-get update");
+    };
+    Ok(vec![older.2.clone(), newer.2.clone()])
+}
+
+/// Major and minor: 6 and 12 of `6.12.117+deb12-amd64`.
+fn release(text: &str) -> (u64, u64) {
+    let numbers = version(text);
+    (numbers.first().copied().unwrap_or(0), numbers.get(1).copied().unwrap_or(0))
+}
+
+/// All numbers before the flavour: 6, 1, 0, 50 of `6.1.0-50-amd64`.
+fn version(text: &str) -> Vec<u64> {
+    let end = text.find("-amd64").or_else(|| text.find('+')).unwrap_or(text.len());
+    text[..end].split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_two_releases_are_chosen_by_number_and_not_by_letter() {
+        let known = ["linux-image-6.1.0-9-amd64", "linux-image-6.1.0-50-amd64", "linux-image-6.12.9+deb12-amd64", "linux-image-6.12.117+deb12-amd64"];
+        let names = choose(&known.map(str::to_owned)).expect("two releases");
+        assert_eq!(names, ["linux-image-6.1.0-50-amd64", "linux-image-6.12.117+deb12-amd64"]);
+    }
+
+    #[test]
+    fn one_release_is_not_enough() {
+        assert!(choose(&["linux-image-6.1.0-9-amd64".to_owned()]).is_err());
+    }
+}

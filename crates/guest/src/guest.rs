@@ -10,6 +10,8 @@ use hospitium_host::{EventKind, HostError, Machine};
 use hospitium_model::{Answer, GuestFacts, InputPin, MachineSpec, TimelineSource};
 
 use crate::console::Console;
+use crate::disk::{Definition, DiskError, DiskGuest};
+use crate::image::{ImageError, Wrong};
 use crate::kernel::{KernelError, KernelGuest};
 use crate::session::{Session, SessionError};
 use crate::text::short;
@@ -48,6 +50,9 @@ pub trait Guest: Send + Sync {
 /// kernel image and its modules' folder joined by `+`, or a disk image. The bytes say which it
 /// is, not the name. What has to be unpacked is kept in `cache`, by digest.
 pub fn open(what: &Path, cache: &Path) -> Result<Box<dyn Guest>, GuestError> {
+    if let Some(disk) = DiskGuest::open(what, cache) {
+        return Ok(Box::new(disk?));
+    }
     if let Some((kernel, modules)) = kernel_and_modules(what) {
         return Ok(Box::new(KernelGuest::from_folder(&kernel, &modules)?));
     }
@@ -59,7 +64,13 @@ pub fn open(what: &Path, cache: &Path) -> Result<Box<dyn Guest>, GuestError> {
     if crate::kernel::is_bzimage(&head) {
         return Ok(Box::new(KernelGuest::bare(what)?));
     }
-    Err(GuestError::Unrecognised { path: what.to_owned() })
+    match DiskGuest::new(what, Definition::default(), cache) {
+        Ok(disk) => Ok(Box::new(disk)),
+        Err(DiskError::Image(ImageError::Wrong { wrong: Wrong::Unknown, .. })) => {
+            Err(GuestError::Unrecognised { path: what.to_owned() })
+        }
+        Err(other) => Err(other.into()),
+    }
 }
 
 /// The two halves of `vmlinuz+modules`. Kernel versions hold `+` themselves, so every one is
@@ -254,6 +265,9 @@ pub enum GuestError {
     /// A kernel guest that is not as it should be.
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    /// A disk guest that is not as it should be, or that cannot be entered.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// The machine has something that the guest cannot do without and has no driver for.
     #[error("{guest} has no driver for {device}, which this machine needs: {why}")]
     NoDriver {

@@ -10,6 +10,7 @@
 //! it without control characters, and a [`Session`] reads bounded frames only.
 
 mod console;
+pub mod disk;
 mod guest;
 pub mod image;
 pub mod kernel;

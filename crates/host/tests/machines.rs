@@ -63,8 +63,9 @@ async fn a_reset_by_the_guest_and_one_from_outside_are_told_apart() {
     assert_eq!(event.kind, EventKind::Reset { by_guest: true });
     guest.boots().await;
     machine.reset().await.expect("reset");
-    let (_, event) = machine.wait_event(at + 1, "a reset", LIMIT, &reset).await.expect("seen");
-    assert_eq!(event.kind, EventKind::Reset { by_guest: false });
+    // SeaBIOS may itself reset once more after a reset through the keyboard controller.
+    let from_outside = |k: &EventKind| *k == EventKind::Reset { by_guest: false };
+    machine.wait_event(at + 1, "our reset", LIMIT, &from_outside).await.expect("seen");
     guest.boots().await;
 }
 

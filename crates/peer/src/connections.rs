@@ -19,8 +19,11 @@ pub const SINK_PORT: u16 = 9;
 /// Port of the source, which sends its pattern and closes (RFC 864's port, "chargen").
 pub const SOURCE_PORT: u16 = 19;
 
-const SERVICES: [(Service, u16); 3] =
-    [(Service::Echo, ECHO_PORT), (Service::Sink, SINK_PORT), (Service::Source, SOURCE_PORT)];
+const SERVICES: [(Service, u16); 3] = [
+    (Service::Echo, ECHO_PORT),
+    (Service::Sink, SINK_PORT),
+    (Service::Source, SOURCE_PORT),
+];
 /// Connections at once; more are refused by a reset, as a closed port does.
 const OPEN: usize = 128;
 /// A guest that acknowledges nothing for so long has lost its connection. Long, since a machine may be
@@ -42,6 +45,7 @@ pub(crate) struct Connections {
 struct Connection {
     service: Service,
     handle: SocketHandle,
+    guest: SocketAddrV4,
     /// Its place among the transfers, once it is established.
     transfer: Option<usize>,
     source: Source,
@@ -53,32 +57,60 @@ struct Connection {
 impl Connections {
     pub fn new(vlan: Option<u16>) -> Self {
         let listeners = SERVICES.map(|(service, port)| (service, port, None)).into();
-        Self { vlan, listeners, open: Vec::new() }
+        Self {
+            vlan,
+            listeners,
+            open: Vec::new(),
+        }
     }
 
     /// True if there is something that only time ends.
     pub fn needs_time(&self) -> bool {
-        self.open.iter().any(|connection| connection.closing.is_some())
+        self.open
+            .iter()
+            .any(|connection| connection.closing.is_some())
     }
 
     /// Takes new connections, and moves the data of all.
-    pub fn pump(&mut self, sockets: &mut SocketSet<'static>, books: &mut Books, source: Source, now: Duration) {
+    pub fn pump(
+        &mut self,
+        sockets: &mut SocketSet<'static>,
+        books: &mut Books,
+        source: Source,
+        now: Duration,
+    ) {
+        for (service, _, listener) in &mut self.listeners {
+            let Some(handle) = *listener else { continue };
+            let socket = sockets.get::<Socket>(handle);
+            if socket.state() != State::Listen {
+                let (service, guest, hasher) = (*service, remote(socket), Sha256::new());
+                let connection = Connection {
+                    service,
+                    handle,
+                    guest,
+                    transfer: None,
+                    source,
+                    hasher,
+                    closing: None,
+                };
+                self.open.push(connection);
+                *listener = None;
+            }
+        }
         self.open.retain_mut(|connection| {
-            let keep = connection.pump(sockets.get_mut(connection.handle), self.vlan, books, source, now);
+            let keep = connection.pump(
+                sockets.get_mut(connection.handle),
+                self.vlan,
+                books,
+                source,
+                now,
+            );
             if !keep {
                 sockets.remove(connection.handle);
             }
             keep
         });
         for (service, port, listener) in &mut self.listeners {
-            let taken = listener.is_some_and(|handle| sockets.get::<Socket>(handle).state() != State::Listen);
-            if let Some(handle) = *listener
-                && taken
-            {
-                let (service, hasher) = (*service, Sha256::new());
-                self.open.push(Connection { service, handle, transfer: None, source, hasher, closing: None });
-                *listener = None;
-            }
             let room = self.open.len() < OPEN && books.transfers.len() < TRANSFERS;
             match *listener {
                 None if room => *listener = Some(sockets.add(listening(*service, *port))),
@@ -122,18 +154,20 @@ impl Connection {
         let Some(index) = self.transfer else {
             match socket.state() {
                 State::SynReceived => return true,
-                State::Closed | State::Listen => return false,
+                // Reset before it was established.
+                State::Listen => return false,
                 _ => {}
             }
             if books.transfers.len() >= TRANSFERS {
+                let over = socket.state() == State::Closed;
                 socket.abort();
-                return true;
+                return !over;
             }
             self.source = source;
             self.transfer = Some(books.transfers.len());
             books.transfers.push(Transfer {
                 service: self.service,
-                guest: remote(socket),
+                guest: self.guest,
                 vlan,
                 received: 0,
                 sent: 0,
@@ -191,7 +225,11 @@ impl Connection {
                 let left = usize::try_from(length - transfer.sent).unwrap_or(usize::MAX);
                 // Whole words but for the end, so that the pattern can go on where it stopped. The
                 // buffer's size is a multiple of 8, so this never waits for ever.
-                let count = if left <= room.len() { left } else { room.len() & !7 };
+                let count = if left <= room.len() {
+                    left
+                } else {
+                    room.len() & !7
+                };
                 let part = &mut room[..count];
                 pattern.fill(transfer.sent, part);
                 self.hasher.update(&*part);
@@ -205,7 +243,10 @@ impl Connection {
         if transfer.sent == length {
             socket.close();
         }
-        let acknowledged = matches!(socket.state(), State::FinWait2 | State::TimeWait | State::Closed);
+        let acknowledged = matches!(
+            socket.state(),
+            State::FinWait2 | State::TimeWait | State::Closed
+        );
         transfer.sent == length && acknowledged && socket.send_queue() == 0
     }
 

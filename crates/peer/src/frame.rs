@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, Icmpv4Message, Icmpv4Packet, IpAddress, IpProtocol,
-    Ipv4Packet, TcpPacket, UdpPacket,
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, Icmpv4Message, Icmpv4Packet, IpAddress,
+    IpProtocol, Ipv4Packet, TcpPacket, UdpPacket,
 };
 
 /// An Ethernet address. Its text form is `52:54:00:12:34:56`.
@@ -47,10 +47,18 @@ impl FromStr for Mac {
         let mut parts = text.split(':');
         let mut mac = [0; 6];
         for byte in &mut mac {
-            let part = parts.next().filter(|p| p.len() == 2 && p.bytes().all(|b| b.is_ascii_hexdigit()));
-            *byte = part.and_then(|p| u8::from_str_radix(p, 16).ok()).ok_or(MacError)?;
+            let part = parts
+                .next()
+                .filter(|p| p.len() == 2 && p.bytes().all(|b| b.is_ascii_hexdigit()));
+            *byte = part
+                .and_then(|p| u8::from_str_radix(p, 16).ok())
+                .ok_or(MacError)?;
         }
-        if parts.next().is_none() { Ok(Self(mac)) } else { Err(MacError) }
+        if parts.next().is_none() {
+            Ok(Self(mac))
+        } else {
+            Err(MacError)
+        }
     }
 }
 
@@ -92,19 +100,53 @@ pub struct Frame {
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the protocols' own words")]
 pub enum FrameKind {
-    ArpRequest { sender: Ipv4Addr, target: Ipv4Addr },
-    ArpReply { sender: Ipv4Addr, target: Ipv4Addr },
+    ArpRequest {
+        sender: Ipv4Addr,
+        target: Ipv4Addr,
+    },
+    ArpReply {
+        sender: Ipv4Addr,
+        target: Ipv4Addr,
+    },
     /// `flags` as in the TCP header: FIN 1, SYN 2, RST 4, PSH 8, ACK 16.
-    Tcp { source: Ipv4Addr, source_port: u16, target: Ipv4Addr, target_port: u16, flags: u8, payload: u16 },
-    Udp { source: Ipv4Addr, source_port: u16, target: Ipv4Addr, target_port: u16, payload: u16 },
-    Icmp { source: Ipv4Addr, target: Ipv4Addr, message: u8 },
+    Tcp {
+        source: Ipv4Addr,
+        source_port: u16,
+        target: Ipv4Addr,
+        target_port: u16,
+        flags: u8,
+        payload: u16,
+    },
+    Udp {
+        source: Ipv4Addr,
+        source_port: u16,
+        target: Ipv4Addr,
+        target_port: u16,
+        payload: u16,
+    },
+    Icmp {
+        source: Ipv4Addr,
+        target: Ipv4Addr,
+        message: u8,
+    },
     /// Part of an IPv4 datagram that was fragmented.
-    Fragment { source: Ipv4Addr, target: Ipv4Addr, offset: u16, more: bool },
+    Fragment {
+        source: Ipv4Addr,
+        target: Ipv4Addr,
+        offset: u16,
+        more: bool,
+    },
     /// Another IPv4 protocol.
-    Ipv4 { source: Ipv4Addr, target: Ipv4Addr, protocol: u8 },
+    Ipv4 {
+        source: Ipv4Addr,
+        target: Ipv4Addr,
+        protocol: u8,
+    },
     Ipv6,
     /// Another type.
-    Other { ethertype: u16 },
+    Other {
+        ethertype: u16,
+    },
     /// Does not parse.
     Malformed,
 }
@@ -114,7 +156,9 @@ impl FrameKind {
     pub const fn sender(self) -> Option<Ipv4Addr> {
         match self {
             Self::ArpRequest { sender: a, .. } | Self::ArpReply { sender: a, .. } => Some(a),
-            Self::Tcp { source: a, .. } | Self::Udp { source: a, .. } | Self::Icmp { source: a, .. } => Some(a),
+            Self::Tcp { source: a, .. }
+            | Self::Udp { source: a, .. }
+            | Self::Icmp { source: a, .. } => Some(a),
             Self::Fragment { source: a, .. } | Self::Ipv4 { source: a, .. } => Some(a),
             Self::Ipv6 | Self::Other { .. } | Self::Malformed => None,
         }
@@ -133,9 +177,20 @@ impl fmt::Display for Frame {
             write!(f, " vlan {vlan}")?;
         }
         match self.kind {
-            FrameKind::ArpRequest { sender, target } => write!(f, " ARP {sender} asks for {target}"),
-            FrameKind::ArpReply { sender, target } => write!(f, " ARP {sender} is here, to {target}"),
-            FrameKind::Tcp { source, source_port, target, target_port, flags, payload } => {
+            FrameKind::ArpRequest { sender, target } => {
+                write!(f, " ARP {sender} asks for {target}")
+            }
+            FrameKind::ArpReply { sender, target } => {
+                write!(f, " ARP {sender} is here, to {target}")
+            }
+            FrameKind::Tcp {
+                source,
+                source_port,
+                target,
+                target_port,
+                flags,
+                payload,
+            } => {
                 write!(f, " TCP {source}:{source_port} > {target}:{target_port} ")?;
                 for (bit, letter) in [(2, 'S'), (1, 'F'), (4, 'R'), (8, 'P'), (16, '.')] {
                     if flags & bit != 0 {
@@ -144,15 +199,37 @@ impl fmt::Display for Frame {
                 }
                 write!(f, " {payload}")
             }
-            FrameKind::Udp { source, source_port, target, target_port, payload } => {
-                write!(f, " UDP {source}:{source_port} > {target}:{target_port} {payload}")
+            FrameKind::Udp {
+                source,
+                source_port,
+                target,
+                target_port,
+                payload,
+            } => {
+                write!(
+                    f,
+                    " UDP {source}:{source_port} > {target}:{target_port} {payload}"
+                )
             }
-            FrameKind::Icmp { source, target, message } => write!(f, " ICMP {source} > {target} type {message}"),
-            FrameKind::Fragment { source, target, offset, more } => {
+            FrameKind::Icmp {
+                source,
+                target,
+                message,
+            } => write!(f, " ICMP {source} > {target} type {message}"),
+            FrameKind::Fragment {
+                source,
+                target,
+                offset,
+                more,
+            } => {
                 let last = if more { "" } else { ", the last" };
                 write!(f, " IPv4 {source} > {target} fragment at {offset}{last}")
             }
-            FrameKind::Ipv4 { source, target, protocol } => {
+            FrameKind::Ipv4 {
+                source,
+                target,
+                protocol,
+            } => {
                 write!(f, " IPv4 {source} > {target} protocol {protocol}")
             }
             FrameKind::Ipv6 => f.write_str(" IPv6"),
@@ -173,9 +250,20 @@ pub(crate) enum Checksum {
 
 /// Reads a frame. The checksums are computed only if asked for.
 pub(crate) fn read(bytes: &[u8], verify: bool) -> (Frame, Checksum) {
-    let mac = |at: usize| Mac(bytes.get(at..).and_then(|b| b.first_chunk()).copied().unwrap_or_default());
+    let mac = |at: usize| {
+        Mac(bytes
+            .get(at..)
+            .and_then(|b| b.first_chunk())
+            .copied()
+            .unwrap_or_default())
+    };
     let word = |at: usize| Some(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]));
-    let mut frame = Frame { from: mac(6), to: mac(0), vlan: None, kind: FrameKind::Malformed };
+    let mut frame = Frame {
+        from: mac(6),
+        to: mac(0),
+        vlan: None,
+        kind: FrameKind::Malformed,
+    };
     let mut at = 12;
     if word(at) == Some(0x8100) {
         frame.vlan = word(at + 2).map(|tag| tag & 0x0fff);
@@ -186,7 +274,10 @@ pub(crate) fn read(bytes: &[u8], verify: bool) -> (Frame, Checksum) {
     };
     let (kind, checksum) = match ethertype {
         0x0800 => ipv4(payload, verify).unwrap_or((FrameKind::Malformed, Checksum::Absent)),
-        0x0806 => (arp(payload).unwrap_or(FrameKind::Malformed), Checksum::Absent),
+        0x0806 => (
+            arp(payload).unwrap_or(FrameKind::Malformed),
+            Checksum::Absent,
+        ),
         0x86dd => (FrameKind::Ipv6, Checksum::Absent),
         ethertype => (FrameKind::Other { ethertype }, Checksum::Absent),
     };
@@ -220,18 +311,41 @@ fn ipv4(payload: &[u8], verify: bool) -> Option<(FrameKind, Checksum)> {
     let (source, target) = (packet.src_addr(), packet.dst_addr());
     let (from, to) = (IpAddress::Ipv4(source), IpAddress::Ipv4(target));
     let header = !verify || packet.verify_checksum();
-    let judge = |right: bool| if header && right { Checksum::Right } else { Checksum::Wrong };
+    let judge = |right: bool| {
+        if header && right {
+            Checksum::Right
+        } else {
+            Checksum::Wrong
+        }
+    };
     if packet.more_frags() || packet.frag_offset() != 0 {
         let (offset, more) = (packet.frag_offset(), packet.more_frags());
-        return Some((FrameKind::Fragment { source, target, offset, more }, judge(true)));
+        return Some((
+            FrameKind::Fragment {
+                source,
+                target,
+                offset,
+                more,
+            },
+            judge(true),
+        ));
     }
     let data = packet.payload();
     let length = |all: usize| u16::try_from(all).unwrap_or(u16::MAX);
     Some(match packet.next_header() {
         IpProtocol::Tcp => {
             let segment = TcpPacket::new_checked(data).ok()?;
-            let bits = [segment.fin(), segment.syn(), segment.rst(), segment.psh(), segment.ack()];
-            let flags = bits.iter().rev().fold(0, |flags, &bit| flags << 1 | u8::from(bit));
+            let bits = [
+                segment.fin(),
+                segment.syn(),
+                segment.rst(),
+                segment.psh(),
+                segment.ack(),
+            ];
+            let flags = bits
+                .iter()
+                .rev()
+                .fold(0, |flags, &bit| flags << 1 | u8::from(bit));
             let kind = FrameKind::Tcp {
                 source,
                 source_port: segment.src_port(),
@@ -258,10 +372,21 @@ fn ipv4(payload: &[u8], verify: bool) -> Option<(FrameKind, Checksum)> {
         }
         IpProtocol::Icmp => {
             let message = Icmpv4Packet::new_checked(data).ok()?;
-            let kind = FrameKind::Icmp { source, target, message: message_number(message.msg_type()) };
+            let kind = FrameKind::Icmp {
+                source,
+                target,
+                message: message_number(message.msg_type()),
+            };
             (kind, judge(!verify || message.verify_checksum()))
         }
-        other => (FrameKind::Ipv4 { source, target, protocol: other.into() }, judge(true)),
+        other => (
+            FrameKind::Ipv4 {
+                source,
+                target,
+                protocol: other.into(),
+            },
+            judge(true),
+        ),
     })
 }
 
@@ -278,7 +403,9 @@ mod tests {
     /// An ICMP echo request as Linux's `ping` made it, to an address of documentation.
     fn ping() -> Vec<u8> {
         let mut bytes = vec![0x52, 0x54, 0, 0, 0, 1, 0x52, 0x54, 0, 0, 0, 2, 8, 0];
-        bytes.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 1, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]);
+        bytes.extend([
+            0x45, 0, 0, 28, 0, 0, 0, 0, 64, 1, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2,
+        ]);
         bytes.extend([8, 0, 0, 0, 0, 1, 0, 1]);
         Ipv4Packet::new_unchecked(&mut bytes[14..]).fill_checksum();
         Icmpv4Packet::new_unchecked(&mut bytes[34..]).fill_checksum();
@@ -313,7 +440,13 @@ mod tests {
     fn an_address_survives_its_text_form_and_nothing_else_is_one() {
         let mac = Mac([0x52, 0x54, 0, 0xab, 0, 9]);
         assert_eq!(mac.to_string().parse(), Ok(mac));
-        for bad in ["", "52:54:00:ab:00", "52:54:00:ab:00:09:1", "52:54:00:ab:00:+9", "5254:00:ab:00:09"] {
+        for bad in [
+            "",
+            "52:54:00:ab:00",
+            "52:54:00:ab:00:09:1",
+            "52:54:00:ab:00:+9",
+            "5254:00:ab:00:09",
+        ] {
             assert_eq!(bad.parse::<Mac>(), Err(MacError), "{bad}");
         }
     }

@@ -32,4 +32,3 @@ pub use frame::{Frame, FrameKind, Mac, MacError};
 pub use options::{Capture, PeerOptions, Source, Vlan};
 pub use peer::{Peer, PeerError};
 pub use stats::{FrameRecord, Lease, PeerStats, Service, Transfer, TransferEnd};
-

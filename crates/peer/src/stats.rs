@@ -211,8 +211,17 @@ impl Books {
         {
             stats.guest_addresses.insert(sender);
         }
-        self.record(FrameRecord { at, from_guest: true, length: length(bytes), frame });
-        if drop { Way::Drop } else { Way::Stack(frame.vlan) }
+        self.record(FrameRecord {
+            at,
+            from_guest: true,
+            length: length(bytes),
+            frame,
+        });
+        if drop {
+            Way::Drop
+        } else {
+            Way::Stack(frame.vlan)
+        }
     }
 
     /// Writes down a frame to the guest.
@@ -223,7 +232,12 @@ impl Books {
         stats.bytes_to_guest += bytes.len() as u64;
         stats.fragments_to_guest += u64::from(matches!(frame.kind, FrameKind::Fragment { .. }));
         stats.resets_to_guest += u64::from(frame.kind.is_reset());
-        self.record(FrameRecord { at, from_guest: false, length: length(bytes), frame });
+        self.record(FrameRecord {
+            at,
+            from_guest: false,
+            length: length(bytes),
+            frame,
+        });
     }
 
     /// Writes down a lease.
@@ -266,6 +280,9 @@ mod tests {
         assert_eq!(books.stats.guest_macs.len(), KEPT);
         assert_eq!(books.log().len(), 2 * LOGGED);
         assert_eq!(books.stats.frames_from_guest, 10_000);
-        assert_eq!(books.stats.guest_macs.values().sum::<u64>() + books.stats.further_macs, 10_000);
+        assert_eq!(
+            books.stats.guest_macs.values().sum::<u64>() + books.stats.further_macs,
+            10_000
+        );
     }
 }

@@ -20,7 +20,11 @@ pub(crate) enum Command {
     Replug(Box<dyn FrameStream>),
     Unplug,
     Source(Source),
-    Ping { to: Ipv4Addr, length: usize, answer: oneshot::Sender<Duration> },
+    Ping {
+        to: Ipv4Addr,
+        length: usize,
+        answer: oneshot::Sender<Duration>,
+    },
     Frame(Vec<u8>),
     /// All before it has been done, and frames up to now are in the books and in the capture.
     Settle(oneshot::Sender<()>),
@@ -93,11 +97,16 @@ impl Task {
             };
             // Identifier 0 is a priority tag: the frame belongs to no VLAN.
             let own = vlan.filter(|&id| id != 0);
-            let at = if vlan.is_some() { self.cable.untag(at) } else { at };
+            let at = if vlan.is_some() {
+                self.cable.untag(at)
+            } else {
+                at
+            };
             if let Some(stack) = self.stacks.iter_mut().find(|stack| stack.vlan == own) {
                 stack.take(&mut self.cable, at, now);
             }
         };
+        let unplugged = fault.is_some();
         if let Some(fault) = fault {
             self.cable.replug(None);
             books.stats.fault = Some(fault);
@@ -113,14 +122,15 @@ impl Task {
         books.stats.dropped_to_guest = self.cable.dropped;
         let after = (books.stats.frames_from_guest, books.stats.frames_to_guest);
         drop(books);
-        if before != after {
+        if before != after || unplugged {
             self.tell();
         }
     }
 
     /// Wakes whoever waits.
     fn tell(&self) {
-        self.changed.send_modify(|count| *count = count.wrapping_add(1));
+        self.changed
+            .send_modify(|count| *count = count.wrapping_add(1));
     }
 
     fn delay(&mut self) -> Option<Duration> {
@@ -128,7 +138,10 @@ impl Task {
             return Some(IDLE);
         }
         let now = self.started.elapsed();
-        self.stacks.iter_mut().filter_map(|stack| stack.delay(now)).min()
+        self.stacks
+            .iter_mut()
+            .filter_map(|stack| stack.delay(now))
+            .min()
     }
 
     fn unplug(&mut self, fault: CableFault) {
@@ -156,7 +169,9 @@ impl Task {
                 }
             }
             Command::Frame(bytes) => {
-                self.cable.output().queue(bytes.len(), None, |room| room.copy_from_slice(&bytes));
+                self.cable
+                    .output()
+                    .queue(bytes.len(), None, |room| room.copy_from_slice(&bytes));
             }
             Command::Settle(done) => {
                 if let Some(Err(why)) = self.capture.as_mut().map(PcapWriter::flush) {

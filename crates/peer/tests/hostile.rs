@@ -25,7 +25,10 @@ async fn still_serves(peer: &Peer) {
         matches!(state, tcp::State::TimeWait | tcp::State::Closed).then_some(())
     };
     guest.until("the close", ended).await;
-    let (_, transfer) = peer.transfer_done(Service::Sink, from, LIMIT).await.expect("ends");
+    let (_, transfer) = peer
+        .transfer_done(Service::Sink, from, LIMIT)
+        .await
+        .expect("ends");
     assert_eq!(transfer.received, 5);
 }
 
@@ -33,8 +36,13 @@ async fn still_serves(peer: &Peer) {
 async fn a_frame_too_long_ends_the_cable_and_says_why() {
     let (near, mut far) = tokio::io::duplex(64 << 10);
     let peer = Peer::start(near, PeerOptions::default()).expect("good options");
-    far.write_all(&[0xff, 0xff, 0xff, 0xff, 1, 2, 3]).await.expect("writes");
-    let stats = peer.wait_stats("the end", LIMIT, |stats| stats.fault.is_some()).await.expect("ends");
+    far.write_all(&[0xff, 0xff, 0xff, 0xff, 1, 2, 3])
+        .await
+        .expect("writes");
+    let stats = peer
+        .wait_stats("the end", LIMIT, |stats| stats.fault.is_some())
+        .await
+        .expect("ends");
     assert_eq!(stats.fault, Some(CableFault::TooLong(u32::MAX)));
     still_serves(&peer).await;
 }
@@ -68,17 +76,24 @@ async fn more_connections_than_it_takes_are_refused_and_later_ones_served() {
     let mut open = Vec::new();
     let refused = loop {
         assert!(open.len() < 1000, "connections are bounded");
-        let handle = guest.connect(PEER, SINK_PORT, 20_000 + open.len() as u16).await;
+        let handle = guest
+            .connect(PEER, SINK_PORT, 20_000 + open.len() as u16)
+            .await;
         if !guest.sockets.get::<tcp::Socket>(handle).is_open() {
             break handle;
         }
         open.push(handle);
     };
     assert!(open.len() >= 100 && refused != open[0]);
+    let count = open.len() as u64;
     for handle in open {
         guest.sockets.get_mut::<tcp::Socket>(handle).abort();
     }
     guest.until("the resets to be sent", |_| Some(())).await;
+    let all = |stats: &hospitium_peer::PeerStats| stats.resets_from_guest >= count;
+    peer.wait_stats("the resets", LIMIT, all)
+        .await
+        .expect("come");
     still_serves(&peer).await;
 }
 
@@ -86,41 +101,50 @@ async fn more_connections_than_it_takes_are_refused_and_later_ones_served() {
 fn frame() -> impl Strategy<Value = Vec<u8>> {
     let body = prop::collection::vec(any::<u8>(), 0..300);
     let kind = prop_oneof![
-        Just([8u8, 0]), Just([8, 0]), Just([8, 0]), Just([8, 6]), Just([0x81, 0]), any::<[u8; 2]>()
+        Just([8u8, 0]),
+        Just([8, 0]),
+        Just([8, 0]),
+        Just([8, 6]),
+        Just([0x81, 0]),
+        any::<[u8; 2]>()
     ];
     let protocol = prop_oneof![Just(1u8), Just(6), Just(17), any::<u8>()];
     let port = prop_oneof![Just(7u16), Just(9), Just(19), Just(67), any::<u16>()];
     let fragment = prop_oneof![Just(0u16), Just(0x2000), any::<u16>()];
-    (body, kind, protocol, port, fragment, any::<bool>()).prop_map(|(body, kind, protocol, port, fragment, mend)| {
-        let mut frame = vec![0x52, 0x54, 0, 0x77, 0, 1];
-        frame.extend(MAC);
-        frame.extend(kind);
-        if kind == [8, 0] {
-            let length = (body.len() + 20) as u16;
-            frame.extend([0x45, 0]);
-            frame.extend(length.to_be_bytes());
-            frame.extend([0, 9]);
-            frame.extend(fragment.to_be_bytes());
-            frame.extend([64, protocol, 0, 0, 10, 77, 0, 2, 10, 77, 0, 1]);
-        }
-        let start = frame.len();
-        frame.extend(&body);
-        if kind == [8, 0] && body.len() > 20 {
-            frame[start + 2..start + 4].copy_from_slice(&port.to_be_bytes());
-            if protocol == 6 {
-                frame[start + 12] = 0x50 | frame[start + 12] & 0x30;
+    (body, kind, protocol, port, fragment, any::<bool>()).prop_map(
+        |(body, kind, protocol, port, fragment, mend)| {
+            let mut frame = vec![0x52, 0x54, 0, 0x77, 0, 1];
+            frame.extend(MAC);
+            frame.extend(kind);
+            if kind == [8, 0] {
+                let length = (body.len() + 20) as u16;
+                frame.extend([0x45, 0]);
+                frame.extend(length.to_be_bytes());
+                frame.extend([0, 9]);
+                frame.extend(fragment.to_be_bytes());
+                frame.extend([64, protocol, 0, 0, 10, 77, 0, 2, 10, 77, 0, 1]);
             }
-        }
-        if mend {
-            mend_checksums(&mut frame);
-        }
-        frame
-    })
+            let start = frame.len();
+            frame.extend(&body);
+            if kind == [8, 0] && body.len() > 20 {
+                frame[start + 2..start + 4].copy_from_slice(&port.to_be_bytes());
+                if protocol == 6 {
+                    frame[start + 12] = 0x50 | frame[start + 12] & 0x30;
+                }
+            }
+            if mend {
+                mend_checksums(&mut frame);
+            }
+            frame
+        },
+    )
 }
 
 fn mend_checksums(frame: &mut [u8]) {
     use smoltcp::wire::{Icmpv4Packet, Ipv4Packet, TcpPacket, UdpPacket};
-    let Ok(mut packet) = Ipv4Packet::new_checked(&mut frame[14..]) else { return };
+    let Ok(mut packet) = Ipv4Packet::new_checked(&mut frame[14..]) else {
+        return;
+    };
     packet.fill_checksum();
     let (from, to) = (packet.src_addr().into(), packet.dst_addr().into());
     let protocol = u8::from(packet.next_header());

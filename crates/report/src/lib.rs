@@ -1,1 +1,72 @@
-//! (being built)
+//! A run as something to look at: an HTML page, JUnit XML, JSON and Markdown.
+//!
+//! In comes a [`Bundle`], read and judged again; out come four documents that say the same. All
+//! that a guest or a file had a hand in is bounded and escaped. No document fetches anything.
+
+mod html;
+mod json;
+mod junit;
+mod markdown;
+mod outcome;
+mod summary;
+mod words;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use hospitium_evidence::Bundle;
+
+pub use html::html;
+pub use json::json;
+pub use junit::junit;
+pub use markdown::markdown;
+pub use outcome::{Outcome, Tally};
+pub use summary::headline;
+
+/// Why a report could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The page's template failed.
+    #[error("cannot lay out the page")]
+    Page(#[from] askama::Error),
+    /// The XML writer failed.
+    #[error("cannot write the JUnit XML")]
+    Xml(#[source] io::Error),
+    /// The JSON writer failed.
+    #[error("cannot write the JSON")]
+    Json(#[from] serde_json::Error),
+    /// The system refused.
+    #[error("cannot write {path}", path = path.display())]
+    Write {
+        /// What was to be written.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Writes `report.html`, `junit.xml`, `report.json` and `report.md` into `folder`, which is made
+/// if it is not there, and gives their paths in this order. What was there before is replaced.
+///
+/// # Errors
+/// If one cannot be made or written.
+pub fn write_all(bundle: &Bundle, folder: &Path) -> Result<[PathBuf; 4], ReportError> {
+    let write = |path: &Path| {
+        let path = path.to_owned();
+        |source| ReportError::Write { path, source }
+    };
+    fs::create_dir_all(folder).map_err(write(folder))?;
+    let documents = [
+        ("report.html", html(bundle)?),
+        ("junit.xml", junit(bundle)?),
+        ("report.json", json(bundle)?),
+        ("report.md", markdown(bundle)),
+    ];
+    let mut paths = [const { PathBuf::new() }; 4];
+    for (path, (name, text)) in paths.iter_mut().zip(documents) {
+        *path = folder.join(name);
+        fs::write(&path, text).map_err(write(path))?;
+    }
+    Ok(paths)
+}

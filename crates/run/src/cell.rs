@@ -5,7 +5,7 @@ mod jobs;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hospitium_evidence::CellWriter;
 use hospitium_model::{
@@ -29,7 +29,7 @@ pub struct CellRun {
     shared: Arc<Shared>,
     cell: PlannedCell,
     pair: String,
-    writer: CellWriter,
+    writer: Arc<CellWriter>,
     work: PathBuf,
     sink: Sink,
     start: Instant,
@@ -63,26 +63,32 @@ pub async fn run(
         records: Mutex::default(),
         shared,
         cell,
-        writer,
+        writer: Arc::new(writer),
         work,
         start,
     });
-    let forwarding = tokio::spawn(forward(Arc::downgrade(&this), events));
+    let forwarding = tokio::spawn(forward(this.shared.clone(), this.writer.clone(), events));
     let record = this.run().await;
     let records = std::mem::take(&mut *this.records.lock().unwrap_or_else(PoisonError::into_inner));
     // The channel is drained when the last sender is gone; what holds one are this and its labs.
     drop(this);
-    if forwarding.await.is_err() {
-        tracing::warn!("the timeline of a cell ended early");
+    if tokio::time::timeout(DRAINED, forwarding).await.is_err() {
+        tracing::warn!("the timeline of a cell did not end; its last events may be absent");
     }
     (record, records)
 }
 
+/// The longest that the rest of a cell's timeline takes to be written.
+const DRAINED: Duration = Duration::from_secs(10);
+
 /// Writes timeline events down as they come.
-async fn forward(cell: std::sync::Weak<CellRun>, mut events: mpsc::UnboundedReceiver<TimelineEvent>) {
+async fn forward(
+    shared: Arc<Shared>,
+    writer: Arc<CellWriter>,
+    mut events: mpsc::UnboundedReceiver<TimelineEvent>,
+) {
     while let Some(event) = events.recv().await {
-        let Some(cell) = cell.upgrade() else { return };
-        cell.shared.written(cell.writer.timeline(&event));
+        shared.written(writer.timeline(&event));
     }
 }
 

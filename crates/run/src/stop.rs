@@ -34,10 +34,14 @@ impl Stop {
     /// Waits for the reason.
     pub async fn stopped(&self) -> String {
         let mut changes = self.0.subscribe();
-        match changes.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or_default(),
-            // Not while this handle lives.
-            Err(_) => std::future::pending().await,
+        loop {
+            if let Some(reason) = changes.borrow_and_update().clone() {
+                return reason;
+            }
+            if changes.changed().await.is_err() {
+                // Not while this handle lives.
+                std::future::pending::<()>().await;
+            }
         }
     }
 

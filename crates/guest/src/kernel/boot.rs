@@ -99,8 +99,8 @@ fn probe_device(spec: &MachineSpec) -> Result<String, GuestError> {
     let (kind, number) = channel(spec, "probe")?;
     Ok(match kind {
         ChannelKind::Serial => format!("/dev/ttyS{number}"),
-        // Port 0 is kept for a console, so the first is number 1.
-        ChannelKind::Virtio => format!("/dev/vport0p{}", number + 1),
+        // By name: which number a port has is the host's choice. The probe looks it up as udev would.
+        ChannelKind::Virtio => "/dev/virtio-ports/probe".to_owned(),
     })
 }
 

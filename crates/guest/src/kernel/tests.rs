@@ -68,7 +68,7 @@ fn the_probes_channel_is_named_as_the_kernel_names_it() {
     let mut spec = spec();
     spec.channels.insert(1, Channel { name: "agent".into(), kind: ChannelKind::Virtio });
     spec.channels[2].kind = ChannelKind::Virtio;
-    assert!(prepared(&guest, spec.clone()).1.contains("channel /dev/vport0p2\n"));
+    assert!(prepared(&guest, spec.clone()).1.contains("channel /dev/virtio-ports/probe\n"));
     spec.channels[2].name = "other".into();
     let folder = tempfile::tempdir().expect("a folder");
     let error = guest.prepare(folder.path(), spec).expect_err("no channel");

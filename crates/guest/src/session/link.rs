@@ -136,12 +136,6 @@ impl Link {
         let mut frame = [0; MAX_FRAME];
         let message = Envelope { seq: self.seq, body: request.clone() };
         let frame = encode(&message, &mut frame).map_err(|_| Fault::TooLong)?;
-        let lost = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::BrokenPipe
-            | std::io::ErrorKind::ConnectionReset
-            | std::io::ErrorKind::NotConnected => Fault::Closed,
-            _ => Fault::Io(error),
-        };
         self.stream.write_all(&[0]).await.map_err(lost)?;
         self.stream.write_all(frame).await.map_err(lost)?;
         self.stream.flush().await.map_err(lost)
@@ -167,11 +161,21 @@ impl Link {
                     Err(_) => Heard::Broken,
                 });
             }
-            let got = self.stream.read(&mut self.chunk).await.map_err(Fault::Io)?;
+            let got = self.stream.read(&mut self.chunk).await.map_err(lost)?;
             if got == 0 {
                 return Err(Fault::Closed);
             }
             (self.at, self.filled) = (0, got);
         }
+    }
+}
+
+/// A VMM that is killed with bytes unread resets the connection instead of closing it.
+fn lost(error: std::io::Error) -> Fault {
+    match error.kind() {
+        std::io::ErrorKind::BrokenPipe
+        | std::io::ErrorKind::ConnectionReset
+        | std::io::ErrorKind::NotConnected => Fault::Closed,
+        _ => Fault::Io(error),
     }
 }

@@ -19,7 +19,7 @@ use super::events::History;
 use super::machine::QemuMachine;
 use super::process::Launch;
 use super::qmp::Qmp;
-use super::{Inner, orphans};
+use super::{Inner, orphans, snapshot};
 use crate::{HostError, Place};
 
 /// Name of the n-th file of the memory.
@@ -203,7 +203,7 @@ impl Inner {
             memory: &memory,
             memory_mapping: mapping,
             generation_id: origin.generation_id.as_deref(),
-            incoming,
+            incoming: incoming.is_some(),
             plugged: &origin.plugged,
             removed: &origin.removed,
         })?;
@@ -221,6 +221,10 @@ impl Inner {
         orphans::note(folder, process.pid())?;
         let history = Arc::new(History::new());
         let qmp = Qmp::new(qmp, history.clone(), &process).await?;
+        if let Some(fd) = incoming {
+            let private = matches!(mapping, Mapping::Private { .. });
+            snapshot::take_in(&qmp, fd, private).await?;
+        }
         let machine = QemuMachine::new(super::machine::Parts {
             host: self.clone(),
             name: place.name.clone(),

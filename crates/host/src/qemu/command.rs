@@ -38,8 +38,8 @@ pub(super) struct Setup<'a> {
     pub memory_mapping: Mapping,
     /// VM generation id of this very machine.
     pub generation_id: Option<&'a str>,
-    /// Descriptor that its state comes in by.
-    pub incoming: Option<i32>,
+    /// Whether its state comes in from elsewhere.
+    pub incoming: bool,
     /// Devices that were plugged in before its state was taken.
     pub plugged: &'a [Plugged],
     /// Ids of devices that were removed before.
@@ -124,8 +124,8 @@ pub(super) fn arguments(setup: &Setup<'_>) -> Result<Vec<String>, HostError> {
             args.two("-device", device.to_string());
         }
     }
-    if let Some(fd) = setup.incoming {
-        args.two("-incoming", format!("fd:{fd}"));
+    if setup.incoming {
+        args.two("-incoming", "defer");
     }
     Ok(args.0)
 }
@@ -260,12 +260,6 @@ fn memory(setup: &Setup<'_>, args: &mut Arguments) {
         let sockets = u64::from(setup.spec.cpus.max_sockets.max(setup.spec.cpus.sockets));
         for socket in 0..sockets {
             args.two("-numa", format!("cpu,node-id={},socket-id={socket}", socket * nodes / sockets));
-        }
-    }
-    if setup.incoming.is_some() {
-        args.two("-global", "migration.x-events=on");
-        if matches!(setup.memory_mapping, Mapping::Private { .. }) {
-            args.two("-global", "migration.x-ignore-shared=on");
         }
     }
 }
@@ -426,7 +420,7 @@ fn disks(setup: &Setup<'_>, args: &mut Arguments) -> Result<(), HostError> {
                     "the modern chipset (Q35) has SATA instead; use the legacy one, or sata",
                 ));
             }
-            (Bus::Floppy, Chipset::Modern) => Some(("floppy-bus.0".into(), None)),
+            (Bus::Floppy, Chipset::Modern) => Some(("x.fdc.0".into(), None)),
             (Bus::Floppy, Chipset::Legacy) => None,
         };
         if let Some((bus, unit)) = place {

@@ -49,7 +49,7 @@ impl DiskPlan {
             layers.reverse();
         }
         let needs_size = disk.role != DiskRole::Cdrom && disk.bus != Bus::Floppy;
-        if needs_size && (size == 0 || size % 512 != 0) {
+        if needs_size && (size == 0 || !size.is_multiple_of(512)) {
             return Err(HostError::Refused {
                 doing: format!("preparing the disk {}", disk.id),
                 why: format!("its size of {size} bytes is no whole number of sectors"),

@@ -29,8 +29,8 @@ pub(super) fn code(key: &str) -> Option<&str> {
         | "delete" | "pause" | "menu" => key,
         _ if key.len() == 1 && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) => key,
         _ => {
-            let number: u8 = key.strip_prefix('f')?.parse().ok()?;
-            return (1..=12).contains(&number).then_some(key);
+            let number = key.strip_prefix('f')?;
+            return (1..=12).any(|n: u8| n.to_string() == number).then_some(key);
         }
     })
 }

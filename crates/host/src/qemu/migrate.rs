@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::build::{Origin, UEFI_VARS};
 use super::disks::DiskPlan;
 use super::machine::{QemuMachine, locked};
-use super::snapshot::{arrived, send_state, sent};
+use super::snapshot::{arrived, send_state, sent, set_capability};
 use crate::{HostError, Machine, Place};
 
 /// See [`Machine::migrate`](crate::Machine::migrate). Both processes have the same overlays open; QEMU
@@ -46,6 +46,8 @@ pub(super) async fn migrate(
     let host = Arc::clone(&machine.host);
     let destination = host.build(&spec, place, origin).await?;
     let running = machine.status().await? == "running";
+    // A clone has it on from its own beginning.
+    set_capability(machine, "x-ignore-shared", false).await?;
     send_state(machine, out.into()).await?;
     let report = match sent(machine).await {
         Ok(report) => report,

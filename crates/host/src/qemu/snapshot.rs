@@ -25,6 +25,7 @@ use super::build::{Origin, UEFI_VARS, memory_file, open, pair};
 use super::command::Mapping;
 use super::disks::{DiskPlan, Layer};
 use super::machine::{QemuMachine, locked};
+use super::qmp::Qmp;
 use super::{Inner, command, orphans};
 use crate::{EventKind, HostError, Machine as _, Place, Snapshot, SnapshotFile};
 
@@ -100,9 +101,7 @@ pub(super) async fn save(machine: &QemuMachine, folder: &Path) -> Result<Snapsho
     }
     machine.pause().await?;
     let shared = machine.mapping == Mapping::Shared;
-    if shared {
-        set_capability(machine, "x-ignore-shared").await?;
-    }
+    set_capability(machine, "x-ignore-shared", shared).await?;
     let state = folder.join(STATE);
     stream_out(machine, &state).await?;
     // What is still in the VMM's buffers of overlays and variables goes out at its orderly end.
@@ -124,8 +123,8 @@ pub(super) async fn save(machine: &QemuMachine, folder: &Path) -> Result<Snapsho
     saved.map_err(|e| HostError::io(doing)(io::Error::other(e)))?
 }
 
-pub(super) async fn set_capability(machine: &QemuMachine, name: &str) -> Result<(), HostError> {
-    let capabilities = json!({"capabilities": [{"capability": name, "state": true}]});
+pub(super) async fn set_capability(machine: &QemuMachine, name: &str, on: bool) -> Result<(), HostError> {
+    let capabilities = json!({"capabilities": [{"capability": name, "state": on}]});
     machine.qmp.call("preparing the machine's state", "migrate-set-capabilities", capabilities).await.map(drop)
 }
 
@@ -435,6 +434,18 @@ impl Inner {
         machine.mark_started();
         Ok(machine)
     }
+}
+
+/// Tells a VMM to take in its state from a descriptor that it inherited; with `shared_ignored` the
+/// memory is not in it.
+pub(super) async fn take_in(qmp: &Qmp, fd: i32, shared_ignored: bool) -> Result<(), HostError> {
+    let doing = "taking in the machine's state";
+    let capabilities = json!({"capabilities": [
+        {"capability": "events", "state": true},
+        {"capability": "x-ignore-shared", "state": shared_ignored},
+    ]});
+    qmp.call(doing, "migrate-set-capabilities", capabilities).await?;
+    qmp.call(doing, "migrate-incoming", json!({"uri": format!("fd:{fd}")})).await.map(drop)
 }
 
 /// Waits until a machine's state has come in.

@@ -40,13 +40,25 @@ pub struct Queues {
 
 impl Guest {
     pub fn new(stream: DuplexStream, mtu: usize) -> Self {
-        let mut device = Queues { received: VecDeque::new(), sent: Vec::new(), mtu, tag: None };
+        let mut device = Queues {
+            received: VecDeque::new(),
+            sent: Vec::new(),
+            mtu,
+            tag: None,
+        };
         let mut config = Config::new(EthernetAddress(MAC).into());
         config.random_seed = 42;
         let mut interface = Interface::new(config, &mut device, StackInstant::ZERO);
         interface.update_ip_addrs(|all| all.push(IpCidr::new(ADDRESS.into(), 24)).expect("room"));
         let sockets = SocketSet::new(Vec::new());
-        Self { stream, read: Vec::new(), device, interface, sockets, started: Instant::now() }
+        Self {
+            stream,
+            read: Vec::new(),
+            device,
+            interface,
+            sockets,
+            started: Instant::now(),
+        }
     }
 
     pub fn set_address(&mut self, address: Ipv4Addr) {
@@ -69,7 +81,9 @@ impl Guest {
         let mut socket = tcp::Socket::new(buffer(), buffer());
         socket.set_nagle_enabled(false);
         socket.set_ack_delay(None);
-        socket.connect(self.interface.context(), (to, port), local).expect("connects");
+        socket
+            .connect(self.interface.context(), (to, port), local)
+            .expect("connects");
         let handle = self.sockets.add(socket);
         self.until("a connection", |sockets| {
             let socket = sockets.get::<tcp::Socket>(handle);
@@ -80,7 +94,8 @@ impl Guest {
     }
 
     pub fn udp(&mut self, port: u16) -> SocketHandle {
-        let buffer = || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 16], vec![0; 256 << 10]);
+        let buffer =
+            || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 16], vec![0; 256 << 10]);
         let mut socket = udp::Socket::new(buffer(), buffer());
         socket.bind(port).expect("binds");
         self.sockets.add(socket)
@@ -93,14 +108,21 @@ impl Guest {
     }
 
     /// Runs the guest until `done` gives something.
-    pub async fn until<T>(&mut self, what: &str, mut done: impl FnMut(&mut SocketSet<'static>) -> Option<T>) -> T {
+    pub async fn until<T>(
+        &mut self,
+        what: &str,
+        mut done: impl FnMut(&mut SocketSet<'static>) -> Option<T>,
+    ) -> T {
         let end = tokio::time::Instant::now() + LIMIT;
         loop {
             self.poll();
             if let Some(result) = done(&mut self.sockets) {
                 self.poll();
                 let sent = std::mem::take(&mut self.device.sent);
-                tokio::time::timeout_at(end, self.stream.write_all(&sent)).await.expect("sends in time").expect("sends");
+                tokio::time::timeout_at(end, self.stream.write_all(&sent))
+                    .await
+                    .expect("sends in time")
+                    .expect("sends");
                 return result;
             }
             self.poll();
@@ -114,13 +136,17 @@ impl Guest {
 
     fn poll(&mut self) {
         let now = self.now();
-        self.interface.poll(now, &mut self.device, &mut self.sockets);
+        self.interface
+            .poll(now, &mut self.device, &mut self.sockets);
     }
 
     /// Reads or writes something, or lets the stack's next timer pass.
     async fn pass(&mut self, end: tokio::time::Instant, what: &str) {
         let now = self.now();
-        let delay = self.interface.poll_delay(now, &self.sockets).map_or(LIMIT, Duration::from);
+        let delay = self
+            .interface
+            .poll_delay(now, &self.sockets)
+            .map_or(LIMIT, Duration::from);
         let writing = !self.device.sent.is_empty();
         self.read.reserve(256 << 10);
         let (mut reader, mut writer) = tokio::io::split(&mut self.stream);
@@ -138,9 +164,12 @@ impl Guest {
         let mut rest = &self.read[..];
         while let Some((lead, after)) = rest.split_first_chunk::<4>() {
             let length = u32::from_be_bytes(*lead) as usize;
-            let Some((frame, after)) = after.split_at_checked(length) else { break };
+            let Some((frame, after)) = after.split_at_checked(length) else {
+                break;
+            };
             let mut frame = frame.to_vec();
-            let tag = (frame[12..14] == [0x81, 0]).then(|| u16::from_be_bytes([frame[14], frame[15]]));
+            let tag =
+                (frame[12..14] == [0x81, 0]).then(|| u16::from_be_bytes([frame[14], frame[15]]));
             if tag.is_some() {
                 frame.drain(12..16);
             }

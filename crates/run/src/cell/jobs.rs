@@ -71,11 +71,12 @@ impl CellRun {
                 self.started(check, 1);
                 let attempt = in_clone(&mut cell, check).await;
                 let again = matches!(attempt.verdict, Verdict::Fail { .. }) && check.id != checks::CANARY.id;
-                let good = attempt.clone_is_good;
-                let console = if good { Vec::new() } else { self.end(cell).await };
-                if good {
+                let console = if attempt.clone_is_good {
                     clone = Some(cell);
-                }
+                    Vec::new()
+                } else {
+                    self.end(cell).await
+                };
                 let record = self.record(check, attempt, console);
                 if again { failed.push((check, record)) } else { self.put(record) }
             }
@@ -85,16 +86,16 @@ impl CellRun {
         };
         let stopped = self.shared.stop.unless(work).await.is_err();
         drop(permit);
-        if !stopped {
+        if stopped {
+            // They failed; that they were not run again takes nothing from it.
+            failed.into_iter().for_each(|(_, record)| self.put(record));
+        } else {
             let mut jobs = JoinSet::new();
             for (check, record) in failed {
                 let (this, lab) = (self.clone(), lab.clone());
                 jobs.spawn(async move { this.again_alone(&lab, check, record).await });
             }
             jobs.join_all().await;
-        } else {
-            // They failed; that they were not run again takes nothing from it.
-            failed.into_iter().for_each(|(_, record)| self.put(record));
         }
     }
 

@@ -1,0 +1,118 @@
+//! `hospitium run`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use hospitium_run::{Limits, Outcome, RunPlan, Selection, Stop};
+
+use crate::args::RunArguments;
+use crate::failure::{End, Usage};
+use crate::open::{Wishes, guests, host};
+use crate::view::Paint;
+use crate::{places, summary, view};
+
+/// Runs.
+pub async fn run(arguments: RunArguments, cache: Option<std::path::PathBuf>, verbose: bool) -> Result<End> {
+    let (cache, places) = places::open_cache(cache)?;
+    let folder = arguments.out.clone().unwrap_or_else(places::new_run_folder);
+    free(&folder)?;
+    let selection = Selection { only: arguments.check.clone(), without: arguments.skip.clone() };
+    selection.of_suite()?;
+    let guests = guests(&arguments.guest, &places, &Wishes::from(&arguments))?;
+    let mut hosts = Vec::new();
+    for what in &arguments.host {
+        hosts.push(host(what, &places, arguments.accelerator).await?);
+    }
+    let mut plan = RunPlan::new(guests, hosts, folder.clone(), cache)?.selecting(&selection)?;
+    plan.seed = arguments.seed;
+    plan.snapshots = (!arguments.no_cache).then_some(arguments.cache_size);
+    let usual = Limits::of_this_machine();
+    plan.limits = Limits {
+        jobs: arguments.jobs.map_or(usual.jobs, |jobs| jobs as usize),
+        memory: arguments.memory_budget.unwrap_or(usual.memory),
+    };
+    let stop = Stop::default();
+    let signals = watch_signals(stop.clone(), arguments.json)?;
+    let observer = view::fitting(arguments.json, verbose);
+    let done = hospitium_run::run(plan, Arc::clone(&observer), stop).await;
+    signals.abort();
+    drop(observer);
+    let done = done.context("the run did not come to its end")?;
+
+    let written = hospitium_report::write_all(&done.evidence, &folder)
+        .with_context(|| format!("the report could not be written; make room, then: hospitium report {}", folder.display()));
+    places::point_latest(&folder);
+    if !arguments.json {
+        print!("{}", summary::text(&done, &folder, Paint::stdout(), selection.is_everything()));
+    }
+    written?;
+    Ok(match done.outcome() {
+        Outcome::Passed => End::Good,
+        Outcome::Failed => End::Bad,
+        Outcome::Unfinished => End::Unfinished,
+    })
+}
+
+/// Evidence is never overwritten.
+fn free(folder: &Path) -> Result<()> {
+    let Ok(mut items) = std::fs::read_dir(folder) else {
+        return match std::fs::symlink_metadata(folder) {
+            Ok(_) => Err(Usage::new(
+                format!("{} is there and is no folder", folder.display()),
+                "give this run another one with --out",
+            )),
+            Err(_) => Ok(()),
+        };
+    };
+    if items.next().is_none() {
+        return Ok(());
+    }
+    // A run that was killed left this; `run` puts it in order, and it stays as it is then.
+    Err(Usage::new(
+        format!("{} is not empty; evidence is never overwritten", folder.display()),
+        "give this run another folder with --out, or leave it out for a new one under runs/",
+    ))
+}
+
+/// The first Ctrl-C (or SIGTERM, SIGHUP) ends the run in order; the second leaves at once. Machines end
+/// with this process either way.
+fn watch_signals(stop: Stop, json: bool) -> Result<tokio::task::JoinHandle<()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let listen = |kind| signal(kind).context("cannot listen for signals");
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut hang_up = listen(SignalKind::hangup())?;
+    Ok(tokio::spawn(async move {
+        for n in 0.. {
+            let word = tokio::select! {
+                _ = interrupt.recv() => "interrupted by Ctrl-C",
+                _ = terminate.recv() => "ended by SIGTERM",
+                _ = hang_up.recv() => "the terminal was closed",
+            };
+            if n > 0 {
+                std::process::exit(130);
+            }
+            if !json {
+                eprintln!("\n{word}: ending the machines; once more leaves at once");
+            }
+            stop.stop(word);
+        }
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_with_something_in_it_is_not_taken() {
+        let top = tempfile::tempdir().expect("a folder");
+        assert!(free(&top.path().join("new")).is_ok());
+        assert!(free(top.path()).is_ok(), "empty");
+        std::fs::write(top.path().join("x"), "").expect("written");
+        assert!(free(top.path()).is_err());
+        assert!(free(&top.path().join("x")).is_err(), "a file");
+    }
+}

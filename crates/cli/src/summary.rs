@@ -1,0 +1,134 @@
+//! The end of a run on the terminal: the matrix, what failed, where everything is, what to do next.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use hospitium_model::{CheckRecord, Verdict};
+use hospitium_run::{CellSummary, RunSummary};
+
+use crate::view::{Paint, safe, time, word};
+
+/// Failures that are shown with their reasons; of more, the report tells.
+const SHOWN: usize = 20;
+
+/// The text. `folder` is the run's folder as the person would name it.
+pub fn text(summary: &RunSummary, folder: &Path, paint: Paint, selected_all: bool) -> String {
+    let mut out = String::new();
+    matrix(&mut out, summary, paint);
+    failures(&mut out, summary, folder, paint);
+    notes(&mut out, summary, selected_all);
+    let _ = writeln!(out);
+    let _ = writeln!(out, "Report    {}", folder.join("report.html").display());
+    match &summary.archive {
+        Ok(_) => {
+            let _ = writeln!(out, "Evidence  {}", folder.join("evidence.tar.zst").display());
+        }
+        Err(why) => {
+            let _ = writeln!(out, "Evidence  {} (not packed: {})", folder.join("evidence").display(), safe(why));
+        }
+    }
+    let _ = writeln!(out, "Time      {}", time(summary.took_ms));
+    out
+}
+
+fn matrix(out: &mut String, summary: &RunSummary, paint: Paint) {
+    let width = |of: fn(&CellSummary) -> &str| summary.cells.iter().map(|c| of(c).chars().count()).max().unwrap_or(0);
+    let guests = width(|cell| &cell.record.guest.name).min(44);
+    let hosts = width(|cell| &cell.record.host.name).min(34);
+    let _ = writeln!(out);
+    for cell in &summary.cells {
+        let guest = safe(&cell.record.guest.name).chars().take(guests).collect::<String>();
+        let host = safe(&cell.record.host.name).chars().take(hosts).collect::<String>();
+        let counts = counts(&cell.checks);
+        let mut shown: Vec<String> = Vec::new();
+        for word in ["pass", "fail", "flaky", "error", "miss", "skip"] {
+            if let Some(count) = counts.get(word) {
+                shown.push(paint.verdict(word, &format!("{count} {word}")));
+            }
+        }
+        let boot = match cell.record.timings.boot_ms {
+            Some(ms) => format!("boot {}", time(ms)),
+            None if cell.record.failure.is_some() && !cell.record.canary_failed => "no boot".into(),
+            None => "no boot: from the cache".into(),
+        };
+        let void = if cell.record.failure.is_some() { format!("  {}", paint.verdict("fail", "not validated")) } else { String::new() };
+        let _ = writeln!(
+            out,
+            "  {}  {host:<hosts$}  {}{void}  {}",
+            paint.bold(&format!("{guest:<guests$}")),
+            shown.join("  "),
+            paint.dim(&boot),
+        );
+    }
+    for name in &summary.run.not_started {
+        let _ = writeln!(out, "  {name}  {}", paint.verdict("miss", "not started"));
+    }
+}
+
+fn counts(checks: &[CheckRecord]) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::new();
+    for check in checks {
+        *counts.entry(word(&check.verdict, check.flaky())).or_default() += 1;
+    }
+    counts
+}
+
+fn failures(out: &mut String, summary: &RunSummary, folder: &Path, paint: Paint) {
+    let several = summary.cells.len() > 1;
+    let mut shown = 0;
+    let mut more = 0;
+    for cell in &summary.cells {
+        if let Some(why) = &cell.record.failure {
+            let _ = writeln!(out, "\n{} {}", paint.verdict("fail", "not validated"), paint.bold(&cell.record.name));
+            for line in why.lines().take(30) {
+                let _ = writeln!(out, "    {}", safe(line));
+            }
+        }
+        let bad = |check: &&CheckRecord| matches!(check.verdict, Verdict::Fail { .. } | Verdict::Error { .. });
+        for check in cell.checks.iter().filter(bad) {
+            if shown == SHOWN {
+                more += 1;
+                continue;
+            }
+            shown += 1;
+            let word = word(&check.verdict, check.flaky());
+            let flaky = check.flaky().map(|(k, n)| format!(" (failed {k} of {n} times)")).unwrap_or_default();
+            let of = if several { paint.dim(&format!("  {}", cell.record.name)) } else { String::new() };
+            let _ = writeln!(out, "\n{} {}{flaky}{of}", paint.verdict(word, word), paint.bold(check.id.as_str()));
+            for line in check.verdict.reason().lines().take(12) {
+                let _ = writeln!(out, "    {}", safe(line));
+            }
+            let which = if several { format!(" --cell {}", cell.record.name) } else { String::new() };
+            let command = format!("hospitium replay {} {}{which}", folder.display(), check.id);
+            let _ = writeln!(out, "    {}", paint.dim(&command));
+        }
+    }
+    if more > 0 {
+        let _ = writeln!(out, "\nand {more} more; the report has them all");
+    }
+}
+
+fn notes(out: &mut String, summary: &RunSummary, selected_all: bool) {
+    let _ = writeln!(out);
+    if let Some(why) = &summary.run.cut_off {
+        let kept = summary.cells.iter().flat_map(|cell| &cell.checks).filter(|c| c.verdict.ran()).count();
+        let _ = writeln!(
+            out,
+            "The run was cut off: {}. What had been finished is kept ({kept} checks); the rest is marked as miss.",
+            safe(why)
+        );
+    }
+    let emulated: Vec<_> =
+        summary.cells.iter().filter(|cell| !cell.record.host.accelerator.used.is_hardware()).collect();
+    if !emulated.is_empty() {
+        let _ = writeln!(
+            out,
+            "Guests ran under emulation ({}): this says nothing about the hardware path.",
+            safe(&emulated[0].record.host.accelerator.how)
+        );
+    }
+    if !selected_all {
+        let _ = writeln!(out, "Only some checks were selected; a run that leaves out a required one cannot certify.");
+    }
+}

@@ -1,0 +1,167 @@
+//! Boots real kernels on a real QEMU.
+//!
+//! `HOSPITIUM_TEST_KERNELS` names a folder with one or more kernel packages (`linux-image-*.deb`).
+//! `cargo xtask test` fetches them and runs these tests; on their own they are run with
+//! `cargo nextest run -p hospitium-guest --run-ignored all`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use hospitium_guest::{Console, DriverLoad, Guest, GuestError, Session, Trace, open};
+use hospitium_host::qemu::{AcceleratorChoice, Qemu, QemuOptions};
+use hospitium_host::{Host as _, Machine, Place};
+use hospitium_model::{Boot, Bus, ByteSize, Channel, ChannelKind, MachineSpec};
+use hospitium_wire::PowerAction;
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+fn packages() -> Vec<PathBuf> {
+    let folder = std::env::var_os("HOSPITIUM_TEST_KERNELS")
+        .expect("HOSPITIUM_TEST_KERNELS names a folder with kernel packages");
+    let entries = std::fs::read_dir(folder).expect("the folder is there");
+    let mut packages: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("can be read").path())
+        .filter(|path| path.extension().is_some_and(|e| e == "deb"))
+        .collect();
+    packages.sort();
+    assert!(!packages.is_empty(), "the folder holds no kernel package");
+    packages
+}
+
+fn cache() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache")
+}
+
+/// A machine with a guest in it, in a folder of its own.
+struct Booted {
+    machine: Box<dyn Machine>,
+    console: Console,
+    _folder: tempfile::TempDir,
+}
+
+async fn start(guest: &dyn Guest, spec: MachineSpec, alter: impl Fn(&mut String)) -> Booted {
+    let mut options = QemuOptions::new("qemu-system-x86_64");
+    options.accelerator = AcceleratorChoice::Tcg;
+    options.cache = Some(cache());
+    let qemu = Qemu::open(options).await.expect("QEMU is installed");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut spec = guest.prepare(folder.path(), spec).expect("can be prepared");
+    if let Boot::Kernel { command_line, .. } = &mut spec.boot {
+        alter(command_line);
+    }
+    let place = Place { name: "boot".into(), folder: folder.path().join("machine") };
+    std::fs::create_dir(&place.folder).expect("made");
+    let machine = qemu.define(&spec, &place).await.expect("a machine");
+    let stream = machine.channel("console").await.expect("the console");
+    let console = Console::start(stream, None);
+    machine.start().await.expect("starts");
+    Booted { machine, console, _folder: folder }
+}
+
+impl Booted {
+    async fn enter(&self, guest: &dyn Guest, limit: Duration) -> Result<Session, GuestError> {
+        let calls = Arc::new(AtomicU32::new(0));
+        let trace = Trace::new(move |_, _| {
+            calls.fetch_add(1, Ordering::SeqCst);
+        });
+        guest.enter(self.machine.as_ref(), &self.console, Some(trace), limit).await
+    }
+}
+
+fn spec() -> MachineSpec {
+    let mut spec = MachineSpec::new(ByteSize::mib(512), Boot::Nothing);
+    spec.controllers = vec![Bus::Virtio, Bus::VirtioScsi, Bus::Usb];
+    spec
+}
+
+#[tokio::test]
+#[ignore = "boots real kernels; see the file's head"]
+async fn every_kernel_boots_and_its_probe_answers() {
+    for package in packages() {
+        let guest = open(&package, &cache()).expect("a kernel package");
+        let begun = Instant::now();
+        let booted = start(guest.as_ref(), spec(), |_| {}).await;
+        let session = booted.enter(guest.as_ref(), LIMIT).await.expect("the probe answers");
+        let took = begun.elapsed();
+        let hello = session.greet(LIMIT).await.expect("again");
+        println!("{}: {took:.1?} to the first answer, {:.1?} by the guest's clock", guest.facts().name, hello.uptime);
+        assert_eq!(hello.uname[1], guest.facts().version);
+        assert!(hello.is_init);
+        session.adopt([7; 32]).await.expect("takes entropy");
+        let modules = session.read_text("/proc/modules").await.expect("a file");
+        println!("{modules}");
+        let uptime = session.read_text("/proc/uptime").await.expect("a file");
+        println!("uptime {uptime}; console {} bytes", booted.console.total());
+        println!("{}", booted.console.last_lines(40));
+        for device in ["nvme", "virtio-net", "virtio", "rng", "ext4", "watchdog", "sata", "usb-input"] {
+            let can = guest.driver(device).is_yes();
+            let loaded = session.load_driver(device).await.expect("no error");
+            assert_eq!(matches!(loaded, DriverLoad::Loaded(_)), can, "{device}");
+        }
+        let echo: Vec<u8> = (0..4096).map(|n| n as u8).collect();
+        assert_eq!(session.echo(&echo).await.expect("echoes"), echo);
+        session.power(PowerAction::Off).await.expect("powers off");
+        let died = tokio::time::timeout(LIMIT, booted.machine.died()).await.expect("ends");
+        assert!(died.expected, "{}", died.how);
+    }
+}
+
+#[tokio::test]
+#[ignore = "boots real kernels; see the file's head"]
+async fn the_probe_answers_on_a_virtio_port_too() {
+    let guest = open(&packages()[0], &cache()).expect("a kernel package");
+    let mut spec = spec();
+    spec.channels.insert(1, Channel { name: "other".into(), kind: ChannelKind::Virtio });
+    spec.channels[2].kind = ChannelKind::Virtio;
+    let booted = start(guest.as_ref(), spec, |_| {}).await;
+    let session = booted.enter(guest.as_ref(), LIMIT).await.expect("the probe answers");
+    assert!(session.read_text("/proc/version").await.expect("a file").starts_with("Linux"));
+}
+
+#[tokio::test]
+#[ignore = "boots real kernels; see the file's head"]
+async fn a_kernel_that_panics_is_told_by_its_panic() {
+    let guest = open(&packages()[0], &cache()).expect("a kernel package");
+    let alter = |line: &mut String| line.push_str(" rdinit=/gone root=/dev/gone");
+    let booted = start(guest.as_ref(), spec(), alter).await;
+    let error = booted.enter(guest.as_ref(), LIMIT).await.expect_err("panics");
+    assert!(matches!(&error, GuestError::Panicked { panic, .. } if panic.contains("VFS")), "{error}");
+    println!("{error}");
+}
+
+#[tokio::test]
+#[ignore = "boots real kernels; see the file's head"]
+async fn a_kernel_that_reboots_for_ever_is_told_from_one_that_hangs() {
+    let guest = open(&packages()[0], &cache()).expect("a kernel package");
+    // It panics, and says so on a port that is not there.
+    let alter = |line: &mut String| *line = "console=ttyS3 rdinit=/gone root=/dev/gone panic=-1".into();
+    let booted = start(guest.as_ref(), spec(), alter).await;
+    let error = booted.enter(guest.as_ref(), LIMIT).await.expect_err("reboots");
+    assert!(matches!(error, GuestError::Rebooting { count: 3, .. }), "{error}");
+    println!("{error}");
+    let alter = |line: &mut String| *line = "console=ttyS3 rdinit=/gone root=/dev/gone".into();
+    let booted = start(guest.as_ref(), spec(), alter).await;
+    let error = booted.enter(guest.as_ref(), Duration::from_secs(12)).await.expect_err("hangs");
+    // Its panic can be told only by the device that is there for that, and that needs a module.
+    assert!(matches!(error, GuestError::NoProbe { .. }), "{error}");
+    println!("{error}");
+}
+
+#[tokio::test]
+#[ignore = "boots real kernels; see the file's head"]
+async fn a_vmm_that_is_killed_ends_the_wait() {
+    let guest = open(&packages()[0], &cache()).expect("a kernel package");
+    let booted = start(guest.as_ref(), spec(), |_| {}).await;
+    let process = booted.machine.process().await.expect("a process").pid;
+    let kill = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let killed = std::process::Command::new("kill").args(["-9", &process.to_string()]).status();
+        assert!(killed.expect("kill is there").success());
+    };
+    let (entered, ()) = tokio::join!(booted.enter(guest.as_ref(), LIMIT), kill);
+    let error = entered.expect_err("was killed");
+    assert!(matches!(error, GuestError::Ended { .. }), "{error}");
+    println!("{error}");
+}

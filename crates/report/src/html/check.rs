@@ -1,0 +1,153 @@
+//! One check: its requirement, both observations, and how to get back to where it failed.
+
+use hospitium_model::{CheckRecord, Holds, Verdict};
+
+use super::picture::{Picture, Pictures};
+use crate::outcome::Outcome;
+use crate::words::{self, visible};
+
+/// Findings, notes and console lines of one check that are shown.
+const ROWS: usize = 200;
+
+/// What `check.html` shows.
+#[derive(Clone)]
+pub struct CheckView {
+    pub anchor: String,
+    pub id: String,
+    pub requirement: String,
+    pub outcome: Outcome,
+    /// `pass`, `flaky 1 of 3`.
+    pub badge: String,
+    pub reason: String,
+    /// The first thing observed, for the line that is always there.
+    pub glance: Option<Glance>,
+    pub findings: Vec<FindingView>,
+    pub findings_left: usize,
+    pub one_witness: Option<String>,
+    pub notes: Vec<String>,
+    pub attempts: Vec<(Outcome, String)>,
+    pub console: Vec<String>,
+    pub pictures: Vec<Picture>,
+    pub artifacts: Vec<String>,
+    pub tier: &'static str,
+    pub tier_number: u8,
+    pub clone: String,
+    pub took: String,
+    pub replay: String,
+}
+
+#[derive(Clone)]
+pub struct Glance {
+    pub what: String,
+    pub guest: String,
+    pub host: String,
+    pub more: usize,
+}
+
+#[derive(Clone)]
+pub struct FindingView {
+    pub what: String,
+    pub guest: String,
+    pub host: String,
+    pub rule: String,
+    /// `holds`, `does not hold`, `not judged`.
+    pub holds: &'static str,
+    pub class: &'static str,
+    pub sign: &'static str,
+}
+
+impl CheckView {
+    pub fn of(
+        check: &CheckRecord,
+        cell: usize,
+        replay: String,
+        cell_name: &str,
+        pictures: &mut Pictures<'_>,
+    ) -> Self {
+        let outcome = Outcome::of(check);
+        let seen = &check.observations;
+        let findings: Vec<FindingView> = seen.findings.iter().take(ROWS).map(finding).collect();
+        let mut shown = Vec::new();
+        let mut artifacts = Vec::new();
+        for path in check.artifacts.iter().take(ROWS) {
+            match pictures.take(cell_name, path) {
+                Some(picture) => shown.push(picture),
+                None => artifacts.push(visible(path, 220)),
+            }
+        }
+        Self {
+            anchor: format!("c{cell}-{}", check.id.file_name()),
+            id: check.id.to_string(),
+            requirement: visible(&check.requirement, 600),
+            outcome,
+            badge: check.flaky().filter(|_| outcome == Outcome::Flaky).map_or_else(
+                || outcome.word().to_owned(),
+                |(failed, of)| format!("flaky {failed} of {of}"),
+            ),
+            reason: visible(check.verdict.reason(), 4_000),
+            glance: glance(check),
+            findings_left: seen.findings.len() - findings.len(),
+            findings,
+            one_witness: seen.one_witness.as_deref().map(|why| visible(why, 400)),
+            notes: seen.notes.iter().take(ROWS).map(|note| visible(note, 600)).collect(),
+            attempts: check.attempts.iter().take(ROWS).map(attempt).collect(),
+            console: check.console.iter().rev().take(40).rev().map(|l| visible(l, 400)).collect(),
+            pictures: shown,
+            artifacts,
+            tier: words::tier(check.tier),
+            tier_number: check.tier.number(),
+            clone: visible(&check.clone, 40),
+            took: words::duration(check.took_ms),
+            replay,
+        }
+    }
+
+    /// True if the check stands open when the page does.
+    pub const fn open(&self) -> bool {
+        self.outcome.wants_attention()
+    }
+}
+
+fn glance(check: &CheckRecord) -> Option<Glance> {
+    let findings = &check.observations.findings;
+    let wrong = findings.iter().find(|finding| matches!(finding.judge(), Holds::No(_)));
+    let finding = wrong.or_else(|| findings.iter().find(|f| f.judge() == Holds::Yes))?;
+    let short = |value| {
+        let text = words::value(value, &finding.unit);
+        if text.chars().count() > 44 { text.chars().take(40).collect::<String>() + "…" } else { text }
+    };
+    Some(Glance {
+        what: visible(&finding.what, 80),
+        guest: short(finding.guest.as_ref()),
+        host: short(finding.host.as_ref()),
+        more: findings.len() - 1,
+    })
+}
+
+fn finding(finding: &hospitium_model::Finding) -> FindingView {
+    let (holds, class, sign) = match finding.judge() {
+        Holds::Yes => ("holds", "pass", "✓"),
+        Holds::No(_) => ("does not hold", "fail", "✕"),
+        Holds::NotJudged => ("not judged", "skip", "–"),
+    };
+    FindingView {
+        what: visible(&finding.what, 300),
+        guest: words::value(finding.guest.as_ref(), &finding.unit),
+        host: words::value(finding.host.as_ref(), &finding.unit),
+        rule: words::rule(finding),
+        holds,
+        class,
+        sign,
+    }
+}
+
+fn attempt(verdict: &Verdict) -> (Outcome, String) {
+    let outcome = match verdict {
+        Verdict::Pass => Outcome::Pass,
+        Verdict::Fail { .. } => Outcome::Fail,
+        Verdict::Skip { .. } => Outcome::Skip,
+        Verdict::Error { .. } => Outcome::Error,
+        Verdict::Miss { .. } => Outcome::Miss,
+    };
+    (outcome, visible(verdict.reason(), 600))
+}

@@ -1,0 +1,228 @@
+//! The page as a whole: the answer, the matrix, what did not pass.
+
+use askama::Template;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hospitium_evidence::Bundle;
+use hospitium_model::Digest;
+
+use super::cell::CellView;
+use super::check::CheckView;
+use super::picture::Pictures;
+use crate::outcome::{Outcome, Tally, of_cell};
+use crate::summary::{headline, warnings};
+use crate::words::{self, visible};
+
+const CSS: &str = include_str!("../../templates/style.css");
+const JS: &str = include_str!("../../templates/extras.js");
+
+/// Problems and rows of lists that are shown.
+const ROWS: usize = 300;
+
+/// What `page.html` shows.
+#[derive(Template)]
+#[template(path = "page.html")]
+pub struct Page {
+    css: &'static str,
+    js: &'static str,
+    policy: String,
+    run_id: String,
+    headline: String,
+    warnings: Vec<String>,
+    problems: Vec<String>,
+    problem_count: usize,
+    bar: Vec<Segment>,
+    tally: Vec<(Outcome, usize)>,
+    matrix: Matrix,
+    troubles: Vec<Trouble>,
+    trouble_count: usize,
+    cells: Vec<CellView>,
+    facts: Vec<(&'static str, String)>,
+    manifest: String,
+}
+
+/// A piece of the proportion bar, in thousandths of its width.
+struct Segment {
+    outcome: Outcome,
+    x: usize,
+    width: usize,
+}
+
+/// Guests down, hosts across.
+struct Matrix {
+    hosts: Vec<String>,
+    rows: Vec<(String, Vec<Vec<MatrixCell>>)>,
+}
+
+struct MatrixCell {
+    anchor: String,
+    name: String,
+    /// Shown beside the mark only if guest and host alone do not tell the cell.
+    ambiguous: bool,
+    outcome: Outcome,
+    passed: usize,
+    apply: usize,
+    rest: String,
+    accelerator: &'static str,
+}
+
+/// A line of "what did not pass".
+struct Trouble {
+    cell: String,
+    check: CheckView,
+}
+
+impl Page {
+    pub fn of(bundle: &Bundle) -> Self {
+        let tally = Tally::of_cells(&bundle.cells);
+        let mut pictures = Pictures::of(bundle);
+        let cells: Vec<CellView> = bundle
+            .cells
+            .iter()
+            .enumerate()
+            .map(|(index, cell)| CellView::of(bundle, index, cell, &mut pictures))
+            .collect();
+        let mut troubles: Vec<Trouble> = cells
+            .iter()
+            .flat_map(|cell| cell.groups.iter().map(move |group| (cell, group)))
+            .flat_map(|(cell, group)| group.checks.iter().map(move |check| (cell, check)))
+            .filter(|(_, check)| check.outcome.wants_attention())
+            .map(|(cell, check)| Trouble { cell: cell.title.clone(), check: check.clone() })
+            .collect();
+        troubles.sort_by_key(|trouble| trouble.check.outcome);
+        let trouble_count = troubles.len();
+        troubles.truncate(ROWS);
+        let problems = bundle.problems.iter().take(ROWS).map(ToString::to_string);
+        Self {
+            css: CSS,
+            js: JS,
+            policy: policy(),
+            run_id: visible(&bundle.run.id, 64),
+            headline: headline(bundle),
+            warnings: warnings(bundle),
+            problems: problems.collect(),
+            problem_count: bundle.problems.len(),
+            bar: bar(&tally),
+            tally: counted(&tally),
+            matrix: matrix(bundle),
+            troubles,
+            trouble_count,
+            cells,
+            facts: facts(bundle),
+            manifest: bundle.digest.to_string(),
+        }
+    }
+}
+
+/// Everything is forbidden but our own style and script, by digest, and pictures within the page.
+fn policy() -> String {
+    let source = |text: &str| format!("'sha256-{}'", STANDARD.encode(Digest::of(text.as_bytes()).as_bytes()));
+    format!(
+        "default-src 'none'; style-src {}; script-src {}; img-src data:; \
+         base-uri 'none'; form-action 'none'",
+        source(CSS),
+        source(JS)
+    )
+}
+
+/// The outcomes that there are, passes first.
+fn counted(tally: &Tally) -> Vec<(Outcome, usize)> {
+    let order = [
+        Outcome::Pass,
+        Outcome::Fail,
+        Outcome::Flaky,
+        Outcome::Error,
+        Outcome::Miss,
+        Outcome::Skip,
+    ];
+    let counts = order.into_iter().map(|outcome| (outcome, tally.count(outcome)));
+    counts.filter(|(_, count)| *count > 0).collect()
+}
+
+fn bar(tally: &Tally) -> Vec<Segment> {
+    let all = tally.all().max(1);
+    let mut x = 0;
+    let mut segments = Vec::new();
+    for (outcome, count) in counted(tally) {
+        // One failure among thousands is still to be seen.
+        let width = (count * 1000 / all).max(6);
+        segments.push(Segment { outcome, x, width });
+        x += width;
+    }
+    // What was rounded up comes off the widest.
+    let over = x.saturating_sub(1000);
+    if let Some(widest) = segments.iter().map(|s| s.width).max()
+        && let Some(at) = segments.iter().position(|s| s.width == widest)
+    {
+        segments[at].width -= over.min(widest);
+        segments[at + 1..].iter_mut().for_each(|segment| segment.x -= over);
+    }
+    segments
+}
+
+fn matrix(bundle: &Bundle) -> Matrix {
+    let mut hosts: Vec<String> = Vec::new();
+    let mut guests: Vec<String> = Vec::new();
+    for cell in &bundle.cells {
+        for (names, name) in
+            [(&mut hosts, &cell.record.host.name), (&mut guests, &cell.record.guest.name)]
+        {
+            let name = visible(name, 80);
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    let rows = guests.into_iter().map(|guest| {
+        let columns = hosts.iter().map(|host| {
+            let here: Vec<_> = bundle
+                .cells
+                .iter()
+                .enumerate()
+                .filter(|(_, cell)| {
+                    visible(&cell.record.guest.name, 80) == guest
+                        && visible(&cell.record.host.name, 80) == *host
+                })
+                .collect();
+            let ambiguous = here.len() > 1;
+            here.into_iter()
+                .map(|(index, cell)| {
+                    let tally = Tally::of(&cell.checks);
+                    let rest = counted(&tally).into_iter().filter(|(o, _)| *o != Outcome::Pass);
+                    let rest: Vec<_> = rest.map(|(o, n)| format!("{n} {}", o.counted())).collect();
+                    MatrixCell {
+                        anchor: format!("c{index}"),
+                        name: visible(&cell.record.name, 64),
+                        ambiguous,
+                        outcome: of_cell(cell),
+                        passed: tally.count(Outcome::Pass),
+                        apply: tally.apply(),
+                        rest: rest.join(", "),
+                        accelerator: cell.record.host.accelerator.used.name(),
+                    }
+                })
+                .collect()
+        });
+        let columns = columns.collect();
+        (guest, columns)
+    });
+    let rows = rows.collect();
+    Matrix { hosts, rows }
+}
+
+fn facts(bundle: &Bundle) -> Vec<(&'static str, String)> {
+    let run = &bundle.run;
+    let mut facts = vec![
+        ("Run", visible(&run.id, 64)),
+        ("Began", run.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()),
+    ];
+    if let Some(ended) = run.ended {
+        let ms = ended.duration_since(run.started).as_millis_f64();
+        facts.push(("Took", words::duration(ms)));
+    }
+    facts.push(("Hospitium", visible(&run.hospitium, 40)));
+    facts.push(("Suite", format!("sha256:{}", run.suite.short())));
+    facts.push(("Required", words::plural(run.required.len(), "check")));
+    facts.push(("Seed", run.seed.to_string()));
+    facts
+}

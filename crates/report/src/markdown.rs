@@ -1,0 +1,168 @@
+//! The report as Markdown, for a pull request or a wiki: the matrix, what failed, what was skipped.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use hospitium_evidence::Bundle;
+use hospitium_model::{CheckRecord, Verdict};
+
+use crate::outcome::{Outcome, Tally, is_canary, of_cell};
+use crate::summary::{headline, warnings};
+use crate::words::visible;
+
+/// Rows of a table; the rest is in the other documents.
+const ROWS: usize = 200;
+
+/// The report as Markdown (GitHub's dialect, no HTML).
+pub fn markdown(bundle: &Bundle) -> String {
+    let mut out = String::new();
+    // Writing to a String does not fail.
+    let _ = write_to(&mut out, bundle);
+    out
+}
+
+fn write_to(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
+    writeln!(out, "# Validation run {}\n", text(&bundle.run.id))?;
+    writeln!(out, "**{}**\n", text(&headline(bundle)))?;
+    for warning in warnings(bundle) {
+        writeln!(out, "> ⚠ {}\n", text(&warning))?;
+    }
+    if !bundle.is_sound() {
+        writeln!(out, "> ⚠ The evidence is not sound:\n>")?;
+        for problem in bundle.problems.iter().take(ROWS) {
+            writeln!(out, "> - {}", text(&problem.to_string()))?;
+        }
+        writeln!(out)?;
+    }
+    writeln!(out, "| guest | host | cell | | pass | fail | flaky | error | miss | skip |")?;
+    writeln!(out, "|---|---|---|---|--:|--:|--:|--:|--:|--:|")?;
+    for cell in &bundle.cells {
+        let tally = Tally::of(&cell.checks);
+        let outcome = of_cell(cell);
+        write!(
+            out,
+            "| {} | {} | {} | {} {} |",
+            text(&cell.record.guest.name),
+            text(&cell.record.host.name),
+            text(&cell.record.name),
+            outcome.sign(),
+            outcome.word()
+        )?;
+        for outcome in [
+            Outcome::Pass,
+            Outcome::Fail,
+            Outcome::Flaky,
+            Outcome::Error,
+            Outcome::Miss,
+            Outcome::Skip,
+        ] {
+            write!(out, " {} |", tally.count(outcome))?;
+        }
+        writeln!(out)?;
+    }
+    troubles(out, bundle)?;
+    skips(out, bundle)?;
+    writeln!(
+        out,
+        "\nEvidence: manifest SHA-256 `{}`; hospitium {}.",
+        bundle.digest,
+        text(&bundle.run.hospitium)
+    )
+}
+
+fn troubles(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
+    let mut rows: Vec<_> = bundle
+        .cells
+        .iter()
+        .flat_map(|cell| cell.checks.iter().map(move |check| (cell, check, Outcome::of(check))))
+        .filter(|(_, check, outcome)| outcome.wants_attention() && !is_canary(check))
+        .collect();
+    rows.sort_by_key(|(_, _, outcome)| *outcome);
+    if rows.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n## What did not pass\n")?;
+    writeln!(out, "| | check | cell | reason |\n|---|---|---|---|")?;
+    for (cell, check, outcome) in rows.iter().take(ROWS) {
+        let flaky = check.flaky().filter(|_| *outcome == Outcome::Flaky);
+        let word = flaky.map_or_else(
+            || outcome.word().to_owned(),
+            |(failed, of)| format!("flaky {failed} of {of}"),
+        );
+        writeln!(
+            out,
+            "| {} {word} | `{}` | {} | {} |",
+            outcome.sign(),
+            check.id,
+            text(&cell.record.name),
+            text(reason(check))
+        )?;
+    }
+    more(out, rows.len())
+}
+
+/// The reason of the verdict, or that of the first attempt which failed.
+fn reason(check: &CheckRecord) -> &str {
+    let reasons = std::iter::once(&check.verdict).chain(&check.attempts).map(Verdict::reason);
+    reasons.into_iter().find(|reason| !reason.is_empty()).unwrap_or_default()
+}
+
+fn skips(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
+    let mut skips: BTreeMap<(&str, &str, &str), Vec<&str>> = BTreeMap::new();
+    for cell in &bundle.cells {
+        for check in &cell.checks {
+            if let Verdict::Skip { why, reason } = &check.verdict {
+                let key = (check.id.as_str(), why.words(), reason.as_str());
+                skips.entry(key).or_default().push(&cell.record.name);
+            }
+        }
+    }
+    if skips.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n## Skipped\n")?;
+    writeln!(out, "| check | why | reason | cells |\n|---|---|---|---|")?;
+    for ((id, why, reason), cells) in skips.iter().take(ROWS) {
+        writeln!(out, "| `{id}` | {why} | {} | {} |", text(reason), text(&cells.join(", ")))?;
+    }
+    more(out, skips.len())
+}
+
+fn more(out: &mut String, rows: usize) -> std::fmt::Result {
+    match rows.saturating_sub(ROWS) {
+        0 => Ok(()),
+        left => writeln!(out, "\n…and {left} more."),
+    }
+}
+
+/// Foreign text in which nothing is markup, a mention or a link.
+fn text(foreign: &str) -> String {
+    let mut out = String::new();
+    for c in visible(foreign, 400).chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '@' => out.push_str("&#64;"),
+            ':' => out.push_str("&#58;"),
+            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '#' | '|' | '!' | '~' | '$' => {
+                out.push('\\');
+                out.push(c);
+            }
+            // GitHub makes a link of what starts with it.
+            '.' if out.ends_with("www") => out.push_str("&#46;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_foreign_is_markup() {
+        assert_eq!(text("<b>|x|\n@you [a](http://b)"), r"&lt;b&gt;\|x\|␊&#64;you \[a\](http&#58;//b)");
+    }
+}

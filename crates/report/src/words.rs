@@ -1,0 +1,147 @@
+//! Values, rules and times as people read them; foreign text made visible and bounded.
+
+use hospitium_model::{Finding, Rule, Tier, Value};
+
+/// Longest observed value that is shown.
+const VALUE: usize = 2_000;
+
+/// Foreign text on one line: control characters and those that turn or hide text become symbols,
+/// and what is longer than `most` characters is cut, which is said.
+pub fn visible(text: &str, most: usize) -> String {
+    let mut shown = String::with_capacity(text.len().min(most));
+    let mut chars = text.chars();
+    for c in chars.by_ref().take(most) {
+        match c {
+            '\t' => shown.push('\t'),
+            '\0'..='\u{1f}' => shown.extend(char::from_u32(0x2400 + c as u32)),
+            '\u{7f}' => shown.push('␡'),
+            c if is_hidden(c) => shown.push_str(&format!("⟨U+{:04X}⟩", c as u32)),
+            c => shown.push(c),
+        }
+    }
+    let left = chars.count();
+    if left > 0 {
+        shown.push_str(&format!("… ({left} more characters)"));
+    }
+    shown
+}
+
+/// Characters that turn the text around them or cannot be seen: C1 controls, bidirectional
+/// controls (UAX #9), separators, zero-width, tag and private-use characters, non-characters.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{e000}'..='\u{f8ff}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{fffe}'..='\u{ffff}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// An observed value with its unit; a dash for a witness that did not see it.
+pub fn value(value: Option<&Value>, unit: &str) -> String {
+    match value {
+        None => "–".into(),
+        Some(value) if unit.is_empty() => visible(&value.to_string(), VALUE),
+        Some(value) => format!("{} {}", visible(&value.to_string(), VALUE), visible(unit, 20)),
+    }
+}
+
+/// The rule of a finding in words.
+pub fn rule(finding: &Finding) -> String {
+    let unit = if finding.unit.is_empty() { String::new() } else { format!(" {}", finding.unit) };
+    let shown = |value: &Value| visible(&value.to_string(), 200);
+    let number = |n: f64| Value::Float(n).to_string();
+    let words = match &finding.rule {
+        Rule::Same => "both the same".into(),
+        Rule::SameAs { expected } => format!("both {}{unit}", shown(expected)),
+        Rule::Within { tolerance } => format!("at most {}{unit} apart", number(*tolerance)),
+        Rule::GuestIs { expected } => format!("guest: {}{unit}", shown(expected)),
+        Rule::HostIs { expected } => format!("host: {}{unit}", shown(expected)),
+        Rule::GuestBetween { least, most } => {
+            format!("guest: {} to {}{unit}", number(*least), number(*most))
+        }
+        Rule::HostBetween { least, most } => {
+            format!("host: {} to {}{unit}", number(*least), number(*most))
+        }
+        Rule::Differ => "must differ".into(),
+        Rule::GuestSubsetOfHost => "all the guest's are the host's".into(),
+        Rule::Recorded => "written down, not judged".into(),
+    };
+    visible(&words, 400)
+}
+
+/// Milliseconds as a person says them: `86 ms`, `3.2 s`, `4 min 12 s`.
+pub fn duration(ms: f64) -> String {
+    match ms {
+        _ if !ms.is_finite() || ms < 0.0 => "–".into(),
+        _ if ms < 10.0 => format!("{ms:.1} ms"),
+        _ if ms < 1_000.0 => format!("{ms:.0} ms"),
+        _ if ms < 10_000.0 => format!("{:.2} s", ms / 1_000.0),
+        _ if ms < 120_000.0 => format!("{:.1} s", ms / 1_000.0),
+        _ => format!("{:.0} min {:.0} s", (ms / 60_000.0).floor(), (ms / 1_000.0) % 60.0),
+    }
+}
+
+/// Bytes as a person says them: `31.4 MiB`.
+#[expect(clippy::cast_precision_loss, reason = "for people, to three digits")]
+pub fn bytes(count: u64) -> String {
+    let units = [("GiB", 1u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match units.into_iter().find(|(_, factor)| count >= *factor) {
+        Some((unit, factor)) => format!("{:.1} {unit}", count as f64 / factor as f64),
+        None => format!("{count} bytes"),
+    }
+}
+
+/// `1 check`, `2 checks`.
+pub fn plural(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// What a tier means.
+pub const fn tier(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Reads => "reads only, in a clone that it shares",
+        Tier::Reversible => "reversible, in a clone of its own",
+        Tier::Disruptive => "disruptive, in a clone or boot of its own",
+        Tier::SecondHost => "needs a second host or a special device",
+    }
+}
+
+/// The middle of these numbers; none if there are none.
+pub fn median(numbers: &[f64]) -> Option<f64> {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => None,
+        n if n % 2 == 1 => Some(sorted[middle]),
+        _ => Some(f64::midpoint(sorted[middle - 1], sorted[middle])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_text_is_shown_not_done() {
+        assert_eq!(visible("a\x1b[2J\u{202e}b\n", 50), "a␛[2J⟨U+202E⟩b␊");
+        assert_eq!(visible("abcdef", 3), "abc… (3 more characters)");
+    }
+
+    #[test]
+    fn durations_and_sizes_read_well() {
+        assert_eq!(duration(3.14), "3.1 ms");
+        assert_eq!(duration(86.4), "86 ms");
+        assert_eq!(duration(15_240.0), "15.2 s");
+        assert_eq!(duration(252_000.0), "4 min 12 s");
+        assert_eq!(duration(f64::NAN), "–");
+        assert_eq!(bytes(1_572_864), "1.5 MiB");
+        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
+    }
+
+    #[test]
+    fn a_rule_is_a_phrase_with_its_unit() {
+        assert_eq!(rule(&Finding::within("offset", "ms", 1.0, 2.0, 10.0)), "at most 10 ms apart");
+        assert_eq!(rule(&Finding::same_as("n", 2, 2, 2)), "both 2");
+    }
+}

@@ -1,1 +1,70 @@
-fn main() {}
+//! The command line: arguments, progress and text, nothing else.
+
+mod args;
+mod definition;
+mod failure;
+mod generate;
+mod open;
+mod places;
+mod report;
+mod run;
+mod show;
+mod summary;
+mod view;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+use crate::args::{Arguments, Command, EvidenceCommand, GuestCommand, HostCommand};
+use crate::failure::{End, Usage};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let ended = match runtime.context("cannot start the asynchronous runtime") {
+        Ok(runtime) => {
+            let ended = runtime.block_on(carry_out(arguments));
+            // What still waits in the background (a console's reader) must not hold us up.
+            runtime.shutdown_background();
+            ended
+        }
+        Err(error) => Err(error),
+    };
+    match ended {
+        Ok(end) => end.into(),
+        Err(error) => failure::tell(&error),
+    }
+}
+
+async fn carry_out(arguments: Arguments) -> Result<End> {
+    let Arguments { cache, verbose, command } = arguments;
+    let places = || places::open_cache(cache.clone()).map(|(_, places)| places);
+    match command {
+        Command::Run(arguments) => run::run(*arguments, cache, verbose).await,
+        Command::Replay(_) => Err(Usage::new("replay is not there yet", "wait")),
+        Command::Report(arguments) => report::report(&arguments),
+        Command::Evidence(arguments) => match (arguments.command, arguments.run) {
+            (Some(EvidenceCommand::Check { run, json }), _) => report::check(&run, json),
+            (None, Some(run)) => report::check(&run, arguments.json),
+            (None, None) => Err(Usage::new("no run is named", "hospitium evidence check runs/latest")),
+        },
+        Command::Host(HostCommand::List) => Ok(show::host_list()),
+        Command::Host(HostCommand::Check { host, accelerator }) => {
+            show::host_check(&host, &places()?, accelerator).await
+        }
+        Command::Guest(GuestCommand::List) => Ok(show::guest_list(&places()?)),
+        Command::Guest(GuestCommand::Check { guest }) => show::guest_check(&guest, &places()?),
+        Command::Check(command) => show::check(&command),
+        Command::Cache(command) => show::cache(&command, &places()?),
+        Command::Completions { shell } => {
+            generate::completions(shell);
+            Ok(End::Good)
+        }
+        Command::Man { folder } => {
+            generate::man(&folder)?;
+            Ok(End::Good)
+        }
+    }
+}

@@ -10,7 +10,7 @@ use crate::args::RunArguments;
 use crate::failure::{End, Usage};
 use crate::open::{Wishes, guests, host};
 use crate::view::Paint;
-use crate::{places, summary, view};
+use crate::{places, report, summary, view};
 
 /// Runs.
 pub async fn run(arguments: RunArguments, cache: Option<std::path::PathBuf>, verbose: bool) -> Result<End> {
@@ -40,8 +40,9 @@ pub async fn run(arguments: RunArguments, cache: Option<std::path::PathBuf>, ver
     drop(observer);
     let done = done.context("the run did not come to its end")?;
 
-    let written = hospitium_report::write_all(&done.evidence, &folder)
-        .with_context(|| format!("the report could not be written; make room, then: hospitium report {}", folder.display()));
+    let written = report::write_all(&done.evidence, &folder).with_context(|| {
+        format!("the report could not be written; then: hospitium report {}", folder.display())
+    });
     places::point_latest(&folder);
     if !arguments.json {
         print!("{}", summary::text(&done, &folder, Paint::stdout(), selection.is_everything()));

@@ -15,8 +15,8 @@ use crate::guest::LastLines;
 
 /// Lines passed on to the timeline; a guest that prints more is flooding it.
 const TRACED_LINES: u64 = 20_000;
-/// More than this is a flood. A talkative boot prints a few hundred KiB.
-const FLOOD: u64 = 64 << 20;
+/// More than this is a flood: the log keeps no more. A talkative boot prints a few hundred KiB.
+const FLOOD: u64 = 8 << 20;
 
 /// A handle on a console. Clones share it. The stream is read until it ends or the last handle
 /// is dropped, whether anyone looks or not, so that the guest never waits for the harness.
@@ -175,7 +175,7 @@ impl Console {
         self.log().last_byte.elapsed()
     }
 
-    /// True if the guest has printed more than anything sensible (64 MiB).
+    /// True if the guest has printed more than anything sensible (8 MiB).
     pub fn flooded(&self) -> bool {
         self.total() > FLOOD
     }

@@ -209,7 +209,9 @@ async fn until_reboots(machine: &dyn Machine) -> u32 {
 
 /// Takes what happens on console and probe channel to the timeline: one short, escaped line each.
 #[derive(Clone)]
-pub struct Trace(Arc<dyn Fn(TimelineSource, &str) + Send + Sync>);
+pub struct Trace(Arc<Sink>);
+
+type Sink = dyn Fn(TimelineSource, &str) + Send + Sync;
 
 impl Trace {
     /// Calls `sink` for each line.
@@ -367,6 +369,3 @@ impl GuestError {
         move |source| Self::Io { doing, source }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -9,6 +9,7 @@ mod calls;
 mod describe;
 mod link;
 mod reply;
+mod values;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,8 +20,10 @@ use hospitium_wire::{Request, errno};
 
 use self::describe::describe;
 use self::link::{Fault, Link, Resend};
-pub use self::calls::{BlockInfo, ClockScan, MemoryScan, Range, Ticks};
-pub use self::reply::{DriverLoad, Hello, OwnedReply, PatternDone, Ran};
+pub use self::reply::OwnedReply;
+pub use self::values::{
+    BlockInfo, ClockScan, DriverLoad, Hello, MemoryScan, PatternDone, Ran, Range, Ticks,
+};
 use crate::Trace;
 use crate::text::short;
 

@@ -175,7 +175,7 @@ impl Books {
     }
 
     /// Writes down a frame from the guest.
-    pub fn from_guest(&mut self, bytes: &[u8], at: Duration) -> Way {
+    pub fn receive(&mut self, bytes: &[u8], at: Duration) -> Way {
         let (frame, checksum) = frame::read(bytes, true);
         let stats = &mut self.stats;
         stats.frames_from_guest += 1;
@@ -225,7 +225,7 @@ impl Books {
     }
 
     /// Writes down a frame to the guest.
-    pub fn to_guest(&mut self, bytes: &[u8], at: Duration) {
+    pub fn send(&mut self, bytes: &[u8], at: Duration) {
         let (frame, _) = frame::read(bytes, false);
         let stats = &mut self.stats;
         stats.frames_to_guest += 1;
@@ -275,7 +275,7 @@ mod tests {
             bytes[6..10].copy_from_slice(&(n << 1).to_le_bytes());
             bytes[6] &= 0xfe;
             bytes[12..14].copy_from_slice(&[0x88, 0xb5]);
-            books.from_guest(&bytes, Duration::ZERO);
+            books.receive(&bytes, Duration::ZERO);
         }
         assert_eq!(books.stats.guest_macs.len(), KEPT);
         assert_eq!(books.log().len(), 2 * LOGGED);

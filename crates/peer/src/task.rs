@@ -92,7 +92,7 @@ impl Task {
             };
             let bytes = self.cable.frame(at.clone());
             capture(&mut self.capture, &mut books, bytes);
-            let Way::Stack(vlan) = books.from_guest(bytes, now) else {
+            let Way::Stack(vlan) = books.receive(bytes, now) else {
                 continue;
             };
             // Identifier 0 is a priority tag: the frame belongs to no VLAN.
@@ -117,7 +117,7 @@ impl Task {
         let (cable, to_file) = (&mut self.cable, &mut self.capture);
         cable.see_output(|frame| {
             capture(to_file, &mut books, frame);
-            books.to_guest(frame, now);
+            books.send(frame, now);
         });
         books.stats.dropped_to_guest = self.cable.dropped;
         let after = (books.stats.frames_from_guest, books.stats.frames_to_guest);

@@ -163,6 +163,6 @@ mod tests {
 
     #[test]
     fn nothing_foreign_is_markup() {
-        assert_eq!(text("<b>|x|\n@you [a](http://b)"), r"&lt;b&gt;\|x\|␊&#64;you \[a\](http&#58;//b)");
+        assert_eq!(text("<b>|x|\n@you [a](http://b)"), r"&lt;b&gt;\|x\|⟨LF⟩&#64;you \[a\](http&#58;//b)");
     }
 }

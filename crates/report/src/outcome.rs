@@ -54,8 +54,8 @@ impl Outcome {
         match self {
             Self::Fail => "failed",
             Self::Flaky => "flaky",
-            Self::Error => "without an answer (error)",
-            Self::Miss => "did not run",
+            Self::Error => "in error",
+            Self::Miss => "not run",
             Self::Pass => "passed",
             Self::Skip => "skipped",
         }

@@ -13,8 +13,7 @@ pub fn visible(text: &str, most: usize) -> String {
     for c in chars.by_ref().take(most) {
         match c {
             '\t' => shown.push('\t'),
-            '\0'..='\u{1f}' => shown.extend(char::from_u32(0x2400 + c as u32)),
-            '\u{7f}' => shown.push('␡'),
+            c if c.is_ascii_control() => shown.push_str(&format!("⟨{}⟩", name_of(c))),
             c if is_hidden(c) => shown.push_str(&format!("⟨U+{:04X}⟩", c as u32)),
             c => shown.push(c),
         }
@@ -24,6 +23,17 @@ pub fn visible(text: &str, most: usize) -> String {
         shown.push_str(&format!("… ({left} more characters)"));
     }
     shown
+}
+
+/// The name of an ASCII control character (ISO/IEC 646). Unicode's control pictures would be
+/// shorter, but many systems have no font with them.
+fn name_of(c: char) -> &'static str {
+    const NAMES: [&str; 32] = [
+        "NUL", "SOH", "STX", "ETX", "EOT", "ENQ", "ACK", "BEL", "BS", "HT", "LF", "VT", "FF", "CR",
+        "SO", "SI", "DLE", "DC1", "DC2", "DC3", "DC4", "NAK", "SYN", "ETB", "CAN", "EM", "SUB", "ESC",
+        "FS", "GS", "RS", "US",
+    ];
+    NAMES.get(c as usize).unwrap_or(&"DEL")
 }
 
 /// Characters that turn the text around them or cannot be seen: C1 controls, bidirectional
@@ -124,7 +134,7 @@ mod tests {
 
     #[test]
     fn hostile_text_is_shown_not_done() {
-        assert_eq!(visible("a\x1b[2J\u{202e}b\n", 50), "a␛[2J⟨U+202E⟩b␊");
+        assert_eq!(visible("a\x1b[2J\u{202e}b\n", 50), "a⟨ESC⟩[2J⟨U+202E⟩b⟨LF⟩");
         assert_eq!(visible("abcdef", 3), "abc… (3 more characters)");
     }
 

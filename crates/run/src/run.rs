@@ -177,15 +177,20 @@ pub async fn run(plan: RunPlan, observer: Arc<dyn Observer>, stop: Stop) -> Resu
     record.ended = Some(Timestamp::now());
     record.cut_off = shared.stop.reason();
     let unwritten = shared.unwritten.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(error) = unwritten {
+        // Its machines' files make room, so that what was finished can be closed in order: now, or
+        // at the next start.
+        drop(writer);
+        work.leave_to_recovery();
+        recover(&places.work()).iter().for_each(|event| shared.tell(event));
+        return Err(error.into());
+    }
     drop(work);
     if plan.snapshots.is_some()
         && let Err(error) = shared.cache.trim()
     {
         let words = format!("the snapshot cache could not be kept small: {}", chain(&error));
         shared.tell(&RunEvent::Note { cell: String::new(), words });
-    }
-    if let Some(error) = unwritten {
-        return Err(error.into());
     }
     if let Some(writer) = Arc::into_inner(writer) {
         writer.finish(&record)?;

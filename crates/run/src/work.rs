@@ -56,10 +56,24 @@ impl WorkFolder {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Removes the machines' files and leaves the rest to [`recover`], as a run that was killed does.
+    pub fn leave_to_recovery(mut self) {
+        for item in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            if item.file_type().is_ok_and(|kind| kind.is_dir()) {
+                // What cannot be removed now is removed by the recovery.
+                let _ = fs::remove_dir_all(item.path());
+            }
+        }
+        self.path = PathBuf::new();
+    }
 }
 
 impl Drop for WorkFolder {
     fn drop(&mut self) {
+        if self.path.as_os_str().is_empty() {
+            return;
+        }
         // What cannot be removed now is removed at the next start.
         let _ = fs::remove_dir_all(&self.path);
     }

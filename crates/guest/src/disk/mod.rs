@@ -251,8 +251,16 @@ fn data(id: &str, bus: Bus, image: PathBuf) -> Disk {
         image: Some(image),
         format: Some("raw".into()),
         read_only: true,
-        // IDE disks cannot be read-only, and a floppy bus holds no disks.
-        ..disk(id, DiskRole::Data, if matches!(bus, Bus::Ide | Bus::Floppy) { Bus::Usb } else { bus })
+        ..disk(id, DiskRole::Data, data_bus(bus))
+    }
+}
+
+/// The bus of a read-only drive beside a system disk on `system`. ATA knows no write-protected
+/// disk, and the floppy bus none at all.
+const fn data_bus(system: Bus) -> Bus {
+    match system {
+        Bus::Ide | Bus::Sata | Bus::Floppy => Bus::Usb,
+        other => other,
     }
 }
 

@@ -75,6 +75,17 @@ fn a_bus_that_the_machine_has_for_its_system_disk_is_kept() {
 }
 
 #[test]
+fn beside_an_ata_disk_the_read_only_drives_are_on_usb() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    let mut spec = machine();
+    spec.disks.push(disk("root", DiskRole::System, Bus::Sata));
+    let buses: Vec<Bus> =
+        guest(at, "").prepare(at, spec).expect("prepared").disks.iter().map(|d| d.bus).collect();
+    assert_eq!(buses, [Bus::Sata, Bus::Usb, Bus::Usb]);
+}
+
+#[test]
 fn a_machine_that_the_guest_cannot_use_is_told_why() {
     let folder = tempfile::tempdir().expect("a folder");
     let at = folder.path();

@@ -115,6 +115,9 @@ pub fn devices_of(spec: &MachineSpec) -> BTreeSet<&'static str> {
         Bus::Ide if spec.chipset == Chipset::Legacy => "ide",
         Bus::Sata | Bus::Ide => "sata",
     }));
+    if spec.input || devices.contains("usb-storage") {
+        devices.insert(if spec.chipset == Chipset::Modern { "xhci" } else { "ehci" });
+    }
     if spec.disks.iter().any(|disk| disk.role == DiskRole::Cdrom) {
         devices.insert("cdrom");
     }

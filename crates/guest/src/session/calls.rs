@@ -7,7 +7,10 @@ use hospitium_wire::{
 };
 
 use super::describe::describe;
-use super::reply::{DriverLoad, OwnedReply, PatternDone, Ran, nul_separated};
+use super::reply::{OwnedReply, nul_separated};
+use super::values::{
+    BlockInfo, ClockScan, DriverLoad, MemoryScan, PatternDone, Ran, Range, Ticks,
+};
 use super::{Session, SessionError};
 
 type Result<T> = std::result::Result<T, SessionError>;
@@ -38,54 +41,6 @@ macro_rules! ask {
 
 fn unexpected(request: &Request<'_>, got: &OwnedReply) -> SessionError {
     SessionError::Unexpected { doing: describe(request), got: got.kind() }
-}
-
-/// Readings of the monotonic clock on several vCPUs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClockScan {
-    /// Readings taken.
-    pub readings: u64,
-    /// Readings that were before an earlier one.
-    pub backward: u64,
-    /// Largest step back.
-    pub worst: Duration,
-    /// vCPUs that it ran on.
-    pub cpus: u32,
-}
-
-/// Timer expirations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ticks {
-    /// How many.
-    pub count: u32,
-    /// From first to last.
-    pub total: Duration,
-    /// Shortest distance of two.
-    pub least: Duration,
-    /// Longest distance of two.
-    pub most: Duration,
-}
-
-/// A block device as the guest sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BlockInfo {
-    /// Bytes.
-    pub size: u64,
-    /// Logical sector in bytes.
-    pub logical: u32,
-    /// Physical sector in bytes, 0 if the kernel cannot say.
-    pub physical: u32,
-    /// Writes are refused.
-    pub read_only: bool,
-}
-
-/// A search of the guest's memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MemoryScan {
-    /// Bytes looked at.
-    pub scanned: u64,
-    /// Hits.
-    pub hits: u64,
 }
 
 /// Files.
@@ -423,19 +378,6 @@ impl Session {
         let max = max.min(MAX_DATA as u32);
         self.data(Request::ReadDevice { path, max, limit_ms: ms(limit) }, limit).await
     }
-}
-
-/// A range of a file or block device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Range<'a> {
-    /// File or block device.
-    pub path: &'a str,
-    /// First byte, a multiple of 4096.
-    pub offset: u64,
-    /// Bytes, a multiple of 4096.
-    pub length: u64,
-    /// Past the guest's page cache.
-    pub direct: bool,
 }
 
 /// Network and input.

@@ -6,6 +6,7 @@ use hospitium_model::Digest;
 use hospitium_wire::{ClockReading, CpuidWords, PROTOCOL, Reply};
 
 use super::SessionError;
+use super::values::{Hello, PatternDone};
 
 /// A [`Reply`] that owns its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,48 +28,6 @@ pub enum OwnedReply {
     Scan { scanned: u64, hits: u64 },
     Input(Vec<u8>),
     Failed { errno: i32, call: String },
-}
-
-/// A pattern was written, read, sent or received.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PatternDone {
-    /// SHA-256 of the bytes.
-    pub digest: Digest,
-    /// How many.
-    pub length: u64,
-    /// How long it took, by the guest's clock.
-    pub took: Duration,
-}
-
-/// A program in the guest has ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ran {
-    /// Exit code; 128 + signal if it was killed; -1 if its time was up.
-    pub code: i32,
-    /// The first bytes of standard output and error.
-    pub output: Vec<u8>,
-}
-
-/// Who the probe says it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hello {
-    /// Kernel name, release, version and machine (uname), not escaped.
-    pub uname: Vec<String>,
-    /// Since the guest's start, by its own clock.
-    pub uptime: Duration,
-    /// It is process 1.
-    pub is_init: bool,
-}
-
-/// What became of [`Session::load_driver`](super::Session::load_driver).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DriverLoad {
-    /// So many modules are loaded now; none if the driver is built in.
-    Loaded(usize),
-    /// The guest cares for its drivers itself.
-    Unmanaged,
-    /// The guest carries no driver for this device.
-    Absent,
 }
 
 impl OwnedReply {

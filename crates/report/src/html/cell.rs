@@ -21,7 +21,6 @@ const EVENTS: usize = 400;
 /// What `cell.html` shows.
 pub struct CellView {
     pub anchor: String,
-    pub name: String,
     pub title: String,
     pub guest: String,
     pub host: String,
@@ -54,7 +53,6 @@ pub struct Input {
     pub name: String,
     pub size: String,
     pub sha256: String,
-    pub short: String,
 }
 
 /// The checks of one subsystem that apply.
@@ -93,7 +91,6 @@ impl CellView {
         let failure = record.failure.as_deref().unwrap_or_default();
         Self {
             anchor: format!("c{index}"),
-            name: visible(&record.name, 64),
             title: format!("{guest} on {host}"),
             guest,
             host,
@@ -246,7 +243,6 @@ fn inputs(record: &CellRecord) -> Vec<Input> {
         name: visible(&pin.name, 200),
         size: words::bytes(pin.size.as_bytes()),
         sha256: pin.sha256.to_string(),
-        short: pin.sha256.short(),
     });
     pins.collect()
 }

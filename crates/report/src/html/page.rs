@@ -69,6 +69,8 @@ struct MatrixCell {
 /// A line of "what did not pass".
 struct Trouble {
     cell: String,
+    /// The start of the reason; all of it is with the check.
+    reason: String,
     check: CheckView,
 }
 
@@ -87,7 +89,11 @@ impl Page {
             .flat_map(|cell| cell.groups.iter().map(move |group| (cell, group)))
             .flat_map(|(cell, group)| group.checks.iter().map(move |check| (cell, check)))
             .filter(|(_, check)| check.outcome.wants_attention())
-            .map(|(cell, check)| Trouble { cell: cell.title.clone(), check: check.clone() })
+            .map(|(cell, check)| Trouble {
+                cell: cell.title.clone(),
+                reason: visible(&check.reason, 280),
+                check: check.clone(),
+            })
             .collect();
         troubles.sort_by_key(|trouble| trouble.check.outcome);
         let trouble_count = troubles.len();

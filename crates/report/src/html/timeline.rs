@@ -22,8 +22,6 @@ const MARKS: usize = 200;
 /// What `timeline.html` draws.
 pub struct Timeline {
     pub view: String,
-    pub width: f64,
-    pub height: String,
     pub axis_y: String,
     pub label_y: String,
     pub bottom: String,
@@ -142,8 +140,6 @@ impl Timeline {
         };
         Some(Self {
             view: format!("0 0 {} {}", LEFT + WIDTH + 12.0, number(height)),
-            width: LEFT + WIDTH + 12.0,
-            height: number(height),
             axis_y: number(axis),
             label_y: number(axis + 16.0),
             bottom: number(axis),

@@ -20,8 +20,6 @@ pub struct Sample {
     pub guest: ClockReading,
     /// The host's monotonic clock.
     pub at: Instant,
-    /// The host's UTC in seconds since 1970.
-    pub utc: f64,
     /// Half of the round trip.
     pub uncertain: Duration,
 }
@@ -31,12 +29,10 @@ pub async fn sample(cell: &mut Cell) -> Result<Sample, CheckError> {
     let mut best: Option<Sample> = None;
     for _ in 0..5 {
         let before = Instant::now();
-        let utc = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let guest = cell.guest.clock().await?;
         let uncertain = before.elapsed() / 2;
         if best.as_ref().is_none_or(|b| uncertain < b.uncertain) {
-            let utc = utc + uncertain.as_secs_f64();
-            best = Some(Sample { guest, at: before + uncertain, utc, uncertain });
+            best = Some(Sample { guest, at: before + uncertain, uncertain });
         }
     }
     best.ok_or_else(|| CheckError::unreadable("the clocks", ""))

@@ -2,13 +2,23 @@
 
 use std::time::Duration;
 
+use hospitium_guest::OwnedReply;
 use hospitium_model::{Capability, Finding, Observations};
+use hospitium_wire::Request;
 
-use super::clk::{Sample, fast_clock, sample};
+use super::clk::{Sample, sample};
+use crate::fault::{Call, SeamFault};
 use crate::{Cell, Check, CheckError, Fault, Need, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&AFTER_PAUSE, &AFTER_RESTORE, &AFTER_MIGRATE];
+
+/// Fault: the guest's clock runs a hundred times too fast.
+fn racing_clock(request: &Request<'_>, reply: &mut OwnedReply) {
+    if let (Request::Clock, OwnedReply::Clock(clock)) = (request, reply) {
+        clock.monotonic_ns *= 100;
+    }
+}
 
 /// Time on guest clock and host clock between two samples, in ms, and how exactly it is known.
 fn passed(first: &Sample, second: &Sample) -> (f64, f64, f64) {
@@ -35,7 +45,7 @@ fn judge(cell: &Cell, first: &Sample, second: &Sample, away: Duration) -> Result
 
 check! {
     /// After a pause from outside, the guest's clock has or has not gone on, as declared for it.
-    pub AFTER_PAUSE = "clk.after-pause", tier: Reversible, needs: [], fault: Fault::Guest(fast_clock);
+    pub AFTER_PAUSE = "clk.after-pause", tier: Reversible, needs: [], fault: Fault::Seam(SeamFault::Ignore(Call::Pause));
     async fn after_pause(cell) {
         let first = sample(cell).await?;
         cell.machine().pause().await?;
@@ -51,7 +61,7 @@ check! {
 check! {
     /// After a save and a restore in a new process, the guest's clock has or has not gone on, as declared.
     pub AFTER_RESTORE = "clk.after-restore", tier: Disruptive, needs: [Need::Host(Capability::Snapshot)],
-        fault: Fault::Guest(fast_clock);
+        fault: Fault::Guest(racing_clock);
     async fn after_restore(cell) {
         let first = sample(cell).await?;
         let away = cell.save_and_restore(Duration::from_millis(500)).await?;
@@ -63,7 +73,7 @@ check! {
 check! {
     /// After a live migration, the guest's clock is behind by no more than the downtime.
     pub AFTER_MIGRATE = "clk.after-migrate", tier: SecondHost, needs: [Need::Host(Capability::LiveMigration)],
-        fault: Fault::Guest(fast_clock);
+        fault: Fault::Guest(racing_clock);
     async fn after_migrate(cell) {
         let first = sample(cell).await?;
         let downtime = cell.migrate().await?;

@@ -35,10 +35,10 @@ check! {
             let (image, wanted) = disc(cell, what, pattern)?;
             let from = cell.events_so_far();
             cell.machine().change_medium(device::CDROM, Some(&image)).await?;
-            let moved = tray(cell, from, false).await?;
-            let inside = read_when(cell, &drive, |read| *read == Reading::Disc(wanted)).await?;
+            let seen_inside = read_when(cell, &drive, |read| *read == Reading::Disc(wanted));
+            let (moved, inside) = tokio::try_join!(tray(cell, from, false), seen_inside)?;
             let host = disks::seen_by_host(cell, device::CDROM).await?.is_some_and(|d| d.medium_in);
-            seen.push(Finding::guest_is(format!("digest of the {what} disc"), inside.text(), wanted));
+            seen.push(Finding::same(format!("digest of the {what} disc"), inside.text(), wanted));
             seen.push(Finding::host_is(format!("the {what} disc is in"), host, true));
             seen.push(Finding::host_is(format!("the tray closed on the {what} disc"), moved, true));
             if inside != Reading::Disc(wanted) {
@@ -48,8 +48,8 @@ check! {
         }
         let from = cell.events_so_far();
         cell.machine().change_medium(device::CDROM, None).await?;
-        let moved = tray(cell, from, true).await?;
-        let inside = read_when(cell, &drive, |read| *read == Reading::Empty).await?;
+        let seen_inside = read_when(cell, &drive, |read| *read == Reading::Empty);
+        let (moved, inside) = tokio::try_join!(tray(cell, from, true), seen_inside)?;
         let host = disks::seen_by_host(cell, device::CDROM).await?.is_some_and(|d| d.medium_in);
         seen.push(Finding::same_as("a disc is in at the end", inside != Reading::Empty, host, false));
         seen.push(Finding::host_is("the tray opened", moved, true));
@@ -93,12 +93,22 @@ async fn drive(cell: &mut Cell) -> Result<Option<GuestDisk>, CheckError> {
         let mut drives = Vec::new();
         for name in names.into_iter().filter(|n| is_drive(n)) {
             let page = format!("/sys/block/{name}/device/vpd_pg83");
-            let page = disks::bytes_if_there(&cell.guest, &page).await?.unwrap_or_default();
+            let page = disks::bytes_if_there(&cell.guest, &page)
+                .await?
+                .unwrap_or_default();
             let page = String::from_utf8_lossy(&page).into_owned();
-            let found = GuestDisk { path: format!("/dev/{name}"), name, serial: None };
+            let found = GuestDisk {
+                path: format!("/dev/{name}"),
+                name,
+                serial: None,
+            };
             drives.push((page.contains(&serial), found));
         }
-        if let Some(at) = drives.iter().position(|(named, _)| *named).or((drives.len() == 1).then_some(0)) {
+        if let Some(at) = drives
+            .iter()
+            .position(|(named, _)| *named)
+            .or((drives.len() == 1).then_some(0))
+        {
             let (_, found) = drives.swap_remove(at);
             disks::make_node(&cell.guest, &found).await?;
             return Ok(Some(found));
@@ -112,7 +122,9 @@ async fn drive(cell: &mut Cell) -> Result<Option<GuestDisk>, CheckError> {
 
 fn is_drive(name: &str) -> bool {
     name.len() <= 8
-        && name.strip_prefix("sr").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()) && !n.is_empty())
+        && name
+            .strip_prefix("sr")
+            .is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()) && !n.is_empty())
 }
 
 /// True once the host has told that the tray moved so.
@@ -131,12 +143,19 @@ async fn read_when(
 ) -> Result<Reading, CheckError> {
     let until = Instant::now() + disks::SETTLE;
     loop {
-        let all = Range { offset: 0, length: MIB };
+        let all = Range {
+            offset: 0,
+            length: MIB,
+        };
         let reading = match disks::reread(&cell.guest, drive, all).await {
             Ok(done) => Reading::Disc(done.digest),
-            Err(SessionError::Guest { errno: ENOMEDIUM, .. }) => Reading::Empty,
+            Err(SessionError::Guest {
+                errno: ENOMEDIUM, ..
+            }) => Reading::Empty,
             Err(SessionError::Guest { errno, call, .. }) => {
-                cell.say(format!("reading the disc: {call} answers with errno {errno}"));
+                cell.say(format!(
+                    "reading the disc: {call} answers with errno {errno}"
+                ));
                 Reading::Empty
             }
             Err(other) => return Err(other.into()),

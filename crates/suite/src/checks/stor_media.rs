@@ -70,7 +70,9 @@ check! {
         let answer = cell.guest.block_discard(&found.path, dropped.offset, dropped.length).await;
         let answer = disks::answer(answer.map(|()| "done"))?;
         // A flush makes it durable, as it does with writes.
-        let inside = disks::write(&cell.guest, &found, kept, pattern, Write::Flushed).await?.digest;
+        let elsewhere = Range { offset: 32 * MIB, length: 4096 };
+        disks::write(&cell.guest, &found, elsewhere, cell.pattern(2), Write::Flushed).await?;
+        let inside = disks::reread(&cell.guest, &found, kept).await?.digest;
         let medium = cell.machine().medium(&disk.id).await?;
         let freed = full.as_bytes().saturating_sub(medium.allocated.as_bytes());
         let outside = medium.digest(kept.offset, kept.length)?;
@@ -92,9 +94,10 @@ check! {
         let Some(found) = disks::find(cell, &disk).await? else {
             return disks::absent(cell, &disk).await;
         };
-        // Twice what there is room for.
+        // More than there is room for.
         let room = disk.room.unwrap_or(disk.size).as_bytes();
-        let range = Range { offset: 0, length: (2 * room).min(disk.size.as_bytes()) };
+        let range = Range { offset: 0, length: (room + 2 * MIB).min(disk.size.as_bytes()) };
+        let tail = Range { offset: range.length - 2 * MIB, length: 2 * MIB };
         let pattern = cell.pattern(0);
         let from = cell.events_so_far();
         let mut writing = std::pin::pin!(disks::write(&cell.guest, &found, range, pattern, Write::Flushed));
@@ -116,14 +119,14 @@ check! {
             None => writing.await?,
         };
         let medium = cell.machine().medium(&disk.id).await?;
-        let inside = disks::reread(&cell.guest, &found, range).await?.digest;
+        let inside = disks::reread(&cell.guest, &found, tail).await?.digest;
         let outside = medium.digest(range.offset, range.length)?;
         Ok(Observations::of([
             Finding::host_is("the host noticed that the medium is full", noticed, true),
             Finding::host_is("machine state while it was", format!("{state:?}"), "IoError"),
             Finding::guest_is("the write waited for room", stalled, true),
-            Finding::same_as("digest of what was written", written.digest, inside, pattern.digest(range.length)),
-            Finding::same_as("digest of what is on the medium", inside, outside, pattern.digest(range.length)),
+            Finding::same_as("digest of what was written", written.digest, outside, pattern.digest(range.length)),
+            Finding::same("digest of its end, read again", inside, medium.digest(tail.offset, tail.length)?),
         ]))
     }
 }

@@ -1,6 +1,6 @@
 //! The line to the harness: a serial port or a virtio-serial port.
 
-use hospitium_wire::MAX_DATA;
+use hospitium_wire::{MAX_DATA, errno};
 
 use super::clock::Deadline;
 use super::config::Source;
@@ -17,6 +17,7 @@ const PAUSE_MS: u64 = 5;
 const TCGETS: u64 = 0x5401;
 const TCSETS: u64 = 0x5402;
 const TCSBRK: u64 = 0x5409;
+const TIOCMGET: u64 = 0x5415;
 
 /// struct termios of the kernel (not the C library's).
 #[repr(C)]
@@ -151,10 +152,12 @@ fn open_line(path: &str) -> Option<Fd> {
         termios.characters[VMIN] = 1;
         // SAFETY: TCSETS reads a struct termios.
         let _ = unsafe { sys::ioctl(&fd, TCSETS, &mut termios) };
-        // A serial port without hardware opens all the same; it fails when it is read.
-        match sys::read(&fd, &mut []) {
-            Err(failure) if failure.errno == hospitium_wire::errno::EIO => return None,
-            _ => {}
+        // A serial port without hardware opens all the same; asking for its modem lines tells.
+        let mut lines = 0_u32;
+        // SAFETY: TIOCMGET writes an int.
+        let asked = unsafe { sys::ioctl(&fd, TIOCMGET, &mut lines) };
+        if asked.is_err_and(|failure| failure.errno == errno::EIO) {
+            return None;
         }
     }
     Some(fd)

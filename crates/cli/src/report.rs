@@ -1,0 +1,80 @@
+//! `hospitium report` and `hospitium evidence check`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use hospitium_evidence::Bundle;
+
+use crate::args::{ReportArguments, ReportFormat};
+use crate::failure::End;
+use crate::places;
+use crate::view::safe;
+
+/// Reads the evidence and writes all four documents into `folder`.
+pub fn write_all(evidence: &Path, folder: &Path) -> Result<[PathBuf; 4]> {
+    let bundle = Bundle::open(evidence).context("the evidence cannot be read")?;
+    Ok(hospitium_report::write_all(&bundle, folder)?)
+}
+
+/// `hospitium report`.
+pub fn report(arguments: &ReportArguments) -> Result<End> {
+    let evidence = places::evidence(&arguments.run)?;
+    let bundle = Bundle::open(&evidence)
+        .with_context(|| format!("the evidence {} cannot be read", evidence.display()))?;
+    let Some(format) = arguments.format else {
+        let usual = if arguments.run.is_dir() { arguments.run.clone() } else { PathBuf::from(".") };
+        for path in hospitium_report::write_all(&bundle, arguments.out.as_deref().unwrap_or(&usual))? {
+            println!("{}", path.display());
+        }
+        return Ok(soundness(&bundle));
+    };
+    let text = match format {
+        ReportFormat::Html => hospitium_report::html(&bundle)?,
+        ReportFormat::Junit => hospitium_report::junit(&bundle)?,
+        ReportFormat::Json => hospitium_report::json(&bundle)?,
+        ReportFormat::Md => hospitium_report::markdown(&bundle),
+    };
+    match arguments.out.as_deref().filter(|out| *out != Path::new("-")) {
+        Some(out) => std::fs::write(out, text).with_context(|| format!("cannot write {}", out.display()))?,
+        None => std::io::stdout().lock().write_all(text.as_bytes()).context("cannot write to standard output")?,
+    }
+    Ok(soundness(&bundle))
+}
+
+fn soundness(bundle: &Bundle) -> End {
+    if bundle.is_sound() {
+        return End::Good;
+    }
+    eprintln!("warning: something is wrong with this evidence ({} problems); the report says what", bundle.problems.len());
+    End::Bad
+}
+
+/// `hospitium evidence check`.
+pub fn check(run: &Path, json: bool) -> Result<End> {
+    let evidence = places::evidence(run)?;
+    let bundle = Bundle::open(&evidence)
+        .with_context(|| format!("the evidence {} cannot be read", evidence.display()))?;
+    for problem in &bundle.problems {
+        if json {
+            println!("{}", serde_json::to_string(problem).context("cannot write a problem")?);
+        } else {
+            println!("problem: {}", safe(&problem.to_string()));
+        }
+    }
+    if !json {
+        let files = bundle.files().count();
+        let checks: usize = bundle.cells.iter().map(|cell| cell.checks.len()).sum();
+        println!("run       {}", safe(&bundle.run.id));
+        println!("evidence  sha256:{}", bundle.digest);
+        println!("holds     {files} files, {} cells, {checks} checks", bundle.cells.len());
+        if let Some(why) = &bundle.run.cut_off {
+            println!("cut off   {}", safe(why));
+        }
+        match bundle.problems.len() {
+            0 => println!("sound: every file is what the manifest says, every verdict follows from its observations"),
+            n => println!("{n} problems: do not rely on it"),
+        }
+    }
+    Ok(if bundle.is_sound() { End::Good } else { End::Bad })
+}

@@ -1,0 +1,253 @@
+//! What is here: hosts, guests, checks, the cache.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use anyhow::Result;
+use hospitium_host::qemu::Qemu;
+use hospitium_model::{Answer, Bus, Capability};
+use hospitium_run::cache::{DEFAULT_SIZE, SnapshotCache};
+use hospitium_run::{Places, Selection};
+
+use crate::args::{AcceleratorArgument, CacheCommand, CheckCommand};
+use crate::definition::{GuestDefinition, HostDefinition, all, beside, read};
+use crate::failure::{End, Usage};
+use crate::open::{Wishes, guest, host};
+use crate::view::{Paint, safe, time};
+
+/// Everything that a host may be able to do.
+const CAPABILITIES: [(Capability, &str); 23] = [
+    (Capability::Snapshot, "save and clone machines"),
+    (Capability::Sandbox, "confine the hypervisor's process"),
+    (Capability::PowerLossLog, "cut the power at a disk"),
+    (Capability::Uefi, "UEFI firmware"),
+    (Capability::HotplugDisk(Bus::Virtio), "hot plug of virtio disks"),
+    (Capability::HotplugDisk(Bus::VirtioScsi), "hot plug of virtio-scsi disks"),
+    (Capability::HotplugDisk(Bus::Nvme), "hot plug of NVMe disks"),
+    (Capability::HotplugDisk(Bus::Usb), "hot plug of USB disks"),
+    (Capability::HotplugNic, "hot plug of network interfaces"),
+    (Capability::HotplugVcpu, "hot plug of vCPUs"),
+    (Capability::HotplugMemory, "hot plug of memory"),
+    (Capability::HotplugUsb, "hot plug of USB devices"),
+    (Capability::ResizeDisk, "growing a disk in use"),
+    (Capability::LinkState, "pulling the network cable"),
+    (Capability::LiveMigration, "live migration"),
+    (Capability::Nmi, "non-maskable interrupts"),
+    (Capability::Balloon, "memory balloon"),
+    (Capability::Screenshot, "pictures of the display"),
+    (Capability::SendKeys, "keys"),
+    (Capability::Watchdog, "watchdog"),
+    (Capability::PanicNotifier, "panic notifier"),
+    (Capability::RngDevice, "random-number device"),
+    (Capability::GenerationId, "VM generation id"),
+];
+
+/// `hospitium host list`.
+pub fn host_list() -> End {
+    let paint = Paint::stdout();
+    let found = Qemu::find();
+    for path in &found {
+        println!("{}  {}", paint.bold(&path.display().to_string()), paint.dim("on PATH; `--host qemu` is the first"));
+    }
+    for file in all("hosts") {
+        let name = name_of(&file);
+        match read::<HostDefinition>(&file) {
+            Ok(definition) => {
+                let place = definition.root.or(definition.binary).unwrap_or_else(|| "qemu-system-x86_64".into());
+                let path = beside(&file, &place);
+                let here = path.exists() || place.components().count() == 1;
+                println!("{}  {} {}", paint.bold(&name), path.display(), presence(paint, here, definition.get.as_deref()));
+            }
+            Err(error) => println!("{}  {}", paint.bold(&name), paint.verdict("error", &safe(&format!("{error:#}")))),
+        }
+    }
+    if found.is_empty() {
+        println!("no qemu-system-x86_64 on PATH; install it: apt install qemu-system-x86 qemu-utils ovmf");
+        return End::Bad;
+    }
+    println!("\n`hospitium host check [HOST]` tries one out");
+    End::Good
+}
+
+/// `hospitium host check`.
+pub async fn host_check(named: &[String], places: &Places, accelerator: AcceleratorArgument) -> Result<End> {
+    let paint = Paint::stdout();
+    for what in named {
+        let opened = host(what, places, accelerator).await?;
+        let facts = opened.host.facts();
+        println!("{}", paint.bold(&facts.name));
+        println!("  build        {}", safe(&facts.build));
+        println!("  vmm          sha256:{}", facts.vmm);
+        for (kind, digest) in &facts.firmware {
+            println!("  firmware     {kind} sha256:{}", digest.short());
+        }
+        println!("  accelerator  {} ({})", facts.accelerator.used.name(), safe(&facts.accelerator.how));
+        println!("  machine      {}, {} CPUs, {} MiB, Linux {}", safe(&facts.cpu_model), facts.cpus, facts.memory_mib, safe(&facts.kernel));
+        for (capability, words) in CAPABILITIES {
+            match opened.host.capability(capability) {
+                Answer::Yes => println!("  {} {words}", paint.verdict("pass", "yes")),
+                Answer::No(why) => println!("  {}  {words}: {}", paint.verdict("miss", "no"), safe(&why)),
+            }
+        }
+    }
+    Ok(End::Good)
+}
+
+/// `hospitium guest list`.
+pub fn guest_list(places: &Places) -> End {
+    let paint = Paint::stdout();
+    let mut any = false;
+    for file in all("guests") {
+        any = true;
+        let name = name_of(&file);
+        match read::<GuestDefinition>(&file) {
+            Ok(definition) => {
+                let path = beside(&file, &definition.path);
+                println!("{}  {} {}", paint.bold(&name), path.display(), presence(paint, path.exists(), definition.get.as_deref()));
+            }
+            Err(error) => println!("{}  {}", paint.bold(&name), paint.verdict("error", &safe(&format!("{error:#}")))),
+        }
+    }
+    let mut packages: Vec<_> =
+        std::fs::read_dir(places.debs()).into_iter().flatten().flatten().map(|item| item.path()).collect();
+    packages.retain(|path| path.extension().is_some_and(|extension| extension == "deb"));
+    packages.sort();
+    for path in &packages {
+        any = true;
+        println!("{}  {}", paint.bold(&path.display().to_string()), paint.dim("kernel package"));
+    }
+    if !any {
+        println!("no guests here; `cargo xtask setup` fetches two kernels and builds a disk image");
+        return End::Bad;
+    }
+    println!("\n`hospitium guest check GUEST` looks one over");
+    End::Good
+}
+
+/// `hospitium guest check`.
+pub fn guest_check(named: &[String], places: &Places) -> Result<End> {
+    let paint = Paint::stdout();
+    let all: Vec<String> = if named.is_empty() {
+        all("guests").iter().map(|path| path.to_string_lossy().into_owned()).collect()
+    } else {
+        named.to_vec()
+    };
+    if all.is_empty() {
+        return Err(Usage::new("no guest is named, and ./guests has no definition of one", "name one: hospitium guest check IMAGE"));
+    }
+    let mut end = End::Good;
+    for what in &all {
+        let opened = match guest(what, places, &Wishes::default()) {
+            Ok(opened) => opened,
+            Err(error) if all.len() > 1 => {
+                crate::failure::tell(&error);
+                end = End::Bad;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let facts = opened.guest.facts();
+        println!("{}", paint.bold(&safe(&facts.name)));
+        println!("  kind     {:?}, {:?}, version {}", facts.kind, facts.os, safe(&facts.version));
+        println!("  digest   sha256:{}", facts.digest);
+        if let Some(product) = &facts.product {
+            println!("  product  {}", safe(product));
+        }
+        for pin in opened.guest.inputs() {
+            println!("  input    {} {} ({}, sha256:{})", pin.role, safe(&pin.name), pin.size, pin.sha256.short());
+        }
+        for device in ["virtio_blk", "virtio_scsi", "virtio_net", "virtio_console", "virtio_rng", "virtio_balloon", "nvme", "ahci", "xhci_pci", "e1000e"] {
+            if let Answer::No(why) = opened.guest.driver(device) {
+                println!("  {} no driver {device}: {}", paint.verdict("miss", "lacks"), safe(&why));
+            }
+        }
+    }
+    Ok(end)
+}
+
+/// `hospitium check …`.
+pub fn check(command: &CheckCommand) -> Result<End> {
+    let paint = Paint::stdout();
+    match command {
+        CheckCommand::List { check } => {
+            let checks = Selection { only: check.clone(), without: vec![] }.of_suite()?;
+            let width = checks.iter().map(|check| check.id.len()).max().unwrap_or(0);
+            let mut subsystem = None;
+            for check in &checks {
+                let of = check.id().subsystem();
+                if subsystem.replace(of) != Some(of) {
+                    println!("\n{}", paint.bold(of.title()));
+                }
+                println!("  {:<width$}  {}  {}", check.id, check.tier.number(), check.requirement.trim());
+            }
+            println!("\n{} checks; the number is the tier: 0 reads only, 1 reversible, 2 disruptive, 3 needs a second host", checks.len());
+        }
+        CheckCommand::Show { id } => {
+            let checks = Selection { only: vec![id.clone()], without: vec![] }.of_suite()?;
+            for check in checks {
+                println!("{}", paint.bold(check.id));
+                println!("  requirement  {}", check.requirement.trim());
+                println!("  subsystem    {}", check.id().subsystem().title());
+                println!("  tier         {} ({:?})", check.tier.number(), check.tier);
+                println!("  limit        {}", time(check.limit.as_secs_f64() * 1e3));
+                for need in check.needs {
+                    println!("  needs        {need:?}");
+                }
+            }
+        }
+    }
+    Ok(End::Good)
+}
+
+/// `hospitium cache …`.
+pub fn cache(command: &CacheCommand, places: &Places) -> Result<End> {
+    let cache = SnapshotCache::open(&places.snapshots(), DEFAULT_SIZE)?;
+    match command {
+        CacheCommand::List => {
+            let mut entries = cache.list()?;
+            entries.sort_by_key(|listed| std::cmp::Reverse(listed.used));
+            for listed in &entries {
+                let what = match &listed.entry {
+                    Some(entry) => {
+                        let uname = entry.boot.uname.iter().take(2).map(|word| safe(word)).collect::<Vec<_>>().join(" ");
+                        let machine = &entry.declared;
+                        format!("{uname} on {} {}, {}, {} vCPUs", entry.parts.host_kind, safe(&entry.parts.host_version), machine.memory.size, machine.cpus.count())
+                    }
+                    None => "partial".into(),
+                };
+                let age = SystemTime::now().duration_since(listed.used).unwrap_or_default();
+                let in_use = if listed.in_use { ", in use" } else { "" };
+                println!("{}  {:>6} MiB  used {} ago{in_use}  {what}", listed.key.short(), listed.size.as_mib(), ago(age));
+            }
+            let total: u64 = entries.iter().map(|listed| listed.size.as_mib()).sum();
+            println!("{} booted machines, {total} MiB in {}", entries.len(), cache.folder().display());
+        }
+        CacheCommand::Clear => {
+            let gone = cache.clear()?;
+            println!("{gone} booted machines removed");
+        }
+    }
+    Ok(End::Good)
+}
+
+fn ago(age: std::time::Duration) -> String {
+    let seconds = age.as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+fn name_of(file: &Path) -> String {
+    file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn presence(paint: Paint, here: bool, get: Option<&str>) -> String {
+    match (here, get) {
+        (true, _) => paint.verdict("pass", "here"),
+        (false, Some(command)) => format!("{}; get it with: {}", paint.verdict("miss", "missing"), safe(command)),
+        (false, None) => paint.verdict("miss", "missing"),
+    }
+}

@@ -1,0 +1,80 @@
+//! Machines whose guest is nothing but hostile. They need QEMU and no kernel: each boots a sector
+//! of machine code.
+
+use std::time::Duration;
+
+use hospitium_guest::{Console, GuestError, SessionError, await_probe};
+use hospitium_host::qemu::{AcceleratorChoice, Qemu, QemuOptions};
+use hospitium_host::{Host as _, Machine, Place};
+use hospitium_model::{Boot, Bus, ByteSize, Disk, DiskRole, MachineSpec};
+
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// `mov dx, port; mov al, byte; out dx, al; jmp -3`: fills a serial port for ever.
+const fn flood(port: u16, byte: u8) -> [u8; 8] {
+    let [low, high] = port.to_le_bytes();
+    [0xBA, low, high, 0xB0, byte, 0xEE, 0xEB, 0xFD]
+}
+
+async fn enter(code: &[u8]) -> GuestError {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut image = vec![0; 1 << 20];
+    image[..code.len()].copy_from_slice(code);
+    image[510..512].copy_from_slice(&[0x55, 0xAA]);
+    let path = folder.path().join("guest.raw");
+    std::fs::write(&path, image).expect("written");
+    let boot = Boot::Devices { order: vec!["system".into()] };
+    let mut spec = MachineSpec::new(ByteSize::mib(64), boot);
+    spec.cpus.cores = 1;
+    spec.disks.push(Disk {
+        id: "system".into(),
+        role: DiskRole::System,
+        bus: Bus::Virtio,
+        image: Some(path),
+        format: Some("raw".into()),
+        size: ByteSize::default(),
+        serial: String::new(),
+        logical_sector: 0,
+        physical_sector: 0,
+        read_only: false,
+        power_loss_log: false,
+        ignore_flushes: false,
+        room: None,
+    });
+    let mut options = QemuOptions::new("qemu-system-x86_64");
+    options.accelerator = AcceleratorChoice::Tcg;
+    options.cache = Some(concat!(env!("CARGO_TARGET_TMPDIR"), "/cache").into());
+    let qemu = Qemu::open(options)
+        .await
+        .expect("QEMU is installed (Debian: apt install qemu-system-x86 qemu-utils)");
+    let place = Place { name: "hostile".into(), folder: folder.path().join("machine") };
+    std::fs::create_dir(&place.folder).expect("made");
+    let machine: Box<dyn Machine> = qemu.define(&spec, &place).await.expect("a machine");
+    let stream = machine.channel("console").await.expect("the console");
+    let console = Console::start(stream, None);
+    machine.start().await.expect("starts");
+    let entered = await_probe(machine.as_ref(), &console, None, LIMIT).await;
+    assert!(console.raw().len() < 9 << 20, "the log is bounded");
+    entered.expect_err("nothing that can be entered")
+}
+
+#[tokio::test]
+async fn a_guest_that_floods_its_console_is_cut_off() {
+    let error = enter(&flood(0x3F8, b'A')).await;
+    assert!(matches!(error, GuestError::Flooded { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_guest_that_floods_the_probes_channel_is_cut_off() {
+    for byte in [b'A', 0] {
+        let error = enter(&flood(0x2F8, byte)).await;
+        assert!(matches!(error, GuestError::Session(SessionError::Flood { .. })), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_guest_that_resets_for_ever_is_told() {
+    // mov al, 0xFE; out 0x64, al: the keyboard controller pulls the reset line.
+    let error = enter(&[0xB0, 0xFE, 0xE6, 0x64, 0xEB, 0xFA]).await;
+    assert!(matches!(error, GuestError::Rebooting { .. }), "{error}");
+}

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::out::note;
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -48,18 +50,18 @@ impl std::error::Error for Usage {}
 /// Prints the error, its causes each on its line, and the next step; gives the exit code.
 pub fn tell(error: &anyhow::Error) -> ExitCode {
     let mut told = error.to_string();
-    eprintln!("error: {}", indented(&told));
+    note!("error: {}", indented(&told));
     for cause in error.chain().skip(1) {
         let words = cause.to_string();
         // Libraries differ in whether an error repeats its cause.
         if !told.contains(&words) {
-            eprintln!("  because: {}", indented(&words));
+            note!("  because: {}", indented(&words));
             told.push_str(&words);
         }
     }
     let usage = error.chain().find_map(|cause| cause.downcast_ref::<Usage>());
     if let Some(usage) = usage {
-        eprintln!("  next: {}", usage.next);
+        note!("  next: {}", usage.next);
     }
     match error.chain().find_map(|cause| cause.downcast_ref::<hospitium_run::RunError>()) {
         Some(hospitium_run::RunError::UnknownCheck { .. } | hospitium_run::RunError::NothingSelected) => {

@@ -5,6 +5,7 @@ mod definition;
 mod failure;
 mod generate;
 mod open;
+mod out;
 mod places;
 mod report;
 mod run;

@@ -7,12 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use hospitium_guest::Guest;
 use hospitium_host::qemu::{AcceleratorChoice, Qemu, QemuOptions};
-use hospitium_model::{ByteSize, Firmware, GuestFacts};
+use hospitium_model::{ByteSize, Digest, Firmware, GuestFacts};
 use hospitium_run::{PlannedGuest, PlannedHost, Places};
 use hospitium_suite::StandardOptions;
 
+use crate::out::note;
 use crate::args::{AcceleratorArgument, RunArguments};
-use crate::definition::{GuestDefinition, HostDefinition, MachineDefinition, all, beside, named, read};
+use crate::definition::{GuestDefinition, HostDefinition, all, beside, named, read};
 use crate::failure::Usage;
 
 /// The name of the installed hypervisor.
@@ -49,7 +50,7 @@ pub fn guests(named: &[String], places: &Places, wishes: &Wishes) -> Result<Vec<
     for path in all("guests") {
         match guest(&path.to_string_lossy(), places, wishes) {
             Ok(guest) => ready.push(guest),
-            Err(error) => eprintln!("note: {} is left out: {error:#}", path.display()),
+            Err(error) => note!("note: {} is left out: {error:#}", path.display()),
         }
     }
     if ready.is_empty() {
@@ -67,58 +68,68 @@ pub fn guest(what: &str, places: &Places, wishes: &Wishes) -> Result<PlannedGues
         Some(path) => defined_guest(&path, what, places, wishes),
         None => {
             let opened = open_guest(Path::new(what), places)?;
-            Ok(planned(opened, what, &MachineDefinition::default(), wishes))
+            Ok(planned(opened, what, None, wishes))
         }
     }
 }
 
 fn defined_guest(file: &Path, what: &str, places: &Places, wishes: &Wishes) -> Result<PlannedGuest> {
-    let definition: GuestDefinition = read(file)?;
-    let path = beside(file, &definition.path);
+    let definition = GuestDefinition::read(file)?;
+    let path = definition.file(file, places);
     if !path.exists() {
-        let next = definition.get.clone().map_or_else(
-            || format!("put the image there, or say where it is in {}", file.display()),
-            |command| format!("run: {command}"),
-        );
-        return Err(Usage::new(format!("the guest {what} is not here: there is no {}", path.display()), next));
+        return Err(Usage::new(
+            format!("the guest {what} is not here: there is no {}", path.display()),
+            definition.get(file),
+        ));
     }
-    let whole = match &definition.modules {
-        Some(modules) => {
-            let mut joined = path.clone().into_os_string();
-            joined.push("+");
-            joined.push(beside(file, modules));
-            PathBuf::from(joined)
-        }
-        None => path.clone(),
+    let joined = |first: &Path, second: &Path| {
+        let mut both = first.as_os_str().to_owned();
+        both.push("+");
+        both.push(second);
+        PathBuf::from(both)
     };
-    let opened = open_guest(&whole, places)?;
-    if let Some(expected) = definition.sha256 {
-        let found = opened.inputs().into_iter().chain([]).map(|pin| pin.sha256);
-        let found: Vec<_> = found.chain([opened.facts().digest]).collect();
-        if !found.contains(&expected) {
-            return Err(Usage::new(
-                format!(
-                    "{} is not what {} says: its SHA-256 is {}, expected {expected}",
-                    path.display(),
-                    file.display(),
-                    opened.facts().digest
-                ),
-                definition.get.map_or_else(
-                    || "get the right file, or correct the definition".into(),
-                    |command| format!("run: {command}"),
-                ),
-            ));
+    let opened = match &definition {
+        GuestDefinition::Disk(_) => open_guest(&joined(file, &path), places)?,
+        GuestDefinition::Kernel(kernel) => {
+            let whole = kernel.modules.as_ref().map(|modules| joined(&path, &beside(file, modules)));
+            let opened = open_guest(whole.as_ref().unwrap_or(&path), places)?;
+            check_digest(kernel.sha256, &path, file, &*opened, &definition)?;
+            let mut facts = opened.facts().clone();
+            if let Some(name) = &kernel.name {
+                facts.name.clone_from(name);
+            }
+            if kernel.product.is_some() {
+                facts.product.clone_from(&kernel.product);
+            }
+            Arc::new(Named { guest: opened, facts })
         }
+    };
+    Ok(planned(opened, what, Some(&definition), wishes))
+}
+
+fn check_digest(
+    expected: Option<Digest>,
+    path: &Path,
+    file: &Path,
+    opened: &dyn Guest,
+    definition: &GuestDefinition,
+) -> Result<()> {
+    let Some(expected) = expected else { return Ok(()) };
+    let pins = opened.inputs();
+    let known = pins.iter().map(|pin| pin.sha256).chain([opened.facts().digest]);
+    if known.into_iter().any(|digest| digest == expected) {
+        return Ok(());
     }
-    let mut facts = opened.facts().clone();
-    if let Some(name) = &definition.name {
-        facts.name.clone_from(name);
-    }
-    if definition.product.is_some() {
-        facts.product.clone_from(&definition.product);
-    }
-    let opened: Arc<dyn Guest> = Arc::new(Named { guest: opened, facts });
-    Ok(planned(opened, what, &definition.machine, wishes))
+    let found: Vec<_> = pins.iter().map(|pin| format!("{} {}", pin.role, pin.sha256)).collect();
+    Err(Usage::new(
+        format!(
+            "{} is not what {} says: expected SHA-256 {expected}, found {}",
+            path.display(),
+            file.display(),
+            found.join(", ")
+        ),
+        definition.get(file),
+    ))
 }
 
 fn open_guest(path: &Path, places: &Places) -> Result<Arc<dyn Guest>> {
@@ -129,15 +140,24 @@ fn open_guest(path: &Path, places: &Places) -> Result<Arc<dyn Guest>> {
     Ok(Arc::from(opened))
 }
 
-fn planned(guest: Arc<dyn Guest>, what: &str, machine: &MachineDefinition, wishes: &Wishes) -> PlannedGuest {
+fn planned(
+    guest: Arc<dyn Guest>,
+    what: &str,
+    definition: Option<&GuestDefinition>,
+    wishes: &Wishes,
+) -> PlannedGuest {
     let usual = StandardOptions::default();
+    let least = definition.and_then(GuestDefinition::memory).unwrap_or_default();
     let options = StandardOptions {
-        memory: wishes.memory.or(machine.memory).unwrap_or(usual.memory),
-        vcpus: wishes.vcpus.or(machine.vcpus).unwrap_or(usual.vcpus),
-        firmware: wishes.firmware.or(machine.firmware).unwrap_or(usual.firmware),
-        nodes: wishes.nodes.or(machine.nodes).unwrap_or(usual.nodes),
+        memory: wishes.memory.unwrap_or(usual.memory.max(least)),
+        vcpus: wishes.vcpus.unwrap_or(usual.vcpus),
+        firmware: wishes
+            .firmware
+            .or_else(|| definition.and_then(GuestDefinition::firmware))
+            .unwrap_or(usual.firmware),
+        nodes: wishes.nodes.unwrap_or(usual.nodes),
     };
-    let boot_limit = wishes.boot_limit.or(machine.boot_limit).map(Duration::from_secs);
+    let boot_limit = wishes.boot_limit.map(Duration::from_secs);
     PlannedGuest { guest, options, origin: absolute(what), boot_limit }
 }
 

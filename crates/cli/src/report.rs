@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use hospitium_evidence::Bundle;
 
+use crate::out::{note, out};
 use crate::args::{ReportArguments, ReportFormat};
 use crate::failure::End;
 use crate::places;
@@ -25,7 +26,7 @@ pub fn report(arguments: &ReportArguments) -> Result<End> {
     let Some(format) = arguments.format else {
         let usual = if arguments.run.is_dir() { arguments.run.clone() } else { PathBuf::from(".") };
         for path in hospitium_report::write_all(&bundle, arguments.out.as_deref().unwrap_or(&usual))? {
-            println!("{}", path.display());
+            out!("{}", path.display());
         }
         return Ok(soundness(&bundle));
     };
@@ -46,7 +47,7 @@ fn soundness(bundle: &Bundle) -> End {
     if bundle.is_sound() {
         return End::Good;
     }
-    eprintln!("warning: something is wrong with this evidence ({} problems); the report says what", bundle.problems.len());
+    note!("warning: something is wrong with this evidence ({} problems); the report says what", bundle.problems.len());
     End::Bad
 }
 
@@ -57,23 +58,23 @@ pub fn check(run: &Path, json: bool) -> Result<End> {
         .with_context(|| format!("the evidence {} cannot be read", evidence.display()))?;
     for problem in &bundle.problems {
         if json {
-            println!("{}", serde_json::to_string(problem).context("cannot write a problem")?);
+            out!("{}", serde_json::to_string(problem).context("cannot write a problem")?);
         } else {
-            println!("problem: {}", safe(&problem.to_string()));
+            out!("problem: {}", safe(&problem.to_string()));
         }
     }
     if !json {
         let files = bundle.files().count();
         let checks: usize = bundle.cells.iter().map(|cell| cell.checks.len()).sum();
-        println!("run       {}", safe(&bundle.run.id));
-        println!("evidence  sha256:{}", bundle.digest);
-        println!("holds     {files} files, {} cells, {checks} checks", bundle.cells.len());
+        out!("run       {}", safe(&bundle.run.id));
+        out!("evidence  sha256:{}", bundle.digest);
+        out!("holds     {files} files, {} cells, {checks} checks", bundle.cells.len());
         if let Some(why) = &bundle.run.cut_off {
-            println!("cut off   {}", safe(why));
+            out!("cut off   {}", safe(why));
         }
         match bundle.problems.len() {
-            0 => println!("sound: every file is what the manifest says, every verdict follows from its observations"),
-            n => println!("{n} problems: do not rely on it"),
+            0 => out!("sound: every file is what the manifest says, every verdict follows from its observations"),
+            n => out!("{n} problems: do not rely on it"),
         }
     }
     Ok(if bundle.is_sound() { End::Good } else { End::Bad })

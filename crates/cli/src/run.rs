@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use hospitium_run::{Limits, Outcome, RunPlan, Selection, Stop};
 
+use crate::out::{note, out};
 use crate::args::RunArguments;
 use crate::failure::{End, Usage};
 use crate::open::{Wishes, guests, host};
@@ -45,7 +46,7 @@ pub async fn run(arguments: RunArguments, cache: Option<std::path::PathBuf>, ver
     });
     places::point_latest(&folder);
     if !arguments.json {
-        print!("{}", summary::text(&done, &folder, Paint::stdout(), selection.is_everything()));
+        out!("{}", summary::text(&done, &folder, Paint::stdout(), selection.is_everything()).trim_end());
     }
     written?;
     Ok(match done.outcome() {
@@ -96,7 +97,7 @@ fn watch_signals(stop: Stop, json: bool) -> Result<tokio::task::JoinHandle<()>> 
                 std::process::exit(130);
             }
             if !json {
-                eprintln!("\n{word}: ending the machines; once more leaves at once");
+                note!("\n{word}: ending the machines; once more leaves at once");
             }
             stop.stop(word);
         }

@@ -9,6 +9,7 @@ use hospitium_model::{Answer, Bus, Capability};
 use hospitium_run::cache::{DEFAULT_SIZE, SnapshotCache};
 use hospitium_run::{Places, Selection};
 
+use crate::out::out;
 use crate::args::{AcceleratorArgument, CacheCommand, CheckCommand};
 use crate::definition::{GuestDefinition, HostDefinition, all, beside, read};
 use crate::failure::{End, Usage};
@@ -47,7 +48,7 @@ pub fn host_list() -> End {
     let paint = Paint::stdout();
     let found = Qemu::find();
     for path in &found {
-        println!("{}  {}", paint.bold(&path.display().to_string()), paint.dim("on PATH; `--host qemu` is the first"));
+        out!("{}  {}", paint.bold(&path.display().to_string()), paint.dim("on PATH; `--host qemu` is the first"));
     }
     for file in all("hosts") {
         let name = name_of(&file);
@@ -56,16 +57,16 @@ pub fn host_list() -> End {
                 let place = definition.root.or(definition.binary).unwrap_or_else(|| "qemu-system-x86_64".into());
                 let path = beside(&file, &place);
                 let here = path.exists() || place.components().count() == 1;
-                println!("{}  {} {}", paint.bold(&name), path.display(), presence(paint, here, definition.get.as_deref()));
+                out!("{}  {} {}", paint.bold(&name), path.display(), presence(paint, here, definition.get.map(|command| format!("run: {command}")).as_deref()));
             }
-            Err(error) => println!("{}  {}", paint.bold(&name), paint.verdict("error", &safe(&format!("{error:#}")))),
+            Err(error) => out!("{}  {}", paint.bold(&name), paint.verdict("error", &safe(&format!("{error:#}")))),
         }
     }
     if found.is_empty() {
-        println!("no qemu-system-x86_64 on PATH; install it: apt install qemu-system-x86 qemu-utils ovmf");
+        out!("no qemu-system-x86_64 on PATH; install it: apt install qemu-system-x86 qemu-utils ovmf");
         return End::Bad;
     }
-    println!("\n`hospitium host check [HOST]` tries one out");
+    out!("\n`hospitium host check [HOST]` tries one out");
     End::Good
 }
 
@@ -75,18 +76,18 @@ pub async fn host_check(named: &[String], places: &Places, accelerator: Accelera
     for what in named {
         let opened = host(what, places, accelerator).await?;
         let facts = opened.host.facts();
-        println!("{}", paint.bold(&facts.name));
-        println!("  build        {}", safe(&facts.build));
-        println!("  vmm          sha256:{}", facts.vmm);
+        out!("{}", paint.bold(&facts.name));
+        out!("  build        {}", safe(&facts.build));
+        out!("  vmm          sha256:{}", facts.vmm);
         for (kind, digest) in &facts.firmware {
-            println!("  firmware     {kind} sha256:{}", digest.short());
+            out!("  firmware     {kind} sha256:{}", digest.short());
         }
-        println!("  accelerator  {} ({})", facts.accelerator.used.name(), safe(&facts.accelerator.how));
-        println!("  machine      {}, {} CPUs, {} MiB, Linux {}", safe(&facts.cpu_model), facts.cpus, facts.memory_mib, safe(&facts.kernel));
+        out!("  accelerator  {} ({})", facts.accelerator.used.name(), safe(&facts.accelerator.how));
+        out!("  machine      {}, {} CPUs, {} MiB, Linux {}", safe(&facts.cpu_model), facts.cpus, facts.memory_mib, safe(&facts.kernel));
         for (capability, words) in CAPABILITIES {
             match opened.host.capability(capability) {
-                Answer::Yes => println!("  {} {words}", paint.verdict("pass", "yes")),
-                Answer::No(why) => println!("  {}  {words}: {}", paint.verdict("miss", "no"), safe(&why)),
+                Answer::Yes => out!("  {} {words}", paint.verdict("pass", "yes")),
+                Answer::No(why) => out!("  {}  {words}: {}", paint.verdict("miss", "no"), safe(&why)),
             }
         }
     }
@@ -100,12 +101,13 @@ pub fn guest_list(places: &Places) -> End {
     for file in all("guests") {
         any = true;
         let name = name_of(&file);
-        match read::<GuestDefinition>(&file) {
+        match GuestDefinition::read(&file) {
             Ok(definition) => {
-                let path = beside(&file, &definition.path);
-                println!("{}  {} {}", paint.bold(&name), path.display(), presence(paint, path.exists(), definition.get.as_deref()));
+                let path = definition.file(&file, places);
+                let get = definition.get(&file);
+                out!("{}  {} {}", paint.bold(&name), path.display(), presence(paint, path.exists(), Some(&get)));
             }
-            Err(error) => println!("{}  {}", paint.bold(&name), paint.verdict("error", &safe(&format!("{error:#}")))),
+            Err(error) => out!("{}  {}", paint.bold(&name), paint.verdict("error", &safe(&format!("{error:#}")))),
         }
     }
     let mut packages: Vec<_> =
@@ -114,13 +116,13 @@ pub fn guest_list(places: &Places) -> End {
     packages.sort();
     for path in &packages {
         any = true;
-        println!("{}  {}", paint.bold(&path.display().to_string()), paint.dim("kernel package"));
+        out!("{}  {}", paint.bold(&path.display().to_string()), paint.dim("kernel package"));
     }
     if !any {
-        println!("no guests here; `cargo xtask setup` fetches two kernels and builds a disk image");
+        out!("no guests here; `cargo xtask setup` fetches two kernels and builds a disk image");
         return End::Bad;
     }
-    println!("\n`hospitium guest check GUEST` looks one over");
+    out!("\n`hospitium guest check GUEST` looks one over");
     End::Good
 }
 
@@ -147,18 +149,18 @@ pub fn guest_check(named: &[String], places: &Places) -> Result<End> {
             Err(error) => return Err(error),
         };
         let facts = opened.guest.facts();
-        println!("{}", paint.bold(&safe(&facts.name)));
-        println!("  kind     {:?}, {:?}, version {}", facts.kind, facts.os, safe(&facts.version));
-        println!("  digest   sha256:{}", facts.digest);
+        out!("{}", paint.bold(&safe(&facts.name)));
+        out!("  kind     {:?}, {:?}, version {}", facts.kind, facts.os, safe(&facts.version));
+        out!("  digest   sha256:{}", facts.digest);
         if let Some(product) = &facts.product {
-            println!("  product  {}", safe(product));
+            out!("  product  {}", safe(product));
         }
         for pin in opened.guest.inputs() {
-            println!("  input    {} {} ({}, sha256:{})", pin.role, safe(&pin.name), pin.size, pin.sha256.short());
+            out!("  input    {} {} ({}, sha256:{})", pin.role, safe(&pin.name), pin.size, pin.sha256.short());
         }
         for device in ["virtio_blk", "virtio_scsi", "virtio_net", "virtio_console", "virtio_rng", "virtio_balloon", "nvme", "ahci", "xhci_pci", "e1000e"] {
             if let Answer::No(why) = opened.guest.driver(device) {
-                println!("  {} no driver {device}: {}", paint.verdict("miss", "lacks"), safe(&why));
+                out!("  {} no driver {device}: {}", paint.verdict("miss", "lacks"), safe(&why));
             }
         }
     }
@@ -176,22 +178,22 @@ pub fn check(command: &CheckCommand) -> Result<End> {
             for check in &checks {
                 let of = check.id().subsystem();
                 if subsystem.replace(of) != Some(of) {
-                    println!("\n{}", paint.bold(of.title()));
+                    out!("\n{}", paint.bold(of.title()));
                 }
-                println!("  {:<width$}  {}  {}", check.id, check.tier.number(), check.requirement.trim());
+                out!("  {:<width$}  {}  {}", check.id, check.tier.number(), check.requirement.trim());
             }
-            println!("\n{} checks; the number is the tier: 0 reads only, 1 reversible, 2 disruptive, 3 needs a second host", checks.len());
+            out!("\n{} checks; the number is the tier: 0 reads only, 1 reversible, 2 disruptive, 3 needs a second host", checks.len());
         }
         CheckCommand::Show { id } => {
             let checks = Selection { only: vec![id.clone()], without: vec![] }.of_suite()?;
             for check in checks {
-                println!("{}", paint.bold(check.id));
-                println!("  requirement  {}", check.requirement.trim());
-                println!("  subsystem    {}", check.id().subsystem().title());
-                println!("  tier         {} ({:?})", check.tier.number(), check.tier);
-                println!("  limit        {}", time(check.limit.as_secs_f64() * 1e3));
+                out!("{}", paint.bold(check.id));
+                out!("  requirement  {}", check.requirement.trim());
+                out!("  subsystem    {}", check.id().subsystem().title());
+                out!("  tier         {} ({:?})", check.tier.number(), check.tier);
+                out!("  limit        {}", time(check.limit.as_secs_f64() * 1e3));
                 for need in check.needs {
-                    println!("  needs        {need:?}");
+                    out!("  needs        {need:?}");
                 }
             }
         }
@@ -217,14 +219,14 @@ pub fn cache(command: &CacheCommand, places: &Places) -> Result<End> {
                 };
                 let age = SystemTime::now().duration_since(listed.used).unwrap_or_default();
                 let in_use = if listed.in_use { ", in use" } else { "" };
-                println!("{}  {:>6} MiB  used {} ago{in_use}  {what}", listed.key.short(), listed.size.as_mib(), ago(age));
+                out!("{}  {:>6} MiB  used {} ago{in_use}  {what}", listed.key.short(), listed.size.as_mib(), ago(age));
             }
             let total: u64 = entries.iter().map(|listed| listed.size.as_mib()).sum();
-            println!("{} booted machines, {total} MiB in {}", entries.len(), cache.folder().display());
+            out!("{} booted machines, {total} MiB in {}", entries.len(), cache.folder().display());
         }
         CacheCommand::Clear => {
             let gone = cache.clear()?;
-            println!("{gone} booted machines removed");
+            out!("{gone} booted machines removed");
         }
     }
     Ok(End::Good)
@@ -247,7 +249,7 @@ fn name_of(file: &Path) -> String {
 fn presence(paint: Paint, here: bool, get: Option<&str>) -> String {
     match (here, get) {
         (true, _) => paint.verdict("pass", "here"),
-        (false, Some(command)) => format!("{}; get it with: {}", paint.verdict("miss", "missing"), safe(command)),
+        (false, Some(command)) => format!("{}; {}", paint.verdict("miss", "missing"), safe(command)),
         (false, None) => paint.verdict("miss", "missing"),
     }
 }

@@ -19,6 +19,7 @@ mod connections;
 mod datagrams;
 mod dhcp;
 mod frame;
+mod mac;
 mod options;
 mod pcap;
 mod peer;
@@ -28,7 +29,8 @@ mod task;
 
 pub use cable::{CableFault, FrameStream, LONGEST_FRAME};
 pub use connections::{ECHO_PORT, SINK_PORT, SOURCE_PORT};
-pub use frame::{Frame, FrameKind, Mac, MacError};
+pub use frame::{Frame, FrameKind};
+pub use mac::{Mac, MacError};
 pub use options::{Capture, PeerOptions, Source, Vlan};
 pub use peer::{Peer, PeerError};
 pub use stats::{FrameRecord, Lease, PeerStats, Service, Transfer, TransferEnd};

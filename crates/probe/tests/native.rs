@@ -371,6 +371,40 @@ fn a_program_runs_with_its_output_and_its_limit() {
 }
 
 #[test]
+fn a_daemon_lets_its_login_go_and_answers() {
+    let mut probe = Session::daemon();
+    let read = Request::ReadFile {
+        path: "/proc/self/stat",
+        offset: 0,
+        max: 200,
+    };
+    let stat = String::from_utf8(probe.data(read)).expect("ASCII");
+    // After the name in brackets: state, parent, process group, session.
+    let mut fields = stat
+        .rsplit(')')
+        .next()
+        .expect("fields")
+        .split_ascii_whitespace();
+    let (own, session) = (stat.split(' ').next(), fields.nth(3));
+    assert_eq!(own, session, "a session of its own");
+    assert_eq!(
+        probe.data(Request::ReadLink {
+            path: "/proc/self/fd/1"
+        }),
+        b"/dev/null"
+    );
+    // It ends by its own hand, because nothing else would end it.
+    probe.post(
+        1000,
+        Request::Run {
+            arguments: b"sh\0-c\0kill -9 $PPID\0",
+            limit_ms: 1000,
+        },
+    );
+    assert_eq!(probe.next(SOON), None);
+}
+
+#[test]
 fn load_returns_at_once_and_ends_by_itself() {
     let (folder, mut probe) = (tempfile::tempdir().expect("a folder"), Session::start());
     let (file, bad) = (path(&folder, "load"), path(&folder, "no/load"));
@@ -698,7 +732,7 @@ fn what_ships_is_small_static_and_answers() {
         "{kinds:?}"
     );
 
-    let mut probe = Session::of(program);
+    let mut probe = Session::of(program, &[]);
     let data = pattern(6, MAX_DATA);
     assert_eq!(probe.data(Request::Echo { data: &data }), data);
     let fill = Request::MemoryFill {

@@ -52,8 +52,16 @@ fn write_document<W: Write>(writer: &mut Writer<W>, bundle: &Bundle) -> io::Resu
         .iter()
         .map(|cell| {
             let record = &cell.record;
-            let name = format!("{} on {} ({})", record.guest.name, record.host.name, record.name);
-            (legal(&name), record.timings.total_ms / 1e3, Some(cell), cases(cell))
+            let name = format!(
+                "{} on {} ({})",
+                record.guest.name, record.host.name, record.name
+            );
+            (
+                legal(&name),
+                record.timings.total_ms / 1e3,
+                Some(cell),
+                cases(cell),
+            )
         })
         .collect();
     let problems: Vec<Case> = bundle
@@ -71,7 +79,11 @@ fn write_document<W: Write>(writer: &mut Writer<W>, bundle: &Bundle) -> io::Resu
         suites.push(("evidence".into(), 0.0, None, problems));
     }
     let of = |test: fn(&End) -> bool| {
-        suites.iter().flat_map(|(.., cases)| cases).filter(|case| test(&case.end)).count()
+        suites
+            .iter()
+            .flat_map(|(.., cases)| cases)
+            .filter(|case| test(&case.end))
+            .count()
     };
     let attributes = counts(of(|_| true), of(is_failure), of(is_error), of(is_skip));
     let started = bundle.run.started.to_string();
@@ -117,22 +129,35 @@ fn write_properties<W: Write>(writer: &mut Writer<W>, cell: &Cell) -> io::Result
     let mut properties = vec![
         ("guest.sha256".to_owned(), record.guest.digest.to_string()),
         ("host.vmm.sha256".into(), record.host.vmm.to_string()),
-        ("host.accelerator".into(), record.host.accelerator.used.name().to_owned()),
-        ("host.accelerator.how".into(), legal(&record.host.accelerator.how)),
+        (
+            "host.accelerator".into(),
+            record.host.accelerator.used.name().to_owned(),
+        ),
+        (
+            "host.accelerator.how".into(),
+            legal(&record.host.accelerator.how),
+        ),
         ("canary.failed".into(), record.canary_failed.to_string()),
         ("checks".into(), Tally::of(&cell.checks).words()),
     ];
     let inputs = record.inputs.iter();
-    properties.extend(
-        inputs.map(|input| (legal(&format!("input.{}", input.role)), input.sha256.to_string())),
-    );
-    writer.create_element("properties").write_inner_content(|writer| {
-        properties.iter().try_for_each(|(name, value)| {
-            let property = writer.create_element("property");
-            property.with_attributes([("name", name.as_str()), ("value", value)]).write_empty()?;
-            Ok(())
-        })
-    })?;
+    properties.extend(inputs.map(|input| {
+        (
+            legal(&format!("input.{}", input.role)),
+            input.sha256.to_string(),
+        )
+    }));
+    writer
+        .create_element("properties")
+        .write_inner_content(|writer| {
+            properties.iter().try_for_each(|(name, value)| {
+                let property = writer.create_element("property");
+                property
+                    .with_attributes([("name", name.as_str()), ("value", value)])
+                    .write_empty()?;
+                Ok(())
+            })
+        })?;
     Ok(())
 }
 
@@ -154,7 +179,9 @@ fn write_case<W: Write>(writer: &mut Writer<W>, case: &Case) -> io::Result<()> {
     };
     let message = legal(message);
     element.write_inner_content(|writer| {
-        let mut inner = writer.create_element(tag).with_attribute(("message", message.as_str()));
+        let mut inner = writer
+            .create_element(tag)
+            .with_attribute(("message", message.as_str()));
         if !kind.is_empty() {
             inner = inner.with_attribute(("type", kind));
         }
@@ -168,7 +195,12 @@ fn write_case<W: Write>(writer: &mut Writer<W>, case: &Case) -> io::Result<()> {
     Ok(())
 }
 
-fn counts(all: usize, failures: usize, errors: usize, skipped: usize) -> [(&'static str, String); 4] {
+fn counts(
+    all: usize,
+    failures: usize,
+    errors: usize,
+    skipped: usize,
+) -> [(&'static str, String); 4] {
     [
         ("tests", all.to_string()),
         ("failures", failures.to_string()),
@@ -201,12 +233,15 @@ fn cases(cell: &Cell) -> Vec<Case> {
     if let Some(why) = &cell.record.failure {
         cases.push(whole("runs", End::Error("cell", why.clone())));
     }
-    cases.push(whole("canary fails", if cell.record.canary_failed {
-        End::Passed
-    } else {
-        let why = "the canary did not fail: the cell's other verdicts prove nothing";
-        End::Error("canary", why.into())
-    }));
+    cases.push(whole(
+        "canary fails",
+        if cell.record.canary_failed {
+            End::Passed
+        } else {
+            let why = "the canary did not fail: the cell's other verdicts prove nothing";
+            End::Error("canary", why.into())
+        },
+    ));
     let checks = cell.checks.iter().filter(|check| !is_canary(check));
     cases.extend(checks.map(case));
     cases
@@ -225,7 +260,11 @@ fn case(check: &CheckRecord) -> Case {
         (_, Verdict::Error { .. }) => End::Error("error", reason),
         (_, Verdict::Miss { .. }) => End::Error("miss", reason),
     };
-    let text = if matches!(end, End::Passed | End::Skipped(_)) { String::new() } else { details(check) };
+    let text = if matches!(end, End::Passed | End::Skipped(_)) {
+        String::new()
+    } else {
+        details(check)
+    };
     Case {
         class: check.id.subsystem().prefix().to_owned(),
         name: check.id.to_string(),

@@ -8,7 +8,7 @@ use hospitium_model::{CheckRecord, Verdict};
 
 use crate::outcome::{Outcome, Tally, is_canary, of_cell};
 use crate::summary::{headline, warnings};
-use crate::words::visible;
+use crate::words::{short_digests, visible};
 
 /// Rows of a table; the rest is in the other documents.
 const ROWS: usize = 200;
@@ -34,7 +34,10 @@ fn write_to(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
         }
         writeln!(out)?;
     }
-    writeln!(out, "| guest | host | cell | | pass | fail | flaky | error | miss | skip |")?;
+    writeln!(
+        out,
+        "| guest | host | cell | | pass | fail | flaky | error | miss | skip |"
+    )?;
     writeln!(out, "|---|---|---|---|--:|--:|--:|--:|--:|--:|")?;
     for cell in &bundle.cells {
         let tally = Tally::of(&cell.checks);
@@ -74,7 +77,11 @@ fn troubles(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
     let mut rows: Vec<_> = bundle
         .cells
         .iter()
-        .flat_map(|cell| cell.checks.iter().map(move |check| (cell, check, Outcome::of(check))))
+        .flat_map(|cell| {
+            cell.checks
+                .iter()
+                .map(move |check| (cell, check, Outcome::of(check)))
+        })
         .filter(|(_, check, outcome)| outcome.wants_attention() && !is_canary(check))
         .collect();
     rows.sort_by_key(|(_, _, outcome)| *outcome);
@@ -95,7 +102,7 @@ fn troubles(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
             outcome.sign(),
             check.id,
             text(&cell.record.name),
-            text(reason(check))
+            text(&short_digests(reason(check)))
         )?;
     }
     more(out, rows.len())
@@ -103,8 +110,13 @@ fn troubles(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
 
 /// The reason of the verdict, or that of the first attempt which failed.
 fn reason(check: &CheckRecord) -> &str {
-    let reasons = std::iter::once(&check.verdict).chain(&check.attempts).map(Verdict::reason);
-    reasons.into_iter().find(|reason| !reason.is_empty()).unwrap_or_default()
+    let reasons = std::iter::once(&check.verdict)
+        .chain(&check.attempts)
+        .map(Verdict::reason);
+    reasons
+        .into_iter()
+        .find(|reason| !reason.is_empty())
+        .unwrap_or_default()
 }
 
 fn skips(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
@@ -123,7 +135,12 @@ fn skips(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
     writeln!(out, "\n## Skipped\n")?;
     writeln!(out, "| check | why | reason | cells |\n|---|---|---|---|")?;
     for ((id, why, reason), cells) in skips.iter().take(ROWS) {
-        writeln!(out, "| `{id}` | {why} | {} | {} |", text(reason), text(&cells.join(", ")))?;
+        writeln!(
+            out,
+            "| `{id}` | {why} | {} | {} |",
+            text(reason),
+            text(&cells.join(", "))
+        )?;
     }
     more(out, skips.len())
 }
@@ -163,6 +180,9 @@ mod tests {
 
     #[test]
     fn nothing_foreign_is_markup() {
-        assert_eq!(text("<b>|x|\n@you [a](http://b)"), r"&lt;b&gt;\|x\|⟨LF⟩&#64;you \[a\](http&#58;//b)");
+        assert_eq!(
+            text("<b>|x|\n@you [a](http://b)"),
+            r"&lt;b&gt;\|x\|⟨LF⟩&#64;you \[a\](http&#58;//b)"
+        );
     }
 }

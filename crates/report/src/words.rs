@@ -25,13 +25,32 @@ pub fn visible(text: &str, most: usize) -> String {
     shown
 }
 
+/// Text in which digests are cut to their first 12 digits; the whole ones stand elsewhere.
+pub fn short_digests(text: &str) -> String {
+    let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    let mut short = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(hex) {
+        let run = rest[start..]
+            .find(|c| !hex(c))
+            .unwrap_or(rest.len() - start);
+        let keep = if run == 64 { 12 } else { run };
+        short.push_str(&rest[..start + keep]);
+        if keep < run {
+            short.push('…');
+        }
+        rest = &rest[start + run..];
+    }
+    short + rest
+}
+
 /// The name of an ASCII control character (ISO/IEC 646). Unicode's control pictures would be
 /// shorter, but many systems have no font with them.
 fn name_of(c: char) -> &'static str {
     const NAMES: [&str; 32] = [
         "NUL", "SOH", "STX", "ETX", "EOT", "ENQ", "ACK", "BEL", "BS", "HT", "LF", "VT", "FF", "CR",
-        "SO", "SI", "DLE", "DC1", "DC2", "DC3", "DC4", "NAK", "SYN", "ETB", "CAN", "EM", "SUB", "ESC",
-        "FS", "GS", "RS", "US",
+        "SO", "SI", "DLE", "DC1", "DC2", "DC3", "DC4", "NAK", "SYN", "ETB", "CAN", "EM", "SUB",
+        "ESC", "FS", "GS", "RS", "US",
     ];
     NAMES.get(c as usize).unwrap_or(&"DEL")
 }
@@ -51,13 +70,21 @@ pub fn value(value: Option<&Value>, unit: &str) -> String {
     match value {
         None => "–".into(),
         Some(value) if unit.is_empty() => visible(&value.to_string(), VALUE),
-        Some(value) => format!("{} {}", visible(&value.to_string(), VALUE), visible(unit, 20)),
+        Some(value) => format!(
+            "{} {}",
+            visible(&value.to_string(), VALUE),
+            visible(unit, 20)
+        ),
     }
 }
 
 /// The rule of a finding in words.
 pub fn rule(finding: &Finding) -> String {
-    let unit = if finding.unit.is_empty() { String::new() } else { format!(" {}", finding.unit) };
+    let unit = if finding.unit.is_empty() {
+        String::new()
+    } else {
+        format!(" {}", finding.unit)
+    };
     let shown = |value: &Value| visible(&value.to_string(), 200);
     let number = |n: f64| Value::Float(n).to_string();
     let words = match &finding.rule {
@@ -87,7 +114,11 @@ pub fn duration(ms: f64) -> String {
         _ if ms < 1_000.0 => format!("{ms:.0} ms"),
         _ if ms < 10_000.0 => format!("{:.2} s", ms / 1_000.0),
         _ if ms < 120_000.0 => format!("{:.1} s", ms / 1_000.0),
-        _ => format!("{:.0} min {:.0} s", (ms / 60_000.0).floor(), (ms / 1_000.0) % 60.0),
+        _ => format!(
+            "{:.0} min {:.0} s",
+            (ms / 60_000.0).floor(),
+            (ms / 1_000.0) % 60.0
+        ),
     }
 }
 
@@ -139,6 +170,13 @@ mod tests {
     }
 
     #[test]
+    fn only_digests_are_cut() {
+        let text = format!("saw {}, not cafe", "ab".repeat(32));
+        assert_eq!(short_digests(&text), "saw abababababab…, not cafe");
+        assert_eq!(short_digests(&"a".repeat(65)), "a".repeat(65));
+    }
+
+    #[test]
     fn durations_and_sizes_read_well() {
         assert_eq!(duration(3.14), "3.1 ms");
         assert_eq!(duration(86.4), "86 ms");
@@ -151,7 +189,10 @@ mod tests {
 
     #[test]
     fn a_rule_is_a_phrase_with_its_unit() {
-        assert_eq!(rule(&Finding::within("offset", "ms", 1.0, 2.0, 10.0)), "at most 10 ms apart");
+        assert_eq!(
+            rule(&Finding::within("offset", "ms", 1.0, 2.0, 10.0)),
+            "at most 10 ms apart"
+        );
         assert_eq!(rule(&Finding::same_as("n", 2, 2, 2)), "both 2");
     }
 }

@@ -179,13 +179,6 @@ fn words(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".into())
 }
 
-/// How attempts at the same check from the same state are summed up: the first failure counts,
-/// whatever later ones give.
-pub fn sum_up(attempts: &[Verdict]) -> Option<(usize, usize)> {
-    let failed = attempts.iter().filter(|v| !matches!(v, Verdict::Pass)).count();
-    (failed > 0 && failed < attempts.len()).then_some((failed, attempts.len()))
-}
-
 impl CloneEnd {
     /// From asking for it to the first answer, in milliseconds.
     pub fn ready_ms(&self) -> Option<f64> {
@@ -213,13 +206,5 @@ mod tests {
             assert!(std::hint::black_box(false), "index 5 of 3");
         });
         assert_eq!(unpanicked(broken).await, Err("index 5 of 3".into()));
-    }
-
-    #[test]
-    fn attempts_that_differ_are_flaky_and_those_that_agree_are_not() {
-        let fail = || Verdict::Fail { reason: "x".into() };
-        assert_eq!(sum_up(&[fail(), Verdict::Pass, Verdict::Pass]), Some((1, 3)));
-        assert_eq!(sum_up(&[fail(), fail(), fail()]), None);
-        assert_eq!(sum_up(&[]), None);
     }
 }

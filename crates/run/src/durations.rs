@@ -6,8 +6,11 @@ use std::sync::{Mutex, PoisonError};
 
 /// Past this many, all are forgotten: they cost nothing but better guesses.
 const MOST: usize = 20_000;
-/// What a check is thought to take before any has been seen.
-pub const UNKNOWN_MS: f64 = 1_500.0;
+/// What a check is thought to take before it has been seen: one with a long limit boots or waits.
+pub fn unknown_ms(limit: std::time::Duration) -> f64 {
+    limit.as_secs_f64() * 1e3 / 40.0
+}
+
 /// What a boot is thought to take before any has been seen.
 pub const UNKNOWN_BOOT_MS: f64 = 15_000.0;
 

@@ -34,6 +34,11 @@ impl Places {
         self.0.join("guests")
     }
 
+    /// Disk images that set-up has built.
+    pub fn images(&self) -> PathBuf {
+        self.0.join("images")
+    }
+
     /// Packages that guests are made from.
     pub fn debs(&self) -> PathBuf {
         self.0.join("debs")
@@ -42,6 +47,11 @@ impl Places {
     /// What is known of VMM binaries.
     pub fn hosts(&self) -> PathBuf {
         self.0.join("hosts")
+    }
+
+    /// What is needed to enter runs of this machine again.
+    pub fn made(&self) -> PathBuf {
+        self.0.join("made")
     }
 
     /// Digests of files.

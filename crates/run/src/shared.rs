@@ -9,7 +9,7 @@ use hospitium_suite::Check;
 
 use crate::budget::Budget;
 use crate::cache::{Digests, SnapshotCache};
-use crate::durations::{Durations, UNKNOWN_MS, left};
+use crate::durations::{Durations, left, unknown_ms};
 use crate::{Observer, RunEvent, Stop};
 
 /// What all cells of a run share.
@@ -79,7 +79,7 @@ impl Progress {
         let mut remaining = BTreeMap::new();
         for (cell, pair) in pairs {
             for check in checks {
-                let ms = durations.expected(pair, check.id).unwrap_or(UNKNOWN_MS);
+                let ms = durations.expected(pair, check.id).unwrap_or_else(|| unknown_ms(check.limit));
                 remaining.insert((cell.clone(), check.id), ms);
             }
         }

@@ -128,7 +128,8 @@ impl Observer for Live {
             }),
             RunEvent::CheckEnded { cell, id, verdict, flaky, took_ms } => {
                 let word = word(verdict, *flaky);
-                if matches!(word, "fail" | "flaky" | "error") {
+                let canary = id.as_str().starts_with("canary.");
+                if matches!(word, "fail" | "flaky" | "error") && !canary {
                     let flaky = flaky.map(|(k, n)| format!(" {k} of {n} times")).unwrap_or_default();
                     self.above(&format!(
                         "{} {} {}  {}",
@@ -140,7 +141,7 @@ impl Observer for Live {
                 }
                 self.cell(cell, |line| {
                     line.running.retain(|running| !is(running, id.as_str()));
-                    if !id.as_str().starts_with("canary.") {
+                    if !canary {
                         *line.counts.entry(word).or_default() += 1;
                     }
                     line.running(paint);

@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
+use hospitium_model::{Subsystem, Verdict};
 use hospitium_run::{Observer, RunEvent};
 
+use crate::out::note;
 use super::{Paint, safe, time, word};
 
 /// Plain lines on standard error.
@@ -22,7 +24,7 @@ impl Plain {
     fn line(&self, cell: &str, text: &str) {
         let at = format!("{:7.1}", self.start.elapsed().as_secs_f64());
         let cell = if cell.is_empty() { String::new() } else { format!(" {}", self.paint.dim(cell)) };
-        eprintln!("{}{cell} {text}", self.paint.dim(&at));
+        note!("{}{cell} {text}", self.paint.dim(&at));
     }
 }
 
@@ -59,6 +61,11 @@ impl Observer for Plain {
                 } else if self.verbose {
                     self.line(cell, &format!("{id} begins"));
                 }
+            }
+            RunEvent::CheckEnded { cell, id, verdict: Verdict::Fail { .. }, .. }
+                if id.subsystem() == Subsystem::Canary =>
+            {
+                self.line(cell, "the canary failed, as it must");
             }
             RunEvent::CheckEnded { cell, id, verdict, flaky, took_ms } => {
                 let word = word(verdict, *flaky);

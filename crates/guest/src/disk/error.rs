@@ -50,7 +50,9 @@ pub enum DiskError {
         next: String,
     },
     /// It does not boot with this firmware.
-    #[error("{guest} boots with {can:?} and not with {asked:?}; choose another firmware for the machine")]
+    #[error(
+        "{guest} boots with {can:?} and not with {asked:?}; choose another firmware for the machine"
+    )]
     Firmware {
         /// Guest.
         guest: String,
@@ -60,7 +62,9 @@ pub enum DiskError {
         can: Vec<Firmware>,
     },
     /// Its system disk cannot be on this bus.
-    #[error("the system disk of {guest} can be on {can:?} and not on {asked:?}; choose another bus for it")]
+    #[error(
+        "the system disk of {guest} can be on {can:?} and not on {asked:?}; choose another bus for it"
+    )]
     Bus {
         /// Guest.
         guest: String,
@@ -91,7 +95,9 @@ pub enum DiskError {
         source: ConsoleError,
     },
     /// The password is wrong, or the account is locked.
-    #[error("the guest refused the login of {user:?} on its console; check user and password in its definition{last}")]
+    #[error(
+        "the guest refused the login of {user:?} on its console; check user and password in its definition{last}"
+    )]
     LoginRefused {
         /// User.
         user: String,

@@ -130,7 +130,9 @@ pub enum Wrong {
     #[error("is empty; was its download or copy cut off?")]
     Empty,
     /// Shorter than its header needs it to be.
-    #[error("is truncated: its {format} header needs {needed}, the file has {has}; copy or fetch it again")]
+    #[error(
+        "is truncated: its {format} header needs {needed}, the file has {has}; copy or fetch it again"
+    )]
     Truncated {
         /// Format.
         format: &'static str,
@@ -146,7 +148,9 @@ pub enum Wrong {
     )]
     Unknown,
     /// An ISO 9660 file system.
-    #[error("is an optical disc (ISO 9660), and a disk is wanted here; install from it, or take the disk image of that release")]
+    #[error(
+        "is an optical disc (ISO 9660), and a disk is wanted here; install from it, or take the disk image of that release"
+    )]
     Iso,
     /// Something else that people mistake for an image.
     #[error("is {what}, not a disk image; unpack it first: {how}")]
@@ -166,7 +170,9 @@ pub enum Wrong {
     #[error("is encrypted; decrypt it first: qemu-img convert with --image-opts and the secret")]
     Encrypted,
     /// Its data is in another file.
-    #[error("keeps its data in another file ({0}); put all into one: qemu-img convert -O qcow2 IN OUT")]
+    #[error(
+        "keeps its data in another file ({0}); put all into one: qemu-img convert -O qcow2 IN OUT"
+    )]
     ExternalData(String),
     /// Marked as damaged by the program that wrote it last.
     #[error("is marked as corrupt; repair a copy of it: qemu-img check -r all")]

@@ -144,7 +144,7 @@ fn what_a_person_names_is_told_by_its_bytes() {
     assert_eq!(open(&joined, cache.path()).expect("both halves").inputs().len(), 3);
     let bare = open(&at("vmlinuz+deb"), cache.path()).expect("a kernel");
     assert_eq!(bare.driver("e1000"), Answer::Yes, "taken at its word");
-    std::fs::write(at("text.deb"), "not a package").expect("written");
+    std::fs::write(at("text.deb"), "not a package ".repeat(100)).expect("written");
     let error = open(&at("text.deb"), cache.path()).err().expect("nothing to boot");
     assert!(matches!(error, GuestError::Unrecognised { .. }), "{error}");
     let error = open(&at("gone"), cache.path()).err().expect("not there");

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use hospitium_model::{Bus, ByteSize, Chipset, Disk, MachineSpec, Network, Nic};
@@ -11,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::build::{open, pair};
 use super::command::{nic_device, slot_name};
+use super::events::History;
 use super::machine::{QemuMachine, locked};
 use super::qmp::Qmp;
 use crate::{Attachment, EventKind, HostError};
@@ -50,35 +52,28 @@ impl Plugged {
 pub(super) struct Changes {
     pub plugged: Vec<Plugged>,
     pub removed: Vec<String>,
-}
-
-/// What is left behind by a device that is gone.
-pub(super) enum Leftover {
-    /// The block nodes of a disk, the top first.
-    Nodes(String),
-    /// The back end of a network interface.
-    Netdev(String),
-    /// An object.
-    Object(String),
-    /// Nothing.
-    Nothing,
+    /// Ids of devices that are gone and left their back ends behind.
+    left: Vec<String>,
+    /// Events up to here are accounted for.
+    seen: usize,
 }
 
 impl Changes {
-    /// Notes that a device is gone.
-    pub(super) fn remove(&mut self, id: &str) -> Leftover {
-        let at = self.plugged.iter().position(|plugged| plugged.id() == id);
-        match at.map(|at| self.plugged.remove(at)) {
-            Some(Plugged::Disk { id, .. }) => Leftover::Nodes(id),
-            Some(Plugged::Nic { nic, .. }) => Leftover::Netdev(format!("n.{}", nic.id)),
-            Some(Plugged::Other { object: Some(object), .. }) => {
-                let id = object.get("id").and_then(Value::as_str).unwrap_or_default();
-                Leftover::Object(id.to_owned())
-            }
-            Some(Plugged::Other { .. }) => Leftover::Nothing,
-            None => {
-                self.removed.push(id.to_owned());
-                Leftover::Nothing
+    pub(super) fn new(plugged: Vec<Plugged>, removed: Vec<String>) -> Self {
+        Self { plugged, removed, left: Vec::new(), seen: 0 }
+    }
+
+    /// Takes account of the devices that have gone since the last time.
+    fn settle(&mut self, history: &History) {
+        let fresh = history.since(self.seen);
+        self.seen += fresh.len();
+        for event in fresh {
+            if let EventKind::DeviceRemoved { id } = event.kind {
+                match self.plugged.iter().position(|plugged| plugged.id() == id) {
+                    Some(at) => drop(self.plugged.remove(at)),
+                    None => self.removed.push(id.clone()),
+                }
+                self.left.push(id);
             }
         }
     }
@@ -95,21 +90,55 @@ impl Changes {
     }
 }
 
-/// Removes what a device that is gone leaves behind.
-pub(super) async fn clean_up(qmp: &Qmp, left: Leftover) {
-    let doing = "cleaning up behind a removed device";
-    // What can't be removed does no harm but to a second device of the same id, which is then refused.
-    match left {
-        Leftover::Nodes(id) => remove_nodes(qmp, &id).await,
-        Leftover::Netdev(id) => {
-            let _ = qmp.call(doing, "netdev_del", json!({"id": id})).await;
+/// What plugs devices in and out, one at a time.
+pub(super) struct Hardware {
+    changes: Mutex<Changes>,
+    turn: tokio::sync::Mutex<()>,
+    qmp: Arc<Qmp>,
+    history: Arc<History>,
+}
+
+impl Hardware {
+    pub(super) fn new(changes: Changes, qmp: Arc<Qmp>, history: Arc<History>) -> Self {
+        Self { changes: Mutex::new(changes), turn: tokio::sync::Mutex::new(()), qmp, history }
+    }
+
+    /// How the machine's hardware differs now.
+    pub(super) fn changes(&self) -> MutexGuard<'_, Changes> {
+        let mut changes = locked(&self.changes);
+        changes.settle(&self.history);
+        changes
+    }
+
+    /// Removes what devices that are gone left behind.
+    pub(super) async fn tidy(&self) {
+        let _turn = self.turn.lock().await;
+        self.tidy_now().await;
+    }
+
+    async fn tidy_now(&self) {
+        let left = std::mem::take(&mut self.changes().left);
+        let doing = "cleaning up behind a removed device";
+        for id in left {
+            // Each device has some of these. What can't be removed does no harm but to a second
+            // device of the same id, which is then refused.
+            remove_nodes(&self.qmp, &id).await;
+            let _ = self.qmp.call(doing, "netdev_del", json!({"id": netdev(&id)})).await;
+            let _ = self.qmp.call(doing, "object-del", json!({"id": memory_object(&id)})).await;
         }
-        Leftover::Object(id) => {
-            let _ = qmp.call(doing, "object-del", json!({"id": id})).await;
-        }
-        Leftover::Nothing => {}
     }
 }
+
+fn netdev(id: &str) -> String {
+    format!("n.{id}")
+}
+
+fn memory_object(id: &str) -> String {
+    format!("x.mem.{id}")
+}
+
+/// How long a device's back end is still held after the event that tells of the device's end.
+const LETTING_GO: Duration = Duration::from_secs(2);
 
 /// Removes a disk's block nodes; those that others stand on go after them.
 async fn remove_nodes(qmp: &Qmp, id: &str) {
@@ -120,18 +149,26 @@ async fn remove_nodes(qmp: &Qmp, id: &str) {
     let nodes = nodes.as_array().map(Vec::as_slice).unwrap_or_default();
     let names = nodes.iter().filter_map(|node| node.get("node-name")?.as_str()).filter(own);
     let mut names: Vec<&str> = names.collect();
-    for _ in 0..names.len() {
+    let started = std::time::Instant::now();
+    while !names.is_empty() && started.elapsed() < LETTING_GO {
         let mut left = Vec::new();
-        for name in std::mem::take(&mut names) {
-            if qmp.call(doing, "blockdev-del", json!({"node-name": name})).await.is_err() {
-                left.push(name);
+        for &name in &names {
+            match qmp.call(doing, "blockdev-del", json!({"node-name": name})).await {
+                Ok(_) => {}
+                Err(HostError::Refused { .. }) => left.push(name),
+                Err(_) => return,
             }
+        }
+        if left.len() == names.len() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         names = left;
     }
 }
 
 pub(super) async fn attach(machine: &QemuMachine, what: &Attachment) -> Result<(), HostError> {
+    let _turn = machine.hardware.turn.lock().await;
+    machine.hardware.tidy_now().await;
     match what {
         Attachment::Disk(disk) => attach_disk(machine, disk).await,
         Attachment::Nic(nic) => attach_nic(machine, nic).await,
@@ -152,7 +189,7 @@ fn check_id(machine: &QemuMachine, id: &str) -> Result<(), HostError> {
         kind: hospitium_model::ChannelKind::Serial,
     }];
     probe.check()?;
-    let changes = locked(&machine.hardware);
+    let changes = machine.hardware.changes();
     let defined = machine.spec.disk(id).is_some() || machine.spec.nic(id).is_some();
     let there = (defined && !changes.removed.iter().any(|removed| removed == id))
         || changes.plugged.iter().any(|plugged| plugged.id() == id);
@@ -169,7 +206,7 @@ async fn attach_disk(machine: &QemuMachine, disk: &Disk) -> Result<(), HostError
     let plan = machine.host.plan_disk(disk).await?;
     let mut device = plan.device()?;
     let bus = match (disk.bus, machine.spec.chipset) {
-        (Bus::Virtio | Bus::Nvme, Chipset::Modern) => locked(&machine.hardware).free_slot(&machine.spec)?,
+        (Bus::Virtio | Bus::Nvme, Chipset::Modern) => machine.hardware.changes().free_slot(&machine.spec)?,
         (Bus::Virtio | Bus::Nvme, Chipset::Legacy) => "pci.0".into(),
         (Bus::VirtioScsi, _) => "x.scsi.0".into(),
         (Bus::Usb, _) => "x.usb.0".into(),
@@ -211,7 +248,7 @@ async fn attach_disk(machine: &QemuMachine, disk: &Disk) -> Result<(), HostError
 }
 
 fn plugged(machine: &QemuMachine, what: Plugged) {
-    let mut changes = locked(&machine.hardware);
+    let mut changes = machine.hardware.changes();
     // What was defined and removed stays so: the new device stands on the other list.
     changes.plugged.push(what);
 }
@@ -231,11 +268,11 @@ async fn attach_nic(machine: &QemuMachine, nic: &Nic) -> Result<(), HostError> {
     let mut device = nic_device(nic)?;
     device.insert("romfile".into(), json!(""));
     let bus = match machine.spec.chipset {
-        Chipset::Modern => locked(&machine.hardware).free_slot(&machine.spec)?,
+        Chipset::Modern => machine.hardware.changes().free_slot(&machine.spec)?,
         Chipset::Legacy => "pci.0".into(),
     };
     device.insert("bus".into(), json!(bus));
-    let netdev = format!("n.{}", nic.id);
+    let netdev = netdev(&nic.id);
     let back_end = match nic.network {
         Network::Isolated => {
             json!({"type": "hubport", "id": netdev, "hubid": 1000 + machine.next_serial()})
@@ -251,7 +288,7 @@ async fn attach_nic(machine: &QemuMachine, nic: &Nic) -> Result<(), HostError> {
     machine.qmp.call(&doing, "netdev_add", back_end).await?;
     let device = Value::Object(device);
     if let Err(error) = machine.qmp.call(&doing, "device_add", device.clone()).await {
-        clean_up(&machine.qmp, Leftover::Netdev(netdev)).await;
+        let _ = machine.qmp.call(&doing, "netdev_del", json!({"id": netdev})).await;
         return Err(error);
     }
     plugged(machine, Plugged::Nic { nic: nic.clone(), device });
@@ -287,7 +324,7 @@ async fn attach_vcpu(machine: &QemuMachine, id: &str) -> Result<(), HostError> {
 
 async fn attach_memory(machine: &QemuMachine, id: &str, size: ByteSize) -> Result<(), HostError> {
     check_id(machine, id)?;
-    let back_end = format!("x.mem.{id}");
+    let back_end = memory_object(id);
     let object = json!({"qom-type": "memory-backend-ram", "id": back_end, "size": size.as_bytes()});
     let mut device = json!({"driver": "pc-dimm", "id": id, "memdev": back_end});
     if machine.spec.memory.nodes > 1 {
@@ -310,7 +347,7 @@ async fn add_devices(
     for device in &devices {
         if let Err(error) = machine.qmp.call(&doing, "device_add", device.clone()).await {
             if let Some(name) = object.as_ref().and_then(|object| object.get("id")?.as_str()) {
-                clean_up(&machine.qmp, Leftover::Object(name.to_owned())).await;
+                let _ = machine.qmp.call(&doing, "object-del", json!({"id": name})).await;
             }
             return Err(error);
         }
@@ -321,7 +358,7 @@ async fn add_devices(
 
 pub(super) async fn detach(machine: &QemuMachine, id: &str) -> Result<(), HostError> {
     let doing = format!("detaching {}", id.chars().take(40).collect::<String>());
-    let found = locked(&machine.hardware).plugged.iter().find(|plugged| plugged.id() == id).cloned();
+    let found = machine.hardware.changes().plugged.iter().find(|plugged| plugged.id() == id).cloned();
     let ids: Vec<String> = match &found {
         Some(plugged) => {
             let id_of = |device: &Value| device.get("id")?.as_str().map(str::to_owned);

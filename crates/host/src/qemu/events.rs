@@ -34,7 +34,13 @@ impl History {
     }
 
     pub(super) fn all(&self) -> Vec<Event> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.since(0)
+    }
+
+    /// Events from the `from`-th on.
+    pub(super) fn since(&self, from: usize) -> Vec<Event> {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.get(from..).unwrap_or_default().to_vec()
     }
 
     pub(super) fn count(&self) -> usize {
@@ -54,11 +60,7 @@ impl History {
         let search = async {
             loop {
                 grown.borrow_and_update();
-                let fresh = {
-                    let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-                    events.get(next..).unwrap_or_default().to_vec()
-                };
-                for event in fresh {
+                for event in self.since(next) {
                     if wanted(&event.kind) {
                         return Ok((next, event));
                     }
@@ -105,10 +107,12 @@ pub(super) fn translate(name: &str, data: &Value) -> Option<EventKind> {
             EventKind::Tray { id: path_id(text("id")), open: flag("tray-open") }
         }
         "BLOCK_IO_ERROR" => EventKind::DiskError {
-            id: path_id(match text("qom-path") {
-                "" => text("device"),
-                path => path,
-            }),
+            // Older versions tell the block node, newer ones the device too.
+            id: match (text("qom-path"), text("node-name").strip_prefix("d.")) {
+                ("", Some(id)) => escape(id, 64),
+                ("", None) => path_id(text("device")),
+                (path, _) => path_id(path),
+            },
             no_space: flag("nospace"),
         },
         "BALLOON_CHANGE" => {
@@ -143,7 +147,10 @@ mod tests {
         let data = json!({"device": "", "qom-path": "/machine/peripheral/scratch/virtio-backend",
             "nospace": true, "operation": "write", "action": "stop"});
         let told = translate("BLOCK_IO_ERROR", &data);
-        assert_eq!(told, Some(EventKind::DiskError { id: "scratch".into(), no_space: true }));
+        let expected = Some(EventKind::DiskError { id: "scratch".into(), no_space: true });
+        assert_eq!(told, expected);
+        let data = json!({"device": "", "node-name": "d.scratch", "nospace": true});
+        assert_eq!(translate("BLOCK_IO_ERROR", &data), expected);
     }
 
     #[test]

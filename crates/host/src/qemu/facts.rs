@@ -179,7 +179,7 @@ async fn disks(machine: &QemuMachine) -> Result<Vec<SeenDisk>, HostError> {
 }
 
 async fn macs(machine: &QemuMachine) -> Result<Vec<(String, String)>, HostError> {
-    let changes = locked(&machine.hardware).clone();
+    let changes = machine.hardware.changes().clone();
     let plugged = changes.plugged.iter().map(|plugged| plugged.id().to_owned());
     let ids: Vec<String> = machine.spec.nics.iter().map(|nic| nic.id.clone()).chain(plugged).collect();
     let mut macs = Vec::new();

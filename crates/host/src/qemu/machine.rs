@@ -11,7 +11,7 @@ use hospitium_model::{ByteSize, CrashAction, MachineSpec};
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
-use super::attach::{self, Plugged};
+use super::attach::{self, Changes, Hardware, Plugged};
 use super::command::Mapping;
 use super::disks::DiskPlan;
 use super::events::History;
@@ -59,7 +59,7 @@ pub(super) struct QemuMachine {
     pub(super) disks: Mutex<Vec<DiskPlan>>,
     pub(super) mapping: Mapping,
     pub(super) generation_id: Option<String>,
-    pub(super) hardware: Arc<Mutex<attach::Changes>>,
+    pub(super) hardware: Arc<Hardware>,
     /// The last descriptor set that was used.
     pub(super) sets: AtomicU32,
     /// Numbers for files and nodes that are made while it runs.
@@ -76,7 +76,9 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl QemuMachine {
     pub(super) fn new(parts: Parts) -> Self {
-        let hardware = attach::Changes { plugged: parts.plugged, removed: parts.removed };
+        let changes = Changes::new(parts.plugged, parts.removed);
+        let qmp = Arc::new(parts.qmp);
+        let hardware = Arc::new(Hardware::new(changes, qmp.clone(), parts.history.clone()));
         let streams = |map: BTreeMap<String, UnixStream>| {
             Mutex::new(map.into_iter().map(|(name, stream)| (name, Some(stream))).collect())
         };
@@ -87,14 +89,14 @@ impl QemuMachine {
             folder: parts.folder,
             command: parts.command,
             process: parts.process,
-            qmp: Arc::new(parts.qmp),
+            qmp,
             history: parts.history,
             channels: streams(parts.channels),
             cables: streams(parts.cables),
             disks: Mutex::new(parts.disks),
             mapping: parts.mapping,
             generation_id: parts.generation_id,
-            hardware: Arc::new(Mutex::new(hardware)),
+            hardware,
             sets: parts.sets,
             serials: AtomicU32::new(0),
             started: AtomicBool::new(false),
@@ -157,7 +159,7 @@ impl QemuMachine {
 async fn caretaker(
     qmp: Arc<Qmp>,
     history: Arc<History>,
-    hardware: Arc<Mutex<attach::Changes>>,
+    hardware: Arc<Hardware>,
     on_crash: CrashAction,
 ) {
     let mut next = 0;
@@ -175,10 +177,7 @@ async fn caretaker(
         };
         next = at + 1;
         match event.kind {
-            EventKind::DeviceRemoved { id } => {
-                let gone = locked(&hardware).remove(&id);
-                attach::clean_up(&qmp, gone).await;
-            }
+            EventKind::DeviceRemoved { .. } => hardware.tidy().await,
             _ => {
                 // A refusal here means that the machine is ending; its death tells.
                 let _ = qmp.call("resetting after a crash", "system_reset", json!({})).await;

@@ -38,7 +38,7 @@ pub(super) async fn medium(machine: &QemuMachine, id: &str) -> Result<Medium, Ho
         let doing = || format!("replaying the log of writes of the disk {id}");
         let replayed = replayed.map_err(|e| HostError::io(doing())(io::Error::other(e)))?;
         let summary = replayed.map_err(|e| HostError::io(doing())(io::Error::other(e)))?;
-        how = format!("write log, {summary}");
+        how = summary.to_string();
     }
     let image = if plan.has_overlay() { machine.folder.join(plan.overlay()) } else { raw.clone() };
     let meta = std::fs::metadata(&image).map_err(HostError::io(format!("looking at {}", image.display())))?;

@@ -29,7 +29,7 @@ pub(super) async fn migrate(
     if super::command::is_uefi(&machine.spec) {
         link(&machine.folder.join(UEFI_VARS), &place.folder.join(UEFI_VARS))?;
     }
-    let changes = locked(&machine.hardware).clone();
+    let changes = machine.hardware.changes().clone();
     let (out, theirs) = std::os::unix::net::UnixStream::pair().map_err(HostError::io("making a socket pair"))?;
     let origin = Origin {
         disks,

@@ -107,7 +107,7 @@ pub(super) async fn save(machine: &QemuMachine, folder: &Path) -> Result<Snapsho
     // What is still in the VMM's buffers of overlays and variables goes out at its orderly end.
     machine.end().await?;
     let (plans, changes) = {
-        let changes = locked(&machine.hardware).clone();
+        let changes = machine.hardware.changes().clone();
         let plans: Vec<DiskPlan> = locked(&machine.disks).clone();
         (plans, changes)
     };

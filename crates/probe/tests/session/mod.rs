@@ -23,11 +23,19 @@ pub struct Session {
 impl Session {
     /// The probe as this build made it.
     pub fn start() -> Self {
-        Self::of(Path::new(env!("CARGO_BIN_EXE_hospitium-probe")))
+        Self::of(Path::new(env!("CARGO_BIN_EXE_hospitium-probe")), &[])
     }
 
-    /// A probe of another build.
-    pub fn of(program: &Path) -> Self {
+    /// The same, in the background: returns after the first process has ended well.
+    pub fn daemon() -> Self {
+        let program = Path::new(env!("CARGO_BIN_EXE_hospitium-probe"));
+        let mut session = Self::of(program, &["--daemon"]);
+        assert!(session.child.wait().expect("the first process").success());
+        session
+    }
+
+    /// A probe of another build, or with other arguments.
+    pub fn of(program: &Path, arguments: &[&str]) -> Self {
         let line = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
         grantpt(&line).expect("a pseudo-terminal of ours");
         unlockpt(&line).expect("an unlocked pseudo-terminal");
@@ -36,6 +44,7 @@ impl Session {
             .into_string()
             .expect("in ASCII");
         let mut child = Command::new(program)
+            .args(arguments)
             .arg(path)
             .stdout(Stdio::piped())
             .spawn()

@@ -80,18 +80,38 @@ impl CheckView {
             id: check.id.to_string(),
             requirement: visible(&check.requirement, 600),
             outcome,
-            badge: check.flaky().filter(|_| outcome == Outcome::Flaky).map_or_else(
-                || outcome.word().to_owned(),
-                |(failed, of)| format!("flaky {failed} of {of}"),
-            ),
-            reason: visible(check.verdict.reason(), 4_000),
+            badge: check
+                .flaky()
+                .filter(|_| outcome == Outcome::Flaky)
+                .map_or_else(
+                    || outcome.word().to_owned(),
+                    |(failed, of)| format!("flaky {failed} of {of}"),
+                ),
+            reason: reason(&check.verdict, 1_500),
             glance: glance(check),
             findings_left: seen.findings.len() - findings.len(),
             findings,
             one_witness: seen.one_witness.as_deref().map(|why| visible(why, 400)),
-            notes: seen.notes.iter().take(ROWS).map(|note| visible(note, 600)).collect(),
-            attempts: check.attempts.iter().take(ROWS).map(attempt).collect(),
-            console: check.console.iter().rev().take(40).rev().map(|l| visible(l, 400)).collect(),
+            notes: seen
+                .notes
+                .iter()
+                .take(ROWS)
+                .map(|note| visible(note, 600))
+                .collect(),
+            attempts: check
+                .attempts
+                .iter()
+                .take(ROWS)
+                .map(|it| attempt(it, &check.verdict))
+                .collect(),
+            console: check
+                .console
+                .iter()
+                .rev()
+                .take(40)
+                .rev()
+                .map(|l| visible(l, 400))
+                .collect(),
             pictures: shown,
             artifacts,
             tier: words::tier(check.tier),
@@ -110,11 +130,17 @@ impl CheckView {
 
 fn glance(check: &CheckRecord) -> Option<Glance> {
     let findings = &check.observations.findings;
-    let wrong = findings.iter().find(|finding| matches!(finding.judge(), Holds::No(_)));
+    let wrong = findings
+        .iter()
+        .find(|finding| matches!(finding.judge(), Holds::No(_)));
     let finding = wrong.or_else(|| findings.iter().find(|f| f.judge() == Holds::Yes))?;
     let short = |value| {
         let text = words::value(value, &finding.unit);
-        if text.chars().count() > 44 { text.chars().take(40).collect::<String>() + "…" } else { text }
+        if text.chars().count() > 26 {
+            text.chars().take(24).collect::<String>() + "…"
+        } else {
+            text
+        }
     };
     Some(Glance {
         what: visible(&finding.what, 80),
@@ -141,13 +167,23 @@ fn finding(finding: &hospitium_model::Finding) -> FindingView {
     }
 }
 
-fn attempt(verdict: &Verdict) -> (Outcome, String) {
-    let outcome = match verdict {
+fn reason(verdict: &Verdict, most: usize) -> String {
+    words::short_digests(&visible(verdict.reason(), most))
+}
+
+/// An attempt, without its reason if that is the check's own.
+fn attempt(attempt: &Verdict, verdict: &Verdict) -> (Outcome, String) {
+    let outcome = match attempt {
         Verdict::Pass => Outcome::Pass,
         Verdict::Fail { .. } => Outcome::Fail,
         Verdict::Skip { .. } => Outcome::Skip,
         Verdict::Error { .. } => Outcome::Error,
         Verdict::Miss { .. } => Outcome::Miss,
     };
-    (outcome, visible(verdict.reason(), 600))
+    let why = if attempt == verdict {
+        String::new()
+    } else {
+        reason(attempt, 600)
+    };
+    (outcome, why)
 }

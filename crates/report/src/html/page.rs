@@ -122,7 +122,12 @@ impl Page {
 
 /// Everything is forbidden but our own style and script, by digest, and pictures within the page.
 fn policy() -> String {
-    let source = |text: &str| format!("'sha256-{}'", STANDARD.encode(Digest::of(text.as_bytes()).as_bytes()));
+    let source = |text: &str| {
+        format!(
+            "'sha256-{}'",
+            STANDARD.encode(Digest::of(text.as_bytes()).as_bytes())
+        )
+    };
     format!(
         "default-src 'none'; style-src {}; script-src {}; img-src data:; \
          base-uri 'none'; form-action 'none'",
@@ -141,7 +146,9 @@ fn counted(tally: &Tally) -> Vec<(Outcome, usize)> {
         Outcome::Miss,
         Outcome::Skip,
     ];
-    let counts = order.into_iter().map(|outcome| (outcome, tally.count(outcome)));
+    let counts = order
+        .into_iter()
+        .map(|outcome| (outcome, tally.count(outcome)));
     counts.filter(|(_, count)| *count > 0).collect()
 }
 
@@ -155,13 +162,14 @@ fn bar(tally: &Tally) -> Vec<Segment> {
         segments.push(Segment { outcome, x, width });
         x += width;
     }
-    // What was rounded up comes off the widest.
-    let over = x.saturating_sub(1000);
-    if let Some(widest) = segments.iter().map(|s| s.width).max()
-        && let Some(at) = segments.iter().position(|s| s.width == widest)
-    {
-        segments[at].width -= over.min(widest);
-        segments[at + 1..].iter_mut().for_each(|segment| segment.x -= over);
+    // What was rounded comes off, or goes to, the widest.
+    if let Some(at) = (0..segments.len()).max_by_key(|at| segments[*at].width) {
+        segments[at].width = (segments[at].width + 1000).saturating_sub(x);
+        let mut x = 0;
+        for segment in &mut segments {
+            segment.x = x;
+            x += segment.width;
+        }
     }
     segments
 }
@@ -170,9 +178,10 @@ fn matrix(bundle: &Bundle) -> Matrix {
     let mut hosts: Vec<String> = Vec::new();
     let mut guests: Vec<String> = Vec::new();
     for cell in &bundle.cells {
-        for (names, name) in
-            [(&mut hosts, &cell.record.host.name), (&mut guests, &cell.record.guest.name)]
-        {
+        for (names, name) in [
+            (&mut hosts, &cell.record.host.name),
+            (&mut guests, &cell.record.guest.name),
+        ] {
             let name = visible(name, 80);
             if !names.contains(&name) {
                 names.push(name);
@@ -194,7 +203,9 @@ fn matrix(bundle: &Bundle) -> Matrix {
             here.into_iter()
                 .map(|(index, cell)| {
                     let tally = Tally::of(&cell.checks);
-                    let rest = counted(&tally).into_iter().filter(|(o, _)| *o != Outcome::Pass);
+                    let rest = counted(&tally)
+                        .into_iter()
+                        .filter(|(o, _)| *o != Outcome::Pass);
                     let rest: Vec<_> = rest.map(|(o, n)| format!("{n} {}", o.counted())).collect();
                     MatrixCell {
                         anchor: format!("c{index}"),
@@ -220,7 +231,10 @@ fn facts(bundle: &Bundle) -> Vec<(&'static str, String)> {
     let run = &bundle.run;
     let mut facts = vec![
         ("Run", visible(&run.id, 64)),
-        ("Began", run.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()),
+        (
+            "Began",
+            run.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        ),
     ];
     if let Some(ended) = run.ended {
         let ms = ended.duration_since(run.started).as_millis_f64();

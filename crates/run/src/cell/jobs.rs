@@ -11,13 +11,10 @@ use tokio::task::JoinSet;
 use super::{CellRun, Ready};
 use crate::attempt::{Attempt, finish, in_clone, in_own_clone};
 use crate::budget::{Class, Permit};
-use crate::durations::UNKNOWN_MS;
+use crate::durations::unknown_ms;
 use crate::lab::clone_memory;
 use crate::usage::ms;
 use crate::RunEvent;
-
-/// How often a failed check is run again from the same snapshot.
-const AGAIN: usize = 2;
 
 impl CellRun {
     /// Runs all checks; each has its record when this returns.
@@ -93,7 +90,7 @@ impl CellRun {
             let mut jobs = JoinSet::new();
             for (check, record) in failed {
                 let (this, lab) = (self.clone(), lab.clone());
-                jobs.spawn(async move { this.again_alone(&lab, check, record).await });
+                jobs.spawn(async move { this.again(&lab, check, record).await });
             }
             jobs.join_all().await;
         }
@@ -102,9 +99,10 @@ impl CellRun {
     /// One check in a clone of its own, run again if it fails.
     async fn alone(self: &Arc<Self>, lab: &Arc<Lab>, check: &'static Check) {
         let work = async {
-            let _permit = self.permit(lab, check).await;
+            let permit = self.permit(lab, check).await;
             self.started(check, 1);
             let (attempt, end) = in_own_clone(lab, &check.id().file_name(), check).await;
+            drop(permit);
             self.clone_ended(&end);
             let record = self.record(check, attempt, end.console);
             if matches!(record.verdict, Verdict::Fail { .. }) {
@@ -117,31 +115,30 @@ impl CellRun {
         let _ = self.shared.stop.unless(work).await;
     }
 
-    async fn again_alone(self: &Arc<Self>, lab: &Arc<Lab>, check: &'static Check, record: CheckRecord) {
-        let permit = self.shared.stop.unless(self.permit(lab, check)).await;
-        if permit.is_ok() { self.again(lab, check, record).await } else { self.put(record) }
-    }
-
-    /// Runs a failed check again from the same snapshot and writes down what each attempt gave. The
-    /// first failure stays the verdict: a check that sometimes fails does not pass.
+    /// Runs a failed check again, twice, from the same snapshot, and writes down what each attempt
+    /// gave. The first failure stays the verdict: a check that sometimes fails does not pass.
     async fn again(self: &Arc<Self>, lab: &Arc<Lab>, check: &'static Check, mut record: CheckRecord) {
         record.attempts.push(record.verdict.clone());
-        for n in 2..2 + AGAIN {
-            self.started(check, n);
-            let name = format!("{}-{n}", check.id().file_name());
-            let Ok((attempt, end)) = self.shared.stop.unless(in_own_clone(lab, &name, check)).await else {
-                break;
+        let once_more = async |n: usize| {
+            let work = async {
+                let _permit = self.permit(lab, check).await;
+                self.started(check, n);
+                let name = format!("{}-{n}", check.id().file_name());
+                let (attempt, end) = in_own_clone(lab, &name, check).await;
+                self.clone_ended(&end);
+                let said = format!("{} ended again: {}", check.id, attempt.verdict.word());
+                self.sink.say(&name, TimelineSource::Check, said);
+                attempt.verdict
             };
-            self.clone_ended(&end);
-            let said = format!("{} ended again: {}", check.id, attempt.verdict.word());
-            self.sink.say(&name, TimelineSource::Check, said);
-            record.attempts.push(attempt.verdict);
-        }
+            self.shared.stop.unless(work).await.ok()
+        };
+        let (second, third) = tokio::join!(once_more(2), once_more(3));
+        record.attempts.extend([second, third].into_iter().flatten());
         self.put(record);
     }
 
     async fn permit(&self, lab: &Lab, check: &Check) -> Permit {
-        let expected = self.expected(check).unwrap_or(UNKNOWN_MS);
+        let expected = self.expected(check).unwrap_or_else(|| unknown_ms(check.limit));
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "durations are bounded and not negative")]
         let urgency = expected as u64;
         self.shared.budget.permit(Class::Check, urgency, clone_memory(lab.spec().memory.size)).await

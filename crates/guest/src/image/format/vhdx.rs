@@ -8,7 +8,8 @@ const NAME: &str = "vhdx";
 const MIB: u64 = 1 << 20;
 /// GUIDs as they stand in the file: the first three fields little-endian.
 const METADATA: [u8; 16] = *b"\x06\xa2\x7c\x8b\x90\x47\x9a\x4b\xb8\xfe\x57\x5f\x05\x0f\x88\x6e";
-const FILE_PARAMETERS: [u8; 16] = *b"\x37\x67\xa1\xca\x36\xfa\x43\x4d\xb3\xb6\x33\xf0\xaa\x44\xe7\x6b";
+const FILE_PARAMETERS: [u8; 16] =
+    *b"\x37\x67\xa1\xca\x36\xfa\x43\x4d\xb3\xb6\x33\xf0\xaa\x44\xe7\x6b";
 const DISK_SIZE: [u8; 16] = *b"\x24\x42\xa5\x2f\x1b\xcd\x76\x48\xb2\x11\x5d\xbe\xd8\x3b\xf4\xb8";
 
 /// Two headers at 64 and 128 KiB, two region tables at 192 and 256 KiB; one of them leads to
@@ -19,7 +20,9 @@ pub fn probe(head: &[u8], size: u64) -> Result<Header, Wrong> {
     if !is(0x10000, b"head") && !is(0x20000, b"head") {
         return Err(bad("neither of its two headers is there"));
     }
-    let table = [0x30000, 0x40000].into_iter().find(|&offset| is(offset, b"regi"));
+    let table = [0x30000, 0x40000]
+        .into_iter()
+        .find(|&offset| is(offset, b"regi"));
     let table = table.ok_or_else(|| bad("neither of its two region tables is there"))?;
     let count = u32_at(head, table + 8).unwrap_or(u32::MAX);
     if count > 2047 {
@@ -41,7 +44,9 @@ pub fn probe(head: &[u8], size: u64) -> Result<Header, Wrong> {
     let metadata = metadata.ok_or_else(|| bad("no metadata region"))?;
     let magic = range(head, metadata, metadata.saturating_add(8));
     if magic != Some(b"metadata".as_slice()) {
-        return Err(bad("no metadata table where the region table says, or too far into the file"));
+        return Err(bad(
+            "no metadata table where the region table says, or too far into the file",
+        ));
     }
     let count = u64::from(at(head, metadata as usize + 10).map_or(0, u16::from_le_bytes));
     if count > 2047 {
@@ -64,11 +69,19 @@ pub fn probe(head: &[u8], size: u64) -> Result<Header, Wrong> {
     }
     let virtual_size = item(&DISK_SIZE).and_then(|o| u64_at(head, o));
     let virtual_size = disk_size(NAME, virtual_size.ok_or_else(|| bad("no disk size"))?)?;
-    Ok(Header { format: Format::Vhdx, virtual_size, backing: None, table: None })
+    Ok(Header {
+        format: Format::Vhdx,
+        virtual_size,
+        backing: None,
+        table: None,
+    })
 }
 
 fn bad(what: &str) -> Wrong {
-    Wrong::Header { format: NAME, what: what.into() }
+    Wrong::Header {
+        format: NAME,
+        what: what.into(),
+    }
 }
 
 fn u32_at(head: &[u8], offset: u64) -> Option<u32> {

@@ -4,8 +4,8 @@ use hospitium_wire::{MAX_DATA, errno};
 
 use super::clock::Deadline;
 use super::config::Source;
-use super::files;
 use super::sys::{self, EAGAIN, EINTR, Fd, POLLERR, POLLHUP, POLLIN, POLLOUT, Poll};
+use super::{console, files};
 
 /// How long one channel is waited for, before the next is tried.
 const APPEAR_MS: u32 = 20_000;
@@ -17,7 +17,6 @@ const PAUSE_MS: u64 = 5;
 const TCGETS: u64 = 0x5401;
 const TCSETS: u64 = 0x5402;
 const TCSBRK: u64 = 0x5409;
-const TIOCMGET: u64 = 0x5415;
 
 /// struct termios of the kernel (not the C library's).
 #[repr(C)]
@@ -51,6 +50,7 @@ impl<'a> Channel<'a> {
                 }
                 sys::sleep_ms(10);
             }
+            console::say(&["hospitium-probe: ", path, " did not appear"]);
             n += 1;
         }
         None
@@ -139,28 +139,31 @@ fn open_line(path: &str) -> Option<Fd> {
         characters: [0; 19],
     };
     // SAFETY: TCGETS writes a struct termios.
-    if unsafe { sys::ioctl(&fd, TCGETS, &mut termios) }.is_ok() {
-        const B115200: u32 = 0x1002;
-        const CS8_CREAD_CLOCAL: u32 = 0x30 | 0x80 | 0x800;
-        const VTIME: usize = 5;
-        const VMIN: usize = 6;
-        termios.input = 0;
-        termios.output = 0;
-        termios.local = 0;
-        termios.control = B115200 | CS8_CREAD_CLOCAL;
-        termios.characters[VTIME] = 0;
-        termios.characters[VMIN] = 1;
-        // SAFETY: TCSETS reads a struct termios.
-        let _ = unsafe { sys::ioctl(&fd, TCSETS, &mut termios) };
-        // A serial port without hardware opens all the same; asking for its modem lines tells.
-        let mut lines = 0_u32;
-        // SAFETY: TIOCMGET writes an int.
-        let asked = unsafe { sys::ioctl(&fd, TIOCMGET, &mut lines) };
-        if asked.is_err_and(|failure| failure.errno == errno::EIO) {
-            return None;
-        }
+    match unsafe { sys::ioctl(&fd, TCGETS, &mut termios) } {
+        Ok(_) => make_raw(&fd, &mut termios),
+        // A serial port without hardware opens all the same, and then refuses everything.
+        Err(failure) if failure.errno == errno::EIO => return None,
+        // Not a terminal.
+        Err(_) => {}
     }
     Some(fd)
+}
+
+/// No echo, no line editing, no signals, no flow control; 8 bits at 115200 baud, whatever the
+/// modem lines say.
+fn make_raw(fd: &Fd, termios: &mut Termios) {
+    const B115200: u32 = 0x1002;
+    const CS8_CREAD_CLOCAL: u32 = 0x30 | 0x80 | 0x800;
+    const VTIME: usize = 5;
+    const VMIN: usize = 6;
+    termios.input = 0;
+    termios.output = 0;
+    termios.local = 0;
+    termios.control = B115200 | CS8_CREAD_CLOCAL;
+    termios.characters[VTIME] = 0;
+    termios.characters[VMIN] = 1;
+    // SAFETY: TCSETS reads a struct termios.
+    let _ = unsafe { sys::ioctl(fd, TCSETS, termios) };
 }
 
 /// Finds a virtio-serial port by its name. The links by name are udev's work, and there may be

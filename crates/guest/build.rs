@@ -43,12 +43,21 @@ fn build() -> PathBuf {
     }
     // The digest of the probe must not depend on where it was built.
     let cargo_home = cargo_home();
-    let remaps: [(&Path, &str); 3] =
-        [(root, "/hospitium"), (&cargo_home, "/cargo"), (&target_folder, "/target")];
+    let remaps: [(&Path, &str); 3] = [
+        (root, "/hospitium"),
+        (&cargo_home, "/cargo"),
+        (&target_folder, "/target"),
+    ];
     let flags = remaps.map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
     cargo
         .current_dir(root)
-        .args(["build", "--package=hospitium-probe", "--profile=probe", "--target", TARGET])
+        .args([
+            "build",
+            "--package=hospitium-probe",
+            "--profile=probe",
+            "--target",
+            TARGET,
+        ])
         .arg("--target-dir")
         .arg(&target_folder)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
@@ -64,25 +73,53 @@ fn build() -> PathBuf {
         ),
         Err(error) => panic!("cargo could not be run to build the probe: {error}"),
     }
-    target_folder.join(TARGET).join("probe").join("hospitium-probe")
+    target_folder
+        .join(TARGET)
+        .join("probe")
+        .join("hospitium-probe")
 }
 
 /// What the outer build sets for itself stays out; where Cargo finds its registry, its network
 /// settings and its job slots pass.
 fn passes(name: &OsString) -> bool {
-    let Some(name) = name.to_str() else { return true };
-    let kept = ["CARGO_HOME", "CARGO_MAKEFLAGS", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTR", "CARGO_SOURCE_"];
+    let Some(name) = name.to_str() else {
+        return true;
+    };
+    let kept = [
+        "CARGO_HOME",
+        "CARGO_MAKEFLAGS",
+        "CARGO_NET_",
+        "CARGO_HTTP_",
+        "CARGO_REGISTR",
+        "CARGO_SOURCE_",
+    ];
     let dropped = [
-        "CARGO", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "RUSTC_LINKER", "RUSTFLAGS", "RUSTDOC",
-        "CLIPPY_", "LLVM_PROFILE_FILE", "__CARGO", "DEBUG", "OPT_LEVEL", "PROFILE", "TARGET", "HOST",
-        "OUT_DIR", "NUM_JOBS",
+        "CARGO",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "RUSTC_LINKER",
+        "RUSTFLAGS",
+        "RUSTDOC",
+        "CLIPPY_",
+        "LLVM_PROFILE_FILE",
+        "__CARGO",
+        "DEBUG",
+        "OPT_LEVEL",
+        "PROFILE",
+        "TARGET",
+        "HOST",
+        "OUT_DIR",
+        "NUM_JOBS",
     ];
     kept.iter().any(|k| name.starts_with(k)) || !dropped.iter().any(|d| name.starts_with(d))
 }
 
 fn cargo_home() -> PathBuf {
     let home = || env::var_os("HOME").map(|home| Path::new(&home).join(".cargo"));
-    env::var_os("CARGO_HOME").map(PathBuf::from).or_else(home).unwrap_or_else(|| "/nonexistent".into())
+    env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(home)
+        .unwrap_or_else(|| "/nonexistent".into())
 }
 
 fn variable(name: &str) -> OsString {

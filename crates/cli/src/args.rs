@@ -153,6 +153,12 @@ pub struct ReplayArguments {
     /// The cell, if the run has several
     #[arg(long)]
     pub cell: Option<String>,
+    /// The guest, if the run was made elsewhere; must be the very same
+    #[arg(long)]
+    pub guest: Option<String>,
+    /// The host, if the run was made elsewhere; must be the very same
+    #[arg(long)]
+    pub host: Option<String>,
     /// Begin at the machine's console instead of the prompt
     #[arg(long)]
     pub console: bool,

@@ -7,6 +7,7 @@ mod generate;
 mod open;
 mod out;
 mod places;
+mod replay;
 mod report;
 mod run;
 mod show;
@@ -44,7 +45,7 @@ async fn carry_out(arguments: Arguments) -> Result<End> {
     let places = || places::open_cache(cache.clone()).map(|(_, places)| places);
     match command {
         Command::Run(arguments) => run::run(*arguments, cache, verbose).await,
-        Command::Replay(_) => Err(Usage::new("replay is not there yet", "wait")),
+        Command::Replay(arguments) => replay::run(arguments, cache).await,
         Command::Report(arguments) => report::report(&arguments),
         Command::Evidence(arguments) => match (arguments.command, arguments.run) {
             (Some(EvidenceCommand::Check { run, json }), _) => report::check(&run, json),

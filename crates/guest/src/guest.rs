@@ -1,20 +1,23 @@
 //! What every kind of guest can do: say what it is, get ready to boot, let the probe answer.
 
-use std::fmt;
+mod error;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use hospitium_host::{EventKind, HostError, Machine};
+use hospitium_host::{EventKind, Machine};
 use hospitium_model::{Answer, GuestFacts, InputPin, MachineSpec, TimelineSource};
 
 use crate::console::Console;
 use crate::disk::{Definition, DiskError, DiskGuest};
 use crate::image::{ImageError, Wrong};
-use crate::kernel::{KernelError, KernelGuest};
+use crate::kernel::KernelGuest;
 use crate::session::{Session, SessionError};
 use crate::text::short;
+
+pub use self::error::{GuestError, LastLines};
 
 /// Something bootable made ready for validation.
 #[async_trait]
@@ -56,8 +59,10 @@ pub fn open(what: &Path, cache: &Path) -> Result<Box<dyn Guest>, GuestError> {
     if let Some((kernel, modules)) = kernel_and_modules(what) {
         return Ok(Box::new(KernelGuest::from_folder(&kernel, &modules)?));
     }
-    let head = read_head(what)
-        .map_err(|source| GuestError::Unreadable { path: what.to_owned(), source })?;
+    let head = read_head(what).map_err(|source| GuestError::Unreadable {
+        path: what.to_owned(),
+        source,
+    })?;
     if head.starts_with(b"!<arch>\n") {
         return Ok(Box::new(KernelGuest::from_package(what, cache)?));
     }
@@ -66,9 +71,12 @@ pub fn open(what: &Path, cache: &Path) -> Result<Box<dyn Guest>, GuestError> {
     }
     match DiskGuest::new(what, Definition::default(), cache) {
         Ok(disk) => Ok(Box::new(disk)),
-        Err(DiskError::Image(ImageError::Wrong { wrong: Wrong::Unknown, .. })) => {
-            Err(GuestError::Unrecognised { path: what.to_owned() })
-        }
+        Err(DiskError::Image(ImageError::Wrong {
+            wrong: Wrong::Unknown,
+            ..
+        })) => Err(GuestError::Unrecognised {
+            path: what.to_owned(),
+        }),
         Err(other) => Err(other.into()),
     }
 }
@@ -90,7 +98,9 @@ fn read_head(path: &Path) -> std::io::Result<Vec<u8>> {
     use std::io::Read as _;
 
     let mut head = Vec::new();
-    std::fs::File::open(path)?.take(1024).read_to_end(&mut head)?;
+    std::fs::File::open(path)?
+        .take(1024)
+        .read_to_end(&mut head)?;
     Ok(head)
 }
 
@@ -144,7 +154,9 @@ const LAST: usize = 12;
 
 /// When a channel closes, the machine's end is a moment away.
 async fn ended_soon(machine: &dyn Machine) -> Option<String> {
-    let died = tokio::time::timeout(Duration::from_secs(5), machine.died()).await.ok()?;
+    let died = tokio::time::timeout(Duration::from_secs(5), machine.died())
+        .await
+        .ok()?;
     Some(short(&died.how, 400))
 }
 
@@ -161,9 +173,11 @@ async fn trouble(machine: &dyn Machine, console: &Console, begun: Instant) -> Gu
             // The rest of the panic is what a person needs to see.
             let rest = Duration::from_secs(3);
             let _ = console.wait_line("", n + 1, rest, |l| l.contains("end Kernel panic")).await;
+            // The line had perhaps not come whole when it was noticed.
+            let whole = console.lines_since(n).into_iter().find(|(number, _)| *number == n);
             GuestError::Panicked {
                 waited: begun.elapsed(),
-                panic: short(&line, 300),
+                panic: short(whole.as_ref().map_or(&line, |(_, line)| line), 300),
                 last: console.last_lines(LAST),
             }
         }
@@ -225,147 +239,5 @@ impl Trace {
 
     pub(crate) fn probe(&self, line: &str) {
         (self.0)(TimelineSource::Probe, line);
-    }
-}
-
-/// The last lines of a console, escaped. As text they follow a message, each on its own line.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LastLines(pub Vec<String>);
-
-impl fmt::Display for LastLines {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("; the console shows nothing");
-        }
-        f.write_str("; the console's last lines:")?;
-        self.0.iter().try_for_each(|line| write!(f, "\n  | {}", short(line, 200)))
-    }
-}
-
-/// Why a guest cannot be made ready or entered.
-#[derive(Debug, thiserror::Error)]
-pub enum GuestError {
-    /// Not there, or may not be read.
-    #[error("{} cannot be read", path.display())]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Cause.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Nothing that can be booted here.
-    #[error(
-        "{} is no guest: neither a kernel package (.deb), a kernel image (bzImage) nor a disk \
-         image; for a kernel with its modules write KERNEL+MODULES-FOLDER",
-        path.display()
-    )]
-    Unrecognised {
-        /// Which.
-        path: PathBuf,
-    },
-    /// A kernel guest that is not as it should be.
-    #[error(transparent)]
-    Kernel(#[from] KernelError),
-    /// A disk guest that is not as it should be, or that cannot be entered.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    /// The machine has something that the guest cannot do without and has no driver for.
-    #[error("{guest} has no driver for {device}, which this machine needs: {why}")]
-    NoDriver {
-        /// Guest.
-        guest: String,
-        /// Device.
-        device: String,
-        /// Why not.
-        why: String,
-    },
-    /// The machine lacks something by which the guest is entered.
-    #[error("the machine has no channel named {name:?}; add it to the machine's channels")]
-    NoChannel {
-        /// Which.
-        name: String,
-    },
-    /// A file could not be made.
-    #[error("while {doing}")]
-    Io {
-        /// What was being done, with the path.
-        doing: String,
-        /// Cause.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The host failed.
-    #[error(transparent)]
-    Host(#[from] HostError),
-    /// The kernel panicked before the probe answered.
-    #[error("the guest's kernel panicked {waited:.1?} after the start, before the probe answered: {panic}{last}")]
-    Panicked {
-        /// How long it had been waited.
-        waited: Duration,
-        /// The panic's first line.
-        panic: String,
-        /// The last lines.
-        last: LastLines,
-    },
-    /// Nobody answered.
-    #[error(
-        "waited {waited:.1?} for the probe's first answer, and it did not come; the console has \
-         been silent for {silent:.1?}{last}"
-    )]
-    NoProbe {
-        /// How long.
-        waited: Duration,
-        /// How long nothing has been printed.
-        silent: Duration,
-        /// The last lines.
-        last: LastLines,
-    },
-    /// It starts over and over.
-    #[error("the guest restarted {count} times in {waited:.1?}, before the probe answered{last}")]
-    Rebooting {
-        /// How long it had been waited.
-        waited: Duration,
-        /// Resets seen.
-        count: u32,
-        /// The last lines.
-        last: LastLines,
-    },
-    /// It prints without end.
-    #[error("the guest flooded its console with {bytes} bytes in {waited:.1?}, before the probe answered{last}")]
-    Flooded {
-        /// How long it had been waited.
-        waited: Duration,
-        /// Bytes.
-        bytes: u64,
-        /// The last lines.
-        last: LastLines,
-    },
-    /// The machine ended.
-    #[error("the machine ended {waited:.1?} after the start, before the probe answered: {how}{last}")]
-    Ended {
-        /// How long it had been waited.
-        waited: Duration,
-        /// How it ended.
-        how: String,
-        /// The last lines.
-        last: LastLines,
-    },
-    /// The probe's channel closed although the machine lives.
-    #[error("the probe's channel was closed by the hypervisor while the machine runs{last}")]
-    ChannelClosed {
-        /// The last lines.
-        last: LastLines,
-    },
-    /// The probe answered wrongly.
-    #[error(transparent)]
-    Session(#[from] SessionError),
-}
-
-impl GuestError {
-    /// An I/O error while `doing`.
-    pub fn io(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
-        let doing = doing.into();
-        move |source| Self::Io { doing, source }
     }
 }

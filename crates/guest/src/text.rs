@@ -37,7 +37,11 @@ fn push_visible(out: &mut String, c: char) {
         '\t' => out.push(' '),
         // Marks, embeddings, overrides and isolates of the bidirectional algorithm (Unicode
         // Standard Annex 9), and line and paragraph separators.
-        '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+        '\u{200e}'
+        | '\u{200f}'
+        | '\u{061c}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}' => {
             let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
         }
         c if c.is_control() && u32::from(c) < 0x80 => {
@@ -69,7 +73,10 @@ fn strip_sequences(line: &[u8]) -> Vec<u8> {
 fn after_sequence(tail: &[u8]) -> &[u8] {
     match tail.split_first() {
         Some((b'[', parameters)) => {
-            let used = parameters.iter().take_while(|b| (0x20..0x40).contains(*b)).count();
+            let used = parameters
+                .iter()
+                .take_while(|b| (0x20..0x40).contains(*b))
+                .count();
             let rest = &parameters[used..];
             match rest.first() {
                 Some(0x40..=0x7e) => &rest[1..],
@@ -106,7 +113,10 @@ mod tests {
     #[test]
     fn what_is_left_of_controls_is_escaped() {
         assert_eq!(visible(b"a\x07b\x00c\x9b"), "a\\x07b\\x00c\\x9b");
-        assert_eq!(visible("x\u{202e}y\u{9b}31m".as_bytes()), "x\\u{202e}y\\u{9b}31m");
+        assert_eq!(
+            visible("x\u{202e}y\u{9b}31m".as_bytes()),
+            "x\\u{202e}y\\u{9b}31m"
+        );
     }
 
     #[test]
@@ -115,7 +125,10 @@ mod tests {
             for second in 0..=255_u8 {
                 let line = [0x1b, first, second, 0x1b, b'[', second, b'm', b'z'];
                 let shown = visible(&line);
-                assert!(shown.chars().all(|c| !c.is_control()), "{line:?} gave {shown:?}");
+                assert!(
+                    shown.chars().all(|c| !c.is_control()),
+                    "{line:?} gave {shown:?}"
+                );
             }
         }
     }

@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn durations_and_sizes_read_well() {
-        assert_eq!(duration(3.14), "3.1 ms");
+        assert_eq!(duration(3.22), "3.2 ms");
         assert_eq!(duration(86.4), "86 ms");
         assert_eq!(duration(15_240.0), "15.2 s");
         assert_eq!(duration(252_000.0), "4 min 12 s");

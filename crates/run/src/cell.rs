@@ -168,7 +168,7 @@ impl CellRun {
         let mut again = true;
         loop {
             let begun = Instant::now();
-            let made = maker.make(&self.work.join("media")).await?;
+            let made = maker.make(declared(&self.cell), &self.work.join("media")).await?;
             self.timed(|t| t.vmm_cpu_ms += made.vmm_cpu_ms);
             let lab = self.lab(&made);
             let took_ms = ms(begun.elapsed());

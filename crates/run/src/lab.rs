@@ -85,12 +85,11 @@ pub fn declared(cell: &PlannedCell) -> MachineSpec {
 }
 
 impl Maker<'_> {
-    /// The saved machine of the cell.
+    /// The saved machine of the cell, `declared` without its boot media.
     ///
     /// # Errors
     /// An input cannot be read, the cache not be used, or the guest does not come up.
-    pub async fn make(&self, scratch: &Path) -> Result<Made, MakeError> {
-        let declared = declared(self.cell);
+    pub async fn make(&self, declared: MachineSpec, scratch: &Path) -> Result<Made, MakeError> {
         let (parts, boot_pins) = self.parts(&declared, scratch).await?;
         let key = parts.digest().map_err(|e| RunError::io("describe", scratch)(e.into()))?;
         match self.cache.find(key).await.map_err(RunError::from)? {

@@ -17,7 +17,7 @@ use crate::places::Places;
 use crate::shared::{Progress, Shared};
 use crate::usage::ms;
 use crate::work::{WorkFolder, chain, recover};
-use crate::{Observer, RunError, RunEvent, RunPlan, Stop, cell, lab, pins};
+use crate::{Observer, RunError, RunEvent, RunPlan, Stop, cell, lab, made, pins};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -106,7 +106,8 @@ pub async fn run(plan: RunPlan, observer: Arc<dyn Observer>, stop: Stop) -> Resu
     let writer = BundleWriter::create(&evidence, &record)?;
     let folder = plan.folder.canonicalize().map_err(RunError::io("find", &plan.folder))?;
     let evidence = folder.join("evidence");
-    let work = WorkFolder::make(&places.work(), &record.id, &evidence)?;
+    let work = WorkFolder::make(&places.work(), &record.id, Some(&evidence))?;
+    made::note(&places.made(), &record.id, &cells);
     let cache = match plan.snapshots {
         Some(most) => SnapshotCache::open(&places.snapshots(), most)?,
         None => SnapshotCache::open(&work.path().join("snapshots"), hospitium_model::ByteSize::default())?,

@@ -19,8 +19,8 @@ const LOCK: &str = "lock";
 /// Whose folder it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Owner {
-    /// Where its evidence goes.
-    evidence: PathBuf,
+    /// Where its evidence goes, if it leaves any.
+    evidence: Option<PathBuf>,
 }
 
 /// The folder of this run's machines. Removed when dropped.
@@ -31,11 +31,11 @@ pub struct WorkFolder {
 }
 
 impl WorkFolder {
-    /// Makes `work/<run>/` for the run whose evidence goes to `evidence`.
+    /// Makes `work/<run>/` for the run whose evidence goes to `evidence`, if it leaves any.
     ///
     /// # Errors
     /// It cannot be made.
-    pub fn make(work: &Path, run: &str, evidence: &Path) -> Result<Self, RunError> {
+    pub fn make(work: &Path, run: &str, evidence: Option<&Path>) -> Result<Self, RunError> {
         let path = work.join(run);
         let error = |doing: &'static str| RunError::io(doing, &path);
         fs::create_dir_all(work).map_err(error("make the folder of"))?;
@@ -45,7 +45,7 @@ impl WorkFolder {
         fs::create_dir(&partial).map_err(error("make"))?;
         let lock = File::create(partial.join(LOCK)).map_err(error("make the lock of"))?;
         lock.try_lock().map_err(|e| error("lock")(io::Error::from(e)))?;
-        let owner = serde_json::to_vec(&Owner { evidence: evidence.to_owned() });
+        let owner = serde_json::to_vec(&Owner { evidence: evidence.map(Path::to_owned) });
         let owner = owner.map_err(|e| error("describe")(e.into()))?;
         fs::write(partial.join(OWNER), owner).map_err(error("write into"))?;
         fs::rename(&partial, &path).map_err(error("make"))?;
@@ -102,8 +102,9 @@ fn recover_one(folder: &Path) -> Option<RunEvent> {
     if ended > 0 {
         words.push(format!("ended {ended} of its machines that still ran"));
     }
-    if let Some(owner) = &owner {
-        match hospitium_evidence::recover(&owner.evidence) {
+    let evidence = owner.and_then(|owner| owner.evidence);
+    if let Some(evidence) = &evidence {
+        match hospitium_evidence::recover(evidence) {
             Ok(found) => words.push(format!(
                 "kept {} finished checks, marked {} as miss, {} cells had not begun",
                 found.kept, found.missed, found.not_started
@@ -119,8 +120,7 @@ fn recover_one(folder: &Path) -> Option<RunEvent> {
     if let Err(error) = fs::remove_dir_all(folder) {
         words.push(format!("{} could not be removed: {error}", folder.display()));
     }
-    let run = owner.map(|owner| owner.evidence);
-    (!words.is_empty()).then(|| RunEvent::Recovered { run, words: words.join("; ") })
+    (!words.is_empty()).then(|| RunEvent::Recovered { run: evidence, words: words.join("; ") })
 }
 
 /// An error with its causes in one line.
@@ -146,8 +146,8 @@ mod tests {
     fn the_folder_of_a_killed_run_goes_and_that_of_a_living_one_stays() {
         let top = tempfile::tempdir().expect("a folder");
         let work = top.path().join("work");
-        let living = WorkFolder::make(&work, "living", &top.path().join("a")).expect("made");
-        let dead = WorkFolder::make(&work, "dead", &top.path().join("b")).expect("made");
+        let living = WorkFolder::make(&work, "living", Some(&top.path().join("a"))).expect("made");
+        let dead = WorkFolder::make(&work, "dead", Some(&top.path().join("b"))).expect("made");
         // As when the process is killed: the lock is free, the folder is not removed.
         dead._lock.unlock().expect("unlocks");
         recover(&work);

@@ -182,7 +182,8 @@ impl Cell {
     ) -> Result<Option<Event>, CheckError> {
         match self.machine.wait_event(from, what, limit, &wanted).await {
             Ok((_, event)) => Ok(Some(event)),
-            Err(HostError::TimedOut { .. }) => Ok(None),
+            // A machine that has ended will send no more events: that it did not is the answer.
+            Err(HostError::TimedOut { .. } | HostError::Ended { .. }) => Ok(None),
             Err(other) => Err(other.into()),
         }
     }

@@ -101,7 +101,9 @@ impl Log {
 
     /// Whole lines from the `from`-th on that are still kept, with their numbers.
     pub fn lines_since(&self, from: u64) -> Vec<(u64, String)> {
-        self.numbered(from).map(|(n, line)| (n, line.clone())).collect()
+        self.numbered(from)
+            .map(|(n, line)| (n, line.clone()))
+            .collect()
     }
 
     fn numbered(&self, from: u64) -> impl Iterator<Item = (u64, &String)> {
@@ -122,8 +124,7 @@ impl Log {
 
     /// The last lines, the unfinished one included.
     pub fn last(&self, most: usize) -> LastLines {
-        let mut lines: Vec<String> =
-            self.lines.iter().rev().take(most).rev().cloned().collect();
+        let mut lines: Vec<String> = self.lines.iter().rev().take(most).rev().cloned().collect();
         if !self.current.is_empty() {
             lines.push(visible(&self.current));
         }

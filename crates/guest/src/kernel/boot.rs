@@ -34,7 +34,9 @@ impl KernelGuest {
         let mut carried: BTreeSet<&str> = at_boot.iter().map(String::as_str).collect();
         let mut drivers = String::new();
         for device in &self.table.devices {
-            let Ok(order) = self.modules.for_device(&self.table, &device.name) else { continue };
+            let Ok(order) = self.modules.for_device(&self.table, &device.name) else {
+                continue;
+            };
             if !device.carried && !order.iter().all(|name| carried.contains(name.as_str())) {
                 continue;
             }
@@ -43,11 +45,15 @@ impl KernelGuest {
                 drivers.push_str(&format!(" {MODULES}/{module}.ko"));
             }
             drivers.push('\n');
-            let known = order.iter().filter_map(|name| self.modules.modules().get_key_value(name));
+            let known = order
+                .iter()
+                .filter_map(|name| self.modules.modules().get_key_value(name));
             carried.extend(known.map(|(name, _)| name.as_str()));
         }
         let mut archive = Archive::default();
-        for folder in ["/dev", "/etc", "/lib", MODULES, "/mnt", "/proc", "/run", "/sys", "/tmp"] {
+        for folder in [
+            "/dev", "/etc", "/lib", MODULES, "/mnt", "/proc", "/run", "/sys", "/tmp",
+        ] {
             archive.folder(folder);
         }
         archive.character_device("/dev/console", 5, 1);
@@ -109,14 +115,24 @@ fn channel(spec: &MachineSpec, name: &str) -> Result<(ChannelKind, usize), Guest
     let at = spec.channels.iter().position(|c| c.name == name);
     let at = at.ok_or_else(|| GuestError::NoChannel { name: name.into() })?;
     let kind = spec.channels[at].kind;
-    Ok((kind, spec.channels[..at].iter().filter(|c| c.kind == kind).count()))
+    Ok((
+        kind,
+        spec.channels[..at]
+            .iter()
+            .filter(|c| c.kind == kind)
+            .count(),
+    ))
 }
 
 /// The kernel's command line. Nothing in it changes what the checks look at.
 fn command_line(spec: &MachineSpec) -> Result<String, GuestError> {
     let console = match channel(spec, "console")? {
         (ChannelKind::Serial, number) => format!("console=ttyS{number}"),
-        (ChannelKind::Virtio, _) => return Err(GuestError::NoChannel { name: "console".into() }),
+        (ChannelKind::Virtio, _) => {
+            return Err(GuestError::NoChannel {
+                name: "console".into(),
+            });
+        }
     };
     // Level 5 shows warnings and what is worse; all is in the kernel's own log. A panic stays where
     // it is, so that what the host is told can be seen.

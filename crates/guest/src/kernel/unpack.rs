@@ -37,11 +37,9 @@ pub fn reader<'r, R: BufRead + 'r>(mut from: R) -> io::Result<Box<dyn Read + 'r>
     Ok(match kind {
         Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(from)),
         Compression::Xz => {
-            let stream = liblzma::stream::Stream::new_stream_decoder(
-                MEMORY,
-                liblzma::stream::CONCATENATED,
-            )
-            .map_err(io::Error::other)?;
+            let stream =
+                liblzma::stream::Stream::new_stream_decoder(MEMORY, liblzma::stream::CONCATENATED)
+                    .map_err(io::Error::other)?;
             Box::new(liblzma::bufread::XzDecoder::new_stream(from, stream))
         }
         Compression::Zstd => Box::new(zstd::Decoder::with_buffer(from)?),
@@ -54,7 +52,9 @@ pub fn all(bytes: &[u8], most: u64) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
     reader(bytes)?.take(most + 1).read_to_end(&mut out)?;
     if out.len() as u64 > most {
-        return Err(io::Error::other(format!("it unpacks to more than {most} bytes")));
+        return Err(io::Error::other(format!(
+            "it unpacks to more than {most} bytes"
+        )));
     }
     Ok(out)
 }

@@ -104,7 +104,9 @@ impl Link {
     ) -> Result<OwnedReply, Fault> {
         let now = Instant::now();
         // So far away that it does not matter, where the sum is no time at all.
-        let end = now.checked_add(limit).unwrap_or(now + Duration::from_secs(86_400 * 365));
+        let end = now
+            .checked_add(limit)
+            .unwrap_or(now + Duration::from_secs(86_400 * 365));
         let (mut sent, mut broken, mut bytes, mut pause) = (0, 0, 0, OFTEN.0);
         let first = self.seq.wrapping_add(1);
         'send: loop {
@@ -112,7 +114,11 @@ impl Link {
             sent += 1;
             let written = timeout_at(end, self.send(request)).await;
             written.map_err(|_| Fault::NoAnswer { broken })??;
-            let until = if resend == Resend::Often { end.min(Instant::now() + pause) } else { end };
+            let until = if resend == Resend::Often {
+                end.min(Instant::now() + pause)
+            } else {
+                end
+            };
             pause = (pause * 3 / 2).min(OFTEN.1);
             loop {
                 match timeout_at(until, self.hear(first, sent, &mut bytes)).await {
@@ -134,7 +140,10 @@ impl Link {
 
     async fn send(&mut self, request: &Request<'_>) -> Result<(), Fault> {
         let mut frame = [0; MAX_FRAME];
-        let message = Envelope { seq: self.seq, body: request.clone() };
+        let message = Envelope {
+            seq: self.seq,
+            body: request.clone(),
+        };
         let frame = encode(&message, &mut frame).map_err(|_| Fault::TooLong)?;
         self.stream.write_all(&[0]).await.map_err(lost)?;
         self.stream.write_all(frame).await.map_err(lost)?;
@@ -151,7 +160,9 @@ impl Link {
                 if *bytes > MOST_BYTES {
                     return Err(Fault::Flood { bytes: *bytes });
                 }
-                let Some(frame) = self.decoder.push(byte) else { continue };
+                let Some(frame) = self.decoder.push(byte) else {
+                    continue;
+                };
                 let message = frame.and_then(Decoder::message::<Envelope<Reply<'_>>>);
                 return Ok(match message {
                     Ok(Envelope { seq, body }) if seq.wrapping_sub(first) < sent => {

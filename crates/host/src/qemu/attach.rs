@@ -366,10 +366,46 @@ pub(super) async fn detach(machine: &QemuMachine, id: &str) -> Result<(), HostEr
         }
         None => vec![id.to_owned()],
     };
-    for id in ids {
+    let is_vcpu = found.as_ref().is_some_and(|plugged| {
+        let driver = |device: &Value| device.get("driver")?.as_str().map(|name| name.ends_with("-cpu"));
+        plugged.devices().first().and_then(driver) == Some(true)
+    });
+    let from = machine.history.count();
+    for id in &ids {
         machine.qmp.call(&doing, "device_del", json!({"id": id})).await?;
     }
+    if is_vcpu {
+        let (qmp, history) = (machine.qmp.clone(), machine.history.clone());
+        tokio::spawn(watch_vcpus(qmp, history, ids, from));
+    }
     Ok(())
+}
+
+/// How long a guest is given to let go of a vCPU.
+const VCPU_REMOVAL: Duration = Duration::from_secs(120);
+
+/// Tells when vCPUs are gone: QEMU itself sends no event, because under TCG something keeps hold of
+/// the object (seen with 7.2.22).
+async fn watch_vcpus(qmp: Arc<Qmp>, history: Arc<History>, ids: Vec<String>, from: usize) {
+    let doing = "watching for a vCPU to go";
+    let started = std::time::Instant::now();
+    while started.elapsed() < VCPU_REMOVAL {
+        let Ok(cpus) = qmp.call(doing, "query-cpus-fast", json!({})).await else { return };
+        let cpus = cpus.as_array().map(Vec::as_slice).unwrap_or_default();
+        let there = |id: &String| {
+            let path = format!("/machine/peripheral/{id}");
+            cpus.iter().any(|cpu| cpu.get("qom-path").and_then(Value::as_str) == Some(path.as_str()))
+        };
+        if !ids.iter().any(there) {
+            let Some(id) = ids.into_iter().next() else { return };
+            let kind = EventKind::DeviceRemoved { id };
+            if !history.since(from).iter().any(|event| event.kind == kind) {
+                history.push(kind);
+            }
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 pub(super) async fn give_room(machine: &QemuMachine, id: &str, room: ByteSize) -> Result<(), HostError> {

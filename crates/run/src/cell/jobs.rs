@@ -104,15 +104,16 @@ impl CellRun {
             let (attempt, end) = in_own_clone(lab, &check.id().file_name(), check).await;
             drop(permit);
             self.clone_ended(&end);
-            let record = self.record(check, attempt, end.console);
-            if matches!(record.verdict, Verdict::Fail { .. }) {
-                self.again(lab, check, record).await;
-            } else {
-                self.put(record);
-            }
+            self.record(check, attempt, end.console)
         };
-        // What is stopped has no record, and is told as missed at the end.
-        let _ = self.shared.stop.unless(work).await;
+        match self.shared.stop.unless(work).await {
+            Ok(record) if matches!(record.verdict, Verdict::Fail { .. }) => {
+                self.again(lab, check, record).await;
+            }
+            Ok(record) => self.put(record),
+            // What is stopped has no record, and is told as missed at the end.
+            Err(_) => {}
+        }
     }
 
     /// Runs a failed check again, twice, from the same snapshot, and writes down what each attempt

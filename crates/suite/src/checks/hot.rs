@@ -120,6 +120,7 @@ check! {
         fault: Fault::Seam(SeamFault::Ignore(Call::Attach));
     async fn vcpu(cell) {
         let before = online(cell).await?;
+        let log = read::kernel_log(&cell.guest).await?.lines().count();
         cell.machine().attach(&Attachment::Vcpu { id: "vcpu-more".into() }).await?;
         let after = until(cell, Duration::from_secs(20), online, |n| *n > before).await?;
         let facts = cell.machine().facts().await?;
@@ -129,6 +130,9 @@ check! {
             Finding::same_as("online vCPUs after", after, facts.vcpus.len(), configured + 1),
         ]);
         seen.note(format!("{} host threads run vCPUs", facts.vcpu_threads.len()));
+        for line in read::kernel_log(&cell.guest).await?.lines().skip(log).take(10) {
+            seen.note(format!("the kernel said: {}", line.escape_debug()));
+        }
         Ok(seen)
     }
 }

@@ -80,7 +80,7 @@ impl Session {
         self.line.write_all(frame).expect("a line to write to");
     }
 
-    /// The next answer, or `None` if there is none within the limit.
+    /// The next answer, or `None` if there is none within the limit or the probe has gone.
     pub fn next(&mut self, limit: Duration) -> Option<Envelope<Reply<'_>>> {
         let end = Instant::now() + limit;
         loop {
@@ -91,11 +91,10 @@ impl Session {
                 return None;
             }
             let mut byte = [0];
-            assert_eq!(
-                rustix::io::read(&self.line, &mut byte),
-                Ok(1),
-                "the probe has gone"
-            );
+            // Hung up: the probe has gone.
+            if rustix::io::read(&self.line, &mut byte) != Ok(1) {
+                return None;
+            }
             if let Some(frame) = self.decoder.push(byte[0]) {
                 self.message = frame.expect("a sound frame").to_vec();
                 break;

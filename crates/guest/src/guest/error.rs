@@ -1,0 +1,162 @@
+//! Why a guest cannot be made ready or entered.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hospitium_host::HostError;
+
+use crate::disk::DiskError;
+use crate::kernel::KernelError;
+use crate::session::SessionError;
+use crate::text::short;
+
+/// The last lines of a console, escaped. As text they follow a message, each on its own line.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LastLines(pub Vec<String>);
+
+impl fmt::Display for LastLines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("; the console shows nothing");
+        }
+        f.write_str("; the console's last lines:")?;
+        self.0
+            .iter()
+            .try_for_each(|line| write!(f, "\n  | {}", short(line, 200)))
+    }
+}
+
+/// Why a guest cannot be made ready or entered.
+#[derive(Debug, thiserror::Error)]
+pub enum GuestError {
+    /// Not there, or may not be read.
+    #[error("{} cannot be read", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Nothing that can be booted here.
+    #[error(
+        "{} is no guest: neither a kernel package (.deb), a kernel image (bzImage) nor a disk \
+         image; for a kernel with its modules write KERNEL+MODULES-FOLDER",
+        path.display()
+    )]
+    Unrecognised {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A kernel guest that is not as it should be.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// A disk guest that is not as it should be, or that cannot be entered.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The machine has something that the guest cannot do without and has no driver for.
+    #[error("{guest} has no driver for {device}, which this machine needs: {why}")]
+    NoDriver {
+        /// Guest.
+        guest: String,
+        /// Device.
+        device: String,
+        /// Why not.
+        why: String,
+    },
+    /// The machine lacks something by which the guest is entered.
+    #[error("the machine has no channel named {name:?}; add it to the machine's channels")]
+    NoChannel {
+        /// Which.
+        name: String,
+    },
+    /// A file could not be made.
+    #[error("while {doing}")]
+    Io {
+        /// What was being done, with the path.
+        doing: String,
+        /// Cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The host failed.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The kernel panicked before the probe answered.
+    #[error(
+        "the guest's kernel panicked {waited:.1?} after the start, before the probe answered: {panic}{last}"
+    )]
+    Panicked {
+        /// How long it had been waited.
+        waited: Duration,
+        /// The panic's first line.
+        panic: String,
+        /// The last lines.
+        last: LastLines,
+    },
+    /// Nobody answered.
+    #[error(
+        "waited {waited:.1?} for the probe's first answer, and it did not come; the console has \
+         been silent for {silent:.1?}{last}"
+    )]
+    NoProbe {
+        /// How long.
+        waited: Duration,
+        /// How long nothing has been printed.
+        silent: Duration,
+        /// The last lines.
+        last: LastLines,
+    },
+    /// It starts over and over.
+    #[error("the guest restarted {count} times in {waited:.1?}, before the probe answered{last}")]
+    Rebooting {
+        /// How long it had been waited.
+        waited: Duration,
+        /// Resets seen.
+        count: u32,
+        /// The last lines.
+        last: LastLines,
+    },
+    /// It prints without end.
+    #[error(
+        "the guest flooded its console with {bytes} bytes in {waited:.1?}, before the probe answered{last}"
+    )]
+    Flooded {
+        /// How long it had been waited.
+        waited: Duration,
+        /// Bytes.
+        bytes: u64,
+        /// The last lines.
+        last: LastLines,
+    },
+    /// The machine ended.
+    #[error(
+        "the machine ended {waited:.1?} after the start, before the probe answered: {how}{last}"
+    )]
+    Ended {
+        /// How long it had been waited.
+        waited: Duration,
+        /// How it ended.
+        how: String,
+        /// The last lines.
+        last: LastLines,
+    },
+    /// The probe's channel closed although the machine lives.
+    #[error("the probe's channel was closed by the hypervisor while the machine runs{last}")]
+    ChannelClosed {
+        /// The last lines.
+        last: LastLines,
+    },
+    /// The probe answered wrongly.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
+
+impl GuestError {
+    /// An I/O error while `doing`.
+    pub fn io(doing: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::Io { doing, source }
+    }
+}

@@ -81,7 +81,11 @@ impl GuestDefinition {
     /// It is not there, or of neither form.
     pub fn read(path: &Path) -> Result<Self> {
         let table: toml::Table = read(path)?;
-        if table.contains_key("kernel") { Ok(Self::Kernel(read(path)?)) } else { Ok(Self::Disk(Box::new(read(path)?))) }
+        if table.contains_key("kernel") {
+            Ok(Self::Kernel(read(path)?))
+        } else {
+            Ok(Self::Disk(Box::new(read(path)?)))
+        }
     }
 
     /// Where its file is: as the definition says, or where set-up builds it.
@@ -99,9 +103,17 @@ impl GuestDefinition {
 
     /// The command that gets it.
     pub fn get(&self, definition: &Path) -> String {
-        let unknown = || format!("put it there, or say where it is in {}", definition.display());
+        let unknown = || {
+            format!(
+                "put it there, or say where it is in {}",
+                definition.display()
+            )
+        };
         match self {
-            Self::Kernel(kernel) => kernel.get.clone().map_or_else(unknown, |command| format!("run: {command}")),
+            Self::Kernel(kernel) => kernel
+                .get
+                .clone()
+                .map_or_else(unknown, |command| format!("run: {command}")),
             Self::Disk(disk) if disk.builder.is_some() => "run: cargo xtask setup".into(),
             Self::Disk(_) => unknown(),
         }
@@ -129,9 +141,13 @@ impl GuestDefinition {
 fn built(images: &Path, builder: &str) -> Option<PathBuf> {
     // The recipe's digest stands behind its name; `debian-12-login` is no `debian-12`.
     let is_built = |name: &str| {
-        let rest = name.strip_prefix(builder).and_then(|rest| rest.strip_prefix('-'));
+        let rest = name
+            .strip_prefix(builder)
+            .and_then(|rest| rest.strip_prefix('-'));
         let digits = rest.and_then(|rest| rest.strip_suffix(".qcow2"));
-        digits.is_some_and(|digits| digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
+        digits.is_some_and(|digits| {
+            digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit())
+        })
     };
     let items = std::fs::read_dir(images).ok()?.flatten();
     let fitting = items.filter(|item| is_built(&item.file_name().to_string_lossy()));
@@ -143,7 +159,10 @@ fn built(images: &Path, builder: &str) -> Option<PathBuf> {
 /// in `folder`.
 pub fn named(what: &str, folder: &str) -> Option<PathBuf> {
     let path = Path::new(what);
-    if path.extension().is_some_and(|extension| extension == "toml") {
+    if path
+        .extension()
+        .is_some_and(|extension| extension == "toml")
+    {
         return Some(path.to_owned());
     }
     let plain = !what.contains('/') && !what.starts_with('.');
@@ -153,12 +172,20 @@ pub fn named(what: &str, folder: &str) -> Option<PathBuf> {
 
 /// All definitions in `folder`, by name, whether they can be read or not.
 pub fn all(folder: &str) -> Vec<PathBuf> {
-    let Ok(items) = std::fs::read_dir(folder) else { return Vec::new() };
+    let Ok(items) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
     let paths = items.flatten().map(|item| item.path());
     let mut paths: Vec<_> = paths
-        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
         // A table that the guests of this folder share, and no guest.
-        .filter(|path| path.file_name().is_none_or(|name| name != "linux-modules.toml"))
+        .filter(|path| {
+            path.file_name()
+                .is_none_or(|name| name != "linux-modules.toml")
+        })
         .collect();
     paths.sort();
     paths
@@ -174,7 +201,10 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
         .len();
     if size > LONGEST {
         return Err(Usage::new(
-            format!("{} has {size} bytes, too many for a definition", path.display()),
+            format!(
+                "{} has {size} bytes, too many for a definition",
+                path.display()
+            ),
             "name the guest or host itself, or a definition of it",
         ));
     }
@@ -182,7 +212,10 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
         .with_context(|| format!("the definition {} cannot be read", path.display()))?;
     toml::from_str(&text).map_err(|error| {
         Usage::new(
-            format!("{} is not of the form of a definition: {error}", path.display()),
+            format!(
+                "{} is not of the form of a definition: {error}",
+                path.display()
+            ),
             "docs/guests-and-hosts.md shows what a definition can say",
         )
     })
@@ -210,7 +243,13 @@ mod tests {
         assert!(kernel.get(&file).contains("apt download"));
         let disk = parse("image = \"a.qcow2\"\nfirmware = [\"uefi\"]").expect("reads");
         assert_eq!(disk.firmware(), Some(Firmware::Uefi));
-        for bad in ["kernel = 5", "kernel = \"a\"\npasswd = \"x\"", "kernel = \"a\"\nsha256 = \"12\"", "image = [", "imag = \"x\""] {
+        for bad in [
+            "kernel = 5",
+            "kernel = \"a\"\npasswd = \"x\"",
+            "kernel = \"a\"\nsha256 = \"12\"",
+            "image = [",
+            "imag = \"x\"",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }
@@ -218,7 +257,10 @@ mod tests {
     #[test]
     fn the_image_of_another_recipe_is_not_taken() {
         let folder = tempfile::tempdir().expect("a folder");
-        for name in ["debian-12-login-0123456789abcdef.qcow2", "debian-12-0123456789abcdef.sha256"] {
+        for name in [
+            "debian-12-login-0123456789abcdef.qcow2",
+            "debian-12-0123456789abcdef.sha256",
+        ] {
             std::fs::write(folder.path().join(name), "").expect("written");
         }
         assert_eq!(built(folder.path(), "debian-12"), None);
@@ -230,8 +272,14 @@ mod tests {
     #[test]
     fn paths_are_relative_to_the_definition() {
         let definition = Path::new("guests/a.toml");
-        assert_eq!(beside(definition, Path::new("b.qcow2")), Path::new("guests/b.qcow2"));
-        assert_eq!(beside(definition, Path::new("/b.qcow2")), Path::new("/b.qcow2"));
+        assert_eq!(
+            beside(definition, Path::new("b.qcow2")),
+            Path::new("guests/b.qcow2")
+        );
+        assert_eq!(
+            beside(definition, Path::new("/b.qcow2")),
+            Path::new("/b.qcow2")
+        );
     }
 
     #[test]

@@ -35,7 +35,10 @@ pub struct Usage {
 impl Usage {
     /// What is wrong, and what to do.
     pub fn new(what: impl Into<String>, next: impl Into<String>) -> anyhow::Error {
-        anyhow::Error::new(Self { what: what.into(), next: next.into() })
+        anyhow::Error::new(Self {
+            what: what.into(),
+            next: next.into(),
+        })
     }
 }
 
@@ -59,17 +62,32 @@ pub fn tell(error: &anyhow::Error) -> ExitCode {
             told.push_str(&words);
         }
     }
-    let usage = error.chain().find_map(|cause| cause.downcast_ref::<Usage>());
+    let usage = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<Usage>());
     if let Some(usage) = usage {
         note!("  next: {}", usage.next);
     }
-    match error.chain().find_map(|cause| cause.downcast_ref::<hospitium_run::RunError>()) {
-        Some(hospitium_run::RunError::UnknownCheck { .. } | hospitium_run::RunError::NothingSelected) => {
-            ExitCode::from(2)
-        }
-        Some(_) => ExitCode::from(3),
-        None if usage.is_some() => ExitCode::from(2),
-        None => ExitCode::from(3),
+    ExitCode::from(code(error))
+}
+
+/// 2 if the command cannot be carried out as given, 3 if it was begun and came to no end.
+fn code(error: &anyhow::Error) -> u8 {
+    use hospitium_evidence::WriteError;
+    use hospitium_run::RunError;
+
+    match error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<RunError>())
+    {
+        None
+        | Some(
+            RunError::UnknownCheck { .. }
+            | RunError::NothingSelected
+            | RunError::NoCells
+            | RunError::Evidence(WriteError::InUse { .. } | WriteError::NotEmpty { .. }),
+        ) => 2,
+        Some(_) => 3,
     }
 }
 

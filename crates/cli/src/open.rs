@@ -8,13 +8,13 @@ use anyhow::{Context, Result};
 use hospitium_guest::Guest;
 use hospitium_host::qemu::{AcceleratorChoice, Qemu, QemuOptions};
 use hospitium_model::{ByteSize, Digest, Firmware, GuestFacts};
-use hospitium_run::{PlannedGuest, PlannedHost, Places};
+use hospitium_run::{Places, PlannedGuest, PlannedHost};
 use hospitium_suite::StandardOptions;
 
-use crate::out::note;
 use crate::args::{AcceleratorArgument, RunArguments};
 use crate::definition::{GuestDefinition, HostDefinition, all, beside, named, read};
 use crate::failure::Usage;
+use crate::out::note;
 
 /// The name of the installed hypervisor.
 const INSTALLED: &str = "qemu-system-x86_64";
@@ -44,7 +44,10 @@ impl From<&RunArguments> for Wishes {
 /// Opens all guests that are named; all definitions of `./guests` that are ready if none is.
 pub fn guests(named: &[String], places: &Places, wishes: &Wishes) -> Result<Vec<PlannedGuest>> {
     if !named.is_empty() {
-        return named.iter().map(|what| guest(what, places, wishes)).collect();
+        return named
+            .iter()
+            .map(|what| guest(what, places, wishes))
+            .collect();
     }
     let mut ready = Vec::new();
     for path in all("guests") {
@@ -73,12 +76,20 @@ pub fn guest(what: &str, places: &Places, wishes: &Wishes) -> Result<PlannedGues
     }
 }
 
-fn defined_guest(file: &Path, what: &str, places: &Places, wishes: &Wishes) -> Result<PlannedGuest> {
+fn defined_guest(
+    file: &Path,
+    what: &str,
+    places: &Places,
+    wishes: &Wishes,
+) -> Result<PlannedGuest> {
     let definition = GuestDefinition::read(file)?;
     let path = definition.file(file, places);
     if !path.exists() {
         return Err(Usage::new(
-            format!("the guest {what} is not here: there is no {}", path.display()),
+            format!(
+                "the guest {what} is not here: there is no {}",
+                path.display()
+            ),
             definition.get(file),
         ));
     }
@@ -91,7 +102,10 @@ fn defined_guest(file: &Path, what: &str, places: &Places, wishes: &Wishes) -> R
     let opened = match &definition {
         GuestDefinition::Disk(_) => open_guest(&joined(file, &path), places)?,
         GuestDefinition::Kernel(kernel) => {
-            let whole = kernel.modules.as_ref().map(|modules| joined(&path, &beside(file, modules)));
+            let whole = kernel
+                .modules
+                .as_ref()
+                .map(|modules| joined(&path, &beside(file, modules)));
             let opened = open_guest(whole.as_ref().unwrap_or(&path), places)?;
             check_digest(kernel.sha256, &path, file, &*opened, &definition)?;
             let mut facts = opened.facts().clone();
@@ -101,7 +115,10 @@ fn defined_guest(file: &Path, what: &str, places: &Places, wishes: &Wishes) -> R
             if kernel.product.is_some() {
                 facts.product.clone_from(&kernel.product);
             }
-            Arc::new(Named { guest: opened, facts })
+            Arc::new(Named {
+                guest: opened,
+                facts,
+            })
         }
     };
     Ok(planned(opened, what, Some(&definition), wishes))
@@ -114,13 +131,21 @@ fn check_digest(
     opened: &dyn Guest,
     definition: &GuestDefinition,
 ) -> Result<()> {
-    let Some(expected) = expected else { return Ok(()) };
+    let Some(expected) = expected else {
+        return Ok(());
+    };
     let pins = opened.inputs();
-    let known = pins.iter().map(|pin| pin.sha256).chain([opened.facts().digest]);
+    let known = pins
+        .iter()
+        .map(|pin| pin.sha256)
+        .chain([opened.facts().digest]);
     if known.into_iter().any(|digest| digest == expected) {
         return Ok(());
     }
-    let found: Vec<_> = pins.iter().map(|pin| format!("{} {}", pin.role, pin.sha256)).collect();
+    let found: Vec<_> = pins
+        .iter()
+        .map(|pin| format!("{} {}", pin.role, pin.sha256))
+        .collect();
     Err(Usage::new(
         format!(
             "{} is not what {} says: expected SHA-256 {expected}, found {}",
@@ -147,7 +172,9 @@ fn planned(
     wishes: &Wishes,
 ) -> PlannedGuest {
     let usual = StandardOptions::default();
-    let least = definition.and_then(GuestDefinition::memory).unwrap_or_default();
+    let least = definition
+        .and_then(GuestDefinition::memory)
+        .unwrap_or_default();
     let options = StandardOptions {
         memory: wishes.memory.unwrap_or(usual.memory.max(least)),
         vcpus: wishes.vcpus.unwrap_or(usual.vcpus),
@@ -158,7 +185,12 @@ fn planned(
         nodes: wishes.nodes.unwrap_or(usual.nodes),
     };
     let boot_limit = wishes.boot_limit.map(Duration::from_secs);
-    PlannedGuest { guest, options, origin: absolute(what), boot_limit }
+    PlannedGuest {
+        guest,
+        options,
+        origin: absolute(what),
+        boot_limit,
+    }
 }
 
 /// A guest under the name and product that its definition gives it.
@@ -201,11 +233,18 @@ impl Guest for Named {
 }
 
 /// Opens one host.
-pub async fn host(what: &str, places: &Places, accelerator: AcceleratorArgument) -> Result<PlannedHost> {
+pub async fn host(
+    what: &str,
+    places: &Places,
+    accelerator: AcceleratorArgument,
+) -> Result<PlannedHost> {
     let mut options = match named(what, "hosts") {
         Some(file) => defined_host(&file)?,
         None => match what.strip_prefix("root:") {
-            Some(root) => QemuOptions { root: Some(root.into()), ..QemuOptions::new(INSTALLED) },
+            Some(root) => QemuOptions {
+                root: Some(root.into()),
+                ..QemuOptions::new(INSTALLED)
+            },
             None if what == "qemu" => QemuOptions::new(INSTALLED),
             None if what.contains('/') => QemuOptions::new(what),
             None => {
@@ -223,15 +262,24 @@ pub async fn host(what: &str, places: &Places, accelerator: AcceleratorArgument)
         AcceleratorArgument::Tcg => AcceleratorChoice::Tcg,
         AcceleratorArgument::Kvm => AcceleratorChoice::Kvm,
     };
-    let opened = Qemu::open(options).await.with_context(|| format!("the host {what} cannot be used"))?;
-    Ok(PlannedHost { host: Arc::new(opened), origin: absolute(what) })
+    let opened = Qemu::open(options)
+        .await
+        .with_context(|| format!("the host {what} cannot be used"))?;
+    Ok(PlannedHost {
+        host: Arc::new(opened),
+        origin: absolute(what),
+    })
 }
 
 fn defined_host(file: &Path) -> Result<QemuOptions> {
     let definition: HostDefinition = read(file)?;
     if definition.kind != "qemu" {
         return Err(Usage::new(
-            format!("{} is of kind {:?}, for which there is no driver", file.display(), definition.kind),
+            format!(
+                "{} is of kind {:?}, for which there is no driver",
+                file.display(),
+                definition.kind
+            ),
             "the kind that there is a driver for is \"qemu\"",
         ));
     }
@@ -251,22 +299,36 @@ fn defined_host(file: &Path) -> Result<QemuOptions> {
             || format!("put it there, or say where it is in {}", file.display()),
             |command| format!("run: {command}"),
         );
-        return Err(Usage::new(format!("the host of {} is not here: there is no {}", file.display(), missing.display()), next));
+        return Err(Usage::new(
+            format!(
+                "the host of {} is not here: there is no {}",
+                file.display(),
+                missing.display()
+            ),
+            next,
+        ));
     }
-    Ok(QemuOptions { root, ..QemuOptions::new(binary) })
+    Ok(QemuOptions {
+        root,
+        ..QemuOptions::new(binary)
+    })
 }
 
 /// As typed if it is a name, else the whole path, so that `replay` finds it from another folder.
 fn absolute(what: &str) -> String {
     let (prefix, rest) = what.split_at(if what.starts_with("root:") { 5 } else { 0 });
     let (first, second) = match rest.split_once('+') {
-        Some((kernel, modules)) if !Path::new(rest).exists() && Path::new(modules).exists() => (kernel, Some(modules)),
+        Some((kernel, modules)) if !Path::new(rest).exists() && Path::new(modules).exists() => {
+            (kernel, Some(modules))
+        }
         _ => (rest, None),
     };
     let whole = |text: &str| match Path::new(text).canonicalize() {
         Ok(path) => path.to_string_lossy().into_owned(),
         Err(_) => text.to_owned(),
     };
-    let second = second.map(|modules| format!("+{}", whole(modules))).unwrap_or_default();
+    let second = second
+        .map(|modules| format!("+{}", whole(modules)))
+        .unwrap_or_default();
     format!("{prefix}{}{second}", whole(first))
 }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use hospitium_evidence::Bundle;
 
-use crate::out::{note, out};
 use crate::args::{ReportArguments, ReportFormat};
 use crate::failure::End;
+use crate::out::{note, out};
 use crate::places;
 use crate::view::safe;
 
@@ -24,8 +24,14 @@ pub fn report(arguments: &ReportArguments) -> Result<End> {
     let bundle = Bundle::open(&evidence)
         .with_context(|| format!("the evidence {} cannot be read", evidence.display()))?;
     let Some(format) = arguments.format else {
-        let usual = if arguments.run.is_dir() { arguments.run.clone() } else { PathBuf::from(".") };
-        for path in hospitium_report::write_all(&bundle, arguments.out.as_deref().unwrap_or(&usual))? {
+        let usual = if arguments.run.is_dir() {
+            arguments.run.clone()
+        } else {
+            PathBuf::from(".")
+        };
+        for path in
+            hospitium_report::write_all(&bundle, arguments.out.as_deref().unwrap_or(&usual))?
+        {
             out!("{}", path.display());
         }
         return Ok(soundness(&bundle));
@@ -36,9 +42,18 @@ pub fn report(arguments: &ReportArguments) -> Result<End> {
         ReportFormat::Json => hospitium_report::json(&bundle)?,
         ReportFormat::Md => hospitium_report::markdown(&bundle),
     };
-    match arguments.out.as_deref().filter(|out| *out != Path::new("-")) {
-        Some(out) => std::fs::write(out, text).with_context(|| format!("cannot write {}", out.display()))?,
-        None => std::io::stdout().lock().write_all(text.as_bytes()).context("cannot write to standard output")?,
+    match arguments
+        .out
+        .as_deref()
+        .filter(|out| *out != Path::new("-"))
+    {
+        Some(out) => {
+            std::fs::write(out, text).with_context(|| format!("cannot write {}", out.display()))?
+        }
+        None => std::io::stdout()
+            .lock()
+            .write_all(text.as_bytes())
+            .context("cannot write to standard output")?,
     }
     Ok(soundness(&bundle))
 }
@@ -47,7 +62,10 @@ fn soundness(bundle: &Bundle) -> End {
     if bundle.is_sound() {
         return End::Good;
     }
-    note!("warning: something is wrong with this evidence ({} problems); the report says what", bundle.problems.len());
+    note!(
+        "warning: something is wrong with this evidence ({} problems); the report says what",
+        bundle.problems.len()
+    );
     End::Bad
 }
 
@@ -58,7 +76,10 @@ pub fn check(run: &Path, json: bool) -> Result<End> {
         .with_context(|| format!("the evidence {} cannot be read", evidence.display()))?;
     for problem in &bundle.problems {
         if json {
-            out!("{}", serde_json::to_string(problem).context("cannot write a problem")?);
+            out!(
+                "{}",
+                serde_json::to_string(problem).context("cannot write a problem")?
+            );
         } else {
             out!("problem: {}", safe(&problem.to_string()));
         }
@@ -68,14 +89,23 @@ pub fn check(run: &Path, json: bool) -> Result<End> {
         let checks: usize = bundle.cells.iter().map(|cell| cell.checks.len()).sum();
         out!("run       {}", safe(&bundle.run.id));
         out!("evidence  sha256:{}", bundle.digest);
-        out!("holds     {files} files, {} cells, {checks} checks", bundle.cells.len());
+        out!(
+            "holds     {files} files, {} cells, {checks} checks",
+            bundle.cells.len()
+        );
         if let Some(why) = &bundle.run.cut_off {
             out!("cut off   {}", safe(why));
         }
         match bundle.problems.len() {
-            0 => out!("sound: every file is what the manifest says, every verdict follows from its observations"),
+            0 => out!(
+                "sound: every file is what the manifest says, every verdict follows from its observations"
+            ),
             n => out!("{n} problems: do not rely on it"),
         }
     }
-    Ok(if bundle.is_sound() { End::Good } else { End::Bad })
+    Ok(if bundle.is_sound() {
+        End::Good
+    } else {
+        End::Bad
+    })
 }

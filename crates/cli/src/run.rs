@@ -6,19 +6,26 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use hospitium_run::{Limits, Outcome, RunPlan, Selection, Stop};
 
-use crate::out::{note, out};
 use crate::args::RunArguments;
 use crate::failure::{End, Usage};
 use crate::open::{Wishes, guests, host};
+use crate::out::{note, out};
 use crate::view::Paint;
 use crate::{places, report, summary, view};
 
 /// Runs.
-pub async fn run(arguments: RunArguments, cache: Option<std::path::PathBuf>, verbose: bool) -> Result<End> {
+pub async fn run(
+    arguments: RunArguments,
+    cache: Option<std::path::PathBuf>,
+    verbose: bool,
+) -> Result<End> {
     let (cache, places) = places::open_cache(cache)?;
     let folder = arguments.out.clone().unwrap_or_else(places::new_run_folder);
     free(&folder)?;
-    let selection = Selection { only: arguments.check.clone(), without: arguments.skip.clone() };
+    let selection = Selection {
+        only: arguments.check.clone(),
+        without: arguments.skip.clone(),
+    };
     selection.of_suite()?;
     let guests = guests(&arguments.guest, &places, &Wishes::from(&arguments))?;
     let mut hosts = Vec::new();
@@ -42,11 +49,17 @@ pub async fn run(arguments: RunArguments, cache: Option<std::path::PathBuf>, ver
     let done = done.context("the run did not come to its end")?;
 
     let written = report::write_all(&done.evidence, &folder).with_context(|| {
-        format!("the report could not be written; then: hospitium report {}", folder.display())
+        format!(
+            "the report could not be written; then: hospitium report {}",
+            folder.display()
+        )
     });
     places::point_latest(&folder);
     if !arguments.json {
-        out!("{}", summary::text(&done, &folder, Paint::stdout(), selection.is_everything()).trim_end());
+        out!(
+            "{}",
+            summary::text(&done, &folder, Paint::stdout(), selection.is_everything()).trim_end()
+        );
     }
     written?;
     Ok(match done.outcome() {
@@ -72,7 +85,10 @@ fn free(folder: &Path) -> Result<()> {
     }
     // A run that was killed left this; `run` puts it in order, and it stays as it is then.
     Err(Usage::new(
-        format!("{} is not empty; evidence is never overwritten", folder.display()),
+        format!(
+            "{} is not empty; evidence is never overwritten",
+            folder.display()
+        ),
         "give this run another folder with --out, or leave it out for a new one under runs/",
     ))
 }

@@ -9,11 +9,11 @@ use hospitium_model::{Answer, Bus, Capability};
 use hospitium_run::cache::{DEFAULT_SIZE, SnapshotCache};
 use hospitium_run::{Places, Selection};
 
-use crate::out::out;
 use crate::args::{AcceleratorArgument, CacheCommand, CheckCommand};
 use crate::definition::{GuestDefinition, HostDefinition, all, beside, read};
 use crate::failure::{End, Usage};
 use crate::open::{Wishes, guest, host};
+use crate::out::out;
 use crate::view::{Paint, safe, time};
 
 /// Everything that a host may be able to do.
@@ -22,8 +22,14 @@ const CAPABILITIES: [(Capability, &str); 23] = [
     (Capability::Sandbox, "confine the hypervisor's process"),
     (Capability::PowerLossLog, "cut the power at a disk"),
     (Capability::Uefi, "UEFI firmware"),
-    (Capability::HotplugDisk(Bus::Virtio), "hot plug of virtio disks"),
-    (Capability::HotplugDisk(Bus::VirtioScsi), "hot plug of virtio-scsi disks"),
+    (
+        Capability::HotplugDisk(Bus::Virtio),
+        "hot plug of virtio disks",
+    ),
+    (
+        Capability::HotplugDisk(Bus::VirtioScsi),
+        "hot plug of virtio-scsi disks",
+    ),
     (Capability::HotplugDisk(Bus::Nvme), "hot plug of NVMe disks"),
     (Capability::HotplugDisk(Bus::Usb), "hot plug of USB disks"),
     (Capability::HotplugNic, "hot plug of network interfaces"),
@@ -48,22 +54,47 @@ pub fn host_list() -> End {
     let paint = Paint::stdout();
     let found = Qemu::find();
     for path in &found {
-        out!("{}  {}", paint.bold(&path.display().to_string()), paint.dim("on PATH; `--host qemu` is the first"));
+        out!(
+            "{}  {}",
+            paint.bold(&path.display().to_string()),
+            paint.dim("on PATH; `--host qemu` is the first")
+        );
     }
     for file in all("hosts") {
         let name = name_of(&file);
         match read::<HostDefinition>(&file) {
             Ok(definition) => {
-                let place = definition.root.or(definition.binary).unwrap_or_else(|| "qemu-system-x86_64".into());
+                let place = definition
+                    .root
+                    .or(definition.binary)
+                    .unwrap_or_else(|| "qemu-system-x86_64".into());
                 let path = beside(&file, &place);
                 let here = path.exists() || place.components().count() == 1;
-                out!("{}  {} {}", paint.bold(&name), path.display(), presence(paint, here, definition.get.map(|command| format!("run: {command}")).as_deref()));
+                out!(
+                    "{}  {} {}",
+                    paint.bold(&name),
+                    path.display(),
+                    presence(
+                        paint,
+                        here,
+                        definition
+                            .get
+                            .map(|command| format!("run: {command}"))
+                            .as_deref()
+                    )
+                );
             }
-            Err(error) => out!("{}  {}", paint.bold(&name), paint.verdict("error", &safe(&format!("{error:#}")))),
+            Err(error) => out!(
+                "{}  {}",
+                paint.bold(&name),
+                paint.verdict("error", &safe(&format!("{error:#}")))
+            ),
         }
     }
     if found.is_empty() {
-        out!("no qemu-system-x86_64 on PATH; install it: apt install qemu-system-x86 qemu-utils ovmf");
+        out!(
+            "no qemu-system-x86_64 on PATH; install it: apt install qemu-system-x86 qemu-utils ovmf"
+        );
         return End::Bad;
     }
     out!("\n`hospitium host check [HOST]` tries one out");
@@ -71,7 +102,11 @@ pub fn host_list() -> End {
 }
 
 /// `hospitium host check`.
-pub async fn host_check(named: &[String], places: &Places, accelerator: AcceleratorArgument) -> Result<End> {
+pub async fn host_check(
+    named: &[String],
+    places: &Places,
+    accelerator: AcceleratorArgument,
+) -> Result<End> {
     let paint = Paint::stdout();
     for what in named {
         let opened = host(what, places, accelerator).await?;
@@ -82,12 +117,24 @@ pub async fn host_check(named: &[String], places: &Places, accelerator: Accelera
         for (kind, digest) in &facts.firmware {
             out!("  firmware     {kind} sha256:{}", digest.short());
         }
-        out!("  accelerator  {} ({})", facts.accelerator.used.name(), safe(&facts.accelerator.how));
-        out!("  machine      {}, {} CPUs, {} MiB, Linux {}", safe(&facts.cpu_model), facts.cpus, facts.memory_mib, safe(&facts.kernel));
+        out!(
+            "  accelerator  {} ({})",
+            facts.accelerator.used.name(),
+            safe(&facts.accelerator.how)
+        );
+        out!(
+            "  machine      {}, {} CPUs, {} MiB, Linux {}",
+            safe(&facts.cpu_model),
+            facts.cpus,
+            facts.memory_mib,
+            safe(&facts.kernel)
+        );
         for (capability, words) in CAPABILITIES {
             match opened.host.capability(capability) {
                 Answer::Yes => out!("  {} {words}", paint.verdict("pass", "yes")),
-                Answer::No(why) => out!("  {}  {words}: {}", paint.verdict("miss", "no"), safe(&why)),
+                Answer::No(why) => {
+                    out!("  {}  {words}: {}", paint.verdict("miss", "no"), safe(&why))
+                }
             }
         }
     }
@@ -105,18 +152,35 @@ pub fn guest_list(places: &Places) -> End {
             Ok(definition) => {
                 let path = definition.file(&file, places);
                 let get = definition.get(&file);
-                out!("{}  {} {}", paint.bold(&name), path.display(), presence(paint, path.exists(), Some(&get)));
+                out!(
+                    "{}  {} {}",
+                    paint.bold(&name),
+                    path.display(),
+                    presence(paint, path.exists(), Some(&get))
+                );
             }
-            Err(error) => out!("{}  {}", paint.bold(&name), paint.verdict("error", &safe(&format!("{error:#}")))),
+            Err(error) => out!(
+                "{}  {}",
+                paint.bold(&name),
+                paint.verdict("error", &safe(&format!("{error:#}")))
+            ),
         }
     }
-    let mut packages: Vec<_> =
-        std::fs::read_dir(places.debs()).into_iter().flatten().flatten().map(|item| item.path()).collect();
+    let mut packages: Vec<_> = std::fs::read_dir(places.debs())
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|item| item.path())
+        .collect();
     packages.retain(|path| path.extension().is_some_and(|extension| extension == "deb"));
     packages.sort();
     for path in &packages {
         any = true;
-        out!("{}  {}", paint.bold(&path.display().to_string()), paint.dim("kernel package"));
+        out!(
+            "{}  {}",
+            paint.bold(&path.display().to_string()),
+            paint.dim("kernel package")
+        );
     }
     if !any {
         out!("no guests here; `cargo xtask setup` fetches two kernels and builds a disk image");
@@ -130,12 +194,18 @@ pub fn guest_list(places: &Places) -> End {
 pub fn guest_check(named: &[String], places: &Places) -> Result<End> {
     let paint = Paint::stdout();
     let all: Vec<String> = if named.is_empty() {
-        all("guests").iter().map(|path| path.to_string_lossy().into_owned()).collect()
+        all("guests")
+            .iter()
+            .map(|path| path.to_string_lossy().into_owned())
+            .collect()
     } else {
         named.to_vec()
     };
     if all.is_empty() {
-        return Err(Usage::new("no guest is named, and ./guests has no definition of one", "name one: hospitium guest check IMAGE"));
+        return Err(Usage::new(
+            "no guest is named, and ./guests has no definition of one",
+            "name one: hospitium guest check IMAGE",
+        ));
     }
     let mut end = End::Good;
     for what in &all {
@@ -150,17 +220,43 @@ pub fn guest_check(named: &[String], places: &Places) -> Result<End> {
         };
         let facts = opened.guest.facts();
         out!("{}", paint.bold(&safe(&facts.name)));
-        out!("  kind     {:?}, {:?}, version {}", facts.kind, facts.os, safe(&facts.version));
+        out!(
+            "  kind     {:?}, {:?}, version {}",
+            facts.kind,
+            facts.os,
+            safe(&facts.version)
+        );
         out!("  digest   sha256:{}", facts.digest);
         if let Some(product) = &facts.product {
             out!("  product  {}", safe(product));
         }
         for pin in opened.guest.inputs() {
-            out!("  input    {} {} ({}, sha256:{})", pin.role, safe(&pin.name), pin.size, pin.sha256.short());
+            out!(
+                "  input    {} {} ({}, sha256:{})",
+                pin.role,
+                safe(&pin.name),
+                pin.size,
+                pin.sha256.short()
+            );
         }
-        for device in ["virtio_blk", "virtio_scsi", "virtio_net", "virtio_console", "virtio_rng", "virtio_balloon", "nvme", "ahci", "xhci_pci", "e1000e"] {
+        for device in [
+            "virtio_blk",
+            "virtio_scsi",
+            "virtio_net",
+            "virtio_console",
+            "virtio_rng",
+            "virtio_balloon",
+            "nvme",
+            "ahci",
+            "xhci_pci",
+            "e1000e",
+        ] {
             if let Answer::No(why) = opened.guest.driver(device) {
-                out!("  {} no driver {device}: {}", paint.verdict("miss", "lacks"), safe(&why));
+                out!(
+                    "  {} no driver {device}: {}",
+                    paint.verdict("miss", "lacks"),
+                    safe(&why)
+                );
             }
         }
     }
@@ -172,7 +268,11 @@ pub fn check(command: &CheckCommand) -> Result<End> {
     let paint = Paint::stdout();
     match command {
         CheckCommand::List { check } => {
-            let checks = Selection { only: check.clone(), without: vec![] }.of_suite()?;
+            let checks = Selection {
+                only: check.clone(),
+                without: vec![],
+            }
+            .of_suite()?;
             let width = checks.iter().map(|check| check.id.len()).max().unwrap_or(0);
             let mut subsystem = None;
             for check in &checks {
@@ -180,12 +280,24 @@ pub fn check(command: &CheckCommand) -> Result<End> {
                 if subsystem.replace(of) != Some(of) {
                     out!("\n{}", paint.bold(of.title()));
                 }
-                out!("  {:<width$}  {}  {}", check.id, check.tier.number(), check.requirement.trim());
+                out!(
+                    "  {:<width$}  {}  {}",
+                    check.id,
+                    check.tier.number(),
+                    check.requirement.trim()
+                );
             }
-            out!("\n{} checks; the number is the tier: 0 reads only, 1 reversible, 2 disruptive, 3 needs a second host", checks.len());
+            out!(
+                "\n{} checks; the number is the tier: 0 reads only, 1 reversible, 2 disruptive, 3 needs a second host",
+                checks.len()
+            );
         }
         CheckCommand::Show { id } => {
-            let checks = Selection { only: vec![id.clone()], without: vec![] }.of_suite()?;
+            let checks = Selection {
+                only: vec![id.clone()],
+                without: vec![],
+            }
+            .of_suite()?;
             for check in checks {
                 out!("{}", paint.bold(check.id));
                 out!("  requirement  {}", check.requirement.trim());
@@ -211,18 +323,42 @@ pub fn cache(command: &CacheCommand, places: &Places) -> Result<End> {
             for listed in &entries {
                 let what = match &listed.entry {
                     Some(entry) => {
-                        let uname = entry.boot.uname.iter().take(2).map(|word| safe(word)).collect::<Vec<_>>().join(" ");
+                        let uname = entry
+                            .boot
+                            .uname
+                            .iter()
+                            .take(2)
+                            .map(|word| safe(word))
+                            .collect::<Vec<_>>()
+                            .join(" ");
                         let machine = &entry.declared;
-                        format!("{uname} on {} {}, {}, {} vCPUs", entry.parts.host_kind, safe(&entry.parts.host_version), machine.memory.size, machine.cpus.count())
+                        format!(
+                            "{uname} on {} {}, {}, {} vCPUs",
+                            entry.parts.host_kind,
+                            safe(&entry.parts.host_version),
+                            machine.memory.size,
+                            machine.cpus.count()
+                        )
                     }
                     None => "partial".into(),
                 };
-                let age = SystemTime::now().duration_since(listed.used).unwrap_or_default();
+                let age = SystemTime::now()
+                    .duration_since(listed.used)
+                    .unwrap_or_default();
                 let in_use = if listed.in_use { ", in use" } else { "" };
-                out!("{}  {:>6} MiB  used {} ago{in_use}  {what}", listed.key.short(), listed.size.as_mib(), ago(age));
+                out!(
+                    "{}  {:>6} MiB  used {} ago{in_use}  {what}",
+                    listed.key.short(),
+                    listed.size.as_mib(),
+                    ago(age)
+                );
             }
             let total: u64 = entries.iter().map(|listed| listed.size.as_mib()).sum();
-            out!("{} booted machines, {total} MiB in {}", entries.len(), cache.folder().display());
+            out!(
+                "{} booted machines, {total} MiB in {}",
+                entries.len(),
+                cache.folder().display()
+            );
         }
         CacheCommand::Clear => {
             let gone = cache.clear()?;
@@ -243,13 +379,18 @@ fn ago(age: std::time::Duration) -> String {
 }
 
 fn name_of(file: &Path) -> String {
-    file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    file.file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn presence(paint: Paint, here: bool, get: Option<&str>) -> String {
     match (here, get) {
         (true, _) => paint.verdict("pass", "here"),
-        (false, Some(command)) => format!("{}; {}", paint.verdict("miss", "missing"), safe(command)),
+        (false, Some(command)) => {
+            format!("{}; {}", paint.verdict("miss", "missing"), safe(command))
+        }
         (false, None) => paint.verdict("miss", "missing"),
     }
 }

@@ -22,10 +22,19 @@ pub fn text(summary: &RunSummary, folder: &Path, paint: Paint, selected_all: boo
     let _ = writeln!(out, "Report    {}", folder.join("report.html").display());
     match &summary.archive {
         Ok(_) => {
-            let _ = writeln!(out, "Evidence  {}", folder.join("evidence.tar.zst").display());
+            let _ = writeln!(
+                out,
+                "Evidence  {}",
+                folder.join("evidence.tar.zst").display()
+            );
         }
         Err(why) => {
-            let _ = writeln!(out, "Evidence  {} (not packed: {})", folder.join("evidence").display(), safe(why));
+            let _ = writeln!(
+                out,
+                "Evidence  {} (not packed: {})",
+                folder.join("evidence").display(),
+                safe(why)
+            );
         }
     }
     let _ = writeln!(out, "Time      {}", time(summary.took_ms));
@@ -33,13 +42,26 @@ pub fn text(summary: &RunSummary, folder: &Path, paint: Paint, selected_all: boo
 }
 
 fn matrix(out: &mut String, summary: &RunSummary, paint: Paint) {
-    let width = |of: fn(&CellSummary) -> &str| summary.cells.iter().map(|c| of(c).chars().count()).max().unwrap_or(0);
+    let width = |of: fn(&CellSummary) -> &str| {
+        summary
+            .cells
+            .iter()
+            .map(|c| of(c).chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let guests = width(|cell| &cell.record.guest.name).min(44);
     let hosts = width(|cell| &cell.record.host.name).min(34);
     let _ = writeln!(out);
     for cell in &summary.cells {
-        let guest = safe(&cell.record.guest.name).chars().take(guests).collect::<String>();
-        let host = safe(&cell.record.host.name).chars().take(hosts).collect::<String>();
+        let guest = safe(&cell.record.guest.name)
+            .chars()
+            .take(guests)
+            .collect::<String>();
+        let host = safe(&cell.record.host.name)
+            .chars()
+            .take(hosts)
+            .collect::<String>();
         let counts = counts(&cell.checks);
         let mut shown: Vec<String> = Vec::new();
         for word in ["pass", "fail", "flaky", "error", "miss", "skip"] {
@@ -52,7 +74,11 @@ fn matrix(out: &mut String, summary: &RunSummary, paint: Paint) {
             None if cell.record.failure.is_some() && !cell.record.canary_failed => "no boot".into(),
             None => "no boot: from the cache".into(),
         };
-        let void = if cell.record.failure.is_some() { format!("  {}", paint.verdict("fail", "not validated")) } else { String::new() };
+        let void = if cell.record.failure.is_some() {
+            format!("  {}", paint.verdict("fail", "not validated"))
+        } else {
+            String::new()
+        };
         let _ = writeln!(
             out,
             "  {}  {host:<hosts$}  {}{void}  {}",
@@ -69,7 +95,9 @@ fn matrix(out: &mut String, summary: &RunSummary, paint: Paint) {
 fn counts(checks: &[CheckRecord]) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();
     for check in checks {
-        *counts.entry(word(&check.verdict, check.flaky())).or_default() += 1;
+        *counts
+            .entry(word(&check.verdict, check.flaky()))
+            .or_default() += 1;
     }
     counts
 }
@@ -80,12 +108,19 @@ fn failures(out: &mut String, summary: &RunSummary, folder: &Path, paint: Paint)
     let mut more = 0;
     for cell in &summary.cells {
         if let Some(why) = &cell.record.failure {
-            let _ = writeln!(out, "\n{} {}", paint.verdict("fail", "not validated"), paint.bold(&cell.record.name));
+            let _ = writeln!(
+                out,
+                "\n{} {}",
+                paint.verdict("fail", "not validated"),
+                paint.bold(&cell.record.name)
+            );
             for line in why.lines().take(30) {
                 let _ = writeln!(out, "    {}", safe(line));
             }
         }
-        let bad = |check: &&CheckRecord| matches!(check.verdict, Verdict::Fail { .. } | Verdict::Error { .. });
+        let bad = |check: &&CheckRecord| {
+            matches!(check.verdict, Verdict::Fail { .. } | Verdict::Error { .. })
+        };
         for check in cell.checks.iter().filter(bad) {
             if shown == SHOWN {
                 more += 1;
@@ -93,13 +128,29 @@ fn failures(out: &mut String, summary: &RunSummary, folder: &Path, paint: Paint)
             }
             shown += 1;
             let word = word(&check.verdict, check.flaky());
-            let flaky = check.flaky().map(|(k, n)| format!(" (failed {k} of {n} times)")).unwrap_or_default();
-            let of = if several { paint.dim(&format!("  {}", cell.record.name)) } else { String::new() };
-            let _ = writeln!(out, "\n{} {}{flaky}{of}", paint.verdict(word, word), paint.bold(check.id.as_str()));
+            let flaky = check
+                .flaky()
+                .map(|(k, n)| format!(" (failed {k} of {n} times)"))
+                .unwrap_or_default();
+            let of = if several {
+                paint.dim(&format!("  {}", cell.record.name))
+            } else {
+                String::new()
+            };
+            let _ = writeln!(
+                out,
+                "\n{} {}{flaky}{of}",
+                paint.verdict(word, word),
+                paint.bold(check.id.as_str())
+            );
             for line in check.verdict.reason().lines().take(12) {
                 let _ = writeln!(out, "    {}", safe(line));
             }
-            let which = if several { format!(" --cell {}", cell.record.name) } else { String::new() };
+            let which = if several {
+                format!(" --cell {}", cell.record.name)
+            } else {
+                String::new()
+            };
             let command = format!("hospitium replay {} {}{which}", folder.display(), check.id);
             let _ = writeln!(out, "    {}", paint.dim(&command));
         }
@@ -112,15 +163,23 @@ fn failures(out: &mut String, summary: &RunSummary, folder: &Path, paint: Paint)
 fn notes(out: &mut String, summary: &RunSummary, selected_all: bool) {
     let _ = writeln!(out);
     if let Some(why) = &summary.run.cut_off {
-        let kept = summary.cells.iter().flat_map(|cell| &cell.checks).filter(|c| c.verdict.ran()).count();
+        let kept = summary
+            .cells
+            .iter()
+            .flat_map(|cell| &cell.checks)
+            .filter(|c| c.verdict.ran())
+            .count();
         let _ = writeln!(
             out,
             "The run was cut off: {}. What had been finished is kept ({kept} checks); the rest is marked as miss.",
             safe(why)
         );
     }
-    let emulated: Vec<_> =
-        summary.cells.iter().filter(|cell| !cell.record.host.accelerator.used.is_hardware()).collect();
+    let emulated: Vec<_> = summary
+        .cells
+        .iter()
+        .filter(|cell| !cell.record.host.accelerator.used.is_hardware())
+        .collect();
     if !emulated.is_empty() {
         let _ = writeln!(
             out,
@@ -129,6 +188,9 @@ fn notes(out: &mut String, summary: &RunSummary, selected_all: bool) {
         );
     }
     if !selected_all {
-        let _ = writeln!(out, "Only some checks were selected; a run that leaves out a required one cannot certify.");
+        let _ = writeln!(
+            out,
+            "Only some checks were selected; a run that leaves out a required one cannot certify."
+        );
     }
 }

@@ -48,7 +48,11 @@ impl Paint {
     }
 
     fn with(self, code: &str, text: &str) -> String {
-        if self.0 { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+        if self.0 {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     /// What matters.
@@ -83,13 +87,20 @@ pub fn time(ms: f64) -> String {
         format!("{seconds:.0} s")
     } else {
         let minutes = (seconds / 60.0).floor();
-        format!("{minutes:.0} min {:.0} s", (seconds - minutes * 60.0).floor())
+        format!(
+            "{minutes:.0} min {:.0} s",
+            (seconds - minutes * 60.0).floor()
+        )
     }
 }
 
 /// The word for a verdict with its overlay.
 pub fn word(verdict: &Verdict, flaky: Option<(usize, usize)>) -> &'static str {
-    if flaky.is_some() { "flaky" } else { verdict.word() }
+    if flaky.is_some() {
+        "flaky"
+    } else {
+        verdict.word()
+    }
 }
 
 /// Foreign text without anything that a terminal could take for a command, on one line.
@@ -97,7 +108,12 @@ pub fn safe(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\n' | '\t' => ' ',
-            c if c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c) => '\u{fffd}',
+            c if c.is_control()
+                || ('\u{202a}'..='\u{202e}').contains(&c)
+                || ('\u{2066}'..='\u{2069}').contains(&c) =>
+            {
+                '\u{fffd}'
+            }
             c => c,
         })
         .collect()
@@ -111,7 +127,10 @@ mod tests {
     fn a_guests_text_cannot_command_the_terminal() {
         let hostile = "a\u{1b}[2J\u{9b}31m\u{202e}b\nc\u{7}";
         let shown = safe(hostile);
-        assert!(!shown.chars().any(|c| c.is_control() || c == '\u{202e}'), "{shown:?}");
+        assert!(
+            !shown.chars().any(|c| c.is_control() || c == '\u{202e}'),
+            "{shown:?}"
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Boots real kernels on a real QEMU.
 //!
-//! `HOSPITIUM_TEST_KERNELS` names a folder with one or more kernel packages (`linux-image-*.deb`).
+//! `HOSPITIUM_TEST_KERNELS` names one or more kernel packages, separated as in `PATH`.
 //! `cargo xtask test` fetches them and runs these tests; on their own they are run with
 //! `cargo nextest run -p hospitium-guest --run-ignored all`.
 
@@ -18,15 +18,15 @@ use hospitium_wire::PowerAction;
 const LIMIT: Duration = Duration::from_secs(120);
 
 fn packages() -> Vec<PathBuf> {
-    let folder = std::env::var_os("HOSPITIUM_TEST_KERNELS")
-        .expect("HOSPITIUM_TEST_KERNELS names a folder with kernel packages");
-    let entries = std::fs::read_dir(folder).expect("the folder is there");
-    let mut packages: Vec<PathBuf> = entries
-        .map(|entry| entry.expect("can be read").path())
-        .filter(|path| path.extension().is_some_and(|e| e == "deb"))
+    let named = std::env::var_os("HOSPITIUM_TEST_KERNELS").unwrap_or_default();
+    let mut packages: Vec<PathBuf> = std::env::split_paths(&named)
+        .filter(|p| p.is_file())
         .collect();
     packages.sort();
-    assert!(!packages.is_empty(), "the folder holds no kernel package");
+    assert!(
+        !packages.is_empty(),
+        "HOSPITIUM_TEST_KERNELS names no kernel package; run `cargo xtask test`"
+    );
     packages
 }
 

@@ -10,7 +10,7 @@ mod seam;
 pub mod qemu;
 
 pub use seam::{
-    Attachment, ByteStream, CpuFeatureWord, Died, Event, EventKind, Host, HostError, Machine, MachineFacts,
-    MachineState, Medium, Place, ProcessFacts, Screenshot, SeenDevice, SeenDisk, Snapshot,
-    SnapshotFile,
+    Attachment, ByteStream, CpuFeatureWord, Died, Event, EventKind, Host, HostError, Machine,
+    MachineFacts, MachineState, Medium, Place, ProcessFacts, Screenshot, SeenDevice, SeenDisk,
+    Snapshot, SnapshotFile,
 };

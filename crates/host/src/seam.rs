@@ -24,12 +24,20 @@ pub trait Host: Send + Sync {
     fn capability(&self, what: Capability) -> Answer;
 
     /// Makes a machine ready to start. Nothing runs yet.
-    async fn define(&self, spec: &MachineSpec, place: &Place) -> Result<Box<dyn Machine>, HostError>;
+    async fn define(
+        &self,
+        spec: &MachineSpec,
+        place: &Place,
+    ) -> Result<Box<dyn Machine>, HostError>;
 
     /// Makes a machine that continues from the snapshot, in a process and on disks of its own.
     /// It is paused until [`Machine::resume`]; `start` has been done. The snapshot is not changed, and
     /// any number of machines may be made from it at once.
-    async fn restore(&self, snapshot: &Snapshot, place: &Place) -> Result<Box<dyn Machine>, HostError>;
+    async fn restore(
+        &self,
+        snapshot: &Snapshot,
+        place: &Place,
+    ) -> Result<Box<dyn Machine>, HostError>;
 }
 
 /// Where a machine's files go: a folder of its own, made by the caller, removed by the caller.
@@ -541,7 +549,9 @@ impl Screenshot {
         let mut encoder = png::Encoder::new(&mut out, self.width, self.height);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
-        let written = encoder.write_header().and_then(|mut w| w.write_image_data(&self.rgb));
+        let written = encoder
+            .write_header()
+            .and_then(|mut w| w.write_image_data(&self.rgb));
         written.map_err(|e| HostError::io("encoding a screenshot")(std::io::Error::other(e)))?;
         Ok(out)
     }

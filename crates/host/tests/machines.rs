@@ -20,7 +20,10 @@ async fn a_guest_boots_answers_and_is_ended() {
     assert_eq!(facts.vcpus, [(0, 0, 0)]);
     assert_eq!(facts.disks.len(), 1);
     assert!(facts.devices.len() > 5, "{:?}", facts.devices);
-    assert!(machine.channel("console").await.is_err(), "a channel can be taken once");
+    assert!(
+        machine.channel("console").await.is_err(),
+        "a channel can be taken once"
+    );
     machine.end().await.expect("ended");
     assert!(machine.died().await.expected);
     let after = machine.pause().await;
@@ -36,7 +39,10 @@ async fn a_vmm_has_no_more_rights_than_it_needs() {
     assert!(!process.may_gain_privileges);
     assert_eq!(process.capabilities, 0);
     assert_ne!(process.uid, 0);
-    assert!(process.own_namespaces.contains(&"net".to_owned()), "{process:?}");
+    assert!(
+        process.own_namespaces.contains(&"net".to_owned()),
+        "{process:?}"
+    );
 }
 
 #[tokio::test]
@@ -45,7 +51,10 @@ async fn a_paused_guest_stands_still() {
     let (machine, mut guest) = booted(&host, &lab, "boot").await;
     let before = machine.events().len();
     machine.pause().await.expect("paused");
-    machine.wait_event(before, "the pause", LIMIT, &|k| *k == EventKind::Paused).await.expect("seen");
+    machine
+        .wait_event(before, "the pause", LIMIT, &|k| *k == EventKind::Paused)
+        .await
+        .expect("seen");
     guest.say(b'x').await;
     let silent = tokio::time::timeout(Duration::from_millis(300), guest.hear()).await;
     assert!(silent.is_err(), "a paused guest answered");
@@ -59,13 +68,19 @@ async fn a_reset_by_the_guest_and_one_from_outside_are_told_apart() {
     let (machine, mut guest) = booted(&host, &lab, "boot").await;
     guest.say(b'r').await;
     let reset = |k: &EventKind| matches!(k, EventKind::Reset { .. });
-    let (at, event) = machine.wait_event(0, "a reset", LIMIT, &reset).await.expect("seen");
+    let (at, event) = machine
+        .wait_event(0, "a reset", LIMIT, &reset)
+        .await
+        .expect("seen");
     assert_eq!(event.kind, EventKind::Reset { by_guest: true });
     guest.boots().await;
     machine.reset().await.expect("reset");
     // SeaBIOS may itself reset once more after a reset through the keyboard controller.
     let from_outside = |k: &EventKind| *k == EventKind::Reset { by_guest: false };
-    machine.wait_event(at + 1, "our reset", LIMIT, &from_outside).await.expect("seen");
+    machine
+        .wait_event(at + 1, "our reset", LIMIT, &from_outside)
+        .await
+        .expect("seen");
     guest.boots().await;
 }
 
@@ -75,7 +90,10 @@ async fn a_guest_that_powers_off_ends_its_machine_as_expected() {
     let (machine, mut guest) = booted(&host, &lab, "boot").await;
     guest.say(b'p').await;
     let off = |k: &EventKind| matches!(k, EventKind::PoweredOff { .. });
-    let (_, event) = machine.wait_event(0, "power off", LIMIT, &off).await.expect("seen");
+    let (_, event) = machine
+        .wait_event(0, "power off", LIMIT, &off)
+        .await
+        .expect("seen");
     assert_eq!(event.kind, EventKind::PoweredOff { by_guest: true });
     assert!(machine.died().await.expected);
 }
@@ -86,14 +104,24 @@ async fn a_vmm_killed_from_outside_is_noticed_and_named() {
     let (machine, _guest) = booted(&host, &lab, "boot").await;
     let pid = machine.process().await.expect("process").pid;
     let pid = rustix::process::Pid::from_raw(pid as i32).expect("a pid");
-    let waiting = machine.wait_event(0, "a reset", LIMIT, &|k| matches!(k, EventKind::Reset { .. }));
-    let kill = async { rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed") };
+    let waiting = machine.wait_event(0, "a reset", LIMIT, &|k| {
+        matches!(k, EventKind::Reset { .. })
+    });
+    let kill = async {
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed")
+    };
     let (waited, ()) = tokio::join!(waiting, kill);
     let told = waited.expect_err("no reset came").to_string();
-    assert!(told.contains("a reset") && told.contains("signal 9"), "{told}");
+    assert!(
+        told.contains("a reset") && told.contains("signal 9"),
+        "{told}"
+    );
     let died = machine.died().await;
     assert!(!died.expected && died.how.contains("signal 9"), "{died:?}");
-    assert!(matches!(machine.facts().await, Err(HostError::Ended { .. })));
+    assert!(matches!(
+        machine.facts().await,
+        Err(HostError::Ended { .. })
+    ));
 }
 
 #[tokio::test]
@@ -107,7 +135,9 @@ async fn a_dropped_machine_leaves_no_process() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(LIMIT, gone).await.expect("the process is gone");
+    tokio::time::timeout(LIMIT, gone)
+        .await
+        .expect("the process is gone");
 }
 
 #[tokio::test]
@@ -136,16 +166,28 @@ async fn two_clones_go_on_from_the_same_moment_each_on_its_own() {
     // The snapshot is as it was, and what the clone wrote is its own.
     let again = hospitium_host::qemu::Qemu::load_snapshot(&folder).expect("read");
     assert_eq!(again, snapshot);
-    let c = host.restore(&again, &lab.place("c")).await.expect("restored");
+    let c = host
+        .restore(&again, &lab.place("c"))
+        .await
+        .expect("restored");
     let mut guest_c = Guest::of(&*c).await;
     c.resume().await.expect("resumed");
     assert_eq!(guest_c.ask(b'x').await, '3');
     b.end().await.expect("ended");
     let medium = b.medium("system").await.expect("the disk from outside");
-    let sector = hospitium_model::Digest::of(&std::fs::read(lab.path().join("guest.raw")).expect("image")[..512]);
+    let sector = hospitium_model::Digest::of(
+        &std::fs::read(lab.path().join("guest.raw")).expect("image")[..512],
+    );
     assert_eq!(medium.digest(512, 512).expect("read"), sector);
     c.end().await.expect("ended");
-    assert_ne!(c.medium("system").await.expect("the disk").digest(512, 512).expect("read"), sector);
+    assert_ne!(
+        c.medium("system")
+            .await
+            .expect("the disk")
+            .digest(512, 512)
+            .expect("read"),
+        sector
+    );
 }
 
 #[tokio::test]
@@ -153,14 +195,26 @@ async fn a_clone_can_be_saved_again() {
     let (host, lab) = (qemu().await, Lab::new());
     let (machine, mut guest) = booted(&host, &lab, "boot").await;
     assert_eq!(guest.ask(b'x').await, '1');
-    let first = machine.snapshot(&lab.path().join("first")).await.expect("saved");
-    let clone = host.restore(&first, &lab.place("clone")).await.expect("restored");
+    let first = machine
+        .snapshot(&lab.path().join("first"))
+        .await
+        .expect("saved");
+    let clone = host
+        .restore(&first, &lab.place("clone"))
+        .await
+        .expect("restored");
     let mut guest = Guest::of(&*clone).await;
     clone.resume().await.expect("resumed");
     assert_eq!(guest.ask(b'x').await, '2');
-    let second = clone.snapshot(&lab.path().join("second")).await.expect("saved again");
+    let second = clone
+        .snapshot(&lab.path().join("second"))
+        .await
+        .expect("saved again");
     std::fs::remove_dir_all(lab.path().join("first")).expect("the first is not needed any more");
-    let clone = host.restore(&second, &lab.place("again")).await.expect("restored again");
+    let clone = host
+        .restore(&second, &lab.place("again"))
+        .await
+        .expect("restored again");
     let mut guest = Guest::of(&*clone).await;
     clone.resume().await.expect("resumed");
     assert_eq!(guest.ask(b'x').await, '3');
@@ -200,7 +254,10 @@ async fn refused(
     n: u32,
     file: &str,
 ) {
-    match host.restore(snapshot, &lab.place(&format!("try-{n}"))).await {
+    match host
+        .restore(snapshot, &lab.place(&format!("try-{n}")))
+        .await
+    {
         Err(HostError::BadSnapshot { why, .. }) => assert!(why.contains(file), "{why}"),
         Err(other) => panic!("{file}: {other}"),
         Ok(_) => panic!("{file}: restored"),
@@ -219,8 +276,14 @@ async fn a_machine_goes_on_in_another_process() {
     assert_eq!(guest.ask(b'x').await, '2');
     assert_eq!(guest.ask(b'w').await, '!');
     // From a clone too, whose memory is its own.
-    let snapshot = second.snapshot(&lab.path().join("snapshot")).await.expect("saved");
-    let clone = host.restore(&snapshot, &lab.place("clone")).await.expect("restored");
+    let snapshot = second
+        .snapshot(&lab.path().join("snapshot"))
+        .await
+        .expect("saved");
+    let clone = host
+        .restore(&snapshot, &lab.place("clone"))
+        .await
+        .expect("restored");
     clone.resume().await.expect("resumed");
     let (third, _) = clone.migrate(&lab.place("third")).await.expect("moved");
     let mut guest = Guest::of(&*third).await;
@@ -232,15 +295,30 @@ async fn a_device_that_is_refused_is_a_clear_error() {
     let (host, lab) = (qemu().await, Lab::new());
     let mut spec = lab.spec();
     spec.disks[0].logical_sector = 4097;
-    let told = host.define(&spec, &lab.place("odd-sector")).await.err().expect("refused").to_string();
+    let told = host
+        .define(&spec, &lab.place("odd-sector"))
+        .await
+        .err()
+        .expect("refused")
+        .to_string();
     assert!(told.contains("logical_block_size"), "{told}");
     let mut spec = lab.spec();
     spec.disks.push(disk("floppy", DiskRole::Cdrom, Bus::Nvme));
-    let told = host.define(&spec, &lab.place("odd-bus")).await.err().expect("refused").to_string();
+    let told = host
+        .define(&spec, &lab.place("odd-bus"))
+        .await
+        .err()
+        .expect("refused")
+        .to_string();
     assert!(told.contains("optical"), "{told}");
     let mut spec = lab.spec();
     spec.disks[0].image = Some(lab.path().join("missing.raw"));
-    let told = host.define(&spec, &lab.place("no-image")).await.err().expect("refused").to_string();
+    let told = host
+        .define(&spec, &lab.place("no-image"))
+        .await
+        .err()
+        .expect("refused")
+        .to_string();
     assert!(told.contains("missing.raw"), "{told}");
 }
 
@@ -250,7 +328,10 @@ async fn with_nothing_to_boot_the_firmware_says_so_on_the_screen() {
     let mut spec = lab.spec();
     spec.disks.clear();
     spec.boot = Boot::Nothing;
-    let machine = host.define(&spec, &lab.place("empty")).await.expect("defined");
+    let machine = host
+        .define(&spec, &lab.place("empty"))
+        .await
+        .expect("defined");
     machine.start().await.expect("started");
     let pictures = async {
         loop {
@@ -261,9 +342,14 @@ async fn with_nothing_to_boot_the_firmware_says_so_on_the_screen() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let shot = tokio::time::timeout(LIMIT, pictures).await.expect("something on the screen");
+    let shot = tokio::time::timeout(LIMIT, pictures)
+        .await
+        .expect("something on the screen");
     assert!(shot.width >= 640 && shot.png().is_ok());
-    assert_eq!(machine.facts().await.expect("facts").state, MachineState::Running);
+    assert_eq!(
+        machine.facts().await.expect("facts").state,
+        MachineState::Running
+    );
 }
 
 #[tokio::test]
@@ -282,36 +368,65 @@ async fn every_device_of_a_specification_is_there() {
     }
     spec.disks[1].power_loss_log = true;
     spec.disks[6].size = ByteSize::bytes(1440 << 10);
-    spec.watchdog = Some(hospitium_model::Watchdog { action: hospitium_model::WatchdogAction::Pause });
+    spec.watchdog = Some(hospitium_model::Watchdog {
+        action: hospitium_model::WatchdogAction::Pause,
+    });
     spec.generation_id = Some("12345678-1234-1234-1234-123456789abc".into());
     spec.memory.nodes = 2;
     spec.memory.max = ByteSize::mib(256);
-    spec.cpus = hospitium_model::CpuTopology { sockets: 2, cores: 1, threads: 1, max_sockets: 4 };
+    spec.cpus = hospitium_model::CpuTopology {
+        sockets: 2,
+        cores: 1,
+        threads: 1,
+        max_sockets: 4,
+    };
     spec.smbios.manufacturer = "a, b=c".into();
     spec.smbios.uuid = "6b1e5f5e-3c1d-4b6e-9d54-1d3c6a7e9f10".into();
-    spec.channels.push(hospitium_model::Channel { name: "agent".into(), kind: ChannelKind::Virtio });
-    spec.nics = vec![nic("net0", hospitium_model::Network::Harness), nic("net1", hospitium_model::Network::Isolated)];
-    let machine = host.define(&spec, &lab.place("full")).await.expect("defined");
+    spec.channels.push(hospitium_model::Channel {
+        name: "agent".into(),
+        kind: ChannelKind::Virtio,
+    });
+    spec.nics = vec![
+        nic("net0", hospitium_model::Network::Harness),
+        nic("net1", hospitium_model::Network::Isolated),
+    ];
+    let machine = host
+        .define(&spec, &lab.place("full"))
+        .await
+        .expect("defined");
     let facts = machine.facts().await.expect("facts");
     assert_eq!(facts.nodes, 2);
     assert_eq!(facts.vcpus.len(), 2);
     assert_eq!(facts.disks.len(), 7, "{:?}", facts.disks);
     assert_eq!(facts.macs.len(), 2);
-    assert_eq!(facts.generation_id.as_deref(), spec.generation_id.as_deref());
+    assert_eq!(
+        facts.generation_id.as_deref(),
+        spec.generation_id.as_deref()
+    );
     assert_eq!(facts.uuid.as_deref(), Some(&*spec.smbios.uuid));
     assert!(!facts.cpu_features.is_empty());
     machine.start().await.expect("started");
     let mut guest = Guest::of(&*machine).await;
     guest.boots().await;
     // All of it can be saved and goes on.
-    let snapshot = machine.snapshot(&lab.path().join("snapshot")).await.expect("saved");
-    let clone = host.restore(&snapshot, &lab.place("clone")).await.expect("restored");
+    let snapshot = machine
+        .snapshot(&lab.path().join("snapshot"))
+        .await
+        .expect("saved");
+    let clone = host
+        .restore(&snapshot, &lab.place("clone"))
+        .await
+        .expect("restored");
     let mut guest = Guest::of(&*clone).await;
     clone.resume().await.expect("resumed");
     assert_eq!(guest.ask(b'x').await, '1');
     let facts = clone.facts().await.expect("facts");
     assert_eq!(facts.nodes, 2);
-    assert_ne!(facts.generation_id.as_deref(), spec.generation_id.as_deref(), "a clone is a new generation");
+    assert_ne!(
+        facts.generation_id.as_deref(),
+        spec.generation_id.as_deref(),
+        "a clone is a new generation"
+    );
 }
 
 fn nic(id: &str, network: hospitium_model::Network) -> hospitium_model::Nic {

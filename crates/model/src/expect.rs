@@ -46,7 +46,9 @@ pub enum ExpectationError {
     #[error("the expectations cannot be read")]
     Form(#[from] toml::de::Error),
     /// No row.
-    #[error("the expectations say nothing about {what:?} of {check}; add a row for this guest and host")]
+    #[error(
+        "the expectations say nothing about {what:?} of {check}; add a row for this guest and host"
+    )]
     Missing {
         /// Check id.
         check: String,
@@ -88,7 +90,10 @@ impl Expectations {
             .filter(|row| row.host.as_deref().is_none_or(|h| h == host))
             .filter(|row| row.accelerator.is_none_or(|a| a == accelerator))
             .max_by_key(|row| weight(row))
-            .ok_or_else(|| ExpectationError::Missing { check: check.into(), what: what.into() })
+            .ok_or_else(|| ExpectationError::Missing {
+                check: check.into(),
+                what: what.into(),
+            })
     }
 }
 
@@ -117,7 +122,13 @@ mod tests {
         .expect("a good table");
         let find = |accelerator| {
             table
-                .find("clk.source", "clocksource", OperatingSystem::Linux, "qemu", accelerator)
+                .find(
+                    "clk.source",
+                    "clocksource",
+                    OperatingSystem::Linux,
+                    "qemu",
+                    accelerator,
+                )
                 .map(|row| row.value.clone())
                 .expect("has a row")
         };

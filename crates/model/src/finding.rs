@@ -130,48 +130,110 @@ impl Finding {
         host: impl Into<Value>,
         expected: impl Into<Value>,
     ) -> Self {
-        let rule = Rule::SameAs { expected: expected.into() };
+        let rule = Rule::SameAs {
+            expected: expected.into(),
+        };
         Self::new(what, Some(guest.into()), Some(host.into()), rule)
     }
 
     /// Both sides measured `what` in `unit`; they may differ by `tolerance`.
-    pub fn within(what: impl Into<String>, unit: &str, guest: f64, host: f64, tolerance: f64) -> Self {
+    pub fn within(
+        what: impl Into<String>,
+        unit: &str,
+        guest: f64,
+        host: f64,
+        tolerance: f64,
+    ) -> Self {
         Self {
             unit: unit.to_owned(),
-            ..Self::new(what, Some(guest.into()), Some(host.into()), Rule::Within { tolerance })
+            ..Self::new(
+                what,
+                Some(guest.into()),
+                Some(host.into()),
+                Rule::Within { tolerance },
+            )
         }
     }
 
     /// Only the guest can see `what`, and must have seen `expected`.
-    pub fn guest_is(what: impl Into<String>, guest: impl Into<Value>, expected: impl Into<Value>) -> Self {
-        Self::new(what, Some(guest.into()), None, Rule::GuestIs { expected: expected.into() })
+    pub fn guest_is(
+        what: impl Into<String>,
+        guest: impl Into<Value>,
+        expected: impl Into<Value>,
+    ) -> Self {
+        Self::new(
+            what,
+            Some(guest.into()),
+            None,
+            Rule::GuestIs {
+                expected: expected.into(),
+            },
+        )
     }
 
     /// Only the host can see `what`, and must have seen `expected`.
-    pub fn host_is(what: impl Into<String>, host: impl Into<Value>, expected: impl Into<Value>) -> Self {
-        Self::new(what, None, Some(host.into()), Rule::HostIs { expected: expected.into() })
+    pub fn host_is(
+        what: impl Into<String>,
+        host: impl Into<Value>,
+        expected: impl Into<Value>,
+    ) -> Self {
+        Self::new(
+            what,
+            None,
+            Some(host.into()),
+            Rule::HostIs {
+                expected: expected.into(),
+            },
+        )
     }
 
     /// The guest's number, in `unit`, must lie between.
-    pub fn guest_between(what: impl Into<String>, unit: &str, guest: f64, least: f64, most: f64) -> Self {
+    pub fn guest_between(
+        what: impl Into<String>,
+        unit: &str,
+        guest: f64,
+        least: f64,
+        most: f64,
+    ) -> Self {
         let rule = Rule::GuestBetween { least, most };
-        Self { unit: unit.to_owned(), ..Self::new(what, Some(guest.into()), None, rule) }
+        Self {
+            unit: unit.to_owned(),
+            ..Self::new(what, Some(guest.into()), None, rule)
+        }
     }
 
     /// The host's number, in `unit`, must lie between.
-    pub fn host_between(what: impl Into<String>, unit: &str, host: f64, least: f64, most: f64) -> Self {
+    pub fn host_between(
+        what: impl Into<String>,
+        unit: &str,
+        host: f64,
+        least: f64,
+        most: f64,
+    ) -> Self {
         let rule = Rule::HostBetween { least, most };
-        Self { unit: unit.to_owned(), ..Self::new(what, None, Some(host.into()), rule) }
+        Self {
+            unit: unit.to_owned(),
+            ..Self::new(what, None, Some(host.into()), rule)
+        }
     }
 
     /// Guest and host values must differ.
-    pub fn differ(what: impl Into<String>, guest: impl Into<Value>, host: impl Into<Value>) -> Self {
+    pub fn differ(
+        what: impl Into<String>,
+        guest: impl Into<Value>,
+        host: impl Into<Value>,
+    ) -> Self {
         Self::new(what, Some(guest.into()), Some(host.into()), Rule::Differ)
     }
 
     /// All that the guest listed must be in the host's list.
     pub fn guest_subset(what: impl Into<String>, guest: Vec<Value>, host: Vec<Value>) -> Self {
-        Self::new(what, Some(Value::List(guest)), Some(Value::List(host)), Rule::GuestSubsetOfHost)
+        Self::new(
+            what,
+            Some(Value::List(guest)),
+            Some(Value::List(host)),
+            Rule::GuestSubsetOfHost,
+        )
     }
 
     /// Written down, not judged.
@@ -186,13 +248,29 @@ impl Finding {
     }
 
     fn new(what: impl Into<String>, guest: Option<Value>, host: Option<Value>, rule: Rule) -> Self {
-        Self { what: what.into(), unit: String::new(), guest, host, rule }
+        Self {
+            what: what.into(),
+            unit: String::new(),
+            guest,
+            host,
+            rule,
+        }
     }
 
     /// Judges this finding by its rule.
     pub fn judge(&self) -> Holds {
-        let Self { what, guest, host, rule, .. } = self;
-        let unit = if self.unit.is_empty() { String::new() } else { format!(" {}", self.unit) };
+        let Self {
+            what,
+            guest,
+            host,
+            rule,
+            ..
+        } = self;
+        let unit = if self.unit.is_empty() {
+            String::new()
+        } else {
+            format!(" {}", self.unit)
+        };
         let when = |holds: bool, no: &dyn Fn() -> String| {
             if holds { Holds::Yes } else { Holds::No(no()) }
         };
@@ -230,7 +308,9 @@ impl Finding {
                 format!("{what}: guest saw {g}{unit}, host saw {h}{unit}")
             }),
             Rule::SameAs { expected } => when(g.same(expected) && h.same(expected), &|| {
-                format!("{what}: guest saw {g}{unit}, host saw {h}{unit}, expected {expected}{unit}")
+                format!(
+                    "{what}: guest saw {g}{unit}, host saw {h}{unit}, expected {expected}{unit}"
+                )
             }),
             Rule::Within { tolerance } => match (g.as_f64(), h.as_f64()) {
                 (Some(a), Some(b)) => when((a - b).abs() <= *tolerance, &|| {
@@ -246,11 +326,16 @@ impl Finding {
             }),
             Rule::GuestSubsetOfHost => match (g, h) {
                 (Value::List(some), Value::List(all)) => {
-                    let extra: Vec<_> =
-                        some.iter().filter(|v| !all.iter().any(|w| w.same(v))).collect();
+                    let extra: Vec<_> = some
+                        .iter()
+                        .filter(|v| !all.iter().any(|w| w.same(v)))
+                        .collect();
                     when(extra.is_empty(), &|| {
                         let names: Vec<_> = extra.iter().map(ToString::to_string).collect();
-                        format!("{what}: guest saw {}, which the host does not have", names.join(", "))
+                        format!(
+                            "{what}: guest saw {}, which the host does not have",
+                            names.join(", ")
+                        )
                     })
                 }
                 _ => Holds::No(format!("{what}: {g} and {h} are not both lists")),
@@ -272,7 +357,10 @@ impl Observations {
 
     /// Observations of only these findings.
     pub fn of(findings: impl IntoIterator<Item = Finding>) -> Self {
-        Self { findings: findings.into_iter().collect(), ..Self::default() }
+        Self {
+            findings: findings.into_iter().collect(),
+            ..Self::default()
+        }
     }
 
     /// Adds a finding.
@@ -312,25 +400,35 @@ impl Observations {
             if more > 0 {
                 wrong.push(format!("and {more} more"));
             }
-            return Verdict::Fail { reason: wrong.join("; ") };
+            return Verdict::Fail {
+                reason: wrong.join("; "),
+            };
         }
         if judged == 0 {
-            return Verdict::Fail { reason: "nothing was observed that could be judged".into() };
+            return Verdict::Fail {
+                reason: "nothing was observed that could be judged".into(),
+            };
         }
-        let saw = |side: fn(&Finding) -> &Option<Value>| {
-            self.findings.iter().any(|f| side(f).is_some())
-        };
+        let saw =
+            |side: fn(&Finding) -> &Option<Value>| self.findings.iter().any(|f| side(f).is_some());
         match (saw(|f| &f.guest), saw(|f| &f.host), &self.one_witness) {
             (true, true, _) | (_, _, Some(_)) => Verdict::Pass,
-            (false, _, None) => Verdict::Fail { reason: "the guest observed nothing".into() },
-            (_, false, None) => Verdict::Fail { reason: "the host observed nothing".into() },
+            (false, _, None) => Verdict::Fail {
+                reason: "the guest observed nothing".into(),
+            },
+            (_, false, None) => Verdict::Fail {
+                reason: "the host observed nothing".into(),
+            },
         }
     }
 }
 
 impl Value {
     /// As a number, if it is one.
-    #[expect(clippy::cast_precision_loss, reason = "counts and nanoseconds stay far below 2^53")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts and nanoseconds stay far below 2^53"
+    )]
     pub fn as_f64(&self) -> Option<f64> {
         match self {
             Self::Int(n) => Some(*n as f64),
@@ -427,7 +525,8 @@ mod tests {
     #[test]
     fn nothing_observed_never_passes() {
         assert_eq!(Observations::new().judge().word(), "fail");
-        let only_recorded = Observations::of([Finding::recorded("x", Some(1.into()), Some(1.into()))]);
+        let only_recorded =
+            Observations::of([Finding::recorded("x", Some(1.into()), Some(1.into()))]);
         assert_eq!(only_recorded.judge().word(), "fail");
     }
 
@@ -435,7 +534,10 @@ mod tests {
     fn one_witness_passes_only_where_the_check_says_so() {
         let guest_only = Observations::of([Finding::guest_is("steps back", 0, 0)]);
         assert_eq!(guest_only.judge().word(), "fail");
-        assert_eq!(guest_only.only_one_witness("the host has no view").judge(), Verdict::Pass);
+        assert_eq!(
+            guest_only.only_one_witness("the host has no view").judge(),
+            Verdict::Pass
+        );
     }
 
     #[test]
@@ -448,7 +550,12 @@ mod tests {
     fn a_missing_witness_fails() {
         let mut finding = Finding::same("online vCPUs", 2, 2);
         finding.host = None;
-        assert!(Observations::of([finding]).judge().reason().contains("host did not observe"));
+        assert!(
+            Observations::of([finding])
+                .judge()
+                .reason()
+                .contains("host did not observe")
+        );
     }
 
     #[test]
@@ -468,6 +575,9 @@ mod tests {
             Finding::guest_subset("d", vec!["x".into()], vec!["x".into(), "y".into()]),
         ]);
         let text = serde_json::to_string(&all).expect("serialises");
-        assert_eq!(serde_json::from_str::<Observations>(&text).expect("reads back"), all);
+        assert_eq!(
+            serde_json::from_str::<Observations>(&text).expect("reads back"),
+            all
+        );
     }
 }

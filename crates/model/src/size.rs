@@ -6,7 +6,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// A number of bytes. Text form: a whole number and one of `B KiB MiB GiB TiB`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct ByteSize(u64);
 
@@ -17,8 +19,13 @@ pub struct ByteSizeError {
     text: String,
 }
 
-const UNITS: [(&str, u64); 5] =
-    [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+const UNITS: [(&str, u64); 5] = [
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("B", 1),
+];
 
 impl ByteSize {
     /// This many bytes.
@@ -49,8 +56,10 @@ impl ByteSize {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, factor) =
-            UNITS.into_iter().find(|(_, f)| self.0 >= *f && self.0.is_multiple_of(*f)).unwrap_or(("B", 1));
+        let (unit, factor) = UNITS
+            .into_iter()
+            .find(|(_, f)| self.0 >= *f && self.0.is_multiple_of(*f))
+            .unwrap_or(("B", 1));
         write!(f, "{} {unit}", self.0 / factor)
     }
 }
@@ -59,14 +68,23 @@ impl FromStr for ByteSize {
     type Err = ByteSizeError;
 
     fn from_str(text: &str) -> Result<Self, ByteSizeError> {
-        let error = || ByteSizeError { text: text.chars().take(40).collect() };
+        let error = || ByteSizeError {
+            text: text.chars().take(40).collect(),
+        };
         let trimmed = text.trim();
-        let split = trimmed.find(|c: char| !c.is_ascii_digit()).ok_or_else(error)?;
+        let split = trimmed
+            .find(|c: char| !c.is_ascii_digit())
+            .ok_or_else(error)?;
         let number: u64 = trimmed[..split].parse().map_err(|_| error())?;
         let unit = trimmed[split..].trim();
-        let short = |name: &str| unit.eq_ignore_ascii_case(name)
-            || (name.len() == 3 && unit.eq_ignore_ascii_case(&name[..1]));
-        let (_, factor) = UNITS.into_iter().find(|(name, _)| short(name)).ok_or_else(error)?;
+        let short = |name: &str| {
+            unit.eq_ignore_ascii_case(name)
+                || (name.len() == 3 && unit.eq_ignore_ascii_case(&name[..1]))
+        };
+        let (_, factor) = UNITS
+            .into_iter()
+            .find(|(name, _)| short(name))
+            .ok_or_else(error)?;
         number.checked_mul(factor).map(Self).ok_or_else(error)
     }
 }

@@ -10,10 +10,10 @@ use hospitium_host::Host;
 use hospitium_model::{ByteSize, CheckId, Expectations, GuestKind};
 use hospitium_suite::{Check, EXPECTATIONS, StandardOptions, checks};
 
+use crate::RunError;
 use crate::budget::Limits;
 use crate::cache::DEFAULT_SIZE;
 use crate::select::{Selection, required};
-use crate::RunError;
 
 /// A run, before it begins.
 pub struct RunPlan {
@@ -124,10 +124,20 @@ impl RunPlan {
             for host in &self.hosts {
                 let base = cell_name(&guest.guest.facts().name, &host.host.facts().name);
                 let name = (1..)
-                    .map(|n| if n == 1 { base.clone() } else { format!("{base}-{n}") })
+                    .map(|n| {
+                        if n == 1 {
+                            base.clone()
+                        } else {
+                            format!("{base}-{n}")
+                        }
+                    })
                     .find(|name| taken.insert(name.clone()))
                     .unwrap_or(base);
-                cells.push(PlannedCell { name, guest: guest.clone(), host: host.clone() });
+                cells.push(PlannedCell {
+                    name,
+                    guest: guest.clone(),
+                    host: host.clone(),
+                });
             }
         }
         cells
@@ -164,11 +174,18 @@ mod tests {
             cell_name("linux 6.1.0-50-amd64", "qemu 7.2.22 (TCG)"),
             "linux-6.1.0-50-amd64--qemu-7.2.22-tcg"
         );
-        for (guest, host) in
-            [("../../etc", "-x"), ("", ""), ("é\n\u{1b}[2J", "q"), (&"long ".repeat(50), &"x".repeat(300))]
-        {
+        for (guest, host) in [
+            ("../../etc", "-x"),
+            ("", ""),
+            ("é\n\u{1b}[2J", "q"),
+            (&"long ".repeat(50), &"x".repeat(300)),
+        ] {
             let name = cell_name(guest, host);
-            assert_eq!(hospitium_evidence::check_cell_name(&name), Ok(()), "{name:?}");
+            assert_eq!(
+                hospitium_evidence::check_cell_name(&name),
+                Ok(()),
+                "{name:?}"
+            );
             assert!(name.len() <= 60);
         }
     }

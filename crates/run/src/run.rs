@@ -65,7 +65,10 @@ impl RunSummary {
             matches!(check.verdict, Verdict::Error { .. } | Verdict::Miss { .. })
         };
         let cut_off = self.run.cut_off.is_some() || !self.run.not_started.is_empty();
-        if cut_off || self.cells.iter().any(|cell| cell.record.failure.is_some()) || checks().any(unfinished) {
+        if cut_off
+            || self.cells.iter().any(|cell| cell.record.failure.is_some())
+            || checks().any(unfinished)
+        {
             Outcome::Unfinished
         } else {
             Outcome::Passed
@@ -77,11 +80,17 @@ impl RunSummary {
 ///
 /// # Errors
 /// If it cannot be begun, or the evidence not be written; what was finished before is kept then.
-pub async fn run(plan: RunPlan, observer: Arc<dyn Observer>, stop: Stop) -> Result<RunSummary, RunError> {
+pub async fn run(
+    plan: RunPlan,
+    observer: Arc<dyn Observer>,
+    stop: Stop,
+) -> Result<RunSummary, RunError> {
     let begun = Instant::now();
     let places = Places::make(&plan.cache)?;
     let work = places.work();
-    let recovered = tokio::task::spawn_blocking(move || recover(&work)).await.unwrap_or_default();
+    let recovered = tokio::task::spawn_blocking(move || recover(&work))
+        .await
+        .unwrap_or_default();
     recovered.iter().for_each(|event| observer.tell(event));
     let cells = plan.cells();
     if cells.is_empty() {
@@ -104,16 +113,25 @@ pub async fn run(plan: RunPlan, observer: Arc<dyn Observer>, stop: Stop) -> Resu
     };
     let evidence = plan.folder.join("evidence");
     let writer = BundleWriter::create(&evidence, &record)?;
-    let folder = plan.folder.canonicalize().map_err(RunError::io("find", &plan.folder))?;
+    let folder = plan
+        .folder
+        .canonicalize()
+        .map_err(RunError::io("find", &plan.folder))?;
     let evidence = folder.join("evidence");
     let work = WorkFolder::make(&places.work(), &record.id, Some(&evidence))?;
     made::note(&places.made(), &record.id, &cells);
     let cache = match plan.snapshots {
         Some(most) => SnapshotCache::open(&places.snapshots(), most)?,
-        None => SnapshotCache::open(&work.path().join("snapshots"), hospitium_model::ByteSize::default())?,
+        None => SnapshotCache::open(
+            &work.path().join("snapshots"),
+            hospitium_model::ByteSize::default(),
+        )?,
     };
     let durations = Durations::kept_in(&places.durations());
-    let pairs: Vec<_> = cells.iter().map(|cell| (cell.name.clone(), lab::pair(cell))).collect();
+    let pairs: Vec<_> = cells
+        .iter()
+        .map(|cell| (cell.name.clone(), lab::pair(cell)))
+        .collect();
     let shared = Arc::new(Shared {
         cache,
         digests,
@@ -152,7 +170,9 @@ pub async fn run(plan: RunPlan, observer: Arc<dyn Observer>, stop: Stop) -> Resu
                 (turn, writer.cell(&name))
             };
             match shared.stop.unless(begin).await {
-                Ok((_turn, Ok(writer))) => (n, Ok(cell::run(shared.clone(), cell, writer, &work).await)),
+                Ok((_turn, Ok(writer))) => {
+                    (n, Ok(cell::run(shared.clone(), cell, writer, &work).await))
+                }
                 Ok((_, Err(error))) => {
                     shared.written(Err(error));
                     (n, Err(name))
@@ -177,21 +197,33 @@ pub async fn run(plan: RunPlan, observer: Arc<dyn Observer>, stop: Stop) -> Resu
     shared.digests.keep();
     record.ended = Some(Timestamp::now());
     record.cut_off = shared.stop.reason();
-    let unwritten = shared.unwritten.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let unwritten = shared
+        .unwritten
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
     if let Some(error) = unwritten {
         // Its machines' files make room, so that what was finished can be closed in order: now, or
         // at the next start.
         drop(writer);
         work.leave_to_recovery();
-        recover(&places.work()).iter().for_each(|event| shared.tell(event));
+        recover(&places.work())
+            .iter()
+            .for_each(|event| shared.tell(event));
         return Err(error.into());
     }
     drop(work);
     if plan.snapshots.is_some()
         && let Err(error) = shared.cache.trim()
     {
-        let words = format!("the snapshot cache could not be kept small: {}", chain(&error));
-        shared.tell(&RunEvent::Note { cell: String::new(), words });
+        let words = format!(
+            "the snapshot cache could not be kept small: {}",
+            chain(&error)
+        );
+        shared.tell(&RunEvent::Note {
+            cell: String::new(),
+            words,
+        });
     }
     if let Some(writer) = Arc::into_inner(writer) {
         writer.finish(&record)?;
@@ -202,7 +234,13 @@ pub async fn run(plan: RunPlan, observer: Arc<dyn Observer>, stop: Stop) -> Resu
         cut_off: record.cut_off.clone(),
         took_ms: ms(begun.elapsed()),
     });
-    Ok(RunSummary { run: record, evidence, archive, cells: summaries, took_ms: ms(begun.elapsed()) })
+    Ok(RunSummary {
+        run: record,
+        evidence,
+        archive,
+        cells: summaries,
+        took_ms: ms(begun.elapsed()),
+    })
 }
 
 /// The checks in the suite's order, without the canary.
@@ -227,5 +265,8 @@ fn run_id(seed: u64) -> String {
     use std::hash::{BuildHasher, RandomState};
     // Keyed by the system's random numbers.
     let digits = RandomState::new().hash_one(seed) & 0xFF_FFFF;
-    format!("{}-{digits:06x}", Timestamp::now().strftime("%Y%m%d-%H%M%S"))
+    format!(
+        "{}-{digits:06x}",
+        Timestamp::now().strftime("%Y%m%d-%H%M%S")
+    )
 }

@@ -32,7 +32,10 @@ pub struct Cell {
 }
 
 impl Cell {
-    #[expect(clippy::too_many_arguments, reason = "called from one place, with the clone's parts")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called from one place, with the clone's parts"
+    )]
     pub(crate) fn new(
         lab: Arc<Lab>,
         check: &'static Check,
@@ -44,7 +47,19 @@ impl Cell {
         ready: Duration,
     ) -> Self {
         let pictures = Vec::new();
-        Self { guest, console, lab, check, fault, place, machine, peer: None, ready, clones: 0, pictures }
+        Self {
+            guest,
+            console,
+            lab,
+            check,
+            fault,
+            place,
+            machine,
+            peer: None,
+            ready,
+            clones: 0,
+            pictures,
+        }
     }
 
     /// The lab that this is a clone of: host, guest, declared machine, what the boot showed.
@@ -78,7 +93,10 @@ impl Cell {
     }
 
     /// Makes and starts a further machine, of which the check itself takes care.
-    pub async fn start_machine(&mut self, spec: &MachineSpec) -> Result<Box<dyn Machine>, CheckError> {
+    pub async fn start_machine(
+        &mut self,
+        spec: &MachineSpec,
+    ) -> Result<Box<dyn Machine>, CheckError> {
         let place = self.another_place()?;
         let mut spec = spec.clone();
         if let Some(Fault::Machine(alter)) = self.fault {
@@ -134,7 +152,11 @@ impl Cell {
     pub fn expect_text(&self, what: &str) -> Result<String, CheckError> {
         match self.expect(what)? {
             Value::Text(text) => Ok(text),
-            _ => Err(ExpectationError::Missing { check: self.check.id.into(), what: what.into() }.into()),
+            _ => Err(ExpectationError::Missing {
+                check: self.check.id.into(),
+                what: what.into(),
+            }
+            .into()),
         }
     }
 
@@ -145,7 +167,9 @@ impl Cell {
             let peer = Peer::start(frames, PeerOptions::default());
             self.peer = Some(peer.map_err(|e| CheckError::Peer(e.to_string()))?);
         }
-        self.peer.as_ref().ok_or_else(|| CheckError::Peer("it did not start".into()))
+        self.peer
+            .as_ref()
+            .ok_or_else(|| CheckError::Peer("it did not start".into()))
     }
 
     /// Another clone of the same snapshot, for checks that compare two.
@@ -158,7 +182,8 @@ impl Cell {
     /// A place for a further machine that the check makes itself.
     pub fn another_place(&mut self) -> Result<Place, CheckError> {
         self.clones += 1;
-        self.lab.place(&format!("{}-{}", self.place.name, self.clones))
+        self.lab
+            .place(&format!("{}-{}", self.place.name, self.clones))
     }
 
     /// Number of events so far: pass it to [`Cell::event`] to wait for what comes after.
@@ -168,7 +193,10 @@ impl Cell {
 
     /// True if a console line, from the `from`-th on, holds `words` within `limit`.
     pub async fn sees(&self, words: &str, from: u64, limit: Duration) -> bool {
-        self.console.wait_line(words, from, limit, |line| line.contains(words)).await.is_ok()
+        self.console
+            .wait_line(words, from, limit, |line| line.contains(words))
+            .await
+            .is_ok()
     }
 
     /// Waits for an event after the `from`-th. `Ok(None)` if it did not come in time, which is an
@@ -261,7 +289,9 @@ impl Cell {
 
     /// A line for the timeline.
     pub fn say(&self, text: impl Into<String>) {
-        self.lab.sink().say(&self.place.name, TimelineSource::Check, text);
+        self.lab
+            .sink()
+            .say(&self.place.name, TimelineSource::Check, text);
     }
 
     fn note_events(&self) {
@@ -272,7 +302,12 @@ impl Cell {
     /// time of its VMM if it still ran, and the last console lines.
     pub async fn finish(self) -> Result<(Duration, Vec<String>), HostError> {
         self.note_events();
-        let cpu = self.machine.process().await.map(|p| p.cpu_time).unwrap_or_default();
+        let cpu = self
+            .machine
+            .process()
+            .await
+            .map(|p| p.cpu_time)
+            .unwrap_or_default();
         let ended = self.machine.end().await;
         let lines = self.console.last_lines(40).0;
         drop(self.machine);

@@ -45,7 +45,10 @@ impl Need {
             if holds {
                 None
             } else {
-                skip(SkipReason::NotRequired, format!("the machine is configured without {what}"))
+                skip(
+                    SkipReason::NotRequired,
+                    format!("the machine is configured without {what}"),
+                )
             }
         };
         match self {
@@ -53,19 +56,19 @@ impl Need {
                 Answer::Yes => None,
                 Answer::No(why) => skip(SkipReason::UnsupportedByHost, why),
             },
-            Self::Driver(device) => {
-                match lab.guest().driver(device) {
-                    Answer::Yes => None,
-                    Answer::No(why) => guest(why),
-                }
-            }
+            Self::Driver(device) => match lab.guest().driver(device) {
+                Answer::Yes => None,
+                Answer::No(why) => guest(why),
+            },
             Self::Device(id) => machine(
                 spec.disk(id).is_some() || spec.nic(id).is_some(),
                 &format!("the device {id:?}"),
             ),
             Self::Vcpus(n) => machine(spec.cpus.count() >= n, &format!("{n} vCPUs")),
             Self::SpareVcpus => machine(spec.cpus.max_count() > spec.cpus.count(), "spare vCPUs"),
-            Self::SpareMemory => machine(spec.memory.max > spec.memory.size, "room for more memory"),
+            Self::SpareMemory => {
+                machine(spec.memory.max > spec.memory.size, "room for more memory")
+            }
             Self::Display => machine(spec.display, "a display"),
             Self::GenerationId => machine(spec.generation_id.is_some(), "a VM generation id"),
             Self::Watchdog => machine(spec.watchdog.is_some(), "a watchdog"),

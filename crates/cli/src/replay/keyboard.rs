@@ -25,12 +25,19 @@ impl Keyboard {
                 }
             }
         });
-        Self { keys, rest: Vec::new() }
+        Self {
+            keys,
+            rest: Vec::new(),
+        }
     }
 
     /// Whatever is typed next; `None` at the end.
     pub async fn keys(&mut self) -> Option<Vec<u8>> {
-        if self.rest.is_empty() { self.keys.recv().await } else { Some(std::mem::take(&mut self.rest)) }
+        if self.rest.is_empty() {
+            self.keys.recv().await
+        } else {
+            Some(std::mem::take(&mut self.rest))
+        }
     }
 
     /// Gives back what was typed too much.
@@ -63,7 +70,10 @@ impl Raw {
     /// Begins it.
     pub fn begin() -> Self {
         let stdin = std::io::stdin();
-        let before = stdin.is_terminal().then(|| tcgetattr(&stdin).ok()).flatten();
+        let before = stdin
+            .is_terminal()
+            .then(|| tcgetattr(&stdin).ok())
+            .flatten();
         if let Some(before) = &before {
             let mut raw = before.clone();
             raw.make_raw();

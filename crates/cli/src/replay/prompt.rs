@@ -120,22 +120,37 @@ async fn ask(replay: &mut Replay, words: &[&str], paint: Paint) -> Result<()> {
         }
         ["screenshot", file] => {
             let picture = replay.cell.machine().screenshot().await?;
-            std::fs::write(Path::new(file), picture.png()?).with_context(|| format!("cannot write {file}"))?;
+            std::fs::write(Path::new(file), picture.png()?)
+                .with_context(|| format!("cannot write {file}"))?;
             out!("{} × {} pixels in {file}", picture.width, picture.height);
         }
         ["pause"] => replay.cell.machine().pause().await?,
         ["resume"] => replay.cell.machine().resume().await?,
-        _ => bail!("{:?} cannot be asked; `help` lists what can", words.join(" ")),
+        _ => bail!(
+            "{:?} cannot be asked; `help` lists what can",
+            words.join(" ")
+        ),
     }
     Ok(())
 }
 
 async fn cpuid(replay: &Replay, leaf: &str, subleaf: &str) -> Result<()> {
     let number = |text: &str| {
-        u32::from_str_radix(text.trim_start_matches("0x"), 16).with_context(|| format!("{text:?} is no hexadecimal number"))
+        u32::from_str_radix(text.trim_start_matches("0x"), 16)
+            .with_context(|| format!("{text:?} is no hexadecimal number"))
     };
-    let words = replay.cell.guest.cpuid(0, number(leaf)?, number(subleaf)?).await?;
-    out!("eax {:08x}  ebx {:08x}  ecx {:08x}  edx {:08x}", words.eax, words.ebx, words.ecx, words.edx);
+    let words = replay
+        .cell
+        .guest
+        .cpuid(0, number(leaf)?, number(subleaf)?)
+        .await?;
+    out!(
+        "eax {:08x}  ebx {:08x}  ecx {:08x}  edx {:08x}",
+        words.eax,
+        words.ebx,
+        words.ecx,
+        words.edx
+    );
     Ok(())
 }
 
@@ -148,15 +163,26 @@ async fn check(replay: &mut Replay, paint: Paint) {
             Holds::NotJudged => paint.dim("noted"),
         };
         let side = |value: &Option<hospitium_model::Value>| {
-            value.as_ref().map_or_else(|| "–".into(), |value| safe(&value.to_string()))
+            value
+                .as_ref()
+                .map_or_else(|| "–".into(), |value| safe(&value.to_string()))
         };
         let unit = &finding.unit;
-        out!("{holds}  {}  guest: {} {unit}  host: {} {unit}", safe(&finding.what), side(&finding.guest), side(&finding.host));
+        out!(
+            "{holds}  {}  guest: {} {unit}  host: {} {unit}",
+            safe(&finding.what),
+            side(&finding.guest),
+            side(&finding.host)
+        );
     }
     for note in &seen.notes {
         out!("note   {}", safe(note));
     }
-    let reason = if verdict.reason().is_empty() { String::new() } else { format!(": {}", safe(verdict.reason())) };
+    let reason = if verdict.reason().is_empty() {
+        String::new()
+    } else {
+        format!(": {}", safe(verdict.reason()))
+    };
     out!("{}{reason}", paint.verdict(verdict.word(), verdict.word()));
 }
 

@@ -36,7 +36,12 @@ impl Live {
         let bars = MultiProgress::new();
         let total = bars.add(ProgressBar::new(0));
         total.set_style(style("{bar:24} {pos}/{len} checks  {elapsed}{msg}").progress_chars("━╸─"));
-        Self { paint, bars, total, cells: Mutex::default() }
+        Self {
+            paint,
+            bars,
+            total,
+            cells: Mutex::default(),
+        }
     }
 
     fn above(&self, text: &str) {
@@ -54,7 +59,8 @@ impl Live {
     fn add(&self, name: &str, guest: &str, host: &str) {
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         let bar = if cells.len() < LINES {
-            self.bars.insert_before(&self.total, ProgressBar::new_spinner())
+            self.bars
+                .insert_before(&self.total, ProgressBar::new_spinner())
         } else {
             ProgressBar::hidden()
         };
@@ -62,7 +68,15 @@ impl Live {
         bar.enable_steady_tick(Duration::from_millis(120));
         let title = format!("{} on {}", self.paint.bold(&safe(guest)), safe(host));
         bar.set_message(format!("{title}  waits"));
-        cells.insert(name.into(), Line { bar, title, running: Vec::new(), counts: BTreeMap::new() });
+        cells.insert(
+            name.into(),
+            Line {
+                bar,
+                title,
+                running: Vec::new(),
+                counts: BTreeMap::new(),
+            },
+        );
     }
 }
 
@@ -86,12 +100,22 @@ impl Line {
     }
 
     fn running(&self, paint: Paint) {
-        let mut names = self.running.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+        let mut names = self
+            .running
+            .iter()
+            .take(NAMED)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(", ");
         if self.running.len() > NAMED {
             names += &format!(" and {} more", self.running.len() - NAMED);
         }
         let counts = self.counts(paint);
-        let gap = if counts.is_empty() || names.is_empty() { "" } else { "  " };
+        let gap = if counts.is_empty() || names.is_empty() {
+            ""
+        } else {
+            "  "
+        };
         self.says(&format!("{counts}{gap}{}", paint.dim(&names)));
     }
 }
@@ -101,36 +125,72 @@ impl Observer for Live {
         let paint = self.paint;
         match event {
             RunEvent::Recovered { run, words } => {
-                let run = run.as_ref().map_or_else(|| "?".into(), |run| run.display().to_string());
-                self.above(&format!("An earlier run was cut off ({}): {}", safe(&run), safe(words)));
+                let run = run
+                    .as_ref()
+                    .map_or_else(|| "?".into(), |run| run.display().to_string());
+                self.above(&format!(
+                    "An earlier run was cut off ({}): {}",
+                    safe(&run),
+                    safe(words)
+                ));
             }
             RunEvent::RunStarted { checks, .. } => {
                 self.total.set_length(*checks as u64);
                 self.total.enable_steady_tick(Duration::from_millis(500));
             }
-            RunEvent::CellStarted { cell, guest, host, .. } => self.add(cell, guest, host),
+            RunEvent::CellStarted {
+                cell, guest, host, ..
+            } => self.add(cell, guest, host),
             RunEvent::Booting { cell, expected_ms } => self.cell(cell, |line| {
-                let about = expected_ms.map(|ms| format!(" (about {})", time(ms))).unwrap_or_default();
+                let about = expected_ms
+                    .map(|ms| format!(" (about {})", time(ms)))
+                    .unwrap_or_default();
                 line.says(&format!("boots{about}"));
             }),
-            RunEvent::Ready { cell, cached, took_ms } => self.cell(cell, |line| {
-                let how = if *cached { "ready from the cache".into() } else { format!("booted in {}", time(*took_ms)) };
+            RunEvent::Ready {
+                cell,
+                cached,
+                took_ms,
+            } => self.cell(cell, |line| {
+                let how = if *cached {
+                    "ready from the cache".into()
+                } else {
+                    format!("booted in {}", time(*took_ms))
+                };
                 line.says(&how);
             }),
             RunEvent::Note { cell, words } => {
-                self.above(&format!("{} {cell}: {}", paint.verdict("miss", "note"), safe(words)));
+                self.above(&format!(
+                    "{} {cell}: {}",
+                    paint.verdict("miss", "note"),
+                    safe(words)
+                ));
             }
-            RunEvent::CheckStarted { cell, id, attempt, .. } => self.cell(cell, |line| {
-                let shown = if *attempt > 1 { format!("{id} (attempt {attempt})") } else { id.to_string() };
+            RunEvent::CheckStarted {
+                cell, id, attempt, ..
+            } => self.cell(cell, |line| {
+                let shown = if *attempt > 1 {
+                    format!("{id} (attempt {attempt})")
+                } else {
+                    id.to_string()
+                };
                 line.running.retain(|running| !is(running, id.as_str()));
                 line.running.push(shown);
                 line.running(paint);
             }),
-            RunEvent::CheckEnded { cell, id, verdict, flaky, took_ms } => {
+            RunEvent::CheckEnded {
+                cell,
+                id,
+                verdict,
+                flaky,
+                took_ms,
+            } => {
                 let word = word(verdict, *flaky);
                 let canary = id.as_str().starts_with("canary.");
                 if matches!(word, "fail" | "flaky" | "error") && !canary {
-                    let flaky = flaky.map(|(k, n)| format!(" {k} of {n} times")).unwrap_or_default();
+                    let flaky = flaky
+                        .map(|(k, n)| format!(" {k} of {n} times"))
+                        .unwrap_or_default();
                     self.above(&format!(
                         "{} {} {}  {}",
                         paint.verdict(word, &format!("{word:>5}{flaky}")),
@@ -150,7 +210,9 @@ impl Observer for Live {
             RunEvent::Progress { done, left_ms, .. } => {
                 self.total.set_position(*done as u64);
                 let left = left_ms.filter(|ms| *ms >= 1000.0);
-                let left = left.map(|ms| format!(", about {} left", time(ms))).unwrap_or_default();
+                let left = left
+                    .map(|ms| format!(", about {} left", time(ms)))
+                    .unwrap_or_default();
                 self.total.set_message(left);
             }
             RunEvent::CellEnded { cell, failure } => self.cell(cell, |line| {
@@ -159,11 +221,13 @@ impl Observer for Live {
                 match failure {
                     Some(_) => {
                         let mark = paint.verdict("fail", "✗");
-                        line.bar.finish_with_message(format!("{mark} {}  {counts}", line.title));
+                        line.bar
+                            .finish_with_message(format!("{mark} {}  {counts}", line.title));
                     }
                     None => {
                         let mark = paint.verdict("pass", "✓");
-                        line.bar.finish_with_message(format!("{mark} {}  {counts}", line.title));
+                        line.bar
+                            .finish_with_message(format!("{mark} {}  {counts}", line.title));
                     }
                 }
             }),
@@ -175,5 +239,8 @@ impl Observer for Live {
 }
 
 fn is(running: &str, id: &str) -> bool {
-    running == id || running.strip_prefix(id).is_some_and(|rest| rest.starts_with(" ("))
+    running == id
+        || running
+            .strip_prefix(id)
+            .is_some_and(|rest| rest.starts_with(" ("))
 }

@@ -26,7 +26,11 @@ pub(super) enum Plugged {
     /// A network interface.
     Nic { nic: Nic, device: Value },
     /// Anything else: an object that it needs, and its devices.
-    Other { id: String, object: Option<Value>, devices: Vec<Value> },
+    Other {
+        id: String,
+        object: Option<Value>,
+        devices: Vec<Value>,
+    },
 }
 
 impl Plugged {
@@ -60,7 +64,12 @@ pub(super) struct Changes {
 
 impl Changes {
     pub(super) fn new(plugged: Vec<Plugged>, removed: Vec<String>) -> Self {
-        Self { plugged, removed, left: Vec::new(), seen: 0 }
+        Self {
+            plugged,
+            removed,
+            left: Vec::new(),
+            seen: 0,
+        }
     }
 
     /// Takes account of the devices that have gone since the last time.
@@ -83,10 +92,16 @@ impl Changes {
             let mut devices = self.plugged.iter().flat_map(Plugged::devices);
             devices.any(|device| device.get("bus").and_then(Value::as_str) == Some(name))
         };
-        (0..spec.hotplug_slots).map(slot_name).find(|name| !taken(name)).ok_or_else(|| HostError::Refused {
-            doing: "looking for a free slot".into(),
-            why: format!("all {} hot-plug slots of the machine are taken", spec.hotplug_slots),
-        })
+        (0..spec.hotplug_slots)
+            .map(slot_name)
+            .find(|name| !taken(name))
+            .ok_or_else(|| HostError::Refused {
+                doing: "looking for a free slot".into(),
+                why: format!(
+                    "all {} hot-plug slots of the machine are taken",
+                    spec.hotplug_slots
+                ),
+            })
     }
 }
 
@@ -100,7 +115,12 @@ pub(super) struct Hardware {
 
 impl Hardware {
     pub(super) fn new(changes: Changes, qmp: Arc<Qmp>, history: Arc<History>) -> Self {
-        Self { changes: Mutex::new(changes), turn: tokio::sync::Mutex::new(()), qmp, history }
+        Self {
+            changes: Mutex::new(changes),
+            turn: tokio::sync::Mutex::new(()),
+            qmp,
+            history,
+        }
     }
 
     /// How the machine's hardware differs now.
@@ -123,8 +143,14 @@ impl Hardware {
             // Each device has some of these. What can't be removed does no harm but to a second
             // device of the same id, which is then refused.
             remove_nodes(&self.qmp, &id).await;
-            let _ = self.qmp.call(doing, "netdev_del", json!({"id": netdev(&id)})).await;
-            let _ = self.qmp.call(doing, "object-del", json!({"id": memory_object(&id)})).await;
+            let _ = self
+                .qmp
+                .call(doing, "netdev_del", json!({"id": netdev(&id)}))
+                .await;
+            let _ = self
+                .qmp
+                .call(doing, "object-del", json!({"id": memory_object(&id)}))
+                .await;
         }
     }
 }
@@ -143,17 +169,28 @@ const LETTING_GO: Duration = Duration::from_secs(2);
 /// Removes a disk's block nodes; those that others stand on go after them.
 async fn remove_nodes(qmp: &Qmp, id: &str) {
     let doing = "removing a disk's block nodes";
-    let Ok(nodes) = qmp.call(doing, "query-named-block-nodes", json!({"flat": true})).await else { return };
+    let Ok(nodes) = qmp
+        .call(doing, "query-named-block-nodes", json!({"flat": true}))
+        .await
+    else {
+        return;
+    };
     let prefix = format!("d.{id}.");
     let own = |name: &&str| *name == format!("d.{id}") || name.starts_with(&prefix);
     let nodes = nodes.as_array().map(Vec::as_slice).unwrap_or_default();
-    let names = nodes.iter().filter_map(|node| node.get("node-name")?.as_str()).filter(own);
+    let names = nodes
+        .iter()
+        .filter_map(|node| node.get("node-name")?.as_str())
+        .filter(own);
     let mut names: Vec<&str> = names.collect();
     let started = std::time::Instant::now();
     while !names.is_empty() && started.elapsed() < LETTING_GO {
         let mut left = Vec::new();
         for &name in &names {
-            match qmp.call(doing, "blockdev-del", json!({"node-name": name})).await {
+            match qmp
+                .call(doing, "blockdev-del", json!({"node-name": name}))
+                .await
+            {
                 Ok(_) => {}
                 Err(HostError::Refused { .. }) => left.push(name),
                 Err(_) => return,
@@ -195,7 +232,10 @@ fn check_id(machine: &QemuMachine, id: &str) -> Result<(), HostError> {
         || changes.plugged.iter().any(|plugged| plugged.id() == id);
     if there {
         let why = "the machine has a device of this id".into();
-        return Err(HostError::Refused { doing: format!("plugging in {id}"), why });
+        return Err(HostError::Refused {
+            doing: format!("plugging in {id}"),
+            why,
+        });
     }
     Ok(())
 }
@@ -206,13 +246,18 @@ async fn attach_disk(machine: &QemuMachine, disk: &Disk) -> Result<(), HostError
     let plan = machine.host.plan_disk(disk).await?;
     let mut device = plan.device()?;
     let bus = match (disk.bus, machine.spec.chipset) {
-        (Bus::Virtio | Bus::Nvme, Chipset::Modern) => machine.hardware.changes().free_slot(&machine.spec)?,
+        (Bus::Virtio | Bus::Nvme, Chipset::Modern) => {
+            machine.hardware.changes().free_slot(&machine.spec)?
+        }
         (Bus::Virtio | Bus::Nvme, Chipset::Legacy) => "pci.0".into(),
         (Bus::VirtioScsi, _) => "x.scsi.0".into(),
         (Bus::Usb, _) => "x.usb.0".into(),
         (bus @ (Bus::Sata | Bus::Ide | Bus::Floppy), _) => {
             let why = super::no_hotplug(bus).into();
-            return Err(HostError::Unsupported { what: format!("hot plug of a disk on {}", bus.name()), why });
+            return Err(HostError::Unsupported {
+                what: format!("hot plug of a disk on {}", bus.name()),
+                why,
+            });
         }
     };
     device.insert("bus".into(), json!(bus));
@@ -243,7 +288,13 @@ async fn attach_disk(machine: &QemuMachine, disk: &Disk) -> Result<(), HostError
         disks.retain(|plan| plan.disk.id != disk.id);
         disks.push(plan);
     }
-    plugged(machine, Plugged::Disk { id: disk.id.clone(), device });
+    plugged(
+        machine,
+        Plugged::Disk {
+            id: disk.id.clone(),
+            device,
+        },
+    );
     Ok(())
 }
 
@@ -258,7 +309,15 @@ async fn add_file(machine: &QemuMachine, path: &Path) -> Result<u32, HostError> 
     let file = open(path)?;
     let set = machine.sets.fetch_add(1, Ordering::Relaxed) + 1;
     let doing = format!("handing over {}", path.display());
-    machine.qmp.call_with(&doing, "add-fd", json!({"fdset-id": set}), Some(file.as_fd())).await?;
+    machine
+        .qmp
+        .call_with(
+            &doing,
+            "add-fd",
+            json!({"fdset-id": set}),
+            Some(file.as_fd()),
+        )
+        .await?;
     Ok(set)
 }
 
@@ -280,7 +339,15 @@ async fn attach_nic(machine: &QemuMachine, nic: &Nic) -> Result<(), HostError> {
         Network::Harness => {
             let (ours, theirs): (_, OwnedFd) = pair()?;
             let name = format!("x.{netdev}");
-            machine.qmp.call_with(&doing, "getfd", json!({"fdname": name}), Some(theirs.as_fd())).await?;
+            machine
+                .qmp
+                .call_with(
+                    &doing,
+                    "getfd",
+                    json!({"fdname": name}),
+                    Some(theirs.as_fd()),
+                )
+                .await?;
             locked(&machine.cables).insert(nic.id.clone(), Some(ours));
             json!({"type": "socket", "id": netdev, "fd": name})
         }
@@ -288,10 +355,19 @@ async fn attach_nic(machine: &QemuMachine, nic: &Nic) -> Result<(), HostError> {
     machine.qmp.call(&doing, "netdev_add", back_end).await?;
     let device = Value::Object(device);
     if let Err(error) = machine.qmp.call(&doing, "device_add", device.clone()).await {
-        let _ = machine.qmp.call(&doing, "netdev_del", json!({"id": netdev})).await;
+        let _ = machine
+            .qmp
+            .call(&doing, "netdev_del", json!({"id": netdev}))
+            .await;
         return Err(error);
     }
-    plugged(machine, Plugged::Nic { nic: nic.clone(), device });
+    plugged(
+        machine,
+        Plugged::Nic {
+            nic: nic.clone(),
+            device,
+        },
+    );
     Ok(())
 }
 
@@ -299,7 +375,10 @@ async fn attach_nic(machine: &QemuMachine, nic: &Nic) -> Result<(), HostError> {
 async fn attach_vcpu(machine: &QemuMachine, id: &str) -> Result<(), HostError> {
     check_id(machine, id)?;
     let doing = "looking for a free vCPU socket";
-    let slots = machine.qmp.call(doing, "query-hotpluggable-cpus", json!({})).await?;
+    let slots = machine
+        .qmp
+        .call(doing, "query-hotpluggable-cpus", json!({}))
+        .await?;
     let slots = slots.as_array().map(Vec::as_slice).unwrap_or_default();
     let socket = |slot: &Value| slot.get("props")?.get("socket-id")?.as_u64();
     let free = |slot: &&Value| slot.get("qom-path").is_none();
@@ -308,14 +387,32 @@ async fn attach_vcpu(machine: &QemuMachine, id: &str) -> Result<(), HostError> {
         doing: doing.into(),
         why: "every socket of the machine is populated; define it with max_sockets".into(),
     })?;
-    let mut of_socket: Vec<&Value> = slots.iter().filter(|slot| socket(slot) == Some(first)).collect();
-    let part = |slot: &Value, name: &str| slot.get("props").and_then(|p| p.get(name)?.as_u64()).unwrap_or(0);
+    let mut of_socket: Vec<&Value> = slots
+        .iter()
+        .filter(|slot| socket(slot) == Some(first))
+        .collect();
+    let part = |slot: &Value, name: &str| {
+        slot.get("props")
+            .and_then(|p| p.get(name)?.as_u64())
+            .unwrap_or(0)
+    };
     of_socket.sort_by_key(|slot| (part(slot, "core-id"), part(slot, "thread-id")));
     let mut devices = Vec::new();
     for (n, slot) in of_socket.into_iter().enumerate() {
-        let mut device: Map<String, Value> = slot.get("props").and_then(Value::as_object).cloned().unwrap_or_default();
-        device.insert("driver".into(), slot.get("type").cloned().unwrap_or_default());
-        let name = if n == 0 { id.to_owned() } else { format!("{id}.{n}") };
+        let mut device: Map<String, Value> = slot
+            .get("props")
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
+        device.insert(
+            "driver".into(),
+            slot.get("type").cloned().unwrap_or_default(),
+        );
+        let name = if n == 0 {
+            id.to_owned()
+        } else {
+            format!("{id}.{n}")
+        };
         device.insert("id".into(), json!(name));
         devices.push(Value::Object(device));
     }
@@ -342,23 +439,45 @@ async fn add_devices(
     check_id(machine, id)?;
     let doing = format!("plugging in {id}");
     if let Some(object) = &object {
-        machine.qmp.call(&doing, "object-add", object.clone()).await?;
+        machine
+            .qmp
+            .call(&doing, "object-add", object.clone())
+            .await?;
     }
     for device in &devices {
         if let Err(error) = machine.qmp.call(&doing, "device_add", device.clone()).await {
-            if let Some(name) = object.as_ref().and_then(|object| object.get("id")?.as_str()) {
-                let _ = machine.qmp.call(&doing, "object-del", json!({"id": name})).await;
+            if let Some(name) = object
+                .as_ref()
+                .and_then(|object| object.get("id")?.as_str())
+            {
+                let _ = machine
+                    .qmp
+                    .call(&doing, "object-del", json!({"id": name}))
+                    .await;
             }
             return Err(error);
         }
     }
-    plugged(machine, Plugged::Other { id: id.to_owned(), object, devices });
+    plugged(
+        machine,
+        Plugged::Other {
+            id: id.to_owned(),
+            object,
+            devices,
+        },
+    );
     Ok(())
 }
 
 pub(super) async fn detach(machine: &QemuMachine, id: &str) -> Result<(), HostError> {
     let doing = format!("detaching {}", id.chars().take(40).collect::<String>());
-    let found = machine.hardware.changes().plugged.iter().find(|plugged| plugged.id() == id).cloned();
+    let found = machine
+        .hardware
+        .changes()
+        .plugged
+        .iter()
+        .find(|plugged| plugged.id() == id)
+        .cloned();
     let ids: Vec<String> = match &found {
         Some(plugged) => {
             let id_of = |device: &Value| device.get("id")?.as_str().map(str::to_owned);
@@ -367,12 +486,20 @@ pub(super) async fn detach(machine: &QemuMachine, id: &str) -> Result<(), HostEr
         None => vec![id.to_owned()],
     };
     let is_vcpu = found.as_ref().is_some_and(|plugged| {
-        let driver = |device: &Value| device.get("driver")?.as_str().map(|name| name.ends_with("-cpu"));
+        let driver = |device: &Value| {
+            device
+                .get("driver")?
+                .as_str()
+                .map(|name| name.ends_with("-cpu"))
+        };
         plugged.devices().first().and_then(driver) == Some(true)
     });
     let from = machine.history.count();
     for id in &ids {
-        machine.qmp.call(&doing, "device_del", json!({"id": id})).await?;
+        machine
+            .qmp
+            .call(&doing, "device_del", json!({"id": id}))
+            .await?;
     }
     if is_vcpu {
         let (qmp, history) = (machine.qmp.clone(), machine.history.clone());
@@ -390,14 +517,19 @@ async fn watch_vcpus(qmp: Arc<Qmp>, history: Arc<History>, ids: Vec<String>, fro
     let doing = "watching for a vCPU to go";
     let started = std::time::Instant::now();
     while started.elapsed() < VCPU_REMOVAL {
-        let Ok(cpus) = qmp.call(doing, "query-cpus-fast", json!({})).await else { return };
+        let Ok(cpus) = qmp.call(doing, "query-cpus-fast", json!({})).await else {
+            return;
+        };
         let cpus = cpus.as_array().map(Vec::as_slice).unwrap_or_default();
         let there = |id: &String| {
             let path = format!("/machine/peripheral/{id}");
-            cpus.iter().any(|cpu| cpu.get("qom-path").and_then(Value::as_str) == Some(path.as_str()))
+            cpus.iter()
+                .any(|cpu| cpu.get("qom-path").and_then(Value::as_str) == Some(path.as_str()))
         };
         if !ids.iter().any(there) {
-            let Some(id) = ids.into_iter().next() else { return };
+            let Some(id) = ids.into_iter().next() else {
+                return;
+            };
             let kind = EventKind::DeviceRemoved { id };
             if !history.since(from).iter().any(|event| event.kind == kind) {
                 history.push(kind);
@@ -408,14 +540,24 @@ async fn watch_vcpus(qmp: Arc<Qmp>, history: Arc<History>, ids: Vec<String>, fro
     }
 }
 
-pub(super) async fn give_room(machine: &QemuMachine, id: &str, room: ByteSize) -> Result<(), HostError> {
+pub(super) async fn give_room(
+    machine: &QemuMachine,
+    id: &str,
+    room: ByteSize,
+) -> Result<(), HostError> {
     let plan = machine.disk_plan(id)?;
     let doing = format!("giving the disk {id} room for {room}");
     let Some(before) = plan.disk.room else {
-        return Err(HostError::Refused { doing, why: "its room is not limited".into() });
+        return Err(HostError::Refused {
+            doing,
+            why: "its room is not limited".into(),
+        });
     };
     if room < before {
-        return Err(HostError::Refused { doing, why: format!("it has room for {before} already") });
+        return Err(HostError::Refused {
+            doing,
+            why: format!("it has room for {before} already"),
+        });
     }
     let path = machine.folder.join(plan.overlay());
     let file = std::fs::OpenOptions::new().write(true).open(&path);
@@ -425,7 +567,10 @@ pub(super) async fn give_room(machine: &QemuMachine, id: &str, room: ByteSize) -
     file.set_len(wanted).map_err(HostError::io(&doing))?;
     let options = json!({"options": [plan.room_node(room)]});
     machine.qmp.call(&doing, "blockdev-reopen", options).await?;
-    for plan in locked(&machine.disks).iter_mut().filter(|plan| plan.disk.id == id) {
+    for plan in locked(&machine.disks)
+        .iter_mut()
+        .filter(|plan| plan.disk.id == id)
+    {
         plan.disk.room = Some(room);
     }
     Ok(())
@@ -434,23 +579,48 @@ pub(super) async fn give_room(machine: &QemuMachine, id: &str, room: ByteSize) -
 /// How long a guest that locked its drive is given to open it.
 const TRAY: Duration = Duration::from_secs(5);
 
-pub(super) async fn change_medium(machine: &QemuMachine, id: &str, image: Option<&Path>) -> Result<(), HostError> {
+pub(super) async fn change_medium(
+    machine: &QemuMachine,
+    id: &str,
+    image: Option<&Path>,
+) -> Result<(), HostError> {
     machine.disk_plan(id)?;
     let doing = format!("changing the disc in {id}");
     let events = machine.history.count();
-    let opened = machine.qmp.call(&doing, "blockdev-open-tray", json!({"id": id, "force": false})).await;
+    let opened = machine
+        .qmp
+        .call(
+            &doing,
+            "blockdev-open-tray",
+            json!({"id": id, "force": false}),
+        )
+        .await;
     if opened.is_err() {
         // The guest has locked the drive and was sent the eject button's request: it may open it.
         let open = |kind: &EventKind| matches!(kind, EventKind::Tray { id: tray, open: true } if tray == id);
-        match machine.history.wait(events, "the guest to open the drive", TRAY, &open).await {
+        match machine
+            .history
+            .wait(events, "the guest to open the drive", TRAY, &open)
+            .await
+        {
             Ok(_) => {}
             Err(HostError::TimedOut { .. }) => {
-                machine.qmp.call(&doing, "blockdev-open-tray", json!({"id": id, "force": true})).await?;
+                machine
+                    .qmp
+                    .call(
+                        &doing,
+                        "blockdev-open-tray",
+                        json!({"id": id, "force": true}),
+                    )
+                    .await?;
             }
             Err(error) => return Err(error),
         }
     }
-    machine.qmp.call(&doing, "blockdev-remove-medium", json!({"id": id})).await?;
+    machine
+        .qmp
+        .call(&doing, "blockdev-remove-medium", json!({"id": id}))
+        .await?;
     remove_nodes(&machine.qmp, id).await;
     if let Some(image) = image {
         let set = add_file(machine, image).await?;
@@ -463,16 +633,25 @@ pub(super) async fn change_medium(machine: &QemuMachine, id: &str, image: Option
             machine.qmp.call(&doing, "blockdev-add", node).await?;
         }
         let insert = json!({"id": id, "node-name": format!("d.{id}")});
-        machine.qmp.call(&doing, "blockdev-insert-medium", insert).await?;
+        machine
+            .qmp
+            .call(&doing, "blockdev-insert-medium", insert)
+            .await?;
     }
-    machine.qmp.call(&doing, "blockdev-close-tray", json!({"id": id})).await?;
+    machine
+        .qmp
+        .call(&doing, "blockdev-close-tray", json!({"id": id}))
+        .await?;
     let mut disks = locked(&machine.disks);
     for plan in disks.iter_mut().filter(|plan| plan.disk.id == id) {
-        plan.layers = image.iter().map(|path| super::disks::Layer {
-            path: path.to_path_buf(),
-            driver: "raw".into(),
-            ours: false,
-        }).collect();
+        plan.layers = image
+            .iter()
+            .map(|path| super::disks::Layer {
+                path: path.to_path_buf(),
+                driver: "raw".into(),
+                ours: false,
+            })
+            .collect();
     }
     Ok(())
 }

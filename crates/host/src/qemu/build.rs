@@ -97,7 +97,9 @@ pub(super) fn open(path: &Path) -> Result<File, HostError> {
 impl Inner {
     /// Gives a file that we made to the user that VMMs run as.
     pub(super) fn give_away(&self, file: &File, path: &Path) -> Result<(), HostError> {
-        let Some(id) = self.confinement.user else { return Ok(()) };
+        let Some(id) = self.confinement.user else {
+            return Ok(());
+        };
         let doing = || format!("giving {} to user {id}", path.display());
         std::os::unix::fs::fchown(file, Some(id), Some(id)).map_err(|e| HostError::io(doing())(e))
     }
@@ -105,7 +107,11 @@ impl Inner {
     /// Makes a file in a machine's folder that the VMM may write.
     pub(super) fn make_file(&self, path: &Path, size: u64) -> Result<File, HostError> {
         let doing = format!("making {}", path.display());
-        let file = File::options().read(true).write(true).create_new(true).open(path);
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path);
         let file = file.map_err(HostError::io(&doing))?;
         file.set_len(size).map_err(HostError::io(doing))?;
         self.give_away(&file, path)?;
@@ -125,14 +131,23 @@ impl Inner {
 
     /// A path by which the VMM can open an input that may lie where its user can't go: through the
     /// descriptor that it inherits, or a copy in its folder if the file itself is closed to it.
-    fn readable_path(&self, handles: &mut Handles, path: &Path, copy: &Path) -> Result<String, HostError> {
+    fn readable_path(
+        &self,
+        handles: &mut Handles,
+        path: &Path,
+        copy: &Path,
+    ) -> Result<String, HostError> {
         let file = open(path)?;
         if self.inode_readable(&file) {
             return Ok(format!("/proc/self/fd/{}", handles.give(file)));
         }
         std::fs::copy(path, copy).map_err(HostError::io(format!("copying {}", path.display())))?;
         self.give_away(&open(copy)?, copy)?;
-        Ok(copy.file_name().unwrap_or_default().to_string_lossy().into_owned())
+        Ok(copy
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned())
     }
 
     /// Makes the machine's files and starts its VMM, whose vCPUs stand still.
@@ -143,7 +158,10 @@ impl Inner {
         mut origin: Origin,
     ) -> Result<QemuMachine, HostError> {
         let folder = &place.folder;
-        let mut handles = Handles { inherited: Vec::new(), sets: Vec::new() };
+        let mut handles = Handles {
+            inherited: Vec::new(),
+            sets: Vec::new(),
+        };
         self.give_away(&open(folder)?, folder)?;
         let (qmp, theirs) = pair()?;
         let qmp_fd = handles.give(theirs);
@@ -160,7 +178,12 @@ impl Inner {
             Plugged::Nic { nic, .. } => Some(nic),
             _ => None,
         });
-        for nic in spec.nics.iter().chain(plugged).filter(|nic| nic.network == Network::Harness) {
+        for nic in spec
+            .nics
+            .iter()
+            .chain(plugged)
+            .filter(|nic| nic.network == Network::Harness)
+        {
             let (ours, theirs) = pair()?;
             cables.insert(nic.id.clone(), ours);
             cable_fds.push((nic.id.clone(), handles.give(theirs)));
@@ -181,7 +204,8 @@ impl Inner {
             Boot::Kernel { kernel, initrd, .. } => {
                 let kernel = self.readable_path(&mut handles, kernel, &folder.join("kernel"))?;
                 let initrd = initrd.as_ref();
-                let initrd = initrd.map(|path| self.readable_path(&mut handles, path, &folder.join("initrd")));
+                let initrd = initrd
+                    .map(|path| self.readable_path(&mut handles, path, &folder.join("initrd")));
                 Some((kernel, initrd.transpose()?))
             }
             _ => None,
@@ -230,7 +254,10 @@ impl Inner {
             name: place.name.clone(),
             spec: spec.clone(),
             folder: folder.clone(),
-            command: argv.iter().map(|arg| arg.to_string_lossy().into_owned()).collect(),
+            command: argv
+                .iter()
+                .map(|arg| arg.to_string_lossy().into_owned())
+                .collect(),
             process,
             qmp,
             history,
@@ -269,7 +296,10 @@ impl Inner {
             // The VMM opens the inode anew, with its own rights; the folder need not be open to it.
             Ok(format!("/proc/self/fd/{}", handles.give(open(path)?)))
         });
-        Ok((files.collect::<Result<_, HostError>>()?, Mapping::Private { read_only }))
+        Ok((
+            files.collect::<Result<_, HostError>>()?,
+            Mapping::Private { read_only },
+        ))
     }
 
     fn uefi(

@@ -81,7 +81,10 @@ fn plain(text: &str) -> String {
 }
 
 fn unsupported(what: impl Into<String>, why: impl Into<String>) -> HostError {
-    HostError::Unsupported { what: what.into(), why: why.into() }
+    HostError::Unsupported {
+        what: what.into(),
+        why: why.into(),
+    }
 }
 
 /// The network interface, without its place on a bus.
@@ -117,7 +120,11 @@ pub(super) fn arguments(setup: &Setup<'_>) -> Result<Vec<String>, HostError> {
     disks(setup, &mut args)?;
     nics(setup, &mut args)?;
     for plugged in setup.plugged {
-        if let Plugged::Other { object: Some(object), .. } = plugged {
+        if let Plugged::Other {
+            object: Some(object),
+            ..
+        } = plugged
+        {
             args.two("-object", object.to_string());
         }
         for device in plugged.devices() {
@@ -235,7 +242,12 @@ fn memory(setup: &Setup<'_>, args: &mut Arguments) {
         options += &format!(",slots=8,maxmem={}M", memory.max.as_mib());
     }
     args.two("-m", options);
-    for (n, (path, size)) in setup.memory.iter().zip(node_sizes(memory.size.as_mib(), nodes)).enumerate() {
+    for (n, (path, size)) in setup
+        .memory
+        .iter()
+        .zip(node_sizes(memory.size.as_mib(), nodes))
+        .enumerate()
+    {
         let mut object = json!({
             "qom-type": "memory-backend-file", "id": format!("x.ram{n}"),
             "mem-path": path, "size": size << 20,
@@ -259,7 +271,13 @@ fn memory(setup: &Setup<'_>, args: &mut Arguments) {
         }
         let sockets = u64::from(setup.spec.cpus.max_sockets.max(setup.spec.cpus.sockets));
         for socket in 0..sockets {
-            args.two("-numa", format!("cpu,node-id={},socket-id={socket}", socket * nodes / sockets));
+            args.two(
+                "-numa",
+                format!(
+                    "cpu,node-id={},socket-id={socket}",
+                    socket * nodes / sockets
+                ),
+            );
         }
     }
 }
@@ -272,13 +290,28 @@ pub(super) fn node_sizes(mib: u64, nodes: u64) -> impl Iterator<Item = u64> {
 
 fn firmware_and_boot(setup: &Setup<'_>, args: &mut Arguments) {
     if let Some(set) = setup.uefi {
-        args.two("-blockdev", json!({"driver": "file", "node-name": "x.codefile", "read-only": true,
-            "filename": format!("/dev/fdset/{set}")}).to_string());
-        args.two("-blockdev", json!({"driver": "raw", "node-name": "x.code", "read-only": true,
-            "file": "x.codefile"}).to_string());
-        args.two("-blockdev", json!({"driver": "file", "node-name": "x.varsfile",
-            "filename": "uefi-vars.fd", "cache": {"no-flush": true}}).to_string());
-        args.two("-blockdev", json!({"driver": "raw", "node-name": "x.vars", "file": "x.varsfile"}).to_string());
+        args.two(
+            "-blockdev",
+            json!({"driver": "file", "node-name": "x.codefile", "read-only": true,
+            "filename": format!("/dev/fdset/{set}")})
+            .to_string(),
+        );
+        args.two(
+            "-blockdev",
+            json!({"driver": "raw", "node-name": "x.code", "read-only": true,
+            "file": "x.codefile"})
+            .to_string(),
+        );
+        args.two(
+            "-blockdev",
+            json!({"driver": "file", "node-name": "x.varsfile",
+            "filename": "uefi-vars.fd", "cache": {"no-flush": true}})
+            .to_string(),
+        );
+        args.two(
+            "-blockdev",
+            json!({"driver": "raw", "node-name": "x.vars", "file": "x.varsfile"}).to_string(),
+        );
     }
     args.two("-boot", "strict=on,menu=off");
     if let Boot::Kernel { command_line, .. } = &setup.spec.boot
@@ -315,15 +348,30 @@ fn platform_devices(setup: &Setup<'_>, args: &mut Arguments) -> Result<(), HostE
         }
     }
     if spec.input {
-        args.device(setup, json!({"driver": "usb-tablet", "id": "x.tablet", "bus": "x.usb.0"}));
-        args.device(setup, json!({"driver": "usb-kbd", "id": "x.keyboard", "bus": "x.usb.0"}));
+        args.device(
+            setup,
+            json!({"driver": "usb-tablet", "id": "x.tablet", "bus": "x.usb.0"}),
+        );
+        args.device(
+            setup,
+            json!({"driver": "usb-kbd", "id": "x.keyboard", "bus": "x.usb.0"}),
+        );
     }
     if spec.rng {
-        args.two("-object", json!({"qom-type": "rng-builtin", "id": "x.entropy"}).to_string());
-        args.device(setup, json!({"driver": "virtio-rng-pci", "id": "x.rng", "rng": "x.entropy"}));
+        args.two(
+            "-object",
+            json!({"qom-type": "rng-builtin", "id": "x.entropy"}).to_string(),
+        );
+        args.device(
+            setup,
+            json!({"driver": "virtio-rng-pci", "id": "x.rng", "rng": "x.entropy"}),
+        );
     }
     if spec.balloon {
-        args.device(setup, json!({"driver": "virtio-balloon-pci", "id": "x.balloon"}));
+        args.device(
+            setup,
+            json!({"driver": "virtio-balloon-pci", "id": "x.balloon"}),
+        );
     }
     if spec.panic_notifier {
         let driver = match spec.chipset {
@@ -333,7 +381,10 @@ fn platform_devices(setup: &Setup<'_>, args: &mut Arguments) -> Result<(), HostE
         args.device(setup, json!({"driver": driver, "id": "x.panic"}));
     }
     if let Some(id) = setup.generation_id {
-        args.device(setup, json!({"driver": "vmgenid", "id": "x.generation", "guid": id}));
+        args.device(
+            setup,
+            json!({"driver": "vmgenid", "id": "x.generation", "guid": id}),
+        );
     }
     if let Some(watchdog) = spec.watchdog {
         let action = match watchdog.action {
@@ -346,8 +397,15 @@ fn platform_devices(setup: &Setup<'_>, args: &mut Arguments) -> Result<(), HostE
         args.device(setup, json!({"driver": "i6300esb", "id": "x.watchdog"}));
     }
     let mut serial = 0;
-    if spec.channels.iter().any(|channel| channel.kind == ChannelKind::Virtio) {
-        args.device(setup, json!({"driver": "virtio-serial-pci", "id": "x.vserial"}));
+    if spec
+        .channels
+        .iter()
+        .any(|channel| channel.kind == ChannelKind::Virtio)
+    {
+        args.device(
+            setup,
+            json!({"driver": "virtio-serial-pci", "id": "x.vserial"}),
+        );
     }
     for (channel, fd) in spec.channels.iter().zip(setup.channels) {
         let chardev = format!("c.{}", channel.name);
@@ -358,13 +416,19 @@ fn platform_devices(setup: &Setup<'_>, args: &mut Arguments) -> Result<(), HostE
                 return Err(unsupported("a fifth serial port", "a PC has four at most"));
             }
             ChannelKind::Serial => {
-                args.device(setup, json!({"driver": "isa-serial", "id": id, "chardev": chardev, "index": serial}));
+                args.device(
+                    setup,
+                    json!({"driver": "isa-serial", "id": id, "chardev": chardev, "index": serial}),
+                );
                 serial += 1;
             }
-            ChannelKind::Virtio => args.device(setup, json!({
-                "driver": "virtserialport", "id": id, "bus": "x.vserial.0", "chardev": chardev,
-                "name": channel.name,
-            })),
+            ChannelKind::Virtio => args.device(
+                setup,
+                json!({
+                    "driver": "virtserialport", "id": id, "bus": "x.vserial.0", "chardev": chardev,
+                    "name": channel.name,
+                }),
+            ),
         }
     }
     Ok(())
@@ -402,15 +466,25 @@ fn disks(setup: &Setup<'_>, args: &mut Arguments) -> Result<(), HostError> {
             (Bus::Sata, chipset) => {
                 sata += 1;
                 if sata > 6 {
-                    return Err(unsupported("a seventh SATA disk", "the controller has six ports"));
+                    return Err(unsupported(
+                        "a seventh SATA disk",
+                        "the controller has six ports",
+                    ));
                 }
-                let controller = if chipset == Chipset::Modern { "ide" } else { "x.ahci" };
+                let controller = if chipset == Chipset::Modern {
+                    "ide"
+                } else {
+                    "x.ahci"
+                };
                 Some((format!("{controller}.{}", sata - 1), None))
             }
             (Bus::Ide, Chipset::Legacy) => {
                 ide += 1;
                 if ide > 4 {
-                    return Err(unsupported("a fifth IDE disk", "the chipset has two channels of two"));
+                    return Err(unsupported(
+                        "a fifth IDE disk",
+                        "the chipset has two channels of two",
+                    ));
                 }
                 Some((format!("ide.{}", (ide - 1) / 2), Some((ide - 1) % 2)))
             }
@@ -451,7 +525,9 @@ fn nics(setup: &Setup<'_>, args: &mut Arguments) -> Result<(), HostError> {
         let id = format!("n.{}", nic.id);
         let cable = setup.cables.iter().find(|(name, _)| *name == nic.id);
         match (&nic.network, cable) {
-            (Network::Harness, Some((_, fd))) => args.two("-netdev", format!("socket,id={id},fd={fd}")),
+            (Network::Harness, Some((_, fd))) => {
+                args.two("-netdev", format!("socket,id={id},fd={fd}"))
+            }
             // A hub with one port: frames into it go nowhere.
             _ => args.two("-netdev", format!("hubport,id={id},hubid={n}")),
         }

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use super::events::path_id;
 use super::machine::{QemuMachine, locked};
 use super::process::escape;
-use crate::{CpuFeatureWord, HostError, MachineFacts, MachineState, ProcessFacts, SeenDevice, SeenDisk};
+use crate::{
+    CpuFeatureWord, HostError, MachineFacts, MachineState, ProcessFacts, SeenDevice, SeenDisk,
+};
 
 fn number(value: &Value, key: &str) -> u64 {
     value.get(key).and_then(Value::as_u64).unwrap_or_default()
@@ -28,13 +30,19 @@ fn small(number: u64) -> u32 {
 
 impl QemuMachine {
     async fn ask(&self, command: &str) -> Result<Value, HostError> {
-        self.qmp.call("asking for the machine's facts", command, json!({})).await
+        self.qmp
+            .call("asking for the machine's facts", command, json!({}))
+            .await
     }
 
     /// A property of an object of the running machine, none if it has no such.
     async fn property(&self, path: &str, name: &str) -> Result<Option<Value>, HostError> {
         let arguments = json!({"path": path, "property": name});
-        match self.qmp.call("asking for a property", "qom-get", arguments).await {
+        match self
+            .qmp
+            .call("asking for a property", "qom-get", arguments)
+            .await
+        {
             Ok(value) => Ok(Some(value)),
             Err(HostError::Refused { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -45,10 +53,19 @@ impl QemuMachine {
 /// See [`Machine::facts`](crate::Machine::facts).
 pub(super) async fn machine(machine: &QemuMachine) -> Result<MachineFacts, HostError> {
     let cpus = machine.ask("query-cpus-fast").await?;
-    let mut vcpus: Vec<((u32, u32, u32), u32)> = list(&cpus).iter().map(|cpu| {
-        let part = |name| cpu.get("props").map_or(0, |props| small(number(props, name)));
-        ((part("socket-id"), part("core-id"), part("thread-id")), small(number(cpu, "thread-id")))
-    }).collect();
+    let mut vcpus: Vec<((u32, u32, u32), u32)> = list(&cpus)
+        .iter()
+        .map(|cpu| {
+            let part = |name| {
+                cpu.get("props")
+                    .map_or(0, |props| small(number(props, name)))
+            };
+            (
+                (part("socket-id"), part("core-id"), part("thread-id")),
+                small(number(cpu, "thread-id")),
+            )
+        })
+        .collect();
     vcpus.sort_unstable();
     let memory = machine.ask("query-memory-size-summary").await?;
     let balloon = match machine.ask("query-balloon").await {
@@ -59,7 +76,10 @@ pub(super) async fn machine(machine: &QemuMachine) -> Result<MachineFacts, HostE
     let accelerator = machine.ask("query-kvm").await?;
     let kvm = accelerator.get("enabled").and_then(Value::as_bool) == Some(true);
     let flash = machine.property("/machine", "pflash0").await?;
-    let uefi = flash.as_ref().and_then(Value::as_str).is_some_and(|node| !node.is_empty());
+    let uefi = flash
+        .as_ref()
+        .and_then(Value::as_str)
+        .is_some_and(|node| !node.is_empty());
     let uuid = machine.ask("query-uuid").await?;
     let generation = match machine.ask("query-vm-generation-id").await {
         Ok(answer) => Some(escape(text(&answer, "guid"), 64)),
@@ -84,7 +104,11 @@ pub(super) async fn machine(machine: &QemuMachine) -> Result<MachineFacts, HostE
         macs: macs(machine).await?,
         uuid: Some(escape(text(&uuid, "UUID"), 64)),
         generation_id: generation,
-        accelerator: if kvm { Accelerator::Kvm } else { Accelerator::Tcg },
+        accelerator: if kvm {
+            Accelerator::Kvm
+        } else {
+            Accelerator::Tcg
+        },
         firmware: if uefi { Firmware::Uefi } else { Firmware::Bios },
         cpu_features: cpu_features(machine, &cpus).await?,
     })
@@ -107,21 +131,34 @@ fn state(word: &str) -> MachineState {
 /// NUMA nodes that the VMM has: the first number in the monitor's `info numa`.
 async fn nodes(machine: &QemuMachine) -> Result<u32, HostError> {
     let arguments = json!({"command-line": "info numa"});
-    let answer = machine.qmp.call("asking for NUMA nodes", "human-monitor-command", arguments).await?;
+    let answer = machine
+        .qmp
+        .call("asking for NUMA nodes", "human-monitor-command", arguments)
+        .await?;
     let words = answer.as_str().unwrap_or_default();
-    Ok(words.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0))
+    Ok(words
+        .split_whitespace()
+        .next()
+        .and_then(|word| word.parse().ok())
+        .unwrap_or(0))
 }
 
 /// Devices of a bus and of those behind its bridges.
 fn walk_bus(bus: &Value, depth: u32, into: &mut Vec<SeenDevice>) {
-    let Some(depth) = depth.checked_sub(1) else { return };
+    let Some(depth) = depth.checked_sub(1) else {
+        return;
+    };
     for device in bus.get("devices").map(list).unwrap_or_default() {
         let id = device.get("id").unwrap_or(&Value::Null);
-        let class = device.get("class_info").map_or(0, |info| number(info, "class"));
+        let class = device
+            .get("class_info")
+            .map_or(0, |info| number(info, "class"));
         into.push(SeenDevice {
             address: format!(
                 "0000:{:02x}:{:02x}.{}",
-                number(device, "bus"), number(device, "slot"), number(device, "function")
+                number(device, "bus"),
+                number(device, "slot"),
+                number(device, "function")
             ),
             vendor: number(id, "vendor") as u16,
             device: number(id, "device") as u16,
@@ -134,22 +171,33 @@ fn walk_bus(bus: &Value, depth: u32, into: &mut Vec<SeenDevice>) {
 }
 
 /// CPUID feature words of vCPU 0 (`X86CPUFeatureWordInfo`, qapi/machine-target.json).
-async fn cpu_features(machine: &QemuMachine, cpus: &Value) -> Result<Vec<CpuFeatureWord>, HostError> {
+async fn cpu_features(
+    machine: &QemuMachine,
+    cpus: &Value,
+) -> Result<Vec<CpuFeatureWord>, HostError> {
     let first = list(cpus).iter().find(|cpu| number(cpu, "cpu-index") == 0);
     let path = first.map(|cpu| text(cpu, "qom-path")).unwrap_or_default();
-    let words = machine.property(path, "feature-words").await?.unwrap_or_default();
-    Ok(list(&words).iter().filter_map(|word| Some(CpuFeatureWord {
-        leaf: small(number(word, "cpuid-input-eax")),
-        subleaf: small(number(word, "cpuid-input-ecx")),
-        register: match text(word, "cpuid-register") {
-            "EAX" => 0,
-            "EBX" => 1,
-            "ECX" => 2,
-            "EDX" => 3,
-            _ => return None,
-        },
-        bits: small(number(word, "features")),
-    })).collect())
+    let words = machine
+        .property(path, "feature-words")
+        .await?
+        .unwrap_or_default();
+    Ok(list(&words)
+        .iter()
+        .filter_map(|word| {
+            Some(CpuFeatureWord {
+                leaf: small(number(word, "cpuid-input-eax")),
+                subleaf: small(number(word, "cpuid-input-ecx")),
+                register: match text(word, "cpuid-register") {
+                    "EAX" => 0,
+                    "EBX" => 1,
+                    "ECX" => 2,
+                    "EDX" => 3,
+                    _ => return None,
+                },
+                bits: small(number(word, "features")),
+            })
+        })
+        .collect())
 }
 
 async fn disks(machine: &QemuMachine) -> Result<Vec<SeenDisk>, HostError> {
@@ -161,17 +209,26 @@ async fn disks(machine: &QemuMachine) -> Result<Vec<SeenDisk>, HostError> {
         if !locked(&machine.disks).iter().any(|plan| plan.disk.id == id) {
             continue;
         }
-        let own = list(&stats).iter().find(|stat| path_id(text(stat, "qdev")) == id);
-        let count = |name| own.and_then(|stat| stat.get("stats")).map_or(0, |stats| number(stats, name));
+        let own = list(&stats)
+            .iter()
+            .find(|stat| path_id(text(stat, "qdev")) == id);
+        let count = |name| {
+            own.and_then(|stat| stat.get("stats"))
+                .map_or(0, |stats| number(stats, name))
+        };
         let inserted = block.get("inserted");
-        let size = inserted.and_then(|inserted| inserted.get("image")).map_or(0, |image| number(image, "virtual-size"));
+        let size = inserted
+            .and_then(|inserted| inserted.get("image"))
+            .map_or(0, |image| number(image, "virtual-size"));
         disks.push(SeenDisk {
             id,
             size: ByteSize::bytes(size),
             writes: count("wr_operations"),
             flushes: count("flush_operations"),
-            read_only: inserted.is_some_and(|inserted| inserted.get("ro").and_then(Value::as_bool) == Some(true)),
-            medium_in: inserted.is_some() && block.get("tray_open").and_then(Value::as_bool) != Some(true),
+            read_only: inserted
+                .is_some_and(|inserted| inserted.get("ro").and_then(Value::as_bool) == Some(true)),
+            medium_in: inserted.is_some()
+                && block.get("tray_open").and_then(Value::as_bool) != Some(true),
         });
     }
     disks.sort_by(|a, b| a.id.cmp(&b.id));
@@ -180,11 +237,22 @@ async fn disks(machine: &QemuMachine) -> Result<Vec<SeenDisk>, HostError> {
 
 async fn macs(machine: &QemuMachine) -> Result<Vec<(String, String)>, HostError> {
     let changes = machine.hardware.changes().clone();
-    let plugged = changes.plugged.iter().map(|plugged| plugged.id().to_owned());
-    let ids: Vec<String> = machine.spec.nics.iter().map(|nic| nic.id.clone()).chain(plugged).collect();
+    let plugged = changes
+        .plugged
+        .iter()
+        .map(|plugged| plugged.id().to_owned());
+    let ids: Vec<String> = machine
+        .spec
+        .nics
+        .iter()
+        .map(|nic| nic.id.clone())
+        .chain(plugged)
+        .collect();
     let mut macs = Vec::new();
     for id in ids {
-        let mac = machine.property(&format!("/machine/peripheral/{id}"), "mac").await?;
+        let mac = machine
+            .property(&format!("/machine/peripheral/{id}"), "mac")
+            .await?;
         if let Some(Value::String(mac)) = mac {
             macs.push((id, escape(&mac, 40)));
         }
@@ -200,15 +268,23 @@ pub(super) fn process(pid: u32) -> Result<ProcessFacts, HostError> {
     };
     let status = read("status")?;
     let field = |text: &str, name: &str, n: usize, radix: u32| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         let word = line.and_then(|line| line.split_whitespace().nth(n));
-        word.and_then(|word| u64::from_str_radix(word, radix).ok()).unwrap_or_default()
+        word.and_then(|word| u64::from_str_radix(word, radix).ok())
+            .unwrap_or_default()
     };
     let rollup = read("smaps_rollup")?;
     let stat = read("stat")?;
     let after_name = stat.rfind(')').map_or("", |at| &stat[at..]);
     // Fields 14 and 15, in clock ticks; the name was the second.
-    let ticks: u64 = after_name.split(' ').skip(12).take(2).filter_map(|word| word.parse::<u64>().ok()).sum();
+    let ticks: u64 = after_name
+        .split(' ')
+        .skip(12)
+        .take(2)
+        .filter_map(|word| word.parse::<u64>().ok())
+        .sum();
     let per_second = rustix::param::clock_ticks_per_second().max(1);
     let own = |name: &&&str| {
         let link = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/{name}")).ok();
@@ -224,7 +300,11 @@ pub(super) fn process(pid: u32) -> Result<ProcessFacts, HostError> {
         rss: ByteSize::bytes(field(&rollup, "Rss", 0, 10) << 10),
         pss: ByteSize::bytes(field(&rollup, "Pss", 0, 10) << 10),
         cpu_time: Duration::from_millis(ticks * 1000 / per_second),
-        own_namespaces: ["net", "mnt", "pid", "ipc", "uts", "user"].iter().filter(own).map(|name| (*name).to_owned()).collect(),
+        own_namespaces: ["net", "mnt", "pid", "ipc", "uts", "user"]
+            .iter()
+            .filter(own)
+            .map(|name| (*name).to_owned())
+            .collect(),
     })
 }
 
@@ -245,7 +325,8 @@ mod tests {
         let mut bus = json!({"devices": [{"bus": 1, "slot": 0, "function": 0,
             "id": {"vendor": 0x1af4, "device": 0x1042}, "class_info": {"class": 0x100}}]});
         let mut found = Vec::new();
-        let bridged = json!({"devices": [{"bus": 0, "slot": 2, "function": 1, "id": {}, "pci_bridge": bus}]});
+        let bridged =
+            json!({"devices": [{"bus": 0, "slot": 2, "function": 1, "id": {}, "pci_bridge": bus}]});
         walk_bus(&bridged, 8, &mut found);
         assert_eq!(found.len(), 2);
         assert_eq!(found[1].address, "0000:01:00.0");

@@ -100,9 +100,17 @@ pub(super) fn write_kept(path: &Path, value: &impl Serialize) -> std::io::Result
     Ok(())
 }
 
-async fn ask(programs: &Programs, confinement: Confinement, binary: Stamp) -> Result<Traits, HostError> {
+async fn ask(
+    programs: &Programs,
+    confinement: Confinement,
+    binary: Stamp,
+) -> Result<Traits, HostError> {
     let vmm = programs.vmm.display().to_string();
-    let unusable = |why: String, next: &str| HostError::Unusable { vmm: vmm.clone(), why, next: next.into() };
+    let unusable = |why: String, next: &str| HostError::Unusable {
+        vmm: vmm.clone(),
+        why,
+        next: next.into(),
+    };
     let folder = tempfile::tempdir().map_err(HostError::io("making a temporary folder"))?;
     if let Some(id) = confinement.user {
         let given = std::os::unix::fs::chown(folder.path(), Some(id), Some(id));
@@ -111,8 +119,19 @@ async fn ask(programs: &Programs, confinement: Confinement, binary: Stamp) -> Re
     let (ours, theirs) = pair()?;
     let mut argv = programs.vmm_argv();
     let control = format!("socket,id=x.qmp,fd={}", theirs.as_raw_fd());
-    let arguments = ["-machine", "none", "-nodefaults", "-no-user-config", "-display", "none", "-S",
-        "-chardev", &control, "-mon", "chardev=x.qmp,mode=control"];
+    let arguments = [
+        "-machine",
+        "none",
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-S",
+        "-chardev",
+        &control,
+        "-mon",
+        "chardev=x.qmp,mode=control",
+    ];
     argv.extend(arguments.map(OsString::from));
     let launch = Launch {
         argv,
@@ -123,35 +142,65 @@ async fn ask(programs: &Programs, confinement: Confinement, binary: Stamp) -> Re
     };
     let check = "Check that it is a QEMU system emulator for x86-64, with all its libraries, \
         that every user can run";
-    let process = launch.start(&folder.path().join("log")).await.map_err(|error| match error {
-        HostError::Io { source, .. } => unusable(source.to_string(), check),
-        other => other,
-    })?;
+    let process = launch
+        .start(&folder.path().join("log"))
+        .await
+        .map_err(|error| match error {
+            HostError::Io { source, .. } => unusable(source.to_string(), check),
+            other => other,
+        })?;
     let ended = |error| match error {
         HostError::Ended { how, .. } => unusable(how, check),
         other => other,
     };
-    let qmp = Qmp::new(ours, Arc::new(History::new()), &process).await.map_err(ended)?;
+    let qmp = Qmp::new(ours, Arc::new(History::new()), &process)
+        .await
+        .map_err(ended)?;
     let doing = "asking QEMU what it has";
-    let answer = qmp.call(doing, "query-version", json!({})).await.map_err(ended)?;
+    let answer = qmp
+        .call(doing, "query-version", json!({}))
+        .await
+        .map_err(ended)?;
     let part = |name: &str| {
-        let number = answer.get("qemu").and_then(|v| v.get(name)).and_then(Value::as_u64);
-        number.and_then(|n| u32::try_from(n).ok()).unwrap_or_default()
+        let number = answer
+            .get("qemu")
+            .and_then(|v| v.get(name))
+            .and_then(Value::as_u64);
+        number
+            .and_then(|n| u32::try_from(n).ok())
+            .unwrap_or_default()
     };
     let version = (part("major"), part("minor"), part("micro"));
     if (version.0, version.1) < OLDEST {
-        let why = format!("version {}.{}.{} is too old", version.0, version.1, version.2);
-        return Err(unusable(why, &format!("Use QEMU {}.{} or later", OLDEST.0, OLDEST.1)));
+        let why = format!(
+            "version {}.{}.{} is too old",
+            version.0, version.1, version.2
+        );
+        return Err(unusable(
+            why,
+            &format!("Use QEMU {}.{} or later", OLDEST.0, OLDEST.1),
+        ));
     }
-    let package = answer.get("package").and_then(Value::as_str).unwrap_or_default();
+    let package = answer
+        .get("package")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let package = escape(package.trim().trim_matches(['(', ')']), 100);
-    let types = qmp.call(doing, "qom-list-types", json!({"abstract": false})).await.map_err(ended)?;
+    let types = qmp
+        .call(doing, "qom-list-types", json!({"abstract": false}))
+        .await
+        .map_err(ended)?;
     let names = |list: &Value| -> BTreeSet<String> {
         let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
-        list.iter().filter_map(|item| Some(item.get("name")?.as_str()?.to_owned())).collect()
+        list.iter()
+            .filter_map(|item| Some(item.get("name")?.as_str()?.to_owned()))
+            .collect()
     };
     let memory = json!({"typename": "memory-backend-file"});
-    let memory = qmp.call(doing, "qom-list-properties", memory).await.map_err(ended)?;
+    let memory = qmp
+        .call(doing, "qom-list-properties", memory)
+        .await
+        .map_err(ended)?;
     process.kill().await;
     let path = programs.vmm.clone();
     let digest = tokio::task::spawn_blocking(move || file_digest(&path)).await;

@@ -24,10 +24,16 @@ pub(super) fn code(key: &str) -> Option<&str> {
         "pageup" => "pgup",
         "pagedown" => "pgdn",
         "sysrq" => "sysrq",
-        "backspace" | "tab" | "esc" | "comma" | "slash" | "semicolon" | "apostrophe" | "backslash"
-        | "minus" | "equal" | "up" | "down" | "left" | "right" | "home" | "end" | "insert"
-        | "delete" | "pause" | "menu" => key,
-        _ if key.len() == 1 && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) => key,
+        "backspace" | "tab" | "esc" | "comma" | "slash" | "semicolon" | "apostrophe"
+        | "backslash" | "minus" | "equal" | "up" | "down" | "left" | "right" | "home" | "end"
+        | "insert" | "delete" | "pause" | "menu" => key,
+        _ if key.len() == 1
+            && key
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) =>
+        {
+            key
+        }
         _ => {
             let number = key.strip_prefix('f')?;
             return (1..=12).any(|n: u8| n.to_string() == number).then_some(key);

@@ -45,7 +45,12 @@ pub(super) async fn prove(
     confinement: Confinement,
     with: impl AsyncFn() -> Result<Inner, HostError>,
 ) -> Result<AcceleratorProof, HostError> {
-    let tcg = |how: String| Ok(AcceleratorProof { used: Accelerator::Tcg, how });
+    let tcg = |how: String| {
+        Ok(AcceleratorProof {
+            used: Accelerator::Tcg,
+            how,
+        })
+    };
     if options.accelerator == AcceleratorChoice::Tcg {
         return tcg("TCG was asked for".into());
     }
@@ -59,7 +64,10 @@ pub(super) async fn prove(
     match failure {
         None => {
             let how = "KVM: it booted a 64-bit Linux kernel to its missing root file system".into();
-            Ok(AcceleratorProof { used: Accelerator::Kvm, how })
+            Ok(AcceleratorProof {
+                used: Accelerator::Kvm,
+                how,
+            })
         }
         Some(why) if options.accelerator == AcceleratorChoice::Kvm => Err(HostError::Unsupported {
             what: "KVM".into(),
@@ -73,7 +81,10 @@ pub(super) async fn prove(
 fn usable(confinement: Confinement) -> Result<(), String> {
     use std::os::unix::fs::MetadataExt;
     let meta = std::fs::metadata("/dev/kvm").map_err(|_| "/dev/kvm is not there".to_owned())?;
-    let opened = std::fs::File::options().read(true).write(true).open("/dev/kvm");
+    let opened = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm");
     opened.map_err(|e| format!("/dev/kvm cannot be opened ({e})"))?;
     match confinement.user {
         Some(user) if meta.mode() & 0o006 != 0o006 && confinement.group.is_none() => Err(format!(
@@ -91,31 +102,60 @@ async fn tried(
 ) -> Result<Option<String>, HostError> {
     let digest = file_digest(kernel)?;
     let boot = orphans::boot_id();
-    let path = cache.map(|folder| folder.join(format!("kvm-{}-{}.json", vmm.short(), digest.short())));
+    let path =
+        cache.map(|folder| folder.join(format!("kvm-{}-{}.json", vmm.short(), digest.short())));
     let kept = path.as_deref().and_then(|path| std::fs::read(path).ok());
     let kept = kept.and_then(|text| serde_json::from_slice::<Kept>(&text).ok());
-    if let Some(kept) = kept.filter(|kept| kept.boot == boot && kept.vmm == vmm && kept.kernel == digest) {
+    if let Some(kept) =
+        kept.filter(|kept| kept.boot == boot && kept.vmm == vmm && kept.kernel == digest)
+    {
         return Ok(kept.failure);
     }
-    let failure = boots(std::sync::Arc::new(with().await?), kernel).await?.err();
+    let failure = boots(std::sync::Arc::new(with().await?), kernel)
+        .await?
+        .err();
     if let Some(path) = path {
         // Without the cache it is tried again next time.
-        let _ = write_kept(&path, &Kept { boot, vmm, kernel: digest, failure: failure.clone() });
+        let _ = write_kept(
+            &path,
+            &Kept {
+                boot,
+                vmm,
+                kernel: digest,
+                failure: failure.clone(),
+            },
+        );
     }
     Ok(failure)
 }
 
 /// Boots the kernel, without anything to mount: its panic over that is the proof.
-async fn boots(host: std::sync::Arc<Inner>, kernel: &Path) -> Result<Result<(), String>, HostError> {
+async fn boots(
+    host: std::sync::Arc<Inner>,
+    kernel: &Path,
+) -> Result<Result<(), String>, HostError> {
     let folder = tempfile::tempdir().map_err(HostError::io("making a temporary folder"))?;
-    let place = Place { name: "kvm-proof".into(), folder: folder.path().to_owned() };
-    let mut spec = MachineSpec::new(ByteSize::mib(256), Boot::Kernel {
-        kernel: kernel.to_owned(),
-        initrd: None,
-        command_line: "console=ttyS0 panic=0 root=/dev/none".into(),
-    });
+    let place = Place {
+        name: "kvm-proof".into(),
+        folder: folder.path().to_owned(),
+    };
+    let mut spec = MachineSpec::new(
+        ByteSize::mib(256),
+        Boot::Kernel {
+            kernel: kernel.to_owned(),
+            initrd: None,
+            command_line: "console=ttyS0 panic=0 root=/dev/none".into(),
+        },
+    );
     spec.panic_notifier = false;
-    let machine = match host.build(&spec, &place, super::build::Origin::fresh(&spec, Vec::new())).await {
+    let machine = match host
+        .build(
+            &spec,
+            &place,
+            super::build::Origin::fresh(&spec, Vec::new()),
+        )
+        .await
+    {
         Ok(machine) => machine,
         Err(HostError::Ended { how, .. }) => return Ok(Err(how)),
         Err(other) => return Err(other),
@@ -147,7 +187,9 @@ async fn boots(host: std::sync::Arc<Inner>, kernel: &Path) -> Result<Result<(), 
         Err(_) => {
             let last = seen.lines().rfind(|line| !line.trim().is_empty());
             let last = last.map_or("nothing".into(), |line| format!("{:?}", escape(line, 80)));
-            Err(format!("a 64-bit kernel got nowhere in {PATIENCE:?}; the last that it said was {last}"))
+            Err(format!(
+                "a 64-bit kernel got nowhere in {PATIENCE:?}; the last that it said was {last}"
+            ))
         }
     };
     machine.power_cut().await?;

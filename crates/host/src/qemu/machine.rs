@@ -19,8 +19,8 @@ use super::process::Process;
 use super::qmp::Qmp;
 use super::{Inner, facts, keys, screen};
 use crate::{
-    Attachment, ByteStream, Died, Event, EventKind, HostError, Machine, MachineFacts, Medium, Place,
-    ProcessFacts, Screenshot, Snapshot,
+    Attachment, ByteStream, Died, Event, EventKind, HostError, Machine, MachineFacts, Medium,
+    Place, ProcessFacts, Screenshot, Snapshot,
 };
 
 /// What a machine is put together from.
@@ -80,7 +80,11 @@ impl QemuMachine {
         let qmp = Arc::new(parts.qmp);
         let hardware = Arc::new(Hardware::new(changes, qmp.clone(), parts.history.clone()));
         let streams = |map: BTreeMap<String, UnixStream>| {
-            Mutex::new(map.into_iter().map(|(name, stream)| (name, Some(stream))).collect())
+            Mutex::new(
+                map.into_iter()
+                    .map(|(name, stream)| (name, Some(stream)))
+                    .collect(),
+            )
         };
         let machine = Self {
             host: parts.host,
@@ -125,15 +129,28 @@ impl QemuMachine {
 
     /// `query-status`'s word.
     pub(super) async fn status(&self) -> Result<String, HostError> {
-        let status = self.qmp.call("asking for the state", "query-status", json!({})).await?;
-        Ok(status.get("status").and_then(Value::as_str).unwrap_or_default().to_owned())
+        let status = self
+            .qmp
+            .call("asking for the state", "query-status", json!({}))
+            .await?;
+        Ok(status
+            .get("status")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned())
     }
 
     /// The plan of a disk.
     pub(super) fn disk_plan(&self, id: &str) -> Result<DiskPlan, HostError> {
-        let found = locked(&self.disks).iter().find(|plan| plan.disk.id == id).cloned();
+        let found = locked(&self.disks)
+            .iter()
+            .find(|plan| plan.disk.id == id)
+            .cloned();
         found.ok_or_else(|| HostError::Refused {
-            doing: format!("looking for the disk {:?}", id.chars().take(40).collect::<String>()),
+            doing: format!(
+                "looking for the disk {:?}",
+                id.chars().take(40).collect::<String>()
+            ),
             why: "the machine has no such disk".into(),
         })
     }
@@ -143,8 +160,16 @@ impl QemuMachine {
         what: &str,
         name: &str,
     ) -> Result<Box<dyn ByteStream>, HostError> {
-        let doing = || format!("taking the {what} {:?}", name.chars().take(40).collect::<String>());
-        let refused = |why: &str| HostError::Refused { doing: doing(), why: why.into() };
+        let doing = || {
+            format!(
+                "taking the {what} {:?}",
+                name.chars().take(40).collect::<String>()
+            )
+        };
+        let refused = |why: &str| HostError::Refused {
+            doing: doing(),
+            why: why.into(),
+        };
         match locked(streams).get_mut(name) {
             None => Err(refused("the machine has none of this name")),
             Some(stream) => match stream.take() {
@@ -169,7 +194,9 @@ async fn caretaker(
         _ => false,
     };
     loop {
-        let event = history.wait(next, "an event", Duration::from_secs(3600), &wanted).await;
+        let event = history
+            .wait(next, "an event", Duration::from_secs(3600), &wanted)
+            .await;
         let (at, event) = match event {
             Ok(found) => found,
             Err(HostError::TimedOut { .. }) => continue,
@@ -180,7 +207,9 @@ async fn caretaker(
             EventKind::DeviceRemoved { .. } => hardware.tidy().await,
             _ => {
                 // A refusal here means that the machine is ending; its death tells.
-                let _ = qmp.call("resetting after a crash", "system_reset", json!({})).await;
+                let _ = qmp
+                    .call("resetting after a crash", "system_reset", json!({}))
+                    .await;
                 let _ = qmp.call("going on after a crash", "cont", json!({})).await;
             }
         }
@@ -200,7 +229,10 @@ impl Machine for QemuMachine {
     async fn start(&self) -> Result<(), HostError> {
         if self.started.swap(true, Ordering::SeqCst) {
             let doing = format!("starting the machine {}", self.name);
-            return Err(HostError::Refused { doing, why: "it was started before".into() });
+            return Err(HostError::Refused {
+                doing,
+                why: "it was started before".into(),
+            });
         }
         self.simple("starting the machine", "cont").await
     }
@@ -244,7 +276,8 @@ impl Machine for QemuMachine {
     }
 
     async fn power_button(&self) -> Result<(), HostError> {
-        self.simple("pressing the power button", "system_powerdown").await
+        self.simple("pressing the power button", "system_powerdown")
+            .await
     }
 
     async fn nmi(&self) -> Result<(), HostError> {
@@ -266,23 +299,41 @@ impl Machine for QemuMachine {
 
     async fn set_link(&self, nic: &str, up: bool) -> Result<(), HostError> {
         let doing = format!("setting the link of {nic}");
-        self.qmp.call(&doing, "set_link", json!({"name": nic, "up": up})).await.map(drop)
+        self.qmp
+            .call(&doing, "set_link", json!({"name": nic, "up": up}))
+            .await
+            .map(drop)
     }
 
     async fn set_balloon(&self, size: ByteSize) -> Result<(), HostError> {
         let doing = format!("asking the balloon for {size}");
-        self.qmp.call(&doing, "balloon", json!({"value": size.as_bytes()})).await.map(drop)
+        self.qmp
+            .call(&doing, "balloon", json!({"value": size.as_bytes()}))
+            .await
+            .map(drop)
     }
 
     async fn resize_disk(&self, id: &str, size: ByteSize) -> Result<(), HostError> {
         let plan = self.disk_plan(id)?;
         let doing = format!("resizing the disk {id} to {size}");
         if size.as_bytes() < plan.size {
-            return Err(HostError::Refused { doing, why: format!("it has {} bytes already", plan.size) });
+            return Err(HostError::Refused {
+                doing,
+                why: format!("it has {} bytes already", plan.size),
+            });
         }
         let node = plan.node().unwrap_or_default();
-        self.qmp.call(&doing, "block_resize", json!({"node-name": node, "size": size.as_bytes()})).await?;
-        for plan in locked(&self.disks).iter_mut().filter(|plan| plan.disk.id == id) {
+        self.qmp
+            .call(
+                &doing,
+                "block_resize",
+                json!({"node-name": node, "size": size.as_bytes()}),
+            )
+            .await?;
+        for plan in locked(&self.disks)
+            .iter_mut()
+            .filter(|plan| plan.disk.id == id)
+        {
             plan.size = size.as_bytes();
         }
         Ok(())
@@ -302,7 +353,10 @@ impl Machine for QemuMachine {
             why: "QEMU has no code for it".into(),
         })?;
         let keys = json!({"keys": [{"type": "qcode", "data": code}]});
-        self.qmp.call(&format!("typing the key {key}"), "send-key", keys).await.map(drop)
+        self.qmp
+            .call(&format!("typing the key {key}"), "send-key", keys)
+            .await
+            .map(drop)
     }
 
     async fn screenshot(&self) -> Result<Screenshot, HostError> {

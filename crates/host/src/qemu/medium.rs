@@ -27,22 +27,37 @@ pub(super) async fn medium(machine: &QemuMachine, id: &str) -> Result<Medium, Ho
     let raw = machine.folder.join(&name);
     let logged = plan.disk.power_loss_log && plan.writable();
     let running = machine.process.ended().is_none();
-    machine.host.flatten(&machine.folder, &plan, !logged, running, &name).await?;
+    machine
+        .host
+        .flatten(&machine.folder, &plan, !logged, running, &name)
+        .await?;
     let mut how = match (plan.layers.is_empty(), plan.has_overlay()) {
         (_, true) if !logged => "overlay, flattened".to_owned(),
         _ => "image, as it is".to_owned(),
     };
     if logged {
         let (log, target) = (machine.folder.join(plan.log()), raw.clone());
-        let replayed = tokio::task::spawn_blocking(move || writelog::replay(&log, &target, writelog::Upto::LastFlush)).await;
+        let replayed = tokio::task::spawn_blocking(move || {
+            writelog::replay(&log, &target, writelog::Upto::LastFlush)
+        })
+        .await;
         let doing = || format!("replaying the log of writes of the disk {id}");
         let replayed = replayed.map_err(|e| HostError::io(doing())(io::Error::other(e)))?;
         let summary = replayed.map_err(|e| HostError::io(doing())(io::Error::other(e)))?;
         how = summary.to_string();
     }
-    let image = if plan.has_overlay() { machine.folder.join(plan.overlay()) } else { raw.clone() };
-    let meta = std::fs::metadata(&image).map_err(HostError::io(format!("looking at {}", image.display())))?;
-    Ok(Medium { raw, allocated: ByteSize::bytes(meta.blocks() * 512), how })
+    let image = if plan.has_overlay() {
+        machine.folder.join(plan.overlay())
+    } else {
+        raw.clone()
+    };
+    let meta = std::fs::metadata(&image)
+        .map_err(HostError::io(format!("looking at {}", image.display())))?;
+    Ok(Medium {
+        raw,
+        allocated: ByteSize::bytes(meta.blocks() * 512),
+        how,
+    })
 }
 
 impl Inner {
@@ -75,9 +90,13 @@ impl Inner {
         let image = format!("json:{options}");
         arguments.extend(["-O", "raw", &image, name]);
         let doing = format!("reading the disk {} from outside", plan.disk.id);
-        self.image_tool(&doing, folder, &arguments, inherited).await?;
+        self.image_tool(&doing, folder, &arguments, inherited)
+            .await?;
         // Guests see a whole number of sectors, and a disk that was resized its new size.
-        let file = File::options().write(true).open(&target).map_err(HostError::io(&doing))?;
+        let file = File::options()
+            .write(true)
+            .open(&target)
+            .map_err(HostError::io(&doing))?;
         let length = file.metadata().map_err(HostError::io(&doing))?.len();
         if length < plan.size {
             file.set_len(plan.size).map_err(HostError::io(&doing))?;
@@ -103,12 +122,20 @@ impl Inner {
             confinement: self.confinement,
         };
         let process = launch.start(&folder.join("qemu-img.log")).await?;
-        let late = |_| HostError::TimedOut { what: doing.to_owned(), limit: PATIENCE };
-        let died = tokio::time::timeout(PATIENCE, process.died()).await.map_err(late)?;
+        let late = |_| HostError::TimedOut {
+            what: doing.to_owned(),
+            limit: PATIENCE,
+        };
+        let died = tokio::time::timeout(PATIENCE, process.died())
+            .await
+            .map_err(late)?;
         if died.expected {
             return Ok(());
         }
-        Err(HostError::Refused { doing: doing.to_owned(), why: died.how })
+        Err(HostError::Refused {
+            doing: doing.to_owned(),
+            why: died.how,
+        })
     }
 
     /// Size of the disk in an image whose header is not read here, asked of `qemu-img`.
@@ -124,8 +151,11 @@ impl Inner {
         // don't have: `bench` and `info` are no better. An overlay made over it has its size.
         let overlay = "size.qcow2";
         let image = format!("json:{node}");
-        let arguments = ["create", "-q", "-f", "qcow2", "-F", driver, "-b", &image, overlay];
-        self.image_tool(&doing, folder.path(), &arguments, vec![file.into()]).await?;
+        let arguments = [
+            "create", "-q", "-f", "qcow2", "-F", driver, "-b", &image, overlay,
+        ];
+        self.image_tool(&doing, folder.path(), &arguments, vec![file.into()])
+            .await?;
         let header = super::qcow2::read(&folder.path().join(overlay));
         Ok(header.map_err(HostError::io(doing))?.size)
     }

@@ -22,15 +22,22 @@ pub(super) async fn migrate(
     let mut disks: Vec<DiskPlan> = locked(&machine.disks).clone();
     for plan in &mut disks {
         if plan.has_overlay() {
-            link(&machine.folder.join(plan.overlay()), &place.folder.join(plan.overlay()))?;
+            link(
+                &machine.folder.join(plan.overlay()),
+                &place.folder.join(plan.overlay()),
+            )?;
         }
         plan.disk.power_loss_log = false;
     }
     if super::command::is_uefi(&machine.spec) {
-        link(&machine.folder.join(UEFI_VARS), &place.folder.join(UEFI_VARS))?;
+        link(
+            &machine.folder.join(UEFI_VARS),
+            &place.folder.join(UEFI_VARS),
+        )?;
     }
     let changes = machine.hardware.changes().clone();
-    let (out, theirs) = std::os::unix::net::UnixStream::pair().map_err(HostError::io("making a socket pair"))?;
+    let (out, theirs) =
+        std::os::unix::net::UnixStream::pair().map_err(HostError::io("making a socket pair"))?;
     let origin = Origin {
         disks,
         memory: Vec::new(),
@@ -42,7 +49,9 @@ pub(super) async fn migrate(
         removed: changes.removed,
     };
     let mut spec = machine.spec.clone();
-    spec.disks.iter_mut().for_each(|disk| disk.power_loss_log = false);
+    spec.disks
+        .iter_mut()
+        .for_each(|disk| disk.power_loss_log = false);
     let host = Arc::clone(&machine.host);
     let destination = host.build(&spec, place, origin).await?;
     let running = machine.status().await? == "running";
@@ -66,12 +75,17 @@ pub(super) async fn migrate(
         destination.resume().await?;
     }
     destination.mark_started();
-    let downtime = report.get("downtime").and_then(Value::as_u64).unwrap_or_default();
+    let downtime = report
+        .get("downtime")
+        .and_then(Value::as_u64)
+        .unwrap_or_default();
     Ok((Box::new(destination), Duration::from_millis(downtime)))
 }
 
 fn link(from: &Path, to: &Path) -> Result<(), HostError> {
-    std::fs::hard_link(from, to)
-        .map_err(HostError::io(format!("linking {} to {}", from.display(), to.display())))
+    std::fs::hard_link(from, to).map_err(HostError::io(format!(
+        "linking {} to {}",
+        from.display(),
+        to.display()
+    )))
 }
-

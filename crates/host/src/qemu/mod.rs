@@ -65,13 +65,28 @@ pub(crate) struct Inner {
 /// Pairs of UEFI code and empty variables, below a root: Debian's, Arch's, Fedora's places and
 /// QEMU's own.
 const UEFI: [(&str, &str); 5] = [
-    ("usr/share/OVMF/OVMF_CODE_4M.fd", "usr/share/OVMF/OVMF_VARS_4M.fd"),
+    (
+        "usr/share/OVMF/OVMF_CODE_4M.fd",
+        "usr/share/OVMF/OVMF_VARS_4M.fd",
+    ),
     ("usr/share/OVMF/OVMF_CODE.fd", "usr/share/OVMF/OVMF_VARS.fd"),
-    ("usr/share/edk2/x64/OVMF_CODE.4m.fd", "usr/share/edk2/x64/OVMF_VARS.4m.fd"),
-    ("usr/share/edk2/ovmf/OVMF_CODE.fd", "usr/share/edk2/ovmf/OVMF_VARS.fd"),
-    ("usr/share/qemu/edk2-x86_64-code.fd", "usr/share/qemu/edk2-i386-vars.fd"),
+    (
+        "usr/share/edk2/x64/OVMF_CODE.4m.fd",
+        "usr/share/edk2/x64/OVMF_VARS.4m.fd",
+    ),
+    (
+        "usr/share/edk2/ovmf/OVMF_CODE.fd",
+        "usr/share/edk2/ovmf/OVMF_VARS.fd",
+    ),
+    (
+        "usr/share/qemu/edk2-x86_64-code.fd",
+        "usr/share/qemu/edk2-i386-vars.fd",
+    ),
 ];
-const BIOS: [&str; 2] = ["usr/share/seabios/bios-256k.bin", "usr/share/qemu/bios-256k.bin"];
+const BIOS: [&str; 2] = [
+    "usr/share/seabios/bios-256k.bin",
+    "usr/share/qemu/bios-256k.bin",
+];
 
 /// Why a bus takes no disk while the machine runs.
 pub(crate) const fn no_hotplug(bus: Bus) -> &'static str {
@@ -89,16 +104,25 @@ impl Qemu {
         let programs = Programs::locate(&options)?;
         let root = rustix::process::geteuid().is_root() && options.user != 0;
         let user = root.then_some(options.user);
-        let confinement = Confinement { user, group: user.and_then(|_| kvm::group()), namespaces: true };
+        let confinement = Confinement {
+            user,
+            group: user.and_then(|_| kvm::group()),
+            namespaces: true,
+        };
         let traits = Traits::of(&programs, confinement, options.cache.as_deref()).await?;
         let vmm = traits.digest;
         let trial = async || {
-            let proof = AcceleratorProof { used: Accelerator::Kvm, how: "on trial".into() };
+            let proof = AcceleratorProof {
+                used: Accelerator::Kvm,
+                how: "on trial".into(),
+            };
             Inner::new(programs.clone(), traits.clone(), confinement, proof)
         };
         let proof = kvm::prove(&options, vmm, confinement, trial).await?;
         let inner = Inner::new(programs.clone(), traits.clone(), confinement, proof)?;
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// The QEMU system emulators for x86-64 on PATH.
@@ -130,10 +154,18 @@ impl Inner {
         }
         let line = |path: &str, key: &str| {
             let text = std::fs::read_to_string(path).unwrap_or_default();
-            let line = text.lines().find_map(|line| line.strip_prefix(key)?.split_once(':').map(|(_, v)| v.trim().to_owned()));
+            let line = text.lines().find_map(|line| {
+                line.strip_prefix(key)?
+                    .split_once(':')
+                    .map(|(_, v)| v.trim().to_owned())
+            });
             line.unwrap_or_default()
         };
-        let memory: u64 = line("/proc/meminfo", "MemTotal").split(' ').next().and_then(|kib| kib.parse().ok()).unwrap_or(0);
+        let memory: u64 = line("/proc/meminfo", "MemTotal")
+            .split(' ')
+            .next()
+            .and_then(|kib| kib.parse().ok())
+            .unwrap_or(0);
         let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let facts = HostFacts {
             name: format!("qemu {version} ({})", accelerator.used.name()),
@@ -146,9 +178,17 @@ impl Inner {
             cpu_model: line("/proc/cpuinfo", "model name"),
             cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
             memory_mib: memory >> 10,
-            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+            kernel: rustix::system::uname()
+                .release()
+                .to_string_lossy()
+                .into_owned(),
         };
-        Ok(Self { programs, traits, confinement, facts })
+        Ok(Self {
+            programs,
+            traits,
+            confinement,
+            facts,
+        })
     }
 
     /// UEFI code and empty variables.
@@ -161,7 +201,9 @@ impl Inner {
         // Only these formats need `qemu-img`, and have no chain.
         let size = match (&disk.image, disk.format.as_deref()) {
             (Some(image), Some("vhd" | "vpc")) => self.image_size(image, "vpc").await?,
-            (Some(image), Some(format @ ("vhdx" | "vmdk"))) => self.image_size(image, format).await?,
+            (Some(image), Some(format @ ("vhdx" | "vmdk"))) => {
+                self.image_size(image, format).await?
+            }
             _ => 0,
         };
         DiskPlan::new(disk, &|path, driver| match size {
@@ -183,7 +225,8 @@ impl Inner {
 }
 
 fn uefi_files(programs: &Programs) -> Option<(PathBuf, PathBuf)> {
-    UEFI.iter().find_map(|(code, vars)| Some((programs.firmware(&[code])?, programs.firmware(&[vars])?)))
+    UEFI.iter()
+        .find_map(|(code, vars)| Some((programs.firmware(&[code])?, programs.firmware(&[vars])?)))
 }
 
 #[async_trait]
@@ -236,17 +279,28 @@ impl Host for Qemu {
         }
     }
 
-    async fn define(&self, spec: &MachineSpec, place: &Place) -> Result<Box<dyn Machine>, HostError> {
+    async fn define(
+        &self,
+        spec: &MachineSpec,
+        place: &Place,
+    ) -> Result<Box<dyn Machine>, HostError> {
         spec.check()?;
         let mut disks = Vec::new();
         for disk in &spec.disks {
             disks.push(self.inner.plan_disk(disk).await?);
         }
-        let machine = self.inner.build(spec, place, Origin::fresh(spec, disks)).await?;
+        let machine = self
+            .inner
+            .build(spec, place, Origin::fresh(spec, disks))
+            .await?;
         Ok(Box::new(machine))
     }
 
-    async fn restore(&self, snapshot: &Snapshot, place: &Place) -> Result<Box<dyn Machine>, HostError> {
+    async fn restore(
+        &self,
+        snapshot: &Snapshot,
+        place: &Place,
+    ) -> Result<Box<dyn Machine>, HostError> {
         Ok(Box::new(self.inner.resume_from(snapshot, place).await?))
     }
 }

@@ -69,8 +69,11 @@ pub(super) struct Programs {
 
 /// Where loaders and libraries of unpacked packages are, below their root. Merged and unmerged
 /// `/usr`, Debian's and Fedora's places.
-const LOADERS: [&str; 3] =
-    ["usr/lib64/ld-linux-x86-64.so.2", "lib64/ld-linux-x86-64.so.2", "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"];
+const LOADERS: [&str; 3] = [
+    "usr/lib64/ld-linux-x86-64.so.2",
+    "lib64/ld-linux-x86-64.so.2",
+    "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+];
 const LIBRARIES: [&str; 8] = [
     "usr/lib/x86_64-linux-gnu",
     "lib/x86_64-linux-gnu",
@@ -87,37 +90,67 @@ const MODULES: [&str; 2] = ["usr/lib/x86_64-linux-gnu/qemu", "usr/lib64/qemu"];
 impl Programs {
     pub(super) fn locate(options: &QemuOptions) -> Result<Self, HostError> {
         let name = options.binary.display().to_string();
-        let unusable = |why: String, next: &str| HostError::Unusable { vmm: name.clone(), why, next: next.into() };
-        let install = "Install it (Debian: apt install qemu-system-x86 qemu-utils), or name another";
+        let unusable = |why: String, next: &str| HostError::Unusable {
+            vmm: name.clone(),
+            why,
+            next: next.into(),
+        };
+        let install =
+            "Install it (Debian: apt install qemu-system-x86 qemu-utils), or name another";
         let Some(root) = &options.root else {
             let vmm = if options.binary.components().count() > 1 {
                 options.binary.clone()
             } else {
-                on_path(&options.binary).ok_or_else(|| unusable("it is not on PATH".into(), install))?
+                on_path(&options.binary)
+                    .ok_or_else(|| unusable("it is not on PATH".into(), install))?
             };
-            let vmm = vmm.canonicalize().map_err(|e| unusable(e.to_string(), install))?;
-            return Ok(Self { vmm, loader: Vec::new(), root: None, environment: Vec::new() });
+            let vmm = vmm
+                .canonicalize()
+                .map_err(|e| unusable(e.to_string(), install))?;
+            return Ok(Self {
+                vmm,
+                loader: Vec::new(),
+                root: None,
+                environment: Vec::new(),
+            });
         };
-        let unpack = "Unpack the packages and all that they depend on into that folder (dpkg-deb -x)";
-        let root = root.canonicalize().map_err(|e| unusable(format!("{}: {e}", root.display()), unpack))?;
+        let unpack =
+            "Unpack the packages and all that they depend on into that folder (dpkg-deb -x)";
+        let root = root
+            .canonicalize()
+            .map_err(|e| unusable(format!("{}: {e}", root.display()), unpack))?;
         let vmm = if options.binary.components().count() > 1 {
             options.binary.clone()
         } else {
             root.join("usr/bin").join(&options.binary)
         };
-        let vmm = vmm.canonicalize().map_err(|e| unusable(format!("{}: {e}", vmm.display()), unpack))?;
+        let vmm = vmm
+            .canonicalize()
+            .map_err(|e| unusable(format!("{}: {e}", vmm.display()), unpack))?;
         let there = |names: &[&str]| -> Vec<PathBuf> {
-            names.iter().map(|name| root.join(name)).filter(|path| path.exists()).collect()
+            names
+                .iter()
+                .map(|name| root.join(name))
+                .filter(|path| path.exists())
+                .collect()
         };
         let Some(loader) = there(&LOADERS).into_iter().next() else {
-            return Err(unusable(format!("{} holds no {}", root.display(), LOADERS[0]), unpack));
+            return Err(unusable(
+                format!("{} holds no {}", root.display(), LOADERS[0]),
+                unpack,
+            ));
         };
         let path = std::env::join_paths(there(&LIBRARIES))
             .map_err(|e| unusable(e.to_string(), "Use a folder without ':' in its path"))?;
         let loader = vec![loader.into(), "--library-path".into(), path];
         let modules = there(&MODULES).into_iter().next();
         let environment = modules.map(|path| ("QEMU_MODULE_DIR".into(), path.into()));
-        Ok(Self { vmm, loader, root: Some(root), environment: environment.into_iter().collect() })
+        Ok(Self {
+            vmm,
+            loader,
+            root: Some(root),
+            environment: environment.into_iter().collect(),
+        })
     }
 
     /// Program and first arguments of the VMM.
@@ -147,16 +180,21 @@ impl Programs {
         if beside.exists() {
             return Ok(self.argv_of(&beside));
         }
-        on_path(Path::new("qemu-img")).map(|path| vec![path.into()]).ok_or_else(|| HostError::Unusable {
-            vmm: "qemu-img".into(),
-            why: "it is not on PATH".into(),
-            next: "Install it (Debian: apt install qemu-utils)".into(),
-        })
+        on_path(Path::new("qemu-img"))
+            .map(|path| vec![path.into()])
+            .ok_or_else(|| HostError::Unusable {
+                vmm: "qemu-img".into(),
+                why: "it is not on PATH".into(),
+                next: "Install it (Debian: apt install qemu-utils)".into(),
+            })
     }
 
     /// Folders of firmware that go before the built-in one.
     pub(super) fn data_folders(&self) -> Vec<PathBuf> {
-        let root = self.root.iter().flat_map(|root| DATA.iter().map(|name| root.join(name)));
+        let root = self
+            .root
+            .iter()
+            .flat_map(|root| DATA.iter().map(|name| root.join(name)));
         root.filter(|path| path.is_dir()).collect()
     }
 
@@ -172,7 +210,9 @@ impl Programs {
 /// The first program of this name on PATH.
 fn on_path(name: &Path) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file())
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
 }
 
 /// The system emulators for x86-64 on PATH, each once however many links lead to it.

@@ -47,8 +47,14 @@ pub(super) fn boot_id() -> String {
 pub(super) fn note(folder: &Path, pid: u32) -> Result<(), HostError> {
     let path = folder.join(NOTE);
     // A process that has ended already needs no note.
-    let Some(started) = started(pid) else { return Ok(()) };
-    let note = Note { pid, started, boot: boot_id() };
+    let Some(started) = started(pid) else {
+        return Ok(());
+    };
+    let note = Note {
+        pid,
+        started,
+        boot: boot_id(),
+    };
     let text = serde_json::to_vec(&note).map_err(std::io::Error::other);
     text.and_then(|text| std::fs::write(&path, text))
         .map_err(HostError::io(format!("writing {}", path.display())))
@@ -65,9 +71,14 @@ pub fn end_orphans(folder: &Path) -> Vec<Orphan> {
 
 fn look_in(folder: &Path, depth: u32, ended: &mut Vec<Orphan>) {
     if let Some(pid) = end_noted(folder) {
-        ended.push(Orphan { pid, folder: folder.to_owned() });
+        ended.push(Orphan {
+            pid,
+            folder: folder.to_owned(),
+        });
     }
-    let Some(depth) = depth.checked_sub(1) else { return };
+    let Some(depth) = depth.checked_sub(1) else {
+        return;
+    };
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         // Links are not followed.
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -78,7 +89,12 @@ fn look_in(folder: &Path, depth: u32, ended: &mut Vec<Orphan>) {
 
 fn end_noted(folder: &Path) -> Option<u32> {
     let path = folder.join(NOTE);
-    if std::fs::symlink_metadata(&path).ok().filter(|meta| meta.is_file())?.len() > 4096 {
+    if std::fs::symlink_metadata(&path)
+        .ok()
+        .filter(|meta| meta.is_file())?
+        .len()
+        > 4096
+    {
         return None;
     }
     let note: Note = serde_json::from_slice(&std::fs::read(&path).ok()?).ok()?;
@@ -90,13 +106,21 @@ fn end_noted(folder: &Path) -> Option<u32> {
     let ours = note.boot == boot_id()
         && started(note.pid) == Some(note.started)
         && folder.canonicalize().ok()? == works_here
-        && command.split(|&b| b == 0).any(|arg| arg == b"chardev=x.qmp,mode=control");
+        && command
+            .split(|&b| b == 0)
+            .any(|arg| arg == b"chardev=x.qmp,mode=control");
     if !ours {
         return None;
     }
     pidfd_send_signal(&process, Signal::KILL).ok()?;
-    let mut gone = [rustix::event::PollFd::new(&process, rustix::event::PollFlags::IN)];
-    let limit = rustix::event::Timespec { tv_sec: 5, tv_nsec: 0 };
+    let mut gone = [rustix::event::PollFd::new(
+        &process,
+        rustix::event::PollFlags::IN,
+    )];
+    let limit = rustix::event::Timespec {
+        tv_sec: 5,
+        tv_nsec: 0,
+    };
     let _ = rustix::event::poll(&mut gone, Some(&limit));
     Some(note.pid)
 }
@@ -110,7 +134,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         note(folder.path(), std::process::id()).expect("noted");
         assert_eq!(end_orphans(folder.path()), []);
-        for bad in ["", "{", "{\"pid\":1,\"started\":0,\"boot\":\"\"}", "{\"pid\":4294967295,\"started\":0,\"boot\":\"\"}"] {
+        for bad in [
+            "",
+            "{",
+            "{\"pid\":1,\"started\":0,\"boot\":\"\"}",
+            "{\"pid\":4294967295,\"started\":0,\"boot\":\"\"}",
+        ] {
             std::fs::write(folder.path().join(NOTE), bad).expect("written");
             assert_eq!(end_orphans(folder.path()), []);
         }

@@ -55,19 +55,30 @@ enum Line {
 }
 
 fn parse(line: &[u8]) -> Result<Line, String> {
-    let wrong = || format!("the VMM sent what is no QMP: {}", escape(&String::from_utf8_lossy(line), 80));
+    let wrong = || {
+        format!(
+            "the VMM sent what is no QMP: {}",
+            escape(&String::from_utf8_lossy(line), 80)
+        )
+    };
     let mut value: Value = serde_json::from_slice(line).map_err(|_| wrong())?;
     let object = value.as_object_mut().ok_or_else(wrong)?;
     if object.contains_key("QMP") {
         return Ok(Line::Greeting);
     }
     if let Some(Value::String(name)) = object.remove("event") {
-        return Ok(Line::Event { name, data: object.remove("data").unwrap_or_default() });
+        return Ok(Line::Event {
+            name,
+            data: object.remove("data").unwrap_or_default(),
+        });
     }
     let answer = match (object.remove("return"), object.remove("error")) {
         (Some(value), None) => Ok(value),
         (None, Some(error)) => {
-            let words = error.get("desc").and_then(Value::as_str).unwrap_or("no reason given");
+            let words = error
+                .get("desc")
+                .and_then(Value::as_str)
+                .unwrap_or("no reason given");
             Err(escape(words, 500))
         }
         _ => return Err(wrong()),
@@ -96,7 +107,11 @@ async fn read_lines(stream: &UnixStream, mut each: impl FnMut(Line)) -> String {
         }
         let mut start = 0;
         let mut search = searched;
-        while let Some(at) = kept[search..].iter().position(|&b| b == b'\n').map(|at| search + at) {
+        while let Some(at) = kept[search..]
+            .iter()
+            .position(|&b| b == b'\n')
+            .map(|at| search + at)
+        {
             let line = kept[start..at].trim_ascii();
             if !line.is_empty() {
                 match parse(line) {
@@ -160,13 +175,25 @@ impl Qmp {
             }
         });
         let writing = tokio::sync::Mutex::new(());
-        let qmp = Self { stream, writing, pending, next: AtomicU64::new(1), died };
-        qmp.call("greeting the VMM", "qmp_capabilities", json!({})).await?;
+        let qmp = Self {
+            stream,
+            writing,
+            pending,
+            next: AtomicU64::new(1),
+            died,
+        };
+        qmp.call("greeting the VMM", "qmp_capabilities", json!({}))
+            .await?;
         Ok(qmp)
     }
 
     /// Runs a command. `doing` says what for, in errors.
-    pub(super) async fn call(&self, doing: &str, command: &str, arguments: Value) -> Result<Value, HostError> {
+    pub(super) async fn call(
+        &self,
+        doing: &str,
+        command: &str,
+        arguments: Value,
+    ) -> Result<Value, HostError> {
         self.call_with(doing, command, arguments, None).await
     }
 
@@ -197,19 +224,27 @@ impl Qmp {
             let sent = self.send(line.as_bytes(), fd).await;
             drop(_one);
             match sent {
-                Ok(()) => answer.await.map_err(|_| "the control connection closed".to_owned()),
+                Ok(()) => answer
+                    .await
+                    .map_err(|_| "the control connection closed".to_owned()),
                 Err(error) => Err(error.to_string()),
             }
         };
         match tokio::time::timeout(PATIENCE, exchange).await {
             Ok(Ok(Ok(value))) => Ok(value),
-            Ok(Ok(Err(why))) => Err(HostError::Refused { doing: doing.to_owned(), why }),
+            Ok(Ok(Err(why))) => Err(HostError::Refused {
+                doing: doing.to_owned(),
+                why,
+            }),
             Ok(Err(why)) => Err(self.ended(doing, why).await),
             Err(_) => {
                 let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
                 pending.calls.remove(&id);
                 let what = format!("the VMM's answer to {command} while {doing}");
-                Err(HostError::TimedOut { what, limit: PATIENCE })
+                Err(HostError::TimedOut {
+                    what,
+                    limit: PATIENCE,
+                })
             }
         }
     }
@@ -221,7 +256,10 @@ impl Qmp {
             Ok(died) => died.how,
             Err(_) => why,
         };
-        HostError::Ended { doing: doing.to_owned(), how }
+        HostError::Ended {
+            doing: doing.to_owned(),
+            how,
+        }
     }
 
     async fn send(&self, mut bytes: &[u8], mut fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
@@ -234,7 +272,12 @@ impl Qmp {
                     along.push(SendAncillaryMessage::ScmRights(&fds));
                 }
                 let parts = [io::IoSlice::new(bytes)];
-                Ok(sendmsg(self.stream.as_fd(), &parts, &mut along, SendFlags::NOSIGNAL)?)
+                Ok(sendmsg(
+                    self.stream.as_fd(),
+                    &parts,
+                    &mut along,
+                    SendFlags::NOSIGNAL,
+                )?)
             });
             bytes = &bytes[n.await?..];
             fd = None;
@@ -264,10 +307,19 @@ mod tests {
 
     #[tokio::test]
     async fn lines_are_read_however_they_are_cut() {
-        let (why, lines) = fed(b"{\"QMP\": {}}\r\n{\"return\": {}, \"id\": 4}\r\n{\"event\":\"STOP\",\"data\":{}}\n").await;
+        let (why, lines) = fed(
+            b"{\"QMP\": {}}\r\n{\"return\": {}, \"id\": 4}\r\n{\"event\":\"STOP\",\"data\":{}}\n",
+        )
+        .await;
         assert!(why.contains("closed"));
         assert_eq!(lines.len(), 3);
-        assert_eq!(lines[1], Line::Answer { id: 4, answer: Ok(json!({})) });
+        assert_eq!(
+            lines[1],
+            Line::Answer {
+                id: 4,
+                answer: Ok(json!({}))
+            }
+        );
     }
 
     #[tokio::test]
@@ -275,9 +327,19 @@ mod tests {
         let (why, lines) = fed(&vec![b'['; 3 << 20]).await;
         assert!(why.contains("more than"), "{why}");
         assert!(lines.is_empty());
-        for bad in ["\x1b[2J\n", "[]\n", "{\"id\":1}\n", "{\"return\":{},\"error\":{},\"id\":1}\n", "{\"return\":1}\n", "{\"return\":1,\"id\":-1}\n"] {
+        for bad in [
+            "\x1b[2J\n",
+            "[]\n",
+            "{\"id\":1}\n",
+            "{\"return\":{},\"error\":{},\"id\":1}\n",
+            "{\"return\":1}\n",
+            "{\"return\":1,\"id\":-1}\n",
+        ] {
             let (why, lines) = fed(bad.as_bytes()).await;
-            assert!(why.contains("no QMP") && !why.contains('\x1b'), "{bad:?}: {why}");
+            assert!(
+                why.contains("no QMP") && !why.contains('\x1b'),
+                "{bad:?}: {why}"
+            );
             assert!(lines.is_empty());
         }
         let deep = "[".repeat(100_000) + "\n";
@@ -287,6 +349,12 @@ mod tests {
     #[test]
     fn a_refusal_is_escaped() {
         let told = parse(b"{\"error\": {\"class\": \"X\", \"desc\": \"a\\u001b[0m\"}, \"id\": 3}");
-        assert_eq!(told, Ok(Line::Answer { id: 3, answer: Err("a\\u{1b}[0m".into()) }));
+        assert_eq!(
+            told,
+            Ok(Line::Answer {
+                id: 3,
+                answer: Err("a\\u{1b}[0m".into())
+            })
+        );
     }
 }

@@ -13,7 +13,10 @@ pub(super) async fn screenshot(machine: &QemuMachine) -> Result<Screenshot, Host
     let name = format!("screen-{}.ppm", machine.next_serial());
     let path = machine.folder.join(&name);
     let doing = "taking a screenshot";
-    machine.qmp.call(doing, "screendump", json!({"filename": name})).await?;
+    machine
+        .qmp
+        .call(doing, "screendump", json!({"filename": name}))
+        .await?;
     let io = |e| HostError::io(format!("reading {}", path.display()))(e);
     // The VMM made the file: it may be anything, a link to elsewhere included.
     let meta = std::fs::symlink_metadata(&path).map_err(io)?;
@@ -33,7 +36,11 @@ pub(super) async fn screenshot(machine: &QemuMachine) -> Result<Screenshot, Host
 fn parse(bytes: &[u8]) -> Option<Screenshot> {
     let mut at = 0;
     let mut word = || {
-        let start = at + bytes.get(at..)?.iter().position(|b| !b.is_ascii_whitespace())?;
+        let start = at
+            + bytes
+                .get(at..)?
+                .iter()
+                .position(|b| !b.is_ascii_whitespace())?;
         let length = bytes[start..].iter().position(u8::is_ascii_whitespace)?;
         at = start + length;
         std::str::from_utf8(&bytes[start..at]).ok()
@@ -46,9 +53,15 @@ fn parse(bytes: &[u8]) -> Option<Screenshot> {
     if word()? != "255" {
         return None;
     }
-    let size = u64::from(width).checked_mul(u64::from(height))?.checked_mul(3)?;
+    let size = u64::from(width)
+        .checked_mul(u64::from(height))?
+        .checked_mul(3)?;
     let rgb = bytes.get(at + 1..)?;
-    (size > 0 && rgb.len() as u64 == size).then(|| Screenshot { width, height, rgb: rgb.to_vec() })
+    (size > 0 && rgb.len() as u64 == size).then(|| Screenshot {
+        width,
+        height,
+        rgb: rgb.to_vec(),
+    })
 }
 
 #[cfg(test)]
@@ -58,8 +71,18 @@ mod tests {
     #[test]
     fn a_picture_is_read_and_a_crafted_one_refused() {
         let good = parse(b"P6\n2 1\n255\nabcdef").expect("a picture");
-        assert_eq!((good.width, good.height, good.rgb.as_slice()), (2, 1, &b"abcdef"[..]));
-        for bad in [&b""[..], b"P6", b"P6\n2 1\n255\nabc", b"P6 4294967295 4294967295 255 ", b"P6 0 0 255\n", b"P5 1 1 255\nabc"] {
+        assert_eq!(
+            (good.width, good.height, good.rgb.as_slice()),
+            (2, 1, &b"abcdef"[..])
+        );
+        for bad in [
+            &b""[..],
+            b"P6",
+            b"P6\n2 1\n255\nabc",
+            b"P6 4294967295 4294967295 255 ",
+            b"P6 0 0 255\n",
+            b"P5 1 1 255\nabc",
+        ] {
             assert_eq!(parse(bad), None);
         }
     }

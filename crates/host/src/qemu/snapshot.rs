@@ -88,7 +88,11 @@ impl Input {
     fn of(path: &Path) -> Result<Self, HostError> {
         let meta = std::fs::metadata(path);
         let meta = meta.map_err(HostError::io(format!("looking at {}", path.display())))?;
-        Ok(Self { path: path.to_owned(), size: meta.len(), modified: modified(&meta) })
+        Ok(Self {
+            path: path.to_owned(),
+            size: meta.len(),
+            modified: modified(&meta),
+        })
     }
 }
 
@@ -96,8 +100,14 @@ impl Input {
 pub(super) async fn save(machine: &QemuMachine, folder: &Path) -> Result<Snapshot, HostError> {
     let io = |what: &str| HostError::io(format!("{what} {}", folder.display()));
     std::fs::create_dir_all(folder).map_err(io("making"))?;
-    if std::fs::read_dir(folder).map_err(io("looking into"))?.next().is_some() {
-        return Err(io("saving a machine into")(io::Error::other("the folder is not empty")));
+    if std::fs::read_dir(folder)
+        .map_err(io("looking into"))?
+        .next()
+        .is_some()
+    {
+        return Err(io("saving a machine into")(io::Error::other(
+            "the folder is not empty",
+        )));
     }
     machine.pause().await?;
     let shared = machine.mapping == Mapping::Shared;
@@ -123,20 +133,50 @@ pub(super) async fn save(machine: &QemuMachine, folder: &Path) -> Result<Snapsho
     saved.map_err(|e| HostError::io(doing)(io::Error::other(e)))?
 }
 
-pub(super) async fn set_capability(machine: &QemuMachine, name: &str, on: bool) -> Result<(), HostError> {
+pub(super) async fn set_capability(
+    machine: &QemuMachine,
+    name: &str,
+    on: bool,
+) -> Result<(), HostError> {
     let capabilities = json!({"capabilities": [{"capability": name, "state": on}]});
-    machine.qmp.call("preparing the machine's state", "migrate-set-capabilities", capabilities).await.map(drop)
+    machine
+        .qmp
+        .call(
+            "preparing the machine's state",
+            "migrate-set-capabilities",
+            capabilities,
+        )
+        .await
+        .map(drop)
 }
 
 /// Starts to send the machine's state through a socket; returns our end.
-pub(super) async fn send_state(machine: &QemuMachine, to: std::os::fd::OwnedFd) -> Result<(), HostError> {
+pub(super) async fn send_state(
+    machine: &QemuMachine,
+    to: std::os::fd::OwnedFd,
+) -> Result<(), HostError> {
     use std::os::fd::AsFd as _;
     let doing = "sending the machine's state";
     // Bounded only by what takes it in; the default is 128 MiB a second.
     let limits = json!({"max-bandwidth": 1u64 << 40});
-    machine.qmp.call(doing, "migrate-set-parameters", limits).await?;
-    machine.qmp.call_with(doing, "getfd", json!({"fdname": "x.state"}), Some(to.as_fd())).await?;
-    machine.qmp.call(doing, "migrate", json!({"uri": "fd:x.state"})).await.map(drop)
+    machine
+        .qmp
+        .call(doing, "migrate-set-parameters", limits)
+        .await?;
+    machine
+        .qmp
+        .call_with(
+            doing,
+            "getfd",
+            json!({"fdname": "x.state"}),
+            Some(to.as_fd()),
+        )
+        .await?;
+    machine
+        .qmp
+        .call(doing, "migrate", json!({"uri": "fd:x.state"}))
+        .await
+        .map(drop)
 }
 
 /// What `query-migrate` says, once it is over.
@@ -148,12 +188,21 @@ pub(super) async fn sent(machine: &QemuMachine) -> Result<Value, HostError> {
         match report.get("status").and_then(Value::as_str) {
             Some("completed") => return Ok(report),
             Some(status @ ("failed" | "cancelled")) => {
-                let why = report.get("error-desc").and_then(Value::as_str).unwrap_or(status);
+                let why = report
+                    .get("error-desc")
+                    .and_then(Value::as_str)
+                    .unwrap_or(status);
                 let why = super::process::escape(why, 500);
-                return Err(HostError::Refused { doing: doing.into(), why });
+                return Err(HostError::Refused {
+                    doing: doing.into(),
+                    why,
+                });
             }
             _ if started.elapsed() > PATIENCE => {
-                return Err(HostError::TimedOut { what: "the machine's state".into(), limit: PATIENCE });
+                return Err(HostError::TimedOut {
+                    what: "the machine's state".into(),
+                    limit: PATIENCE,
+                });
             }
             _ => tokio::time::sleep(Duration::from_millis(2)).await,
         }
@@ -164,7 +213,9 @@ async fn stream_out(machine: &QemuMachine, path: &Path) -> Result<(), HostError>
     let doing = format!("writing {}", path.display());
     let (mut ours, theirs) = pair()?;
     send_state(machine, theirs).await?;
-    let mut file = tokio::fs::File::create_new(path).await.map_err(HostError::io(&doing))?;
+    let mut file = tokio::fs::File::create_new(path)
+        .await
+        .map_err(HostError::io(&doing))?;
     let copy = async {
         let mut buffer = vec![0; 1 << 20];
         loop {
@@ -175,8 +226,14 @@ async fn stream_out(machine: &QemuMachine, path: &Path) -> Result<(), HostError>
             file.write_all(&buffer[..n]).await?;
         }
     };
-    let late = |_| HostError::TimedOut { what: "the end of the machine's state".into(), limit: PATIENCE };
-    tokio::time::timeout(PATIENCE, copy).await.map_err(late)?.map_err(HostError::io(doing))?;
+    let late = |_| HostError::TimedOut {
+        what: "the end of the machine's state".into(),
+        limit: PATIENCE,
+    };
+    tokio::time::timeout(PATIENCE, copy)
+        .await
+        .map_err(late)?
+        .map_err(HostError::io(doing))?;
     sent(machine).await.map(drop)
 }
 
@@ -190,7 +247,11 @@ struct Saving {
 }
 
 impl Saving {
-    fn collect(&self, plans: &[DiskPlan], changes: super::attach::Changes) -> Result<Snapshot, HostError> {
+    fn collect(
+        &self,
+        plans: &[DiskPlan],
+        changes: super::attach::Changes,
+    ) -> Result<Snapshot, HostError> {
         let mut files = vec![self.entry(STATE, true)?];
         let mut inputs = Vec::new();
         let mut disks = Vec::new();
@@ -206,15 +267,27 @@ impl Saving {
                     inputs.push(Input::of(&layer.path)?);
                     layer.path.clone()
                 };
-                layers.push(SavedLayer { path, driver: layer.driver.clone(), ours: layer.ours });
+                layers.push(SavedLayer {
+                    path,
+                    driver: layer.driver.clone(),
+                    ours: layer.ours,
+                });
             }
             if plan.has_overlay() {
                 let name = format!("{}.{}.qcow2", plan.disk.id, layers.len());
                 take(&self.from.join(plan.overlay()), &self.folder.join(&name))?;
                 files.push(self.entry(&name, true)?);
-                layers.push(SavedLayer { path: name.into(), driver: "qcow2".into(), ours: true });
+                layers.push(SavedLayer {
+                    path: name.into(),
+                    driver: "qcow2".into(),
+                    ours: true,
+                });
             }
-            disks.push(SavedDisk { disk: plan.disk.clone(), layers, size: plan.size });
+            disks.push(SavedDisk {
+                disk: plan.disk.clone(),
+                layers,
+                size: plan.size,
+            });
         }
         let uefi_vars = command::is_uefi(&self.spec);
         if uefi_vars {
@@ -259,17 +332,25 @@ impl Saving {
     }
 
     fn bad(&self, error: &dyn std::fmt::Display) -> HostError {
-        HostError::BadSnapshot { folder: self.folder.clone(), why: error.to_string() }
+        HostError::BadSnapshot {
+            folder: self.folder.clone(),
+            why: error.to_string(),
+        }
     }
 
     fn write_index(&self, snapshot: &Snapshot) -> Result<(), HostError> {
         let path = self.folder.join(INDEX);
         let doing = || format!("writing {}", path.display());
         let text = serde_json::to_vec_pretty(snapshot).map_err(|e| self.bad(&e))?;
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder).map_err(HostError::io(doing()))?;
-        let written = file.write_all(&text).and_then(|()| file.as_file().sync_all());
+        let mut file =
+            tempfile::NamedTempFile::new_in(&self.folder).map_err(HostError::io(doing()))?;
+        let written = file
+            .write_all(&text)
+            .and_then(|()| file.as_file().sync_all());
         written.map_err(HostError::io(doing()))?;
-        file.persist(&path).map_err(|e| HostError::io(doing())(e.error)).map(drop)
+        file.persist(&path)
+            .map_err(|e| HostError::io(doing())(e.error))
+            .map(drop)
     }
 
     fn entry(&self, name: &str, digested: bool) -> Result<SnapshotFile, HostError> {
@@ -277,8 +358,15 @@ impl Saving {
         let file = open(&path)?;
         let doing = || format!("reading {}", path.display());
         let size = file.metadata().map_err(HostError::io(doing()))?.len();
-        let sha256 = digested.then(|| digest(file)).transpose().map_err(HostError::io(doing()))?;
-        Ok(SnapshotFile { name: name.to_owned(), size, sha256 })
+        let sha256 = digested
+            .then(|| digest(file))
+            .transpose()
+            .map_err(HostError::io(doing()))?;
+        Ok(SnapshotFile {
+            name: name.to_owned(),
+            size,
+            sha256,
+        })
     }
 }
 
@@ -319,7 +407,11 @@ fn share(from: &Path, to: &Path) -> Result<(), HostError> {
 /// Writes the files through to the physical disk without making anyone wait, then says so. Until
 /// then the snapshot counts only within this boot of the physical machine.
 fn reach_the_disk(folder: PathBuf, snapshot: &Snapshot) {
-    let names: Vec<String> = snapshot.files.iter().map(|file| file.name.clone()).collect();
+    let names: Vec<String> = snapshot
+        .files
+        .iter()
+        .map(|file| file.name.clone())
+        .collect();
     let work = move || -> io::Result<()> {
         for name in &names {
             File::open(folder.join(name))?.sync_all()?;
@@ -328,14 +420,19 @@ fn reach_the_disk(folder: PathBuf, snapshot: &Snapshot) {
         File::open(&folder)?.sync_all()
     };
     // Without the thread, or if a file is gone by then, the mark is missing, which is what it says.
-    let _ = std::thread::Builder::new().name("snapshot-sync".into()).spawn(move || {
-        let _ = work();
-    });
+    let _ = std::thread::Builder::new()
+        .name("snapshot-sync".into())
+        .spawn(move || {
+            let _ = work();
+        });
 }
 
 /// Reads what a folder says it holds.
 pub(super) fn load(folder: &Path) -> Result<Snapshot, HostError> {
-    let bad = |why: String| HostError::BadSnapshot { folder: folder.to_owned(), why };
+    let bad = |why: String| HostError::BadSnapshot {
+        folder: folder.to_owned(),
+        why,
+    };
     let path = folder.join(INDEX);
     let meta = std::fs::metadata(&path).map_err(|e| bad(format!("{INDEX}: {e}")))?;
     if meta.len() > LARGEST_INDEX {
@@ -352,9 +449,15 @@ impl Inner {
     /// Checks all of a snapshot that is cheap to check.
     fn verify(&self, snapshot: &Snapshot) -> Result<Notes, HostError> {
         let folder = &snapshot.folder;
-        let bad = |why: String| HostError::BadSnapshot { folder: folder.clone(), why };
+        let bad = |why: String| HostError::BadSnapshot {
+            folder: folder.clone(),
+            why,
+        };
         if snapshot.format != FORMAT || snapshot.host_kind != super::KIND {
-            return Err(bad(format!("it is of {} format {}", snapshot.host_kind, snapshot.format)));
+            return Err(bad(format!(
+                "it is of {} format {}",
+                snapshot.host_kind, snapshot.format
+            )));
         }
         if snapshot.vmm != self.facts.vmm {
             return Err(bad("it was saved by another build of QEMU".into()));
@@ -363,26 +466,40 @@ impl Inner {
         let notes: Notes = serde_json::from_value(snapshot.private.clone())
             .map_err(|e| bad(format!("its notes cannot be read: {e}")))?;
         if notes.boot != orphans::boot_id() && !folder.join(SYNCED).exists() {
-            return Err(bad("this machine was restarted before it had reached the disk".into()));
+            return Err(bad(
+                "this machine was restarted before it had reached the disk".into(),
+            ));
         }
         for entry in &snapshot.files {
             if Path::new(&entry.name).file_name() != Some(entry.name.as_ref()) {
                 return Err(bad(format!("{:?} is no name of a file", entry.name)));
             }
             let path = folder.join(&entry.name);
-            let meta = std::fs::symlink_metadata(&path).map_err(|e| bad(format!("{}: {e}", entry.name)))?;
+            let meta = std::fs::symlink_metadata(&path)
+                .map_err(|e| bad(format!("{}: {e}", entry.name)))?;
             if !meta.is_file() || meta.len() != entry.size {
-                return Err(bad(format!("{} has not its {} bytes", entry.name, entry.size)));
+                return Err(bad(format!(
+                    "{} has not its {} bytes",
+                    entry.name, entry.size
+                )));
             }
             if let Some(wanted) = entry.sha256 {
-                check_digest(&path, &meta, wanted).map_err(|why| bad(format!("{}: {why}", entry.name)))?;
+                check_digest(&path, &meta, wanted)
+                    .map_err(|why| bad(format!("{}: {why}", entry.name)))?;
             }
         }
         let listed = |name: &str| snapshot.files.iter().any(|file| file.name == name);
-        let ours = notes.disks.iter().flat_map(|disk| &disk.layers).filter(|layer| layer.ours);
+        let ours = notes
+            .disks
+            .iter()
+            .flat_map(|disk| &disk.layers)
+            .filter(|layer| layer.ours);
         let ours = ours.map(|layer| layer.path.to_string_lossy().into_owned());
         let vars = notes.uefi_vars.then(|| UEFI_VARS.to_owned());
-        let needed = ours.chain(notes.memory.iter().cloned()).chain(vars).chain([STATE.to_owned()]);
+        let needed = ours
+            .chain(notes.memory.iter().cloned())
+            .chain(vars)
+            .chain([STATE.to_owned()]);
         for name in needed {
             if !listed(&name) {
                 return Err(bad(format!("{name:?} is not among its files")));
@@ -390,23 +507,38 @@ impl Inner {
         }
         for input in &notes.inputs {
             if Input::of(&input.path).ok().as_ref() != Some(input) {
-                return Err(bad(format!("its input {} has changed or is gone", input.path.display())));
+                return Err(bad(format!(
+                    "its input {} has changed or is gone",
+                    input.path.display()
+                )));
             }
         }
         Ok(notes)
     }
 
     /// See [`Host::restore`](crate::Host::restore).
-    pub(super) async fn resume_from(self: &Arc<Self>, snapshot: &Snapshot, place: &Place) -> Result<QemuMachine, HostError> {
+    pub(super) async fn resume_from(
+        self: &Arc<Self>,
+        snapshot: &Snapshot,
+        place: &Place,
+    ) -> Result<QemuMachine, HostError> {
         let notes = self.verify(snapshot)?;
         let folder = &snapshot.folder;
         let disks = notes.disks.into_iter().map(|saved| {
             let layers = saved.layers.into_iter().map(|layer| Layer {
-                path: if layer.ours { folder.join(layer.path) } else { layer.path },
+                path: if layer.ours {
+                    folder.join(layer.path)
+                } else {
+                    layer.path
+                },
                 driver: layer.driver,
                 ours: layer.ours,
             });
-            DiskPlan { disk: saved.disk, layers: layers.collect(), size: saved.size }
+            DiskPlan {
+                disk: saved.disk,
+                layers: layers.collect(),
+                size: saved.size,
+            }
         });
         let (mut ours, theirs) = pair()?;
         let origin = Origin {
@@ -417,7 +549,12 @@ impl Inner {
             uefi_vars: notes.uefi_vars.then(|| folder.join(UEFI_VARS)),
             // A clone is another generation: Microsoft's "Virtual Machine Generation ID" says that a
             // machine that goes on from a snapshot gets a new one.
-            generation_id: snapshot.spec.generation_id.is_some().then(new_guid).transpose()?,
+            generation_id: snapshot
+                .spec
+                .generation_id
+                .is_some()
+                .then(new_guid)
+                .transpose()?,
             plugged: notes.plugged,
             removed: notes.removed,
         };
@@ -444,8 +581,15 @@ pub(super) async fn take_in(qmp: &Qmp, fd: i32, shared_ignored: bool) -> Result<
         {"capability": "events", "state": true},
         {"capability": "x-ignore-shared", "state": shared_ignored},
     ]});
-    qmp.call(doing, "migrate-set-capabilities", capabilities).await?;
-    qmp.call(doing, "migrate-incoming", json!({"uri": format!("fd:{fd}")})).await.map(drop)
+    qmp.call(doing, "migrate-set-capabilities", capabilities)
+        .await?;
+    qmp.call(
+        doing,
+        "migrate-incoming",
+        json!({"uri": format!("fd:{fd}")}),
+    )
+    .await
+    .map(drop)
 }
 
 /// Waits until a machine's state has come in.
@@ -453,7 +597,12 @@ pub(super) async fn arrived(machine: &QemuMachine) -> Result<(), HostError> {
     let moved = |kind: &EventKind| matches!(kind, EventKind::Other { name } if name == "MIGRATION");
     let mut next = 0;
     while machine.status().await? == "inmigrate" {
-        next = machine.history.wait(next, "the machine's state to be taken in", PATIENCE, &moved).await?.0 + 1;
+        next = machine
+            .history
+            .wait(next, "the machine's state to be taken in", PATIENCE, &moved)
+            .await?
+            .0
+            + 1;
     }
     Ok(())
 }
@@ -461,7 +610,10 @@ pub(super) async fn arrived(machine: &QemuMachine) -> Result<(), HostError> {
 /// A random GUID of version 4 (RFC 9562).
 fn new_guid() -> Result<String, HostError> {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/uuid");
-    Ok(id.map_err(HostError::io("making a random GUID"))?.trim().to_owned())
+    Ok(id
+        .map_err(HostError::io("making a random GUID"))?
+        .trim()
+        .to_owned())
 }
 
 /// Checks a digest, once for a file as long as this process lives and the file is the same.
@@ -469,13 +621,25 @@ fn check_digest(path: &Path, meta: &std::fs::Metadata, wanted: Digest) -> Result
     type Known = BTreeSet<(u64, u64, u64, i128, String)>;
     static KNOWN: OnceLock<Mutex<Known>> = OnceLock::new();
     let known = KNOWN.get_or_init(Mutex::default);
-    let key = (meta.dev(), meta.ino(), meta.len(), modified(meta), wanted.to_string());
+    let key = (
+        meta.dev(),
+        meta.ino(),
+        meta.len(),
+        modified(meta),
+        wanted.to_string(),
+    );
     if locked(known).contains(&key) {
         return Ok(());
     }
-    let found = File::open(path).and_then(digest).map_err(|e| e.to_string())?;
+    let found = File::open(path)
+        .and_then(digest)
+        .map_err(|e| e.to_string())?;
     if found != wanted {
-        return Err(format!("it has the digest {}, not {}", found.short(), wanted.short()));
+        return Err(format!(
+            "it has the digest {}, not {}",
+            found.short(),
+            wanted.short()
+        ));
     }
     locked(known).insert(key);
     Ok(())

@@ -56,8 +56,15 @@ impl KeyParts {
         let mut pins = Vec::new();
         let mut pin = |role: &str, path: &mut PathBuf| -> Result<(), FileError> {
             let (sha256, size) = digests.of_file(path)?;
-            let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-            pins.push(InputPin { role: role.into(), sha256, size: ByteSize::bytes(size), name });
+            let name = path
+                .file_name()
+                .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+            pins.push(InputPin {
+                role: role.into(),
+                sha256,
+                size: ByteSize::bytes(size),
+                name,
+            });
             *path = PathBuf::from(format!("sha256:{sha256}"));
             Ok(())
         };
@@ -76,7 +83,11 @@ impl KeyParts {
                 pin(&role, image)?;
             }
         }
-        let kernel = host.accelerator.used.is_hardware().then(|| host.kernel.clone());
+        let kernel = host
+            .accelerator
+            .used
+            .is_hardware()
+            .then(|| host.kernel.clone());
         let parts = Self {
             format: FORMAT,
             host_kind: host.kind.clone(),
@@ -131,7 +142,10 @@ impl Digests {
             .filter(|bytes| bytes.len() < 4 << 20)
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
             .unwrap_or_default();
-        Self { known: Mutex::new(known), file: Some(file) }
+        Self {
+            known: Mutex::new(known),
+            file: Some(file),
+        }
     }
 
     /// A file's digest and size.
@@ -139,7 +153,10 @@ impl Digests {
     /// # Errors
     /// It cannot be read.
     pub fn of_file(&self, path: &Path) -> Result<(Digest, u64), FileError> {
-        let error = |source| FileError { path: path.to_owned(), source };
+        let error = |source| FileError {
+            path: path.to_owned(),
+            source,
+        };
         let mut file = File::open(path).map_err(error)?;
         let meta = file.metadata().map_err(error)?;
         let name = format!(
@@ -152,7 +169,12 @@ impl Digests {
             meta.ctime(),
             meta.ctime_nsec()
         );
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&name).copied();
+        let known = self
+            .known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&name)
+            .copied();
         if let Some(digest) = known {
             return Ok((digest, meta.size()));
         }
@@ -176,7 +198,10 @@ impl Digests {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Ok(bytes) = serde_json::to_vec(&*known) {
             let partial = file.with_extension(format!("partial-{}", std::process::id()));
-            if std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, file)).is_err() {
+            if std::fs::write(&partial, bytes)
+                .and_then(|()| std::fs::rename(&partial, file))
+                .is_err()
+            {
                 let _ = std::fs::remove_file(&partial);
             }
         }
@@ -211,7 +236,10 @@ mod tests {
             build: String::new(),
             vmm: Digest::of(b"vmm"),
             firmware: vec![("bios".into(), Digest::of(b"bios"))],
-            accelerator: AcceleratorProof { used: Accelerator::Tcg, how: String::new() },
+            accelerator: AcceleratorProof {
+                used: Accelerator::Tcg,
+                how: String::new(),
+            },
             cpu_model: "cpu".into(),
             cpus: 1,
             memory_mib: 1,
@@ -220,8 +248,8 @@ mod tests {
     }
 
     fn key(host: &HostFacts, guest: &[u8], spec: &MachineSpec) -> Digest {
-        let (parts, _) =
-            KeyParts::of(host, Digest::of(guest), spec, &Digests::default()).expect("files are there");
+        let (parts, _) = KeyParts::of(host, Digest::of(guest), spec, &Digests::default())
+            .expect("files are there");
         parts.digest().expect("has a JSON form")
     }
 
@@ -231,15 +259,38 @@ mod tests {
         let machine = |kernel: &str, content: &[u8]| {
             let kernel = folder.path().join(kernel);
             std::fs::write(&kernel, content).expect("writes");
-            let boot = Boot::Kernel { kernel, initrd: None, command_line: "quiet".into() };
+            let boot = Boot::Kernel {
+                kernel,
+                initrd: None,
+                command_line: "quiet".into(),
+            };
             MachineSpec::new(ByteSize::mib(256), boot)
         };
         let one = key(&host(), b"g", &machine("a", b"kernel"));
-        assert_eq!(one, key(&host(), b"g", &machine("b", b"kernel")), "the same bytes elsewhere");
-        assert_ne!(one, key(&host(), b"g", &machine("a", b"other")), "the path's content changed");
-        assert_ne!(one, key(&host(), b"h", &machine("a", b"kernel")), "another guest");
-        let newer = HostFacts { vmm: Digest::of(b"newer"), ..host() };
-        assert_ne!(one, key(&newer, b"g", &machine("a", b"kernel")), "another VMM");
+        assert_eq!(
+            one,
+            key(&host(), b"g", &machine("b", b"kernel")),
+            "the same bytes elsewhere"
+        );
+        assert_ne!(
+            one,
+            key(&host(), b"g", &machine("a", b"other")),
+            "the path's content changed"
+        );
+        assert_ne!(
+            one,
+            key(&host(), b"h", &machine("a", b"kernel")),
+            "another guest"
+        );
+        let newer = HostFacts {
+            vmm: Digest::of(b"newer"),
+            ..host()
+        };
+        assert_ne!(
+            one,
+            key(&newer, b"g", &machine("a", b"kernel")),
+            "another VMM"
+        );
         let mut larger = machine("a", b"kernel");
         larger.memory.size = ByteSize::mib(512);
         assert_ne!(one, key(&host(), b"g", &larger), "another machine");
@@ -247,10 +298,19 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_named() {
-        let boot = Boot::Kernel { kernel: "/no/such".into(), initrd: None, command_line: String::new() };
+        let boot = Boot::Kernel {
+            kernel: "/no/such".into(),
+            initrd: None,
+            command_line: String::new(),
+        };
         let spec = MachineSpec::new(ByteSize::mib(256), boot);
         let error = KeyParts::of(&host(), Digest::of(b"g"), &spec, &Digests::default());
-        assert!(error.expect_err("it is not there").to_string().contains("/no/such"));
+        assert!(
+            error
+                .expect_err("it is not there")
+                .to_string()
+                .contains("/no/such")
+        );
     }
 
     #[test]

@@ -48,8 +48,13 @@ impl Lock {
             }
             // Whoever held it may have removed the file; a lock on a removed file locks nothing.
             let ours = file.metadata().map_err(CacheError::new("look at", path))?;
-            if fs::metadata(path).is_ok_and(|now| (now.dev(), now.ino()) == (ours.dev(), ours.ino())) {
-                return Ok(Some(Self { path: path.to_owned(), file }));
+            if fs::metadata(path)
+                .is_ok_and(|now| (now.dev(), now.ino()) == (ours.dev(), ours.ino()))
+            {
+                return Ok(Some(Self {
+                    path: path.to_owned(),
+                    file,
+                }));
             }
         }
     }
@@ -66,7 +71,9 @@ impl Lock {
 
     /// Goes on holding it, but with others.
     pub fn share(self) -> Result<Self, CacheError> {
-        self.file.lock_shared().map_err(CacheError::new("lock", &self.path))?;
+        self.file
+            .lock_shared()
+            .map_err(CacheError::new("lock", &self.path))?;
         Ok(self)
     }
 

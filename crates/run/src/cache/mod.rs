@@ -74,7 +74,11 @@ pub struct CacheError {
 
 impl CacheError {
     fn new(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self { doing, path: path.to_owned(), source }
+        move |source| Self {
+            doing,
+            path: path.to_owned(),
+            source,
+        }
     }
 }
 
@@ -85,7 +89,9 @@ impl SnapshotCache {
     /// It cannot be made.
     pub fn open(folder: &Path, most: ByteSize) -> Result<Self, CacheError> {
         fs::create_dir_all(folder).map_err(CacheError::new("make", folder))?;
-        let folder = folder.canonicalize().map_err(CacheError::new("find", folder))?;
+        let folder = folder
+            .canonicalize()
+            .map_err(CacheError::new("find", folder))?;
         Ok(Self { folder, most })
     }
 
@@ -120,7 +126,10 @@ impl SnapshotCache {
         };
         remove(&folder)?;
         let reservation = Reservation::make(folder, key, lock)?;
-        Ok(Found::Miss { reservation, dropped })
+        Ok(Found::Miss {
+            reservation,
+            dropped,
+        })
     }
 
     /// Drops an entry that turned out not to work, if nobody else uses it.
@@ -163,7 +172,9 @@ impl SnapshotCache {
                 break;
             }
             let path = self.lock_path(listed.key);
-            let Some(lock) = Lock::try_now(&path, Mode::Alone)? else { continue };
+            let Some(lock) = Lock::try_now(&path, Mode::Alone)? else {
+                continue;
+            };
             remove(&self.folder.join(listed.key.to_string()))?;
             lock.remove();
             total -= listed.size.as_bytes();
@@ -181,7 +192,9 @@ impl SnapshotCache {
         let mut all = Vec::new();
         for item in fs::read_dir(&self.folder).map_err(error())? {
             let item = item.map_err(error())?;
-            let Ok(key) = item.file_name().to_string_lossy().parse::<Digest>() else { continue };
+            let Ok(key) = item.file_name().to_string_lossy().parse::<Digest>() else {
+                continue;
+            };
             let path = self.lock_path(key);
             let in_use = Lock::try_now(&path, Mode::Alone)?.is_none();
             let used = fs::metadata(&path).and_then(|meta| meta.modified());
@@ -213,7 +226,8 @@ async fn verified(folder: &Path, key: Digest, _locked: &Lock) -> Result<Entry, O
         entry.verify(&folder).map_err(Some)?;
         Ok(entry)
     });
-    work.await.unwrap_or_else(|e| Err(Some(format!("verifying it failed: {e}"))))
+    work.await
+        .unwrap_or_else(|e| Err(Some(format!("verifying it failed: {e}"))))
 }
 
 /// Removes an entry's files, and first ends a machine of a killed run that may still boot in it.
@@ -227,12 +241,18 @@ fn remove(folder: &Path) -> Result<(), CacheError> {
 
 /// Bytes that a folder takes on the disk: holes do not count.
 fn taken(folder: &Path) -> u64 {
-    let Ok(items) = fs::read_dir(folder) else { return 0 };
+    let Ok(items) = fs::read_dir(folder) else {
+        return 0;
+    };
     items
         .flatten()
         .filter_map(|item| {
             let meta = item.metadata().ok()?;
-            Some(if meta.is_dir() { taken(&item.path()) } else { meta.blocks() * 512 })
+            Some(if meta.is_dir() {
+                taken(&item.path())
+            } else {
+                meta.blocks() * 512
+            })
         })
         .sum()
 }

@@ -9,17 +9,22 @@ use hospitium_suite::{Cell, Check, Lab, checks};
 use tokio::task::JoinSet;
 
 use super::{CellRun, Ready};
+use crate::RunEvent;
 use crate::attempt::{Attempt, finish, in_clone, in_own_clone};
 use crate::budget::{Class, Permit};
 use crate::durations::unknown_ms;
 use crate::lab::clone_memory;
 use crate::usage::ms;
-use crate::RunEvent;
 
 impl CellRun {
     /// Runs all checks; each has its record when this returns.
     pub(super) async fn run_checks(self: &Arc<Self>, ready: Ready) {
-        let Ready { lab, first, permit, made } = ready;
+        let Ready {
+            lab,
+            first,
+            permit,
+            made,
+        } = ready;
         let mut reads = Vec::new();
         let mut jobs = JoinSet::new();
         for check in self.shared.checks.iter().copied() {
@@ -47,7 +52,13 @@ impl CellRun {
     }
 
     /// The canary, and all checks that only read, one after the other in one clone.
-    async fn together(self: &Arc<Self>, lab: &Arc<Lab>, first: Cell, permit: Permit, reads: Vec<&'static Check>) {
+    async fn together(
+        self: &Arc<Self>,
+        lab: &Arc<Lab>,
+        first: Cell,
+        permit: Permit,
+        reads: Vec<&'static Check>,
+    ) {
         let mut failed = Vec::new();
         let work = async {
             let mut clone = Some(first);
@@ -67,7 +78,8 @@ impl CellRun {
                 cell.next_check(check);
                 self.started(check, 1);
                 let attempt = in_clone(&mut cell, check).await;
-                let again = matches!(attempt.verdict, Verdict::Fail { .. }) && check.id != checks::CANARY.id;
+                let again = matches!(attempt.verdict, Verdict::Fail { .. })
+                    && check.id != checks::CANARY.id;
                 let console = if attempt.clone_is_good {
                     clone = Some(cell);
                     Vec::new()
@@ -75,7 +87,11 @@ impl CellRun {
                     self.end(cell).await
                 };
                 let record = self.record(check, attempt, console);
-                if again { failed.push((check, record)) } else { self.put(record) }
+                if again {
+                    failed.push((check, record))
+                } else {
+                    self.put(record)
+                }
             }
             if let Some(cell) = clone {
                 self.end(cell).await;
@@ -118,7 +134,12 @@ impl CellRun {
 
     /// Runs a failed check again, twice, from the same snapshot, and writes down what each attempt
     /// gave. The first failure stays the verdict: a check that sometimes fails does not pass.
-    async fn again(self: &Arc<Self>, lab: &Arc<Lab>, check: &'static Check, mut record: CheckRecord) {
+    async fn again(
+        self: &Arc<Self>,
+        lab: &Arc<Lab>,
+        check: &'static Check,
+        mut record: CheckRecord,
+    ) {
         record.attempts.push(record.verdict.clone());
         let once_more = async |n: usize| {
             let work = async {
@@ -134,15 +155,26 @@ impl CellRun {
             self.shared.stop.unless(work).await.ok()
         };
         let (second, third) = tokio::join!(once_more(2), once_more(3));
-        record.attempts.extend([second, third].into_iter().flatten());
+        record
+            .attempts
+            .extend([second, third].into_iter().flatten());
         self.put(record);
     }
 
     async fn permit(&self, lab: &Lab, check: &Check) -> Permit {
-        let expected = self.expected(check).unwrap_or_else(|| unknown_ms(check.limit));
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "durations are bounded and not negative")]
+        let expected = self
+            .expected(check)
+            .unwrap_or_else(|| unknown_ms(check.limit));
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "durations are bounded and not negative"
+        )]
         let urgency = expected as u64;
-        self.shared.budget.permit(Class::Check, urgency, clone_memory(lab.spec().memory.size)).await
+        self.shared
+            .budget
+            .permit(Class::Check, urgency, clone_memory(lab.spec().memory.size))
+            .await
     }
 
     fn expected(&self, check: &Check) -> Option<f64> {
@@ -167,15 +199,25 @@ impl CellRun {
     /// The record of an attempt, its pictures written.
     fn record(&self, check: &Check, attempt: Attempt, console: Vec<String>) -> CheckRecord {
         let say_at = |at: Instant, text: String| {
-            self.sink.say_at(at, &attempt.clone, TimelineSource::Check, text);
+            self.sink
+                .say_at(at, &attempt.clone, TimelineSource::Check, text);
         };
         say_at(attempt.began, format!("{} begins", check.id));
-        let end = attempt.began.checked_add(attempt.took).unwrap_or(attempt.began);
-        say_at(end, format!("{} ended: {}", check.id, attempt.verdict.word()));
+        let end = attempt
+            .began
+            .checked_add(attempt.took)
+            .unwrap_or(attempt.began);
+        say_at(
+            end,
+            format!("{} ended: {}", check.id, attempt.verdict.word()),
+        );
         let mut record = self.blank(check, attempt.verdict);
         for (name, png) in attempt.pictures {
-            let plain: String =
-                name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(40).collect();
+            let plain: String = name
+                .chars()
+                .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+                .take(40)
+                .collect();
             let path = format!("screens/{}-{plain}.png", check.id().file_name());
             let written = self.writer.file(&path, &png);
             if written.is_ok() {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use hospitium_host::{EventKind, Machine, MachineState};
 use hospitium_guest::OwnedReply;
+use hospitium_host::{EventKind, Machine, MachineState};
 use hospitium_model::{
     Boot, Capability, Finding, Firmware, GuestKind, MachineSpec, Observations, Value,
 };
@@ -83,8 +83,18 @@ check! {
 
 /// What no console of a good boot shows.
 const BADNESS: [&str; 12] = [
-    "Kernel panic", "Oops", "BUG:", "Call Trace", "general protection fault", "rcu_sched self-detected",
-    "soft lockup", "hung_task", "WARNING: CPU", "Unable to mount root", "MCE:", "I/O error",
+    "Kernel panic",
+    "Oops",
+    "BUG:",
+    "Call Trace",
+    "general protection fault",
+    "rcu_sched self-detected",
+    "soft lockup",
+    "hung_task",
+    "WARNING: CPU",
+    "Unable to mount root",
+    "MCE:",
+    "I/O error",
 ];
 
 check! {
@@ -200,7 +210,11 @@ async fn settled_screen(machine: &dyn Machine) -> Result<hospitium_host::Screens
     for _ in 0..80 {
         tokio::time::sleep(Duration::from_millis(250)).await;
         let now = machine.screenshot().await?;
-        same = if now == last && now.colours() > 1 { same + 1 } else { 0 };
+        same = if now == last && now.colours() > 1 {
+            same + 1
+        } else {
+            0
+        };
         last = now;
         if same == 2 {
             break;

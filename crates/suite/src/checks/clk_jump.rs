@@ -24,11 +24,20 @@ fn racing_clock(request: &Request<'_>, reply: &mut OwnedReply) {
 fn passed(first: &Sample, second: &Sample) -> (f64, f64, f64) {
     let guest = (second.guest.monotonic_ns - first.guest.monotonic_ns) as f64 / 1e6;
     let host = second.at.duration_since(first.at).as_secs_f64() * 1e3;
-    (guest, host, (first.uncertain + second.uncertain).as_secs_f64() * 1e3)
+    (
+        guest,
+        host,
+        (first.uncertain + second.uncertain).as_secs_f64() * 1e3,
+    )
 }
 
 /// The findings of all three: by how much of the time away the guest's clock went on.
-fn judge(cell: &Cell, first: &Sample, second: &Sample, away: Duration) -> Result<Observations, CheckError> {
+fn judge(
+    cell: &Cell,
+    first: &Sample,
+    second: &Sample,
+    away: Duration,
+) -> Result<Observations, CheckError> {
     let (guest, host, uncertain) = passed(first, second);
     let away = away.as_secs_f64() * 1e3;
     // 0: the monotonic clock stands still while the machine is away. 1: it goes on.
@@ -36,10 +45,18 @@ fn judge(cell: &Cell, first: &Sample, second: &Sample, away: Duration) -> Result
     let tolerance = cell.expect_number("tolerance-ms")? + uncertain;
     let expected = host - away * (1.0 - share);
     let mut seen = Observations::of([
-        Finding::within("monotonic clock, from before to after", "ms", guest.round(), expected.round(), tolerance.round()),
+        Finding::within(
+            "monotonic clock, from before to after",
+            "ms",
+            guest.round(),
+            expected.round(),
+            tolerance.round(),
+        ),
         Finding::guest_is("it went back", guest < 0.0, false),
     ]);
-    seen.note(format!("away for {away:.0} ms of {host:.0} ms on the host's clock"));
+    seen.note(format!(
+        "away for {away:.0} ms of {host:.0} ms on the host's clock"
+    ));
     Ok(seen)
 }
 

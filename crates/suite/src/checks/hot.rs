@@ -17,8 +17,10 @@ pub const CHECKS: &[&Check] = &[&BALLOON, &HOT_ADD, &VCPU, &USB];
 async fn total_mib(cell: &mut Cell) -> Result<f64, CheckError> {
     let info = read::text(&cell.guest, "/proc/meminfo").await?;
     let line = info.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kib: Option<f64> = line.and_then(|text| text.trim().trim_end_matches("kB").trim().parse().ok());
-    kib.map(|kib| kib / 1024.0).ok_or_else(|| CheckError::unreadable("MemTotal", &info))
+    let kib: Option<f64> =
+        line.and_then(|text| text.trim().trim_end_matches("kB").trim().parse().ok());
+    kib.map(|kib| kib / 1024.0)
+        .ok_or_else(|| CheckError::unreadable("MemTotal", &info))
 }
 
 /// Asks again until `good` or the limit; the last answer either way.
@@ -95,13 +97,17 @@ async fn bring_online(cell: &mut Cell, folder: &str, prefix: &str) -> Result<(),
         return Ok(());
     }
     for name in read::names(&cell.guest, folder).await? {
-        let numbered = name.strip_prefix(prefix).is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+        let numbered = name
+            .strip_prefix(prefix)
+            .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
         if !numbered {
             continue;
         }
         let switch = format!("{folder}/{name}/online");
         if read::text_if_there(&cell.guest, &switch).await?.as_deref() == Some("0") {
-            cell.guest.write_file(&switch, b"1", Flags::default()).await?;
+            cell.guest
+                .write_file(&switch, b"1", Flags::default())
+                .await?;
         }
     }
     Ok(())

@@ -81,4 +81,3 @@ check! {
         Ok(seen.only_one_witness("a guest cannot see what its VMM takes"))
     }
 }
-

@@ -160,11 +160,8 @@ impl Running {
                 }
                 Err(_) => {
                     let _ = self.child.kill();
-                    panic!(
-                        "{what} did not come; last: {:?}; {}",
-                        self.seen.last(),
-                        self.errors()
-                    );
+                    let errors = self.errors();
+                    panic!("{what} did not come; last: {:?}; {errors}", self.seen.last());
                 }
             }
         }

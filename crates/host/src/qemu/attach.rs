@@ -278,11 +278,12 @@ async fn attach_disk(machine: &QemuMachine, disk: &Disk) -> Result<(), HostError
             return Err(error);
         }
     }
-    let device = Value::Object(device);
+    let mut device = Value::Object(device);
     if let Err(error) = machine.qmp.call(&doing, "device_add", device.clone()).await {
         remove_nodes(&machine.qmp, &disk.id).await;
         return Err(error);
     }
+    pin_slot(machine, &mut device).await?;
     {
         let mut disks = locked(&machine.disks);
         disks.retain(|plan| plan.disk.id != disk.id);
@@ -295,6 +296,17 @@ async fn attach_disk(machine: &QemuMachine, disk: &Disk) -> Result<(), HostError
             device,
         },
     );
+    Ok(())
+}
+
+/// A device that QEMU put into a slot of its own choice is to be in the same one in a later process.
+async fn pin_slot(machine: &QemuMachine, device: &mut Value) -> Result<(), HostError> {
+    if device.get("bus").and_then(Value::as_str) == Some("pci.0") {
+        let path = format!("/machine/peripheral/{}", device.get("id").and_then(Value::as_str).unwrap_or_default());
+        let arguments = json!({"path": path, "property": "addr"});
+        let slot = machine.qmp.call("asking for a device's slot", "qom-get", arguments).await?;
+        device["addr"] = slot;
+    }
     Ok(())
 }
 
@@ -353,7 +365,7 @@ async fn attach_nic(machine: &QemuMachine, nic: &Nic) -> Result<(), HostError> {
         }
     };
     machine.qmp.call(&doing, "netdev_add", back_end).await?;
-    let device = Value::Object(device);
+    let mut device = Value::Object(device);
     if let Err(error) = machine.qmp.call(&doing, "device_add", device.clone()).await {
         let _ = machine
             .qmp

@@ -336,7 +336,7 @@ fn platform_devices(setup: &Setup<'_>, args: &mut Arguments) -> Result<(), HostE
         args.device(setup, json!({"driver": "VGA", "id": "x.vga"}));
     }
     let mut buses: Vec<Bus> = spec.controllers.clone();
-    buses.extend(setup.disks.iter().map(|(plan, _)| plan.disk.bus));
+    buses.extend(spec.disks.iter().map(|disk| disk.bus));
     if spec.input {
         buses.push(Bus::Usb);
     }
@@ -449,7 +449,9 @@ fn disks(setup: &Setup<'_>, args: &mut Arguments) -> Result<(), HostError> {
     for (plan, sets) in setup.disks {
         let Disk { id, bus, role, .. } = &plan.disk;
         let plugged = setup.plugged.iter().any(|plugged| plugged.id() == id);
-        if !plugged && setup.removed.contains(id) {
+        let defined = spec.disk(id).is_some() && !setup.removed.contains(id);
+        if !plugged && !defined {
+            // Removed while the machine ran; its images are kept to be looked at.
             continue;
         }
         for node in plan.nodes(sets) {

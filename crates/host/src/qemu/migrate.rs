@@ -12,6 +12,9 @@ use super::machine::{QemuMachine, locked};
 use super::snapshot::{arrived, send_state, sent, set_capability};
 use crate::{HostError, Machine, Place};
 
+/// How long a destination that gave up takes to end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// See [`Machine::migrate`](crate::Machine::migrate). Both processes have the same overlays open; QEMU
 /// lets only one of them be active. A power-loss log ends with the source: it could not be told
 /// where the destination's begins.
@@ -61,12 +64,17 @@ pub(super) async fn migrate(
     let report = match sent(machine).await {
         Ok(report) => report,
         Err(error) => {
+            // If the destination refused what came, the cause is in its last words.
+            let refusal = tokio::time::timeout(LAST_WORDS, destination.died()).await;
             destination.end().await?;
             // A source that failed to send goes on.
             if running {
                 machine.resume().await?;
             }
-            return Err(error);
+            return Err(match refusal {
+                Ok(died) => HostError::Ended { doing: "taking in the machine's state".into(), how: died.how },
+                Err(_) => error,
+            });
         }
     };
     arrived(&destination).await?;

@@ -200,7 +200,7 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
         .with_context(|| format!("the definition {} cannot be read", path.display()))?
         .len();
     if size > LONGEST {
-        return Err(Usage::new(
+        return Err(Usage::error(
             format!(
                 "{} has {size} bytes, too many for a definition",
                 path.display()
@@ -211,7 +211,7 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("the definition {} cannot be read", path.display()))?;
     toml::from_str(&text).map_err(|error| {
-        Usage::new(
+        Usage::error(
             format!(
                 "{} is not of the form of a definition: {error}",
                 path.display()

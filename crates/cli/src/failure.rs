@@ -34,7 +34,7 @@ pub struct Usage {
 
 impl Usage {
     /// What is wrong, and what to do.
-    pub fn new(what: impl Into<String>, next: impl Into<String>) -> anyhow::Error {
+    pub fn error(what: impl Into<String>, next: impl Into<String>) -> anyhow::Error {
         anyhow::Error::new(Self {
             what: what.into(),
             next: next.into(),

@@ -56,7 +56,7 @@ async fn carry_out(arguments: Arguments) -> Result<End> {
         Command::Evidence(arguments) => match (arguments.command, arguments.run) {
             (Some(EvidenceCommand::Check { run, json }), _) => report::check(&run, json),
             (None, Some(run)) => report::check(&run, arguments.json),
-            (None, None) => Err(Usage::new(
+            (None, None) => Err(Usage::error(
                 "no run is named",
                 "hospitium evidence check runs/latest",
             )),

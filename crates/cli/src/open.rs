@@ -57,7 +57,7 @@ pub fn guests(named: &[String], places: &Places, wishes: &Wishes) -> Result<Vec<
         }
     }
     if ready.is_empty() {
-        return Err(Usage::new(
+        return Err(Usage::error(
             "no guest is named, and ./guests has no definition of one that is ready",
             "name one: hospitium run --guest IMAGE-OR-KERNEL-PACKAGE; `hospitium guest list` shows what is here",
         ));
@@ -85,7 +85,7 @@ fn defined_guest(
     let definition = GuestDefinition::read(file)?;
     let path = definition.file(file, places);
     if !path.exists() {
-        return Err(Usage::new(
+        return Err(Usage::error(
             format!(
                 "the guest {what} is not here: there is no {}",
                 path.display()
@@ -121,7 +121,12 @@ fn defined_guest(
             })
         }
     };
-    Ok(planned(opened, what, Some(&definition), wishes))
+    Ok(planned(
+        opened,
+        &file.to_string_lossy(),
+        Some(&definition),
+        wishes,
+    ))
 }
 
 fn check_digest(
@@ -146,7 +151,7 @@ fn check_digest(
         .iter()
         .map(|pin| format!("{} {}", pin.role, pin.sha256))
         .collect();
-    Err(Usage::new(
+    Err(Usage::error(
         format!(
             "{} is not what {} says: expected SHA-256 {expected}, found {}",
             path.display(),
@@ -159,8 +164,12 @@ fn check_digest(
 
 fn open_guest(path: &Path, places: &Places) -> Result<Arc<dyn Guest>> {
     let cache = places.guests();
-    std::fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
-    let opened = hospitium_guest::open(path, &cache)
+    let making = || format!("cannot make {}", cache.display());
+    std::fs::create_dir_all(&cache).with_context(making)?;
+    // Whole paths: a saved machine notes its inputs by path, and is used from any folder.
+    let cache = cache.canonicalize().with_context(making)?;
+    let whole = PathBuf::from(absolute(&path.to_string_lossy()));
+    let opened = hospitium_guest::open(&whole, &cache)
         .with_context(|| format!("the guest {} cannot be made ready", path.display()))?;
     Ok(Arc::from(opened))
 }
@@ -238,8 +247,9 @@ pub async fn host(
     places: &Places,
     accelerator: AcceleratorArgument,
 ) -> Result<PlannedHost> {
-    let mut options = match named(what, "hosts") {
-        Some(file) => defined_host(&file)?,
+    let file = named(what, "hosts");
+    let mut options = match &file {
+        Some(file) => defined_host(file)?,
         None => match what.strip_prefix("root:") {
             Some(root) => QemuOptions {
                 root: Some(root.into()),
@@ -248,7 +258,7 @@ pub async fn host(
             None if what == "qemu" => QemuOptions::new(INSTALLED),
             None if what.contains('/') => QemuOptions::new(what),
             None => {
-                return Err(Usage::new(
+                return Err(Usage::error(
                     format!("{what:?} names no host"),
                     "use `qemu`, /path/to/qemu-system-x86_64, root:FOLDER, or a definition of ./hosts; \
                      `hospitium host list` shows what is here",
@@ -267,14 +277,14 @@ pub async fn host(
         .with_context(|| format!("the host {what} cannot be used"))?;
     Ok(PlannedHost {
         host: Arc::new(opened),
-        origin: absolute(what),
+        origin: file.map_or_else(|| absolute(what), |file| absolute(&file.to_string_lossy())),
     })
 }
 
 fn defined_host(file: &Path) -> Result<QemuOptions> {
     let definition: HostDefinition = read(file)?;
     if definition.kind != "qemu" {
-        return Err(Usage::new(
+        return Err(Usage::error(
             format!(
                 "{} is of kind {:?}, for which there is no driver",
                 file.display(),
@@ -299,7 +309,7 @@ fn defined_host(file: &Path) -> Result<QemuOptions> {
             || format!("put it there, or say where it is in {}", file.display()),
             |command| format!("run: {command}"),
         );
-        return Err(Usage::new(
+        return Err(Usage::error(
             format!(
                 "the host of {} is not here: there is no {}",
                 file.display(),

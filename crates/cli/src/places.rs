@@ -19,7 +19,7 @@ pub fn cache(given: Option<PathBuf>) -> Result<PathBuf> {
         .or_else(|| variable("XDG_CACHE_HOME").map(|folder| folder.join("hospitium")))
         .or_else(|| variable("HOME").map(|folder| folder.join(".cache/hospitium")))
         .ok_or_else(|| {
-            Usage::new(
+            Usage::error(
                 "there is no place for booted machines: neither HOSPITIUM_CACHE nor HOME is set",
                 "set HOSPITIUM_CACHE to a folder for large files",
             )
@@ -84,7 +84,7 @@ pub fn evidence(run: &Path) -> Result<PathBuf> {
     } else {
         "is not there"
     };
-    Err(Usage::new(
+    Err(Usage::error(
         format!("{} {what}", run.display()),
         "name a run's folder, such as runs/latest, or a packed bundle (.tar.zst)",
     ))

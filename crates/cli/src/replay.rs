@@ -31,7 +31,7 @@ pub async fn run(arguments: ReplayArguments, cache: Option<PathBuf>) -> Result<E
     }
     let cell = choose(&bundle, arguments.cell.as_deref(), &arguments.run)?;
     let check = find(&arguments.check).ok_or_else(|| {
-        Usage::new(
+        Usage::error(
             format!("no check is named {:?}", arguments.check),
             "hospitium check list shows all",
         )
@@ -58,17 +58,17 @@ fn choose<'a>(bundle: &'a Bundle, named: Option<&str>, run: &Path) -> Result<&'a
     };
     match (named, &bundle.cells[..]) {
         (Some(name), _) => bundle.cell(name).ok_or_else(|| {
-            Usage::new(
+            Usage::error(
                 format!("the run has no cell {name:?}"),
                 format!("it has: {}", names()),
             )
         }),
         (None, [only]) => Ok(only),
-        (None, []) => Err(Usage::new(
+        (None, []) => Err(Usage::error(
             format!("the run in {} has no cell that began", run.display()),
             "name another run",
         )),
-        (None, _) => Err(Usage::new(
+        (None, _) => Err(Usage::error(
             "the run has several cells",
             format!("say which with --cell: {}", names()),
         )),
@@ -92,7 +92,7 @@ async fn open(
             .map_or_else(|| "?".into(), |text| safe(text))
     };
     let missing = |option: &str, what: &str| {
-        Usage::new(
+        Usage::error(
             format!("this run was not made here, so its {option} must be named"),
             format!(
                 "add --{option}; the evidence says that it was {}",

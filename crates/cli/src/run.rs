@@ -73,7 +73,7 @@ pub async fn run(
 fn free(folder: &Path) -> Result<()> {
     let Ok(mut items) = std::fs::read_dir(folder) else {
         return match std::fs::symlink_metadata(folder) {
-            Ok(_) => Err(Usage::new(
+            Ok(_) => Err(Usage::error(
                 format!("{} is there and is no folder", folder.display()),
                 "give this run another one with --out",
             )),
@@ -84,7 +84,7 @@ fn free(folder: &Path) -> Result<()> {
         return Ok(());
     }
     // A run that was killed left this; `run` puts it in order, and it stays as it is then.
-    Err(Usage::new(
+    Err(Usage::error(
         format!(
             "{} is not empty; evidence is never overwritten",
             folder.display()

@@ -202,7 +202,7 @@ pub fn guest_check(named: &[String], places: &Places) -> Result<End> {
         named.to_vec()
     };
     if all.is_empty() {
-        return Err(Usage::new(
+        return Err(Usage::error(
             "no guest is named, and ./guests has no definition of one",
             "name one: hospitium guest check IMAGE",
         ));

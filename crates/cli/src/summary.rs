@@ -7,7 +7,7 @@ use std::path::Path;
 use hospitium_model::{CheckRecord, Verdict};
 use hospitium_run::{CellSummary, RunSummary};
 
-use crate::view::{Paint, safe, time, word};
+use crate::view::{Paint, safe, time, word, wrapped};
 
 /// Failures that are shown with their reasons; of more, the report tells.
 const SHOWN: usize = 20;
@@ -114,9 +114,18 @@ fn failures(out: &mut String, summary: &RunSummary, folder: &Path, paint: Paint)
                 paint.verdict("fail", "not validated"),
                 paint.bold(&cell.record.name)
             );
-            for line in why.lines().take(30) {
-                let _ = writeln!(out, "    {}", safe(line));
-            }
+            let first: Vec<_> = why.lines().take(30).collect();
+            let _ = writeln!(
+                out,
+                "{}",
+                wrapped(
+                    &first.join(
+                        "
+"
+                    ),
+                    "    "
+                )
+            );
         }
         let bad = |check: &&CheckRecord| {
             matches!(check.verdict, Verdict::Fail { .. } | Verdict::Error { .. })
@@ -143,9 +152,18 @@ fn failures(out: &mut String, summary: &RunSummary, folder: &Path, paint: Paint)
                 paint.verdict(word, word),
                 paint.bold(check.id.as_str())
             );
-            for line in check.verdict.reason().lines().take(12) {
-                let _ = writeln!(out, "    {}", safe(line));
-            }
+            let first: Vec<_> = check.verdict.reason().lines().take(12).collect();
+            let _ = writeln!(
+                out,
+                "{}",
+                wrapped(
+                    &first.join(
+                        "
+"
+                    ),
+                    "    "
+                )
+            );
             let which = if several {
                 format!(" --cell {}", cell.record.name)
             } else {
@@ -161,36 +179,32 @@ fn failures(out: &mut String, summary: &RunSummary, folder: &Path, paint: Paint)
 }
 
 fn notes(out: &mut String, summary: &RunSummary, selected_all: bool) {
-    let _ = writeln!(out);
+    let mut all = Vec::new();
     if let Some(why) = &summary.run.cut_off {
-        let kept = summary
-            .cells
-            .iter()
-            .flat_map(|cell| &cell.checks)
-            .filter(|c| c.verdict.ran())
-            .count();
-        let _ = writeln!(
-            out,
-            "The run was cut off: {}. What had been finished is kept ({kept} checks); the rest is marked as miss.",
-            safe(why)
-        );
+        let checks = summary.cells.iter().flat_map(|cell| &cell.checks);
+        let kept = checks.filter(|check| check.verdict.ran()).count();
+        all.push(format!(
+            "The run was cut off: {why}. What had been finished is kept ({kept} checks); the rest is \
+             marked as miss."
+        ));
     }
-    let emulated: Vec<_> = summary
+    let emulated = summary
         .cells
         .iter()
-        .filter(|cell| !cell.record.host.accelerator.used.is_hardware())
-        .collect();
-    if !emulated.is_empty() {
-        let _ = writeln!(
-            out,
-            "Guests ran under emulation ({}): this says nothing about the hardware path.",
-            safe(&emulated[0].record.host.accelerator.how)
-        );
+        .map(|cell| &cell.record.host.accelerator);
+    if let Some(proof) = emulated.into_iter().find(|proof| !proof.used.is_hardware()) {
+        all.push(format!(
+            "Guests ran under emulation, which says nothing about the hardware path. {}",
+            proof.how
+        ));
     }
     if !selected_all {
-        let _ = writeln!(
-            out,
+        all.push(
             "Only some checks were selected; a run that leaves out a required one cannot certify."
+                .into(),
         );
+    }
+    for note in all {
+        let _ = writeln!(out, "\n{}", wrapped(&note, ""));
     }
 }

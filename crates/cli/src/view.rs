@@ -94,6 +94,29 @@ pub fn time(ms: f64) -> String {
     }
 }
 
+/// A text in lines of at most 96 characters, cut between words, each led by `lead`.
+pub fn wrapped(text: &str, lead: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        let mut length = 0;
+        for word in safe(line).split(' ') {
+            let wide = word.chars().count();
+            if length == 0 || length + 1 + wide > 96 {
+                if !out.is_empty() {
+                    out.push('\n');
+                }
+                out.push_str(lead);
+                length = wide;
+            } else {
+                out.push(' ');
+                length += 1 + wide;
+            }
+            out.push_str(word);
+        }
+    }
+    out
+}
+
 /// The word for a verdict with its overlay.
 pub fn word(verdict: &Verdict, flaky: Option<(usize, usize)>) -> &'static str {
     if flaky.is_some() {
@@ -131,6 +154,16 @@ mod tests {
             !shown.chars().any(|c| c.is_control() || c == '\u{202e}'),
             "{shown:?}"
         );
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_words() {
+        let text = wrapped(&"four ".repeat(40), "  ");
+        assert!(
+            text.lines().count() == 3 && text.lines().all(|l| l.starts_with("  four")),
+            "{text}"
+        );
+        assert_eq!(wrapped("a\nb", "| "), "| a\n| b");
     }
 
     #[test]

@@ -17,8 +17,8 @@ fn a_vmm_killed_in_the_middle_of_a_check_is_an_error_of_the_lab_and_of_that_chec
     let place = Place::new();
     let mut run = place.start("out", &[LONG, SHORT, "stor.rw-integrity"]);
     run.wait_check(LONG);
-    let clone = run.wait_machine(&place, LONG);
-    signal("KILL", clone);
+    run.wait_answers(&place, "out", LONG);
+    signal("KILL", run.wait_machine(&place, LONG));
     let (code, events, errors) = run.end();
     let (verdict, reason) = ended(&events, LONG).expect("it ended");
     assert_eq!(verdict, "error", "{reason}");

@@ -55,9 +55,13 @@ pub async fn in_own_clone(
     let mut cell = match lab.cell(name, check, None).await {
         Ok(cell) => cell,
         Err(error) => {
-            let reason = format!("no clone could be made: {}", error.chain());
+            let why = format!("no clone could be made: {}", error.chain());
+            let verdict = match &error {
+                CheckError::Host(HostError::Ended { how, .. }) => verdict_on_death(how, &why),
+                _ => Verdict::Error { reason: why },
+            };
             let attempt = Attempt {
-                verdict: Verdict::Error { reason },
+                verdict,
                 observations: Observations::new(),
                 pictures: Vec::new(),
                 clone: name.to_owned(),

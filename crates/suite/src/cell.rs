@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hospitium_guest::{Console, Session};
+use hospitium_guest::{Console, Session, SessionError};
 use hospitium_host::{Event, EventKind, HostError, Machine, Medium, Place};
 use hospitium_model::{ExpectationError, MachineSpec, Pattern, TimelineSource, Value};
 use hospitium_peer::{Peer, PeerOptions};
@@ -271,10 +271,40 @@ impl Cell {
         Ok(())
     }
 
-    /// Waits until the probe answers again after a restart of the guest.
-    pub async fn wait_restarted(&mut self, limit: Duration) -> Result<(), CheckError> {
-        self.guest.greet(limit).await?;
-        Ok(())
+    /// Which boot of its system the guest is in: another text after every restart.
+    pub async fn boot_id(&self) -> Result<String, CheckError> {
+        let bytes = self
+            .guest
+            .read_file("/proc/sys/kernel/random/boot_id", 64)
+            .await?;
+        Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+    }
+
+    /// Waits until the probe answers in another boot than `before`, and returns that boot's id. A
+    /// guest that shuts down in order still answers for a while from the old one.
+    pub async fn wait_restarted(
+        &self,
+        before: &str,
+        limit: Duration,
+    ) -> Result<String, CheckError> {
+        let until = Instant::now() + limit;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(CheckError::TimedOut {
+                    what: "the guest's next boot".into(),
+                    limit,
+                });
+            }
+            self.guest.greet(left).await?;
+            // The old boot's probe may be gone between the two questions; then it is asked again.
+            match self.boot_id().await {
+                Ok(now) if now != before => return Ok(now),
+                Ok(_) | Err(CheckError::Session(SessionError::NoAnswer { .. })) => {}
+                Err(other) => return Err(other),
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// Keeps a picture of the display for the report.

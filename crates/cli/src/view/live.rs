@@ -7,7 +7,7 @@ use std::time::Duration;
 use hospitium_run::{Observer, RunEvent};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::{Paint, safe, time, word};
+use super::{Paint, safe, time, word, wrapped};
 
 /// The live view, on standard error.
 pub struct Live {
@@ -191,12 +191,13 @@ impl Observer for Live {
                     let flaky = flaky
                         .map(|(k, n)| format!(" {k} of {n} times"))
                         .unwrap_or_default();
+                    let reason: String = verdict.reason().chars().take(400).collect();
                     self.above(&format!(
-                        "{} {} {}  {}",
-                        paint.verdict(word, &format!("{word:>5}{flaky}")),
+                        "{} {}  {}\n{}",
+                        paint.verdict(word, &format!("{word}{flaky}")),
                         paint.bold(id.as_str()),
                         paint.dim(&format!("{cell}, {}", time(*took_ms))),
-                        safe(verdict.reason()).chars().take(300).collect::<String>(),
+                        wrapped(&reason, "    "),
                     ));
                 }
                 self.cell(cell, |line| {

@@ -45,11 +45,13 @@ pub struct Place(tempfile::TempDir);
 impl Place {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("snapshots");
-        std::fs::create_dir_all(&shared).expect("made");
         let cache = folder.path().join("cache");
         std::fs::create_dir(&cache).expect("made");
-        std::os::unix::fs::symlink(shared, cache.join("snapshots")).expect("linked");
+        for name in ["snapshots", "guests", "hosts"] {
+            let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+            std::fs::create_dir_all(&shared).expect("made");
+            std::os::unix::fs::symlink(shared, cache.join(name)).expect("linked");
+        }
         Self(folder)
     }
 
@@ -161,7 +163,10 @@ impl Running {
                 Err(_) => {
                     let _ = self.child.kill();
                     let errors = self.errors();
-                    panic!("{what} did not come; last: {:?}; {errors}", self.seen.last());
+                    panic!(
+                        "{what} did not come; last: {:?}; {errors}",
+                        self.seen.last()
+                    );
                 }
             }
         }
@@ -227,6 +232,27 @@ pub fn text(output: &Output) -> String {
 }
 
 impl Running {
+    /// Waits until the probe answers in a check's clone.
+    pub fn wait_answers(&self, place: &Place, out: &str, check: &str) {
+        let begun = std::time::Instant::now();
+        let cells = place.path(out).join("evidence/cells");
+        let answers = || {
+            let mut cells = std::fs::read_dir(&cells).ok()?.flatten();
+            let text = std::fs::read_to_string(cells.next()?.path().join("timeline.jsonl")).ok()?;
+            let machine = format!("\"machine\":\"{check}\"");
+            text.lines()
+                .any(|line| line.contains(&machine) && line.contains("the clone answers"))
+                .then_some(())
+        };
+        while answers().is_none() {
+            assert!(
+                begun.elapsed() < LIMIT,
+                "the clone of {check} does not answer"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Waits for the machine of a check's clone: its process id.
     pub fn wait_machine(&self, place: &Place, check: &str) -> u32 {
         let begun = std::time::Instant::now();

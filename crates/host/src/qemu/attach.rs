@@ -302,9 +302,15 @@ async fn attach_disk(machine: &QemuMachine, disk: &Disk) -> Result<(), HostError
 /// A device that QEMU put into a slot of its own choice is to be in the same one in a later process.
 async fn pin_slot(machine: &QemuMachine, device: &mut Value) -> Result<(), HostError> {
     if device.get("bus").and_then(Value::as_str) == Some("pci.0") {
-        let path = format!("/machine/peripheral/{}", device.get("id").and_then(Value::as_str).unwrap_or_default());
+        let path = format!(
+            "/machine/peripheral/{}",
+            device.get("id").and_then(Value::as_str).unwrap_or_default()
+        );
         let arguments = json!({"path": path, "property": "addr"});
-        let slot = machine.qmp.call("asking for a device's slot", "qom-get", arguments).await?;
+        let slot = machine
+            .qmp
+            .call("asking for a device's slot", "qom-get", arguments)
+            .await?;
         device["addr"] = slot;
     }
     Ok(())

@@ -72,7 +72,10 @@ pub(super) async fn migrate(
                 machine.resume().await?;
             }
             return Err(match refusal {
-                Ok(died) => HostError::Ended { doing: "taking in the machine's state".into(), how: died.how },
+                Ok(died) => HostError::Ended {
+                    doing: "taking in the machine's state".into(),
+                    how: died.how,
+                },
                 Err(_) => error,
             });
         }

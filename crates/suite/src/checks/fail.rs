@@ -69,8 +69,7 @@ check! {
         fault: Fault::Seam(SeamFault::HideEvents(|kind| matches!(kind, EventKind::Reset { .. }))), limit: 300 s;
     async fn recovers(cell) {
         let limit = Duration::from_secs_f64(cell.expect_number("budget-ms")? / 1e3);
-        let boot_id = "/proc/sys/kernel/random/boot_id";
-        let before = super::read::text(&cell.guest, boot_id).await?;
+        let before = cell.boot_id().await?;
         let lines = cell.console.line_count();
         let from = cell.events_so_far();
         cell.guest.power(PowerAction::Crash).await?;
@@ -81,8 +80,7 @@ check! {
             cell.machine().resume().await?;
         }
         let reset = cell.event(from, "the reset", Duration::from_secs(10), |kind| matches!(kind, EventKind::Reset { .. })).await?;
-        cell.wait_restarted(limit).await?;
-        let after = super::read::text(&cell.guest, boot_id).await?;
+        let after = cell.wait_restarted(&before, limit).await?;
         Ok(Observations::of([
             Finding::guest_is("the kernel panicked", panicked, true),
             Finding::guest_is("boot id is new", before != after, true),

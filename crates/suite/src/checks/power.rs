@@ -83,7 +83,7 @@ check! {
         fault: Fault::Seam(SeamFault::Ignore(Call::Reset)), limit: 300 s;
     async fn reset_in_boot(cell) {
         let limit = Duration::from_secs_f64(cell.expect_number("budget-ms")? / 1e3);
-        let before = read::text(&cell.guest, "/proc/sys/kernel/random/boot_id").await?;
+        let before = cell.boot_id().await?;
         let from = cell.events_so_far();
         cell.guest.power(PowerAction::Reboot).await?;
         cell.event(from, "the first reset", limit, |kind| matches!(kind, EventKind::Reset { .. })).await?;
@@ -94,8 +94,7 @@ check! {
         let second = cell.events_so_far();
         cell.machine().reset().await?;
         let reset = cell.event(second, "the reset in the boot", Duration::from_secs(10), |kind| matches!(kind, EventKind::Reset { by_guest: false })).await?;
-        cell.wait_restarted(limit).await?;
-        let after = read::text(&cell.guest, "/proc/sys/kernel/random/boot_id").await?;
+        let after = cell.wait_restarted(&before, limit).await?;
         Ok(Observations::of([
             Finding::guest_is("boot id is new", before != after, true),
             Finding::guest_is("the next boot had begun when it was reset", began, true),

@@ -43,21 +43,12 @@ fn build() -> PathBuf {
     }
     // The digest of the probe must not depend on where it was built.
     let cargo_home = cargo_home();
-    let remaps: [(&Path, &str); 3] = [
-        (root, "/hospitium"),
-        (&cargo_home, "/cargo"),
-        (&target_folder, "/target"),
-    ];
+    let remaps: [(&Path, &str); 3] =
+        [(root, "/hospitium"), (&cargo_home, "/cargo"), (&target_folder, "/target")];
     let flags = remaps.map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
     cargo
         .current_dir(root)
-        .args([
-            "build",
-            "--package=hospitium-probe",
-            "--profile=probe",
-            "--target",
-            TARGET,
-        ])
+        .args(["build", "--package=hospitium-probe", "--profile=probe", "--target", TARGET])
         .arg("--target-dir")
         .arg(&target_folder)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
@@ -73,10 +64,7 @@ fn build() -> PathBuf {
         ),
         Err(error) => panic!("cargo could not be run to build the probe: {error}"),
     }
-    target_folder
-        .join(TARGET)
-        .join("probe")
-        .join("hospitium-probe")
+    target_folder.join(TARGET).join("probe").join("hospitium-probe")
 }
 
 /// What the outer build sets for itself stays out; where Cargo finds its registry, its network

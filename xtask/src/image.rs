@@ -23,22 +23,13 @@ use self::tree::{MASKED, PASSWORD_HASH, files_after, files_before, make_tree, pa
 /// Debian packages that the builder needs on this machine, and what each is for.
 pub const PACKAGES: &[(&str, &str)] = &[
     ("mmdebstrap", "makes a Debian system tree out of packages"),
-    (
-        "e2fsprogs",
-        "mke2fs makes the root file system from that tree",
-    ),
+    ("e2fsprogs", "mke2fs makes the root file system from that tree"),
     ("fdisk", "sfdisk writes the partition table"),
-    (
-        "mtools",
-        "makes the EFI system partition without mounting it",
-    ),
+    ("mtools", "makes the EFI system partition without mounting it"),
     ("grub-pc-bin", "the boot loader for BIOS"),
     ("grub-efi-amd64-bin", "the boot loader for UEFI"),
     ("qemu-utils", "qemu-img writes the qcow2 file"),
-    (
-        "debian-archive-keyring",
-        "the keys by which apt checks Debian's packages",
-    ),
+    ("debian-archive-keyring", "the keys by which apt checks Debian's packages"),
 ];
 
 /// Which of the images.
@@ -104,15 +95,10 @@ pub fn build_debian(
     let work = WorkFolder::new(cache)?;
     let tree = work.0.join("tree");
     fs::write(work.0.join("started"), "")?;
-    say(&format!(
-        "{}: fetching and unpacking Debian's packages",
-        variant.name()
-    ));
+    say(&format!("{}: fetching and unpacking Debian's packages", variant.name()));
     make_tree(variant, &work.0, &tree)?;
-    let listed = run(Command::new("dpkg-query")
-        .arg("--admindir")
-        .arg(tree.join("var/lib/dpkg"))
-        .arg("-W"))?;
+    let listed =
+        run(Command::new("dpkg-query").arg("--admindir").arg(tree.join("var/lib/dpkg")).arg("-W"))?;
     fs::write(work.0.join("packages"), listed)?;
     say(&format!("{}: writing the disk", variant.name()));
     let raw = work.0.join("disk.raw");
@@ -157,13 +143,7 @@ fn finished(
 ) -> Result<BuiltImage> {
     let sha256 = fs::read_to_string(sum).with_context(|| format!("reading {}", sum.display()))?;
     let bytes = fs::metadata(&path)?.len();
-    Ok(BuiltImage {
-        path,
-        sha256,
-        bytes,
-        manifest,
-        built_in,
-    })
+    Ok(BuiltImage { path, sha256, bytes, manifest, built_in })
 }
 
 /// The digest of everything that decides what the image holds, except the versions of the packages.
@@ -181,16 +161,9 @@ fn recipe_digest(variant: Variant) -> Result<String> {
         .stdout(std::process::Stdio::piped())
         .spawn()
         .context("running sha256sum (Debian package coreutils)")?;
-    child
-        .stdin
-        .take()
-        .context("sha256sum has no input")?
-        .write_all(text.as_bytes())?;
+    child.stdin.take().context("sha256sum has no input")?.write_all(text.as_bytes())?;
     let out = child.wait_with_output()?;
-    ensure!(
-        out.status.success() && out.stdout.len() > 64,
-        "sha256sum failed"
-    );
+    ensure!(out.status.success() && out.stdout.len() > 64, "sha256sum failed");
     Ok(String::from_utf8_lossy(&out.stdout[..64]).into_owned())
 }
 
@@ -234,10 +207,8 @@ fn sha256(path: &Path) -> Result<String> {
 /// Runs a program to its end and returns what it printed; its error text is the error's.
 fn run(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let out = command
-        .env("LC_ALL", "C.UTF-8")
-        .output()
-        .with_context(|| format!("running {name}"))?;
+    let out =
+        command.env("LC_ALL", "C.UTF-8").output().with_context(|| format!("running {name}"))?;
     if !out.status.success() {
         let text = String::from_utf8_lossy(&out.stderr);
         let lines: Vec<&str> = text.lines().collect();

@@ -14,10 +14,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(
-    name = "cargo xtask",
-    about = "Set-up, demo, tests and benches of Hospitium"
-)]
+#[command(name = "cargo xtask", about = "Set-up, demo, tests and benches of Hospitium")]
 struct Arguments {
     #[command(subcommand)]
     task: Task,
@@ -73,9 +70,7 @@ fn run(task: Task) -> Result<()> {
 
 /// The workspace's root.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .map_or_else(PathBuf::new, Path::to_owned)
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_owned)
 }
 
 /// A cargo command in the workspace.
@@ -93,9 +88,7 @@ pub(crate) fn show(command: &mut Command) -> Result<()> {
         .collect();
     let text = words.join(" ");
     println!("$ {text}");
-    let status = command
-        .status()
-        .with_context(|| format!("running {text}"))?;
+    let status = command.status().with_context(|| format!("running {text}"))?;
     ensure!(status.success(), "{text}: {status}");
     Ok(())
 }
@@ -111,32 +104,20 @@ pub(crate) fn build() -> Result<PathBuf> {
 fn demo(out: &Path) -> Result<()> {
     let lab = setup::everything()?;
     let hospitium = build()?;
-    let out = if out.is_absolute() {
-        out.to_owned()
-    } else {
-        root().join(out)
-    };
+    let out = if out.is_absolute() { out.to_owned() } else { root().join(out) };
     if out.exists() {
         // A demo is for looking at; the last one makes room.
         std::fs::remove_dir_all(&out).with_context(|| format!("removing {}", out.display()))?;
     }
     let mut command = Command::new(hospitium);
-    command
-        .current_dir(root())
-        .arg("run")
-        .args(["--host", "qemu"])
-        .arg("--out")
-        .arg(&out);
+    command.current_dir(root()).arg("run").args(["--host", "qemu"]).arg("--out").arg(&out);
     for kernel in &lab.kernels {
         command.arg("--guest").arg(kernel);
     }
     command.arg("--guest").arg(&lab.system);
     let status = command.status().context("running hospitium")?;
     // 1 says that some check failed, which is a finding and not a failure of the demo.
-    ensure!(
-        matches!(status.code(), Some(0 | 1)),
-        "hospitium run: {status}"
-    );
+    ensure!(matches!(status.code(), Some(0 | 1)), "hospitium run: {status}");
     println!("\nOpen {} in a browser.", out.join("report.html").display());
     if status.code() == Some(1) {
         println!(
@@ -148,9 +129,7 @@ fn demo(out: &Path) -> Result<()> {
 
 fn test(quick: bool, rest: &[String]) -> Result<()> {
     let lab = setup::everything()?;
-    let nextest = Command::new("cargo")
-        .args(["nextest", "--version"])
-        .output();
+    let nextest = Command::new("cargo").args(["nextest", "--version"]).output();
     let nextest = nextest.is_ok_and(|out| out.status.success());
     let mut all = cargo();
     // Tests that are ignored by default boot whole kernels and distributions; those of the guest
@@ -158,25 +137,11 @@ fn test(quick: bool, rest: &[String]) -> Result<()> {
     let mut long = cargo();
     if nextest {
         all.args(["nextest", "run", "--workspace"]);
-        long.args([
-            "nextest",
-            "run",
-            "--package",
-            "hospitium-guest",
-            "--run-ignored",
-            "only",
-        ]);
+        long.args(["nextest", "run", "--package", "hospitium-guest", "--run-ignored", "only"]);
         all.args(rest);
     } else {
         all.args(["test", "--workspace", "--", "--test-threads=1"]);
-        long.args([
-            "test",
-            "--package",
-            "hospitium-guest",
-            "--",
-            "--ignored",
-            "--test-threads=1",
-        ]);
+        long.args(["test", "--package", "hospitium-guest", "--", "--ignored", "--test-threads=1"]);
         all.args(rest);
     }
     if !quick {
@@ -187,14 +152,7 @@ fn test(quick: bool, rest: &[String]) -> Result<()> {
 
 fn check() -> Result<()> {
     show(cargo().args(["fmt", "--all", "--check"]))?;
-    show(cargo().args([
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ]))?;
+    show(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     show(
         cargo()
             .args(["doc", "--workspace", "--no-deps", "--quiet"])

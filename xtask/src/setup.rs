@@ -13,15 +13,9 @@ use crate::show;
 
 /// Debian packages beyond the image builder's, and what each is for.
 const PACKAGES: &[(&str, &str)] = &[
-    (
-        "gcc",
-        "the linker that Rust calls, and the C parts of zstd and xz",
-    ),
+    ("gcc", "the linker that Rust calls, and the C parts of zstd and xz"),
     ("libc6-dev", "what a program is linked with"),
-    (
-        "qemu-system-x86",
-        "the hypervisor that guests are validated on",
-    ),
+    ("qemu-system-x86", "the hypervisor that guests are validated on"),
     ("qemu-utils", "qemu-img makes and reads disk images"),
     ("ovmf", "UEFI firmware for guests"),
 ];
@@ -49,11 +43,7 @@ impl Lab {
 
 /// The cache folder: `$HOSPITIUM_CACHE`, else `$XDG_CACHE_HOME/hospitium`, else `~/.cache/hospitium`.
 pub fn cache() -> Result<PathBuf> {
-    let variable = |name: &str| {
-        std::env::var_os(name)
-            .filter(|v| !v.is_empty())
-            .map(PathBuf::from)
-    };
+    let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     variable("HOSPITIUM_CACHE")
         .or_else(|| variable("XDG_CACHE_HOME").map(|c| c.join("hospitium")))
         .or_else(|| variable("HOME").map(|h| h.join(".cache/hospitium")))
@@ -70,19 +60,14 @@ pub fn everything() -> Result<Lab> {
     let mut say = |line: &str| println!("{line}");
     let system = image::build_debian(Variant::CloudInit, &images, &mut say)?;
     let login = image::build_debian(Variant::Login, &images, &mut say)?;
-    Ok(Lab {
-        kernels,
-        system: system.path,
-        login_system: login.path,
-    })
+    Ok(Lab { kernels, system: system.path, login_system: login.path })
 }
 
 /// Installs the packages that are not there yet.
 pub fn install<'a>(wanted: impl Iterator<Item = &'a (&'a str, &'a str)>) -> Result<()> {
     let mut seen = BTreeSet::new();
-    let missing: Vec<_> = wanted
-        .filter(|(name, _)| seen.insert(*name) && !is_installed(name))
-        .collect();
+    let missing: Vec<_> =
+        wanted.filter(|(name, _)| seen.insert(*name) && !is_installed(name)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -103,17 +88,12 @@ pub fn install<'a>(wanted: impl Iterator<Item = &'a (&'a str, &'a str)>) -> Resu
 }
 
 fn is_installed(name: &str) -> bool {
-    let out = Command::new("dpkg-query")
-        .args(["-W", "-f", "${db:Status-Status}", name])
-        .output();
+    let out = Command::new("dpkg-query").args(["-W", "-f", "${db:Status-Status}", name]).output();
     out.is_ok_and(|out| out.stdout == b"installed")
 }
 
 fn as_root(program: &str) -> Command {
-    let is_root = Command::new("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|out| out.stdout == b"0\n");
+    let is_root = Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout == b"0\n");
     if is_root {
         return Command::new(program);
     }
@@ -132,12 +112,7 @@ fn kernels(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     let names = choose(&known_kernels()?)?;
     println!("Fetching the kernel packages {}", names.join(" and "));
-    show(
-        Command::new("apt-get")
-            .args(["-qq", "download"])
-            .args(&names)
-            .current_dir(folder),
-    )?;
+    show(Command::new("apt-get").args(["-qq", "download"]).args(&names).current_dir(folder))?;
     let kept = kept_kernels(folder)?;
     ensure!(
         kept.len() >= 2,
@@ -152,11 +127,7 @@ fn kept_kernels(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut kept = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
         let path = entry?.path();
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if let Some(rest) = name.strip_prefix("linux-image-")
             && name.ends_with("_amd64.deb")
         {
@@ -201,10 +172,8 @@ fn known_kernels() -> Result<Vec<String>> {
 /// The newest of the two newest releases, older first.
 fn choose(known: &[String]) -> Result<Vec<String>> {
     let rest = |name: &String| name.trim_start_matches("linux-image-").to_owned();
-    let mut sorted: Vec<_> = known
-        .iter()
-        .map(|n| (release(&rest(n)), version(&rest(n)), n.clone()))
-        .collect();
+    let mut sorted: Vec<_> =
+        known.iter().map(|n| (release(&rest(n)), version(&rest(n)), n.clone())).collect();
     sorted.sort();
     sorted.reverse();
     sorted.dedup_by_key(|(release, _, _)| *release);
@@ -219,22 +188,13 @@ fn choose(known: &[String]) -> Result<Vec<String>> {
 /// Major and minor: 6 and 12 of `6.12.117+deb12-amd64`.
 fn release(text: &str) -> (u64, u64) {
     let numbers = version(text);
-    (
-        numbers.first().copied().unwrap_or(0),
-        numbers.get(1).copied().unwrap_or(0),
-    )
+    (numbers.first().copied().unwrap_or(0), numbers.get(1).copied().unwrap_or(0))
 }
 
 /// All numbers before the flavour: 6, 1, 0, 50 of `6.1.0-50-amd64`.
 fn version(text: &str) -> Vec<u64> {
-    let end = text
-        .find("-amd64")
-        .or_else(|| text.find('+'))
-        .unwrap_or(text.len());
-    text[..end]
-        .split(|c: char| !c.is_ascii_digit())
-        .filter_map(|part| part.parse().ok())
-        .collect()
+    let end = text.find("-amd64").or_else(|| text.find('+')).unwrap_or(text.len());
+    text[..end].split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
 }
 
 #[cfg(test)]
@@ -250,13 +210,7 @@ mod tests {
             "linux-image-6.12.117+deb12-amd64",
         ];
         let names = choose(&known.map(str::to_owned)).expect("two releases");
-        assert_eq!(
-            names,
-            [
-                "linux-image-6.1.0-50-amd64",
-                "linux-image-6.12.117+deb12-amd64"
-            ]
-        );
+        assert_eq!(names, ["linux-image-6.1.0-50-amd64", "linux-image-6.12.117+deb12-amd64"]);
     }
 
     #[test]

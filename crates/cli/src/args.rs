@@ -114,12 +114,7 @@ pub struct RunArguments {
     #[arg(long)]
     pub no_cache: bool,
     /// How much booted machines may take in the cache
-    #[arg(
-        long,
-        value_name = "SIZE",
-        default_value = "8 GiB",
-        env = "HOSPITIUM_CACHE_SIZE"
-    )]
+    #[arg(long, value_name = "SIZE", default_value = "8 GiB", env = "HOSPITIUM_CACHE_SIZE")]
     pub cache_size: ByteSize,
     /// Seed of all patterns that are written and compared
     #[arg(long, default_value_t = 2009)]

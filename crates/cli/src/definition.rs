@@ -103,17 +103,11 @@ impl GuestDefinition {
 
     /// The command that gets it.
     pub fn get(&self, definition: &Path) -> String {
-        let unknown = || {
-            format!(
-                "put it there, or say where it is in {}",
-                definition.display()
-            )
-        };
+        let unknown = || format!("put it there, or say where it is in {}", definition.display());
         match self {
-            Self::Kernel(kernel) => kernel
-                .get
-                .clone()
-                .map_or_else(unknown, |command| format!("run: {command}")),
+            Self::Kernel(kernel) => {
+                kernel.get.clone().map_or_else(unknown, |command| format!("run: {command}"))
+            }
             Self::Disk(disk) if disk.builder.is_some() => "run: cargo xtask setup".into(),
             Self::Disk(_) => unknown(),
         }
@@ -141,9 +135,7 @@ impl GuestDefinition {
 fn built(images: &Path, builder: &str) -> Option<PathBuf> {
     // The recipe's digest stands behind its name; `debian-12-login` is no `debian-12`.
     let is_built = |name: &str| {
-        let rest = name
-            .strip_prefix(builder)
-            .and_then(|rest| rest.strip_prefix('-'));
+        let rest = name.strip_prefix(builder).and_then(|rest| rest.strip_prefix('-'));
         let digits = rest.and_then(|rest| rest.strip_suffix(".qcow2"));
         digits.is_some_and(|digits| {
             digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit())
@@ -159,10 +151,7 @@ fn built(images: &Path, builder: &str) -> Option<PathBuf> {
 /// in `folder`.
 pub fn named(what: &str, folder: &str) -> Option<PathBuf> {
     let path = Path::new(what);
-    if path
-        .extension()
-        .is_some_and(|extension| extension == "toml")
-    {
+    if path.extension().is_some_and(|extension| extension == "toml") {
         return Some(path.to_owned());
     }
     let plain = !what.contains('/') && !what.starts_with('.');
@@ -177,15 +166,9 @@ pub fn all(folder: &str) -> Vec<PathBuf> {
     };
     let paths = items.flatten().map(|item| item.path());
     let mut paths: Vec<_> = paths
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "toml")
-        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
         // A table that the guests of this folder share, and no guest.
-        .filter(|path| {
-            path.file_name()
-                .is_none_or(|name| name != "linux-modules.toml")
-        })
+        .filter(|path| path.file_name().is_none_or(|name| name != "linux-modules.toml"))
         .collect();
     paths.sort();
     paths
@@ -201,10 +184,7 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
         .len();
     if size > LONGEST {
         return Err(Usage::error(
-            format!(
-                "{} has {size} bytes, too many for a definition",
-                path.display()
-            ),
+            format!("{} has {size} bytes, too many for a definition", path.display()),
             "name the guest or host itself, or a definition of it",
         ));
     }
@@ -212,10 +192,7 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
         .with_context(|| format!("the definition {} cannot be read", path.display()))?;
     toml::from_str(&text).map_err(|error| {
         Usage::error(
-            format!(
-                "{} is not of the form of a definition: {error}",
-                path.display()
-            ),
+            format!("{} is not of the form of a definition: {error}", path.display()),
             "docs/guests-and-hosts.md shows what a definition can say",
         )
     })
@@ -257,10 +234,8 @@ mod tests {
     #[test]
     fn the_image_of_another_recipe_is_not_taken() {
         let folder = tempfile::tempdir().expect("a folder");
-        for name in [
-            "debian-12-login-0123456789abcdef.qcow2",
-            "debian-12-0123456789abcdef.sha256",
-        ] {
+        for name in ["debian-12-login-0123456789abcdef.qcow2", "debian-12-0123456789abcdef.sha256"]
+        {
             std::fs::write(folder.path().join(name), "").expect("written");
         }
         assert_eq!(built(folder.path(), "debian-12"), None);
@@ -272,14 +247,8 @@ mod tests {
     #[test]
     fn paths_are_relative_to_the_definition() {
         let definition = Path::new("guests/a.toml");
-        assert_eq!(
-            beside(definition, Path::new("b.qcow2")),
-            Path::new("guests/b.qcow2")
-        );
-        assert_eq!(
-            beside(definition, Path::new("/b.qcow2")),
-            Path::new("/b.qcow2")
-        );
+        assert_eq!(beside(definition, Path::new("b.qcow2")), Path::new("guests/b.qcow2"));
+        assert_eq!(beside(definition, Path::new("/b.qcow2")), Path::new("/b.qcow2"));
     }
 
     #[test]

@@ -35,10 +35,7 @@ pub struct Usage {
 impl Usage {
     /// What is wrong, and what to do.
     pub fn error(what: impl Into<String>, next: impl Into<String>) -> anyhow::Error {
-        anyhow::Error::new(Self {
-            what: what.into(),
-            next: next.into(),
-        })
+        anyhow::Error::new(Self { what: what.into(), next: next.into() })
     }
 }
 
@@ -62,9 +59,7 @@ pub fn tell(error: &anyhow::Error) -> ExitCode {
             told.push_str(&words);
         }
     }
-    let usage = error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<Usage>());
+    let usage = error.chain().find_map(|cause| cause.downcast_ref::<Usage>());
     if let Some(usage) = usage {
         note!("  next: {}", usage.next);
     }
@@ -76,10 +71,7 @@ fn code(error: &anyhow::Error) -> u8 {
     use hospitium_evidence::WriteError;
     use hospitium_run::RunError;
 
-    match error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<RunError>())
-    {
+    match error.chain().find_map(|cause| cause.downcast_ref::<RunError>()) {
         None
         | Some(
             RunError::UnknownCheck { .. }

@@ -10,12 +10,7 @@ use crate::args::Arguments;
 
 /// Completions for a shell, to standard output.
 pub fn completions(shell: Shell) {
-    clap_complete::generate(
-        shell,
-        &mut Arguments::command(),
-        "hospitium",
-        &mut std::io::stdout(),
-    );
+    clap_complete::generate(shell, &mut Arguments::command(), "hospitium", &mut std::io::stdout());
 }
 
 /// Man pages for the program and each of its commands, into a folder.

@@ -24,9 +24,7 @@ use crate::failure::{End, Usage};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let ended = match runtime.context("cannot start the asynchronous runtime") {
         Ok(runtime) => {
             let ended = runtime.block_on(carry_out(arguments));
@@ -43,11 +41,7 @@ fn main() -> ExitCode {
 }
 
 async fn carry_out(arguments: Arguments) -> Result<End> {
-    let Arguments {
-        cache,
-        verbose,
-        command,
-    } = arguments;
+    let Arguments { cache, verbose, command } = arguments;
     let places = || places::open_cache(cache.clone()).map(|(_, places)| places);
     match command {
         Command::Run(arguments) => run::run(*arguments, cache, verbose).await,
@@ -56,10 +50,9 @@ async fn carry_out(arguments: Arguments) -> Result<End> {
         Command::Evidence(arguments) => match (arguments.command, arguments.run) {
             (Some(EvidenceCommand::Check { run, json }), _) => report::check(&run, json),
             (None, Some(run)) => report::check(&run, arguments.json),
-            (None, None) => Err(Usage::error(
-                "no run is named",
-                "hospitium evidence check runs/latest",
-            )),
+            (None, None) => {
+                Err(Usage::error("no run is named", "hospitium evidence check runs/latest"))
+            }
         },
         Command::Host(HostCommand::List) => Ok(show::host_list()),
         Command::Host(HostCommand::Check { host, accelerator }) => {

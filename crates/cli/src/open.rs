@@ -44,10 +44,7 @@ impl From<&RunArguments> for Wishes {
 /// Opens all guests that are named; all definitions of `./guests` that are ready if none is.
 pub fn guests(named: &[String], places: &Places, wishes: &Wishes) -> Result<Vec<PlannedGuest>> {
     if !named.is_empty() {
-        return named
-            .iter()
-            .map(|what| guest(what, places, wishes))
-            .collect();
+        return named.iter().map(|what| guest(what, places, wishes)).collect();
     }
     let mut ready = Vec::new();
     for path in all("guests") {
@@ -86,10 +83,7 @@ fn defined_guest(
     let path = definition.file(file, places);
     if !path.exists() {
         return Err(Usage::error(
-            format!(
-                "the guest {what} is not here: there is no {}",
-                path.display()
-            ),
+            format!("the guest {what} is not here: there is no {}", path.display()),
             definition.get(file),
         ));
     }
@@ -102,10 +96,8 @@ fn defined_guest(
     let opened = match &definition {
         GuestDefinition::Disk(_) => open_guest(&joined(file, &path), places)?,
         GuestDefinition::Kernel(kernel) => {
-            let whole = kernel
-                .modules
-                .as_ref()
-                .map(|modules| joined(&path, &beside(file, modules)));
+            let whole =
+                kernel.modules.as_ref().map(|modules| joined(&path, &beside(file, modules)));
             let opened = open_guest(whole.as_ref().unwrap_or(&path), places)?;
             check_digest(kernel.sha256, &path, file, &*opened, &definition)?;
             let mut facts = opened.facts().clone();
@@ -115,18 +107,10 @@ fn defined_guest(
             if kernel.product.is_some() {
                 facts.product.clone_from(&kernel.product);
             }
-            Arc::new(Named {
-                guest: opened,
-                facts,
-            })
+            Arc::new(Named { guest: opened, facts })
         }
     };
-    Ok(planned(
-        opened,
-        &file.to_string_lossy(),
-        Some(&definition),
-        wishes,
-    ))
+    Ok(planned(opened, &file.to_string_lossy(), Some(&definition), wishes))
 }
 
 fn check_digest(
@@ -140,17 +124,11 @@ fn check_digest(
         return Ok(());
     };
     let pins = opened.inputs();
-    let known = pins
-        .iter()
-        .map(|pin| pin.sha256)
-        .chain([opened.facts().digest]);
+    let known = pins.iter().map(|pin| pin.sha256).chain([opened.facts().digest]);
     if known.into_iter().any(|digest| digest == expected) {
         return Ok(());
     }
-    let found: Vec<_> = pins
-        .iter()
-        .map(|pin| format!("{} {}", pin.role, pin.sha256))
-        .collect();
+    let found: Vec<_> = pins.iter().map(|pin| format!("{} {}", pin.role, pin.sha256)).collect();
     Err(Usage::error(
         format!(
             "{} is not what {} says: expected SHA-256 {expected}, found {}",
@@ -181,9 +159,7 @@ fn planned(
     wishes: &Wishes,
 ) -> PlannedGuest {
     let usual = StandardOptions::default();
-    let least = definition
-        .and_then(GuestDefinition::memory)
-        .unwrap_or_default();
+    let least = definition.and_then(GuestDefinition::memory).unwrap_or_default();
     let options = StandardOptions {
         memory: wishes.memory.unwrap_or(usual.memory.max(least)),
         vcpus: wishes.vcpus.unwrap_or(usual.vcpus),
@@ -194,12 +170,7 @@ fn planned(
         nodes: wishes.nodes.unwrap_or(usual.nodes),
     };
     let boot_limit = wishes.boot_limit.map(Duration::from_secs);
-    PlannedGuest {
-        guest,
-        options,
-        origin: absolute(what),
-        boot_limit,
-    }
+    PlannedGuest { guest, options, origin: absolute(what), boot_limit }
 }
 
 /// A guest under the name and product that its definition gives it.
@@ -251,10 +222,7 @@ pub async fn host(
     let mut options = match &file {
         Some(file) => defined_host(file)?,
         None => match what.strip_prefix("root:") {
-            Some(root) => QemuOptions {
-                root: Some(root.into()),
-                ..QemuOptions::new(INSTALLED)
-            },
+            Some(root) => QemuOptions { root: Some(root.into()), ..QemuOptions::new(INSTALLED) },
             None if what == "qemu" => QemuOptions::new(INSTALLED),
             None if what.contains('/') => QemuOptions::new(what),
             None => {
@@ -272,9 +240,8 @@ pub async fn host(
         AcceleratorArgument::Tcg => AcceleratorChoice::Tcg,
         AcceleratorArgument::Kvm => AcceleratorChoice::Kvm,
     };
-    let opened = Qemu::open(options)
-        .await
-        .with_context(|| format!("the host {what} cannot be used"))?;
+    let opened =
+        Qemu::open(options).await.with_context(|| format!("the host {what} cannot be used"))?;
     Ok(PlannedHost {
         host: Arc::new(opened),
         origin: file.map_or_else(|| absolute(what), |file| absolute(&file.to_string_lossy())),
@@ -318,10 +285,7 @@ fn defined_host(file: &Path) -> Result<QemuOptions> {
             next,
         ));
     }
-    Ok(QemuOptions {
-        root,
-        ..QemuOptions::new(binary)
-    })
+    Ok(QemuOptions { root, ..QemuOptions::new(binary) })
 }
 
 /// As typed if it is a name, else the whole path, so that `replay` finds it from another folder.
@@ -337,8 +301,6 @@ fn absolute(what: &str) -> String {
         Ok(path) => path.to_string_lossy().into_owned(),
         Err(_) => text.to_owned(),
     };
-    let second = second
-        .map(|modules| format!("+{}", whole(modules)))
-        .unwrap_or_default();
+    let second = second.map(|modules| format!("+{}", whole(modules))).unwrap_or_default();
     format!("{prefix}{}{second}", whole(first))
 }

@@ -9,11 +9,7 @@ use crate::failure::Usage;
 
 /// The cache's folder: as given, else `$XDG_CACHE_HOME/hospitium`, else `~/.cache/hospitium`.
 pub fn cache(given: Option<PathBuf>) -> Result<PathBuf> {
-    let variable = |name: &str| {
-        std::env::var_os(name)
-            .filter(|v| !v.is_empty())
-            .map(PathBuf::from)
-    };
+    let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     given
         .filter(|path| !path.as_os_str().is_empty())
         .or_else(|| variable("XDG_CACHE_HOME").map(|folder| folder.join("hospitium")))
@@ -37,13 +33,7 @@ pub fn open_cache(given: Option<PathBuf>) -> Result<(PathBuf, Places)> {
 pub fn new_run_folder() -> PathBuf {
     let base = format!("{}", jiff::Zoned::now().strftime("%Y%m%d-%H%M%S"));
     (1..)
-        .map(|n| {
-            Path::new("runs").join(if n == 1 {
-                base.clone()
-            } else {
-                format!("{base}-{n}")
-            })
-        })
+        .map(|n| Path::new("runs").join(if n == 1 { base.clone() } else { format!("{base}-{n}") }))
         .find(|path| !path.exists())
         .unwrap_or_else(|| Path::new("runs").join(base))
 }
@@ -61,10 +51,7 @@ pub fn point_latest(run: &Path) {
     if is_ours {
         let partial = folder.join(format!(".latest-{}", std::process::id()));
         let made = std::os::unix::fs::symlink(name, &partial);
-        if made
-            .and_then(|()| std::fs::rename(&partial, &latest))
-            .is_err()
-        {
+        if made.and_then(|()| std::fs::rename(&partial, &latest)).is_err() {
             let _ = std::fs::remove_file(&partial);
         }
     }
@@ -79,11 +66,7 @@ pub fn evidence(run: &Path) -> Result<PathBuf> {
     if run.is_file() || run.join("run.json").exists() {
         return Ok(run.to_owned());
     }
-    let what = if run.exists() {
-        "holds no run"
-    } else {
-        "is not there"
-    };
+    let what = if run.exists() { "holds no run" } else { "is not there" };
     Err(Usage::error(
         format!("{} {what}", run.display()),
         "name a run's folder, such as runs/latest, or a packed bundle (.tar.zst)",
@@ -115,18 +98,8 @@ mod tests {
     #[test]
     fn what_is_no_run_is_told_with_the_next_step() {
         let top = tempfile::tempdir().expect("a folder");
-        assert!(
-            evidence(top.path())
-                .expect_err("empty")
-                .to_string()
-                .contains("holds no run")
-        );
+        assert!(evidence(top.path()).expect_err("empty").to_string().contains("holds no run"));
         let gone = top.path().join("gone");
-        assert!(
-            evidence(&gone)
-                .expect_err("absent")
-                .to_string()
-                .contains("is not there")
-        );
+        assert!(evidence(&gone).expect_err("absent").to_string().contains("is not there"));
     }
 }

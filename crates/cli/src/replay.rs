@@ -48,20 +48,11 @@ pub async fn run(arguments: ReplayArguments, cache: Option<PathBuf>) -> Result<E
 
 /// The cell that is meant.
 fn choose<'a>(bundle: &'a Bundle, named: Option<&str>, run: &Path) -> Result<&'a Cell> {
-    let names = || {
-        bundle
-            .cells
-            .iter()
-            .map(|cell| cell.record.name.as_str())
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let names =
+        || bundle.cells.iter().map(|cell| cell.record.name.as_str()).collect::<Vec<_>>().join(", ");
     match (named, &bundle.cells[..]) {
         (Some(name), _) => bundle.cell(name).ok_or_else(|| {
-            Usage::error(
-                format!("the run has no cell {name:?}"),
-                format!("it has: {}", names()),
-            )
+            Usage::error(format!("the run has no cell {name:?}"), format!("it has: {}", names()))
         }),
         (None, [only]) => Ok(only),
         (None, []) => Err(Usage::error(
@@ -85,25 +76,14 @@ async fn open(
     let record = &cell.record;
     // Evidence may come from anyone, so what it says is shown to the person and not carried out.
     let origin = made::find(&places.made(), &bundle.run.id, &record.name);
-    let said = |what: &str| {
-        record
-            .observed
-            .get(what)
-            .map_or_else(|| "?".into(), |text| safe(text))
-    };
+    let said = |what: &str| record.observed.get(what).map_or_else(|| "?".into(), |text| safe(text));
     let missing = |option: &str, what: &str| {
         Usage::error(
             format!("this run was not made here, so its {option} must be named"),
-            format!(
-                "add --{option}; the evidence says that it was {}",
-                said(what)
-            ),
+            format!("add --{option}; the evidence says that it was {}", said(what)),
         )
     };
-    let guest_name = arguments
-        .guest
-        .clone()
-        .or_else(|| origin.as_ref().map(|o| o.guest.clone()));
+    let guest_name = arguments.guest.clone().or_else(|| origin.as_ref().map(|o| o.guest.clone()));
     let host_name = arguments.host.clone().or_else(|| origin.map(|o| o.host));
     let guest_name = guest_name.ok_or_else(|| missing("guest", "guest origin"))?;
     let host_name = host_name.ok_or_else(|| missing("host", "host origin"))?;
@@ -114,25 +94,14 @@ async fn open(
         AcceleratorArgument::Tcg
     };
     let host = host(&host_name, places, accelerator).await?;
-    let plan = ReplayPlan {
-        record,
-        seed: bundle.run.seed,
-        check,
-        guest,
-        host,
-        places,
-    };
+    let plan = ReplayPlan { record, seed: bundle.run.seed, check, guest, host, places };
     let tell = |event: &RunEvent| match event {
         RunEvent::Booting { expected_ms, .. } => {
-            let about = expected_ms
-                .map(|ms| format!(" (about {})", time(ms)))
-                .unwrap_or_default();
+            let about = expected_ms.map(|ms| format!(" (about {})", time(ms))).unwrap_or_default();
             note!("The saved machine is not in the cache; it boots{about}.");
         }
         RunEvent::Note { words, .. } => note!("note: {}", safe(words)),
         _ => {}
     };
-    enter(plan, &tell)
-        .await
-        .context("the state cannot be entered")
+    enter(plan, &tell).await.context("the state cannot be entered")
 }

@@ -24,11 +24,7 @@ pub fn report(arguments: &ReportArguments) -> Result<End> {
     let bundle = Bundle::open(&evidence)
         .with_context(|| format!("the evidence {} cannot be read", evidence.display()))?;
     let Some(format) = arguments.format else {
-        let usual = if arguments.run.is_dir() {
-            arguments.run.clone()
-        } else {
-            PathBuf::from(".")
-        };
+        let usual = if arguments.run.is_dir() { arguments.run.clone() } else { PathBuf::from(".") };
         for path in
             hospitium_report::write_all(&bundle, arguments.out.as_deref().unwrap_or(&usual))?
         {
@@ -42,11 +38,7 @@ pub fn report(arguments: &ReportArguments) -> Result<End> {
         ReportFormat::Json => hospitium_report::json(&bundle)?,
         ReportFormat::Md => hospitium_report::markdown(&bundle),
     };
-    match arguments
-        .out
-        .as_deref()
-        .filter(|out| *out != Path::new("-"))
-    {
+    match arguments.out.as_deref().filter(|out| *out != Path::new("-")) {
         Some(out) => {
             std::fs::write(out, text).with_context(|| format!("cannot write {}", out.display()))?
         }
@@ -76,10 +68,7 @@ pub fn check(run: &Path, json: bool) -> Result<End> {
         .with_context(|| format!("the evidence {} cannot be read", evidence.display()))?;
     for problem in &bundle.problems {
         if json {
-            out!(
-                "{}",
-                serde_json::to_string(problem).context("cannot write a problem")?
-            );
+            out!("{}", serde_json::to_string(problem).context("cannot write a problem")?);
         } else {
             out!("problem: {}", safe(&problem.to_string()));
         }
@@ -89,10 +78,7 @@ pub fn check(run: &Path, json: bool) -> Result<End> {
         let checks: usize = bundle.cells.iter().map(|cell| cell.checks.len()).sum();
         out!("run       {}", safe(&bundle.run.id));
         out!("evidence  sha256:{}", bundle.digest);
-        out!(
-            "holds     {files} files, {} cells, {checks} checks",
-            bundle.cells.len()
-        );
+        out!("holds     {files} files, {} cells, {checks} checks", bundle.cells.len());
         if let Some(why) = &bundle.run.cut_off {
             out!("cut off   {}", safe(why));
         }
@@ -103,9 +89,5 @@ pub fn check(run: &Path, json: bool) -> Result<End> {
             n => out!("{n} problems: do not rely on it"),
         }
     }
-    Ok(if bundle.is_sound() {
-        End::Good
-    } else {
-        End::Bad
-    })
+    Ok(if bundle.is_sound() { End::Good } else { End::Bad })
 }

@@ -22,10 +22,7 @@ pub async fn run(
     let (cache, places) = places::open_cache(cache)?;
     let folder = arguments.out.clone().unwrap_or_else(places::new_run_folder);
     free(&folder)?;
-    let selection = Selection {
-        only: arguments.check.clone(),
-        without: arguments.skip.clone(),
-    };
+    let selection = Selection { only: arguments.check.clone(), without: arguments.skip.clone() };
     selection.of_suite()?;
     let guests = guests(&arguments.guest, &places, &Wishes::from(&arguments))?;
     let mut hosts = Vec::new();
@@ -49,10 +46,7 @@ pub async fn run(
     let done = done.context("the run did not come to its end")?;
 
     let written = report::write_all(&done.evidence, &folder).with_context(|| {
-        format!(
-            "the report could not be written; then: hospitium report {}",
-            folder.display()
-        )
+        format!("the report could not be written; then: hospitium report {}", folder.display())
     });
     places::point_latest(&folder);
     if !arguments.json {
@@ -85,10 +79,7 @@ fn free(folder: &Path) -> Result<()> {
     }
     // A run that was killed left this; `run` puts it in order, and it stays as it is then.
     Err(Usage::error(
-        format!(
-            "{} is not empty; evidence is never overwritten",
-            folder.display()
-        ),
+        format!("{} is not empty; evidence is never overwritten", folder.display()),
         "give this run another folder with --out, or leave it out for a new one under runs/",
     ))
 }

@@ -22,14 +22,8 @@ const CAPABILITIES: [(Capability, &str); 23] = [
     (Capability::Sandbox, "confine the hypervisor's process"),
     (Capability::PowerLossLog, "cut the power at a disk"),
     (Capability::Uefi, "UEFI firmware"),
-    (
-        Capability::HotplugDisk(Bus::Virtio),
-        "hot plug of virtio disks",
-    ),
-    (
-        Capability::HotplugDisk(Bus::VirtioScsi),
-        "hot plug of virtio-scsi disks",
-    ),
+    (Capability::HotplugDisk(Bus::Virtio), "hot plug of virtio disks"),
+    (Capability::HotplugDisk(Bus::VirtioScsi), "hot plug of virtio-scsi disks"),
     (Capability::HotplugDisk(Bus::Nvme), "hot plug of NVMe disks"),
     (Capability::HotplugDisk(Bus::Usb), "hot plug of USB disks"),
     (Capability::HotplugNic, "hot plug of network interfaces"),
@@ -47,6 +41,23 @@ const CAPABILITIES: [(Capability, &str); 23] = [
     (Capability::PanicNotifier, "panic notifier"),
     (Capability::RngDevice, "random-number device"),
     (Capability::GenerationId, "VM generation id"),
+];
+
+/// Devices of the standard machine and of checks, by the names of `guests/linux-modules.toml`.
+const DEVICES: [&str; 13] = [
+    "virtio",
+    "virtio-scsi",
+    "sata",
+    "nvme",
+    "usb-storage",
+    "cdrom",
+    "virtio-net",
+    "virtio-console",
+    "rng",
+    "balloon",
+    "watchdog",
+    "panic-notifier",
+    "keyboard",
 ];
 
 /// `hospitium host list`.
@@ -77,10 +88,7 @@ pub fn host_list() -> End {
                     presence(
                         paint,
                         here,
-                        definition
-                            .get
-                            .map(|command| format!("run: {command}"))
-                            .as_deref()
+                        definition.get.map(|command| format!("run: {command}")).as_deref()
                     )
                 );
             }
@@ -117,11 +125,7 @@ pub async fn host_check(
         for (kind, digest) in &facts.firmware {
             out!("  firmware     {kind} sha256:{}", digest.short());
         }
-        out!(
-            "  accelerator  {} ({})",
-            facts.accelerator.used.name(),
-            safe(&facts.accelerator.how)
-        );
+        out!("  accelerator  {} ({})", facts.accelerator.used.name(), safe(&facts.accelerator.how));
         out!(
             "  machine      {}, {} CPUs, {} MiB, Linux {}",
             safe(&facts.cpu_model),
@@ -176,11 +180,7 @@ pub fn guest_list(places: &Places) -> End {
     packages.sort();
     for path in &packages {
         any = true;
-        out!(
-            "{}  {}",
-            paint.bold(&path.display().to_string()),
-            paint.dim("kernel package")
-        );
+        out!("{}  {}", paint.bold(&path.display().to_string()), paint.dim("kernel package"));
     }
     if !any {
         out!("no guests here; `cargo xtask setup` fetches two kernels and builds a disk image");
@@ -194,10 +194,7 @@ pub fn guest_list(places: &Places) -> End {
 pub fn guest_check(named: &[String], places: &Places) -> Result<End> {
     let paint = Paint::stdout();
     let all: Vec<String> = if named.is_empty() {
-        all("guests")
-            .iter()
-            .map(|path| path.to_string_lossy().into_owned())
-            .collect()
+        all("guests").iter().map(|path| path.to_string_lossy().into_owned()).collect()
     } else {
         named.to_vec()
     };
@@ -220,12 +217,7 @@ pub fn guest_check(named: &[String], places: &Places) -> Result<End> {
         };
         let facts = opened.guest.facts();
         out!("{}", paint.bold(&safe(&facts.name)));
-        out!(
-            "  kind     {:?}, {:?}, version {}",
-            facts.kind,
-            facts.os,
-            safe(&facts.version)
-        );
+        out!("  kind     {:?}, {:?}, version {}", facts.kind, facts.os, safe(&facts.version));
         out!("  digest   sha256:{}", facts.digest);
         if let Some(product) = &facts.product {
             out!("  product  {}", safe(product));
@@ -239,24 +231,9 @@ pub fn guest_check(named: &[String], places: &Places) -> Result<End> {
                 pin.sha256.short()
             );
         }
-        for device in [
-            "virtio_blk",
-            "virtio_scsi",
-            "virtio_net",
-            "virtio_console",
-            "virtio_rng",
-            "virtio_balloon",
-            "nvme",
-            "ahci",
-            "xhci_pci",
-            "e1000e",
-        ] {
+        for device in DEVICES {
             if let Answer::No(why) = opened.guest.driver(device) {
-                out!(
-                    "  {} no driver {device}: {}",
-                    paint.verdict("miss", "lacks"),
-                    safe(&why)
-                );
+                out!("  {} no driver {device}: {}", paint.verdict("miss", "lacks"), safe(&why));
             }
         }
     }
@@ -268,11 +245,7 @@ pub fn check(command: &CheckCommand) -> Result<End> {
     let paint = Paint::stdout();
     match command {
         CheckCommand::List { check } => {
-            let checks = Selection {
-                only: check.clone(),
-                without: vec![],
-            }
-            .of_suite()?;
+            let checks = Selection { only: check.clone(), without: vec![] }.of_suite()?;
             let width = checks.iter().map(|check| check.id.len()).max().unwrap_or(0);
             let mut subsystem = None;
             for check in &checks {
@@ -293,11 +266,7 @@ pub fn check(command: &CheckCommand) -> Result<End> {
             );
         }
         CheckCommand::Show { id } => {
-            let checks = Selection {
-                only: vec![id.clone()],
-                without: vec![],
-            }
-            .of_suite()?;
+            let checks = Selection { only: vec![id.clone()], without: vec![] }.of_suite()?;
             for check in checks {
                 out!("{}", paint.bold(check.id));
                 out!("  requirement  {}", check.requirement.trim());
@@ -342,9 +311,7 @@ pub fn cache(command: &CacheCommand, places: &Places) -> Result<End> {
                     }
                     None => "partial".into(),
                 };
-                let age = SystemTime::now()
-                    .duration_since(listed.used)
-                    .unwrap_or_default();
+                let age = SystemTime::now().duration_since(listed.used).unwrap_or_default();
                 let in_use = if listed.in_use { ", in use" } else { "" };
                 out!(
                     "{}  {:>6} MiB  used {} ago{in_use}  {what}",
@@ -354,11 +321,7 @@ pub fn cache(command: &CacheCommand, places: &Places) -> Result<End> {
                 );
             }
             let total: u64 = entries.iter().map(|listed| listed.size.as_mib()).sum();
-            out!(
-                "{} booted machines, {total} MiB in {}",
-                entries.len(),
-                cache.folder().display()
-            );
+            out!("{} booted machines, {total} MiB in {}", entries.len(), cache.folder().display());
         }
         CacheCommand::Clear => {
             let gone = cache.clear()?;
@@ -379,10 +342,7 @@ fn ago(age: std::time::Duration) -> String {
 }
 
 fn name_of(file: &Path) -> String {
-    file.file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
+    file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn presence(paint: Paint, here: bool, get: Option<&str>) -> String {

@@ -22,11 +22,7 @@ pub fn text(summary: &RunSummary, folder: &Path, paint: Paint, selected_all: boo
     let _ = writeln!(out, "Report    {}", folder.join("report.html").display());
     match &summary.archive {
         Ok(_) => {
-            let _ = writeln!(
-                out,
-                "Evidence  {}",
-                folder.join("evidence.tar.zst").display()
-            );
+            let _ = writeln!(out, "Evidence  {}", folder.join("evidence.tar.zst").display());
         }
         Err(why) => {
             let _ = writeln!(
@@ -43,25 +39,14 @@ pub fn text(summary: &RunSummary, folder: &Path, paint: Paint, selected_all: boo
 
 fn matrix(out: &mut String, summary: &RunSummary, paint: Paint) {
     let width = |of: fn(&CellSummary) -> &str| {
-        summary
-            .cells
-            .iter()
-            .map(|c| of(c).chars().count())
-            .max()
-            .unwrap_or(0)
+        summary.cells.iter().map(|c| of(c).chars().count()).max().unwrap_or(0)
     };
     let guests = width(|cell| &cell.record.guest.name).min(44);
     let hosts = width(|cell| &cell.record.host.name).min(34);
     let _ = writeln!(out);
     for cell in &summary.cells {
-        let guest = safe(&cell.record.guest.name)
-            .chars()
-            .take(guests)
-            .collect::<String>();
-        let host = safe(&cell.record.host.name)
-            .chars()
-            .take(hosts)
-            .collect::<String>();
+        let guest = safe(&cell.record.guest.name).chars().take(guests).collect::<String>();
+        let host = safe(&cell.record.host.name).chars().take(hosts).collect::<String>();
         let counts = counts(&cell.checks);
         let mut shown: Vec<String> = Vec::new();
         for word in ["pass", "fail", "flaky", "error", "miss", "skip"] {
@@ -95,9 +80,7 @@ fn matrix(out: &mut String, summary: &RunSummary, paint: Paint) {
 fn counts(checks: &[CheckRecord]) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();
     for check in checks {
-        *counts
-            .entry(word(&check.verdict, check.flaky()))
-            .or_default() += 1;
+        *counts.entry(word(&check.verdict, check.flaky())).or_default() += 1;
     }
     counts
 }
@@ -127,8 +110,10 @@ fn failures(out: &mut String, summary: &RunSummary, folder: &Path, paint: Paint)
                 )
             );
         }
+        // A guest that did not come up has been told of above.
+        let booted = cell.record.failure.is_none() || cell.record.canary_failed;
         let bad = |check: &&CheckRecord| {
-            matches!(check.verdict, Verdict::Fail { .. } | Verdict::Error { .. })
+            booted && matches!(check.verdict, Verdict::Fail { .. } | Verdict::Error { .. })
         };
         for check in cell.checks.iter().filter(bad) {
             if shown == SHOWN {
@@ -141,11 +126,8 @@ fn failures(out: &mut String, summary: &RunSummary, folder: &Path, paint: Paint)
                 .flaky()
                 .map(|(k, n)| format!(" (failed {k} of {n} times)"))
                 .unwrap_or_default();
-            let of = if several {
-                paint.dim(&format!("  {}", cell.record.name))
-            } else {
-                String::new()
-            };
+            let of =
+                if several { paint.dim(&format!("  {}", cell.record.name)) } else { String::new() };
             let _ = writeln!(
                 out,
                 "\n{} {}{flaky}{of}",
@@ -164,11 +146,8 @@ fn failures(out: &mut String, summary: &RunSummary, folder: &Path, paint: Paint)
                     "    "
                 )
             );
-            let which = if several {
-                format!(" --cell {}", cell.record.name)
-            } else {
-                String::new()
-            };
+            let which =
+                if several { format!(" --cell {}", cell.record.name) } else { String::new() };
             let command = format!("hospitium replay {} {}{which}", folder.display(), check.id);
             let _ = writeln!(out, "    {}", paint.dim(&command));
         }
@@ -188,10 +167,7 @@ fn notes(out: &mut String, summary: &RunSummary, selected_all: bool) {
              marked as miss."
         ));
     }
-    let emulated = summary
-        .cells
-        .iter()
-        .map(|cell| &cell.record.host.accelerator);
+    let emulated = summary.cells.iter().map(|cell| &cell.record.host.accelerator);
     if let Some(proof) = emulated.into_iter().find(|proof| !proof.used.is_hardware()) {
         all.push(format!(
             "Guests ran under emulation, which says nothing about the hardware path. {}",

@@ -48,11 +48,7 @@ impl Paint {
     }
 
     fn with(self, code: &str, text: &str) -> String {
-        if self.0 {
-            format!("\u{1b}[{code}m{text}\u{1b}[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.0 { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 
     /// What matters.
@@ -87,10 +83,7 @@ pub fn time(ms: f64) -> String {
         format!("{seconds:.0} s")
     } else {
         let minutes = (seconds / 60.0).floor();
-        format!(
-            "{minutes:.0} min {:.0} s",
-            (seconds - minutes * 60.0).floor()
-        )
+        format!("{minutes:.0} min {:.0} s", (seconds - minutes * 60.0).floor())
     }
 }
 
@@ -119,11 +112,7 @@ pub fn wrapped(text: &str, lead: &str) -> String {
 
 /// The word for a verdict with its overlay.
 pub fn word(verdict: &Verdict, flaky: Option<(usize, usize)>) -> &'static str {
-    if flaky.is_some() {
-        "flaky"
-    } else {
-        verdict.word()
-    }
+    if flaky.is_some() { "flaky" } else { verdict.word() }
 }
 
 /// Foreign text without anything that a terminal could take for a command, on one line.
@@ -150,10 +139,7 @@ mod tests {
     fn a_guests_text_cannot_command_the_terminal() {
         let hostile = "a\u{1b}[2J\u{9b}31m\u{202e}b\nc\u{7}";
         let shown = safe(hostile);
-        assert!(
-            !shown.chars().any(|c| c.is_control() || c == '\u{202e}'),
-            "{shown:?}"
-        );
+        assert!(!shown.chars().any(|c| c.is_control() || c == '\u{202e}'), "{shown:?}");
     }
 
     #[test]

@@ -15,15 +15,9 @@ fn refused(place: &Place, arguments: &[&str], words: &[&str]) {
     let said = text(&output);
     assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
     for word in words {
-        assert!(
-            said.contains(word),
-            "{arguments:?} does not say {word:?}: {said}"
-        );
+        assert!(said.contains(word), "{arguments:?} does not say {word:?}: {said}");
     }
-    assert!(
-        !place.path("runs").exists(),
-        "{arguments:?} left a run behind"
-    );
+    assert!(!place.path("runs").exists(), "{arguments:?} left a run behind");
 }
 
 #[test]
@@ -34,42 +28,14 @@ fn a_guest_that_is_no_guest_is_refused_with_the_reason() {
         std::fs::write(&path, bytes).expect("written");
         path.to_string_lossy().into_owned()
     };
-    refused(
-        &place,
-        &["run", "--guest", "/no/such/image"],
-        &["/no/such/image"],
-    );
+    refused(&place, &["run", "--guest", "/no/such/image"], &["/no/such/image"]);
     refused(&place, &["run", "--guest", &file("empty", b"")], &["empty"]);
-    refused(
-        &place,
-        &["run", "--guest", &file("text", b"hello")],
-        &["text"],
-    );
-    refused(
-        &place,
-        &["run", "--guest", &file("cut.qcow2", b"QFI\xfb\0\0\0\x03")],
-        &["cut.qcow2"],
-    );
-    refused(
-        &place,
-        &[
-            "run",
-            "--guest",
-            &file("cut.deb", b"!<arch>\ndebian-binary"),
-        ],
-        &["cut.deb"],
-    );
-    refused(
-        &place,
-        &["run", "--guest", &file("bad.toml", b"imag = 5")],
-        &["bad.toml", "next:"],
-    );
+    refused(&place, &["run", "--guest", &file("text", b"hello")], &["text"]);
+    refused(&place, &["run", "--guest", &file("cut.qcow2", b"QFI\xfb\0\0\0\x03")], &["cut.qcow2"]);
+    refused(&place, &["run", "--guest", &file("cut.deb", b"!<arch>\ndebian-binary")], &["cut.deb"]);
+    refused(&place, &["run", "--guest", &file("bad.toml", b"imag = 5")], &["bad.toml", "next:"]);
     let wrong = format!("kernel = \"text\"\nsha256 = \"{}\"", "0".repeat(64));
-    refused(
-        &place,
-        &["run", "--guest", &file("wrong.toml", wrong.as_bytes())],
-        &["text"],
-    );
+    refused(&place, &["run", "--guest", &file("wrong.toml", wrong.as_bytes())], &["text"]);
     refused(&place, &["run"], &["no guest is named", "next:"]);
 }
 
@@ -89,23 +55,11 @@ fn a_host_that_is_no_host_is_refused_with_the_next_step() {
 #[test]
 fn checks_and_options_that_do_not_exist_are_refused() {
     let place = Place::new();
-    refused(
-        &place,
-        &["run", "--check", "cpu.cuont"],
-        &["cpu.cuont", "cpu.count"],
-    );
+    refused(&place, &["run", "--check", "cpu.cuont"], &["cpu.cuont", "cpu.count"]);
     refused(&place, &["run", "--skip", "*"], &["no check is left"]);
     refused(&place, &["run", "--memory", "lots"], &["512 MiB"]);
     refused(&place, &["run", "--vcpus", "0"], &["--vcpus"]);
-    refused(
-        &place,
-        &["report", "/no/such/run"],
-        &["/no/such/run", "next:"],
-    );
-    refused(
-        &place,
-        &["replay", "/no/such/run", "cpu.count"],
-        &["/no/such/run", "next:"],
-    );
+    refused(&place, &["report", "/no/such/run"], &["/no/such/run", "next:"]);
+    refused(&place, &["replay", "/no/such/run", "cpu.count"], &["/no/such/run", "next:"]);
     refused(&place, &["check", "show", "no.such"], &["no.such"]);
 }

@@ -30,10 +30,7 @@ struct Metered<R> {
 
 impl<R: Read> Read for Metered<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self
-            .inner
-            .read(buffer)
-            .inspect_err(|_| self.seen.broken.set(true))?;
+        let read = self.inner.read(buffer).inspect_err(|_| self.seen.broken.set(true))?;
         self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
             self.seen.over.set(true);
             io::Error::other("too much")
@@ -47,17 +44,11 @@ impl<R: Read> Read for Metered<R> {
 /// All entries lie in one folder of any name, which is left out of the paths.
 pub fn unpack(from: impl BufRead) -> Result<BTreeMap<String, Vec<u8>>, ReadError> {
     let mut decoder = zstd::Decoder::with_buffer(from).map_err(ReadError::Compression)?;
-    decoder
-        .window_log_max(limit::WINDOW_LOG)
-        .map_err(ReadError::Compression)?;
+    decoder.window_log_max(limit::WINDOW_LOG).map_err(ReadError::Compression)?;
     // Headers and padding: at most 2 blocks of 512 bytes for each file and folder.
     let most = limit::ARCHIVE + 2 * 1024 * limit::FILES as u64;
     let seen = Rc::new(Seen::default());
-    let metered = Metered {
-        inner: decoder,
-        left: most,
-        seen: Rc::clone(&seen),
-    };
+    let metered = Metered { inner: decoder, left: most, seen: Rc::clone(&seen) };
     let mut archive = tar::Archive::new(metered);
     let files = entries(&mut archive);
     let files = files.and_then(|files| {
@@ -66,9 +57,7 @@ pub fn unpack(from: impl BufRead) -> Result<BTreeMap<String, Vec<u8>>, ReadError
         rest.map(|_| files).map_err(ReadError::Archive)
     });
     files.map_err(|error| match error {
-        ReadError::Archive(_) if seen.over.get() => ReadError::TooLarge {
-            limit: limit::ARCHIVE,
-        },
+        ReadError::Archive(_) if seen.over.get() => ReadError::TooLarge { limit: limit::ARCHIVE },
         ReadError::Archive(source) if seen.broken.get() => ReadError::Compression(source),
         other => other,
     })
@@ -85,29 +74,17 @@ fn entries<R: Read>(archive: &mut tar::Archive<R>) -> Result<BTreeMap<String, Ve
         let mut entry = entry.map_err(ReadError::Archive)?;
         count += 1;
         if count > 2 * limit::FILES {
-            return Err(ReadError::TooManyFiles {
-                limit: limit::FILES,
-            });
+            return Err(ReadError::TooManyFiles { limit: limit::FILES });
         }
         let bytes = entry.path_bytes();
         let name = String::from_utf8_lossy(&bytes).into_owned();
         let kind = entry.header().entry_type();
         let is_folder = kind == EntryType::Directory;
         if !is_folder && kind != EntryType::Regular {
-            return Err(ReadError::NotAFile {
-                path: shown(&name),
-                kind: kind_word(kind),
-            });
+            return Err(ReadError::NotAFile { path: shown(&name), kind: kind_word(kind) });
         }
-        let checked = if is_folder {
-            name.strip_suffix('/').unwrap_or(&name)
-        } else {
-            &name
-        };
-        let fault = |fault| ReadError::Name {
-            path: shown(&name),
-            fault,
-        };
+        let checked = if is_folder { name.strip_suffix('/').unwrap_or(&name) } else { &name };
+        let fault = |fault| ReadError::Name { path: shown(&name), fault };
         check_path(checked).map_err(fault)?;
         let (first, path) = checked.split_once('/').unwrap_or((checked, ""));
         if *top.get_or_insert_with(|| first.to_owned()) != first {
@@ -126,11 +103,7 @@ fn entries<R: Read>(archive: &mut tar::Archive<R>) -> Result<BTreeMap<String, Ve
         }
         files.insert(path.to_owned(), bytes);
     }
-    if files.is_empty() {
-        Err(ReadError::NotABundle)
-    } else {
-        Ok(files)
-    }
+    if files.is_empty() { Err(ReadError::NotABundle) } else { Ok(files) }
 }
 
 fn kind_word(kind: EntryType) -> &'static str {

@@ -213,8 +213,5 @@ pub enum ReadError {
 
 fn first_about(problems: &[Problem], path: &str) -> String {
     let about = problems.iter().find(|problem| problem.path() == path);
-    about.map_or_else(
-        || "it does not fit the rest".to_owned(),
-        ToString::to_string,
-    )
+    about.map_or_else(|| "it does not fit the rest".to_owned(), ToString::to_string)
 }

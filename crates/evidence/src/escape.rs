@@ -92,14 +92,8 @@ mod tests {
 
     #[test]
     fn escapes_and_turns_are_shown_not_done() {
-        assert_eq!(
-            escape_bytes(b"a\x1b[2Jb\r\nc\rd\x00"),
-            "a\\x1b[2Jb\nc\\rd\\x00"
-        );
-        assert_eq!(
-            escape_bytes("x\u{202e}y\u{9b}".as_bytes()),
-            "x\\u{202e}y\\u{9b}"
-        );
+        assert_eq!(escape_bytes(b"a\x1b[2Jb\r\nc\rd\x00"), "a\\x1b[2Jb\nc\\rd\\x00");
+        assert_eq!(escape_bytes("x\u{202e}y\u{9b}".as_bytes()), "x\\u{202e}y\\u{9b}");
         assert_eq!(escape_bytes(b"\xff\xfe ok"), "\\xff\\xfe ok");
         assert_eq!(escape_line("a\nb"), "a\\nb");
     }

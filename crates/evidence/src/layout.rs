@@ -122,11 +122,7 @@ pub fn in_cell(cell: &str, name: &str) -> String {
 
 /// A hostile name, fit for a message.
 pub fn shown(name: &str) -> String {
-    let mut shown: String = name
-        .chars()
-        .take(80)
-        .flat_map(char::escape_default)
-        .collect();
+    let mut shown: String = name.chars().take(80).flat_map(char::escape_default).collect();
     if name.chars().nth(80).is_some() {
         shown.push('…');
     }
@@ -156,10 +152,7 @@ mod tests {
         ] {
             assert_eq!(check_path(bad), Err(fault), "{bad:?}");
         }
-        assert_eq!(
-            check_path("cells/a-b/checks/stor.hot-add-remove+virtio.json"),
-            Ok(())
-        );
+        assert_eq!(check_path("cells/a-b/checks/stor.hot-add-remove+virtio.json"), Ok(()));
         assert_eq!(check_cell_name("a/b"), Err(NameFault::Character));
     }
 }

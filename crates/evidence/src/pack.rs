@@ -31,22 +31,11 @@ pub fn pack(folder: &Path) -> Result<PathBuf, WriteError> {
     }
     let total = listing.values().sum::<u64>();
     if total > limit::ARCHIVE {
-        return Err(ReadError::TooLarge {
-            limit: limit::ARCHIVE,
-        }
-        .into());
+        return Err(ReadError::TooLarge { limit: limit::ARCHIVE }.into());
     }
-    let run: RunRecord =
-        serde_json::from_slice(&source.read(RUN, limit::RECORD)?).map_err(|source| {
-            ReadError::Json {
-                path: RUN.into(),
-                source,
-            }
-        })?;
-    check_cell_name(&run.id).map_err(|fault| WriteError::Name {
-        name: run.id.clone(),
-        fault,
-    })?;
+    let run: RunRecord = serde_json::from_slice(&source.read(RUN, limit::RECORD)?)
+        .map_err(|source| ReadError::Json { path: RUN.into(), source })?;
+    check_cell_name(&run.id).map_err(|fault| WriteError::Name { name: run.id.clone(), fault })?;
 
     let whole = fs::canonicalize(folder).map_err(|source| WriteError::Io {
         doing: "look at",
@@ -77,17 +66,9 @@ fn write<'a>(
 ) -> Result<(), WriteError> {
     let io = |source: io::Error| match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            WriteError::Full {
-                path: path.into(),
-                kept: 0,
-                source,
-            }
+            WriteError::Full { path: path.into(), kept: 0, source }
         }
-        _ => WriteError::Io {
-            doing: "write",
-            path: path.into(),
-            source,
-        },
+        _ => WriteError::Io { doing: "write", path: path.into(), source },
     };
     let file = File::create(path).map_err(io)?;
     let mut encoder = zstd::Encoder::new(file, LEVEL).map_err(io)?;
@@ -106,9 +87,6 @@ fn write<'a>(
         header.set_cksum();
         tar.append(&header, bytes.as_slice()).map_err(io)?;
     }
-    let file = tar
-        .into_inner()
-        .and_then(zstd::Encoder::finish)
-        .map_err(io)?;
+    let file = tar.into_inner().and_then(zstd::Encoder::finish).map_err(io)?;
     file.sync_all().map_err(io)
 }

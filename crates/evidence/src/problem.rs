@@ -102,9 +102,6 @@ impl Problem {
     }
 
     pub(crate) fn malformed(path: &str, why: impl std::fmt::Display) -> Self {
-        Self::Malformed {
-            path: path.to_owned(),
-            why: shown(&why.to_string()),
-        }
+        Self::Malformed { path: path.to_owned(), why: shown(&why.to_string()) }
     }
 }

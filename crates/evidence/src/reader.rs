@@ -67,13 +67,8 @@ impl Bundle {
     /// If it cannot be read, is no bundle, or breaks a bound or a rule of the format. What is wrong
     /// with single files is in [`problems`](Self::problems) instead.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
-        let io = |doing| {
-            move |source: io::Error| ReadError::Io {
-                doing,
-                path: path.to_owned(),
-                source,
-            }
-        };
+        let io =
+            |doing| move |source: io::Error| ReadError::Io { doing, path: path.to_owned(), source };
         let meta = std::fs::metadata(path).map_err(io("open"))?;
         if meta.is_dir() {
             return load(Source::Folder(path.to_owned()));
@@ -82,9 +77,7 @@ impl Bundle {
             return Err(ReadError::NotABundle);
         }
         if meta.len() > limit::PACKED {
-            return Err(ReadError::TooLarge {
-                limit: limit::PACKED,
-            });
+            return Err(ReadError::TooLarge { limit: limit::PACKED });
         }
         let mut file = File::open(path).map_err(io("open"))?;
         let mut magic = [0; 4];
@@ -120,18 +113,13 @@ impl Bundle {
     /// If it is not listed, not there, larger than `limit` bytes, or altered.
     pub fn read(&self, cell: &str, name: &str, limit: u64) -> Result<Vec<u8>, ReadError> {
         let path = in_cell(cell, name);
-        check_path(&path).map_err(|fault| ReadError::Name {
-            path: shown(&path),
-            fault,
-        })?;
+        check_path(&path).map_err(|fault| ReadError::Name { path: shown(&path), fault })?;
         read_listed(&self.source, &self.manifest, &path, limit)
     }
 
     /// The escaped text of a cell's console; empty if it is not there as it should be.
     pub fn console(&self, cell: &str) -> String {
-        let bytes = self
-            .read(cell, CONSOLE_LOG, limit::FILE)
-            .unwrap_or_default();
+        let bytes = self.read(cell, CONSOLE_LOG, limit::FILE).unwrap_or_default();
         crate::escape_bytes(&bytes)
     }
 }
@@ -145,17 +133,10 @@ fn read_listed(
     let not_listed = || ReadError::NotListed { path: shown(path) };
     let expected = manifest.files.get(path).ok_or_else(not_listed)?;
     if expected.size > limit {
-        return Err(ReadError::FileTooLarge {
-            path: path.to_owned(),
-            limit,
-        });
+        return Err(ReadError::FileTooLarge { path: path.to_owned(), limit });
     }
     let bytes = source.read(path, limit)?;
-    if Digest::of(&bytes) == expected.sha256 {
-        Ok(bytes)
-    } else {
-        Err(not_listed())
-    }
+    if Digest::of(&bytes) == expected.sha256 { Ok(bytes) } else { Err(not_listed()) }
 }
 
 fn load(source: Source) -> Result<Bundle, ReadError> {
@@ -177,15 +158,10 @@ fn load(source: Source) -> Result<Bundle, ReadError> {
         return Err(damaged(RUN, &problems));
     }
     for name in run.cells.iter().chain(&run.not_started).chain([&run.id]) {
-        check_cell_name(name).map_err(|fault| ReadError::Name {
-            path: shown(name),
-            fault,
-        })?;
+        check_cell_name(name).map_err(|fault| ReadError::Name { path: shown(name), fault })?;
     }
     for path in manifest.files.keys() {
-        let cell = path
-            .strip_prefix("cells/")
-            .and_then(|rest| rest.split('/').next());
+        let cell = path.strip_prefix("cells/").and_then(|rest| rest.split('/').next());
         if cell.is_some_and(|cell| !run.cells.iter().any(|name| name == cell)) {
             problems.push(Problem::malformed(path, "it belongs to no cell of the run"));
         }
@@ -199,27 +175,12 @@ fn load(source: Source) -> Result<Bundle, ReadError> {
             problems.push(Problem::malformed(&path, why));
             record.name.clone_from(name);
         }
-        let files = checks::Files {
-            source: &source,
-            manifest: &manifest,
-            run: &run,
-        };
+        let files = checks::Files { source: &source, manifest: &manifest, run: &run };
         let checks = checks::read(&files, &record, &mut problems)?;
         let timeline = read_timeline(&source, &manifest, name, &mut problems);
-        cells.push(Cell {
-            record,
-            checks,
-            timeline,
-        });
+        cells.push(Cell { record, checks, timeline });
     }
-    Ok(Bundle {
-        run,
-        cells,
-        problems,
-        digest,
-        manifest,
-        source,
-    })
+    Ok(Bundle { run, cells, problems, digest, manifest, source })
 }
 
 /// A record without which there is nothing to show.
@@ -229,10 +190,7 @@ fn needed<T: DeserializeOwned>(
     path: &str,
     problems: &[Problem],
 ) -> Result<T, ReadError> {
-    let damaged = || ReadError::Damaged {
-        path: path.to_owned(),
-        problems: problems.to_vec(),
-    };
+    let damaged = || ReadError::Damaged { path: path.to_owned(), problems: problems.to_vec() };
     let bytes = match read_listed(source, manifest, path, limit::RECORD) {
         Ok(bytes) => bytes,
         Err(ReadError::NotListed { .. } | ReadError::Io { .. }) => return Err(damaged()),
@@ -241,10 +199,8 @@ fn needed<T: DeserializeOwned>(
     if path == RUN {
         check_version(path, &bytes)?;
     }
-    serde_json::from_slice(&bytes).map_err(|source| ReadError::Json {
-        path: path.to_owned(),
-        source,
-    })
+    serde_json::from_slice(&bytes)
+        .map_err(|source| ReadError::Json { path: path.to_owned(), source })
 }
 
 /// Compares every file with the manifest.
@@ -262,16 +218,10 @@ fn verify(
         let (found, size) = source.digest(path)?;
         if found != expected.sha256 || size != expected.size {
             let path = path.clone();
-            problems.push(Problem::Altered {
-                path,
-                expected: expected.sha256,
-                found,
-            });
+            problems.push(Problem::Altered { path, expected: expected.sha256, found });
         }
     }
-    let unlisted = listing
-        .keys()
-        .filter(|p| *p != MANIFEST && !manifest.files.contains_key(*p));
+    let unlisted = listing.keys().filter(|p| *p != MANIFEST && !manifest.files.contains_key(*p));
     problems.extend(unlisted.map(|path| Problem::Unlisted { path: path.clone() }));
     Ok(problems)
 }
@@ -283,16 +233,10 @@ struct Version {
 
 /// Looks at nothing but the version, so that a later format is told from a broken one.
 fn check_version(path: &str, bytes: &[u8]) -> Result<(), ReadError> {
-    let json = |source| ReadError::Json {
-        path: path.to_owned(),
-        source,
-    };
+    let json = |source| ReadError::Json { path: path.to_owned(), source };
     let Version { format } = serde_json::from_slice(bytes).map_err(json)?;
     if format > EVIDENCE_FORMAT {
-        return Err(ReadError::Newer {
-            found: format,
-            ours: EVIDENCE_FORMAT,
-        });
+        return Err(ReadError::Newer { found: format, ours: EVIDENCE_FORMAT });
     }
     if format == 0 {
         return Err(json(serde_json::Error::custom("there is no format 0")));
@@ -310,21 +254,14 @@ fn read_manifest(source: &Source) -> Result<(Manifest, Digest), ReadError> {
     }
     let bytes = source.read(MANIFEST, limit::MANIFEST)?;
     check_version(MANIFEST, &bytes)?;
-    let raw: Raw = serde_json::from_slice(&bytes).map_err(|source| ReadError::Json {
-        path: MANIFEST.into(),
-        source,
-    })?;
+    let raw: Raw = serde_json::from_slice(&bytes)
+        .map_err(|source| ReadError::Json { path: MANIFEST.into(), source })?;
     if raw.files.len() > limit::FILES {
-        return Err(ReadError::TooManyFiles {
-            limit: limit::FILES,
-        });
+        return Err(ReadError::TooManyFiles { limit: limit::FILES });
     }
     let mut files = BTreeMap::new();
     for (path, entry) in raw.files {
-        check_path(&path).map_err(|fault| ReadError::Name {
-            path: shown(&path),
-            fault,
-        })?;
+        check_path(&path).map_err(|fault| ReadError::Name { path: shown(&path), fault })?;
         if path == MANIFEST || files.insert(path.clone(), entry).is_some() {
             return Err(ReadError::Twice { path });
         }
@@ -332,18 +269,9 @@ fn read_manifest(source: &Source) -> Result<(Manifest, Digest), ReadError> {
     let known = |path: &str| path == RUN || path.starts_with(&format!("{CELLS}/"));
     if let Some(path) = files.keys().find(|path| !known(path)) {
         let source = serde_json::Error::custom(format!("{path:?} has no place in a bundle"));
-        return Err(ReadError::Json {
-            path: MANIFEST.into(),
-            source,
-        });
+        return Err(ReadError::Json { path: MANIFEST.into(), source });
     }
-    Ok((
-        Manifest {
-            format: raw.format,
-            files,
-        },
-        Digest::of(&bytes),
-    ))
+    Ok((Manifest { format: raw.format, files }, Digest::of(&bytes)))
 }
 
 /// The pairs of a JSON object, in which a key that comes twice can still be seen.
@@ -401,10 +329,7 @@ fn read_timeline(
         match event {
             Ok(event) => events.push(event),
             Err(why) => {
-                problems.push(Problem::malformed(
-                    &path,
-                    format!("line {}: {why}", number + 1),
-                ));
+                problems.push(Problem::malformed(&path, format!("line {}: {why}", number + 1)));
                 break;
             }
         }

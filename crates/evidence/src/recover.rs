@@ -34,19 +34,13 @@ pub struct Recovered {
 /// [`WriteError::NoRun`] if no run ever began there; else if it cannot be read or written.
 pub fn recover(folder: &Path) -> Result<Recovered, WriteError> {
     if !folder.is_dir() {
-        return Err(WriteError::NoRun {
-            folder: folder.into(),
-        });
+        return Err(WriteError::NoRun { folder: folder.into() });
     }
     let store = Store::open(folder)?;
     if store.path(MANIFEST).exists() {
-        return Err(WriteError::Complete {
-            folder: folder.into(),
-        });
+        return Err(WriteError::Complete { folder: folder.into() });
     }
-    let no_run = || WriteError::NoRun {
-        folder: folder.into(),
-    };
+    let no_run = || WriteError::NoRun { folder: folder.into() };
     let mut run: RunRecord = read(&store, RUN).ok_or_else(no_run)?;
     if run.cells.iter().any(|name| check_cell_name(name).is_err()) {
         return Err(no_run());
@@ -93,10 +87,7 @@ fn recover_cell(
     let entries = fs::read_dir(&folder).map_err(|e| store.error("list", &folder, e))?;
     for entry in entries {
         let entry = entry.map_err(|e| store.error("list", &folder, e))?;
-        let path = in_cell(
-            name,
-            &format!("{CHECKS}/{}", entry.file_name().to_string_lossy()),
-        );
+        let path = in_cell(name, &format!("{CHECKS}/{}", entry.file_name().to_string_lossy()));
         let Some(record) = read::<CheckRecord>(store, &path) else {
             continue;
         };
@@ -107,18 +98,13 @@ fn recover_cell(
     }
     recovered.kept += finished.len();
     let plan: Vec<PlannedCheck> = read(store, &in_cell(name, PLAN)).unwrap_or_default();
-    for planned in plan
-        .into_iter()
-        .filter(|planned| !finished.contains(&planned.id))
-    {
+    for planned in plan.into_iter().filter(|planned| !finished.contains(&planned.id)) {
         let path = in_cell(name, &format!("{CHECKS}/{}.json", planned.id.file_name()));
         let record = CheckRecord {
             id: planned.id,
             requirement: planned.requirement,
             tier: planned.tier,
-            verdict: Verdict::Miss {
-                reason: "the harness was ended before this check was".into(),
-            },
+            verdict: Verdict::Miss { reason: "the harness was ended before this check was".into() },
             observations: Observations::new(),
             attempts: Vec::new(),
             started_ms: 0.0,
@@ -169,11 +155,7 @@ fn mend_timeline(store: &Store, name: &str) -> Result<(), WriteError> {
 fn remove_partial(folder: &Path, depth: usize) -> Result<(), WriteError> {
     let io = |doing, path: &Path| {
         let path = path.to_owned();
-        move |source| WriteError::Io {
-            doing,
-            path,
-            source,
-        }
+        move |source| WriteError::Io { doing, path, source }
     };
     for entry in fs::read_dir(folder).map_err(io("list", folder))? {
         let entry = entry.map_err(io("list", folder))?;

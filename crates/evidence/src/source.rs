@@ -33,10 +33,9 @@ impl Source {
                 walk(folder, "", &mut listing, &mut total)?;
                 Ok(listing)
             }
-            Self::Memory(files) => Ok(files
-                .iter()
-                .map(|(name, bytes)| (name.clone(), bytes.len() as u64))
-                .collect()),
+            Self::Memory(files) => {
+                Ok(files.iter().map(|(name, bytes)| (name.clone(), bytes.len() as u64)).collect())
+            }
         }
     }
 
@@ -50,35 +49,19 @@ impl Source {
 
     /// The bytes of a file, at most `limit`. `path` is one of the listing.
     pub fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, ReadError> {
-        let too_large = || ReadError::FileTooLarge {
-            path: path.to_owned(),
-            limit,
-        };
+        let too_large = || ReadError::FileTooLarge { path: path.to_owned(), limit };
         match self {
             Self::Folder(folder) => {
                 let at = folder.join(path);
                 let mut bytes = Vec::new();
                 let read = open(&at).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
-                read.map_err(|source| ReadError::Io {
-                    doing: "read",
-                    path: at,
-                    source,
-                })?;
-                if bytes.len() as u64 > limit {
-                    Err(too_large())
-                } else {
-                    Ok(bytes)
-                }
+                read.map_err(|source| ReadError::Io { doing: "read", path: at, source })?;
+                if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
             }
             Self::Memory(files) => {
-                let bytes = files
-                    .get(path)
-                    .ok_or_else(|| ReadError::NotListed { path: shown(path) })?;
-                if bytes.len() as u64 > limit {
-                    Err(too_large())
-                } else {
-                    Ok(bytes.clone())
-                }
+                let bytes =
+                    files.get(path).ok_or_else(|| ReadError::NotListed { path: shown(path) })?;
+                if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes.clone()) }
             }
         }
     }
@@ -89,11 +72,7 @@ impl Source {
             Self::Folder(folder) => {
                 let at = folder.join(path);
                 let digest = open(&at).and_then(|file| digest_of(file.take(limit::FILE + 1)));
-                digest.map_err(|source| ReadError::Io {
-                    doing: "read",
-                    path: at,
-                    source,
-                })
+                digest.map_err(|source| ReadError::Io { doing: "read", path: at, source })
             }
             Self::Memory(files) => match files.get(path) {
                 Some(bytes) => Ok((Digest::of(bytes), bytes.len() as u64)),
@@ -133,20 +112,13 @@ fn walk(
 ) -> Result<(), ReadError> {
     let io = |doing, path: &Path| {
         let path = path.to_owned();
-        move |source| ReadError::Io {
-            doing,
-            path,
-            source,
-        }
+        move |source| ReadError::Io { doing, path, source }
     };
     for entry in fs::read_dir(folder).map_err(io("list", folder))? {
         let entry = entry.map_err(io("list", folder))?;
         let name = entry.file_name();
         let path = format!("{prefix}{}", name.to_string_lossy());
-        check_path(&path).map_err(|fault| ReadError::Name {
-            path: shown(&path),
-            fault,
-        })?;
+        check_path(&path).map_err(|fault| ReadError::Name { path: shown(&path), fault })?;
         let meta = entry.metadata().map_err(io("look at", &entry.path()))?;
         let kind = meta.file_type();
         if kind.is_dir() {
@@ -176,24 +148,17 @@ pub fn admit(
     most: u64,
 ) -> Result<(), ReadError> {
     if size > limit::FILE {
-        return Err(ReadError::FileTooLarge {
-            path: path.to_owned(),
-            limit: limit::FILE,
-        });
+        return Err(ReadError::FileTooLarge { path: path.to_owned(), limit: limit::FILE });
     }
     *total += size;
     if *total > most {
         return Err(ReadError::TooLarge { limit: most });
     }
     if listing.len() >= limit::FILES {
-        return Err(ReadError::TooManyFiles {
-            limit: limit::FILES,
-        });
+        return Err(ReadError::TooManyFiles { limit: limit::FILES });
     }
     match listing.insert(path.to_owned(), size) {
         None => Ok(()),
-        Some(_) => Err(ReadError::Twice {
-            path: path.to_owned(),
-        }),
+        Some(_) => Err(ReadError::Twice { path: path.to_owned() }),
     }
 }

@@ -23,29 +23,17 @@ pub struct Store {
 impl Store {
     /// Opens the folder, makes it if it is not there, and locks it.
     pub fn open(folder: &Path) -> Result<Self, WriteError> {
-        let io = |doing| {
-            move |source| WriteError::Io {
-                doing,
-                path: folder.into(),
-                source,
-            }
-        };
+        let io = |doing| move |source| WriteError::Io { doing, path: folder.into(), source };
         fs::create_dir_all(folder).map_err(io("make the folder"))?;
         let lock = File::open(folder).map_err(io("open the folder"))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(WriteError::InUse {
-                    folder: folder.into(),
-                });
+                return Err(WriteError::InUse { folder: folder.into() });
             }
             Err(errno) => return Err(io("lock the folder")(errno.into())),
         }
-        Ok(Self {
-            folder: folder.into(),
-            lock,
-            finished: AtomicUsize::new(0),
-        })
+        Ok(Self { folder: folder.into(), lock, finished: AtomicUsize::new(0) })
     }
 
     pub fn folder(&self) -> &Path {
@@ -61,16 +49,10 @@ impl Store {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         let path = path.to_owned();
         match source.kind() {
-            StorageFull | QuotaExceeded | FileTooLarge => WriteError::Full {
-                path,
-                kept: self.finished.load(Ordering::Relaxed),
-                source,
-            },
-            _ => WriteError::Io {
-                doing,
-                path,
-                source,
-            },
+            StorageFull | QuotaExceeded | FileTooLarge => {
+                WriteError::Full { path, kept: self.finished.load(Ordering::Relaxed), source }
+            }
+            _ => WriteError::Io { doing, path, source },
         }
     }
 
@@ -106,10 +88,7 @@ impl Store {
     where
         T: Serialize + DeserializeOwned,
     {
-        let unreadable = |source| WriteError::NotReadable {
-            path: self.path(name),
-            source,
-        };
+        let unreadable = |source| WriteError::NotReadable { path: self.path(name), source };
         let mut json = serde_json::to_vec_pretty(record).map_err(unreadable)?;
         json.push(b'\n');
         serde_json::from_slice::<T>(&json).map_err(unreadable)?;
@@ -121,10 +100,7 @@ impl Store {
         let path = self.path(name);
         let opened = OpenOptions::new().create(true).append(true).open(&path);
         let file = opened.map_err(|e| self.error("open", &path, e))?;
-        let size = file
-            .metadata()
-            .map_err(|e| self.error("look at", &path, e))?
-            .len();
+        let size = file.metadata().map_err(|e| self.error("look at", &path, e))?.len();
         Ok(Appender { path, file, size })
     }
 
@@ -134,9 +110,7 @@ impl Store {
             let synced = File::open(path).and_then(|folder| folder.sync_all());
             synced.map_err(|e| self.error("flush", path, e))?;
         }
-        self.lock
-            .sync_all()
-            .map_err(|e| self.error("flush", &self.folder, e))
+        self.lock.sync_all().map_err(|e| self.error("flush", &self.folder, e))
     }
 }
 
@@ -157,11 +131,7 @@ impl Appender {
     pub fn push(&mut self, store: &Store, bytes: &[u8]) -> Result<(), WriteError> {
         let size = self.size + bytes.len() as u64;
         if size > limit::FILE {
-            return Err(WriteError::TooLarge {
-                path: self.path.clone(),
-                size,
-                limit: limit::FILE,
-            });
+            return Err(WriteError::TooLarge { path: self.path.clone(), size, limit: limit::FILE });
         }
         if let Err(source) = self.file.write_all(bytes) {
             // Best effort: the first error is the one to tell.

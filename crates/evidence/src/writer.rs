@@ -69,16 +69,11 @@ impl BundleWriter {
             source,
         })?;
         if entries.next().is_some() {
-            return Err(WriteError::NotEmpty {
-                folder: folder.into(),
-            });
+            return Err(WriteError::NotEmpty { folder: folder.into() });
         }
         named(&run.id)?;
         store.put_json(RUN, run, limit::RECORD)?;
-        Ok(Self {
-            store: Arc::new(store),
-            closed: Arc::default(),
-        })
+        Ok(Self { store: Arc::new(store), closed: Arc::default() })
     }
 
     /// The bundle's folder.
@@ -222,10 +217,7 @@ impl CellWriter {
     /// If the name is not accepted or is a record's, or it cannot be written.
     pub fn file(&self, name: &str, bytes: &[u8]) -> Result<(), WriteError> {
         let path = in_cell(&self.name, name);
-        check_path(&path).map_err(|fault| WriteError::Name {
-            name: name.into(),
-            fault,
-        })?;
+        check_path(&path).map_err(|fault| WriteError::Name { name: name.into(), fault })?;
         let first = name.split('/').next().unwrap_or_default();
         if [CELL, PLAN, TIMELINE, CONSOLE_LOG, CONSOLE_RAW, CHECKS].contains(&first) {
             return Err(WriteError::Reserved { name: name.into() });
@@ -247,10 +239,7 @@ impl CellWriter {
             let console = &mut *lock(&self.console);
             let mut end = console.text.finish();
             if console.dropped > 0 {
-                end += &format!(
-                    "\n[{} bytes of the console are not kept here]\n",
-                    console.dropped
-                );
+                end += &format!("\n[{} bytes of the console are not kept here]\n", console.dropped);
             }
             let tail = std::mem::take(&mut console.tail);
             end += &crate::escape_bytes(&Vec::from(tail));
@@ -267,8 +256,7 @@ impl CellWriter {
         T: serde::Serialize + serde::de::DeserializeOwned,
     {
         open(&self.closed, &self.store)?;
-        self.store
-            .put_json(&in_cell(&self.name, name), record, limit::RECORD)
+        self.store.put_json(&in_cell(&self.name, name), record, limit::RECORD)
     }
 }
 
@@ -283,23 +271,12 @@ pub fn write_manifest(store: &Store) -> Result<(), WriteError> {
         let synced = crate::source::open(&at).and_then(|file| file.sync_all());
         synced.map_err(|e| store.error("flush", &at, e))?;
         let (sha256, size) = source.digest(&path)?;
-        folders.extend(
-            at.ancestors()
-                .skip(1)
-                .map(PathBuf::from)
-                .take_while(|p| p != store.folder()),
-        );
+        folders
+            .extend(at.ancestors().skip(1).map(PathBuf::from).take_while(|p| p != store.folder()));
         files.insert(path, ManifestEntry { sha256, size });
     }
     store.sync(&folders.into_iter().collect::<Vec<_>>())?;
-    store.put_json(
-        MANIFEST,
-        &Manifest {
-            format: EVIDENCE_FORMAT,
-            files,
-        },
-        limit::MANIFEST,
-    )?;
+    store.put_json(MANIFEST, &Manifest { format: EVIDENCE_FORMAT, files }, limit::MANIFEST)?;
     let path = store.path(MANIFEST);
     let synced = crate::source::open(&path).and_then(|file| file.sync_all());
     synced.map_err(|e| store.error("flush", &path, e))?;
@@ -308,18 +285,13 @@ pub fn write_manifest(store: &Store) -> Result<(), WriteError> {
 
 fn open(closed: &AtomicBool, store: &Store) -> Result<(), WriteError> {
     if closed.load(Ordering::SeqCst) {
-        return Err(WriteError::Complete {
-            folder: store.folder().to_owned(),
-        });
+        return Err(WriteError::Complete { folder: store.folder().to_owned() });
     }
     Ok(())
 }
 
 fn named(name: &str) -> Result<(), WriteError> {
-    check_cell_name(name).map_err(|fault| WriteError::Name {
-        name: name.into(),
-        fault,
-    })
+    check_cell_name(name).map_err(|fault| WriteError::Name { name: name.into(), fault })
 }
 
 /// Escaped, and at most as long as leaves room for the rest of its line.

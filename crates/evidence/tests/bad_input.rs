@@ -32,10 +32,7 @@ fn a_good_bundle_is_sound_as_a_folder_and_packed() {
         assert_eq!(bundle.cells[0].checks.len(), 3);
         assert_eq!(bundle.cells[0].timeline[0].text, "hello \\x1b[2J");
         assert_eq!(bundle.console("one"), "Linux version\n\\x1b[31mred\n");
-        assert_eq!(
-            bundle.read("one", "screens/boot.png", 10).expect("reads"),
-            b"\x89PNG"
-        );
+        assert_eq!(bundle.read("one", "screens/boot.png", 10).expect("reads"), b"\x89PNG");
     }
 }
 
@@ -48,10 +45,7 @@ fn packing_twice_gives_the_same_bytes() {
     fs::File::open(folder.join("run.json"))
         .and_then(|file| file.set_modified(std::time::SystemTime::UNIX_EPOCH))
         .expect("touches");
-    assert_eq!(
-        fs::read(pack(&folder).expect("packs")).expect("reads"),
-        first
-    );
+    assert_eq!(fs::read(pack(&folder).expect("packs")).expect("reads"), first);
 }
 
 #[test]
@@ -61,34 +55,19 @@ fn absent_altered_and_unlisted_files_are_named_one_by_one() {
     let cell = dir.path().join("cells/one");
     fs::remove_file(cell.join("screens/boot.png")).expect("removes");
     let path = cell.join("checks/cpu.count.json");
-    let text = fs::read_to_string(&path)
-        .expect("reads")
-        .replace("2.0", "9.0");
+    let text = fs::read_to_string(&path).expect("reads").replace("2.0", "9.0");
     fs::write(&path, text).expect("writes");
     fs::write(cell.join("extra.txt"), "x").expect("writes");
     let bundle = open(dir.path());
-    let [absent, altered, unlisted] = [
-        "cells/one/screens/boot.png",
-        "cells/one/checks/cpu.count.json",
-        "cells/one/extra.txt",
-    ];
-    assert!(bundle.problems.contains(&Problem::Absent {
-        path: absent.into()
-    }));
-    assert!(bundle.problems.contains(&Problem::Unlisted {
-        path: unlisted.into()
-    }));
+    let [absent, altered, unlisted] =
+        ["cells/one/screens/boot.png", "cells/one/checks/cpu.count.json", "cells/one/extra.txt"];
+    assert!(bundle.problems.contains(&Problem::Absent { path: absent.into() }));
+    assert!(bundle.problems.contains(&Problem::Unlisted { path: unlisted.into() }));
     let named = |p: &Problem| matches!(p, Problem::Altered { path, .. } if path == altered);
     assert!(bundle.problems.iter().any(named));
-    assert!(matches!(
-        bundle.read("one", "extra.txt", 10),
-        Err(ReadError::NotListed { .. })
-    ));
+    assert!(matches!(bundle.read("one", "extra.txt", 10), Err(ReadError::NotListed { .. })));
     // An altered record is no pass any more.
-    assert!(matches!(
-        bundle.cells[0].checks[0].verdict,
-        Verdict::Error { .. }
-    ));
+    assert!(matches!(bundle.cells[0].checks[0].verdict, Verdict::Error { .. }));
 }
 
 #[test]
@@ -97,38 +76,16 @@ fn a_forged_pass_is_a_contradiction_and_no_pass() {
     good(dir.path());
     let mut canary = check("canary.must-fail");
     canary.verdict = Verdict::Pass;
-    forge(
-        dir.path(),
-        "cells/one/checks/canary.must-fail.json",
-        &to_json(&canary),
-    );
+    forge(dir.path(), "cells/one/checks/canary.must-fail.json", &to_json(&canary));
     let mut empty = check("stor.flush-durable");
     empty.observations.findings.clear();
-    forge(
-        dir.path(),
-        "cells/one/checks/stor.flush-durable.json",
-        &to_json(&empty),
-    );
+    forge(dir.path(), "cells/one/checks/stor.flush-durable.json", &to_json(&empty));
     let bundle = open(dir.path());
-    let contradictions = bundle
-        .problems
-        .iter()
-        .filter(|p| matches!(p, Problem::Contradiction { .. }))
-        .count();
+    let contradictions =
+        bundle.problems.iter().filter(|p| matches!(p, Problem::Contradiction { .. })).count();
     assert_eq!(contradictions, 2, "{:?}", bundle.problems);
-    assert_eq!(
-        bundle.cells[0]
-            .checks
-            .iter()
-            .filter(|c| is_pass(&c.verdict))
-            .count(),
-        1
-    );
-    assert!(
-        bundle
-            .problems
-            .contains(&Problem::CanaryUnproven { cell: "one".into() })
-    );
+    assert_eq!(bundle.cells[0].checks.iter().filter(|c| is_pass(&c.verdict)).count(), 1);
+    assert!(bundle.problems.contains(&Problem::CanaryUnproven { cell: "one".into() }));
 }
 
 #[test]
@@ -143,39 +100,18 @@ fn a_planned_or_required_check_cannot_be_left_out() {
     let bundle = open(dir.path());
     let (cell, check) = ("one".to_owned(), "cpu.count".parse().expect("an id"));
     let unaccounted = Problem::Unaccounted { cell, check };
-    assert!(
-        bundle.problems.contains(&unaccounted),
-        "{:?}",
-        bundle.problems
-    );
-    assert!(
-        bundle
-            .problems
-            .iter()
-            .any(|p| matches!(p, Problem::RequiredUnaccounted { .. }))
-    );
-    assert!(matches!(
-        bundle.cells[0].checks[0].verdict,
-        Verdict::Error { .. }
-    ));
+    assert!(bundle.problems.contains(&unaccounted), "{:?}", bundle.problems);
+    assert!(bundle.problems.iter().any(|p| matches!(p, Problem::RequiredUnaccounted { .. })));
+    assert!(matches!(bundle.cells[0].checks[0].verdict, Verdict::Error { .. }));
 }
 
 #[test]
 fn a_record_under_another_name_is_misplaced() {
     let dir = tempdir().expect("a folder");
     good(dir.path());
-    forge(
-        dir.path(),
-        "cells/one/checks/mem.size.json",
-        &to_json(&check("cpu.count")),
-    );
+    forge(dir.path(), "cells/one/checks/mem.size.json", &to_json(&check("cpu.count")));
     let bundle = open(dir.path());
-    assert!(
-        bundle
-            .problems
-            .iter()
-            .any(|p| matches!(p, Problem::Misplaced { .. }))
-    );
+    assert!(bundle.problems.iter().any(|p| matches!(p, Problem::Misplaced { .. })));
     assert_eq!(bundle.cells[0].checks.len(), 3);
 }
 
@@ -187,11 +123,9 @@ fn broken_records_are_malformed_and_files_of_no_cell_are_told() {
     forge(dir.path(), "cells/one/timeline.jsonl", b"{\"at_ms\":1}\n");
     forge(dir.path(), "cells/two/cell.json", b"{}");
     let bundle = open(dir.path());
-    for path in [
-        "cells/one/checks/mem.size.json",
-        "cells/one/timeline.jsonl",
-        "cells/two/cell.json",
-    ] {
+    for path in
+        ["cells/one/checks/mem.size.json", "cells/one/timeline.jsonl", "cells/two/cell.json"]
+    {
         let named = |p: &Problem| matches!(p, Problem::Malformed { path: it, .. } if it == path);
         assert!(bundle.problems.iter().any(named), "{path}");
     }
@@ -205,17 +139,8 @@ fn deeply_nested_json_is_refused() {
     let deep = String::from_utf8(deep).expect("UTF-8");
     let nest = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
     let deep = deep.replacen("\"guest\":2", &format!("\"guest\":{nest}"), 1);
-    forge(
-        dir.path(),
-        "cells/one/checks/cpu.count.json",
-        deep.as_bytes(),
-    );
-    assert!(
-        open(dir.path())
-            .problems
-            .iter()
-            .any(|p| matches!(p, Problem::Malformed { .. }))
-    );
+    forge(dir.path(), "cells/one/checks/cpu.count.json", deep.as_bytes());
+    assert!(open(dir.path()).problems.iter().any(|p| matches!(p, Problem::Malformed { .. })));
 }
 
 #[test]
@@ -225,21 +150,12 @@ fn without_its_run_or_cell_record_there_is_nothing_to_show() {
         good(dir.path());
         fs::write(dir.path().join(path), "{}").expect("writes");
         let error = Bundle::open(dir.path()).expect_err("refused");
-        let ReadError::Damaged {
-            path: named,
-            problems,
-        } = &error
-        else {
-            panic!("{error}")
-        };
+        let ReadError::Damaged { path: named, problems } = &error else { panic!("{error}") };
         assert_eq!(named, path);
         assert!(matches!(problems[0], Problem::Altered { .. }));
         assert!(error.to_string().contains("was altered"), "{error}");
         forge(dir.path(), path, b"{\"format\":1}");
-        assert!(matches!(
-            Bundle::open(dir.path()),
-            Err(ReadError::Json { .. })
-        ));
+        assert!(matches!(Bundle::open(dir.path()), Err(ReadError::Json { .. })));
     }
 }
 
@@ -247,31 +163,15 @@ fn without_its_run_or_cell_record_there_is_nothing_to_show() {
 fn a_later_format_is_told_from_a_broken_one() {
     let dir = tempdir().expect("a folder");
     good(dir.path());
-    fs::write(
-        dir.path().join("manifest.json"),
-        b"{\"format\":2,\"new\":[]}",
-    )
-    .expect("writes");
+    fs::write(dir.path().join("manifest.json"), b"{\"format\":2,\"new\":[]}").expect("writes");
     let error = Bundle::open(dir.path()).expect_err("refused");
-    assert!(
-        matches!(
-            error,
-            ReadError::Newer {
-                found: 2,
-                ours: EVIDENCE_FORMAT
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, ReadError::Newer { found: 2, ours: EVIDENCE_FORMAT }), "{error}");
     good(&dir.path().join("again"));
     let mut later = run();
     later.format = 9;
     forge(&dir.path().join("again"), "run.json", &to_json(&later));
     let error = Bundle::open(&dir.path().join("again")).expect_err("refused");
-    assert!(
-        matches!(error, ReadError::Newer { found: 9, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, ReadError::Newer { found: 9, .. }), "{error}");
 }
 
 #[test]
@@ -285,34 +185,13 @@ fn a_manifest_that_leads_elsewhere_or_repeats_itself_is_refused() {
         Bundle::open(dir.path()).expect_err("refused")
     };
     let error = refused(&format!("\"../x\":{entry}"));
-    assert!(
-        matches!(
-            error,
-            ReadError::Name {
-                fault: NameFault::Dot,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, ReadError::Name { fault: NameFault::Dot, .. }), "{error}");
     let error = refused(&format!("\"/etc/passwd\":{entry}"));
-    assert!(
-        matches!(
-            error,
-            ReadError::Name {
-                fault: NameFault::Absolute,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, ReadError::Name { fault: NameFault::Absolute, .. }), "{error}");
     let error = refused(&format!("\"run.json\":{entry},\"run.json\":{entry}"));
     assert!(matches!(error, ReadError::Twice { .. }), "{error}");
     assert!(matches!(refused("\"run.json\":{}"), ReadError::Json { .. }));
-    assert!(matches!(
-        refused(&format!("\"else.txt\":{entry}")),
-        ReadError::Json { .. }
-    ));
+    assert!(matches!(refused(&format!("\"else.txt\":{entry}")), ReadError::Json { .. }));
 }
 
 #[test]
@@ -322,16 +201,10 @@ fn a_run_that_names_a_cell_elsewhere_is_refused() {
     let mut bad = run();
     bad.cells = vec!["../../etc".into()];
     forge(dir.path(), "run.json", &to_json(&bad));
-    assert!(matches!(
-        Bundle::open(dir.path()),
-        Err(ReadError::Name { .. })
-    ));
+    assert!(matches!(Bundle::open(dir.path()), Err(ReadError::Name { .. })));
     bad.cells = vec!["one".into(), "one".into()];
     forge(dir.path(), "run.json", &to_json(&bad));
-    assert!(matches!(
-        Bundle::open(dir.path()),
-        Err(ReadError::Damaged { .. })
-    ));
+    assert!(matches!(Bundle::open(dir.path()), Err(ReadError::Damaged { .. })));
 }
 
 #[test]
@@ -341,40 +214,19 @@ fn links_and_pipes_in_a_folder_are_refused() {
     let link = dir.path().join("cells/one/link");
     std::os::unix::fs::symlink("/etc/passwd", &link).expect("links");
     let error = Bundle::open(dir.path()).expect_err("refused");
-    assert!(
-        matches!(
-            error,
-            ReadError::NotAFile {
-                kind: "symbolic link",
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, ReadError::NotAFile { kind: "symbolic link", .. }), "{error}");
     fs::remove_file(&link).expect("removes");
-    let made = std::process::Command::new("mkfifo")
-        .arg(&link)
-        .status()
-        .expect("mkfifo runs");
+    let made = std::process::Command::new("mkfifo").arg(&link).status().expect("mkfifo runs");
     assert!(made.success());
     let error = Bundle::open(dir.path()).expect_err("refused");
-    assert!(
-        matches!(error, ReadError::NotAFile { kind: "pipe", .. }),
-        "{error}"
-    );
+    assert!(matches!(error, ReadError::NotAFile { kind: "pipe", .. }), "{error}");
 }
 
 #[test]
 fn a_folder_without_a_manifest_is_unfinished_and_other_things_are_no_bundle() {
     let dir = tempdir().expect("a folder");
-    assert!(matches!(
-        Bundle::open(dir.path()),
-        Err(ReadError::Unfinished)
-    ));
-    assert!(matches!(
-        Bundle::open(&dir.path().join("none")),
-        Err(ReadError::Io { .. })
-    ));
+    assert!(matches!(Bundle::open(dir.path()), Err(ReadError::Unfinished)));
+    assert!(matches!(Bundle::open(&dir.path().join("none")), Err(ReadError::Io { .. })));
     let file = dir.path().join("file");
     for bytes in [&b""[..], b"abc", b"PK\x03\x04 and more"] {
         fs::write(&file, bytes).expect("writes");
@@ -389,19 +241,13 @@ fn a_file_beyond_its_bound_is_refused_unread() {
     good(dir.path());
     let big = fs::File::create(dir.path().join("cells/one/big")).expect("makes");
     big.set_len(limit::FILE + 1).expect("a sparse file");
-    assert!(matches!(
-        Bundle::open(dir.path()),
-        Err(ReadError::FileTooLarge { .. })
-    ));
+    assert!(matches!(Bundle::open(dir.path()), Err(ReadError::FileTooLarge { .. })));
     fs::remove_file(dir.path().join("cells/one/big")).expect("removes");
     for number in 0..=limit::FOLDER / limit::FILE {
         let big = fs::File::create(dir.path().join(format!("cells/one/{number}"))).expect("makes");
         big.set_len(limit::FILE).expect("a sparse file");
     }
-    assert!(matches!(
-        Bundle::open(dir.path()),
-        Err(ReadError::TooLarge { .. })
-    ));
+    assert!(matches!(Bundle::open(dir.path()), Err(ReadError::TooLarge { .. })));
 }
 
 fn archive(entries: &[(&str, EntryType, &[u8])]) -> Vec<u8> {
@@ -432,27 +278,16 @@ fn archives_with_anything_but_plain_files_are_refused() {
         EntryType::XGlobalHeader,
     ] {
         let error = read_bytes(&archive(&[("r/run.json", kind, b"")])).expect_err("refused");
-        assert!(
-            matches!(error, ReadError::NotAFile { .. }),
-            "{kind:?}: {error}"
-        );
+        assert!(matches!(error, ReadError::NotAFile { .. }), "{kind:?}: {error}");
     }
 }
 
 #[test]
 fn archives_whose_names_lead_elsewhere_are_refused() {
     let plain = EntryType::Regular;
-    for name in [
-        "../x",
-        "/etc/x",
-        "r/../../x",
-        "r/a\\b",
-        "r/.x",
-        "r//x",
-        "r/\u{202e}x",
-        "r/a\nb",
-        "r",
-    ] {
+    for name in
+        ["../x", "/etc/x", "r/../../x", "r/a\\b", "r/.x", "r//x", "r/\u{202e}x", "r/a\nb", "r"]
+    {
         let error = read_bytes(&archive(&[(name, plain, b"x")])).expect_err("refused");
         assert!(matches!(error, ReadError::Name { .. }), "{name:?}: {error}");
     }
@@ -460,10 +295,7 @@ fn archives_whose_names_lead_elsewhere_are_refused() {
     assert!(matches!(error, Err(ReadError::Twice { .. })));
     let error = read_bytes(&archive(&[("r/a", plain, b"x"), ("s/b", plain, b"y")]));
     assert!(matches!(error, Err(ReadError::NotABundle)));
-    assert!(matches!(
-        read_bytes(&archive(&[])),
-        Err(ReadError::NotABundle)
-    ));
+    assert!(matches!(read_bytes(&archive(&[])), Err(ReadError::NotABundle)));
     assert!(matches!(
         read_bytes(&archive(&[("r/run.json", plain, b"")])),
         Err(ReadError::Unfinished)
@@ -478,10 +310,7 @@ fn a_decompression_bomb_is_stopped() {
     header.set_size(8 << 30);
     header.set_cksum();
     let bomb = zstd::encode_all(header.as_bytes().as_slice(), 1).expect("compresses");
-    assert!(matches!(
-        read_bytes(&bomb),
-        Err(ReadError::FileTooLarge { .. })
-    ));
+    assert!(matches!(read_bytes(&bomb), Err(ReadError::FileTooLarge { .. })));
 
     let mut encoder = zstd::Encoder::new(Vec::new(), 1).expect("an encoder");
     header.set_size(1);

@@ -22,9 +22,7 @@ fn child(test: &str, folder: &Path, before: &str) -> Command {
     let program = std::env::current_exe().expect("its own path");
     command
         .arg("-c")
-        .arg(format!(
-            "{before} exec \"$0\" --exact {test} --ignored --nocapture"
-        ))
+        .arg(format!("{before} exec \"$0\" --exact {test} --ignored --nocapture"))
         .arg(program)
         .env(CHILD, folder)
         .stdout(Stdio::piped())
@@ -33,9 +31,7 @@ fn child(test: &str, folder: &Path, before: &str) -> Command {
 }
 
 fn folder() -> PathBuf {
-    std::env::var_os(CHILD)
-        .expect("run by its parent test")
-        .into()
+    std::env::var_os(CHILD).expect("run by its parent test").into()
 }
 
 fn many() -> Vec<PlannedCheck> {
@@ -51,8 +47,7 @@ fn child_writes_until_it_is_ended() {
     one.plan(&many()).expect("its plan");
     for n in 0..5000 {
         one.check(&check(&format!("stor.n{n}"))).expect("a check");
-        one.timeline(&event(&format!("check {n}")))
-            .expect("an event");
+        one.timeline(&event(&format!("check {n}"))).expect("an event");
         one.console(b"a line of the console\n").expect("console");
     }
 }
@@ -61,9 +56,7 @@ fn child_writes_until_it_is_ended() {
 fn what_is_finished_survives_kill_9_and_the_rest_is_missed() {
     let dir = tempdir().expect("a folder");
     let folder = dir.path().join("run");
-    let mut harness = child("child_writes_until_it_is_ended", &folder, "")
-        .spawn()
-        .expect("starts");
+    let mut harness = child("child_writes_until_it_is_ended", &folder, "").spawn().expect("starts");
     let until = Instant::now() + Duration::from_secs(60);
     let finished = || fs::read_dir(folder.join("cells/one/checks")).map_or(0, Iterator::count);
     while finished() < 50 {
@@ -78,42 +71,18 @@ fn what_is_finished_survives_kill_9_and_the_rest_is_missed() {
     let mut text = fs::read(&timeline).expect("reads");
     text.extend(b"{\"at_ms\":3.0,\"mach");
     fs::write(&timeline, text).expect("writes");
-    fs::write(
-        folder.join("cells/one/checks/.partial-mem.size.json"),
-        "{\"id\"",
-    )
-    .expect("writes");
+    fs::write(folder.join("cells/one/checks/.partial-mem.size.json"), "{\"id\"").expect("writes");
 
     assert!(matches!(Bundle::open(&folder), Err(ReadError::Unfinished)));
-    let Recovered {
-        kept,
-        missed,
-        not_started,
-    } = recover(&folder).expect("recovers");
-    assert!(
-        kept >= 49 && kept + missed == 5000 && not_started == 0,
-        "{kept} + {missed}"
-    );
+    let Recovered { kept, missed, not_started } = recover(&folder).expect("recovers");
+    assert!(kept >= 49 && kept + missed == 5000 && not_started == 0, "{kept} + {missed}");
     let bundle = Bundle::open(&folder).expect("opens");
     let unexpected = |p: &&Problem| !matches!(p, Problem::CanaryUnproven { .. });
-    assert_eq!(
-        bundle.problems.iter().filter(unexpected).count(),
-        0,
-        "{:?}",
-        bundle.problems
-    );
+    assert_eq!(bundle.problems.iter().filter(unexpected).count(), 0, "{:?}", bundle.problems);
     assert!(bundle.run.cut_off.is_some() && bundle.run.ended.is_none());
     let one = &bundle.cells[0];
-    let passed = one
-        .checks
-        .iter()
-        .filter(|c| c.verdict == Verdict::Pass)
-        .count();
-    let missing = one
-        .checks
-        .iter()
-        .filter(|c| matches!(c.verdict, Verdict::Miss { .. }))
-        .count();
+    let passed = one.checks.iter().filter(|c| c.verdict == Verdict::Pass).count();
+    let missing = one.checks.iter().filter(|c| matches!(c.verdict, Verdict::Miss { .. })).count();
     assert_eq!((passed, missing), (kept, missed));
     assert_eq!(one.record.required_not_run[0].as_str(), "cpu.count");
     assert!(one.timeline.len() + 1 >= kept);
@@ -147,33 +116,21 @@ fn child_fills_the_disk() {
     one.plan(&[planned("cpu.count")]).expect("its plan");
     one.check(&check("cpu.count")).expect("a check");
     let error = (0..1000)
-        .find_map(|n| {
-            one.file(&format!("f{n}"), &vec![1; 16 << (10 + n % 4)])
-                .err()
-        })
+        .find_map(|n| one.file(&format!("f{n}"), &vec![1; 16 << (10 + n % 4)]).err())
         .expect("no room at last");
     println!("TOLD: {error}");
-    let WriteError::Full { kept, path, .. } = &error else {
-        panic!("{error:?}")
-    };
+    let WriteError::Full { kept, path, .. } = &error else { panic!("{error:?}") };
     assert!(*kept >= 4 && !path.exists());
-    let flood = one
-        .console(&vec![b'x'; 1 << 20])
-        .expect_err("no room either");
+    let flood = one.console(&vec![b'x'; 1 << 20]).expect_err("no room either");
     assert!(matches!(flood, WriteError::Full { .. }), "{flood:?}");
 }
 
 fn fills(before: &str, folder: &Path, after: &str) {
-    let output = child("child_fills_the_disk", folder, before)
-        .output()
-        .expect("runs");
+    let output = child("child_fills_the_disk", folder, before).output().expect("runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
-    assert!(
-        text.contains("no room left") && text.contains("are kept whole"),
-        "{text}"
-    );
+    assert!(text.contains("no room left") && text.contains("are kept whole"), "{text}");
     assert!(text.contains(after), "{text}");
 }
 
@@ -231,18 +188,9 @@ fn names_that_lead_elsewhere_are_not_written() {
     let dir = tempdir().expect("a folder");
     let (writer, one) = begin(&dir.path().join("run"));
     assert!(matches!(writer.cell("../x"), Err(WriteError::Name { .. })));
-    assert!(matches!(
-        one.file("../../../x", b""),
-        Err(WriteError::Name { .. })
-    ));
-    assert!(matches!(
-        one.file("checks/x.json", b""),
-        Err(WriteError::Reserved { .. })
-    ));
-    assert!(matches!(
-        one.file("big", &vec![0; (64 << 20) + 1]),
-        Err(WriteError::TooLarge { .. })
-    ));
+    assert!(matches!(one.file("../../../x", b""), Err(WriteError::Name { .. })));
+    assert!(matches!(one.file("checks/x.json", b""), Err(WriteError::Reserved { .. })));
+    assert!(matches!(one.file("big", &vec![0; (64 << 20) + 1]), Err(WriteError::TooLarge { .. })));
 }
 
 #[test]
@@ -251,10 +199,7 @@ fn a_record_that_could_not_be_read_back_is_not_written() {
     let (_writer, one) = begin(dir.path());
     let mut record = check("cpu.count");
     record.observations = Observations::of([Finding::within("offset", "ms", 1.0, 2.0, f64::NAN)]);
-    assert!(matches!(
-        one.check(&record),
-        Err(WriteError::NotReadable { .. })
-    ));
+    assert!(matches!(one.check(&record), Err(WriteError::NotReadable { .. })));
 }
 
 #[test]
@@ -262,14 +207,8 @@ fn nothing_is_written_after_the_end() {
     let dir = tempdir().expect("a folder");
     let (writer, one) = begin(dir.path());
     writer.finish(&run()).expect("finishes");
-    assert!(matches!(
-        one.check(&check("cpu.count")),
-        Err(WriteError::Complete { .. })
-    ));
-    assert!(matches!(
-        one.console(b"late"),
-        Err(WriteError::Complete { .. })
-    ));
+    assert!(matches!(one.check(&check("cpu.count")), Err(WriteError::Complete { .. })));
+    assert!(matches!(one.console(b"late"), Err(WriteError::Complete { .. })));
 }
 
 #[test]
@@ -287,34 +226,21 @@ fn a_flood_on_console_and_timeline_is_bounded_and_its_end_kept() {
     }
     one.finish(&cell("one")).expect("ends");
     writer.finish(&run()).expect("finishes");
-    let raw = fs::metadata(dir.path().join("cells/one/console.raw"))
-        .expect("is there")
-        .len();
+    let raw = fs::metadata(dir.path().join("cells/one/console.raw")).expect("is there").len();
     assert_eq!(raw, limit::CONSOLE_HEAD);
     let bundle = Bundle::open(dir.path()).expect("opens");
     let console = bundle.console("one");
     assert!(console.ends_with("\nthe last line\n"));
     assert!(console.contains("bytes of the console are not kept here"));
     let timeline = &bundle.cells[0].timeline;
-    assert!(
-        timeline
-            .last()
-            .is_some_and(|e| e.text.contains("timeline is full")),
-        "{timeline:?}"
-    );
+    assert!(timeline.last().is_some_and(|e| e.text.contains("timeline is full")), "{timeline:?}");
 }
 
 #[test]
 fn recovery_of_what_is_no_run_says_so() {
     let dir = tempdir().expect("a folder");
-    assert!(matches!(
-        recover(&dir.path().join("none")),
-        Err(WriteError::NoRun { .. })
-    ));
+    assert!(matches!(recover(&dir.path().join("none")), Err(WriteError::NoRun { .. })));
     assert!(matches!(recover(dir.path()), Err(WriteError::NoRun { .. })));
     good(&dir.path().join("good"));
-    assert!(matches!(
-        recover(&dir.path().join("good")),
-        Err(WriteError::Complete { .. })
-    ));
+    assert!(matches!(recover(&dir.path().join("good")), Err(WriteError::Complete { .. })));
 }

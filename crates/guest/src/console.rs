@@ -81,10 +81,7 @@ impl Console {
             writer: tokio::sync::Mutex::new(writer),
         });
         let task = tokio::spawn(read(reader, Arc::clone(&shared), trace));
-        Self {
-            shared,
-            reader: Arc::new(AbortOnDrop(task)),
-        }
+        Self { shared, reader: Arc::new(AbortOnDrop(task)) }
     }
 
     /// Waits for a line, from the `from`-th on, for which `wanted` is true; the line not yet ended
@@ -119,10 +116,9 @@ impl Console {
         };
         match tokio::time::timeout(limit, search).await {
             Ok(Ok(found)) => Ok(found),
-            Ok(Err(ConsoleClosed)) => Err(ConsoleError::Closed {
-                what: what.to_owned(),
-                last: self.last_lines(12),
-            }),
+            Ok(Err(ConsoleClosed)) => {
+                Err(ConsoleError::Closed { what: what.to_owned(), last: self.last_lines(12) })
+            }
             Err(_) => Err(ConsoleError::TimedOut {
                 what: what.to_owned(),
                 limit,
@@ -265,14 +261,8 @@ mod tests {
     #[tokio::test]
     async fn a_line_and_a_prompt_can_be_waited_for() {
         let (console, mut guest) = pair();
-        guest
-            .write_all(b"one\r\n\x1b[1mtwo\x1b[0m\r\nlogin: ")
-            .await
-            .expect("written");
-        let (n, line) = console
-            .wait_line("two", 0, SOON, |l| l == "two")
-            .await
-            .expect("comes");
+        guest.write_all(b"one\r\n\x1b[1mtwo\x1b[0m\r\nlogin: ").await.expect("written");
+        let (n, line) = console.wait_line("two", 0, SOON, |l| l == "two").await.expect("comes");
         assert_eq!((n, line.as_str()), (1, "two"));
         let (n, _) = console
             .wait_line("a prompt", n + 1, SOON, |l| l.ends_with("login: "))
@@ -281,38 +271,21 @@ mod tests {
         assert_eq!(n, 2);
         console.write(b"root\n").await.expect("written");
         let mut typed = [0; 5];
-        tokio::io::AsyncReadExt::read_exact(&mut guest, &mut typed)
-            .await
-            .expect("read");
+        tokio::io::AsyncReadExt::read_exact(&mut guest, &mut typed).await.expect("read");
         assert_eq!(&typed, b"root\n");
     }
 
     #[tokio::test]
     async fn waiting_in_vain_shows_the_last_lines() {
         let (console, mut guest) = pair();
-        guest
-            .write_all(b"hello\nstuck here\n")
-            .await
-            .expect("written");
-        console
-            .wait_line("text", 0, SOON, |l| l == "stuck here")
-            .await
-            .expect("comes");
+        guest.write_all(b"hello\nstuck here\n").await.expect("written");
+        console.wait_line("text", 0, SOON, |l| l == "stuck here").await.expect("comes");
         let limit = Duration::from_millis(10);
-        let error = console
-            .wait_line("a prompt", 0, limit, |_| false)
-            .await
-            .expect_err("nothing");
+        let error = console.wait_line("a prompt", 0, limit, |_| false).await.expect_err("nothing");
         let text = error.to_string();
-        assert!(
-            text.contains("a prompt") && text.contains("stuck here"),
-            "{text}"
-        );
+        assert!(text.contains("a prompt") && text.contains("stuck here"), "{text}");
         drop(guest);
-        let error = console
-            .wait_line("a prompt", 0, SOON, |_| false)
-            .await
-            .expect_err("ended");
+        let error = console.wait_line("a prompt", 0, SOON, |_| false).await.expect_err("ended");
         assert!(matches!(error, ConsoleError::Closed { .. }));
     }
 

@@ -59,10 +59,8 @@ pub fn open(what: &Path, cache: &Path) -> Result<Box<dyn Guest>, GuestError> {
     if let Some((kernel, modules)) = kernel_and_modules(what) {
         return Ok(Box::new(KernelGuest::from_folder(&kernel, &modules)?));
     }
-    let head = read_head(what).map_err(|source| GuestError::Unreadable {
-        path: what.to_owned(),
-        source,
-    })?;
+    let head = read_head(what)
+        .map_err(|source| GuestError::Unreadable { path: what.to_owned(), source })?;
     if head.starts_with(b"!<arch>\n") {
         return Ok(Box::new(KernelGuest::from_package(what, cache)?));
     }
@@ -71,12 +69,9 @@ pub fn open(what: &Path, cache: &Path) -> Result<Box<dyn Guest>, GuestError> {
     }
     match DiskGuest::new(what, Definition::default(), cache) {
         Ok(disk) => Ok(Box::new(disk)),
-        Err(DiskError::Image(ImageError::Wrong {
-            wrong: Wrong::Unknown,
-            ..
-        })) => Err(GuestError::Unrecognised {
-            path: what.to_owned(),
-        }),
+        Err(DiskError::Image(ImageError::Wrong { wrong: Wrong::Unknown, .. })) => {
+            Err(GuestError::Unrecognised { path: what.to_owned() })
+        }
         Err(other) => Err(other.into()),
     }
 }
@@ -98,9 +93,7 @@ fn read_head(path: &Path) -> std::io::Result<Vec<u8>> {
     use std::io::Read as _;
 
     let mut head = Vec::new();
-    std::fs::File::open(path)?
-        .take(1024)
-        .read_to_end(&mut head)?;
+    std::fs::File::open(path)?.take(1024).read_to_end(&mut head)?;
     Ok(head)
 }
 
@@ -154,9 +147,7 @@ const LAST: usize = 12;
 
 /// When a channel closes, the machine's end is a moment away.
 async fn ended_soon(machine: &dyn Machine) -> Option<String> {
-    let died = tokio::time::timeout(Duration::from_secs(5), machine.died())
-        .await
-        .ok()?;
+    let died = tokio::time::timeout(Duration::from_secs(5), machine.died()).await.ok()?;
     Some(short(&died.how, 400))
 }
 

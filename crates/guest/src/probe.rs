@@ -21,27 +21,15 @@ mod tests {
     fn the_probe_is_a_small_static_executable_without_an_interpreter() {
         let file = object::File::parse(PROBE).expect("an ELF file");
         assert_eq!(file.architecture(), object::Architecture::X86_64);
-        assert_eq!(
-            file.kind(),
-            object::ObjectKind::Executable,
-            "at a fixed address"
-        );
-        assert!(
-            file.segments()
-                .all(|s| s.name().ok().flatten() != Some(".interp"))
-        );
-        assert!(
-            !PROBE.windows(7).any(|w| w == b"ld-linu"),
-            "asks for a dynamic linker"
-        );
+        assert_eq!(file.kind(), object::ObjectKind::Executable, "at a fixed address");
+        assert!(file.segments().all(|s| s.name().ok().flatten() != Some(".interp")));
+        assert!(!PROBE.windows(7).any(|w| w == b"ld-linu"), "asks for a dynamic linker");
         assert!(PROBE.len() < 300 << 10, "{} bytes", PROBE.len());
     }
 
     #[test]
     fn the_probe_does_not_tell_where_it_was_built() {
-        let root = env!("CARGO_MANIFEST_DIR")
-            .trim_end_matches("crates/guest")
-            .as_bytes();
+        let root = env!("CARGO_MANIFEST_DIR").trim_end_matches("crates/guest").as_bytes();
         assert!(!PROBE.windows(root.len()).any(|w| w == root));
     }
 }

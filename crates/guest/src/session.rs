@@ -163,34 +163,20 @@ impl Session {
     /// is asked and how it ended goes to `trace`, without the data.
     pub fn attach(stream: Box<dyn ByteStream>, trace: Option<Trace>) -> Self {
         let link = tokio::sync::Mutex::new(Link::new(stream));
-        let shared = Arc::new(Shared {
-            link,
-            patch: Mutex::new(None),
-            trace,
-        });
-        Self {
-            shared,
-            limit: DEFAULT_LIMIT,
-        }
+        let shared = Arc::new(Shared { link, patch: Mutex::new(None), trace });
+        Self { shared, limit: DEFAULT_LIMIT }
     }
 
     /// The same session with another time limit for its calls (30 s at first). Time that a
     /// request itself asks for, such as a wait in the guest, comes on top.
     #[must_use]
     pub fn with_limit(&self, limit: Duration) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-            limit,
-        }
+        Self { shared: Arc::clone(&self.shared), limit }
     }
 
     /// From now on alters answers (of all clones of this session); `None` ends it.
     pub fn set_patch(&self, patch: Option<Patch>) {
-        *self
-            .shared
-            .patch
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = patch;
+        *self.shared.patch.lock().unwrap_or_else(PoisonError::into_inner) = patch;
     }
 
     /// Waits, at most `limit`, for the probe to be there. The question is asked again and again,
@@ -198,27 +184,19 @@ impl Session {
     pub async fn greet(&self, limit: Duration) -> Result<Hello, SessionError> {
         let nonce = fresh_number();
         let doing = "asking the probe who it is";
-        let reply = self
-            .exchange(&Request::Hello { nonce }, doing, limit, Resend::Often)
-            .await?;
+        let reply = self.exchange(&Request::Hello { nonce }, doing, limit, Resend::Often).await?;
         reply::hello(reply, nonce, doing)
     }
 
     /// One request, one answer; `own` is the time that the request itself asks for.
     async fn call(&self, request: &Request<'_>, own: Duration) -> Result<OwnedReply, SessionError> {
         let doing = describe(request);
-        let resend = if describe::only_reads(request) {
-            Resend::IfBroken
-        } else {
-            Resend::Never
-        };
+        let resend = if describe::only_reads(request) { Resend::IfBroken } else { Resend::Never };
         let limit = self.limit.saturating_add(own);
         match self.exchange(request, &doing, limit, resend).await? {
-            OwnedReply::Failed { errno, call } => Err(SessionError::Guest {
-                doing,
-                call: short(&call, 40),
-                errno,
-            }),
+            OwnedReply::Failed { errno, call } => {
+                Err(SessionError::Guest { doing, call: short(&call, 40), errno })
+            }
             reply => Ok(reply),
         }
     }
@@ -244,11 +222,7 @@ impl Session {
             trace.probe(&format!("{doing}: {how} after {took:.1} ms"));
         }
         let mut reply = result.map_err(|fault| fault.into_error(doing.to_owned(), limit))?;
-        let mut patch = self
-            .shared
-            .patch
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut patch = self.shared.patch.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(patch) = patch.as_mut() {
             patch(request, &mut reply);
         }
@@ -260,11 +234,7 @@ impl Fault {
     fn into_error(self, doing: String, limit: Duration) -> SessionError {
         match self {
             Self::NoAnswer { broken: 0 } => SessionError::NoAnswer { doing, limit },
-            Self::NoAnswer { broken } => SessionError::Broken {
-                doing,
-                frames: broken,
-                limit,
-            },
+            Self::NoAnswer { broken } => SessionError::Broken { doing, frames: broken, limit },
             Self::Flood { bytes } => SessionError::Flood { doing, bytes },
             Self::Closed => SessionError::Closed { doing },
             Self::Io(source) => SessionError::Io { doing, source },
@@ -275,9 +245,7 @@ impl Fault {
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session")
-            .field("limit", &self.limit)
-            .finish_non_exhaustive()
+        f.debug_struct("Session").field("limit", &self.limit).finish_non_exhaustive()
     }
 }
 

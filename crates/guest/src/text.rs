@@ -73,10 +73,7 @@ fn strip_sequences(line: &[u8]) -> Vec<u8> {
 fn after_sequence(tail: &[u8]) -> &[u8] {
     match tail.split_first() {
         Some((b'[', parameters)) => {
-            let used = parameters
-                .iter()
-                .take_while(|b| (0x20..0x40).contains(*b))
-                .count();
+            let used = parameters.iter().take_while(|b| (0x20..0x40).contains(*b)).count();
             let rest = &parameters[used..];
             match rest.first() {
                 Some(0x40..=0x7e) => &rest[1..],
@@ -113,10 +110,7 @@ mod tests {
     #[test]
     fn what_is_left_of_controls_is_escaped() {
         assert_eq!(visible(b"a\x07b\x00c\x9b"), "a\\x07b\\x00c\\x9b");
-        assert_eq!(
-            visible("x\u{202e}y\u{9b}31m".as_bytes()),
-            "x\\u{202e}y\\u{9b}31m"
-        );
+        assert_eq!(visible("x\u{202e}y\u{9b}31m".as_bytes()), "x\\u{202e}y\\u{9b}31m");
     }
 
     #[test]
@@ -125,10 +119,7 @@ mod tests {
             for second in 0..=255_u8 {
                 let line = [0x1b, first, second, 0x1b, b'[', second, b'm', b'z'];
                 let shown = visible(&line);
-                assert!(
-                    shown.chars().all(|c| !c.is_control()),
-                    "{line:?} gave {shown:?}"
-                );
+                assert!(shown.chars().all(|c| !c.is_control()), "{line:?} gave {shown:?}");
             }
         }
     }

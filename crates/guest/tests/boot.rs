@@ -19,9 +19,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 fn packages() -> Vec<PathBuf> {
     let named = std::env::var_os("HOSPITIUM_TEST_KERNELS").unwrap_or_default();
-    let mut packages: Vec<PathBuf> = std::env::split_paths(&named)
-        .filter(|p| p.is_file())
-        .collect();
+    let mut packages: Vec<PathBuf> =
+        std::env::split_paths(&named).filter(|p| p.is_file()).collect();
     packages.sort();
     assert!(
         !packages.is_empty(),
@@ -51,20 +50,13 @@ async fn start(guest: &dyn Guest, spec: MachineSpec, alter: impl Fn(&mut String)
     if let Boot::Kernel { command_line, .. } = &mut spec.boot {
         alter(command_line);
     }
-    let place = Place {
-        name: "boot".into(),
-        folder: folder.path().join("machine"),
-    };
+    let place = Place { name: "boot".into(), folder: folder.path().join("machine") };
     std::fs::create_dir(&place.folder).expect("made");
     let machine = qemu.define(&spec, &place).await.expect("a machine");
     let stream = machine.channel("console").await.expect("the console");
     let console = Console::start(stream, None);
     machine.start().await.expect("starts");
-    Booted {
-        machine,
-        console,
-        _folder: folder,
-    }
+    Booted { machine, console, _folder: folder }
 }
 
 impl Booted {
@@ -73,9 +65,7 @@ impl Booted {
         let trace = Trace::new(move |_, _| {
             calls.fetch_add(1, Ordering::SeqCst);
         });
-        guest
-            .enter(self.machine.as_ref(), &self.console, Some(trace), limit)
-            .await
+        guest.enter(self.machine.as_ref(), &self.console, Some(trace), limit).await
     }
 }
 
@@ -92,10 +82,7 @@ async fn every_kernel_boots_and_its_probe_answers() {
         let guest = open(&package, &cache()).expect("a kernel package");
         let begun = Instant::now();
         let booted = start(guest.as_ref(), spec(), |_| {}).await;
-        let session = booted
-            .enter(guest.as_ref(), LIMIT)
-            .await
-            .expect("the probe answers");
+        let session = booted.enter(guest.as_ref(), LIMIT).await.expect("the probe answers");
         let took = begun.elapsed();
         let hello = session.greet(LIMIT).await.expect("again");
         println!(
@@ -111,16 +98,9 @@ async fn every_kernel_boots_and_its_probe_answers() {
         let uptime = session.read_text("/proc/uptime").await.expect("a file");
         println!("uptime {uptime}; console {} bytes", booted.console.total());
         println!("{}", booted.console.last_lines(40));
-        for device in [
-            "nvme",
-            "virtio-net",
-            "virtio",
-            "rng",
-            "cdrom",
-            "watchdog",
-            "sata",
-            "usb-input",
-        ] {
+        for device in
+            ["nvme", "virtio-net", "virtio", "rng", "cdrom", "watchdog", "sata", "usb-input"]
+        {
             let can = guest.driver(device).is_yes();
             let loaded = session.load_driver(device).await.expect("no error");
             assert_eq!(matches!(loaded, DriverLoad::Loaded(_)), can, "{device}");
@@ -128,9 +108,7 @@ async fn every_kernel_boots_and_its_probe_answers() {
         let echo: Vec<u8> = (0..4096).map(|n| n as u8).collect();
         assert_eq!(session.echo(&echo).await.expect("echoes"), echo);
         session.power(PowerAction::Off).await.expect("powers off");
-        let died = tokio::time::timeout(LIMIT, booted.machine.died())
-            .await
-            .expect("ends");
+        let died = tokio::time::timeout(LIMIT, booted.machine.died()).await.expect("ends");
         assert!(died.expected, "{}", died.how);
     }
 }
@@ -140,26 +118,11 @@ async fn every_kernel_boots_and_its_probe_answers() {
 async fn the_probe_answers_on_a_virtio_port_too() {
     let guest = open(&packages()[0], &cache()).expect("a kernel package");
     let mut spec = spec();
-    spec.channels.insert(
-        1,
-        Channel {
-            name: "other".into(),
-            kind: ChannelKind::Virtio,
-        },
-    );
+    spec.channels.insert(1, Channel { name: "other".into(), kind: ChannelKind::Virtio });
     spec.channels[2].kind = ChannelKind::Virtio;
     let booted = start(guest.as_ref(), spec, |_| {}).await;
-    let session = booted
-        .enter(guest.as_ref(), LIMIT)
-        .await
-        .expect("the probe answers");
-    assert!(
-        session
-            .read_text("/proc/version")
-            .await
-            .expect("a file")
-            .starts_with("Linux")
-    );
+    let session = booted.enter(guest.as_ref(), LIMIT).await.expect("the probe answers");
+    assert!(session.read_text("/proc/version").await.expect("a file").starts_with("Linux"));
 }
 
 #[tokio::test]
@@ -168,10 +131,7 @@ async fn a_kernel_that_panics_is_told_by_its_panic() {
     let guest = open(&packages()[0], &cache()).expect("a kernel package");
     let alter = |line: &mut String| line.push_str(" rdinit=/gone root=/dev/gone");
     let booted = start(guest.as_ref(), spec(), alter).await;
-    let error = booted
-        .enter(guest.as_ref(), LIMIT)
-        .await
-        .expect_err("panics");
+    let error = booted.enter(guest.as_ref(), LIMIT).await.expect_err("panics");
     assert!(
         matches!(&error, GuestError::Panicked { panic, .. } if panic.contains("VFS")),
         "{error}"
@@ -187,21 +147,12 @@ async fn a_kernel_that_reboots_for_ever_is_told_from_one_that_hangs() {
     let alter =
         |line: &mut String| *line = "console=ttyS3 rdinit=/gone root=/dev/gone panic=-1".into();
     let booted = start(guest.as_ref(), spec(), alter).await;
-    let error = booted
-        .enter(guest.as_ref(), LIMIT)
-        .await
-        .expect_err("reboots");
-    assert!(
-        matches!(error, GuestError::Rebooting { count: 3, .. }),
-        "{error}"
-    );
+    let error = booted.enter(guest.as_ref(), LIMIT).await.expect_err("reboots");
+    assert!(matches!(error, GuestError::Rebooting { count: 3, .. }), "{error}");
     println!("{error}");
     let alter = |line: &mut String| *line = "console=ttyS3 rdinit=/gone root=/dev/gone".into();
     let booted = start(guest.as_ref(), spec(), alter).await;
-    let error = booted
-        .enter(guest.as_ref(), Duration::from_secs(12))
-        .await
-        .expect_err("hangs");
+    let error = booted.enter(guest.as_ref(), Duration::from_secs(12)).await.expect_err("hangs");
     // Its panic can be told only by the device that is there for that, and that needs a module.
     assert!(matches!(error, GuestError::NoProbe { .. }), "{error}");
     println!("{error}");
@@ -215,9 +166,7 @@ async fn a_vmm_that_is_killed_ends_the_wait() {
     let process = booted.machine.process().await.expect("a process").pid;
     let kill = async {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let killed = std::process::Command::new("kill")
-            .args(["-9", &process.to_string()])
-            .status();
+        let killed = std::process::Command::new("kill").args(["-9", &process.to_string()]).status();
         assert!(killed.expect("kill is there").success());
     };
     let (entered, ()) = tokio::join!(booted.enter(guest.as_ref(), LIMIT), kill);

@@ -23,22 +23,15 @@ fn image(name: &str) -> PathBuf {
         _ => "HOSPITIUM_TEST_SYSTEM",
     };
     let path = std::env::var_os(variable);
-    path.unwrap_or_else(|| panic!("{variable} names the image of {name}"))
-        .into()
+    path.unwrap_or_else(|| panic!("{variable} names the image of {name}")).into()
 }
 
 fn machine(firmware: Firmware, bus: Bus) -> MachineSpec {
     let mut spec = MachineSpec::new(ByteSize::mib(512), Boot::Nothing);
     spec.firmware = firmware;
     spec.channels = vec![
-        Channel {
-            name: "console".into(),
-            kind: ChannelKind::Serial,
-        },
-        Channel {
-            name: "probe".into(),
-            kind: ChannelKind::Virtio,
-        },
+        Channel { name: "console".into(), kind: ChannelKind::Serial },
+        Channel { name: "probe".into(), kind: ChannelKind::Virtio },
     ];
     spec.disks.push(Disk {
         id: "system".into(),
@@ -66,51 +59,29 @@ async fn enters(name: &str, firmware: Firmware, bus: Bus) {
     let definition = Definition::read(&definition).expect("a definition");
     let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache");
     let guest = DiskGuest::new(&image, definition, &cache).expect("a guest");
-    let changed = || {
-        image
-            .metadata()
-            .and_then(|meta| meta.modified())
-            .expect("is there")
-    };
+    let changed = || image.metadata().and_then(|meta| meta.modified()).expect("is there");
     let before = changed();
     let mut options = QemuOptions::new("qemu-system-x86_64");
     options.accelerator = AcceleratorChoice::Tcg;
     options.cache = Some(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("qemu"));
     let host = Qemu::open(options).await.expect("QEMU is installed");
-    let place = Place {
-        name: "boot".into(),
-        folder: folder.path().join("boot"),
-    };
+    let place = Place { name: "boot".into(), folder: folder.path().join("boot") };
     std::fs::create_dir(&place.folder).expect("made");
-    let spec = guest
-        .prepare(&place.folder, machine(firmware, bus))
-        .expect("prepared");
+    let spec = guest.prepare(&place.folder, machine(firmware, bus)).expect("prepared");
     let machine = host.define(&spec, &place).await.expect("defined");
     let console = Console::start(machine.channel("console").await.expect("a console"), None);
     machine.start().await.expect("started");
     let begun = std::time::Instant::now();
     let entered = guest.enter(&*machine, &console, None, LIMIT).await;
     let session = entered.unwrap_or_else(|e| panic!("{e}\n{:?}", std::error::Error::source(&e)));
-    println!(
-        "{name}, {firmware:?}, {bus:?}: the probe answered after {:.1?}",
-        begun.elapsed()
-    );
-    let os = guest
-        .os_release(&session)
-        .await
-        .expect("read")
-        .expect("there");
+    println!("{name}, {firmware:?}, {bus:?}: the probe answered after {:.1?}", begun.elapsed());
+    let os = guest.os_release(&session).await.expect("read").expect("there");
     assert_eq!((os.id.as_str(), os.version.as_str()), ("debian", "12"));
-    let state = session
-        .run(&["/usr/bin/systemctl", "is-system-running"], LIMIT)
-        .await
-        .expect("runs");
+    let state =
+        session.run(&["/usr/bin/systemctl", "is-system-running"], LIMIT).await.expect("runs");
     assert_eq!(String::from_utf8_lossy(&state.output).trim(), "running");
     let mounts = session.read_text("/proc/mounts").await.expect("read");
-    assert!(
-        !mounts.contains("hospitium-drive"),
-        "the drive was let go of: {mounts}"
-    );
+    assert!(!mounts.contains("hospitium-drive"), "the drive was let go of: {mounts}");
     machine.end().await.expect("ends");
     assert_eq!(before, changed(), "the image is never written");
 }

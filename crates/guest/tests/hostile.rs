@@ -23,9 +23,7 @@ async fn enter(code: &[u8]) -> GuestError {
     image[510..512].copy_from_slice(&[0x55, 0xAA]);
     let path = folder.path().join("guest.raw");
     std::fs::write(&path, image).expect("written");
-    let boot = Boot::Devices {
-        order: vec!["system".into()],
-    };
+    let boot = Boot::Devices { order: vec!["system".into()] };
     let mut spec = MachineSpec::new(ByteSize::mib(64), boot);
     spec.cpus.cores = 1;
     spec.disks.push(Disk {
@@ -49,10 +47,7 @@ async fn enter(code: &[u8]) -> GuestError {
     let qemu = Qemu::open(options)
         .await
         .expect("QEMU is installed (Debian: apt install qemu-system-x86 qemu-utils)");
-    let place = Place {
-        name: "hostile".into(),
-        folder: folder.path().join("machine"),
-    };
+    let place = Place { name: "hostile".into(), folder: folder.path().join("machine") };
     std::fs::create_dir(&place.folder).expect("made");
     let machine: Box<dyn Machine> = qemu.define(&spec, &place).await.expect("a machine");
     let stream = machine.channel("console").await.expect("the console");
@@ -73,10 +68,7 @@ async fn a_guest_that_floods_its_console_is_cut_off() {
 async fn a_guest_that_floods_the_probes_channel_is_cut_off() {
     for byte in [b'A', 0] {
         let error = enter(&flood(0x2F8, byte)).await;
-        assert!(
-            matches!(error, GuestError::Session(SessionError::Flood { .. })),
-            "{error}"
-        );
+        assert!(matches!(error, GuestError::Session(SessionError::Flood { .. })), "{error}");
     }
 }
 

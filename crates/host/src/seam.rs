@@ -549,9 +549,7 @@ impl Screenshot {
         let mut encoder = png::Encoder::new(&mut out, self.width, self.height);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
-        let written = encoder
-            .write_header()
-            .and_then(|mut w| w.write_image_data(&self.rgb));
+        let written = encoder.write_header().and_then(|mut w| w.write_image_data(&self.rgb));
         written.map_err(|e| HostError::io("encoding a screenshot")(std::io::Error::other(e)))?;
         Ok(out)
     }

@@ -5,7 +5,8 @@ mod common;
 use std::time::Duration;
 
 use common::{Guest, LIMIT, Lab, booted, disk, qemu};
-use hospitium_host::{EventKind, Host, HostError, MachineState};
+use hospitium_host::qemu::{AcceleratorChoice, Orphan, Qemu, end_orphans};
+use hospitium_host::{Attachment, EventKind, Host, HostError, MachineState};
 use hospitium_model::{Accelerator, Boot, Bus, ByteSize, ChannelKind, DiskRole};
 
 #[tokio::test]
@@ -20,10 +21,7 @@ async fn a_guest_boots_answers_and_is_ended() {
     assert_eq!(facts.vcpus, [(0, 0, 0)]);
     assert_eq!(facts.disks.len(), 1);
     assert!(facts.devices.len() > 5, "{:?}", facts.devices);
-    assert!(
-        machine.channel("console").await.is_err(),
-        "a channel can be taken once"
-    );
+    assert!(machine.channel("console").await.is_err(), "a channel can be taken once");
     machine.end().await.expect("ended");
     assert!(machine.died().await.expected);
     let after = machine.pause().await;
@@ -39,10 +37,7 @@ async fn a_vmm_has_no_more_rights_than_it_needs() {
     assert!(!process.may_gain_privileges);
     assert_eq!(process.capabilities, 0);
     assert_ne!(process.uid, 0);
-    assert!(
-        process.own_namespaces.contains(&"net".to_owned()),
-        "{process:?}"
-    );
+    assert!(process.own_namespaces.contains(&"net".to_owned()), "{process:?}");
 }
 
 #[tokio::test]
@@ -68,19 +63,13 @@ async fn a_reset_by_the_guest_and_one_from_outside_are_told_apart() {
     let (machine, mut guest) = booted(&host, &lab, "boot").await;
     guest.say(b'r').await;
     let reset = |k: &EventKind| matches!(k, EventKind::Reset { .. });
-    let (at, event) = machine
-        .wait_event(0, "a reset", LIMIT, &reset)
-        .await
-        .expect("seen");
+    let (at, event) = machine.wait_event(0, "a reset", LIMIT, &reset).await.expect("seen");
     assert_eq!(event.kind, EventKind::Reset { by_guest: true });
     guest.boots().await;
     machine.reset().await.expect("reset");
     // SeaBIOS may itself reset once more after a reset through the keyboard controller.
     let from_outside = |k: &EventKind| *k == EventKind::Reset { by_guest: false };
-    machine
-        .wait_event(at + 1, "our reset", LIMIT, &from_outside)
-        .await
-        .expect("seen");
+    machine.wait_event(at + 1, "our reset", LIMIT, &from_outside).await.expect("seen");
     guest.boots().await;
 }
 
@@ -90,10 +79,7 @@ async fn a_guest_that_powers_off_ends_its_machine_as_expected() {
     let (machine, mut guest) = booted(&host, &lab, "boot").await;
     guest.say(b'p').await;
     let off = |k: &EventKind| matches!(k, EventKind::PoweredOff { .. });
-    let (_, event) = machine
-        .wait_event(0, "power off", LIMIT, &off)
-        .await
-        .expect("seen");
+    let (_, event) = machine.wait_event(0, "power off", LIMIT, &off).await.expect("seen");
     assert_eq!(event.kind, EventKind::PoweredOff { by_guest: true });
     assert!(machine.died().await.expected);
 }
@@ -104,24 +90,17 @@ async fn a_vmm_killed_from_outside_is_noticed_and_named() {
     let (machine, _guest) = booted(&host, &lab, "boot").await;
     let pid = machine.process().await.expect("process").pid;
     let pid = rustix::process::Pid::from_raw(pid as i32).expect("a pid");
-    let waiting = machine.wait_event(0, "a reset", LIMIT, &|k| {
-        matches!(k, EventKind::Reset { .. })
-    });
+    let waiting =
+        machine.wait_event(0, "a reset", LIMIT, &|k| matches!(k, EventKind::Reset { .. }));
     let kill = async {
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed")
     };
     let (waited, ()) = tokio::join!(waiting, kill);
     let told = waited.expect_err("no reset came").to_string();
-    assert!(
-        told.contains("a reset") && told.contains("signal 9"),
-        "{told}"
-    );
+    assert!(told.contains("a reset") && told.contains("signal 9"), "{told}");
     let died = machine.died().await;
     assert!(!died.expected && died.how.contains("signal 9"), "{died:?}");
-    assert!(matches!(
-        machine.facts().await,
-        Err(HostError::Ended { .. })
-    ));
+    assert!(matches!(machine.facts().await, Err(HostError::Ended { .. })));
 }
 
 #[tokio::test]
@@ -135,9 +114,7 @@ async fn a_dropped_machine_leaves_no_process() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(LIMIT, gone)
-        .await
-        .expect("the process is gone");
+    tokio::time::timeout(LIMIT, gone).await.expect("the process is gone");
 }
 
 #[tokio::test]
@@ -166,10 +143,7 @@ async fn two_clones_go_on_from_the_same_moment_each_on_its_own() {
     // The snapshot is as it was, and what the clone wrote is its own.
     let again = hospitium_host::qemu::Qemu::load_snapshot(&folder).expect("read");
     assert_eq!(again, snapshot);
-    let c = host
-        .restore(&again, &lab.place("c"))
-        .await
-        .expect("restored");
+    let c = host.restore(&again, &lab.place("c")).await.expect("restored");
     let mut guest_c = Guest::of(&*c).await;
     c.resume().await.expect("resumed");
     assert_eq!(guest_c.ask(b'x').await, '3');
@@ -180,14 +154,7 @@ async fn two_clones_go_on_from_the_same_moment_each_on_its_own() {
     );
     assert_eq!(medium.digest(512, 512).expect("read"), sector);
     c.end().await.expect("ended");
-    assert_ne!(
-        c.medium("system")
-            .await
-            .expect("the disk")
-            .digest(512, 512)
-            .expect("read"),
-        sector
-    );
+    assert_ne!(c.medium("system").await.expect("the disk").digest(512, 512).expect("read"), sector);
 }
 
 #[tokio::test]
@@ -195,26 +162,14 @@ async fn a_clone_can_be_saved_again() {
     let (host, lab) = (qemu().await, Lab::new());
     let (machine, mut guest) = booted(&host, &lab, "boot").await;
     assert_eq!(guest.ask(b'x').await, '1');
-    let first = machine
-        .snapshot(&lab.path().join("first"))
-        .await
-        .expect("saved");
-    let clone = host
-        .restore(&first, &lab.place("clone"))
-        .await
-        .expect("restored");
+    let first = machine.snapshot(&lab.path().join("first")).await.expect("saved");
+    let clone = host.restore(&first, &lab.place("clone")).await.expect("restored");
     let mut guest = Guest::of(&*clone).await;
     clone.resume().await.expect("resumed");
     assert_eq!(guest.ask(b'x').await, '2');
-    let second = clone
-        .snapshot(&lab.path().join("second"))
-        .await
-        .expect("saved again");
+    let second = clone.snapshot(&lab.path().join("second")).await.expect("saved again");
     std::fs::remove_dir_all(lab.path().join("first")).expect("the first is not needed any more");
-    let clone = host
-        .restore(&second, &lab.place("again"))
-        .await
-        .expect("restored again");
+    let clone = host.restore(&second, &lab.place("again")).await.expect("restored again");
     let mut guest = Guest::of(&*clone).await;
     clone.resume().await.expect("resumed");
     assert_eq!(guest.ask(b'x').await, '3');
@@ -254,10 +209,7 @@ async fn refused(
     n: u32,
     file: &str,
 ) {
-    match host
-        .restore(snapshot, &lab.place(&format!("try-{n}")))
-        .await
-    {
+    match host.restore(snapshot, &lab.place(&format!("try-{n}"))).await {
         Err(HostError::BadSnapshot { why, .. }) => assert!(why.contains(file), "{why}"),
         Err(other) => panic!("{file}: {other}"),
         Ok(_) => panic!("{file}: restored"),
@@ -276,14 +228,8 @@ async fn a_machine_goes_on_in_another_process() {
     assert_eq!(guest.ask(b'x').await, '2');
     assert_eq!(guest.ask(b'w').await, '!');
     // From a clone too, whose memory is its own.
-    let snapshot = second
-        .snapshot(&lab.path().join("snapshot"))
-        .await
-        .expect("saved");
-    let clone = host
-        .restore(&snapshot, &lab.place("clone"))
-        .await
-        .expect("restored");
+    let snapshot = second.snapshot(&lab.path().join("snapshot")).await.expect("saved");
+    let clone = host.restore(&snapshot, &lab.place("clone")).await.expect("restored");
     clone.resume().await.expect("resumed");
     let (third, _) = clone.migrate(&lab.place("third")).await.expect("moved");
     let mut guest = Guest::of(&*third).await;
@@ -295,30 +241,16 @@ async fn a_device_that_is_refused_is_a_clear_error() {
     let (host, lab) = (qemu().await, Lab::new());
     let mut spec = lab.spec();
     spec.disks[0].logical_sector = 4097;
-    let told = host
-        .define(&spec, &lab.place("odd-sector"))
-        .await
-        .err()
-        .expect("refused")
-        .to_string();
+    let told =
+        host.define(&spec, &lab.place("odd-sector")).await.err().expect("refused").to_string();
     assert!(told.contains("logical_block_size"), "{told}");
     let mut spec = lab.spec();
     spec.disks.push(disk("floppy", DiskRole::Cdrom, Bus::Nvme));
-    let told = host
-        .define(&spec, &lab.place("odd-bus"))
-        .await
-        .err()
-        .expect("refused")
-        .to_string();
+    let told = host.define(&spec, &lab.place("odd-bus")).await.err().expect("refused").to_string();
     assert!(told.contains("optical"), "{told}");
     let mut spec = lab.spec();
     spec.disks[0].image = Some(lab.path().join("missing.raw"));
-    let told = host
-        .define(&spec, &lab.place("no-image"))
-        .await
-        .err()
-        .expect("refused")
-        .to_string();
+    let told = host.define(&spec, &lab.place("no-image")).await.err().expect("refused").to_string();
     assert!(told.contains("missing.raw"), "{told}");
 }
 
@@ -328,10 +260,7 @@ async fn with_nothing_to_boot_the_firmware_says_so_on_the_screen() {
     let mut spec = lab.spec();
     spec.disks.clear();
     spec.boot = Boot::Nothing;
-    let machine = host
-        .define(&spec, &lab.place("empty"))
-        .await
-        .expect("defined");
+    let machine = host.define(&spec, &lab.place("empty")).await.expect("defined");
     machine.start().await.expect("started");
     let pictures = async {
         loop {
@@ -342,14 +271,9 @@ async fn with_nothing_to_boot_the_firmware_says_so_on_the_screen() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let shot = tokio::time::timeout(LIMIT, pictures)
-        .await
-        .expect("something on the screen");
+    let shot = tokio::time::timeout(LIMIT, pictures).await.expect("something on the screen");
     assert!(shot.width >= 640 && shot.png().is_ok());
-    assert_eq!(
-        machine.facts().await.expect("facts").state,
-        MachineState::Running
-    );
+    assert_eq!(machine.facts().await.expect("facts").state, MachineState::Running);
 }
 
 #[tokio::test]
@@ -368,55 +292,35 @@ async fn every_device_of_a_specification_is_there() {
     }
     spec.disks[1].power_loss_log = true;
     spec.disks[6].size = ByteSize::bytes(1440 << 10);
-    spec.watchdog = Some(hospitium_model::Watchdog {
-        action: hospitium_model::WatchdogAction::Pause,
-    });
+    spec.watchdog =
+        Some(hospitium_model::Watchdog { action: hospitium_model::WatchdogAction::Pause });
     spec.generation_id = Some("12345678-1234-1234-1234-123456789abc".into());
     spec.memory.nodes = 2;
     spec.memory.max = ByteSize::mib(256);
-    spec.cpus = hospitium_model::CpuTopology {
-        sockets: 2,
-        cores: 1,
-        threads: 1,
-        max_sockets: 4,
-    };
+    spec.cpus = hospitium_model::CpuTopology { sockets: 2, cores: 1, threads: 1, max_sockets: 4 };
     spec.smbios.manufacturer = "a, b=c".into();
     spec.smbios.uuid = "6b1e5f5e-3c1d-4b6e-9d54-1d3c6a7e9f10".into();
-    spec.channels.push(hospitium_model::Channel {
-        name: "agent".into(),
-        kind: ChannelKind::Virtio,
-    });
+    spec.channels
+        .push(hospitium_model::Channel { name: "agent".into(), kind: ChannelKind::Virtio });
     spec.nics = vec![
         nic("net0", hospitium_model::Network::Harness),
         nic("net1", hospitium_model::Network::Isolated),
     ];
-    let machine = host
-        .define(&spec, &lab.place("full"))
-        .await
-        .expect("defined");
+    let machine = host.define(&spec, &lab.place("full")).await.expect("defined");
     let facts = machine.facts().await.expect("facts");
     assert_eq!(facts.nodes, 2);
     assert_eq!(facts.vcpus.len(), 2);
     assert_eq!(facts.disks.len(), 7, "{:?}", facts.disks);
     assert_eq!(facts.macs.len(), 2);
-    assert_eq!(
-        facts.generation_id.as_deref(),
-        spec.generation_id.as_deref()
-    );
+    assert_eq!(facts.generation_id.as_deref(), spec.generation_id.as_deref());
     assert_eq!(facts.uuid.as_deref(), Some(&*spec.smbios.uuid));
     assert!(!facts.cpu_features.is_empty());
     machine.start().await.expect("started");
     let mut guest = Guest::of(&*machine).await;
     guest.boots().await;
     // All of it can be saved and goes on.
-    let snapshot = machine
-        .snapshot(&lab.path().join("snapshot"))
-        .await
-        .expect("saved");
-    let clone = host
-        .restore(&snapshot, &lab.place("clone"))
-        .await
-        .expect("restored");
+    let snapshot = machine.snapshot(&lab.path().join("snapshot")).await.expect("saved");
+    let clone = host.restore(&snapshot, &lab.place("clone")).await.expect("restored");
     let mut guest = Guest::of(&*clone).await;
     clone.resume().await.expect("resumed");
     assert_eq!(guest.ask(b'x').await, '1');
@@ -437,4 +341,185 @@ fn nic(id: &str, network: hospitium_model::Network) -> hospitium_model::Nic {
         network,
         queues: 0,
     }
+}
+
+#[tokio::test]
+async fn what_was_never_flushed_is_gone_after_a_power_cut_and_there_after_an_orderly_end() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let sector = hospitium_model::Digest::of(
+        &std::fs::read(lab.path().join("guest.raw")).expect("the image")[..512],
+    );
+    for (name, log, orderly, kept) in
+        [("cut", true, false, false), ("end", true, true, true), ("no-log", false, false, true)]
+    {
+        let mut spec = lab.spec();
+        spec.disks[0].power_loss_log = log;
+        let machine = host.define(&spec, &lab.place(name)).await.expect("defined");
+        let mut guest = Guest::of(&*machine).await;
+        machine.start().await.expect("started");
+        guest.boots().await;
+        // The firmware writes and does not flush.
+        assert_eq!(guest.ask(b'w').await, '!');
+        if orderly { machine.end().await } else { machine.power_cut().await }.expect("gone");
+        let medium = machine.medium("system").await.expect("the disk from outside");
+        let found = medium.digest(512, 512).expect("read");
+        assert_eq!(found == sector, kept, "{name}: {}", medium.how);
+        // The first sector, of the image below, is there in any case.
+        assert_eq!(medium.digest(0, 512).expect("read"), sector);
+    }
+}
+
+#[tokio::test]
+async fn a_disk_without_room_stops_the_machine_until_it_is_given_some() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let mut spec = lab.spec();
+    spec.disks[0].room = Some(ByteSize::bytes(0));
+    let machine = host.define(&spec, &lab.place("full")).await.expect("defined");
+    let mut guest = Guest::of(&*machine).await;
+    machine.start().await.expect("started");
+    guest.boots().await;
+    guest.say(b'w').await;
+    let full = EventKind::DiskError { id: "system".into(), no_space: true };
+    machine.wait_event(0, "the disk to be full", LIMIT, &|k| *k == full).await.expect("full");
+    assert_eq!(machine.facts().await.expect("facts").state, MachineState::IoError);
+    let less = machine.give_room("no-such-disk", ByteSize::mib(1)).await;
+    assert!(matches!(less, Err(HostError::Refused { .. })));
+    machine.give_room("system", ByteSize::mib(1)).await.expect("given");
+    machine.resume().await.expect("resumed");
+    assert_eq!(guest.hear().await, '!');
+}
+
+#[tokio::test]
+async fn a_disk_comes_and_goes_while_the_machine_runs() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, _guest) = booted(&host, &lab, "boot").await;
+    let stick = Attachment::Disk(disk("stick", DiskRole::Scratch, Bus::Usb));
+    // Twice, so that nothing is left of the first.
+    for _ in 0..2 {
+        let events = machine.events().len();
+        machine.attach(&stick).await.expect("plugged in");
+        let again = machine.attach(&stick).await;
+        assert!(matches!(again, Err(HostError::Refused { .. })), "{again:?}");
+        let disks = machine.facts().await.expect("facts").disks;
+        assert!(disks.iter().any(|disk| disk.id == "stick" && disk.size == ByteSize::mib(16)));
+        machine.detach("stick").await.expect("asked");
+        let gone = EventKind::DeviceRemoved { id: "stick".into() };
+        machine.wait_event(events, "the stick to go", LIMIT, &|k| *k == gone).await.expect("gone");
+        assert_eq!(machine.facts().await.expect("facts").disks.len(), 1);
+    }
+    let sata = machine.attach(&Attachment::Disk(disk("s", DiskRole::Scratch, Bus::Sata))).await;
+    assert!(matches!(sata, Err(HostError::Unsupported { .. })), "{sata:?}");
+    let bad = machine.attach(&Attachment::Vcpu { id: "a,b".into() }).await;
+    assert!(matches!(bad, Err(HostError::Spec(_))), "{bad:?}");
+    let full = machine.attach(&Attachment::Vcpu { id: "cpu1".into() }).await;
+    assert!(full.expect_err("no socket").to_string().contains("max_sockets"));
+}
+
+#[tokio::test]
+async fn a_machine_is_closed_to_the_vmms_of_others() {
+    use std::os::unix::fs::MetadataExt;
+    let (host, lab) = (qemu().await, Lab::new());
+    let (a, _guest) = booted(&host, &lab, "a").await;
+    let (b, _guest) = booted(&host, &lab, "b").await;
+    let (a, b) = (a.process().await.expect("a"), b.process().await.expect("b"));
+    if rustix::process::geteuid().is_root() {
+        assert_ne!(a.uid, b.uid);
+    }
+    let folder = std::fs::metadata(lab.path().join("a")).expect("there");
+    assert_eq!(folder.mode() & 0o077, 0);
+    assert_eq!(folder.uid(), rustix::process::geteuid().as_raw());
+}
+
+#[tokio::test]
+async fn a_vmm_left_over_is_found_by_its_note_and_ended() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, _guest) = booted(&host, &lab, "left").await;
+    let pid = machine.process().await.expect("process").pid;
+    let ended = end_orphans(lab.path());
+    assert_eq!(ended, [Orphan { pid, folder: lab.path().join("left") }]);
+    assert!(machine.died().await.how.contains("signal 9"));
+    assert_eq!(end_orphans(lab.path()), []);
+}
+
+/// Set for the process that is to be killed, to the folder that it works in.
+const VICTIM: &str = "HOSPITIUM_TEST_VICTIM";
+
+#[tokio::test]
+async fn a_vmm_ends_with_the_harness_however_that_ends() {
+    if let Some(folder) = std::env::var_os(VICTIM) {
+        // This is the victim: it holds a machine until it is killed.
+        let (host, lab) = (qemu().await, Lab::new());
+        let (machine, _guest) = booted(&host, &lab, "boot").await;
+        let pid = machine.process().await.expect("process").pid;
+        let note = std::path::PathBuf::from(folder).join("pid");
+        std::fs::write(note.with_extension("new"), pid.to_string()).expect("noted");
+        std::fs::rename(note.with_extension("new"), note).expect("noted");
+        return std::future::pending().await;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut victim = std::process::Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", "a_vmm_ends_with_the_harness_however_that_ends"])
+        .env(VICTIM, folder.path())
+        .env("TMPDIR", folder.path())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("a second process of this test");
+    let note = folder.path().join("pid");
+    let noted = async {
+        loop {
+            match std::fs::read_to_string(&note) {
+                Ok(pid) => return pid,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    let pid = tokio::time::timeout(LIMIT, noted).await.expect("the machine runs");
+    let process = format!("/proc/{pid}");
+    assert!(std::path::Path::new(&process).exists());
+    victim.kill().expect("killed with SIGKILL");
+    victim.wait().expect("gone");
+    let gone = async {
+        while std::fs::read_to_string(format!("{process}/stat")).is_ok_and(|s| !s.contains(") Z "))
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, gone).await.expect("the VMM is gone too");
+}
+
+#[tokio::test]
+async fn a_qemu_that_is_none_is_a_clear_error_with_the_next_step() {
+    for (binary, says) in [
+        ("/nonexistent/qemu", "No such file"),
+        ("no-such-qemu", "not on PATH"),
+        ("/bin/true", "exit code 0"),
+        ("/etc/hostname", "denied"),
+    ] {
+        let mut options = common::options();
+        options.binary = binary.into();
+        options.cache = None;
+        match Qemu::open(options).await {
+            Err(error @ HostError::Unusable { .. }) => {
+                let told = error.to_string();
+                assert!(told.contains(says) && told.contains(binary), "{binary}: {told}");
+            }
+            Err(other) => panic!("{binary}: {other}"),
+            Ok(_) => panic!("{binary} was taken for a QEMU"),
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut options = common::options();
+    options.root = Some(folder.path().to_owned());
+    let told = Qemu::open(options).await.err().expect("an empty root").to_string();
+    assert!(told.contains("dpkg-deb -x"), "{told}");
+}
+
+#[tokio::test]
+async fn kvm_that_was_not_proved_is_not_used() {
+    let mut options = common::options();
+    options.accelerator = AcceleratorChoice::Auto;
+    let host = Qemu::open(options).await.expect("opened");
+    let proof = &host.facts().accelerator;
+    assert_eq!(proof.used, Accelerator::Tcg);
+    assert!(proof.how.contains("KVM:") && proof.how.contains("TCG is used"), "{}", proof.how);
 }

@@ -141,10 +141,7 @@ impl CheckId {
     /// The subsystem, from the prefix.
     pub fn subsystem(&self) -> Subsystem {
         let prefix = self.0.split('.').next().unwrap_or_default();
-        Subsystem::ALL
-            .into_iter()
-            .find(|s| s.prefix() == prefix)
-            .unwrap_or(Subsystem::Canary)
+        Subsystem::ALL.into_iter().find(|s| s.prefix() == prefix).unwrap_or(Subsystem::Canary)
     }
 
     /// The id without its variant: `stor.hot-add-remove` of `stor.hot-add-remove/virtio`.
@@ -163,27 +160,20 @@ impl FromStr for CheckId {
 
     fn from_str(text: &str) -> Result<Self, CheckIdError> {
         let shown = || text.chars().take(60).collect::<String>();
-        let (prefix, name) = text
-            .split_once('.')
-            .ok_or_else(|| CheckIdError::Name(shown()))?;
+        let (prefix, name) = text.split_once('.').ok_or_else(|| CheckIdError::Name(shown()))?;
         if !Subsystem::ALL.iter().any(|s| s.prefix() == prefix) {
             return Err(CheckIdError::Subsystem(shown()));
         }
         let word = |w: &str| {
             !w.is_empty()
                 && w.len() <= 40
-                && w.bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+                && w.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         };
         let mut parts = name.split('/');
         let good = parts.next().is_some_and(word)
             && parts.next().is_none_or(word)
             && parts.next().is_none();
-        if good {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(CheckIdError::Name(shown()))
-        }
+        if good { Ok(Self(text.to_owned())) } else { Err(CheckIdError::Name(shown())) }
     }
 }
 
@@ -242,16 +232,9 @@ mod tests {
 
     #[test]
     fn a_path_or_markup_is_no_id() {
-        for bad in [
-            "",
-            "stor",
-            "stor.",
-            "stor.../x",
-            "stor.a/b/c",
-            "what.is-this",
-            "stor.A",
-            "stor.<b>",
-        ] {
+        for bad in
+            ["", "stor", "stor.", "stor.../x", "stor.a/b/c", "what.is-this", "stor.A", "stor.<b>"]
+        {
             assert!(bad.parse::<CheckId>().is_err(), "{bad}");
         }
     }

@@ -90,10 +90,7 @@ impl Expectations {
             .filter(|row| row.host.as_deref().is_none_or(|h| h == host))
             .filter(|row| row.accelerator.is_none_or(|a| a == accelerator))
             .max_by_key(|row| weight(row))
-            .ok_or_else(|| ExpectationError::Missing {
-                check: check.into(),
-                what: what.into(),
-            })
+            .ok_or_else(|| ExpectationError::Missing { check: check.into(), what: what.into() })
     }
 }
 
@@ -122,13 +119,7 @@ mod tests {
         .expect("a good table");
         let find = |accelerator| {
             table
-                .find(
-                    "clk.source",
-                    "clocksource",
-                    OperatingSystem::Linux,
-                    "qemu",
-                    accelerator,
-                )
+                .find("clk.source", "clocksource", OperatingSystem::Linux, "qemu", accelerator)
                 .map(|row| row.value.clone())
                 .expect("has a row")
         };

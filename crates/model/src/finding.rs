@@ -130,9 +130,7 @@ impl Finding {
         host: impl Into<Value>,
         expected: impl Into<Value>,
     ) -> Self {
-        let rule = Rule::SameAs {
-            expected: expected.into(),
-        };
+        let rule = Rule::SameAs { expected: expected.into() };
         Self::new(what, Some(guest.into()), Some(host.into()), rule)
     }
 
@@ -146,12 +144,7 @@ impl Finding {
     ) -> Self {
         Self {
             unit: unit.to_owned(),
-            ..Self::new(
-                what,
-                Some(guest.into()),
-                Some(host.into()),
-                Rule::Within { tolerance },
-            )
+            ..Self::new(what, Some(guest.into()), Some(host.into()), Rule::Within { tolerance })
         }
     }
 
@@ -161,14 +154,7 @@ impl Finding {
         guest: impl Into<Value>,
         expected: impl Into<Value>,
     ) -> Self {
-        Self::new(
-            what,
-            Some(guest.into()),
-            None,
-            Rule::GuestIs {
-                expected: expected.into(),
-            },
-        )
+        Self::new(what, Some(guest.into()), None, Rule::GuestIs { expected: expected.into() })
     }
 
     /// Only the host can see `what`, and must have seen `expected`.
@@ -177,14 +163,7 @@ impl Finding {
         host: impl Into<Value>,
         expected: impl Into<Value>,
     ) -> Self {
-        Self::new(
-            what,
-            None,
-            Some(host.into()),
-            Rule::HostIs {
-                expected: expected.into(),
-            },
-        )
+        Self::new(what, None, Some(host.into()), Rule::HostIs { expected: expected.into() })
     }
 
     /// The guest's number, in `unit`, must lie between.
@@ -196,10 +175,7 @@ impl Finding {
         most: f64,
     ) -> Self {
         let rule = Rule::GuestBetween { least, most };
-        Self {
-            unit: unit.to_owned(),
-            ..Self::new(what, Some(guest.into()), None, rule)
-        }
+        Self { unit: unit.to_owned(), ..Self::new(what, Some(guest.into()), None, rule) }
     }
 
     /// The host's number, in `unit`, must lie between.
@@ -211,10 +187,7 @@ impl Finding {
         most: f64,
     ) -> Self {
         let rule = Rule::HostBetween { least, most };
-        Self {
-            unit: unit.to_owned(),
-            ..Self::new(what, None, Some(host.into()), rule)
-        }
+        Self { unit: unit.to_owned(), ..Self::new(what, None, Some(host.into()), rule) }
     }
 
     /// Guest and host values must differ.
@@ -228,12 +201,7 @@ impl Finding {
 
     /// All that the guest listed must be in the host's list.
     pub fn guest_subset(what: impl Into<String>, guest: Vec<Value>, host: Vec<Value>) -> Self {
-        Self::new(
-            what,
-            Some(Value::List(guest)),
-            Some(Value::List(host)),
-            Rule::GuestSubsetOfHost,
-        )
+        Self::new(what, Some(Value::List(guest)), Some(Value::List(host)), Rule::GuestSubsetOfHost)
     }
 
     /// Written down, not judged.
@@ -248,29 +216,13 @@ impl Finding {
     }
 
     fn new(what: impl Into<String>, guest: Option<Value>, host: Option<Value>, rule: Rule) -> Self {
-        Self {
-            what: what.into(),
-            unit: String::new(),
-            guest,
-            host,
-            rule,
-        }
+        Self { what: what.into(), unit: String::new(), guest, host, rule }
     }
 
     /// Judges this finding by its rule.
     pub fn judge(&self) -> Holds {
-        let Self {
-            what,
-            guest,
-            host,
-            rule,
-            ..
-        } = self;
-        let unit = if self.unit.is_empty() {
-            String::new()
-        } else {
-            format!(" {}", self.unit)
-        };
+        let Self { what, guest, host, rule, .. } = self;
+        let unit = if self.unit.is_empty() { String::new() } else { format!(" {}", self.unit) };
         let when = |holds: bool, no: &dyn Fn() -> String| {
             if holds { Holds::Yes } else { Holds::No(no()) }
         };
@@ -304,9 +256,9 @@ impl Finding {
             (Some(g), Some(h)) => (g, h),
         };
         match rule {
-            Rule::Same => when(g.same(h), &|| {
-                format!("{what}: guest saw {g}{unit}, host saw {h}{unit}")
-            }),
+            Rule::Same => {
+                when(g.same(h), &|| format!("{what}: guest saw {g}{unit}, host saw {h}{unit}"))
+            }
             Rule::SameAs { expected } => when(g.same(expected) && h.same(expected), &|| {
                 format!(
                     "{what}: guest saw {g}{unit}, host saw {h}{unit}, expected {expected}{unit}"
@@ -321,15 +273,13 @@ impl Finding {
                 }),
                 _ => Holds::No(format!("{what}: {g} and {h} are not both numbers")),
             },
-            Rule::Differ => when(!g.same(h), &|| {
-                format!("{what}: both are {g}, and should differ")
-            }),
+            Rule::Differ => {
+                when(!g.same(h), &|| format!("{what}: both are {g}, and should differ"))
+            }
             Rule::GuestSubsetOfHost => match (g, h) {
                 (Value::List(some), Value::List(all)) => {
-                    let extra: Vec<_> = some
-                        .iter()
-                        .filter(|v| !all.iter().any(|w| w.same(v)))
-                        .collect();
+                    let extra: Vec<_> =
+                        some.iter().filter(|v| !all.iter().any(|w| w.same(v))).collect();
                     when(extra.is_empty(), &|| {
                         let names: Vec<_> = extra.iter().map(ToString::to_string).collect();
                         format!(
@@ -357,10 +307,7 @@ impl Observations {
 
     /// Observations of only these findings.
     pub fn of(findings: impl IntoIterator<Item = Finding>) -> Self {
-        Self {
-            findings: findings.into_iter().collect(),
-            ..Self::default()
-        }
+        Self { findings: findings.into_iter().collect(), ..Self::default() }
     }
 
     /// Adds a finding.
@@ -400,35 +347,24 @@ impl Observations {
             if more > 0 {
                 wrong.push(format!("and {more} more"));
             }
-            return Verdict::Fail {
-                reason: wrong.join("; "),
-            };
+            return Verdict::Fail { reason: wrong.join("; ") };
         }
         if judged == 0 {
-            return Verdict::Fail {
-                reason: "nothing was observed that could be judged".into(),
-            };
+            return Verdict::Fail { reason: "nothing was observed that could be judged".into() };
         }
         let saw =
             |side: fn(&Finding) -> &Option<Value>| self.findings.iter().any(|f| side(f).is_some());
         match (saw(|f| &f.guest), saw(|f| &f.host), &self.one_witness) {
             (true, true, _) | (_, _, Some(_)) => Verdict::Pass,
-            (false, _, None) => Verdict::Fail {
-                reason: "the guest observed nothing".into(),
-            },
-            (_, false, None) => Verdict::Fail {
-                reason: "the host observed nothing".into(),
-            },
+            (false, _, None) => Verdict::Fail { reason: "the guest observed nothing".into() },
+            (_, false, None) => Verdict::Fail { reason: "the host observed nothing".into() },
         }
     }
 }
 
 impl Value {
     /// As a number, if it is one.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "counts and nanoseconds stay far below 2^53"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "counts and nanoseconds stay far below 2^53")]
     pub fn as_f64(&self) -> Option<f64> {
         match self {
             Self::Int(n) => Some(*n as f64),
@@ -534,10 +470,7 @@ mod tests {
     fn one_witness_passes_only_where_the_check_says_so() {
         let guest_only = Observations::of([Finding::guest_is("steps back", 0, 0)]);
         assert_eq!(guest_only.judge().word(), "fail");
-        assert_eq!(
-            guest_only.only_one_witness("the host has no view").judge(),
-            Verdict::Pass
-        );
+        assert_eq!(guest_only.only_one_witness("the host has no view").judge(), Verdict::Pass);
     }
 
     #[test]
@@ -550,12 +483,7 @@ mod tests {
     fn a_missing_witness_fails() {
         let mut finding = Finding::same("online vCPUs", 2, 2);
         finding.host = None;
-        assert!(
-            Observations::of([finding])
-                .judge()
-                .reason()
-                .contains("host did not observe")
-        );
+        assert!(Observations::of([finding]).judge().reason().contains("host did not observe"));
     }
 
     #[test]
@@ -575,9 +503,6 @@ mod tests {
             Finding::guest_subset("d", vec!["x".into()], vec!["x".into(), "y".into()]),
         ]);
         let text = serde_json::to_string(&all).expect("serialises");
-        assert_eq!(
-            serde_json::from_str::<Observations>(&text).expect("reads back"),
-            all
-        );
+        assert_eq!(serde_json::from_str::<Observations>(&text).expect("reads back"), all);
     }
 }

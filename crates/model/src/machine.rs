@@ -114,12 +114,7 @@ pub struct CpuTopology {
 
 impl Default for CpuTopology {
     fn default() -> Self {
-        Self {
-            sockets: 1,
-            cores: 2,
-            threads: 1,
-            max_sockets: 0,
-        }
+        Self { sockets: 1, cores: 2, threads: 1, max_sockets: 0 }
     }
 }
 
@@ -131,11 +126,7 @@ impl CpuTopology {
 
     /// vCPUs with every socket populated.
     pub const fn max_count(&self) -> u32 {
-        let sockets = if self.max_sockets > self.sockets {
-            self.max_sockets
-        } else {
-            self.sockets
-        };
+        let sockets = if self.max_sockets > self.sockets { self.max_sockets } else { self.sockets };
         sockets * self.cores * self.threads
     }
 }
@@ -397,24 +388,14 @@ impl MachineSpec {
             chipset: Chipset::default(),
             firmware: Firmware::default(),
             cpus: CpuTopology::default(),
-            memory: Memory {
-                size,
-                max: ByteSize::default(),
-                nodes: 0,
-            },
+            memory: Memory { size, max: ByteSize::default(), nodes: 0 },
             boot,
             disks: Vec::new(),
             controllers: Vec::new(),
             nics: Vec::new(),
             channels: vec![
-                Channel {
-                    name: "console".into(),
-                    kind: ChannelKind::Serial,
-                },
-                Channel {
-                    name: "probe".into(),
-                    kind: ChannelKind::Serial,
-                },
+                Channel { name: "console".into(), kind: ChannelKind::Serial },
+                Channel { name: "probe".into(), kind: ChannelKind::Serial },
             ],
             smbios: Smbios::default(),
             display: true,
@@ -441,11 +422,7 @@ impl MachineSpec {
 
     /// Checks what a type cannot say.
     pub fn check(&self) -> Result<(), SpecError> {
-        let ids = self
-            .disks
-            .iter()
-            .map(|d| &d.id)
-            .chain(self.nics.iter().map(|n| &n.id));
+        let ids = self.disks.iter().map(|d| &d.id).chain(self.nics.iter().map(|n| &n.id));
         let ids: Vec<&String> = ids.chain(self.channels.iter().map(|c| &c.name)).collect();
         for (i, id) in ids.iter().enumerate() {
             let good = id.len() <= 32
@@ -459,22 +436,13 @@ impl MachineSpec {
             }
         }
         if let Boot::Devices { order } = &self.boot
-            && let Some(id) = order
-                .iter()
-                .find(|id| self.disk(id).is_none() && self.nic(id).is_none())
+            && let Some(id) =
+                order.iter().find(|id| self.disk(id).is_none() && self.nic(id).is_none())
         {
             return Err(SpecError::UnknownBootDevice(id.clone()));
         }
-        let CpuTopology {
-            sockets,
-            cores,
-            threads,
-            max_sockets,
-        } = self.cpus;
-        let count = sockets
-            .max(max_sockets)
-            .saturating_mul(cores)
-            .saturating_mul(threads);
+        let CpuTopology { sockets, cores, threads, max_sockets } = self.cpus;
+        let count = sockets.max(max_sockets).saturating_mul(cores).saturating_mul(threads);
         if count == 0 || count > 1024 || sockets == 0 {
             return Err(SpecError::CpuCount(count));
         }
@@ -485,9 +453,7 @@ impl MachineSpec {
         let is_mac = |mac: &str| {
             mac.len() == 17
                 && mac.split(':').count() == 6
-                && mac
-                    .split(':')
-                    .all(|b| b.len() == 2 && u8::from_str_radix(b, 16).is_ok())
+                && mac.split(':').all(|b| b.len() == 2 && u8::from_str_radix(b, 16).is_ok())
         };
         match self.nics.iter().find(|nic| !is_mac(&nic.mac)) {
             Some(nic) => Err(SpecError::Mac(nic.mac.chars().take(40).collect())),
@@ -538,17 +504,10 @@ mod tests {
     fn a_machine_survives_its_toml_form() {
         let mut spec = MachineSpec::new(
             ByteSize::mib(512),
-            Boot::Kernel {
-                kernel: "k".into(),
-                initrd: None,
-                command_line: "quiet".into(),
-            },
+            Boot::Kernel { kernel: "k".into(), initrd: None, command_line: "quiet".into() },
         );
         spec.disks.push(disk("scratch"));
         let text = toml::to_string(&spec).expect("serialises");
-        assert_eq!(
-            toml::from_str::<MachineSpec>(&text).expect("reads back"),
-            spec
-        );
+        assert_eq!(toml::from_str::<MachineSpec>(&text).expect("reads back"), spec);
     }
 }

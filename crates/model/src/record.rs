@@ -168,11 +168,7 @@ pub struct CheckRecord {
 impl CheckRecord {
     /// For a check that gave different verdicts from the same state: how many of how many failed.
     pub fn flaky(&self) -> Option<(usize, usize)> {
-        let failed = self
-            .attempts
-            .iter()
-            .filter(|v| !matches!(v, Verdict::Pass))
-            .count();
+        let failed = self.attempts.iter().filter(|v| !matches!(v, Verdict::Pass)).count();
         (failed > 0 && failed < self.attempts.len()).then_some((failed, self.attempts.len()))
     }
 }

@@ -19,13 +19,8 @@ pub struct ByteSizeError {
     text: String,
 }
 
-const UNITS: [(&str, u64); 5] = [
-    ("TiB", 1 << 40),
-    ("GiB", 1 << 30),
-    ("MiB", 1 << 20),
-    ("KiB", 1 << 10),
-    ("B", 1),
-];
+const UNITS: [(&str, u64); 5] =
+    [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 impl ByteSize {
     /// This many bytes.
@@ -68,23 +63,16 @@ impl FromStr for ByteSize {
     type Err = ByteSizeError;
 
     fn from_str(text: &str) -> Result<Self, ByteSizeError> {
-        let error = || ByteSizeError {
-            text: text.chars().take(40).collect(),
-        };
+        let error = || ByteSizeError { text: text.chars().take(40).collect() };
         let trimmed = text.trim();
-        let split = trimmed
-            .find(|c: char| !c.is_ascii_digit())
-            .ok_or_else(error)?;
+        let split = trimmed.find(|c: char| !c.is_ascii_digit()).ok_or_else(error)?;
         let number: u64 = trimmed[..split].parse().map_err(|_| error())?;
         let unit = trimmed[split..].trim();
         let short = |name: &str| {
             unit.eq_ignore_ascii_case(name)
                 || (name.len() == 3 && unit.eq_ignore_ascii_case(&name[..1]))
         };
-        let (_, factor) = UNITS
-            .into_iter()
-            .find(|(name, _)| short(name))
-            .ok_or_else(error)?;
+        let (_, factor) = UNITS.into_iter().find(|(name, _)| short(name)).ok_or_else(error)?;
         number.checked_mul(factor).map(Self).ok_or_else(error)
     }
 }

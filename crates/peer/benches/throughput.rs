@@ -16,22 +16,13 @@ const LIMIT: Duration = Duration::from_secs(300);
 #[tokio::main]
 async fn main() {
     // Cargo passes `--bench` too.
-    let mebibytes = std::env::args()
-        .skip(1)
-        .find_map(|word| word.parse::<u64>().ok())
-        .unwrap_or(64);
+    let mebibytes =
+        std::env::args().skip(1).find_map(|word| word.parse::<u64>().ok()).unwrap_or(64);
     for mtu in [1500, 9000] {
         let length = mebibytes << 20;
-        let source = Source {
-            pattern: Pattern::seeded(9),
-            length,
-        };
+        let source = Source { pattern: Pattern::seeded(9), length };
         let (near, far) = tokio::io::duplex(1 << 20);
-        let options = PeerOptions {
-            mtu: mtu as u16,
-            source,
-            ..PeerOptions::default()
-        };
+        let options = PeerOptions { mtu: mtu as u16, source, ..PeerOptions::default() };
         let peer = Peer::start(near, options).expect("good options");
         let mut guest = Guest::new(far, mtu);
         let digest = source.pattern.digest(length);
@@ -56,10 +47,7 @@ async fn main() {
                 matches!(socket.state(), tcp::State::TimeWait | tcp::State::Closed).then_some(())
             })
             .await;
-        let (_, transfer) = peer
-            .transfer_done(Service::Sink, 0, LIMIT)
-            .await
-            .expect("ends");
+        let (_, transfer) = peer.transfer_done(Service::Sink, 0, LIMIT).await.expect("ends");
         assert_eq!(transfer.digest(), Some(digest));
         report("to the peer", mtu, length, began.elapsed());
 
@@ -82,8 +70,5 @@ async fn main() {
 
 fn report(what: &str, mtu: usize, length: u64, took: Duration) {
     let rate = length as f64 / took.as_secs_f64() / 1e6;
-    println!(
-        "{what:>14}, MTU {mtu}: {} MiB in {took:.3?}, {rate:.0} MB/s",
-        length >> 20
-    );
+    println!("{what:>14}, MTU {mtu}: {} MiB in {took:.3?}, {rate:.0} MB/s", length >> 20);
 }

@@ -103,8 +103,7 @@ impl Cable {
 
     /// A frame with its 802.1Q tag taken out: the addresses move up to the type.
     pub fn untag(&mut self, at: Range<usize>) -> Range<usize> {
-        self.input
-            .copy_within(at.start..at.start + 12, at.start + 4);
+        self.input.copy_within(at.start..at.start + 12, at.start + 4);
         at.start + 4..at.end
     }
 
@@ -120,11 +119,7 @@ impl Cable {
 
     /// Where a frame goes.
     pub fn output(&mut self) -> Outgoing<'_> {
-        Outgoing {
-            output: &mut self.output,
-            written: self.written,
-            dropped: &mut self.dropped,
-        }
+        Outgoing { output: &mut self.output, written: self.written, dropped: &mut self.dropped }
     }
 
     /// True if the stack should wait until the other side has read.
@@ -134,10 +129,7 @@ impl Cable {
 
     /// Shows each frame that was queued since the last call.
     pub fn see_output(&mut self, mut see: impl FnMut(&[u8])) {
-        while let Some(lead) = self
-            .output
-            .get(self.unseen..)
-            .and_then(<[u8]>::first_chunk::<LEAD>)
+        while let Some(lead) = self.output.get(self.unseen..).and_then(<[u8]>::first_chunk::<LEAD>)
         {
             let start = self.unseen + LEAD;
             let end = start + u32::from_be_bytes(*lead) as usize;
@@ -188,11 +180,7 @@ impl Cable {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(fault(&error))),
                 Poll::Pending => {}
             }
-            if passed {
-                Poll::Ready(Ok(()))
-            } else {
-                Poll::Pending
-            }
+            if passed { Poll::Ready(Ok(())) } else { Poll::Pending }
         })
         .await
     }
@@ -289,9 +277,7 @@ mod tests {
         let plain: Vec<u8> = (0..20).collect();
         let (near, _far) = tokio::io::duplex(64);
         let mut cable = Cable::new(Box::new(near));
-        cable
-            .output()
-            .queue(20, Some(5), |bytes| bytes.copy_from_slice(&plain));
+        cable.output().queue(20, Some(5), |bytes| bytes.copy_from_slice(&plain));
         let mut tagged = Vec::new();
         cable.see_output(|frame| tagged.extend(frame));
         assert_eq!(tagged[12..16], [0x81, 0, 0, 5]);

@@ -19,11 +19,8 @@ pub const SINK_PORT: u16 = 9;
 /// Port of the source, which sends its pattern and closes (RFC 864's port, "chargen").
 pub const SOURCE_PORT: u16 = 19;
 
-const SERVICES: [(Service, u16); 3] = [
-    (Service::Echo, ECHO_PORT),
-    (Service::Sink, SINK_PORT),
-    (Service::Source, SOURCE_PORT),
-];
+const SERVICES: [(Service, u16); 3] =
+    [(Service::Echo, ECHO_PORT), (Service::Sink, SINK_PORT), (Service::Source, SOURCE_PORT)];
 /// Connections at once; more are refused by a reset, as a closed port does.
 const OPEN: usize = 128;
 /// A guest that acknowledges nothing for so long has lost its connection. Long, since a machine may be
@@ -57,18 +54,12 @@ struct Connection {
 impl Connections {
     pub fn new(vlan: Option<u16>) -> Self {
         let listeners = SERVICES.map(|(service, port)| (service, port, None)).into();
-        Self {
-            vlan,
-            listeners,
-            open: Vec::new(),
-        }
+        Self { vlan, listeners, open: Vec::new() }
     }
 
     /// True if there is something that only time ends.
     pub fn needs_time(&self) -> bool {
-        self.open
-            .iter()
-            .any(|connection| connection.closing.is_some())
+        self.open.iter().any(|connection| connection.closing.is_some())
     }
 
     /// Takes new connections, and moves the data of all.
@@ -98,13 +89,8 @@ impl Connections {
             }
         }
         self.open.retain_mut(|connection| {
-            let keep = connection.pump(
-                sockets.get_mut(connection.handle),
-                self.vlan,
-                books,
-                source,
-                now,
-            );
+            let keep =
+                connection.pump(sockets.get_mut(connection.handle), self.vlan, books, source, now);
             if !keep {
                 sockets.remove(connection.handle);
             }
@@ -225,11 +211,7 @@ impl Connection {
                 let left = usize::try_from(length - transfer.sent).unwrap_or(usize::MAX);
                 // Whole words but for the end, so that the pattern can go on where it stopped. The
                 // buffer's size is a multiple of 8, so this never waits for ever.
-                let count = if left <= room.len() {
-                    left
-                } else {
-                    room.len() & !7
-                };
+                let count = if left <= room.len() { left } else { room.len() & !7 };
                 let part = &mut room[..count];
                 pattern.fill(transfer.sent, part);
                 self.hasher.update(&*part);
@@ -243,10 +225,8 @@ impl Connection {
         if transfer.sent == length {
             socket.close();
         }
-        let acknowledged = matches!(
-            socket.state(),
-            State::FinWait2 | State::TimeWait | State::Closed
-        );
+        let acknowledged =
+            matches!(socket.state(), State::FinWait2 | State::TimeWait | State::Closed);
         transfer.sent == length && acknowledged && socket.send_queue() == 0
     }
 

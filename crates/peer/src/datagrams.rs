@@ -56,15 +56,7 @@ impl Datagrams {
         let mut socket = icmp::Socket::new(buffer(), buffer());
         let _bound = socket.bind(icmp::Endpoint::Ident(IDENT));
         let icmp = sockets.add(socket);
-        Self {
-            server,
-            vlan,
-            echo,
-            dhcp,
-            icmp,
-            pings: Vec::new(),
-            sequence: 0,
-        }
+        Self { server, vlan, echo, dhcp, icmp, pings: Vec::new(), sequence: 0 }
     }
 
     /// Answers what has come.
@@ -88,12 +80,7 @@ impl Datagrams {
             };
             books.stats.dhcp_messages += 1;
             if let Some(mac) = answer.leased {
-                books.leased(Lease {
-                    mac,
-                    address: self.server.guest,
-                    vlan: self.vlan,
-                    at: now,
-                });
+                books.leased(Lease { mac, address: self.server.guest, vlan: self.vlan, at: now });
             }
             if let Some((reply, to)) = answer.reply {
                 let _sent = socket.send_slice(&reply, to);
@@ -117,23 +104,11 @@ impl Datagrams {
         }
         self.sequence = self.sequence.wrapping_add(1);
         let data: Vec<u8> = (0..length).map(|n| n as u8).collect();
-        let request = Icmpv4Repr::EchoRequest {
-            ident: IDENT,
-            seq_no: self.sequence,
-            data: &data,
-        };
+        let request = Icmpv4Repr::EchoRequest { ident: IDENT, seq_no: self.sequence, data: &data };
         let socket = sockets.get_mut::<icmp::Socket>(self.icmp);
         if let Ok(room) = socket.send(request.buffer_len(), to.into()) {
-            request.emit(
-                &mut Icmpv4Packet::new_unchecked(room),
-                &ChecksumCapabilities::default(),
-            );
-            self.pings.push(Ping {
-                sequence: self.sequence,
-                length,
-                since: now,
-                answer,
-            });
+            request.emit(&mut Icmpv4Packet::new_unchecked(room), &ChecksumCapabilities::default());
+            self.pings.push(Ping { sequence: self.sequence, length, since: now, answer });
         }
     }
 

@@ -39,20 +39,14 @@ impl DhcpServer {
     pub fn answer(self, message: &[u8]) -> Option<DhcpAnswer> {
         let packet = DhcpPacket::new_checked(message).ok()?;
         let asked = DhcpRepr::parse(&packet).ok()?;
-        let nothing = DhcpAnswer {
-            leased: None,
-            reply: None,
-        };
+        let nothing = DhcpAnswer { leased: None, reply: None };
         let for_us = asked.server_identifier.is_none_or(|id| id == self.server);
         let (kind, leased) = match asked.message_type {
             DhcpMessageType::Discover => (DhcpMessageType::Offer, None),
             DhcpMessageType::Request if for_us => {
                 let wanted = asked.requested_ip.unwrap_or(asked.client_ip);
                 if wanted == self.guest {
-                    (
-                        DhcpMessageType::Ack,
-                        Some(asked.client_hardware_address.into()),
-                    )
+                    (DhcpMessageType::Ack, Some(asked.client_hardware_address.into()))
                 } else {
                     (DhcpMessageType::Nak, None)
                 }
@@ -66,11 +60,7 @@ impl DhcpServer {
         let reply = self.reply(&asked, kind);
         // Broadcast unless the client has an address: it is the way that every client hears.
         let known = !asked.client_ip.is_unspecified() && kind != DhcpMessageType::Nak;
-        let to = if known {
-            asked.client_ip
-        } else {
-            Ipv4Addr::BROADCAST
-        };
+        let to = if known { asked.client_ip } else { Ipv4Addr::BROADCAST };
         Some(DhcpAnswer {
             leased,
             reply: reply.map(|bytes| (bytes, IpEndpoint::new(to.into(), DHCP_CLIENT_PORT))),
@@ -81,30 +71,16 @@ impl DhcpServer {
         let refused = kind == DhcpMessageType::Nak;
         let informed = asked.message_type == DhcpMessageType::Inform;
         let mtu = self.mtu.to_be_bytes();
-        let options = [DhcpOption {
-            kind: INTERFACE_MTU,
-            data: &mtu,
-        }];
-        let mask = Ipv4Addr::from_bits(
-            u32::MAX
-                .checked_shl(32 - u32::from(self.prefix))
-                .unwrap_or(0),
-        );
+        let options = [DhcpOption { kind: INTERFACE_MTU, data: &mtu }];
+        let mask =
+            Ipv4Addr::from_bits(u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0));
         let repr = DhcpRepr {
             message_type: kind,
             transaction_id: asked.transaction_id,
             secs: 0,
             client_hardware_address: EthernetAddress(asked.client_hardware_address.0),
-            client_ip: if refused {
-                Ipv4Addr::UNSPECIFIED
-            } else {
-                asked.client_ip
-            },
-            your_ip: if refused || informed {
-                Ipv4Addr::UNSPECIFIED
-            } else {
-                self.guest
-            },
+            client_ip: if refused { Ipv4Addr::UNSPECIFIED } else { asked.client_ip },
+            your_ip: if refused || informed { Ipv4Addr::UNSPECIFIED } else { self.guest },
             server_ip: Ipv4Addr::UNSPECIFIED,
             router: (!refused).then_some(self.server),
             subnet_mask: (!refused).then_some(mask),
@@ -134,12 +110,8 @@ mod tests {
     use super::*;
 
     const GUEST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
-    const SERVER: DhcpServer = DhcpServer {
-        server: Ipv4Addr::new(10, 77, 0, 1),
-        guest: GUEST,
-        prefix: 24,
-        mtu: 1500,
-    };
+    const SERVER: DhcpServer =
+        DhcpServer { server: Ipv4Addr::new(10, 77, 0, 1), guest: GUEST, prefix: 24, mtu: 1500 };
 
     fn message(message_type: DhcpMessageType, requested_ip: Option<Ipv4Addr>) -> Vec<u8> {
         let repr = DhcpRepr {
@@ -166,8 +138,7 @@ mod tests {
             additional_options: &[],
         };
         let mut bytes = vec![0; repr.buffer_len()];
-        repr.emit(&mut DhcpPacket::new_unchecked(&mut bytes))
-            .expect("fits");
+        repr.emit(&mut DhcpPacket::new_unchecked(&mut bytes)).expect("fits");
         bytes
     }
 
@@ -180,21 +151,15 @@ mod tests {
             let repr = DhcpRepr::parse(&packet).expect("well formed");
             (repr.message_type, repr.your_ip, repr.subnet_mask)
         };
-        let offer = SERVER
-            .answer(&message(DhcpMessageType::Discover, None))
-            .expect("an offer");
+        let offer = SERVER.answer(&message(DhcpMessageType::Discover, None)).expect("an offer");
         let mask = Some(Ipv4Addr::new(255, 255, 255, 0));
         assert_eq!(kind_of(&offer), (DhcpMessageType::Offer, GUEST, mask));
         assert_eq!(offer.leased, None);
-        let ack = SERVER
-            .answer(&message(DhcpMessageType::Request, Some(GUEST)))
-            .expect("an ack");
+        let ack = SERVER.answer(&message(DhcpMessageType::Request, Some(GUEST))).expect("an ack");
         assert_eq!(kind_of(&ack), (DhcpMessageType::Ack, GUEST, mask));
         assert_eq!(ack.leased, Some(Mac([2, 0, 0, 0, 0, 9])));
         let other = Some(Ipv4Addr::new(10, 77, 0, 3));
-        let nak = SERVER
-            .answer(&message(DhcpMessageType::Request, other))
-            .expect("a nak");
+        let nak = SERVER.answer(&message(DhcpMessageType::Request, other)).expect("a nak");
         assert_eq!(kind_of(&nak).0, DhcpMessageType::Nak);
         assert_eq!(nak.leased, None);
     }

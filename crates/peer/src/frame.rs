@@ -112,14 +112,7 @@ impl fmt::Display for Frame {
             FrameKind::ArpReply { sender, target } => {
                 write!(f, " ARP {sender} is here, to {target}")
             }
-            FrameKind::Tcp {
-                source,
-                source_port,
-                target,
-                target_port,
-                flags,
-                payload,
-            } => {
+            FrameKind::Tcp { source, source_port, target, target_port, flags, payload } => {
                 write!(f, " TCP {source}:{source_port} > {target}:{target_port} ")?;
                 for (bit, letter) in [(2, 'S'), (1, 'F'), (4, 'R'), (8, 'P'), (16, '.')] {
                     if flags & bit != 0 {
@@ -128,37 +121,17 @@ impl fmt::Display for Frame {
                 }
                 write!(f, " {payload}")
             }
-            FrameKind::Udp {
-                source,
-                source_port,
-                target,
-                target_port,
-                payload,
-            } => {
-                write!(
-                    f,
-                    " UDP {source}:{source_port} > {target}:{target_port} {payload}"
-                )
+            FrameKind::Udp { source, source_port, target, target_port, payload } => {
+                write!(f, " UDP {source}:{source_port} > {target}:{target_port} {payload}")
             }
-            FrameKind::Icmp {
-                source,
-                target,
-                message,
-            } => write!(f, " ICMP {source} > {target} type {message}"),
-            FrameKind::Fragment {
-                source,
-                target,
-                offset,
-                more,
-            } => {
+            FrameKind::Icmp { source, target, message } => {
+                write!(f, " ICMP {source} > {target} type {message}")
+            }
+            FrameKind::Fragment { source, target, offset, more } => {
                 let last = if more { "" } else { ", the last" };
                 write!(f, " IPv4 {source} > {target} fragment at {offset}{last}")
             }
-            FrameKind::Ipv4 {
-                source,
-                target,
-                protocol,
-            } => {
+            FrameKind::Ipv4 { source, target, protocol } => {
                 write!(f, " IPv4 {source} > {target} protocol {protocol}")
             }
             FrameKind::Ipv6 => f.write_str(" IPv6"),
@@ -179,20 +152,10 @@ pub(crate) enum Checksum {
 
 /// Reads a frame. The checksums are computed only if asked for.
 pub(crate) fn read(bytes: &[u8], verify: bool) -> (Frame, Checksum) {
-    let mac = |at: usize| {
-        Mac(bytes
-            .get(at..)
-            .and_then(|b| b.first_chunk())
-            .copied()
-            .unwrap_or_default())
-    };
+    let mac =
+        |at: usize| Mac(bytes.get(at..).and_then(|b| b.first_chunk()).copied().unwrap_or_default());
     let word = |at: usize| Some(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]));
-    let mut frame = Frame {
-        from: mac(6),
-        to: mac(0),
-        vlan: None,
-        kind: FrameKind::Malformed,
-    };
+    let mut frame = Frame { from: mac(6), to: mac(0), vlan: None, kind: FrameKind::Malformed };
     let mut at = 12;
     if word(at) == Some(0x8100) {
         frame.vlan = word(at + 2).map(|tag| tag & 0x0fff);
@@ -203,10 +166,7 @@ pub(crate) fn read(bytes: &[u8], verify: bool) -> (Frame, Checksum) {
     };
     let (kind, checksum) = match ethertype {
         0x0800 => ipv4(payload, verify).unwrap_or((FrameKind::Malformed, Checksum::Absent)),
-        0x0806 => (
-            arp(payload).unwrap_or(FrameKind::Malformed),
-            Checksum::Absent,
-        ),
+        0x0806 => (arp(payload).unwrap_or(FrameKind::Malformed), Checksum::Absent),
         0x86dd => (FrameKind::Ipv6, Checksum::Absent),
         ethertype => (FrameKind::Other { ethertype }, Checksum::Absent),
     };
@@ -241,40 +201,19 @@ fn ipv4(payload: &[u8], verify: bool) -> Option<(FrameKind, Checksum)> {
     let (from, to) = (IpAddress::Ipv4(source), IpAddress::Ipv4(target));
     let header = !verify || packet.verify_checksum();
     let judge = |right: bool| {
-        if header && right {
-            Checksum::Right
-        } else {
-            Checksum::Wrong
-        }
+        if header && right { Checksum::Right } else { Checksum::Wrong }
     };
     if packet.more_frags() || packet.frag_offset() != 0 {
         let (offset, more) = (packet.frag_offset(), packet.more_frags());
-        return Some((
-            FrameKind::Fragment {
-                source,
-                target,
-                offset,
-                more,
-            },
-            judge(true),
-        ));
+        return Some((FrameKind::Fragment { source, target, offset, more }, judge(true)));
     }
     let data = packet.payload();
     let length = |all: usize| u16::try_from(all).unwrap_or(u16::MAX);
     Some(match packet.next_header() {
         IpProtocol::Tcp => {
             let segment = TcpPacket::new_checked(data).ok()?;
-            let bits = [
-                segment.fin(),
-                segment.syn(),
-                segment.rst(),
-                segment.psh(),
-                segment.ack(),
-            ];
-            let flags = bits
-                .iter()
-                .rev()
-                .fold(0, |flags, &bit| flags << 1 | u8::from(bit));
+            let bits = [segment.fin(), segment.syn(), segment.rst(), segment.psh(), segment.ack()];
+            let flags = bits.iter().rev().fold(0, |flags, &bit| flags << 1 | u8::from(bit));
             let kind = FrameKind::Tcp {
                 source,
                 source_port: segment.src_port(),
@@ -301,21 +240,11 @@ fn ipv4(payload: &[u8], verify: bool) -> Option<(FrameKind, Checksum)> {
         }
         IpProtocol::Icmp => {
             let message = Icmpv4Packet::new_checked(data).ok()?;
-            let kind = FrameKind::Icmp {
-                source,
-                target,
-                message: message_number(message.msg_type()),
-            };
+            let kind =
+                FrameKind::Icmp { source, target, message: message_number(message.msg_type()) };
             (kind, judge(!verify || message.verify_checksum()))
         }
-        other => (
-            FrameKind::Ipv4 {
-                source,
-                target,
-                protocol: other.into(),
-            },
-            judge(true),
-        ),
+        other => (FrameKind::Ipv4 { source, target, protocol: other.into() }, judge(true)),
     })
 }
 
@@ -332,9 +261,7 @@ mod tests {
     /// An ICMP echo request as Linux's `ping` made it, to an address of documentation.
     fn ping() -> Vec<u8> {
         let mut bytes = vec![0x52, 0x54, 0, 0, 0, 1, 0x52, 0x54, 0, 0, 0, 2, 8, 0];
-        bytes.extend([
-            0x45, 0, 0, 28, 0, 0, 0, 0, 64, 1, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2,
-        ]);
+        bytes.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 1, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]);
         bytes.extend([8, 0, 0, 0, 0, 1, 0, 1]);
         Ipv4Packet::new_unchecked(&mut bytes[14..]).fill_checksum();
         Icmpv4Packet::new_unchecked(&mut bytes[34..]).fill_checksum();

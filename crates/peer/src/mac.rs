@@ -43,18 +43,11 @@ impl FromStr for Mac {
         let mut parts = text.split(':');
         let mut mac = [0; 6];
         for byte in &mut mac {
-            let part = parts
-                .next()
-                .filter(|p| p.len() == 2 && p.bytes().all(|b| b.is_ascii_hexdigit()));
-            *byte = part
-                .and_then(|p| u8::from_str_radix(p, 16).ok())
-                .ok_or(MacError)?;
+            let part =
+                parts.next().filter(|p| p.len() == 2 && p.bytes().all(|b| b.is_ascii_hexdigit()));
+            *byte = part.and_then(|p| u8::from_str_radix(p, 16).ok()).ok_or(MacError)?;
         }
-        if parts.next().is_none() {
-            Ok(Self(mac))
-        } else {
-            Err(MacError)
-        }
+        if parts.next().is_none() { Ok(Self(mac)) } else { Err(MacError) }
     }
 }
 
@@ -86,13 +79,9 @@ mod tests {
     fn an_address_survives_its_text_form_and_nothing_else_is_one() {
         let mac = Mac([0x52, 0x54, 0, 0xab, 0, 9]);
         assert_eq!(mac.to_string().parse(), Ok(mac));
-        for bad in [
-            "",
-            "52:54:00:ab:00",
-            "52:54:00:ab:00:09:1",
-            "52:54:00:ab:00:+9",
-            "5254:00:ab:00:09",
-        ] {
+        for bad in
+            ["", "52:54:00:ab:00", "52:54:00:ab:00:09:1", "52:54:00:ab:00:+9", "5254:00:ab:00:09"]
+        {
             assert_eq!(bad.parse::<Mac>(), Err(MacError), "{bad}");
         }
     }

@@ -70,10 +70,7 @@ impl Default for PeerOptions {
             prefix: 24,
             guest: Ipv4Addr::new(10, 77, 0, 2),
             mtu: 1500,
-            source: Source {
-                pattern: Pattern::seeded(0),
-                length: 0,
-            },
+            source: Source { pattern: Pattern::seeded(0), length: 0 },
             vlan: None,
             capture: None,
         }
@@ -89,10 +86,8 @@ impl PeerOptions {
         if !(576..=9216).contains(&self.mtu) {
             return bad(format!("an MTU of {} is not from 576 to 9216", self.mtu));
         }
-        let networks = std::iter::once((self.address, self.guest, self.prefix)).chain(
-            self.vlan
-                .map(|vlan| (vlan.address, vlan.guest, vlan.prefix)),
-        );
+        let networks = std::iter::once((self.address, self.guest, self.prefix))
+            .chain(self.vlan.map(|vlan| (vlan.address, vlan.guest, vlan.prefix)));
         for (address, guest, prefix) in networks {
             if !(8..=30).contains(&prefix) {
                 return bad(format!("a prefix of {prefix} bits is not from 8 to 30"));
@@ -102,9 +97,7 @@ impl PeerOptions {
             let same = address.to_bits() & !host == guest.to_bits() & !host;
             let single = |a: Ipv4Addr| !a.is_multicast() && !a.is_loopback() && is_host(a);
             if !same || address == guest || !single(address) || !single(guest) {
-                return bad(format!(
-                    "{address} and {guest} are no two hosts of one /{prefix}"
-                ));
+                return bad(format!("{address} and {guest} are no two hosts of one /{prefix}"));
             }
         }
         match self.vlan {
@@ -127,10 +120,7 @@ mod tests {
         let refused = |change: fn(&mut PeerOptions)| {
             let mut options = PeerOptions::default();
             change(&mut options);
-            assert!(
-                matches!(options.check(), Err(PeerError::Options { .. })),
-                "{options:?}"
-            );
+            assert!(matches!(options.check(), Err(PeerError::Options { .. })), "{options:?}");
         };
         refused(|o| o.mac = Mac([1, 0, 0, 0, 0, 0]));
         refused(|o| o.mtu = 100);
@@ -140,12 +130,7 @@ mod tests {
         refused(|o| o.guest = Ipv4Addr::new(10, 77, 0, 255));
         refused(|o| {
             let (address, guest) = (Ipv4Addr::new(10, 9, 0, 1), Ipv4Addr::new(10, 9, 0, 2));
-            o.vlan = Some(Vlan {
-                id: 4095,
-                address,
-                prefix: 24,
-                guest,
-            });
+            o.vlan = Some(Vlan { id: 4095, address, prefix: 24, guest });
         });
     }
 }

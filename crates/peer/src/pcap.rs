@@ -18,10 +18,7 @@ pub(crate) struct PcapWriter {
 
 impl PcapWriter {
     pub fn create(capture: &Capture) -> Result<Self, PeerError> {
-        let failed = |source| PeerError::Capture {
-            path: capture.path.clone(),
-            source,
-        };
+        let failed = |source| PeerError::Capture { path: capture.path.clone(), source };
         let mut file = BufWriter::new(File::create(Path::new(&capture.path)).map_err(failed)?);
         let mut head = Vec::with_capacity(24);
         head.extend(0xa1b2_c3d4u32.to_le_bytes());
@@ -31,22 +28,14 @@ impl PcapWriter {
         head.extend((LONGEST_FRAME as u32).to_le_bytes());
         head.extend(1u32.to_le_bytes()); // LINKTYPE_ETHERNET
         file.write_all(&head).map_err(failed)?;
-        Ok(Self {
-            file,
-            left: capture.limit.saturating_sub(head.len() as u64),
-        })
+        Ok(Self { file, left: capture.limit.saturating_sub(head.len() as u64) })
     }
 
     /// Writes a frame; an error says why no further ones can be.
     pub fn frame(&mut self, bytes: &[u8]) -> Result<(), String> {
         let size = RECORD + bytes.len() as u64;
-        self.left = self
-            .left
-            .checked_sub(size)
-            .ok_or("the limit of its size is reached")?;
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        self.left = self.left.checked_sub(size).ok_or("the limit of its size is reached")?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         // Seconds are 32 bits by the format.
         let words = [now.as_secs() as u32, now.subsec_micros(), length, length];
@@ -54,17 +43,12 @@ impl PcapWriter {
         for (field, word) in head.chunks_exact_mut(4).zip(words) {
             field.copy_from_slice(&word.to_le_bytes());
         }
-        let written = self
-            .file
-            .write_all(&head)
-            .and_then(|()| self.file.write_all(bytes));
+        let written = self.file.write_all(&head).and_then(|()| self.file.write_all(bytes));
         written.map_err(|error| format!("it cannot be written: {}", error.kind()))
     }
 
     /// Hands what is buffered to the operating system.
     pub fn flush(&mut self) -> Result<(), String> {
-        self.file
-            .flush()
-            .map_err(|error| format!("it cannot be written: {}", error.kind()))
+        self.file.flush().map_err(|error| format!("it cannot be written: {}", error.kind()))
     }
 }

@@ -69,11 +69,7 @@ impl Peer {
         options: PeerOptions,
     ) -> Result<Self, PeerError> {
         options.check()?;
-        let capture = options
-            .capture
-            .as_ref()
-            .map(PcapWriter::create)
-            .transpose()?;
+        let capture = options.capture.as_ref().map(PcapWriter::create).transpose()?;
         let shared = Arc::new(Shared::default());
         shared.books().stats.plugged = 1;
         let (changed, watching) = watch::channel(0);
@@ -91,11 +87,7 @@ impl Peer {
             started: Instant::now(),
         };
         tokio::spawn(task.run());
-        Ok(Self {
-            shared,
-            changed: watching,
-            commands,
-        })
+        Ok(Self { shared, changed: watching, commands })
     }
 
     /// What was seen so far.
@@ -115,15 +107,13 @@ impl Peer {
 
     /// What the source port sends on connections made from now on.
     pub async fn set_source(&self, source: Source) -> Result<(), PeerError> {
-        self.ask(Command::Source(source), "setting the source")
-            .await?;
+        self.ask(Command::Source(source), "setting the source").await?;
         self.settle().await
     }
 
     /// Plugs in another cable, as after a migration; addresses and connections stay.
     pub async fn replug(&self, frames: impl FrameStream + 'static) -> Result<(), PeerError> {
-        self.ask(Command::Replug(Box::new(frames)), "plugging in a cable")
-            .await
+        self.ask(Command::Replug(Box::new(frames)), "plugging in a cable").await
     }
 
     /// Pulls the cable: the stream is closed.
@@ -135,23 +125,17 @@ impl Peer {
     /// Puts a frame on the cable as it is. A frame longer than the longest is not sent.
     pub async fn send_frame(&self, frame: &[u8]) -> Result<(), PeerError> {
         if frame.len() > LONGEST_FRAME {
-            let what = format!(
-                "a frame of {} bytes is longer than {LONGEST_FRAME}",
-                frame.len()
-            );
+            let what = format!("a frame of {} bytes is longer than {LONGEST_FRAME}", frame.len());
             return Err(PeerError::Options { what });
         }
-        self.ask(Command::Frame(frame.to_vec()), "sending a frame")
-            .await
+        self.ask(Command::Frame(frame.to_vec()), "sending a frame").await
     }
 
     /// Waits until all frames that have come are in the books and in the capture's file.
     pub async fn settle(&self) -> Result<(), PeerError> {
         let (done, wait) = oneshot::channel();
         self.ask(Command::Settle(done), "settling").await?;
-        wait.await.map_err(|_| PeerError::Ended {
-            doing: "settling".into(),
-        })
+        wait.await.map_err(|_| PeerError::Ended { doing: "settling".into() })
     }
 
     /// Asks a guest for an ICMP echo of so many bytes of payload, and gives the time that it took.
@@ -163,20 +147,10 @@ impl Peer {
     ) -> Result<Duration, PeerError> {
         let what = format!("an echo of {length} bytes from {guest}");
         let (answer, wait) = oneshot::channel();
-        self.ask(
-            Command::Ping {
-                to: guest,
-                length,
-                answer,
-            },
-            "pinging the guest",
-        )
-        .await?;
+        self.ask(Command::Ping { to: guest, length, answer }, "pinging the guest").await?;
         match tokio::time::timeout(limit, wait).await {
             Ok(Ok(took)) => Ok(took),
-            Ok(Err(_)) => Err(PeerError::Options {
-                what: format!("{what} cannot be asked for"),
-            }),
+            Ok(Err(_)) => Err(PeerError::Options { what: format!("{what} cannot be asked for") }),
             Err(_) => Err(self.timed_out(what, limit)),
         }
     }
@@ -204,10 +178,7 @@ impl Peer {
         limit: Duration,
         wanted: impl Fn(&PeerStats) -> bool,
     ) -> Result<PeerStats, PeerError> {
-        self.wait(what, limit, |books| {
-            wanted(&books.stats).then(|| books.stats.clone())
-        })
-        .await
+        self.wait(what, limit, |books| wanted(&books.stats).then(|| books.stats.clone())).await
     }
 
     /// Waits for the end of the first connection of this service from the `from`-th connection on, and
@@ -239,9 +210,7 @@ impl Peer {
                 if let Some(found) = look(&self.shared.books()) {
                     return Ok(found);
                 }
-                let ended = || PeerError::Ended {
-                    doing: format!("waiting for {what}"),
-                };
+                let ended = || PeerError::Ended { doing: format!("waiting for {what}") };
                 changed.changed().await.map_err(|_| ended())?;
             }
         };
@@ -253,9 +222,7 @@ impl Peer {
 
     async fn ask(&self, command: Command, doing: &str) -> Result<(), PeerError> {
         let sent = self.commands.send(command).await;
-        sent.map_err(|_| PeerError::Ended {
-            doing: doing.into(),
-        })
+        sent.map_err(|_| PeerError::Ended { doing: doing.into() })
     }
 
     fn timed_out(&self, what: String, limit: Duration) -> PeerError {

@@ -45,15 +45,7 @@ impl Stack {
         )];
         if let Some(vlan) = options.vlan {
             let (id, seed) = (Some(vlan.id), seed.rotate_left(32));
-            stacks.push(Self::new(
-                options,
-                id,
-                vlan.address,
-                vlan.prefix,
-                vlan.guest,
-                seed,
-                cable,
-            ));
+            stacks.push(Self::new(options, id, vlan.address, vlan.prefix, vlan.guest, seed, cable));
         }
         stacks
     }
@@ -70,64 +62,31 @@ impl Stack {
         let mut config = Config::new(EthernetAddress(options.mac.0).into());
         config.random_seed = seed;
         let mtu = options.mtu;
-        let mut interface = Interface::new(
-            config,
-            &mut Port {
-                cable,
-                frame: None,
-                vlan,
-                mtu,
-            },
-            Instant::ZERO,
-        );
+        let mut interface =
+            Interface::new(config, &mut Port { cable, frame: None, vlan, mtu }, Instant::ZERO);
         // Fails only if there are more addresses than one.
         interface.update_ip_addrs(|all| {
             let _fits = all.push(IpCidr::new(address.into(), prefix));
         });
         let mut sockets = SocketSet::new(Vec::new());
-        let server = DhcpServer {
-            server: address,
-            guest,
-            prefix,
-            mtu,
-        };
+        let server = DhcpServer { server: address, guest, prefix, mtu };
         let datagrams = Datagrams::new(server, vlan, &mut sockets);
-        Self {
-            vlan,
-            mtu,
-            interface,
-            sockets,
-            connections: Connections::new(vlan),
-            datagrams,
-        }
+        Self { vlan, mtu, interface, sockets, connections: Connections::new(vlan), datagrams }
     }
 
     /// Takes an untagged frame.
     pub fn take(&mut self, cable: &mut Cable, frame: Range<usize>, now: Duration) {
-        let mut port = Port {
-            cable,
-            frame: Some(frame),
-            vlan: self.vlan,
-            mtu: self.mtu,
-        };
-        self.interface
-            .poll_ingress_single(instant(now), &mut port, &mut self.sockets);
+        let mut port = Port { cable, frame: Some(frame), vlan: self.vlan, mtu: self.mtu };
+        self.interface.poll_ingress_single(instant(now), &mut port, &mut self.sockets);
     }
 
     /// Lets the services work and sends what there is to send.
     pub fn work(&mut self, cable: &mut Cable, books: &mut Books, source: Source, now: Duration) {
         self.connections.pump(&mut self.sockets, books, source, now);
         self.datagrams.pump(&mut self.sockets, books, now);
-        let mut port = Port {
-            cable,
-            frame: None,
-            vlan: self.vlan,
-            mtu: self.mtu,
-        };
+        let mut port = Port { cable, frame: None, vlan: self.vlan, mtu: self.mtu };
         self.interface.poll_maintenance(instant(now));
-        while self
-            .interface
-            .poll_egress(instant(now), &mut port, &mut self.sockets)
+        while self.interface.poll_egress(instant(now), &mut port, &mut self.sockets)
             != PollResult::None
         {}
     }
@@ -140,20 +99,13 @@ impl Stack {
         answer: oneshot::Sender<Duration>,
         now: Duration,
     ) {
-        self.datagrams
-            .ping(&mut self.sockets, to, length, answer, now);
+        self.datagrams.ping(&mut self.sockets, to, length, answer, now);
     }
 
     /// How long until it wants to work again though no frame comes.
     pub fn delay(&mut self, now: Duration) -> Option<Duration> {
-        let wanted = self
-            .interface
-            .poll_delay(instant(now), &self.sockets)
-            .map(Duration::from);
-        let tick = self
-            .connections
-            .needs_time()
-            .then_some(Duration::from_secs(1));
+        let wanted = self.interface.poll_delay(instant(now), &self.sockets).map(Duration::from);
+        let tick = self.connections.needs_time().then_some(Duration::from_secs(1));
         [wanted, tick].into_iter().flatten().min()
     }
 }
@@ -189,21 +141,12 @@ impl Device for Port<'_> {
 
     fn receive(&mut self, _: Instant) -> Option<(Incoming<'_>, Answer<'_>)> {
         let (bytes, outgoing) = self.cable.frame_and_output(self.frame.take()?);
-        Some((
-            Incoming(bytes),
-            Answer {
-                outgoing,
-                vlan: self.vlan,
-            },
-        ))
+        Some((Incoming(bytes), Answer { outgoing, vlan: self.vlan }))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Answer<'_>> {
         let vlan = self.vlan;
-        (!self.cable.is_full()).then(|| Answer {
-            outgoing: self.cable.output(),
-            vlan,
-        })
+        (!self.cable.is_full()).then(|| Answer { outgoing: self.cable.output(), vlan })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {

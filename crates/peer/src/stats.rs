@@ -211,17 +211,8 @@ impl Books {
         {
             stats.guest_addresses.insert(sender);
         }
-        self.record(FrameRecord {
-            at,
-            from_guest: true,
-            length: length(bytes),
-            frame,
-        });
-        if drop {
-            Way::Drop
-        } else {
-            Way::Stack(frame.vlan)
-        }
+        self.record(FrameRecord { at, from_guest: true, length: length(bytes), frame });
+        if drop { Way::Drop } else { Way::Stack(frame.vlan) }
     }
 
     /// Writes down a frame to the guest.
@@ -232,12 +223,7 @@ impl Books {
         stats.bytes_to_guest += bytes.len() as u64;
         stats.fragments_to_guest += u64::from(matches!(frame.kind, FrameKind::Fragment { .. }));
         stats.resets_to_guest += u64::from(frame.kind.is_reset());
-        self.record(FrameRecord {
-            at,
-            from_guest: false,
-            length: length(bytes),
-            frame,
-        });
+        self.record(FrameRecord { at, from_guest: false, length: length(bytes), frame });
     }
 
     /// Writes down a lease.
@@ -280,9 +266,6 @@ mod tests {
         assert_eq!(books.stats.guest_macs.len(), KEPT);
         assert_eq!(books.log().len(), 2 * LOGGED);
         assert_eq!(books.stats.frames_from_guest, 10_000);
-        assert_eq!(
-            books.stats.guest_macs.values().sum::<u64>() + books.stats.further_macs,
-            10_000
-        );
+        assert_eq!(books.stats.guest_macs.values().sum::<u64>() + books.stats.further_macs, 10_000);
     }
 }

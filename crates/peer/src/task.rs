@@ -97,11 +97,7 @@ impl Task {
             };
             // Identifier 0 is a priority tag: the frame belongs to no VLAN.
             let own = vlan.filter(|&id| id != 0);
-            let at = if vlan.is_some() {
-                self.cable.untag(at)
-            } else {
-                at
-            };
+            let at = if vlan.is_some() { self.cable.untag(at) } else { at };
             if let Some(stack) = self.stacks.iter_mut().find(|stack| stack.vlan == own) {
                 stack.take(&mut self.cable, at, now);
             }
@@ -129,8 +125,7 @@ impl Task {
 
     /// Wakes whoever waits.
     fn tell(&self) {
-        self.changed
-            .send_modify(|count| *count = count.wrapping_add(1));
+        self.changed.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     fn delay(&mut self) -> Option<Duration> {
@@ -138,10 +133,7 @@ impl Task {
             return Some(IDLE);
         }
         let now = self.started.elapsed();
-        self.stacks
-            .iter_mut()
-            .filter_map(|stack| stack.delay(now))
-            .min()
+        self.stacks.iter_mut().filter_map(|stack| stack.delay(now)).min()
     }
 
     fn unplug(&mut self, fault: CableFault) {
@@ -169,9 +161,7 @@ impl Task {
                 }
             }
             Command::Frame(bytes) => {
-                self.cable
-                    .output()
-                    .queue(bytes.len(), None, |room| room.copy_from_slice(&bytes));
+                self.cable.output().queue(bytes.len(), None, |room| room.copy_from_slice(&bytes));
             }
             Command::Settle(done) => {
                 if let Some(Err(why)) = self.capture.as_mut().map(PcapWriter::flush) {

@@ -25,10 +25,7 @@ async fn still_serves(peer: &Peer) {
         matches!(state, tcp::State::TimeWait | tcp::State::Closed).then_some(())
     };
     guest.until("the close", ended).await;
-    let (_, transfer) = peer
-        .transfer_done(Service::Sink, from, LIMIT)
-        .await
-        .expect("ends");
+    let (_, transfer) = peer.transfer_done(Service::Sink, from, LIMIT).await.expect("ends");
     assert_eq!(transfer.received, 5);
 }
 
@@ -36,13 +33,9 @@ async fn still_serves(peer: &Peer) {
 async fn a_frame_too_long_ends_the_cable_and_says_why() {
     let (near, mut far) = tokio::io::duplex(64 << 10);
     let peer = Peer::start(near, PeerOptions::default()).expect("good options");
-    far.write_all(&[0xff, 0xff, 0xff, 0xff, 1, 2, 3])
-        .await
-        .expect("writes");
-    let stats = peer
-        .wait_stats("the end", LIMIT, |stats| stats.fault.is_some())
-        .await
-        .expect("ends");
+    far.write_all(&[0xff, 0xff, 0xff, 0xff, 1, 2, 3]).await.expect("writes");
+    let stats =
+        peer.wait_stats("the end", LIMIT, |stats| stats.fault.is_some()).await.expect("ends");
     assert_eq!(stats.fault, Some(CableFault::TooLong(u32::MAX)));
     still_serves(&peer).await;
 }
@@ -76,9 +69,7 @@ async fn more_connections_than_it_takes_are_refused_and_later_ones_served() {
     let mut open = Vec::new();
     let refused = loop {
         assert!(open.len() < 1000, "connections are bounded");
-        let handle = guest
-            .connect(PEER, SINK_PORT, 20_000 + open.len() as u16)
-            .await;
+        let handle = guest.connect(PEER, SINK_PORT, 20_000 + open.len() as u16).await;
         if !guest.sockets.get::<tcp::Socket>(handle).is_open() {
             break handle;
         }
@@ -91,9 +82,7 @@ async fn more_connections_than_it_takes_are_refused_and_later_ones_served() {
     }
     guest.until("the resets to be sent", |_| Some(())).await;
     let all = |stats: &hospitium_peer::PeerStats| stats.resets_from_guest >= count;
-    peer.wait_stats("the resets", LIMIT, all)
-        .await
-        .expect("come");
+    peer.wait_stats("the resets", LIMIT, all).await.expect("come");
     still_serves(&peer).await;
 }
 

@@ -15,10 +15,7 @@ use smoltcp::socket::{dhcpv4, tcp, udp};
 
 fn pair(options: PeerOptions, mtu: usize) -> (Peer, Guest) {
     let (near, far) = tokio::io::duplex(64 << 10);
-    (
-        Peer::start(near, options).expect("good options"),
-        Guest::new(far, mtu),
-    )
+    (Peer::start(near, options).expect("good options"), Guest::new(far, mtu))
 }
 
 fn pattern(seed: u64, length: usize) -> Vec<u8> {
@@ -50,9 +47,7 @@ async fn receive(guest: &mut Guest, handle: smoltcp::iface::SocketHandle) -> Vec
         .until("all to be received", |sockets| {
             let socket = sockets.get_mut::<tcp::Socket>(handle);
             while socket.can_recv() {
-                socket
-                    .recv(|data| (data.len(), all.extend_from_slice(data)))
-                    .expect("open");
+                socket.recv(|data| (data.len(), all.extend_from_slice(data))).expect("open");
             }
             (!socket.may_recv()).then(|| socket.close())
         })
@@ -66,26 +61,16 @@ async fn the_sinks_digest_is_of_what_the_guest_sent() {
     let bytes = pattern(1, 3_000_001);
     let handle = guest.connect(PEER, SINK_PORT, 40_000).await;
     send(&mut guest, handle, &bytes).await;
-    let (number, transfer) = peer
-        .transfer_done(Service::Sink, 0, LIMIT)
-        .await
-        .expect("ends");
+    let (number, transfer) = peer.transfer_done(Service::Sink, 0, LIMIT).await.expect("ends");
     assert_eq!((number, transfer.received), (0, 3_000_001));
     assert_eq!(transfer.digest(), Some(Digest::of(&bytes)));
     assert_eq!(transfer.guest.to_string(), "10.77.0.2:40000");
     let stats = peer.stats();
-    assert!(
-        stats.bytes_from_guest > 3_000_001 && stats.longest_from_guest == 1514,
-        "{stats:?}"
-    );
+    assert!(stats.bytes_from_guest > 3_000_001 && stats.longest_from_guest == 1514, "{stats:?}");
     assert_eq!(stats.guest_macs.keys().collect::<Vec<_>>(), [&Mac(MAC)]);
     assert!(stats.guest_addresses.contains(&ADDRESS));
     assert_eq!(
-        (
-            stats.checksums_wrong,
-            stats.malformed_from_guest,
-            stats.resets_from_guest
-        ),
+        (stats.checksums_wrong, stats.malformed_from_guest, stats.resets_from_guest),
         (0, 0, 0)
     );
     assert!(stats.checksums_right > 2000);
@@ -93,43 +78,21 @@ async fn the_sinks_digest_is_of_what_the_guest_sent() {
 
 #[tokio::test]
 async fn the_source_sends_its_pattern_and_closes() {
-    let source = |seed, length| Source {
-        pattern: Pattern::seeded(seed),
-        length,
-    };
-    let (peer, mut guest) = pair(
-        PeerOptions {
-            source: source(5, 1_000_003),
-            ..PeerOptions::default()
-        },
-        1500,
-    );
+    let source = |seed, length| Source { pattern: Pattern::seeded(seed), length };
+    let (peer, mut guest) =
+        pair(PeerOptions { source: source(5, 1_000_003), ..PeerOptions::default() }, 1500);
     let handle = guest.connect(PEER, SOURCE_PORT, 40_000).await;
     assert!(receive(&mut guest, handle).await == pattern(5, 1_000_003));
     peer.set_source(source(6, 10)).await.expect("sets");
     let handle = guest.connect(PEER, SOURCE_PORT, 40_001).await;
     assert_eq!(receive(&mut guest, handle).await, pattern(6, 10));
     guest
-        .until("the close", |sockets| {
-            (!sockets.get::<tcp::Socket>(handle).is_open()).then_some(())
-        })
+        .until("the close", |sockets| (!sockets.get::<tcp::Socket>(handle).is_open()).then_some(()))
         .await;
-    let (_, transfer) = peer
-        .transfer_done(Service::Source, 0, LIMIT)
-        .await
-        .expect("ends");
-    assert_eq!(
-        transfer.digest(),
-        Some(Pattern::seeded(5).digest(1_000_003))
-    );
-    let (number, transfer) = peer
-        .transfer_done(Service::Source, 1, LIMIT)
-        .await
-        .expect("ends");
-    assert_eq!(
-        (number, transfer.digest()),
-        (1, Some(Pattern::seeded(6).digest(10)))
-    );
+    let (_, transfer) = peer.transfer_done(Service::Source, 0, LIMIT).await.expect("ends");
+    assert_eq!(transfer.digest(), Some(Pattern::seeded(5).digest(1_000_003)));
+    let (number, transfer) = peer.transfer_done(Service::Source, 1, LIMIT).await.expect("ends");
+    assert_eq!((number, transfer.digest()), (1, Some(Pattern::seeded(6).digest(10))));
 }
 
 #[tokio::test]
@@ -137,19 +100,13 @@ async fn an_echo_connection_outlives_a_change_of_cable() {
     let (peer, mut guest) = pair(PeerOptions::default(), 1500);
     let handle = guest.connect(PEER, ECHO_PORT, 40_000).await;
     let say = async |guest: &mut Guest, text: &'static [u8]| {
-        guest
-            .sockets
-            .get_mut::<tcp::Socket>(handle)
-            .send_slice(text)
-            .expect("open");
+        guest.sockets.get_mut::<tcp::Socket>(handle).send_slice(text).expect("open");
         let mut heard = Vec::new();
         guest
             .until("the echo", |sockets| {
                 let socket = sockets.get_mut::<tcp::Socket>(handle);
                 if socket.can_recv() {
-                    socket
-                        .recv(|data| (data.len(), heard.extend_from_slice(data)))
-                        .expect("open");
+                    socket.recv(|data| (data.len(), heard.extend_from_slice(data))).expect("open");
                 }
                 (heard.len() >= text.len()).then_some(())
             })
@@ -162,28 +119,17 @@ async fn an_echo_connection_outlives_a_change_of_cable() {
     guest.replug(far);
     say(&mut guest, b"after").await;
     assert_eq!((peer.stats().plugged, peer.stats().fault), (2, None));
-    assert_eq!(
-        (peer.transfers()[0].received, peer.transfers()[0].end),
-        (11, None)
-    );
+    assert_eq!((peer.transfers()[0].received, peer.transfers()[0].end), (11, None));
 }
 
 #[tokio::test]
 async fn a_jumbo_datagram_comes_back_whole_and_a_larger_one_in_fragments() {
-    let (peer, mut guest) = pair(
-        PeerOptions {
-            mtu: 9000,
-            ..PeerOptions::default()
-        },
-        9000,
-    );
+    let (peer, mut guest) = pair(PeerOptions { mtu: 9000, ..PeerOptions::default() }, 9000);
     let handle = guest.udp(5000);
     let echo = async |guest: &mut Guest, length: usize| {
         let bytes = pattern(length as u64, length);
         let socket = guest.sockets.get_mut::<udp::Socket>(handle);
-        socket
-            .send_slice(&bytes, (PEER, ECHO_PORT))
-            .expect("queued");
+        socket.send_slice(&bytes, (PEER, ECHO_PORT)).expect("queued");
         let back = guest
             .until("the echo", |sockets| {
                 let socket = sockets.get_mut::<udp::Socket>(handle);
@@ -195,16 +141,10 @@ async fn a_jumbo_datagram_comes_back_whole_and_a_larger_one_in_fragments() {
     echo(&mut guest, 0).await;
     echo(&mut guest, 8972).await;
     let stats = peer.stats();
-    assert_eq!(
-        (stats.fragments_from_guest, stats.longest_from_guest),
-        (0, 9014)
-    );
+    assert_eq!((stats.fragments_from_guest, stats.longest_from_guest), (0, 9014));
     echo(&mut guest, 20_000).await;
     let stats = peer.stats();
-    assert_eq!(
-        (stats.fragments_from_guest, stats.fragments_to_guest),
-        (3, 3)
-    );
+    assert_eq!((stats.fragments_from_guest, stats.fragments_to_guest), (3, 3));
 }
 
 #[tokio::test]
@@ -220,19 +160,10 @@ async fn a_guest_gets_its_lease_and_its_gateway() {
             }
         })
         .await;
-    assert_eq!(
-        (config.0.to_string(), config.1),
-        ("10.77.0.2/24".into(), Some(PEER))
-    );
+    assert_eq!((config.0.to_string(), config.1), ("10.77.0.2/24".into(), Some(PEER)));
     let lease = peer.wait_lease(0, LIMIT).await.expect("a lease");
-    assert_eq!(
-        (lease.mac, lease.address, lease.vlan),
-        (Mac(MAC), ADDRESS, None)
-    );
-    assert!(matches!(
-        peer.wait_lease(1, Duration::ZERO).await,
-        Err(PeerError::TimedOut { .. })
-    ));
+    assert_eq!((lease.mac, lease.address, lease.vlan), (Mac(MAC), ADDRESS, None));
+    assert!(matches!(peer.wait_lease(1, Duration::ZERO).await, Err(PeerError::TimedOut { .. })));
 }
 
 #[tokio::test]
@@ -245,41 +176,20 @@ async fn the_guest_answers_the_peers_ping() {
     let answered = |r: &hospitium_peer::FrameRecord| {
         matches!(r.frame.kind, FrameKind::Icmp { message: 0, .. })
     };
-    assert!(
-        peer.log()
-            .iter()
-            .any(|record| record.from_guest && answered(record))
-    );
+    assert!(peer.log().iter().any(|record| record.from_guest && answered(record)));
 }
 
 #[tokio::test]
 async fn a_vlan_is_served_and_others_are_counted_and_isolated() {
     let address = Ipv4Addr::new(10, 78, 0, 1);
-    let vlan = Vlan {
-        id: 5,
-        address,
-        prefix: 24,
-        guest: Ipv4Addr::new(10, 78, 0, 2),
-    };
-    let (peer, mut guest) = pair(
-        PeerOptions {
-            vlan: Some(vlan),
-            ..PeerOptions::default()
-        },
-        1500,
-    );
+    let vlan = Vlan { id: 5, address, prefix: 24, guest: Ipv4Addr::new(10, 78, 0, 2) };
+    let (peer, mut guest) = pair(PeerOptions { vlan: Some(vlan), ..PeerOptions::default() }, 1500);
     guest.set_address(vlan.guest);
     guest.device.tag = Some(5);
     let handle = guest.connect(address, SINK_PORT, 40_000).await;
     send(&mut guest, handle, b"tagged").await;
-    let (_, transfer) = peer
-        .transfer_done(Service::Sink, 0, LIMIT)
-        .await
-        .expect("ends");
-    assert_eq!(
-        (transfer.vlan, transfer.digest()),
-        (Some(5), Some(Digest::of(b"tagged")))
-    );
+    let (_, transfer) = peer.transfer_done(Service::Sink, 0, LIMIT).await.expect("ends");
+    assert_eq!((transfer.vlan, transfer.digest()), (Some(5), Some(Digest::of(b"tagged"))));
     let (count, to_guest) = (peer.stats().frames_from_guest, peer.stats().frames_to_guest);
     // ARP for the VLAN's address, untagged and with another tag: nobody is there.
     let mut arp = vec![0xff; 6];
@@ -291,9 +201,7 @@ async fn a_vlan_is_served_and_others_are_counted_and_isolated() {
     arp.splice(12..12, [0x81, 0, 0, 6]);
     guest.raw(&arp);
     guest.until("nothing", |_| Some(())).await;
-    peer.wait_guest_frame(count + 1, LIMIT)
-        .await
-        .expect("both came");
+    peer.wait_guest_frame(count + 1, LIMIT).await.expect("both came");
     peer.settle().await.expect("settles");
     let stats = peer.stats();
     assert_eq!(stats.frames_to_guest, to_guest);
@@ -308,32 +216,17 @@ async fn a_closed_port_resets_and_both_sides_are_counted() {
     let handle = guest.connect(PEER, SINK_PORT, 40_001).await;
     guest.sockets.get_mut::<tcp::Socket>(handle).abort();
     guest.until("the reset to be sent", |_| Some(())).await;
-    let (_, transfer) = peer
-        .transfer_done(Service::Sink, 0, LIMIT)
-        .await
-        .expect("ends");
+    let (_, transfer) = peer.transfer_done(Service::Sink, 0, LIMIT).await.expect("ends");
     assert_eq!(transfer.end.map(|(end, _)| end), Some(TransferEnd::Broken));
-    assert_eq!(
-        (peer.stats().resets_to_guest, peer.stats().resets_from_guest),
-        (1, 1)
-    );
+    assert_eq!((peer.stats().resets_to_guest, peer.stats().resets_from_guest), (1, 1));
 }
 
 #[tokio::test]
 async fn a_capture_holds_the_frames_and_stops_at_its_limit() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("net.pcap");
-    let capture = Some(Capture {
-        path: path.clone(),
-        limit: 20_000,
-    });
-    let (peer, mut guest) = pair(
-        PeerOptions {
-            capture,
-            ..PeerOptions::default()
-        },
-        1500,
-    );
+    let capture = Some(Capture { path: path.clone(), limit: 20_000 });
+    let (peer, mut guest) = pair(PeerOptions { capture, ..PeerOptions::default() }, 1500);
     let handle = guest.connect(PEER, SINK_PORT, 40_000).await;
     send(&mut guest, handle, &[7; 100_000]).await;
     peer.settle().await.expect("settles");
@@ -353,20 +246,11 @@ async fn a_capture_holds_the_frames_and_stops_at_its_limit() {
 async fn a_pulled_cable_is_told_and_waits_end_in_time() {
     let (peer, guest) = pair(PeerOptions::default(), 1500);
     drop(guest);
-    let stats = peer
-        .wait_stats("the end", LIMIT, |stats| stats.fault.is_some())
-        .await
-        .expect("ends");
+    let stats =
+        peer.wait_stats("the end", LIMIT, |stats| stats.fault.is_some()).await.expect("ends");
     assert_eq!(stats.fault, Some(CableFault::Closed));
-    let late = peer
-        .wait_lease(0, Duration::from_millis(10))
-        .await
-        .expect_err("no lease");
-    assert!(
-        late.to_string()
-            .contains("the cable is out: the other side closed it"),
-        "{late}"
-    );
+    let late = peer.wait_lease(0, Duration::from_millis(10)).await.expect_err("no lease");
+    assert!(late.to_string().contains("the cable is out: the other side closed it"), "{late}");
     let unplugged = peer.ping(ADDRESS, 10, Duration::from_millis(10)).await;
     assert!(matches!(unplugged, Err(PeerError::TimedOut { .. })));
 }

@@ -45,17 +45,12 @@ impl State {
 
 /// The slot of this number.
 fn slot<T>(slots: &mut [Option<T>; SLOTS], number: u8) -> Result<&mut Option<T>> {
-    slots
-        .get_mut(usize::from(number))
-        .ok_or(Failure::invalid("slot"))
+    slots.get_mut(usize::from(number)).ok_or(Failure::invalid("slot"))
 }
 
 /// What a slot holds.
 fn held<T>(slots: &mut [Option<T>; SLOTS], number: u8) -> Result<&mut T> {
-    let empty = Failure {
-        errno: hospitium_wire::errno::EBADF,
-        call: "slot",
-    };
+    let empty = Failure { errno: hospitium_wire::errno::EBADF, call: "slot" };
     slot(slots, number)?.as_mut().ok_or(empty)
 }
 
@@ -70,24 +65,12 @@ fn timed<'a>(work: impl FnOnce() -> Result<Tally>) -> Result<Reply<'a>> {
     let start = clock::monotonic_ns();
     let (sha256, length) = work()?.finish();
     let nanoseconds = clock::monotonic_ns().saturating_sub(start);
-    Ok(Reply::Digest {
-        sha256,
-        length,
-        nanoseconds,
-    })
+    Ok(Reply::Digest { sha256, length, nanoseconds })
 }
 
 /// Answers a request. `Power` is only acknowledged here: it happens after the answer is out.
 pub fn answer<'a>(state: &'a mut State, request: &Request<'a>) -> Result<Reply<'a>> {
-    let State {
-        data,
-        block: Block(room),
-        log,
-        connections,
-        memory,
-        inputs,
-        ..
-    } = state;
+    let State { data, block: Block(room), log, connections, memory, inputs, .. } = state;
     Ok(match *request {
         Request::Hello { nonce } => Reply::Hello {
             protocol: PROTOCOL,
@@ -98,38 +81,22 @@ pub fn answer<'a>(state: &'a mut State, request: &Request<'a>) -> Result<Reply<'
         },
         Request::Adopt { ref entropy } => done(os::entropy::adopt(entropy))?,
         Request::Echo { data } => Reply::Data { data },
-        Request::ReadFile { path, offset, max } => Reply::Data {
-            data: files::read(path, offset, wanted(data, max))?,
-        },
-        Request::WriteFile {
-            path,
-            offset,
-            data,
-            flags,
-        } => Reply::Count {
-            count: files::write(path, offset, data, flags)?,
-        },
-        Request::List { path, skip } => Reply::Data {
-            data: files::list(path, skip, room, data)?,
-        },
-        Request::ReadLink { path } => Reply::Data {
-            data: files::read_link(path, data)?,
-        },
+        Request::ReadFile { path, offset, max } => {
+            Reply::Data { data: files::read(path, offset, wanted(data, max))? }
+        }
+        Request::WriteFile { path, offset, data, flags } => {
+            Reply::Count { count: files::write(path, offset, data, flags)? }
+        }
+        Request::List { path, skip } => Reply::Data { data: files::list(path, skip, room, data)? },
+        Request::ReadLink { path } => Reply::Data { data: files::read_link(path, data)? },
         Request::MakeDir { path } => done(files::make_dir(path))?,
         Request::Remove { path } => done(files::remove(path))?,
-        Request::MakeNode {
-            path,
-            node,
-            major,
-            minor,
-        } => done(files::make_node(path, node, major, minor))?,
-        Request::Mount {
-            source,
-            target,
-            kind,
-            flags,
-            data,
-        } => done(files::mount(source, target, kind, flags, data))?,
+        Request::MakeNode { path, node, major, minor } => {
+            done(files::make_node(path, node, major, minor))?
+        }
+        Request::Mount { source, target, kind, flags, data } => {
+            done(files::mount(source, target, kind, flags, data))?
+        }
         Request::Unmount { target } => done(files::unmount(target))?,
         Request::LoadModule { path, parameters } => done(module::load(path, parameters))?,
         Request::UnloadModule { name } => done(module::unload(name))?,
@@ -137,10 +104,7 @@ pub fn answer<'a>(state: &'a mut State, request: &Request<'a>) -> Result<Reply<'
             files::sync();
             Reply::Done
         }
-        Request::Run {
-            arguments,
-            limit_ms,
-        } => {
+        Request::Run { arguments, limit_ms } => {
             let (code, output) = process::run(arguments, limit_ms, data)?;
             Reply::Exit { code, output }
         }
@@ -148,106 +112,47 @@ pub fn answer<'a>(state: &'a mut State, request: &Request<'a>) -> Result<Reply<'
         Request::Clock => Reply::Clock(clock::read()),
         Request::ClockScan { milliseconds, cpus } => os::clock_scan::scan(milliseconds, cpus)?,
         Request::Ticks { period_us, count } => clock::ticks(period_us, count)?,
-        Request::RtcRead { path } => Reply::RtcTime {
-            seconds: device::rtc_read(path)?,
-        },
+        Request::RtcRead { path } => Reply::RtcTime { seconds: device::rtc_read(path)? },
         Request::RtcWrite { path, seconds } => done(device::rtc_write(path, seconds))?,
-        Request::Load {
-            cpu,
-            io_path,
-            milliseconds,
-        } => done(process::load(cpu, io_path, milliseconds, room))?,
-        Request::PatternWrite {
-            path,
-            offset,
-            length,
-            seed,
-            flush,
-            direct,
-        } => {
-            let area = block::Area {
-                path,
-                offset,
-                length,
-                direct,
-            };
+        Request::Load { cpu, io_path, milliseconds } => {
+            done(process::load(cpu, io_path, milliseconds, room))?
+        }
+        Request::PatternWrite { path, offset, length, seed, flush, direct } => {
+            let area = block::Area { path, offset, length, direct };
             timed(|| area.write(seed, flush, room))?
         }
-        Request::PatternRead {
-            path,
-            offset,
-            length,
-            direct,
-        } => timed(|| {
-            block::Area {
-                path,
-                offset,
-                length,
-                direct,
-            }
-            .read(room)
-        })?,
+        Request::PatternRead { path, offset, length, direct } => {
+            timed(|| block::Area { path, offset, length, direct }.read(room))?
+        }
         Request::BlockInfo { path } => block::info(path)?,
-        Request::BlockDiscard {
-            path,
-            offset,
-            length,
-        } => done(block::discard(path, offset, length))?,
-        Request::Ioctl {
-            path,
-            request,
-            argument,
-        } => {
+        Request::BlockDiscard { path, offset, length } => {
+            done(block::discard(path, offset, length))?
+        }
+        Request::Ioctl { path, request, argument } => {
             let (result, argument) = device::ioctl(path, request, argument, room)?;
             Reply::Ioctl { result, argument }
         }
-        Request::NetUp {
-            name,
-            address,
-            prefix,
-            mtu,
-        } => done(net::up(name, address, prefix, mtu))?,
+        Request::NetUp { name, address, prefix, mtu } => done(net::up(name, address, prefix, mtu))?,
         Request::NetDown { name } => done(net::down(name))?,
-        Request::TcpSend {
-            address,
-            port,
-            length,
-            seed,
-        } => timed(|| net::tcp_send(address, port, length, seed, room))?,
-        Request::TcpReceive {
-            address,
-            port,
-            length,
-        } => timed(|| net::tcp_receive(address, port, length, room))?,
-        Request::TcpOpen {
-            slot: number,
-            address,
-            port,
-        } => {
+        Request::TcpSend { address, port, length, seed } => {
+            timed(|| net::tcp_send(address, port, length, seed, room))?
+        }
+        Request::TcpReceive { address, port, length } => {
+            timed(|| net::tcp_receive(address, port, length, room))?
+        }
+        Request::TcpOpen { slot: number, address, port } => {
             let slot = slot(connections, number)?;
             *slot = None;
             *slot = Some(net::Connection::open(address, port)?);
             Reply::Done
         }
-        Request::TcpExchange {
-            slot,
-            data: sent,
-            limit_ms,
-        } => Reply::Data {
-            data: held(connections, slot)?.exchange(sent, limit_ms, data)?,
-        },
-        Request::UdpEcho {
-            address,
-            port,
-            length,
-            seed,
-            limit_ms,
-        } => timed(|| net::udp_echo(address, port, length, seed, limit_ms, room))?,
-        Request::MemoryFill {
-            slot: number,
-            length,
-            seed,
-        } => {
+        Request::TcpExchange { slot, data: sent, limit_ms } => {
+            Reply::Data { data: held(connections, slot)?.exchange(sent, limit_ms, data)? }
+        }
+        Request::UdpEcho { address, port, length, seed, limit_ms } => {
+            timed(|| net::udp_echo(address, port, length, seed, limit_ms, room))?
+        }
+        Request::MemoryFill { slot: number, length, seed } => {
             let slot = slot(memory, number)?;
             *slot = None;
             timed(|| Ok(slot.insert(memory::Held::filled(length, seed)?).tally()))?
@@ -265,26 +170,20 @@ pub fn answer<'a>(state: &'a mut State, request: &Request<'a>) -> Result<Reply<'
             if count > 256 {
                 return Err(Failure::invalid("getrandom"));
             }
-            Reply::Data {
-                data: os::entropy::random(wanted(data, count))?,
-            }
+            Reply::Data { data: os::entropy::random(wanted(data, count))? }
         }
-        Request::ReadDevice {
-            path,
-            max,
-            limit_ms,
-        } => Reply::Data {
-            data: device::read(path, limit_ms, wanted(data, max))?,
-        },
+        Request::ReadDevice { path, max, limit_ms } => {
+            Reply::Data { data: device::read(path, limit_ms, wanted(data, max))? }
+        }
         Request::InputOpen { slot: number, path } => {
             let slot = slot(inputs, number)?;
             *slot = None;
             *slot = Some(input::Device::open(path)?);
             Reply::Done
         }
-        Request::InputRead { slot, limit_ms } => Reply::Input {
-            events: held(inputs, slot)?.read(limit_ms, data)?,
-        },
+        Request::InputRead { slot, limit_ms } => {
+            Reply::Input { events: held(inputs, slot)?.read(limit_ms, data)? }
+        }
         Request::ObeyPowerButton { path } => {
             state.power_button = Some(input::Device::open(path)?);
             Reply::Done
@@ -296,22 +195,15 @@ pub fn answer<'a>(state: &'a mut State, request: &Request<'a>) -> Result<Reply<'
             };
             // Kept even if the time-out is refused: dropping it would not stop it.
             let watchdog = state.watchdog.insert(watchdog);
-            Reply::Count {
-                count: watchdog.arm(seconds)?,
-            }
+            Reply::Count { count: watchdog.arm(seconds)? }
         }
         Request::WatchdogDisarm => match state.watchdog.take() {
             Some(watchdog) => done(watchdog.disarm())?,
             None => {
-                return Err(Failure {
-                    errno: hospitium_wire::errno::EBADF,
-                    call: "watchdog",
-                });
+                return Err(Failure { errno: hospitium_wire::errno::EBADF, call: "watchdog" });
             }
         },
-        Request::KernelLog { offset } => Reply::Data {
-            data: log.from(offset, MAX_DATA)?,
-        },
+        Request::KernelLog { offset } => Reply::Data { data: log.from(offset, MAX_DATA)? },
         Request::Power { .. } => Reply::Done,
     })
 }

@@ -17,18 +17,12 @@ pub type Result<T> = core::result::Result<T, Failure>;
 impl Failure {
     /// A request that asks for something out of bounds.
     pub const fn invalid(call: &'static str) -> Self {
-        Self {
-            errno: errno::EINVAL,
-            call,
-        }
+        Self { errno: errno::EINVAL, call }
     }
 
     /// Nothing came in time.
     pub const fn timeout(call: &'static str) -> Self {
-        Self {
-            errno: errno::ETIMEDOUT,
-            call,
-        }
+        Self { errno: errno::ETIMEDOUT, call }
     }
 }
 

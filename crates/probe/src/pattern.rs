@@ -17,9 +17,7 @@ impl Pattern {
 
     /// The n-th little-endian 64-bit word.
     pub const fn word(self, n: u64) -> u64 {
-        let mut z = self
-            .seed
-            .wrapping_add(n.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut z = self.seed.wrapping_add(n.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
@@ -42,10 +40,7 @@ pub struct Tally {
 impl Tally {
     /// Of nothing yet.
     pub fn new() -> Self {
-        Self {
-            hasher: Sha256::new(),
-            length: 0,
-        }
+        Self { hasher: Sha256::new(), length: 0 }
     }
 
     /// Takes more bytes.

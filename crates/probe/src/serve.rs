@@ -15,11 +15,7 @@ pub struct Line {
 impl Line {
     /// Empty.
     pub const fn new() -> Self {
-        Self {
-            decoder: Decoder::new(),
-            frame: [0; MAX_FRAME],
-            chunk: [0; 1024],
-        }
+        Self { decoder: Decoder::new(), frame: [0; MAX_FRAME], chunk: [0; 1024] }
     }
 }
 
@@ -43,10 +39,7 @@ pub fn serve(line: &mut Line, state: &mut State, channel: &mut os::Channel<'_>) 
                 continue;
             }
             last = Some(seq);
-            let reply = Envelope {
-                seq,
-                body: answer(state, &body).unwrap_or_else(Into::into),
-            };
+            let reply = Envelope { seq, body: answer(state, &body).unwrap_or_else(Into::into) };
             if let Ok(frame) = encode(&reply, &mut line.frame) {
                 channel.write(frame);
             }

@@ -6,9 +6,7 @@ mod common;
 use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let folder = std::env::args_os()
-        .nth(1)
-        .ok_or("give the folder to write to")?;
+    let folder = std::env::args_os().nth(1).ok_or("give the folder to write to")?;
     let folder = PathBuf::from(folder);
     let run = folder.join("run");
     if run.exists() {

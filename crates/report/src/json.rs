@@ -17,16 +17,7 @@ const FORMAT: u32 = 1;
 /// # Errors
 /// If it cannot be serialised.
 pub fn json(bundle: &Bundle) -> Result<String, ReportError> {
-    let RunRecord {
-        id,
-        hospitium,
-        suite,
-        started,
-        ended,
-        seed,
-        required,
-        ..
-    } = &bundle.run;
+    let RunRecord { id, hospitium, suite, started, ended, seed, required, .. } = &bundle.run;
     let problems: Vec<Value> = bundle
         .problems
         .iter()
@@ -68,16 +59,7 @@ fn counts(tally: &Tally) -> Value {
 }
 
 fn cell(cell: &Cell) -> Value {
-    let CellRecord {
-        name,
-        guest,
-        host,
-        machine,
-        inputs,
-        timings,
-        failure,
-        ..
-    } = &cell.record;
+    let CellRecord { name, guest, host, machine, inputs, timings, failure, .. } = &cell.record;
     json!({
         "name": name,
         "outcome": of_cell(cell).word(),

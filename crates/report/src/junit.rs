@@ -52,16 +52,8 @@ fn write_document<W: Write>(writer: &mut Writer<W>, bundle: &Bundle) -> io::Resu
         .iter()
         .map(|cell| {
             let record = &cell.record;
-            let name = format!(
-                "{} on {} ({})",
-                record.guest.name, record.host.name, record.name
-            );
-            (
-                legal(&name),
-                record.timings.total_ms / 1e3,
-                Some(cell),
-                cases(cell),
-            )
+            let name = format!("{} on {} ({})", record.guest.name, record.host.name, record.name);
+            (legal(&name), record.timings.total_ms / 1e3, Some(cell), cases(cell))
         })
         .collect();
     let problems: Vec<Case> = bundle
@@ -79,11 +71,7 @@ fn write_document<W: Write>(writer: &mut Writer<W>, bundle: &Bundle) -> io::Resu
         suites.push(("evidence".into(), 0.0, None, problems));
     }
     let of = |test: fn(&End) -> bool| {
-        suites
-            .iter()
-            .flat_map(|(.., cases)| cases)
-            .filter(|case| test(&case.end))
-            .count()
+        suites.iter().flat_map(|(.., cases)| cases).filter(|case| test(&case.end)).count()
     };
     let attributes = counts(of(|_| true), of(is_failure), of(is_error), of(is_skip));
     let started = bundle.run.started.to_string();
@@ -129,35 +117,22 @@ fn write_properties<W: Write>(writer: &mut Writer<W>, cell: &Cell) -> io::Result
     let mut properties = vec![
         ("guest.sha256".to_owned(), record.guest.digest.to_string()),
         ("host.vmm.sha256".into(), record.host.vmm.to_string()),
-        (
-            "host.accelerator".into(),
-            record.host.accelerator.used.name().to_owned(),
-        ),
-        (
-            "host.accelerator.how".into(),
-            legal(&record.host.accelerator.how),
-        ),
+        ("host.accelerator".into(), record.host.accelerator.used.name().to_owned()),
+        ("host.accelerator.how".into(), legal(&record.host.accelerator.how)),
         ("canary.failed".into(), record.canary_failed.to_string()),
         ("checks".into(), Tally::of(&cell.checks).words()),
     ];
     let inputs = record.inputs.iter();
-    properties.extend(inputs.map(|input| {
-        (
-            legal(&format!("input.{}", input.role)),
-            input.sha256.to_string(),
-        )
-    }));
-    writer
-        .create_element("properties")
-        .write_inner_content(|writer| {
-            properties.iter().try_for_each(|(name, value)| {
-                let property = writer.create_element("property");
-                property
-                    .with_attributes([("name", name.as_str()), ("value", value)])
-                    .write_empty()?;
-                Ok(())
-            })
-        })?;
+    properties.extend(
+        inputs.map(|input| (legal(&format!("input.{}", input.role)), input.sha256.to_string())),
+    );
+    writer.create_element("properties").write_inner_content(|writer| {
+        properties.iter().try_for_each(|(name, value)| {
+            let property = writer.create_element("property");
+            property.with_attributes([("name", name.as_str()), ("value", value)]).write_empty()?;
+            Ok(())
+        })
+    })?;
     Ok(())
 }
 
@@ -179,9 +154,7 @@ fn write_case<W: Write>(writer: &mut Writer<W>, case: &Case) -> io::Result<()> {
     };
     let message = legal(message);
     element.write_inner_content(|writer| {
-        let mut inner = writer
-            .create_element(tag)
-            .with_attribute(("message", message.as_str()));
+        let mut inner = writer.create_element(tag).with_attribute(("message", message.as_str()));
         if !kind.is_empty() {
             inner = inner.with_attribute(("type", kind));
         }
@@ -260,11 +233,8 @@ fn case(check: &CheckRecord) -> Case {
         (_, Verdict::Error { .. }) => End::Error("error", reason),
         (_, Verdict::Miss { .. }) => End::Error("miss", reason),
     };
-    let text = if matches!(end, End::Passed | End::Skipped(_)) {
-        String::new()
-    } else {
-        details(check)
-    };
+    let text =
+        if matches!(end, End::Passed | End::Skipped(_)) { String::new() } else { details(check) };
     Case {
         class: check.id.subsystem().prefix().to_owned(),
         name: check.id.to_string(),

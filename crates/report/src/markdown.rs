@@ -34,10 +34,7 @@ fn write_to(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
         }
         writeln!(out)?;
     }
-    writeln!(
-        out,
-        "| guest | host | cell | | pass | fail | flaky | error | miss | skip |"
-    )?;
+    writeln!(out, "| guest | host | cell | | pass | fail | flaky | error | miss | skip |")?;
     writeln!(out, "|---|---|---|---|--:|--:|--:|--:|--:|--:|")?;
     for cell in &bundle.cells {
         let tally = Tally::of(&cell.checks);
@@ -77,11 +74,7 @@ fn troubles(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
     let mut rows: Vec<_> = bundle
         .cells
         .iter()
-        .flat_map(|cell| {
-            cell.checks
-                .iter()
-                .map(move |check| (cell, check, Outcome::of(check)))
-        })
+        .flat_map(|cell| cell.checks.iter().map(move |check| (cell, check, Outcome::of(check))))
         .filter(|(_, check, outcome)| outcome.wants_attention() && !is_canary(check))
         .collect();
     rows.sort_by_key(|(_, _, outcome)| *outcome);
@@ -110,13 +103,8 @@ fn troubles(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
 
 /// The reason of the verdict, or that of the first attempt which failed.
 fn reason(check: &CheckRecord) -> &str {
-    let reasons = std::iter::once(&check.verdict)
-        .chain(&check.attempts)
-        .map(Verdict::reason);
-    reasons
-        .into_iter()
-        .find(|reason| !reason.is_empty())
-        .unwrap_or_default()
+    let reasons = std::iter::once(&check.verdict).chain(&check.attempts).map(Verdict::reason);
+    reasons.into_iter().find(|reason| !reason.is_empty()).unwrap_or_default()
 }
 
 fn skips(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
@@ -135,12 +123,7 @@ fn skips(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
     writeln!(out, "\n## Skipped\n")?;
     writeln!(out, "| check | why | reason | cells |\n|---|---|---|---|")?;
     for ((id, why, reason), cells) in skips.iter().take(ROWS) {
-        writeln!(
-            out,
-            "| `{id}` | {why} | {} | {} |",
-            text(reason),
-            text(&cells.join(", "))
-        )?;
+        writeln!(out, "| `{id}` | {why} | {} | {} |", text(reason), text(&cells.join(", ")))?;
     }
     more(out, skips.len())
 }

@@ -22,14 +22,8 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them, those that want attention first.
-    pub const ALL: [Self; 6] = [
-        Self::Fail,
-        Self::Flaky,
-        Self::Error,
-        Self::Miss,
-        Self::Pass,
-        Self::Skip,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Fail, Self::Flaky, Self::Error, Self::Miss, Self::Pass, Self::Skip];
 
     /// Of a check's record.
     pub fn of(check: &CheckRecord) -> Self {
@@ -121,9 +115,7 @@ impl Tally {
 
     /// The outcome that stands for all: the worst of them.
     pub fn worst(&self) -> Outcome {
-        let there = Outcome::ALL
-            .into_iter()
-            .find(|outcome| self.count(*outcome) > 0);
+        let there = Outcome::ALL.into_iter().find(|outcome| self.count(*outcome) > 0);
         there.unwrap_or(Outcome::Miss)
     }
 
@@ -138,14 +130,9 @@ impl Tally {
             Outcome::Skip,
         ];
         let there = order.into_iter().filter(|outcome| self.count(*outcome) > 0);
-        let parts: Vec<_> = there
-            .map(|outcome| format!("{} {}", self.count(outcome), outcome.counted()))
-            .collect();
-        if parts.is_empty() {
-            "no checks".into()
-        } else {
-            parts.join(", ")
-        }
+        let parts: Vec<_> =
+            there.map(|outcome| format!("{} {}", self.count(outcome), outcome.counted())).collect();
+        if parts.is_empty() { "no checks".into() } else { parts.join(", ") }
     }
 }
 

@@ -21,13 +21,7 @@ pub fn headline(bundle: &Bundle) -> String {
         (passed, apply, _) if passed == apply => format!("all {apply} checks that apply passed"),
         (passed, _, all) => format!("{passed} of {} passed", plural(all, "check")),
     };
-    for outcome in [
-        Outcome::Skip,
-        Outcome::Miss,
-        Outcome::Error,
-        Outcome::Flaky,
-        Outcome::Fail,
-    ] {
+    for outcome in [Outcome::Skip, Outcome::Miss, Outcome::Error, Outcome::Flaky, Outcome::Fail] {
         let count = tally.count(outcome);
         if count == 0 {
             continue;
@@ -44,18 +38,10 @@ pub fn headline(bundle: &Bundle) -> String {
 pub fn warnings(bundle: &Bundle) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(why) = &bundle.run.cut_off {
-        warnings.push(format!(
-            "The run was cut off: {}.",
-            visible(why, 400).trim_end_matches('.')
-        ));
+        warnings.push(format!("The run was cut off: {}.", visible(why, 400).trim_end_matches('.')));
     }
     if !bundle.run.not_started.is_empty() {
-        let names: Vec<_> = bundle
-            .run
-            .not_started
-            .iter()
-            .map(|name| visible(name, 64))
-            .collect();
+        let names: Vec<_> = bundle.run.not_started.iter().map(|name| visible(name, 64)).collect();
         warnings.push(format!("These cells never began: {}.", listed(&names, 10)));
     }
     for cell in &bundle.cells {
@@ -71,9 +57,7 @@ pub fn warnings(bundle: &Bundle) -> Vec<String> {
         let missing = cell.record.required_not_run.len();
         if missing > 0 {
             let checks = plural(missing, "required check");
-            warnings.push(format!(
-                "{name}: {checks} did not run to an end; it cannot certify."
-            ));
+            warnings.push(format!("{name}: {checks} did not run to an end; it cannot certify."));
         }
     }
     warnings
@@ -82,14 +66,10 @@ pub fn warnings(bundle: &Bundle) -> Vec<String> {
 fn guests(bundle: &Bundle) -> String {
     let all = bundle.cells.iter().map(|cell| &cell.record.guest);
     let of = |kind| {
-        let names = all
-            .clone()
-            .filter(|guest| guest.kind == kind)
-            .map(|guest| visible(&guest.name, 60));
+        let names =
+            all.clone().filter(|guest| guest.kind == kind).map(|guest| visible(&guest.name, 60));
         let mut seen = BTreeSet::new();
-        names
-            .filter(|name| seen.insert(name.clone()))
-            .collect::<Vec<_>>()
+        names.filter(|name| seen.insert(name.clone())).collect::<Vec<_>>()
     };
     let mut parts = Vec::new();
     match of(GuestKind::Kernel).as_slice() {
@@ -101,11 +81,7 @@ fn guests(bundle: &Bundle) -> String {
         several if several.len() > 3 => parts.push(format!("{} systems", several.len())),
         few => parts.extend(few),
     }
-    if parts.is_empty() {
-        "No guest".into()
-    } else {
-        joined(&parts)
-    }
+    if parts.is_empty() { "No guest".into() } else { joined(&parts) }
 }
 
 fn hosts(bundle: &Bundle) -> String {
@@ -135,13 +111,7 @@ fn names(bundle: &Bundle, outcome: Outcome) -> String {
     }
     let words: Vec<_> = names
         .into_iter()
-        .map(|(name, count)| {
-            if count == 1 {
-                name
-            } else {
-                format!("{name} (in {count} cells)")
-            }
-        })
+        .map(|(name, count)| if count == 1 { name } else { format!("{name} (in {count} cells)") })
         .collect();
     listed(&words, 3)
 }
@@ -150,11 +120,7 @@ fn names(bundle: &Bundle, outcome: Outcome) -> String {
 fn listed(words: &[String], most: usize) -> String {
     let left = words.len().saturating_sub(most);
     let shown = words[..words.len() - left].join(", ");
-    if left == 0 {
-        shown
-    } else {
-        format!("{shown} and {left} more")
-    }
+    if left == 0 { shown } else { format!("{shown} and {left} more") }
 }
 
 fn joined(words: &[String]) -> String {

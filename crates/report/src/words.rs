@@ -31,9 +31,7 @@ pub fn short_digests(text: &str) -> String {
     let mut short = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find(hex) {
-        let run = rest[start..]
-            .find(|c| !hex(c))
-            .unwrap_or(rest.len() - start);
+        let run = rest[start..].find(|c| !hex(c)).unwrap_or(rest.len() - start);
         let keep = if run == 64 { 12 } else { run };
         short.push_str(&rest[..start + keep]);
         if keep < run {
@@ -70,21 +68,13 @@ pub fn value(value: Option<&Value>, unit: &str) -> String {
     match value {
         None => "–".into(),
         Some(value) if unit.is_empty() => visible(&value.to_string(), VALUE),
-        Some(value) => format!(
-            "{} {}",
-            visible(&value.to_string(), VALUE),
-            visible(unit, 20)
-        ),
+        Some(value) => format!("{} {}", visible(&value.to_string(), VALUE), visible(unit, 20)),
     }
 }
 
 /// The rule of a finding in words.
 pub fn rule(finding: &Finding) -> String {
-    let unit = if finding.unit.is_empty() {
-        String::new()
-    } else {
-        format!(" {}", finding.unit)
-    };
+    let unit = if finding.unit.is_empty() { String::new() } else { format!(" {}", finding.unit) };
     let shown = |value: &Value| visible(&value.to_string(), 200);
     let number = |n: f64| Value::Float(n).to_string();
     let words = match &finding.rule {
@@ -114,11 +104,7 @@ pub fn duration(ms: f64) -> String {
         _ if ms < 1_000.0 => format!("{ms:.0} ms"),
         _ if ms < 10_000.0 => format!("{:.2} s", ms / 1_000.0),
         _ if ms < 120_000.0 => format!("{:.1} s", ms / 1_000.0),
-        _ => format!(
-            "{:.0} min {:.0} s",
-            (ms / 60_000.0).floor(),
-            (ms / 1_000.0) % 60.0
-        ),
+        _ => format!("{:.0} min {:.0} s", (ms / 60_000.0).floor(), (ms / 1_000.0) % 60.0),
     }
 }
 
@@ -189,10 +175,7 @@ mod tests {
 
     #[test]
     fn a_rule_is_a_phrase_with_its_unit() {
-        assert_eq!(
-            rule(&Finding::within("offset", "ms", 1.0, 2.0, 10.0)),
-            "at most 10 ms apart"
-        );
+        assert_eq!(rule(&Finding::within("offset", "ms", 1.0, 2.0, 10.0)), "at most 10 ms apart");
         assert_eq!(rule(&Finding::same_as("n", 2, 2, 2)), "both 2");
     }
 }

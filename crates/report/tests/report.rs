@@ -35,10 +35,7 @@ fn the_first_sentence_answers() {
          1 not run; 1 in error; 1 flaky: net.link-flap; 2 failed: ident.smbios, stor.flush-durable."
     );
     let tally = Tally::of_cells(&bundle.cells);
-    let sum: usize = Outcome::ALL
-        .into_iter()
-        .map(|outcome| tally.count(outcome))
-        .sum();
+    let sum: usize = Outcome::ALL.into_iter().map(|outcome| tally.count(outcome)).sum();
     assert_eq!(sum, tally.all());
 }
 
@@ -49,12 +46,7 @@ fn nothing_of_a_guest_is_markup_or_acts_on_the_page() {
     assert!(!page.contains(acts));
     assert_eq!(page.matches("<script").count(), 1, "only our own");
     assert_eq!(page.matches("</title></pre>").count(), 0);
-    for hostile in [
-        HOSTILE[0],
-        HOSTILE[1],
-        "memory.size <b>",
-        "onerror=alert(1)>",
-    ] {
+    for hostile in [HOSTILE[0], HOSTILE[1], "memory.size <b>", "onerror=alert(1)>"] {
         assert!(!page.contains(hostile), "{hostile}");
     }
     assert!(page.contains("⟨ESC⟩[2J") && page.contains("&#60;script&#62;alert"));
@@ -71,19 +63,9 @@ fn the_page_fetches_nothing_and_its_policy_lets_in_only_its_own() {
         }
     }
     assert!(!page.contains("url(") && !page.contains("@import") && !page.contains(" style="));
-    let policy = page
-        .split("Content-Security-Policy\" content=\"")
-        .nth(1)
-        .expect("a policy");
-    let policy = policy
-        .split('"')
-        .next()
-        .expect("its end")
-        .replace("&#39;", "'");
-    assert!(
-        policy.starts_with("default-src 'none'; style-src 'sha256-"),
-        "{policy}"
-    );
+    let policy = page.split("Content-Security-Policy\" content=\"").nth(1).expect("a policy");
+    let policy = policy.split('"').next().expect("its end").replace("&#39;", "'");
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
     assert!(!policy.contains("unsafe"), "{policy}");
 }
 
@@ -121,17 +103,12 @@ fn ids_in_the_page_are_unique_and_links_lead_somewhere() {
     let page = html(&bundle).expect("a page");
     let values = |attribute: &str| -> Vec<String> {
         let parts = page.split(attribute).skip(1);
-        parts
-            .map(|part| part.split('"').next().unwrap_or_default().to_owned())
-            .collect()
+        parts.map(|part| part.split('"').next().unwrap_or_default().to_owned()).collect()
     };
     let ids = values(" id=\"");
     let unique: BTreeSet<_> = ids.iter().collect();
     assert_eq!(ids.len(), unique.len());
-    for target in values("href=\"#")
-        .iter()
-        .chain(&values("aria-labelledby=\""))
-    {
+    for target in values("href=\"#").iter().chain(&values("aria-labelledby=\"")) {
         assert!(unique.contains(target), "{target}");
     }
 }
@@ -140,14 +117,9 @@ fn ids_in_the_page_are_unique_and_links_lead_somewhere() {
 fn every_element_of_the_page_is_closed_where_it_was_opened() {
     let (_dir, bundle) = sample();
     let page = html(&bundle).expect("a page");
-    let body = page
-        .split("<body>")
-        .nth(1)
-        .and_then(|p| p.split("<script>").next())
-        .expect("a body");
-    let body = body
-        .replace("hidden role", "hidden=\"\" role")
-        .replace(" open ", " open=\"\" ");
+    let body =
+        page.split("<body>").nth(1).and_then(|p| p.split("<script>").next()).expect("a body");
+    let body = body.replace("hidden role", "hidden=\"\" role").replace(" open ", " open=\"\" ");
     let mut reader = Reader::from_str(&body);
     reader.config_mut().check_end_names = false;
     let void = ["meta", "input", "img", "br"];
@@ -217,19 +189,10 @@ fn json_says_what_the_page_says() {
     assert_eq!(value["headline"], headline(&bundle));
     assert_eq!(value["counts"]["pass"], 141);
     assert_eq!(value["evidence"]["sound"], true);
-    assert_eq!(
-        value["evidence"]["manifest_sha256"],
-        bundle.digest.to_string()
-    );
+    assert_eq!(value["evidence"]["manifest_sha256"], bundle.digest.to_string());
     let checks = value["cells"][2]["checks"].as_array().expect("checks");
-    let flap = checks
-        .iter()
-        .find(|c| c["id"] == "net.link-flap")
-        .expect("it is there");
-    assert_eq!(
-        (&flap["outcome"], &flap["flaky"]["of"]),
-        (&"flaky".into(), &3.into())
-    );
+    let flap = checks.iter().find(|c| c["id"] == "net.link-flap").expect("it is there");
+    assert_eq!((&flap["outcome"], &flap["flaky"]["of"]), (&"flaky".into(), &3.into()));
     assert_eq!(flap["findings"][0]["holds"], false);
 }
 
@@ -250,21 +213,13 @@ fn markdown_has_no_markup_of_a_guest() {
 #[test]
 fn unsound_evidence_is_said_first_in_each_document() {
     let (dir, _) = sample();
-    let path = dir
-        .path()
-        .join("run/cells/debian-12-qemu-7.2.22/checks/cpu.count.json");
-    let text = fs::read_to_string(&path)
-        .expect("reads")
-        .replace("online", "offline");
+    let path = dir.path().join("run/cells/debian-12-qemu-7.2.22/checks/cpu.count.json");
+    let text = fs::read_to_string(&path).expect("reads").replace("online", "offline");
     fs::write(&path, text).expect("writes");
     let bundle = Bundle::open(&dir.path().join("run")).expect("opens");
     let page = html(&bundle).expect("a page");
     assert!(page.contains("2 things wrong with this evidence") && page.contains("was altered"));
-    assert!(
-        headline(&bundle).contains("140 of 150"),
-        "{}",
-        headline(&bundle)
-    );
+    assert!(headline(&bundle).contains("140 of 150"), "{}", headline(&bundle));
     assert!(junit(&bundle).expect("XML").contains("type=\"evidence\""));
     assert!(json(&bundle).expect("JSON").contains("\"sound\": false"));
     assert!(markdown(&bundle).contains("evidence is not sound"));

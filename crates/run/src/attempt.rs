@@ -84,11 +84,7 @@ pub async fn in_own_clone(
 pub async fn finish(cell: Cell) -> CloneEnd {
     let ready = Some(cell.ready_in());
     let (vmm_cpu, console) = cell.finish().await.unwrap_or_default();
-    CloneEnd {
-        ready,
-        vmm_cpu,
-        console,
-    }
+    CloneEnd { ready, vmm_cpu, console }
 }
 
 /// Runs a check in this clone.
@@ -123,15 +119,7 @@ pub async fn in_clone(cell: &mut Cell, check: &'static Check) -> Attempt {
         }
     };
     let pictures = cell.take_pictures();
-    Attempt {
-        verdict,
-        observations,
-        pictures,
-        clone,
-        began,
-        took: began.elapsed(),
-        clone_is_good,
-    }
+    Attempt { verdict, observations, pictures, clone, began, took: began.elapsed(), clone_is_good }
 }
 
 /// What an error says about the pair: nothing, unless the guest or the hypervisor broke by itself.
@@ -150,21 +138,15 @@ async fn verdict_on(cell: &Cell, error: &CheckError) -> Verdict {
     {
         return verdict_on_death(&died.how, &error.chain());
     }
-    Verdict::Error {
-        reason: error.chain(),
-    }
+    Verdict::Error { reason: error.chain() }
 }
 
 /// A crash of the guest that the check did not expect: had it done so, it would have come to an end.
 fn crashed(cell: &Cell) -> Option<Verdict> {
     let events = cell.machine().events();
-    events
-        .iter()
-        .any(|event| event.kind == EventKind::Crashed)
-        .then(|| Verdict::Fail {
-            reason: "the guest's kernel crashed while the check ran; the console shows where"
-                .into(),
-        })
+    events.iter().any(|event| event.kind == EventKind::Crashed).then(|| Verdict::Fail {
+        reason: "the guest's kernel crashed while the check ran; the console shows where".into(),
+    })
 }
 
 /// SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS: a program does these to itself (signal(7)).
@@ -173,14 +155,12 @@ const OWN_FAULT: [u32; 7] = [4, 5, 6, 7, 8, 11, 31];
 /// A VMM that crashes is a failure of the pair; one that somebody killed is not.
 fn verdict_on_death(how: &str, while_doing: &str) -> Verdict {
     let signal = how.strip_prefix("signal ").and_then(|rest| {
-        rest.split(|c: char| !c.is_ascii_digit())
-            .next()
-            .and_then(|number| number.parse().ok())
+        rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|number| number.parse().ok())
     });
     match signal {
-        Some(signal) if OWN_FAULT.contains(&signal) => Verdict::Fail {
-            reason: format!("the hypervisor crashed ({how}); {while_doing}"),
-        },
+        Some(signal) if OWN_FAULT.contains(&signal) => {
+            Verdict::Fail { reason: format!("the hypervisor crashed ({how}); {while_doing}") }
+        }
         Some(9) => Verdict::Error {
             reason: format!(
                 "the hypervisor's process was killed from outside ({how}): by a person, or by the \
@@ -208,8 +188,7 @@ async fn unpanicked<F: Future + Unpin>(mut future: F) -> Result<F::Output, Strin
 
 fn words(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic".into())
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".into())
 }
 
 impl CloneEnd {
@@ -226,18 +205,9 @@ mod tests {
     #[test]
     fn a_crash_of_the_vmm_fails_the_pair_and_a_kill_does_not() {
         assert_eq!(verdict_on_death("signal 11", "x").word(), "fail");
-        assert_eq!(
-            verdict_on_death("signal 6: assertion failed", "x").word(),
-            "fail"
-        );
-        for outside in [
-            "signal 9",
-            "signal 15",
-            "exit code 1: no memory",
-            "signal",
-            "signal x",
-            "",
-        ] {
+        assert_eq!(verdict_on_death("signal 6: assertion failed", "x").word(), "fail");
+        for outside in ["signal 9", "signal 15", "exit code 1: no memory", "signal", "signal x", ""]
+        {
             assert_eq!(verdict_on_death(outside, "x").word(), "error", "{outside}");
         }
     }

@@ -72,27 +72,19 @@ impl Limits {
             .ok()
             .and_then(|text| available_kib(&text))
             .unwrap_or(1 << 20);
-        Self {
-            jobs: cpus * 2,
-            memory: ByteSize::bytes(available / 4 * 3 * 1024),
-        }
+        Self { jobs: cpus * 2, memory: ByteSize::bytes(available / 4 * 3 * 1024) }
     }
 }
 
 fn available_kib(meminfo: &str) -> Option<u64> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
 impl Budget {
     /// Nothing is taken yet.
     pub fn new(limits: Limits) -> Self {
-        let limits = Limits {
-            jobs: limits.jobs.max(1),
-            ..limits
-        };
+        let limits = Limits { jobs: limits.jobs.max(1), ..limits };
         Self(Arc::new(Mutex::new(State {
             limits,
             jobs: 0,
@@ -109,23 +101,12 @@ impl Budget {
             let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             state.arrivals += 1;
             let arrival = std::cmp::Reverse(state.arrivals);
-            let urgency = Urgency {
-                class,
-                milliseconds,
-                arrival,
-            };
-            state.waiting.push(Waiting {
-                urgency,
-                memory: memory.as_bytes(),
-                go,
-            });
+            let urgency = Urgency { class, milliseconds, arrival };
+            state.waiting.push(Waiting { urgency, memory: memory.as_bytes(), go });
         }
         admit(&self.0);
         // The sender is dropped only with the budget, of which this call holds a share.
-        told.await.unwrap_or(Permit {
-            state: None,
-            memory: 0,
-        })
+        told.await.unwrap_or(Permit { state: None, memory: 0 })
     }
 }
 
@@ -146,10 +127,7 @@ fn admit(shared: &Arc<Mutex<State>>) {
             };
             state.jobs += 1;
             state.memory += next.memory;
-            let permit = Permit {
-                state: Some(shared.clone()),
-                memory: next.memory,
-            };
+            let permit = Permit { state: Some(shared.clone()), memory: next.memory };
             next.go.send(permit).err()
         };
         // Whoever waited has gone away: its permit comes back here, outside the lock.
@@ -198,10 +176,7 @@ mod tests {
     use super::*;
 
     fn budget(jobs: usize, mib: u64) -> Budget {
-        Budget::new(Limits {
-            jobs,
-            memory: ByteSize::mib(mib),
-        })
+        Budget::new(Limits { jobs, memory: ByteSize::mib(mib) })
     }
 
     #[tokio::test]
@@ -210,11 +185,9 @@ mod tests {
         let first = budget.permit(Class::Check, 1, ByteSize::mib(1)).await;
         let order = Arc::new(Mutex::new(Vec::new()));
         let mut tasks = Vec::new();
-        for (name, class, ms) in [
-            ("short", Class::Check, 5),
-            ("long", Class::Check, 50),
-            ("boot", Class::Boot, 1),
-        ] {
+        for (name, class, ms) in
+            [("short", Class::Check, 5), ("long", Class::Check, 50), ("boot", Class::Boot, 1)]
+        {
             let (budget, order) = (budget.clone(), order.clone());
             tasks.push(tokio::spawn(async move {
                 let _permit = budget.permit(class, ms, ByteSize::mib(1)).await;
@@ -247,10 +220,7 @@ mod tests {
             }));
         }
         for task in tasks {
-            assert!(
-                task.await.expect("ends") <= 2,
-                "100 MiB hold two jobs of 40 MiB"
-            );
+            assert!(task.await.expect("ends") <= 2, "100 MiB hold two jobs of 40 MiB");
         }
     }
 
@@ -282,10 +252,7 @@ mod tests {
 
     #[test]
     fn free_memory_is_read_as_the_kernel_writes_it() {
-        assert_eq!(
-            available_kib("MemTotal: 1 kB\nMemAvailable:   23485 kB\n"),
-            Some(23485)
-        );
+        assert_eq!(available_kib("MemTotal: 1 kB\nMemAvailable:   23485 kB\n"), Some(23485));
         assert_eq!(available_kib("MemTotal: 1 kB\n"), None);
     }
 }

@@ -143,9 +143,7 @@ impl CellRun {
     }
 
     fn planned(&self) -> Vec<PlannedCheck> {
-        let all = [&checks::CANARY]
-            .into_iter()
-            .chain(self.shared.checks.iter().copied());
+        let all = [&checks::CANARY].into_iter().chain(self.shared.checks.iter().copied());
         all.map(|check| PlannedCheck {
             id: check.id(),
             requirement: check.requirement.trim().to_owned(),
@@ -170,32 +168,17 @@ impl CellRun {
         let mut again = true;
         loop {
             let begun = Instant::now();
-            let made = maker
-                .make(declared(&self.cell), &self.work.join("media"))
-                .await?;
+            let made = maker.make(declared(&self.cell), &self.work.join("media")).await?;
             self.timed(|t| t.vmm_cpu_ms += made.vmm_cpu_ms);
             let lab = self.lab(&made);
             let took_ms = ms(begun.elapsed());
             let cached = made.cached;
-            self.shared.tell(&RunEvent::Ready {
-                cell: self.cell.name.clone(),
-                cached,
-                took_ms,
-            });
+            self.shared.tell(&RunEvent::Ready { cell: self.cell.name.clone(), cached, took_ms });
             let memory = clone_memory(lab.spec().memory.size);
-            let permit = self
-                .shared
-                .budget
-                .permit(Class::Boot, u64::MAX, memory)
-                .await;
+            let permit = self.shared.budget.permit(Class::Boot, u64::MAX, memory).await;
             match lab.cell("tier0", &checks::CANARY, None).await {
                 Ok(first) => {
-                    return Ok(Ready {
-                        lab,
-                        first,
-                        permit,
-                        made,
-                    });
+                    return Ok(Ready { lab, first, permit, made });
                 }
                 Err(error) if cached && again => {
                     again = false;
@@ -203,16 +186,9 @@ impl CellRun {
                         "the saved machine in the cache did not answer and is made anew: {}",
                         error.chain()
                     );
-                    self.sink
-                        .say("boot", TimelineSource::Harness, words.as_str());
-                    self.shared.tell(&RunEvent::Note {
-                        cell: self.cell.name.clone(),
-                        words,
-                    });
-                    self.shared
-                        .cache
-                        .drop_entry(made.held)
-                        .map_err(crate::RunError::from)?;
+                    self.sink.say("boot", TimelineSource::Harness, words.as_str());
+                    self.shared.tell(&RunEvent::Note { cell: self.cell.name.clone(), words });
+                    self.shared.cache.drop_entry(made.held).map_err(crate::RunError::from)?;
                 }
                 Err(error) => {
                     return Err(MakeError::NoClone { why: error.chain() });
@@ -254,18 +230,12 @@ impl CellRun {
         observed.insert("kernel".into(), entry.boot.uname.join(" "));
         observed.insert("command".into(), entry.boot.command.join(" "));
         observed.insert("snapshot".into(), entry.key.to_string());
-        let from = if made.cached {
-            "the cache; nothing was booted"
-        } else {
-            "this run's boot"
-        };
+        let from = if made.cached { "the cache; nothing was booted" } else { "this run's boot" };
         observed.insert("snapshot from".into(), from.into());
         self.shared.written(self.writer.record(record));
-        self.shared
-            .written(self.writer.console(&entry.boot.console_raw));
+        self.shared.written(self.writer.console(&entry.boot.console_raw));
         if let Some(png) = made.held.picture() {
-            self.shared
-                .written(self.writer.file("screens/booted.png", &png));
+            self.shared.written(self.writer.file("screens/booted.png", &png));
         }
     }
 
@@ -280,15 +250,10 @@ impl CellRun {
             took_ms: record.took_ms,
         });
         if record.verdict.ran() {
-            self.shared
-                .durations
-                .took(&self.pair, record.id.as_str(), record.took_ms);
+            self.shared.durations.took(&self.pair, record.id.as_str(), record.took_ms);
         }
         self.shared.ended(&self.cell.name, record.id.as_str());
-        self.records
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(record);
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).push(record);
     }
 
     fn timed(&self, change: impl FnOnce(&mut Timings)) {
@@ -323,11 +288,7 @@ impl CellRun {
         let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         account::close(record, &records, &self.shared.required);
         drop(records);
-        record.timings = self
-            .timings
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        record.timings = self.timings.lock().unwrap_or_else(PoisonError::into_inner).clone();
         record.timings.total_ms = ms(self.start.elapsed());
         record.timings.harness_cpu_ms = ms(own_cpu());
         self.shared.written(self.writer.finish(record));
@@ -343,14 +304,10 @@ impl CellRun {
             Some(words) => (words, true),
             None => (chain(error), false),
         };
-        self.sink
-            .say("boot", TimelineSource::Harness, words.as_str());
+        self.sink.say("boot", TimelineSource::Harness, words.as_str());
         for check in &self.shared.checks {
             if by_guest && check.id == account::REACH_USERLAND {
-                self.put(account::did_not_come_up(
-                    self.blank(check, Verdict::Pass),
-                    &words,
-                ));
+                self.put(account::did_not_come_up(self.blank(check, Verdict::Pass), &words));
             }
         }
         self.miss_rest("the guest did not boot");
@@ -359,10 +316,7 @@ impl CellRun {
 
     /// What has no record yet did not get to run.
     fn miss_rest(&self, reason: &str) {
-        for check in [&checks::CANARY]
-            .into_iter()
-            .chain(self.shared.checks.iter().copied())
-        {
+        for check in [&checks::CANARY].into_iter().chain(self.shared.checks.iter().copied()) {
             let id = check.id();
             let known = self
                 .records
@@ -371,12 +325,7 @@ impl CellRun {
                 .iter()
                 .any(|record| record.id == id);
             if !known {
-                self.put(self.blank(
-                    check,
-                    Verdict::Miss {
-                        reason: reason.to_owned(),
-                    },
-                ));
+                self.put(self.blank(check, Verdict::Miss { reason: reason.to_owned() }));
             }
         }
     }

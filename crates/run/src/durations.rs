@@ -24,27 +24,18 @@ pub struct Durations {
 impl Durations {
     /// Those kept in this file; none if it is not there or cannot be read.
     pub fn kept_in(file: &Path) -> Self {
-        let read = std::fs::read(file)
-            .ok()
-            .filter(|bytes| bytes.len() < 8 << 20);
-        let known: BTreeMap<String, f64> = read
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .unwrap_or_default();
+        let read = std::fs::read(file).ok().filter(|bytes| bytes.len() < 8 << 20);
+        let known: BTreeMap<String, f64> =
+            read.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         let good = |ms: &f64| ms.is_finite() && (0.0..1e9).contains(ms);
         let known = known.into_iter().filter(|(_, ms)| good(ms)).collect();
-        Self {
-            file: Some(file.to_owned()),
-            known: Mutex::new(known),
-        }
+        Self { file: Some(file.to_owned()), known: Mutex::new(known) }
     }
 
     /// How long `what` took in `pair`, else anywhere.
     pub fn expected(&self, pair: &str, what: &str) -> Option<f64> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known
-            .get(&format!("{pair}|{what}"))
-            .or_else(|| known.get(what))
-            .copied()
+        known.get(&format!("{pair}|{what}")).or_else(|| known.get(what)).copied()
     }
 
     /// It took this long. The latest counts for half.
@@ -54,10 +45,7 @@ impl Durations {
             known.clear();
         }
         for name in [format!("{pair}|{what}"), what.to_owned()] {
-            known
-                .entry(name)
-                .and_modify(|old| *old = (*old + ms) / 2.0)
-                .or_insert(ms);
+            known.entry(name).and_modify(|old| *old = (*old + ms) / 2.0).or_insert(ms);
         }
     }
 
@@ -69,10 +57,7 @@ impl Durations {
             return;
         };
         let partial = file.with_extension(format!("partial-{}", std::process::id()));
-        if std::fs::write(&partial, bytes)
-            .and_then(|()| std::fs::rename(&partial, file))
-            .is_err()
-        {
+        if std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, file)).is_err() {
             let _ = std::fs::remove_file(&partial);
         }
     }
@@ -111,11 +96,7 @@ mod tests {
         let file = folder.path().join("durations.json");
         for (text, expected) in [("[", None), ("{\"x\":-5}", None), ("{\"x\":5}", Some(5.0))] {
             std::fs::write(&file, text).expect("writes");
-            assert_eq!(
-                Durations::kept_in(&file).expected("p", "x"),
-                expected,
-                "{text}"
-            );
+            assert_eq!(Durations::kept_in(&file).expected("p", "x"), expected, "{text}");
         }
     }
 

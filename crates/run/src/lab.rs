@@ -91,19 +91,10 @@ impl Maker<'_> {
     /// An input cannot be read, the cache not be used, or the guest does not come up.
     pub async fn make(&self, declared: MachineSpec, scratch: &Path) -> Result<Made, MakeError> {
         let (parts, boot_pins) = self.parts(&declared, scratch).await?;
-        let key = parts
-            .digest()
-            .map_err(|e| RunError::io("describe", scratch)(e.into()))?;
+        let key = parts.digest().map_err(|e| RunError::io("describe", scratch)(e.into()))?;
         match self.cache.find(key).await.map_err(RunError::from)? {
-            Found::Hit(held) => Ok(Made {
-                held: *held,
-                cached: true,
-                vmm_cpu_ms: 0.0,
-            }),
-            Found::Miss {
-                reservation,
-                dropped,
-            } => {
+            Found::Hit(held) => Ok(Made { held: *held, cached: true, vmm_cpu_ms: 0.0 }),
+            Found::Miss { reservation, dropped } => {
                 if let Some(why) = dropped {
                     self.note(format!(
                         "the saved machine in the cache was dropped and is made anew: {why}"
@@ -154,54 +145,29 @@ impl Maker<'_> {
             clippy::cast_sign_loss,
             reason = "durations are bounded and not negative"
         )]
-        let _permit = self
-            .budget
-            .permit(Class::Boot, urgency as u64, memory)
-            .await;
-        self.observer.tell(&RunEvent::Booting {
-            cell: self.cell.name.clone(),
-            expected_ms,
-        });
-        let place = Place {
-            name: "boot".into(),
-            folder: reservation.boot_folder(),
-        };
+        let _permit = self.budget.permit(Class::Boot, urgency as u64, memory).await;
+        self.observer.tell(&RunEvent::Booting { cell: self.cell.name.clone(), expected_ms });
+        let place = Place { name: "boot".into(), folder: reservation.boot_folder() };
         let limit = self.cell.guest.boot_limit();
         let booted = boot(&**host, &**guest, &declared, &place, limit, self.sink).await?;
         let mut facts = booted.facts;
         self.durations.took(&pair, "boot", facts.ready_ms);
         let picture = if host.capability(Capability::Screenshot).is_yes() && declared.display {
-            match booted
-                .machine
-                .screenshot()
-                .await
-                .and_then(|screen| screen.png())
-            {
+            match booted.machine.screenshot().await.and_then(|screen| screen.png()) {
                 Ok(png) => Some(png),
                 Err(error) => {
-                    self.note(format!(
-                        "no picture of the booted machine: {}",
-                        chain(&error)
-                    ));
+                    self.note(format!("no picture of the booted machine: {}", chain(&error)));
                     None
                 }
             }
         } else {
             None
         };
-        let vmm_cpu = booted
-            .machine
-            .process()
-            .await
-            .map(|p| p.cpu_time)
-            .unwrap_or_default();
+        let vmm_cpu = booted.machine.process().await.map(|p| p.cpu_time).unwrap_or_default();
         let begun = std::time::Instant::now();
         // The probe's and the console's streams must not keep the machine from being saved.
         drop(booted.session);
-        let snapshot = booted
-            .machine
-            .snapshot(&reservation.snapshot_folder())
-            .await;
+        let snapshot = booted.machine.snapshot(&reservation.snapshot_folder()).await;
         let snapshot = snapshot.map_err(LabError::Host)?;
         facts.snapshot_ms = ms(begun.elapsed());
         self.sink.say("boot", TimelineSource::Harness, "saved");
@@ -219,24 +185,13 @@ impl Maker<'_> {
             snapshot,
             files: Vec::new(),
         };
-        let held = reservation
-            .keep(entry, picture)
-            .await
-            .map_err(RunError::from)?;
-        Ok(Made {
-            held,
-            cached: false,
-            vmm_cpu_ms: ms(vmm_cpu),
-        })
+        let held = reservation.keep(entry, picture).await.map_err(RunError::from)?;
+        Ok(Made { held, cached: false, vmm_cpu_ms: ms(vmm_cpu) })
     }
 
     fn note(&self, words: String) {
-        self.sink
-            .say("boot", TimelineSource::Harness, words.as_str());
-        self.observer.tell(&RunEvent::Note {
-            cell: self.cell.name.clone(),
-            words,
-        });
+        self.sink.say("boot", TimelineSource::Harness, words.as_str());
+        self.observer.tell(&RunEvent::Note { cell: self.cell.name.clone(), words });
     }
 }
 
@@ -252,10 +207,5 @@ pub const fn clone_memory(size: ByteSize) -> ByteSize {
 /// The name of guest and host under which durations are kept.
 pub fn pair(cell: &PlannedCell) -> String {
     let (guest, host) = (cell.guest.guest.facts(), cell.host.host.facts());
-    format!(
-        "{} {} {}",
-        guest.digest.short(),
-        host.vmm.short(),
-        host.accelerator.used.name()
-    )
+    format!("{} {} {}", guest.digest.short(), host.vmm.short(), host.accelerator.used.name())
 }

@@ -29,10 +29,8 @@ pub(crate) fn note(folder: &Path, run: &str, cells: &[PlannedCell]) {
     let origins: BTreeMap<&str, Origin> = cells
         .iter()
         .map(|cell| {
-            let origin = Origin {
-                guest: cell.guest.origin.clone(),
-                host: cell.host.origin.clone(),
-            };
+            let origin =
+                Origin { guest: cell.guest.origin.clone(), host: cell.host.origin.clone() };
             (cell.name.as_str(), origin)
         })
         .collect();
@@ -44,12 +42,8 @@ pub(crate) fn note(folder: &Path, run: &str, cells: &[PlannedCell]) {
         tracing::warn!("cannot note what the run is made from: {error}");
     }
     // Names begin with the time.
-    let mut notes: Vec<_> = fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|i| i.path())
-        .collect();
+    let mut notes: Vec<_> =
+        fs::read_dir(folder).into_iter().flatten().flatten().map(|i| i.path()).collect();
     notes.sort();
     for old in &notes[..notes.len().saturating_sub(KEPT)] {
         let _ = fs::remove_file(old);

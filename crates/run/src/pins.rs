@@ -31,16 +31,8 @@ pub fn all(guest: &dyn Guest, boot: Vec<InputPin>, suite: &InputPin) -> Vec<Inpu
         name: "hospitium-probe".into(),
     };
     let mut pins: Vec<InputPin> = Vec::new();
-    for pin in guest
-        .inputs()
-        .into_iter()
-        .chain(boot)
-        .chain([probe, suite.clone()])
-    {
-        if !pins
-            .iter()
-            .any(|known| known.role == pin.role && known.sha256 == pin.sha256)
-        {
+    for pin in guest.inputs().into_iter().chain(boot).chain([probe, suite.clone()]) {
+        if !pins.iter().any(|known| known.role == pin.role && known.sha256 == pin.sha256) {
             pins.push(pin);
         }
     }
@@ -51,27 +43,16 @@ pub fn all(guest: &dyn Guest, boot: Vec<InputPin>, suite: &InputPin) -> Vec<Inpu
 /// names. What is not found there is pinned by the host's facts alone.
 pub fn of_host(host: &HostFacts, command: &[String], digests: &Digests) -> Vec<InputPin> {
     let mut wanted: Vec<(String, Digest)> = vec![("vmm".into(), host.vmm)];
-    wanted.extend(
-        host.firmware
-            .iter()
-            .map(|(kind, digest)| (format!("firmware {kind}"), *digest)),
-    );
+    wanted.extend(host.firmware.iter().map(|(kind, digest)| (format!("firmware {kind}"), *digest)));
     let mut pins: Vec<InputPin> = Vec::new();
     let words = command.iter().flat_map(|word| word.split([',', '=', '"']));
-    for path in words
-        .map(Path::new)
-        .filter(|path| path.is_absolute() && path.is_file())
-    {
+    for path in words.map(Path::new).filter(|path| path.is_absolute() && path.is_file()) {
         let Ok((sha256, size)) = digests.of_file(path) else {
             continue;
         };
         for (role, _) in wanted.iter().filter(|(_, digest)| *digest == sha256) {
             if !pins.iter().any(|pin| pin.role == *role) {
-                let name = path
-                    .file_name()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned();
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 pins.push(InputPin {
                     role: role.clone(),
                     sha256,
@@ -102,20 +83,13 @@ mod tests {
             build: String::new(),
             vmm: Digest::of(b"vmm"),
             firmware: vec![("bios".into(), Digest::of(b"absent"))],
-            accelerator: AcceleratorProof {
-                used: Accelerator::Tcg,
-                how: String::new(),
-            },
+            accelerator: AcceleratorProof { used: Accelerator::Tcg, how: String::new() },
             cpu_model: String::new(),
             cpus: 1,
             memory_mib: 1,
             kernel: String::new(),
         };
-        let command = [
-            vmm.to_string_lossy().into_owned(),
-            "-bios".into(),
-            "x=/etc,y".into(),
-        ];
+        let command = [vmm.to_string_lossy().into_owned(), "-bios".into(), "x=/etc,y".into()];
         let pins = of_host(&host, &command, &Digests::default());
         assert_eq!(pins.len(), 1);
         assert_eq!((pins[0].role.as_str(), pins[0].size.as_bytes()), ("vmm", 3));

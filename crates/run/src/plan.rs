@@ -124,20 +124,10 @@ impl RunPlan {
             for host in &self.hosts {
                 let base = cell_name(&guest.guest.facts().name, &host.host.facts().name);
                 let name = (1..)
-                    .map(|n| {
-                        if n == 1 {
-                            base.clone()
-                        } else {
-                            format!("{base}-{n}")
-                        }
-                    })
+                    .map(|n| if n == 1 { base.clone() } else { format!("{base}-{n}") })
                     .find(|name| taken.insert(name.clone()))
                     .unwrap_or(base);
-                cells.push(PlannedCell {
-                    name,
-                    guest: guest.clone(),
-                    host: host.clone(),
-                });
+                cells.push(PlannedCell { name, guest: guest.clone(), host: host.clone() });
             }
         }
         cells
@@ -181,11 +171,7 @@ mod tests {
             (&"long ".repeat(50), &"x".repeat(300)),
         ] {
             let name = cell_name(guest, host);
-            assert_eq!(
-                hospitium_evidence::check_cell_name(&name),
-                Ok(()),
-                "{name:?}"
-            );
+            assert_eq!(hospitium_evidence::check_cell_name(&name), Ok(()), "{name:?}");
             assert!(name.len() <= 60);
         }
     }

@@ -90,14 +90,7 @@ pub struct ReplayPlan<'a> {
 /// If guest or host are not what the run had, or the machine can neither be taken from the cache nor be
 /// made again.
 pub async fn enter(plan: ReplayPlan<'_>, observer: &dyn Observer) -> Result<Replay, ReplayError> {
-    let ReplayPlan {
-        record,
-        seed,
-        check,
-        guest,
-        host,
-        places,
-    } = plan;
+    let ReplayPlan { record, seed, check, guest, host, places } = plan;
     let (found, expected) = (guest.guest.facts().digest, record.guest.digest);
     if found != expected {
         return Err(ReplayError::OtherGuest { expected, found });
@@ -111,34 +104,20 @@ pub async fn enter(plan: ReplayPlan<'_>, observer: &dyn Observer) -> Result<Repl
     if facts.vmm != record.host.vmm {
         let named =
             |facts: &hospitium_model::HostFacts| format!("{} ({})", facts.name, facts.vmm.short());
-        return Err(ReplayError::OtherHost {
-            expected: named(&record.host),
-            found: named(facts),
-        });
+        return Err(ReplayError::OtherHost { expected: named(&record.host), found: named(facts) });
     }
     let digests = Arc::new(Digests::kept_in(places.digests()));
     let suite = pins::suite(&digests).map_err(RunError::from)?;
-    let id = format!(
-        "replay-{}-{}",
-        Timestamp::now().as_millisecond(),
-        std::process::id()
-    );
+    let id = format!("replay-{}-{}", Timestamp::now().as_millisecond(), std::process::id());
     let work = WorkFolder::make(&places.work(), &id, None)?;
     let cache = SnapshotCache::open(&places.snapshots(), crate::cache::DEFAULT_SIZE)
         .map_err(RunError::from)?;
-    let cell = PlannedCell {
-        name: record.name.clone(),
-        guest,
-        host,
-    };
+    let cell = PlannedCell { name: record.name.clone(), guest, host };
     let maker = Maker {
         cell: &cell,
         cache: &cache,
         digests: &digests,
-        budget: &Budget::new(Limits {
-            jobs: 1,
-            ..Limits::of_this_machine()
-        }),
+        budget: &Budget::new(Limits { jobs: 1, ..Limits::of_this_machine() }),
         durations: &Durations::kept_in(&places.durations()),
         suite: &suite,
         sink: &Sink::nowhere(),
@@ -146,10 +125,8 @@ pub async fn enter(plan: ReplayPlan<'_>, observer: &dyn Observer) -> Result<Repl
     };
     let make = |error: MakeError| ReplayError::Make(Box::new(error));
     let begun = Instant::now();
-    let made = maker
-        .make(record.machine.clone(), &work.path().join("media"))
-        .await
-        .map_err(make)?;
+    let made =
+        maker.make(record.machine.clone(), &work.path().join("media")).await.map_err(make)?;
     digests.keep();
     observer.tell(&crate::RunEvent::Ready {
         cell: record.name.clone(),
@@ -170,13 +147,7 @@ pub async fn enter(plan: ReplayPlan<'_>, observer: &dyn Observer) -> Result<Repl
     }));
     let cell = lab.cell("replay", check, None).await;
     let cell = cell.map_err(|error| ReplayError::Clone(error.chain()))?;
-    Ok(Replay {
-        cell,
-        check,
-        made_again: !made.cached,
-        _held: made.held,
-        _work: work,
-    })
+    Ok(Replay { cell, check, made_again: !made.cached, _held: made.held, _work: work })
 }
 
 impl Replay {

@@ -88,9 +88,7 @@ pub async fn run(
     let begun = Instant::now();
     let places = Places::make(&plan.cache)?;
     let work = places.work();
-    let recovered = tokio::task::spawn_blocking(move || recover(&work))
-        .await
-        .unwrap_or_default();
+    let recovered = tokio::task::spawn_blocking(move || recover(&work)).await.unwrap_or_default();
     recovered.iter().for_each(|event| observer.tell(event));
     let cells = plan.cells();
     if cells.is_empty() {
@@ -113,10 +111,7 @@ pub async fn run(
     };
     let evidence = plan.folder.join("evidence");
     let writer = BundleWriter::create(&evidence, &record)?;
-    let folder = plan
-        .folder
-        .canonicalize()
-        .map_err(RunError::io("find", &plan.folder))?;
+    let folder = plan.folder.canonicalize().map_err(RunError::io("find", &plan.folder))?;
     let evidence = folder.join("evidence");
     let work = WorkFolder::make(&places.work(), &record.id, Some(&evidence))?;
     made::note(&places.made(), &record.id, &cells);
@@ -128,10 +123,7 @@ pub async fn run(
         )?,
     };
     let durations = Durations::kept_in(&places.durations());
-    let pairs: Vec<_> = cells
-        .iter()
-        .map(|cell| (cell.name.clone(), lab::pair(cell)))
-        .collect();
+    let pairs: Vec<_> = cells.iter().map(|cell| (cell.name.clone(), lab::pair(cell))).collect();
     let shared = Arc::new(Shared {
         cache,
         digests,
@@ -197,33 +189,21 @@ pub async fn run(
     shared.digests.keep();
     record.ended = Some(Timestamp::now());
     record.cut_off = shared.stop.reason();
-    let unwritten = shared
-        .unwritten
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
+    let unwritten = shared.unwritten.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(error) = unwritten {
         // Its machines' files make room, so that what was finished can be closed in order: now, or
         // at the next start.
         drop(writer);
         work.leave_to_recovery();
-        recover(&places.work())
-            .iter()
-            .for_each(|event| shared.tell(event));
+        recover(&places.work()).iter().for_each(|event| shared.tell(event));
         return Err(error.into());
     }
     drop(work);
     if plan.snapshots.is_some()
         && let Err(error) = shared.cache.trim()
     {
-        let words = format!(
-            "the snapshot cache could not be kept small: {}",
-            chain(&error)
-        );
-        shared.tell(&RunEvent::Note {
-            cell: String::new(),
-            words,
-        });
+        let words = format!("the snapshot cache could not be kept small: {}", chain(&error));
+        shared.tell(&RunEvent::Note { cell: String::new(), words });
     }
     if let Some(writer) = Arc::into_inner(writer) {
         writer.finish(&record)?;
@@ -265,8 +245,5 @@ fn run_id(seed: u64) -> String {
     use std::hash::{BuildHasher, RandomState};
     // Keyed by the system's random numbers.
     let digits = RandomState::new().hash_one(seed) & 0xFF_FFFF;
-    format!(
-        "{}-{digits:06x}",
-        Timestamp::now().strftime("%Y%m%d-%H%M%S")
-    )
+    format!("{}-{digits:06x}", Timestamp::now().strftime("%Y%m%d-%H%M%S"))
 }

@@ -47,11 +47,7 @@ impl Selection {
             .filter(|check| self.only.is_empty() || any(&self.only, check.id))
             .filter(|check| !any(&self.without, check.id))
             .collect();
-        if chosen.is_empty() {
-            Err(RunError::NothingSelected)
-        } else {
-            Ok(chosen)
-        }
+        if chosen.is_empty() { Err(RunError::NothingSelected) } else { Ok(chosen) }
     }
 
     /// True if everything is chosen.
@@ -62,10 +58,7 @@ impl Selection {
 
 /// The check of this id, the canary included.
 pub fn find(id: &str) -> Option<&'static Check> {
-    checks::all()
-        .into_iter()
-        .chain([&checks::CANARY])
-        .find(|check| check.id == id)
+    checks::all().into_iter().chain([&checks::CANARY]).find(|check| check.id == id)
 }
 
 /// What a profile requires when nothing else is said: every check of the suite.
@@ -107,30 +100,18 @@ fn matches(pattern: &str, text: &str) -> bool {
 /// Up to five ids that look like what was meant.
 fn similar(pattern: &str, checks: &[&'static Check]) -> Vec<String> {
     let subsystem = pattern.split('.').next().unwrap_or_default();
-    let words: Vec<&str> = pattern
-        .split(['.', '-', '/', '*', '?'])
-        .filter(|word| word.len() > 2)
-        .collect();
+    let words: Vec<&str> =
+        pattern.split(['.', '-', '/', '*', '?']).filter(|word| word.len() > 2).collect();
     let score = |id: &str| {
         let shared = words.iter().filter(|word| id.contains(**word)).count() * 2;
         shared + usize::from(id.split('.').next() == Some(subsystem))
     };
-    let mut scored: Vec<_> = checks
-        .iter()
-        .map(|c| (score(c.id), c.id))
-        .filter(|(score, _)| *score > 0)
-        .collect();
+    let mut scored: Vec<_> =
+        checks.iter().map(|c| (score(c.id), c.id)).filter(|(score, _)| *score > 0).collect();
     scored.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
-    let mut ids: Vec<String> = scored
-        .into_iter()
-        .take(5)
-        .map(|(_, id)| id.to_owned())
-        .collect();
+    let mut ids: Vec<String> = scored.into_iter().take(5).map(|(_, id)| id.to_owned()).collect();
     if ids.is_empty() {
-        ids = Subsystem::ALL
-            .iter()
-            .map(|s| s.prefix().to_owned())
-            .collect();
+        ids = Subsystem::ALL.iter().map(|s| s.prefix().to_owned()).collect();
     }
     ids
 }
@@ -147,11 +128,7 @@ mod tests {
             ("cpu.*", "cpu.count", true),
             ("*.c?unt", "cpu.count", true),
             ("stor.hot-add-remove", "stor.hot-add-remove/usb", true),
-            (
-                "stor.hot-add-remove/usb",
-                "stor.hot-add-remove/virtio",
-                false,
-            ),
+            ("stor.hot-add-remove/usb", "stor.hot-add-remove/virtio", false),
             ("*usb", "stor.hot-add-remove/usb", true),
             ("cp", "cpu.count", false),
             ("cpu.count.", "cpu.count", false),
@@ -168,16 +145,10 @@ mod tests {
 
     #[test]
     fn a_pattern_that_names_nothing_is_an_error_with_what_was_meant() {
-        let slip = Selection {
-            only: vec!["boot.reach-userspace".into()],
-            without: vec![],
-        };
+        let slip = Selection { only: vec!["boot.reach-userspace".into()], without: vec![] };
         match slip.of_suite() {
             Err(RunError::UnknownCheck { similar, .. }) => {
-                assert!(
-                    similar.contains(&"boot.reach-userland".to_owned()),
-                    "{similar:?}"
-                );
+                assert!(similar.contains(&"boot.reach-userland".to_owned()), "{similar:?}");
             }
             other => panic!("{:?}", other.map(|checks| checks.len())),
         }
@@ -185,10 +156,7 @@ mod tests {
 
     #[test]
     fn leaving_out_everything_is_an_error() {
-        let none = Selection {
-            only: vec![],
-            without: vec!["*".into()],
-        };
+        let none = Selection { only: vec![], without: vec!["*".into()] };
         assert!(matches!(none.of_suite(), Err(RunError::NothingSelected)));
     }
 }

@@ -48,12 +48,8 @@ impl Shared {
     /// Takes note of a write that failed, and ends the run: what is not written down did not happen.
     pub fn written(&self, result: Result<(), WriteError>) {
         if let Err(error) = result {
-            self.stop
-                .stop(format!("the evidence could not be written: {error}"));
-            let mut first = self
-                .unwritten
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            self.stop.stop(format!("the evidence could not be written: {error}"));
+            let mut first = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
             first.get_or_insert(error);
         }
     }
@@ -87,16 +83,12 @@ impl Progress {
         let mut remaining = BTreeMap::new();
         for (cell, pair) in pairs {
             for check in checks {
-                let ms = durations
-                    .expected(pair, check.id)
-                    .unwrap_or_else(|| unknown_ms(check.limit));
+                let ms =
+                    durations.expected(pair, check.id).unwrap_or_else(|| unknown_ms(check.limit));
                 remaining.insert((cell.clone(), check.id), ms);
             }
         }
-        Self {
-            total: remaining.len(),
-            remaining: Mutex::new(remaining),
-        }
+        Self { total: remaining.len(), remaining: Mutex::new(remaining) }
     }
 
     /// Checks in all.
@@ -105,10 +97,7 @@ impl Progress {
     }
 
     fn ended(&self, cell: &str, id: &str, jobs: usize) -> RunEvent {
-        let mut remaining = self
-            .remaining
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut remaining = self.remaining.lock().unwrap_or_else(PoisonError::into_inner);
         remaining.retain(|(of, check), _| of != cell || *check != id);
         RunEvent::Progress {
             done: self.total - remaining.len(),

@@ -68,9 +68,6 @@ mod tests {
         assert_eq!(stop.unless(async { 5 }).await, Ok(5));
         stop.clone().stop("interrupted");
         stop.stop("later");
-        assert_eq!(
-            stop.unless(std::future::pending::<()>()).await,
-            Err("interrupted".into())
-        );
+        assert_eq!(stop.unless(std::future::pending::<()>()).await, Err("interrupted".into()));
     }
 }

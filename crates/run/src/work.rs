@@ -44,11 +44,8 @@ impl WorkFolder {
         let partial = work.join(format!(".{run}"));
         fs::create_dir(&partial).map_err(error("make"))?;
         let lock = File::create(partial.join(LOCK)).map_err(error("make the lock of"))?;
-        lock.try_lock()
-            .map_err(|e| error("lock")(io::Error::from(e)))?;
-        let owner = serde_json::to_vec(&Owner {
-            evidence: evidence.map(Path::to_owned),
-        });
+        lock.try_lock().map_err(|e| error("lock")(io::Error::from(e)))?;
+        let owner = serde_json::to_vec(&Owner { evidence: evidence.map(Path::to_owned) });
         let owner = owner.map_err(|e| error("describe")(e.into()))?;
         fs::write(partial.join(OWNER), owner).map_err(error("write into"))?;
         fs::rename(&partial, &path).map_err(error("make"))?;
@@ -89,10 +86,7 @@ pub fn recover(work: &Path) -> Vec<RunEvent> {
     let Ok(items) = fs::read_dir(work) else {
         return Vec::new();
     };
-    items
-        .flatten()
-        .filter_map(|item| recover_one(&item.path()))
-        .collect()
+    items.flatten().filter_map(|item| recover_one(&item.path())).collect()
 }
 
 fn recover_one(folder: &Path) -> Option<RunEvent> {
@@ -122,22 +116,15 @@ fn recover_one(folder: &Path) -> Option<RunEvent> {
                 hospitium_evidence::WriteError::Complete { .. }
                 | hospitium_evidence::WriteError::NoRun { .. },
             ) => {}
-            Err(error) => words.push(format!(
-                "its evidence could not be finished: {}",
-                chain(&error)
-            )),
+            Err(error) => {
+                words.push(format!("its evidence could not be finished: {}", chain(&error)))
+            }
         }
     }
     if let Err(error) = fs::remove_dir_all(folder) {
-        words.push(format!(
-            "{} could not be removed: {error}",
-            folder.display()
-        ));
+        words.push(format!("{} could not be removed: {error}", folder.display()));
     }
-    (!words.is_empty()).then(|| RunEvent::Recovered {
-        run: evidence,
-        words: words.join("; "),
-    })
+    (!words.is_empty()).then(|| RunEvent::Recovered { run: evidence, words: words.join("; ") })
 }
 
 /// An error with its causes in one line.

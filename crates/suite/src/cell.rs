@@ -32,10 +32,7 @@ pub struct Cell {
 }
 
 impl Cell {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "called from one place, with the clone's parts"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "called from one place, with the clone's parts")]
     pub(crate) fn new(
         lab: Arc<Lab>,
         check: &'static Check,
@@ -152,11 +149,10 @@ impl Cell {
     pub fn expect_text(&self, what: &str) -> Result<String, CheckError> {
         match self.expect(what)? {
             Value::Text(text) => Ok(text),
-            _ => Err(ExpectationError::Missing {
-                check: self.check.id.into(),
-                what: what.into(),
+            _ => {
+                Err(ExpectationError::Missing { check: self.check.id.into(), what: what.into() }
+                    .into())
             }
-            .into()),
         }
     }
 
@@ -167,9 +163,7 @@ impl Cell {
             let peer = Peer::start(frames, PeerOptions::default());
             self.peer = Some(peer.map_err(|e| CheckError::Peer(e.to_string()))?);
         }
-        self.peer
-            .as_ref()
-            .ok_or_else(|| CheckError::Peer("it did not start".into()))
+        self.peer.as_ref().ok_or_else(|| CheckError::Peer("it did not start".into()))
     }
 
     /// Another clone of the same snapshot, for checks that compare two.
@@ -182,8 +176,7 @@ impl Cell {
     /// A place for a further machine that the check makes itself.
     pub fn another_place(&mut self) -> Result<Place, CheckError> {
         self.clones += 1;
-        self.lab
-            .place(&format!("{}-{}", self.place.name, self.clones))
+        self.lab.place(&format!("{}-{}", self.place.name, self.clones))
     }
 
     /// Number of events so far: pass it to [`Cell::event`] to wait for what comes after.
@@ -193,10 +186,7 @@ impl Cell {
 
     /// True if a console line, from the `from`-th on, holds `words` within `limit`.
     pub async fn sees(&self, words: &str, from: u64, limit: Duration) -> bool {
-        self.console
-            .wait_line(words, from, limit, |line| line.contains(words))
-            .await
-            .is_ok()
+        self.console.wait_line(words, from, limit, |line| line.contains(words)).await.is_ok()
     }
 
     /// Waits for an event after the `from`-th. `Ok(None)` if it did not come in time, which is an
@@ -273,10 +263,7 @@ impl Cell {
 
     /// Which boot of its system the guest is in: another text after every restart.
     pub async fn boot_id(&self) -> Result<String, CheckError> {
-        let bytes = self
-            .guest
-            .read_file("/proc/sys/kernel/random/boot_id", 64)
-            .await?;
+        let bytes = self.guest.read_file("/proc/sys/kernel/random/boot_id", 64).await?;
         Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
     }
 
@@ -291,10 +278,7 @@ impl Cell {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(CheckError::TimedOut {
-                    what: "the guest's next boot".into(),
-                    limit,
-                });
+                return Err(CheckError::TimedOut { what: "the guest's next boot".into(), limit });
             }
             self.guest.greet(left).await?;
             // The old boot's probe may be gone between the two questions; then it is asked again.
@@ -319,9 +303,7 @@ impl Cell {
 
     /// A line for the timeline.
     pub fn say(&self, text: impl Into<String>) {
-        self.lab
-            .sink()
-            .say(&self.place.name, TimelineSource::Check, text);
+        self.lab.sink().say(&self.place.name, TimelineSource::Check, text);
     }
 
     fn note_events(&self) {
@@ -332,12 +314,7 @@ impl Cell {
     /// time of its VMM if it still ran, and the last console lines.
     pub async fn finish(self) -> Result<(Duration, Vec<String>), HostError> {
         self.note_events();
-        let cpu = self
-            .machine
-            .process()
-            .await
-            .map(|p| p.cpu_time)
-            .unwrap_or_default();
+        let cpu = self.machine.process().await.map(|p| p.cpu_time).unwrap_or_default();
         let ended = self.machine.end().await;
         let lines = self.console.last_lines(40).0;
         drop(self.machine);

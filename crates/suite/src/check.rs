@@ -34,9 +34,7 @@ pub struct Check {
 impl Check {
     /// The id, parsed. A test holds that every id of the registry is good.
     pub fn id(&self) -> CheckId {
-        self.id
-            .parse()
-            .unwrap_or_else(|e| unreachable!("{e}: the registry's ids are tested"))
+        self.id.parse().unwrap_or_else(|e| unreachable!("{e}: the registry's ids are tested"))
     }
 
     /// What comes behind the slash of the id: `virtio` of `stor.hot-add-remove/virtio`.

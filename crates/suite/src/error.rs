@@ -57,15 +57,8 @@ pub enum CheckError {
 impl CheckError {
     /// Text of the guest that cannot be understood.
     pub fn unreadable(what: impl Into<String>, text: &str) -> Self {
-        let text = text
-            .chars()
-            .take(120)
-            .flat_map(char::escape_default)
-            .collect();
-        Self::Unreadable {
-            what: what.into(),
-            text,
-        }
+        let text = text.chars().take(120).flat_map(char::escape_default).collect();
+        Self::Unreadable { what: what.into(), text }
     }
 
     /// The whole chain of causes in one line.

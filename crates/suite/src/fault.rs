@@ -88,11 +88,7 @@ impl FaultyMachine {
 /// Passes a call on unless it is the ignored one.
 macro_rules! unless_ignored {
     ($self:ident, $call:ident, $done:expr) => {
-        if $self.ignores(Call::$call) {
-            Ok(())
-        } else {
-            $done.await
-        }
+        if $self.ignores(Call::$call) { Ok(()) } else { $done.await }
     };
 }
 
@@ -123,9 +119,7 @@ impl Machine for FaultyMachine {
         if let SeamFault::HideEvents(hidden) = self.fault {
             // Indices stay as they are, so that waiting from an index works.
             for event in events.iter_mut().filter(|event| hidden(&event.kind)) {
-                event.kind = EventKind::Other {
-                    name: "hidden".into(),
-                };
+                event.kind = EventKind::Other { name: "hidden".into() };
             }
         }
         events
@@ -273,11 +267,7 @@ fn flip_bit(medium: &mut Medium) -> Result<(), HostError> {
     let doing = || HostError::io("altering a copy of the medium on purpose");
     let copy = medium.raw.with_extension("flipped");
     std::fs::copy(&medium.raw, &copy).map_err(doing())?;
-    let file = std::fs::File::options()
-        .read(true)
-        .write(true)
-        .open(&copy)
-        .map_err(doing())?;
+    let file = std::fs::File::options().read(true).write(true).open(&copy).map_err(doing())?;
     let mut byte = [0];
     file.read_exact_at(&mut byte, 100).map_err(doing())?;
     file.write_all_at(&[byte[0] ^ 1], 100).map_err(doing())?;

@@ -23,18 +23,12 @@ pub struct Sink {
 impl Sink {
     /// Events go to `out`, their times counted from `start`.
     pub fn new(start: Instant, out: tokio::sync::mpsc::UnboundedSender<TimelineEvent>) -> Self {
-        Self {
-            start,
-            out: Some(out),
-        }
+        Self { start, out: Some(out) }
     }
 
     /// Events go nowhere.
     pub fn nowhere() -> Self {
-        Self {
-            start: Instant::now(),
-            out: None,
-        }
+        Self { start: Instant::now(), out: None }
     }
 
     /// Milliseconds since the start.
@@ -207,36 +201,16 @@ pub async fn boot(
     let facts = BootFacts {
         ready_ms,
         snapshot_ms: 0.0,
-        console: console
-            .lines_since(0)
-            .into_iter()
-            .map(|(_, line)| line)
-            .collect(),
+        console: console.lines_since(0).into_iter().map(|(_, line)| line).collect(),
         console_raw: console.raw(),
-        resets: events
-            .iter()
-            .filter(|e| matches!(e.kind, EventKind::Reset { .. }))
-            .count() as u32,
-        bad_events: events
-            .iter()
-            .filter(bad)
-            .map(|e| format!("{:?}", e.kind))
-            .collect(),
+        resets: events.iter().filter(|e| matches!(e.kind, EventKind::Reset { .. })).count() as u32,
+        bad_events: events.iter().filter(bad).map(|e| format!("{:?}", e.kind)).collect(),
         uptime_ms: hello.uptime.as_millis() as u64,
         clock_offset_ms,
-        uname: hello
-            .uname
-            .iter()
-            .map(|word| word.escape_default().to_string())
-            .collect(),
+        uname: hello.uname.iter().map(|word| word.escape_default().to_string()).collect(),
         command: machine.command(),
     };
-    Ok(Booted {
-        machine,
-        session,
-        console,
-        facts,
-    })
+    Ok(Booted { machine, session, console, facts })
 }
 
 /// The guest's wall clock ahead of the host's and half the round trip, in ms; the best of three.
@@ -244,9 +218,7 @@ async fn clock_offset(session: &Session) -> Result<(f64, f64), SessionError> {
     let mut best = (0.0, f64::MAX);
     for _ in 0..3 {
         let begun = Instant::now();
-        let utc = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let utc = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let guest = session.clock().await?.realtime_ns as f64 / 1e6;
         let half = begun.elapsed().as_secs_f64() * 1e3 / 2.0;
         if half < best.1 {
@@ -267,28 +239,9 @@ pub(crate) fn forward_events(sink: &Sink, machine: &str, events: &[Event]) {
 impl Lab {
     /// A lab from its parts.
     pub fn new(parts: LabParts) -> Self {
-        let LabParts {
-            host,
-            guest,
-            declared,
-            snapshot,
-            boot,
-            folder,
-            expectations,
-            seed,
-            sink,
-        } = parts;
-        Self {
-            host,
-            guest,
-            declared,
-            snapshot,
-            boot,
-            folder,
-            expectations,
-            seed,
-            sink,
-        }
+        let LabParts { host, guest, declared, snapshot, boot, folder, expectations, seed, sink } =
+            parts;
+        Self { host, guest, declared, snapshot, boot, folder, expectations, seed, sink }
     }
 
     /// The host.
@@ -368,18 +321,8 @@ impl Lab {
             session.adopt(fresh_entropy()?).await?;
         }
         let ready = begun.elapsed();
-        self.sink
-            .say(name, TimelineSource::Harness, "the clone answers");
-        Ok(Cell::new(
-            self.clone(),
-            check,
-            fault,
-            place,
-            machine,
-            session,
-            console,
-            ready,
-        ))
+        self.sink.say(name, TimelineSource::Harness, "the clone answers");
+        Ok(Cell::new(self.clone(), check, fault, place, machine, session, console, ready))
     }
 
     /// Takes what a machine's console and probe say to the timeline.
@@ -394,10 +337,7 @@ impl Lab {
             doing: format!("making {}", folder.display()),
             source,
         })?;
-        Ok(Place {
-            name: name.to_owned(),
-            folder,
-        })
+        Ok(Place { name: name.to_owned(), folder })
     }
 }
 
@@ -408,9 +348,6 @@ fn fresh_entropy() -> Result<[u8; 32], CheckError> {
     let mut entropy = [0; 32];
     std::fs::File::open("/dev/urandom")
         .and_then(|mut f| f.read_exact(&mut entropy))
-        .map_err(|source| CheckError::Io {
-            doing: "reading /dev/urandom".into(),
-            source,
-        })?;
+        .map_err(|source| CheckError::Io { doing: "reading /dev/urandom".into(), source })?;
     Ok(entropy)
 }

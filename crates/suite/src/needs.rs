@@ -45,10 +45,7 @@ impl Need {
             if holds {
                 None
             } else {
-                skip(
-                    SkipReason::NotRequired,
-                    format!("the machine is configured without {what}"),
-                )
+                skip(SkipReason::NotRequired, format!("the machine is configured without {what}"))
             }
         };
         match self {

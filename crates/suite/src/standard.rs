@@ -25,12 +25,7 @@ pub struct StandardOptions {
 
 impl Default for StandardOptions {
     fn default() -> Self {
-        Self {
-            memory: ByteSize::mib(512),
-            vcpus: 2,
-            firmware: Firmware::Bios,
-            nodes: 0,
-        }
+        Self { memory: ByteSize::mib(512), vcpus: 2, firmware: Firmware::Bios, nodes: 0 }
     }
 }
 
@@ -53,34 +48,21 @@ pub fn standard_machine(
         threads: 1,
         max_sockets: options.vcpus + u32::from(can(Capability::HotplugVcpu)),
     };
-    let more = if can(Capability::HotplugMemory) {
-        HOT_MEMORY.as_bytes()
-    } else {
-        0
-    };
+    let more = if can(Capability::HotplugMemory) { HOT_MEMORY.as_bytes() } else { 0 };
     spec.memory = Memory {
         size: options.memory,
         max: ByteSize::bytes(options.memory.as_bytes() + more),
         nodes: options.nodes,
     };
     // Paravirtual where the guest has the driver; else what systems of before 2008 have.
-    let bus = if has("virtio") {
-        Bus::Virtio
-    } else {
-        Bus::Sata
-    };
+    let bus = if has("virtio") { Bus::Virtio } else { Bus::Sata };
     let scratch = Disk {
         power_loss_log: can(Capability::PowerLossLog),
         ..disk(device::SCRATCH, bus, ByteSize::mib(64))
     };
-    let cramped = Disk {
-        room: Some(ByteSize::mib(8)),
-        ..disk(device::CRAMPED, bus, ByteSize::mib(64))
-    };
-    let sealed = Disk {
-        read_only: true,
-        ..disk(device::SEALED, bus, ByteSize::mib(16))
-    };
+    let cramped =
+        Disk { room: Some(ByteSize::mib(8)), ..disk(device::CRAMPED, bus, ByteSize::mib(64)) };
+    let sealed = Disk { read_only: true, ..disk(device::SEALED, bus, ByteSize::mib(16)) };
     let mut cdrom = disk(device::CDROM, Bus::Sata, ByteSize::default());
     cdrom.role = DiskRole::Cdrom;
     spec.disks = vec![scratch, cramped, sealed, cdrom];
@@ -104,20 +86,10 @@ pub fn standard_machine(
             queues: 0,
         });
     }
-    let kind = if has("virtio-console") {
-        ChannelKind::Virtio
-    } else {
-        ChannelKind::Serial
-    };
+    let kind = if has("virtio-console") { ChannelKind::Virtio } else { ChannelKind::Serial };
     spec.channels = vec![
-        Channel {
-            name: "console".into(),
-            kind: ChannelKind::Serial,
-        },
-        Channel {
-            name: "probe".into(),
-            kind,
-        },
+        Channel { name: "console".into(), kind: ChannelKind::Serial },
+        Channel { name: "probe".into(), kind },
     ];
     spec.smbios = Smbios {
         manufacturer: "Hospitium".into(),
@@ -127,9 +99,7 @@ pub fn standard_machine(
     };
     spec.generation_id =
         can(Capability::GenerationId).then(|| "324e6eaf-d1d1-4bf6-bf41-b9bb6c91fb87".to_owned());
-    spec.watchdog = can(Capability::Watchdog).then_some(Watchdog {
-        action: WatchdogAction::Pause,
-    });
+    spec.watchdog = can(Capability::Watchdog).then_some(Watchdog { action: WatchdogAction::Pause });
     spec.rng = can(Capability::RngDevice);
     spec.balloon = can(Capability::Balloon);
     spec.panic_notifier = can(Capability::PanicNotifier);

@@ -17,24 +17,16 @@ use hospitium_suite::{
 /// The kernel package that the tests boot; set-up fetches it.
 fn kernel() -> PathBuf {
     let named = std::env::var_os("HOSPITIUM_TEST_KERNELS");
-    let first = named
-        .as_deref()
-        .and_then(|all| std::env::split_paths(all).next());
+    let first = named.as_deref().and_then(|all| std::env::split_paths(all).next());
     first.expect(
         "HOSPITIUM_TEST_KERNELS names no kernel package; run the tests by `cargo xtask test`",
     )
 }
 
 async fn host(cache: &Path) -> Arc<dyn Host> {
-    let options = QemuOptions {
-        cache: Some(cache.to_owned()),
-        ..QemuOptions::new("qemu-system-x86_64")
-    };
-    Arc::new(
-        Qemu::open(options)
-            .await
-            .expect("QEMU is there; `cargo xtask setup` installs it"),
-    )
+    let options =
+        QemuOptions { cache: Some(cache.to_owned()), ..QemuOptions::new("qemu-system-x86_64") };
+    Arc::new(Qemu::open(options).await.expect("QEMU is there; `cargo xtask setup` installs it"))
 }
 
 /// Boots the machine and saves it. `declared` is what the checks believe; `real` is what boots.
@@ -45,23 +37,15 @@ async fn lab(
     real: &MachineSpec,
     folder: &Path,
 ) -> Arc<Lab> {
-    let place = Place {
-        name: "boot".into(),
-        folder: folder.join("boot"),
-    };
+    let place = Place { name: "boot".into(), folder: folder.join("boot") };
     let saved = folder.join("saved");
     std::fs::create_dir_all(&place.folder).expect("a folder");
     std::fs::create_dir_all(&saved).expect("a folder");
     let sink = Sink::nowhere();
     let limit = Duration::from_secs(120);
-    let booted = boot(&**host, &**guest, real, &place, limit, &sink)
-        .await
-        .unwrap_or_else(|e| panic!("{e}"));
-    let snapshot = booted
-        .machine
-        .snapshot(&saved)
-        .await
-        .unwrap_or_else(|e| panic!("{e}"));
+    let booted =
+        boot(&**host, &**guest, real, &place, limit, &sink).await.unwrap_or_else(|e| panic!("{e}"));
+    let snapshot = booted.machine.snapshot(&saved).await.unwrap_or_else(|e| panic!("{e}"));
     eprintln!("ready after {:.0} ms", booted.facts.ready_ms);
     Arc::new(Lab::new(LabParts {
         host: host.clone(),
@@ -83,11 +67,7 @@ async fn run(
     fault: Option<Fault>,
 ) -> (Result<Observations, String>, Duration) {
     let begun = Instant::now();
-    let name = format!(
-        "{}{}",
-        check.id().file_name(),
-        if fault.is_some() { "-red" } else { "" }
-    );
+    let name = format!("{}{}", check.id().file_name(), if fault.is_some() { "-red" } else { "" });
     let result = match lab.cell(&name, check, fault).await {
         Err(error) => Err(error.chain()),
         Ok(mut cell) => {
@@ -115,10 +95,7 @@ fn word(result: &Result<Observations, String>) -> (String, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_check_holds_on_a_real_machine_and_is_turned_red_by_its_fault() {
     let only = std::env::var("HOSPITIUM_ONLY").unwrap_or_default();
-    let wanted: Vec<_> = checks::all()
-        .into_iter()
-        .filter(|c| c.id.starts_with(&only))
-        .collect();
+    let wanted: Vec<_> = checks::all().into_iter().filter(|c| c.id.starts_with(&only)).collect();
     let scratch = tempfile::tempdir().expect("a folder");
     let host = host(&scratch.path().join("cache")).await;
     let guest: Arc<dyn Guest> = Arc::from(
@@ -126,14 +103,7 @@ async fn every_check_holds_on_a_real_machine_and_is_turned_red_by_its_fault() {
             .unwrap_or_else(|e| panic!("{e}")),
     );
     let declared = standard_machine(&*guest, &*host, &StandardOptions::default());
-    let honest = lab(
-        &host,
-        &guest,
-        &declared,
-        &declared,
-        &scratch.path().join("honest"),
-    )
-    .await;
+    let honest = lab(&host, &guest, &declared, &declared, &scratch.path().join("honest")).await;
 
     let mut wrong = Vec::new();
     for check in wanted {
@@ -176,10 +146,7 @@ async fn every_check_holds_on_a_real_machine_and_is_turned_red_by_its_fault() {
             seen.notes.iter().for_each(|n| eprintln!("    ({n})"));
         }
         if green != "pass" || red != "fail" {
-            wrong.push(format!(
-                "{}: {green} ({why}), with its fault {red} ({because})",
-                check.id
-            ));
+            wrong.push(format!("{}: {green} ({why}), with its fault {red} ({because})", check.id));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

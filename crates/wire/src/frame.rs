@@ -33,9 +33,8 @@ pub fn encode<'b, T: Serialize>(
     frame: &'b mut [u8; MAX_FRAME],
 ) -> Result<&'b [u8], EncodeError> {
     let mut plain = [0; MAX_MESSAGE + 4];
-    let used = postcard::to_slice(message, &mut plain[..MAX_MESSAGE])
-        .map_err(|_| EncodeError)?
-        .len();
+    let used =
+        postcard::to_slice(message, &mut plain[..MAX_MESSAGE]).map_err(|_| EncodeError)?.len();
     let sum = CRC.checksum(&plain[..used]);
     plain[used..used + 4].copy_from_slice(&sum.to_le_bytes());
     let end = stuff(&plain[..used + 4], frame);
@@ -98,11 +97,7 @@ impl Default for Decoder {
 impl Decoder {
     /// An empty decoder.
     pub const fn new() -> Self {
-        Self {
-            buffer: [0; MAX_FRAME],
-            used: 0,
-            overrun: false,
-        }
+        Self { buffer: [0; MAX_FRAME], used: 0, overrun: false }
     }
 
     /// Forgets a half-read frame.
@@ -165,10 +160,7 @@ mod tests {
 
     fn frames(bytes: &[u8]) -> Vec<Result<Vec<u8>, FrameError>> {
         let mut decoder = Decoder::new();
-        bytes
-            .iter()
-            .filter_map(|&b| decoder.push(b).map(|r| r.map(<[u8]>::to_vec)))
-            .collect()
+        bytes.iter().filter_map(|&b| decoder.push(b).map(|r| r.map(<[u8]>::to_vec))).collect()
     }
 
     proptest! {
@@ -208,16 +200,7 @@ mod tests {
         let mut bytes = std::vec![0x41; 10 * MAX_FRAME];
         bytes.push(0);
         let mut frame = [0; MAX_FRAME];
-        bytes.extend(
-            encode(
-                &Envelope {
-                    seq: 1,
-                    body: Request::Sync,
-                },
-                &mut frame,
-            )
-            .expect("fits"),
-        );
+        bytes.extend(encode(&Envelope { seq: 1, body: Request::Sync }, &mut frame).expect("fits"));
         let got = frames(&bytes);
         assert_eq!(got[0], Err(FrameError::TooLong));
         assert!(got[1].is_ok());
@@ -227,9 +210,6 @@ mod tests {
     fn a_message_that_is_too_long_is_not_sent() {
         let data = [7; MAX_MESSAGE + 1];
         let mut frame = [0; MAX_FRAME];
-        assert_eq!(
-            encode(&Request::Echo { data: &data }, &mut frame),
-            Err(EncodeError)
-        );
+        assert_eq!(encode(&Request::Echo { data: &data }, &mut frame), Err(EncodeError));
     }
 }

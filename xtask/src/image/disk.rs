@@ -11,18 +11,9 @@ use super::{EPOCH, ROOT_UUID, run};
 
 const DISK_UUID: &str = "3c1f9a52-7e0b-4b64-8a55-486f73706974";
 const SECTOR: u64 = 512;
-const BIOS_BOOT: Extent = Extent {
-    start: 2048,
-    sectors: 2048,
-};
-const ESP: Extent = Extent {
-    start: 4096,
-    sectors: 16384,
-};
-const ROOT: Extent = Extent {
-    start: 20480,
-    sectors: 2 * 1024 * 1024 * 2,
-};
+const BIOS_BOOT: Extent = Extent { start: 2048, sectors: 2048 };
+const ESP: Extent = Extent { start: 4096, sectors: 16384 };
+const ROOT: Extent = Extent { start: 20480, sectors: 2 * 1024 * 1024 * 2 };
 
 #[derive(Clone, Copy)]
 struct Extent {
@@ -48,10 +39,7 @@ pub fn grub_script() -> String {
 
 pub fn partition_table() -> String {
     let line = |extent: Extent, kind: &str, uuid: &str| {
-        format!(
-            "start={}, size={}, type={kind}, uuid={uuid}\n",
-            extent.start, extent.sectors
-        )
+        format!("start={}, size={}, type={kind}, uuid={uuid}\n", extent.start, extent.sectors)
     };
     let mut table = format!("label: gpt\nlabel-id: {DISK_UUID}\nunit: sectors\n");
     table += &line(
@@ -59,16 +47,10 @@ pub fn partition_table() -> String {
         "21686148-6449-6E6F-744E-656564454649",
         "3c1f9a52-7e0b-4b64-8a55-000000000001",
     );
-    table += &line(
-        ESP,
-        "C12A7328-F81F-11D2-BA4B-00A0C93EC93B",
-        "3c1f9a52-7e0b-4b64-8a55-000000000002",
-    );
-    table += &line(
-        ROOT,
-        "0FC63DAF-8483-4772-8E79-3D69D8477DE4",
-        "3c1f9a52-7e0b-4b64-8a55-000000000003",
-    );
+    table +=
+        &line(ESP, "C12A7328-F81F-11D2-BA4B-00A0C93EC93B", "3c1f9a52-7e0b-4b64-8a55-000000000002");
+    table +=
+        &line(ROOT, "0FC63DAF-8483-4772-8E79-3D69D8477DE4", "3c1f9a52-7e0b-4b64-8a55-000000000003");
     table
 }
 
@@ -85,24 +67,18 @@ pub fn write_disk(tree: &Path, work: &Path, raw: &Path) -> Result<()> {
     // What the build itself made gets one time, so that two builds differ less. Packaged files keep
     // theirs: Python's compiled modules hold the time of their source, and are made anew at each
     // start if it is another.
-    run(Command::new("find")
-        .arg(tree)
-        .arg("-newer")
-        .arg(work.join("started"))
-        .args([
-            "-exec",
-            "touch",
-            "-h",
-            "-d",
-            &format!("@{EPOCH}"),
-            "{}",
-            "+",
-        ]))?;
+    run(Command::new("find").arg(tree).arg("-newer").arg(work.join("started")).args([
+        "-exec",
+        "touch",
+        "-h",
+        "-d",
+        &format!("@{EPOCH}"),
+        "{}",
+        "+",
+    ]))?;
     run(Command::new("mke2fs")
         .env("E2FSPROGS_FAKE_TIME", EPOCH)
-        .args([
-            "-q", "-F", "-t", "ext4", "-L", "root", "-m", "0", "-U", ROOT_UUID,
-        ])
+        .args(["-q", "-F", "-t", "ext4", "-L", "root", "-m", "0", "-U", ROOT_UUID])
         // GRUB 2.06 cannot read the newest features; nothing is left to do for the guest's kernel.
         .args(["-O", "^metadata_csum_seed,^orphan_file"])
         .args([
@@ -148,10 +124,7 @@ fn write_bios_loader(raw: &Path, work: &Path, script: &Path) -> Result<()> {
     let mut signature = [0; 2];
     disk.seek(SeekFrom::Start(510))?;
     disk.read_exact(&mut signature)?;
-    ensure!(
-        signature == [0x55, 0xAA],
-        "the partition table has no boot signature"
-    );
+    ensure!(signature == [0x55, 0xAA], "the partition table has no boot signature");
     Ok(())
 }
 
@@ -159,9 +132,7 @@ fn write_bios_loader(raw: &Path, work: &Path, script: &Path) -> Result<()> {
 fn write_efi_loader(raw: &Path, work: &Path, script: &Path) -> Result<()> {
     let loader = work.join("BOOTX64.EFI");
     grub_image("x86_64-efi", &loader, script, &[])?;
-    run(Command::new("touch")
-        .args(["-d", &format!("@{EPOCH}")])
-        .arg(&loader))?;
+    run(Command::new("touch").args(["-d", &format!("@{EPOCH}")]).arg(&loader))?;
     let place = format!("{}@@{}", raw.display(), ESP.offset());
     let sectors = ESP.sectors.to_string();
     let mtools = |program: &str, arguments: &[&str]| {
@@ -173,19 +144,10 @@ fn write_efi_loader(raw: &Path, work: &Path, script: &Path) -> Result<()> {
     };
     mtools(
         "mformat",
-        &[
-            "-T", &sectors, "-h", "16", "-s", "63", "-N", "486f7370", "-v", "ESP", "::",
-        ],
+        &["-T", &sectors, "-h", "16", "-s", "63", "-N", "486f7370", "-v", "ESP", "::"],
     )?;
     mtools("mmd", &["::/EFI", "::/EFI/BOOT"])?;
-    mtools(
-        "mcopy",
-        &[
-            "-m",
-            &loader.display().to_string(),
-            "::/EFI/BOOT/BOOTX64.EFI",
-        ],
-    )?;
+    mtools("mcopy", &["-m", &loader.display().to_string(), "::/EFI/BOOT/BOOTX64.EFI"])?;
     Ok(())
 }
 

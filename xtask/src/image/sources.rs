@@ -10,11 +10,7 @@ use super::{RELEASE, run};
 /// Debian's own entries of this machine's apt configuration, so that its mirror is used; the
 /// usual mirror if there are none (the machine runs another distribution).
 pub fn debian_sources() -> String {
-    let suites = [
-        RELEASE.to_owned(),
-        format!("{RELEASE}-updates"),
-        format!("{RELEASE}-security"),
-    ];
+    let suites = [RELEASE.to_owned(), format!("{RELEASE}-updates"), format!("{RELEASE}-security")];
     let ours = |suite: &str| suites.iter().any(|s| s == suite);
     let mut found = Vec::new();
     let folder = Path::new("/etc/apt/sources.list.d");
@@ -30,14 +26,9 @@ pub fn debian_sources() -> String {
         if path.extension() == Some(OsStr::new("sources")) {
             for stanza in text.split("\n\n") {
                 let field = |name: &str| {
-                    stanza
-                        .lines()
-                        .find_map(|line| line.strip_prefix(name))
-                        .unwrap_or_default()
+                    stanza.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default()
                 };
-                let main = field("Components:")
-                    .split_whitespace()
-                    .any(|word| word == "main");
+                let main = field("Components:").split_whitespace().any(|word| word == "main");
                 if !main || !field("Types:").split_whitespace().any(|word| word == "deb") {
                     continue;
                 }
@@ -51,11 +42,7 @@ pub fn debian_sources() -> String {
             }
         } else if path.extension() == Some(OsStr::new("list")) {
             for line in text.lines().filter(|line| line.starts_with("deb ")) {
-                let plain = line
-                    .rsplit(']')
-                    .next()
-                    .unwrap_or(line)
-                    .trim_start_matches("deb ");
+                let plain = line.rsplit(']').next().unwrap_or(line).trim_start_matches("deb ");
                 let mut words = plain.split_whitespace();
                 if let (Some(uri), Some(suite)) = (words.next(), words.next())
                     && ours(suite)
@@ -78,10 +65,6 @@ pub fn debian_sources() -> String {
 /// The HTTP proxy that apt is told to use on this machine.
 pub fn apt_proxy() -> Option<String> {
     let out = run(Command::new("apt-config").args(["shell", "P", "Acquire::http::Proxy"])).ok()?;
-    let proxy = out
-        .trim()
-        .strip_prefix("P='")?
-        .strip_suffix('\'')?
-        .to_owned();
+    let proxy = out.trim().strip_prefix("P='")?.strip_suffix('\'')?.to_owned();
     (!proxy.is_empty()).then_some(proxy)
 }

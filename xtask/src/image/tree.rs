@@ -45,18 +45,9 @@ const INITRAMFS_MODULES: &[&str] = &[
 /// Files that are put into the tree before any package is configured.
 pub fn files_before() -> Vec<(&'static str, String)> {
     vec![
-        (
-            "etc/initramfs-tools/conf.d/hospitium",
-            "MODULES=list\nCOMPRESS=lz4\n".into(),
-        ),
-        (
-            "etc/initramfs-tools/modules",
-            INITRAMFS_MODULES.join("\n") + "\n",
-        ),
-        (
-            "etc/kernel-img.conf",
-            "do_symlinks = yes\nlink_in_boot = no\n".into(),
-        ),
+        ("etc/initramfs-tools/conf.d/hospitium", "MODULES=list\nCOMPRESS=lz4\n".into()),
+        ("etc/initramfs-tools/modules", INITRAMFS_MODULES.join("\n") + "\n"),
+        ("etc/kernel-img.conf", "do_symlinks = yes\nlink_in_boot = no\n".into()),
     ]
 }
 
@@ -64,14 +55,8 @@ pub fn files_before() -> Vec<(&'static str, String)> {
 pub fn files_after(variant: Variant) -> Vec<(&'static str, String)> {
     let mut files = vec![
         ("etc/hostname", "hospitium\n".into()),
-        (
-            "etc/hosts",
-            "127.0.0.1 localhost\n127.0.1.1 hospitium\n".into(),
-        ),
-        (
-            "etc/fstab",
-            format!("UUID={ROOT_UUID} / ext4 errors=remount-ro 0 0\n"),
-        ),
+        ("etc/hosts", "127.0.0.1 localhost\n127.0.1.1 hospitium\n".into()),
+        ("etc/fstab", format!("UUID={ROOT_UUID} / ext4 errors=remount-ro 0 0\n")),
         // Empty, not absent: made at every boot, and no first-boot set-up of all units.
         ("etc/machine-id", String::new()),
     ];
@@ -143,12 +128,7 @@ pub fn make_tree(variant: Variant, work: &Path, tree: &Path) -> Result<()> {
     let mut command = Command::new("mmdebstrap");
     command
         .env("SOURCE_DATE_EPOCH", EPOCH)
-        .args([
-            "--quiet",
-            "--mode=root",
-            "--variant=minbase",
-            "--format=directory",
-        ])
+        .args(["--quiet", "--mode=root", "--variant=minbase", "--format=directory"])
         .arg(format!("--include={}", packages(variant).join(",")))
         .args([
             "--aptopt=Apt::Install-Recommends \"false\"",
@@ -163,14 +143,8 @@ pub fn make_tree(variant: Variant, work: &Path, tree: &Path) -> Result<()> {
         command.arg(format!("--aptopt=Acquire::http::Proxy \"{proxy}\""));
     }
     command
-        .arg(format!(
-            "--extract-hook=cp -a {}/. \"$1\"/",
-            work.join("before").display()
-        ))
-        .arg(format!(
-            "--customize-hook=sh -eu {} \"$1\"",
-            script.display()
-        ))
+        .arg(format!("--extract-hook=cp -a {}/. \"$1\"/", work.join("before").display()))
+        .arg(format!("--customize-hook=sh -eu {} \"$1\"", script.display()))
         .arg(RELEASE)
         .arg(tree)
         .arg(&sources);
@@ -180,10 +154,7 @@ pub fn make_tree(variant: Variant, work: &Path, tree: &Path) -> Result<()> {
 
 /// The last changes to the tree, as a shell script whose first argument is the tree.
 fn customize_script(variant: Variant, files: &Path) -> String {
-    let mut script = format!(
-        "cp -a --no-preserve=ownership {}/. \"$1\"/\n",
-        files.display()
-    );
+    let mut script = format!("cp -a --no-preserve=ownership {}/. \"$1\"/\n", files.display());
     let units = "\"$1\"/etc/systemd/system";
     for unit in MASKED {
         script += &format!("ln -sf /dev/null {units}/{unit}\n");

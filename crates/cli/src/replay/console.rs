@@ -30,9 +30,7 @@ pub async fn attach(console: &Console, keyboard: &mut Keyboard, from: u64) -> (L
         let total = console.total();
         if total > seen {
             let bytes = console.raw();
-            let new = usize::try_from(total - seen)
-                .unwrap_or(usize::MAX)
-                .min(bytes.len());
+            let new = usize::try_from(total - seen).unwrap_or(usize::MAX).min(bytes.len());
             show(&filter.pass(&bytes[bytes.len() - new..]));
             seen = total;
         }
@@ -140,11 +138,7 @@ impl Filter {
                 _ => {}
             },
             State::StringEscape => {
-                self.state = if byte == b'\\' {
-                    State::Text
-                } else {
-                    State::String
-                };
+                self.state = if byte == b'\\' { State::Text } else { State::String };
             }
         }
     }
@@ -177,10 +171,7 @@ mod tests {
 
     #[test]
     fn text_and_colours_pass() {
-        for good in [
-            &b"login: \r\n\x1b[1;32mroot\x1b[0m\t#\x08 \xc3\xa9 \xc2\xa7"[..],
-            b"\x1b[m",
-        ] {
+        for good in [&b"login: \r\n\x1b[1;32mroot\x1b[0m\t#\x08 \xc3\xa9 \xc2\xa7"[..], b"\x1b[m"] {
             assert_eq!(filtered(&[good]), good);
         }
     }
@@ -202,12 +193,7 @@ mod tests {
         ] {
             assert_eq!(filtered(&[bad]), rest, "{}", bad.escape_ascii());
             let single: Vec<&[u8]> = bad.chunks(1).collect();
-            assert_eq!(
-                filtered(&single),
-                rest,
-                "byte by byte: {}",
-                bad.escape_ascii()
-            );
+            assert_eq!(filtered(&single), rest, "byte by byte: {}", bad.escape_ascii());
         }
     }
 

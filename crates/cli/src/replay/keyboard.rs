@@ -25,10 +25,7 @@ impl Keyboard {
                 }
             }
         });
-        Self {
-            keys,
-            rest: Vec::new(),
-        }
+        Self { keys, rest: Vec::new() }
     }
 
     /// Whatever is typed next; `None` at the end.
@@ -70,10 +67,7 @@ impl Raw {
     /// Begins it.
     pub fn begin() -> Self {
         let stdin = std::io::stdin();
-        let before = stdin
-            .is_terminal()
-            .then(|| tcgetattr(&stdin).ok())
-            .flatten();
+        let before = stdin.is_terminal().then(|| tcgetattr(&stdin).ok()).flatten();
         if let Some(before) = &before {
             let mut raw = before.clone();
             raw.make_raw();

@@ -126,10 +126,7 @@ async fn ask(replay: &mut Replay, words: &[&str], paint: Paint) -> Result<()> {
         }
         ["pause"] => replay.cell.machine().pause().await?,
         ["resume"] => replay.cell.machine().resume().await?,
-        _ => bail!(
-            "{:?} cannot be asked; `help` lists what can",
-            words.join(" ")
-        ),
+        _ => bail!("{:?} cannot be asked; `help` lists what can", words.join(" ")),
     }
     Ok(())
 }
@@ -139,11 +136,7 @@ async fn cpuid(replay: &Replay, leaf: &str, subleaf: &str) -> Result<()> {
         u32::from_str_radix(text.trim_start_matches("0x"), 16)
             .with_context(|| format!("{text:?} is no hexadecimal number"))
     };
-    let words = replay
-        .cell
-        .guest
-        .cpuid(0, number(leaf)?, number(subleaf)?)
-        .await?;
+    let words = replay.cell.guest.cpuid(0, number(leaf)?, number(subleaf)?).await?;
     out!(
         "eax {:08x}  ebx {:08x}  ecx {:08x}  edx {:08x}",
         words.eax,
@@ -163,9 +156,7 @@ async fn check(replay: &mut Replay, paint: Paint) {
             Holds::NotJudged => paint.dim("noted"),
         };
         let side = |value: &Option<hospitium_model::Value>| {
-            value
-                .as_ref()
-                .map_or_else(|| "–".into(), |value| safe(&value.to_string()))
+            value.as_ref().map_or_else(|| "–".into(), |value| safe(&value.to_string()))
         };
         let unit = &finding.unit;
         out!(

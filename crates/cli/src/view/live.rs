@@ -36,12 +36,7 @@ impl Live {
         let bars = MultiProgress::new();
         let total = bars.add(ProgressBar::new(0));
         total.set_style(style("{bar:24} {pos}/{len} checks  {elapsed}{msg}").progress_chars("━╸─"));
-        Self {
-            paint,
-            bars,
-            total,
-            cells: Mutex::default(),
-        }
+        Self { paint, bars, total, cells: Mutex::default() }
     }
 
     fn above(&self, text: &str) {
@@ -56,27 +51,20 @@ impl Live {
         }
     }
 
-    fn add(&self, name: &str, guest: &str, host: &str) {
+    /// A line for each cell, in the order of the matrix.
+    fn add(&self, name: &str) {
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         let bar = if cells.len() < LINES {
-            self.bars
-                .insert_before(&self.total, ProgressBar::new_spinner())
+            self.bars.insert_before(&self.total, ProgressBar::new_spinner())
         } else {
             ProgressBar::hidden()
         };
         bar.set_style(style("{spinner} {msg}"));
         bar.enable_steady_tick(Duration::from_millis(120));
-        let title = format!("{} on {}", self.paint.bold(&safe(guest)), safe(host));
-        bar.set_message(format!("{title}  waits"));
-        cells.insert(
-            name.into(),
-            Line {
-                bar,
-                title,
-                running: Vec::new(),
-                counts: BTreeMap::new(),
-            },
-        );
+        let line =
+            Line { bar, title: name.to_owned(), running: Vec::new(), counts: BTreeMap::new() };
+        line.says(&self.paint.dim("waits"));
+        cells.insert(name.into(), line);
     }
 }
 
@@ -100,22 +88,12 @@ impl Line {
     }
 
     fn running(&self, paint: Paint) {
-        let mut names = self
-            .running
-            .iter()
-            .take(NAMED)
-            .cloned()
-            .collect::<Vec<_>>()
-            .join(", ");
+        let mut names = self.running.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
         if self.running.len() > NAMED {
             names += &format!(" and {} more", self.running.len() - NAMED);
         }
         let counts = self.counts(paint);
-        let gap = if counts.is_empty() || names.is_empty() {
-            ""
-        } else {
-            "  "
-        };
+        let gap = if counts.is_empty() || names.is_empty() { "" } else { "  " };
         self.says(&format!("{counts}{gap}{}", paint.dim(&names)));
     }
 }
@@ -125,33 +103,28 @@ impl Observer for Live {
         let paint = self.paint;
         match event {
             RunEvent::Recovered { run, words } => {
-                let run = run
-                    .as_ref()
-                    .map_or_else(|| "?".into(), |run| run.display().to_string());
+                let run = run.as_ref().map_or_else(|| "?".into(), |run| run.display().to_string());
                 self.above(&format!(
                     "An earlier run was cut off ({}): {}",
                     safe(&run),
                     safe(words)
                 ));
             }
-            RunEvent::RunStarted { checks, .. } => {
+            RunEvent::RunStarted { checks, cells, .. } => {
+                cells.iter().for_each(|cell| self.add(cell));
                 self.total.set_length(*checks as u64);
                 self.total.enable_steady_tick(Duration::from_millis(500));
             }
-            RunEvent::CellStarted {
-                cell, guest, host, ..
-            } => self.add(cell, guest, host),
+            RunEvent::CellStarted { cell, guest, host, .. } => self.cell(cell, |line| {
+                line.title = format!("{} on {}", paint.bold(&safe(guest)), safe(host));
+                line.says("gets ready");
+            }),
             RunEvent::Booting { cell, expected_ms } => self.cell(cell, |line| {
-                let about = expected_ms
-                    .map(|ms| format!(" (about {})", time(ms)))
-                    .unwrap_or_default();
+                let about =
+                    expected_ms.map(|ms| format!(" (about {})", time(ms))).unwrap_or_default();
                 line.says(&format!("boots{about}"));
             }),
-            RunEvent::Ready {
-                cell,
-                cached,
-                took_ms,
-            } => self.cell(cell, |line| {
+            RunEvent::Ready { cell, cached, took_ms } => self.cell(cell, |line| {
                 let how = if *cached {
                     "ready from the cache".into()
                 } else {
@@ -160,37 +133,21 @@ impl Observer for Live {
                 line.says(&how);
             }),
             RunEvent::Note { cell, words } => {
-                self.above(&format!(
-                    "{} {cell}: {}",
-                    paint.verdict("miss", "note"),
-                    safe(words)
-                ));
+                self.above(&format!("{} {cell}: {}", paint.verdict("miss", "note"), safe(words)));
             }
-            RunEvent::CheckStarted {
-                cell, id, attempt, ..
-            } => self.cell(cell, |line| {
-                let shown = if *attempt > 1 {
-                    format!("{id} (attempt {attempt})")
-                } else {
-                    id.to_string()
-                };
+            RunEvent::CheckStarted { cell, id, attempt, .. } => self.cell(cell, |line| {
+                let shown =
+                    if *attempt > 1 { format!("{id} (attempt {attempt})") } else { id.to_string() };
                 line.running.retain(|running| !is(running, id.as_str()));
                 line.running.push(shown);
                 line.running(paint);
             }),
-            RunEvent::CheckEnded {
-                cell,
-                id,
-                verdict,
-                flaky,
-                took_ms,
-            } => {
+            RunEvent::CheckEnded { cell, id, verdict, flaky, took_ms } => {
                 let word = word(verdict, *flaky);
                 let canary = id.as_str().starts_with("canary.");
                 if matches!(word, "fail" | "flaky" | "error") && !canary {
-                    let flaky = flaky
-                        .map(|(k, n)| format!(" {k} of {n} times"))
-                        .unwrap_or_default();
+                    let flaky =
+                        flaky.map(|(k, n)| format!(" {k} of {n} times")).unwrap_or_default();
                     let reason: String = verdict.reason().chars().take(400).collect();
                     self.above(&format!(
                         "{} {}  {}\n{}",
@@ -211,9 +168,7 @@ impl Observer for Live {
             RunEvent::Progress { done, left_ms, .. } => {
                 self.total.set_position(*done as u64);
                 let left = left_ms.filter(|ms| *ms >= 1000.0);
-                let left = left
-                    .map(|ms| format!(", about {} left", time(ms)))
-                    .unwrap_or_default();
+                let left = left.map(|ms| format!(", about {} left", time(ms))).unwrap_or_default();
                 self.total.set_message(left);
             }
             RunEvent::CellEnded { cell, failure } => self.cell(cell, |line| {
@@ -222,13 +177,11 @@ impl Observer for Live {
                 match failure {
                     Some(_) => {
                         let mark = paint.verdict("fail", "✗");
-                        line.bar
-                            .finish_with_message(format!("{mark} {}  {counts}", line.title));
+                        line.bar.finish_with_message(format!("{mark} {}  {counts}", line.title));
                     }
                     None => {
                         let mark = paint.verdict("pass", "✓");
-                        line.bar
-                            .finish_with_message(format!("{mark} {}  {counts}", line.title));
+                        line.bar.finish_with_message(format!("{mark} {}  {counts}", line.title));
                     }
                 }
             }),
@@ -240,8 +193,5 @@ impl Observer for Live {
 }
 
 fn is(running: &str, id: &str) -> bool {
-    running == id
-        || running
-            .strip_prefix(id)
-            .is_some_and(|rest| rest.starts_with(" ("))
+    running == id || running.strip_prefix(id).is_some_and(|rest| rest.starts_with(" ("))
 }

@@ -18,20 +18,13 @@ pub struct Plain {
 impl Plain {
     /// With colours if `paint` has them; with every beginning too if `verbose`.
     pub fn new(paint: Paint, verbose: bool) -> Self {
-        Self {
-            start: Instant::now(),
-            paint,
-            verbose,
-        }
+        Self { start: Instant::now(), paint, verbose }
     }
 
     fn line(&self, cell: &str, text: &str) {
         let at = format!("{:7.1}", self.start.elapsed().as_secs_f64());
-        let cell = if cell.is_empty() {
-            String::new()
-        } else {
-            format!(" {}", self.paint.dim(cell))
-        };
+        let cell =
+            if cell.is_empty() { String::new() } else { format!(" {}", self.paint.dim(cell)) };
         note!("{}{cell} {text}", self.paint.dim(&at));
     }
 }
@@ -40,25 +33,13 @@ impl Observer for Plain {
     fn tell(&self, event: &RunEvent) {
         match event {
             RunEvent::Recovered { run, words } => {
-                let run = run
-                    .as_ref()
-                    .map_or_else(|| "?".into(), |run| run.display().to_string());
+                let run = run.as_ref().map_or_else(|| "?".into(), |run| run.display().to_string());
                 self.line(
                     "",
-                    &format!(
-                        "an earlier run was cut off ({}): {}",
-                        safe(&run),
-                        safe(words)
-                    ),
+                    &format!("an earlier run was cut off ({}): {}", safe(&run), safe(words)),
                 );
             }
-            RunEvent::RunStarted {
-                folder,
-                cells,
-                checks,
-                jobs,
-                ..
-            } => self.line(
+            RunEvent::RunStarted { folder, cells, checks, jobs, .. } => self.line(
                 "",
                 &format!(
                     "{} cells, {checks} checks, up to {jobs} machines at once; evidence goes to {}",
@@ -66,89 +47,55 @@ impl Observer for Plain {
                     folder.display()
                 ),
             ),
-            RunEvent::CellStarted {
-                cell,
-                guest,
-                host,
-                accelerator,
-            } => {
+            RunEvent::CellStarted { cell, guest, host, accelerator } => {
                 self.line(
                     cell,
                     &format!("{} on {}; {}", safe(guest), safe(host), safe(accelerator)),
                 );
             }
             RunEvent::Booting { cell, expected_ms } => {
-                let about = expected_ms
-                    .map(|ms| format!(", about {}", time(ms)))
-                    .unwrap_or_default();
+                let about =
+                    expected_ms.map(|ms| format!(", about {}", time(ms))).unwrap_or_default();
                 self.line(cell, &format!("boots{about}"));
             }
-            RunEvent::Ready {
-                cell,
-                cached,
-                took_ms,
-            } => {
-                let how = if *cached {
-                    "taken from the cache, no boot"
-                } else {
-                    "booted and saved"
-                };
+            RunEvent::Ready { cell, cached, took_ms } => {
+                let how =
+                    if *cached { "taken from the cache, no boot" } else { "booted and saved" };
                 self.line(cell, &format!("ready: {how}, {}", time(*took_ms)));
             }
             RunEvent::Note { cell, words } => self.line(cell, &format!("note: {}", safe(words))),
-            RunEvent::CheckStarted {
-                cell, id, attempt, ..
-            } => {
+            RunEvent::CheckStarted { cell, id, attempt, .. } => {
                 if *attempt > 1 {
-                    self.line(
-                        cell,
-                        &format!("{id} failed; attempt {attempt} from the same state"),
-                    );
+                    self.line(cell, &format!("{id} failed; attempt {attempt} from the same state"));
                 } else if self.verbose {
                     self.line(cell, &format!("{id} begins"));
                 }
             }
-            RunEvent::CheckEnded {
-                cell,
-                id,
-                verdict: Verdict::Fail { .. },
-                ..
-            } if id.subsystem() == Subsystem::Canary => {
+            RunEvent::CheckEnded { cell, id, verdict: Verdict::Fail { .. }, .. }
+                if id.subsystem() == Subsystem::Canary =>
+            {
                 self.line(cell, "the canary failed, as it must");
             }
-            RunEvent::CheckEnded {
-                cell,
-                id,
-                verdict,
-                flaky,
-                took_ms,
-            } => {
+            RunEvent::CheckEnded { cell, id, verdict, flaky, took_ms } => {
                 let word = word(verdict, *flaky);
                 let shown = self.paint.verdict(word, &format!("{word:<5}"));
-                let flaky = flaky
-                    .map(|(k, n)| format!(", failed {k} of {n} times"))
-                    .unwrap_or_default();
+                let flaky =
+                    flaky.map(|(k, n)| format!(", failed {k} of {n} times")).unwrap_or_default();
                 let reason = match verdict.reason() {
                     "" => String::new(),
                     reason => format!(": {}", safe(reason)),
                 };
-                self.line(
-                    cell,
-                    &format!("{shown} {id} ({}{flaky}){reason}", time(*took_ms)),
-                );
+                self.line(cell, &format!("{shown} {id} ({}{flaky}){reason}", time(*took_ms)));
             }
             RunEvent::Progress { .. } => {}
             RunEvent::CellEnded { cell, failure } => match failure {
                 Some(why) => self.line(cell, &format!("could not be validated: {}", safe(why))),
                 None => self.line(cell, "done"),
             },
-            RunEvent::RunEnded {
-                cut_off, took_ms, ..
-            } => match cut_off {
-                Some(why) => self.line(
-                    "",
-                    &format!("cut off after {}: {}", time(*took_ms), safe(why)),
-                ),
+            RunEvent::RunEnded { cut_off, took_ms, .. } => match cut_off {
+                Some(why) => {
+                    self.line("", &format!("cut off after {}: {}", time(*took_ms), safe(why)))
+                }
                 None => self.line("", &format!("done in {}", time(*took_ms))),
             },
         }

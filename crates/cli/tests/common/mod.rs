@@ -27,10 +27,7 @@ pub fn kernel() -> PathBuf {
         .or_else(|| variable("XDG_CACHE_HOME").map(|c| PathBuf::from(c).join("hospitium")))
         .or_else(|| variable("HOME").map(|h| PathBuf::from(h).join(".cache/hospitium")))
         .unwrap_or_default();
-    let items = std::fs::read_dir(cache.join("debs"))
-        .into_iter()
-        .flatten()
-        .flatten();
+    let items = std::fs::read_dir(cache.join("debs")).into_iter().flatten().flatten();
     let mut paths: Vec<_> = items.map(|item| item.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|e| e == "deb"));
     paths.sort();
@@ -62,28 +59,18 @@ impl Place {
     /// The program with this place's cache.
     pub fn hospitium(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hospitium"));
-        command
-            .env("HOSPITIUM_CACHE", self.path("cache"))
-            .current_dir(self.0.path());
+        command.env("HOSPITIUM_CACHE", self.path("cache")).current_dir(self.0.path());
         command.stdin(Stdio::null());
         command
     }
 
     /// The arguments of a run of these checks on the kernel guest.
     pub fn run_arguments(&self, out: &str, checks: &[&str]) -> Vec<String> {
-        let mut all: Vec<String> = ["run", "--json", "--accelerator", "tcg", "--guest"]
-            .map(str::to_owned)
-            .into();
+        let mut all: Vec<String> =
+            ["run", "--json", "--accelerator", "tcg", "--guest"].map(str::to_owned).into();
         all.push(kernel().to_string_lossy().into_owned());
-        all.extend([
-            "--out".to_owned(),
-            self.path(out).to_string_lossy().into_owned(),
-        ]);
-        all.extend(
-            checks
-                .iter()
-                .flat_map(|check| ["--check".to_owned(), (*check).to_owned()]),
-        );
+        all.extend(["--out".to_owned(), self.path(out).to_string_lossy().into_owned()]);
+        all.extend(checks.iter().flat_map(|check| ["--check".to_owned(), (*check).to_owned()]));
         all
     }
 
@@ -131,19 +118,12 @@ pub struct Running {
 
 impl Running {
     pub fn of(mut command: Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("starts");
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
         let stdout = child.stdout.take().expect("piped");
         let (tell, events) = mpsc::channel();
         std::thread::spawn(move || forward(stdout, &tell));
-        Self {
-            child,
-            events,
-            seen: Vec::new(),
-        }
+        Self { child, events, seen: Vec::new() }
     }
 
     pub fn pid(&self) -> u32 {
@@ -163,10 +143,7 @@ impl Running {
                 Err(_) => {
                     let _ = self.child.kill();
                     let errors = self.errors();
-                    panic!(
-                        "{what} did not come; last: {:?}; {errors}",
-                        self.seen.last()
-                    );
+                    panic!("{what} did not come; last: {:?}; {errors}", self.seen.last());
                 }
             }
         }
@@ -174,9 +151,7 @@ impl Running {
 
     /// Waits until a check has begun.
     pub fn wait_check(&mut self, id: &str) {
-        self.wait(id, |event| {
-            event["event"] == "check-started" && event["id"] == id
-        });
+        self.wait(id, |event| event["event"] == "check-started" && event["id"] == id);
     }
 
     /// Waits for the end; the exit code.
@@ -209,22 +184,15 @@ fn forward(stdout: ChildStdout, tell: &mpsc::Sender<Value>) {
 
 /// Sends a signal, by its name.
 pub fn signal(name: &str, pid: u32) {
-    let status = Command::new("kill")
-        .args(["-s", name, &pid.to_string()])
-        .status()
-        .expect("kill runs");
+    let status =
+        Command::new("kill").args(["-s", name, &pid.to_string()]).status().expect("kill runs");
     assert!(status.success(), "kill -s {name} {pid}");
 }
 
 /// The end of a check among events: its verdict and reason.
 pub fn ended<'a>(events: &'a [Value], id: &str) -> Option<(&'a str, &'a str)> {
-    let event = events
-        .iter()
-        .rfind(|e| e["event"] == "check-ended" && e["id"] == id)?;
-    Some((
-        event["verdict"].as_str()?,
-        event["reason"].as_str().unwrap_or_default(),
-    ))
+    let event = events.iter().rfind(|e| e["event"] == "check-ended" && e["id"] == id)?;
+    Some((event["verdict"].as_str()?, event["reason"].as_str().unwrap_or_default()))
 }
 
 pub fn text(output: &Output) -> String {
@@ -245,10 +213,7 @@ impl Running {
                 .then_some(())
         };
         while answers().is_none() {
-            assert!(
-                begun.elapsed() < LIMIT,
-                "the clone of {check} does not answer"
-            );
+            assert!(begun.elapsed() < LIMIT, "the clone of {check} does not answer");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -262,10 +227,7 @@ impl Running {
             if let Some((pid, _)) = of_check {
                 return *pid;
             }
-            assert!(
-                begun.elapsed() < LIMIT,
-                "no machine of {check}; there are {machines:?}"
-            );
+            assert!(begun.elapsed() < LIMIT, "no machine of {check}; there are {machines:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -27,11 +27,7 @@ pub fn read(
 ) -> Result<Vec<CheckRecord>, ReadError> {
     let mut records = BTreeMap::new();
     let prefix = in_cell(&cell.name, &format!("{CHECKS}/"));
-    let paths = files
-        .manifest
-        .files
-        .keys()
-        .filter(|path| path.starts_with(&prefix));
+    let paths = files.manifest.files.keys().filter(|path| path.starts_with(&prefix));
     for path in paths {
         if let Some(record) = read_one(files, path, &prefix, problems) {
             records.insert(record.id.clone(), judged(record, &cell.name, problems));
@@ -40,15 +36,10 @@ pub fn read(
     let mut checks = Vec::with_capacity(records.len());
     for planned in read_plan(files, &cell.name, problems) {
         let record = records.remove(&planned.id).unwrap_or_else(|| {
-            let problem = Problem::Unaccounted {
-                cell: cell.name.clone(),
-                check: planned.id.clone(),
-            };
+            let problem =
+                Problem::Unaccounted { cell: cell.name.clone(), check: planned.id.clone() };
             let path = problem.path();
-            let known = problems
-                .iter()
-                .find(|p| p.path() == path)
-                .map(ToString::to_string);
+            let known = problems.iter().find(|p| p.path() == path).map(ToString::to_string);
             let reason = known.unwrap_or_else(|| {
                 problems.push(problem);
                 "it was planned and has no record".to_owned()
@@ -82,10 +73,7 @@ fn read_one(
             Some(record)
         }
         Ok(record) => {
-            problems.push(Problem::Misplaced {
-                path: path.to_owned(),
-                says: record.id,
-            });
+            problems.push(Problem::Misplaced { path: path.to_owned(), says: record.id });
             None
         }
         Err(error) => {
@@ -121,9 +109,7 @@ fn read_plan(files: &Files<'_>, cell: &str, problems: &mut Vec<Problem>) -> Vec<
     match serde_json::from_slice::<Vec<PlannedCheck>>(&bytes) {
         Ok(plan) => {
             let mut seen = std::collections::BTreeSet::new();
-            plan.into_iter()
-                .filter(|planned| seen.insert(planned.id.clone()))
-                .collect()
+            plan.into_iter().filter(|planned| seen.insert(planned.id.clone())).collect()
         }
         Err(error) => {
             problems.push(Problem::malformed(&path, error));
@@ -133,11 +119,7 @@ fn read_plan(files: &Files<'_>, cell: &str, problems: &mut Vec<Problem>) -> Vec<
 }
 
 fn blank(planned: PlannedCheck, reason: String) -> CheckRecord {
-    let PlannedCheck {
-        id,
-        requirement,
-        tier,
-    } = planned;
+    let PlannedCheck { id, requirement, tier } = planned;
     CheckRecord {
         id,
         requirement,
@@ -167,9 +149,7 @@ fn account(
             && !check.observations.findings.is_empty()
     };
     if cell.canary_failed && !checks.iter().any(is_failed_canary) {
-        problems.push(Problem::CanaryUnproven {
-            cell: cell.name.clone(),
-        });
+        problems.push(Problem::CanaryUnproven { cell: cell.name.clone() });
     }
     let answers = |id: &CheckId, check: &CheckRecord| {
         (check.id == *id || check.id.base() == id.as_str())
@@ -178,10 +158,8 @@ fn account(
     for id in &run.required {
         let ran = checks.iter().any(|check| answers(id, check));
         if !ran && !cell.required_not_run.contains(id) {
-            problems.push(Problem::RequiredUnaccounted {
-                cell: cell.name.clone(),
-                check: id.clone(),
-            });
+            problems
+                .push(Problem::RequiredUnaccounted { cell: cell.name.clone(), check: id.clone() });
         }
     }
 }

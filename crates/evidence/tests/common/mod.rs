@@ -49,10 +49,7 @@ pub fn cell(name: &str) -> CellRecord {
             build: "build".into(),
             vmm: Digest::of(b"vmm"),
             firmware: Vec::new(),
-            accelerator: AcceleratorProof {
-                used: Accelerator::Tcg,
-                how: "no KVM".into(),
-            },
+            accelerator: AcceleratorProof { used: Accelerator::Tcg, how: "no KVM".into() },
             cpu_model: "cpu".into(),
             cpus: 2,
             memory_mib: 1024,
@@ -87,17 +84,8 @@ pub fn check(id: &str) -> CheckRecord {
 }
 
 pub fn planned(id: &str) -> PlannedCheck {
-    let CheckRecord {
-        id,
-        requirement,
-        tier,
-        ..
-    } = check(id);
-    PlannedCheck {
-        id,
-        requirement,
-        tier,
-    }
+    let CheckRecord { id, requirement, tier, .. } = check(id);
+    PlannedCheck { id, requirement, tier }
 }
 
 pub fn event(text: &str) -> TimelineEvent {
@@ -124,8 +112,7 @@ pub fn good(folder: &Path) {
         one.check(&check(id)).expect("a check");
     }
     one.timeline(&event("hello \u{1b}[2J")).expect("an event");
-    one.console(b"Linux version\r\n\x1b[31mred\n")
-        .expect("console");
+    one.console(b"Linux version\r\n\x1b[31mred\n").expect("console");
     one.file("screens/boot.png", b"\x89PNG").expect("a file");
     one.finish(&cell("one")).expect("ends");
     let mut run = run();
@@ -138,10 +125,7 @@ pub fn forge(folder: &Path, path: &str, bytes: &[u8]) {
     fs::create_dir_all(folder.join(path).parent().expect("a parent")).expect("folder");
     fs::write(folder.join(path), bytes).expect("writes");
     edit_manifest(folder, |manifest| {
-        let entry = ManifestEntry {
-            sha256: Digest::of(bytes),
-            size: bytes.len() as u64,
-        };
+        let entry = ManifestEntry { sha256: Digest::of(bytes), size: bytes.len() as u64 };
         manifest.files.insert(path.into(), entry);
     });
 }

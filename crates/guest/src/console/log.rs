@@ -101,9 +101,7 @@ impl Log {
 
     /// Whole lines from the `from`-th on that are still kept, with their numbers.
     pub fn lines_since(&self, from: u64) -> Vec<(u64, String)> {
-        self.numbered(from)
-            .map(|(n, line)| (n, line.clone()))
-            .collect()
+        self.numbered(from).map(|(n, line)| (n, line.clone())).collect()
     }
 
     fn numbered(&self, from: u64) -> impl Iterator<Item = (u64, &String)> {

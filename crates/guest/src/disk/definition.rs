@@ -144,21 +144,13 @@ impl Default for Definition {
 impl Definition {
     /// Reads a definition file.
     pub fn read(path: &Path) -> Result<Self, DiskError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| DiskError::DefinitionUnreadable {
-                path: path.to_owned(),
-                source,
-            })?;
-        let definition: Self =
-            toml::from_str(&text).map_err(|source| DiskError::DefinitionForm {
-                path: path.to_owned(),
-                source: Box::new(source),
-            })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| DiskError::DefinitionUnreadable { path: path.to_owned(), source })?;
+        let definition: Self = toml::from_str(&text).map_err(|source| {
+            DiskError::DefinitionForm { path: path.to_owned(), source: Box::new(source) }
+        })?;
         let senseless = |why: &str| {
-            Err(DiskError::DefinitionSense {
-                path: path.to_owned(),
-                why: why.to_owned(),
-            })
+            Err(DiskError::DefinitionSense { path: path.to_owned(), why: why.to_owned() })
         };
         if definition.ways.is_empty() {
             return senseless("no way in; ways = [\"cloud-init\", \"serial-login\"]");
@@ -183,26 +175,15 @@ impl Definition {
 impl Login {
     /// The steps up to the shell.
     pub fn steps(&self) -> Vec<Step> {
-        let step = |wait: &str, write: &str| Step {
-            wait: wait.into(),
-            write: write.into(),
-        };
+        let step = |wait: &str, write: &str| Step { wait: wait.into(), write: write.into() };
         let steps = match (self.steps.is_empty(), self.password.is_empty()) {
             (false, _) => self.steps.clone(),
             (true, false) => vec![step("login:", "{user}"), step("assword:", "{password}")],
             (true, true) => vec![step("login:", "{user}")],
         };
-        let fill = |text: &str| {
-            text.replace("{user}", &self.user)
-                .replace("{password}", &self.password)
-        };
-        steps
-            .into_iter()
-            .map(|s| Step {
-                write: fill(&s.write),
-                wait: s.wait,
-            })
-            .collect()
+        let fill =
+            |text: &str| text.replace("{user}", &self.user).replace("{password}", &self.password);
+        steps.into_iter().map(|s| Step { write: fill(&s.write), wait: s.wait }).collect()
     }
 
     /// How long a step may take.
@@ -225,10 +206,9 @@ mod tests {
     #[test]
     fn the_definitions_that_ship_can_be_read() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guests");
-        for (name, way) in [
-            ("debian-12.toml", Way::CloudInit),
-            ("debian-12-login.toml", Way::SerialLogin),
-        ] {
+        for (name, way) in
+            [("debian-12.toml", Way::CloudInit), ("debian-12-login.toml", Way::SerialLogin)]
+        {
             let definition = Definition::read(&folder.join(name)).expect("reads");
             assert!(definition.has(way), "{name}");
             assert!(definition.builder.is_some(), "{name}");
@@ -237,12 +217,7 @@ mod tests {
 
     #[test]
     fn a_definition_that_opens_no_way_is_refused() {
-        for bad in [
-            "ways = []",
-            "ways = [\"serial-login\"]",
-            "firmware = []",
-            "wayz = 1",
-        ] {
+        for bad in ["ways = []", "ways = [\"serial-login\"]", "firmware = []", "wayz = 1"] {
             assert!(read(bad).is_err(), "{bad}");
         }
         assert_eq!(read("").expect("all by default"), Definition::default());

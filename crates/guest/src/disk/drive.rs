@@ -49,10 +49,7 @@ pub fn probe_drive(probe: &[u8], port: &ProbePort) -> std::io::Result<Vec<u8>> {
 /// cloud-init's drive (NoCloud). `inputs` are the digests of everything else that makes the machine
 /// what it is; the instance id comes from them, so that it is the same for the same machine.
 pub fn seed_drive(inputs: &[Digest]) -> std::io::Result<Vec<u8>> {
-    let all: Vec<u8> = inputs
-        .iter()
-        .flat_map(|digest| *digest.as_bytes())
-        .collect();
+    let all: Vec<u8> = inputs.iter().flat_map(|digest| *digest.as_bytes()).collect();
     let instance = Digest::of(&all).short();
     let meta = format!("instance-id: hospitium-{instance}\n");
     fat(
@@ -87,22 +84,13 @@ struct NoTime;
 
 impl TimeProvider for NoTime {
     fn get_current_date(&self) -> Date {
-        Date {
-            year: 1980,
-            month: 1,
-            day: 1,
-        }
+        Date { year: 1980, month: 1, day: 1 }
     }
 
     fn get_current_date_time(&self) -> DateTime {
         DateTime {
             date: self.get_current_date(),
-            time: Time {
-                hour: 0,
-                min: 0,
-                sec: 0,
-                millis: 0,
-            },
+            time: Time { hour: 0, min: 0, sec: 0, millis: 0 },
         }
     }
 }
@@ -113,9 +101,7 @@ fn fat(label: &str, files: &[(&str, &[u8])]) -> std::io::Result<Vec<u8>> {
     let mut volume = [b' '; 11];
     volume[..label.len()].copy_from_slice(label.as_bytes());
     let mut image = Cursor::new(vec![0; SIZE]);
-    let options = FormatVolumeOptions::new()
-        .volume_label(volume)
-        .volume_id(0x486F_7370);
+    let options = FormatVolumeOptions::new().volume_label(volume).volume_id(0x486F_7370);
     fatfs::format_volume(&mut image, options)?;
     {
         let options = FsOptions::new().time_provider(&NO_TIME);
@@ -171,17 +157,12 @@ mod tests {
     fn the_start_command_fits_a_terminal_line() {
         // Canonical input of a terminal holds 4095 bytes; half of it is plenty for a prefix.
         assert!(START_COMMAND.len() < 2048 && !START_COMMAND.contains('\n'));
-        assert!(
-            !START_COMMAND.contains('\''),
-            "it is quoted with single quotes"
-        );
+        assert!(!START_COMMAND.contains('\''), "it is quoted with single quotes");
     }
 
     #[test]
     fn the_start_script_is_a_shell_script() {
-        let status = std::process::Command::new("sh")
-            .args(["-n", "-c", START])
-            .status();
+        let status = std::process::Command::new("sh").args(["-n", "-c", START]).status();
         assert!(status.expect("sh is there").success());
     }
 }

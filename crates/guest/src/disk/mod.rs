@@ -49,15 +49,8 @@ impl DiskGuest {
     /// Makes a guest of an image. Digests are remembered in `cache`.
     pub fn new(image: &Path, definition: Definition, cache: &Path) -> Result<Self, DiskError> {
         let asked = definition.format.as_deref().and_then(Format::by_name) == Some(Format::Raw);
-        let raw = if asked {
-            Raw::Asked
-        } else {
-            Raw::WithBootSignature
-        };
-        let folder = image
-            .parent()
-            .filter(|p| !p.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
+        let raw = if asked { Raw::Asked } else { Raw::WithBootSignature };
+        let folder = image.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let chain = image::chain(image, folder, raw)?;
         let cache = cache.join("digests");
         let mut images = Vec::new();
@@ -67,30 +60,17 @@ impl DiskGuest {
         }
         let digest = images[0].1;
         image::check_digest(image, definition.sha256, digest)?;
-        let stem = || {
-            image
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned()
-        };
+        let stem = || image.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let facts = GuestFacts {
             name: definition.name.clone().unwrap_or_else(stem),
             kind: GuestKind::Disk,
             os: definition.os,
             product: definition.product.clone(),
-            version: definition
-                .version
-                .clone()
-                .unwrap_or_else(|| "unknown".into()),
+            version: definition.version.clone().unwrap_or_else(|| "unknown".into()),
             digest,
             manages_devices: true,
         };
-        Ok(Self {
-            facts,
-            definition,
-            images,
-        })
+        Ok(Self { facts, definition, images })
     }
 
     /// Makes a guest of what a person names: an image, a definition that names its image, or both
@@ -116,10 +96,7 @@ impl DiskGuest {
                 ),
                 None => "add a line image = \"FILE\", or write DEFINITION.toml+IMAGE".into(),
             };
-            return Err(DiskError::NoImage {
-                path: path.to_owned(),
-                next,
-            });
+            return Err(DiskError::NoImage { path: path.to_owned(), next });
         };
         let image = path.parent().unwrap_or(Path::new(".")).join(image);
         Self::new(&image, definition, cache)
@@ -146,43 +123,24 @@ impl DiskGuest {
         let guest = self.facts.name.clone();
         let needed = self.definition.memory.unwrap_or_default();
         if spec.memory.size < needed {
-            return Err(DiskError::Memory {
-                guest,
-                needed,
-                has: spec.memory.size,
-            });
+            return Err(DiskError::Memory { guest, needed, has: spec.memory.size });
         }
         let can = self.definition.firmware.clone();
         if !can.contains(&spec.firmware) {
-            return Err(DiskError::Firmware {
-                guest,
-                asked: spec.firmware,
-                can,
-            });
+            return Err(DiskError::Firmware { guest, asked: spec.firmware, can });
         }
         let can = self.definition.buses.clone();
-        let there = spec
-            .disks
-            .iter()
-            .find(|disk| disk.role == DiskRole::System)
-            .map(|disk| disk.bus);
+        let there =
+            spec.disks.iter().find(|disk| disk.role == DiskRole::System).map(|disk| disk.bus);
         // A legacy chipset has IDE, a modern one SATA.
         let misfit = match spec.chipset {
             Chipset::Modern => Bus::Ide,
             Chipset::Legacy => Bus::Sata,
         };
-        let best = can
-            .iter()
-            .copied()
-            .find(|bus| *bus != misfit)
-            .or(can.first().copied());
+        let best = can.iter().copied().find(|bus| *bus != misfit).or(can.first().copied());
         match there.or(best) {
             Some(bus) if can.contains(&bus) => Ok(bus),
-            asked => Err(DiskError::Bus {
-                guest,
-                asked: asked.unwrap_or(Bus::Virtio),
-                can,
-            }),
+            asked => Err(DiskError::Bus { guest, asked: asked.unwrap_or(Bus::Virtio), can }),
         }
     }
 }
@@ -194,22 +152,14 @@ impl Guest for DiskGuest {
     }
 
     fn inputs(&self) -> Vec<InputPin> {
-        let name = |path: &Path| {
-            path.file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned()
-        };
+        let name =
+            |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut pins: Vec<InputPin> = self
             .images
             .iter()
             .enumerate()
             .map(|(n, (info, digest))| InputPin {
-                role: if n == 0 {
-                    "image".into()
-                } else {
-                    format!("backing-{n}")
-                },
+                role: if n == 0 { "image".into() } else { format!("backing-{n}") },
                 sha256: *digest,
                 size: info.file_size,
                 name: name(&info.path),
@@ -240,32 +190,20 @@ impl Guest for DiskGuest {
             format: Some(self.image().format.name().into()),
             ..disk(SYSTEM, DiskRole::System, bus)
         };
-        match spec
-            .disks
-            .iter_mut()
-            .find(|disk| disk.role == DiskRole::System)
-        {
+        match spec.disks.iter_mut().find(|disk| disk.role == DiskRole::System) {
             Some(there) => {
                 there.image = system.image;
                 there.format = system.format;
-                spec.boot = Boot::Devices {
-                    order: vec![there.id.clone()],
-                };
+                spec.boot = Boot::Devices { order: vec![there.id.clone()] };
             }
             None => {
-                spec.boot = Boot::Devices {
-                    order: vec![SYSTEM.into()],
-                };
+                spec.boot = Boot::Devices { order: vec![SYSTEM.into()] };
                 spec.disks.insert(0, system);
             }
         }
         spec.disks.push(data(TOOLS, bus, tools));
         if self.definition.has(Way::CloudInit) {
-            let inputs = [
-                self.facts.digest,
-                probe_digest(),
-                Digest::of(PROBE_LABEL.as_bytes()),
-            ];
+            let inputs = [self.facts.digest, probe_digest(), Digest::of(PROBE_LABEL.as_bytes())];
             let seed = write("cidata.img", seed_drive(&inputs))?;
             spec.disks.push(data(SEED, bus, seed));
         }
@@ -337,17 +275,9 @@ fn probe_port(spec: &MachineSpec) -> Result<ProbePort, GuestError> {
             return Err(GuestError::NoChannel { name: name.into() });
         }
     }
-    let serial = spec
-        .channels
-        .iter()
-        .filter(|channel| channel.kind == ChannelKind::Serial);
-    let position = serial
-        .enumerate()
-        .find(|(_, channel)| channel.name == "probe");
-    Ok(position.map_or_else(
-        || ProbePort::Virtio("probe".into()),
-        |(n, _)| ProbePort::Serial(n),
-    ))
+    let serial = spec.channels.iter().filter(|channel| channel.kind == ChannelKind::Serial);
+    let position = serial.enumerate().find(|(_, channel)| channel.name == "probe");
+    Ok(position.map_or_else(|| ProbePort::Virtio("probe".into()), |(n, _)| ProbePort::Serial(n)))
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, GuestError> {
@@ -358,10 +288,7 @@ fn absolute(path: &Path) -> Result<PathBuf, GuestError> {
 fn split(what: &Path) -> Option<(PathBuf, PathBuf)> {
     let text = what.to_str()?;
     let (definition, image) = text.split_once(".toml+")?;
-    Some((
-        PathBuf::from(format!("{definition}.toml")),
-        PathBuf::from(image),
-    ))
+    Some((PathBuf::from(format!("{definition}.toml")), PathBuf::from(image)))
 }
 
 #[cfg(test)]

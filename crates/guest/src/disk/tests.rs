@@ -6,14 +6,8 @@ use crate::image::ImageError;
 fn machine() -> MachineSpec {
     let mut spec = MachineSpec::new(ByteSize::mib(512), Boot::Nothing);
     spec.channels = vec![
-        Channel {
-            name: "console".into(),
-            kind: ChannelKind::Serial,
-        },
-        Channel {
-            name: "probe".into(),
-            kind: ChannelKind::Virtio,
-        },
+        Channel { name: "console".into(), kind: ChannelKind::Serial },
+        Channel { name: "probe".into(), kind: ChannelKind::Virtio },
     ];
     spec
 }
@@ -38,21 +32,12 @@ fn a_prepared_machine_boots_the_image_and_has_both_drives() {
     let spec = guest(at, "").prepare(at, machine()).expect("prepared");
     let ids: Vec<&str> = spec.disks.iter().map(|disk| disk.id.as_str()).collect();
     assert_eq!(ids, [SYSTEM, TOOLS, SEED]);
-    assert_eq!(
-        spec.boot,
-        Boot::Devices {
-            order: vec![SYSTEM.into()]
-        }
-    );
+    assert_eq!(spec.boot, Boot::Devices { order: vec![SYSTEM.into()] });
     assert_eq!(spec.disks[0].format.as_deref(), Some("raw"));
     assert!(!spec.disks[0].read_only && spec.disks[1].read_only && spec.disks[2].read_only);
     spec.check().expect("a machine that can be");
     for disk in &spec.disks {
-        assert!(
-            disk.image
-                .as_ref()
-                .is_some_and(|image| image.is_absolute() && image.is_file())
-        );
+        assert!(disk.image.as_ref().is_some_and(|image| image.is_absolute() && image.is_file()));
     }
 }
 
@@ -74,9 +59,7 @@ fn preparing_twice_makes_the_same_drives() {
 fn without_cloud_init_there_is_no_seed() {
     let folder = tempfile::tempdir().expect("a folder");
     let text = "ways = [\"serial-login\"]\n[login]\nuser = \"root\"\n";
-    let spec = guest(folder.path(), text)
-        .prepare(folder.path(), machine())
-        .expect("prepared");
+    let spec = guest(folder.path(), text).prepare(folder.path(), machine()).expect("prepared");
     assert!(spec.disks.iter().all(|disk| disk.id != SEED));
 }
 
@@ -89,20 +72,10 @@ fn a_bus_that_the_machine_has_for_its_system_disk_is_kept() {
     let prepared = guest(at, "").prepare(at, spec.clone()).expect("prepared");
     assert_eq!(
         (prepared.disks[0].bus, prepared.boot),
-        (
-            Bus::Nvme,
-            Boot::Devices {
-                order: vec!["root".into()]
-            }
-        )
+        (Bus::Nvme, Boot::Devices { order: vec!["root".into()] })
     );
-    let error = guest(at, "buses = [\"virtio\"]")
-        .prepare(at, spec)
-        .expect_err("cannot");
-    assert!(
-        matches!(error, GuestError::Disk(DiskError::Bus { .. })),
-        "{error}"
-    );
+    let error = guest(at, "buses = [\"virtio\"]").prepare(at, spec).expect_err("cannot");
+    assert!(matches!(error, GuestError::Disk(DiskError::Bus { .. })), "{error}");
 }
 
 #[test]
@@ -111,13 +84,8 @@ fn beside_an_ata_disk_the_read_only_drives_are_on_usb() {
     let at = folder.path();
     let mut spec = machine();
     spec.disks.push(disk("root", DiskRole::System, Bus::Sata));
-    let buses: Vec<Bus> = guest(at, "")
-        .prepare(at, spec)
-        .expect("prepared")
-        .disks
-        .iter()
-        .map(|d| d.bus)
-        .collect();
+    let buses: Vec<Bus> =
+        guest(at, "").prepare(at, spec).expect("prepared").disks.iter().map(|d| d.bus).collect();
     assert_eq!(buses, [Bus::Sata, Bus::Usb, Bus::Usb]);
 }
 
@@ -127,20 +95,10 @@ fn a_machine_that_the_guest_cannot_use_is_told_why() {
     let at = folder.path();
     let mut uefi = machine();
     uefi.firmware = Firmware::Uefi;
-    let error = guest(at, "firmware = [\"bios\"]")
-        .prepare(at, uefi)
-        .expect_err("cannot");
-    assert!(
-        matches!(error, GuestError::Disk(DiskError::Firmware { .. })),
-        "{error}"
-    );
-    let error = guest(at, "memory = \"1 GiB\"")
-        .prepare(at, machine())
-        .expect_err("cannot");
-    assert!(
-        matches!(error, GuestError::Disk(DiskError::Memory { .. })),
-        "{error}"
-    );
+    let error = guest(at, "firmware = [\"bios\"]").prepare(at, uefi).expect_err("cannot");
+    assert!(matches!(error, GuestError::Disk(DiskError::Firmware { .. })), "{error}");
+    let error = guest(at, "memory = \"1 GiB\"").prepare(at, machine()).expect_err("cannot");
+    assert!(matches!(error, GuestError::Disk(DiskError::Memory { .. })), "{error}");
     let mut mute = machine();
     mute.channels.pop();
     let error = guest(at, "").prepare(at, mute).expect_err("cannot");
@@ -154,35 +112,17 @@ fn a_guest_can_be_named_by_definition_and_image() {
     let image = image(at);
     let toml = at.join("guest.toml");
     let cache = at.join("cache");
-    std::fs::write(
-        &toml,
-        "name = \"Some 1\"\nversion = \"1\"\nbuilder = \"some\"\n",
-    )
-    .expect("written");
-    let error = DiskGuest::open(&toml, &cache)
-        .expect("a definition")
-        .expect_err("no image");
+    std::fs::write(&toml, "name = \"Some 1\"\nversion = \"1\"\nbuilder = \"some\"\n")
+        .expect("written");
+    let error = DiskGuest::open(&toml, &cache).expect("a definition").expect_err("no image");
     assert!(error.to_string().contains("cargo xtask setup"), "{error}");
     let both = format!("{}+{}", toml.display(), image.display());
-    let guest = DiskGuest::open(Path::new(&both), &cache)
-        .expect("both")
-        .expect("a guest");
-    assert_eq!(
-        (guest.facts().name.as_str(), guest.facts().version.as_str()),
-        ("Some 1", "1")
-    );
+    let guest = DiskGuest::open(Path::new(&both), &cache).expect("both").expect("a guest");
+    assert_eq!((guest.facts().name.as_str(), guest.facts().version.as_str()), ("Some 1", "1"));
     let roles: Vec<String> = guest.inputs().into_iter().map(|pin| pin.role).collect();
     assert_eq!(roles, ["image", "probe"]);
-    let wrong = format!(
-        "image = \"disk.img\"\nsha256 = \"{}\"\n",
-        Digest::of(b"other")
-    );
+    let wrong = format!("image = \"disk.img\"\nsha256 = \"{}\"\n", Digest::of(b"other"));
     std::fs::write(&toml, wrong).expect("written");
-    let error = DiskGuest::open(&toml, &cache)
-        .expect("a definition")
-        .expect_err("wrong digest");
-    assert!(
-        matches!(error, DiskError::Image(ImageError::WrongDigest { .. })),
-        "{error}"
-    );
+    let error = DiskGuest::open(&toml, &cache).expect("a definition").expect_err("wrong digest");
+    assert!(matches!(error, DiskError::Image(ImageError::WrongDigest { .. })), "{error}");
 }

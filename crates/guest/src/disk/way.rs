@@ -41,45 +41,26 @@ async fn get_in_or_fail(
     from: u64,
     limit: Duration,
 ) -> Result<(), DiskError> {
-    let login = definition
-        .login
-        .as_ref()
-        .filter(|_| definition.has(Way::SerialLogin));
+    let login = definition.login.as_ref().filter(|_| definition.has(Way::SerialLogin));
     let first = login.and_then(|login| login.steps().into_iter().next());
     let prompt = first.map_or_else(|| "login:".to_owned(), |step| step.wait);
-    let found = console
-        .wait_line(&prompt, from, limit, |line| line.contains(&prompt))
-        .await;
+    let found = console.wait_line(&prompt, from, limit, |line| line.contains(&prompt)).await;
     let at = match found {
         Ok((at, _)) => at,
         // Without a prompt there is nothing to do here: cloud-init needs none, and that the probe
         // does not answer is told by whoever waits for it.
         Err(_) if definition.has(Way::CloudInit) => return Ok(()),
         Err(source) => {
-            return Err(DiskError::Login {
-                step: 1,
-                wait: prompt,
-                source,
-            });
+            return Err(DiskError::Login { step: 1, wait: prompt, source });
         }
     };
     if definition.has(Way::CloudInit) {
-        let talked = console
-            .lines_since(from)
-            .iter()
-            .any(|(_, line)| line.contains("cloud-init"));
+        let talked = console.lines_since(from).iter().any(|(_, line)| line.contains("cloud-init"));
         let full = Duration::from_secs(definition.cloud_init_seconds);
-        let budget = if talked || login.is_none() {
-            full
-        } else {
-            full.min(SILENT_CLOUD_INIT)
-        };
+        let budget = if talked || login.is_none() { full } else { full.min(SILENT_CLOUD_INIT) };
         tokio::time::sleep(budget).await;
         if login.is_none() {
-            return Err(DiskError::NoCloudInit {
-                waited: budget,
-                last: console.last_lines(LAST),
-            });
+            return Err(DiskError::NoCloudInit { waited: budget, last: console.last_lines(LAST) });
         }
     }
     match login {
@@ -93,11 +74,7 @@ async fn log_in(login: &Login, console: &Console, at: u64) -> Result<(), DiskErr
     let limit = login.step_limit();
     let mut from = at;
     for (n, step) in login.steps().into_iter().enumerate() {
-        let failed = |source| DiskError::Login {
-            step: n + 1,
-            wait: step.wait.clone(),
-            source,
-        };
+        let failed = |source| DiskError::Login { step: n + 1, wait: step.wait.clone(), source };
         let found = console.wait_line(&step.wait, from, limit, |line| line.contains(&step.wait));
         // What is typed ends the line; the answer is in a later one.
         from = found.await.map_err(failed)?.0 + 1;
@@ -138,15 +115,10 @@ async fn log_in(login: &Login, console: &Console, at: u64) -> Result<(), DiskErr
         .map_err(failed(steps + 2, what))?;
     if !line.contains("HOSPITIUM-STARTED=0") {
         let why = "mounting the drive or its start.sh failed".to_owned();
-        return Err(DiskError::Start {
-            why,
-            last: console.last_lines(LAST),
-        });
+        return Err(DiskError::Start { why, last: console.last_lines(LAST) });
     }
     // The console is left as it was found, for the checks that use it.
-    type_line(console, "exit")
-        .await
-        .map_err(failed(steps + 3, "the end of the login"))
+    type_line(console, "exit").await.map_err(failed(steps + 3, "the end of the login"))
 }
 
 async fn type_line(console: &Console, line: &str) -> Result<(), ConsoleError> {
@@ -169,11 +141,7 @@ async fn retyped<T, F: Future<Output = Result<T, ConsoleError>>>(
             Err(ConsoleError::TimedOut { last, .. }) => {
                 left = left.saturating_sub(slice);
                 if left.is_zero() {
-                    return Err(ConsoleError::TimedOut {
-                        what: what.to_owned(),
-                        limit,
-                        last,
-                    });
+                    return Err(ConsoleError::TimedOut { what: what.to_owned(), limit, last });
                 }
             }
             other => return other,

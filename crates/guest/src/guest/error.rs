@@ -21,9 +21,7 @@ impl fmt::Display for LastLines {
             return f.write_str("; the console shows nothing");
         }
         f.write_str("; the console's last lines:")?;
-        self.0
-            .iter()
-            .try_for_each(|line| write!(f, "\n  | {}", short(line, 200)))
+        self.0.iter().try_for_each(|line| write!(f, "\n  | {}", short(line, 200)))
     }
 }
 

@@ -12,10 +12,7 @@ use super::ImageError;
 
 /// SHA-256 of the file's bytes.
 pub fn digest(path: &Path) -> Result<Digest, ImageError> {
-    let read = |source| ImageError::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
+    let read = |source| ImageError::Unreadable { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(read)?;
     let mut hasher = sha2::Sha256::new();
     let mut buffer = vec![0; 1 << 20];
@@ -34,10 +31,7 @@ pub fn digest(path: &Path) -> Result<Digest, ImageError> {
 /// The same, remembered in the folder `cache` for as long as the file's path, size, time of change
 /// and inode stay what they are. A cache that cannot be read or written costs time only.
 pub fn cached_digest(path: &Path, cache: &Path) -> Result<Digest, ImageError> {
-    let read = |source| ImageError::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
+    let read = |source| ImageError::Unreadable { path: path.to_owned(), source };
     let key = || -> Result<Digest, ImageError> {
         let full = std::fs::canonicalize(path).map_err(read)?;
         let meta = std::fs::metadata(&full).map_err(read)?;
@@ -86,11 +80,9 @@ pub fn check_digest(
     found: Digest,
 ) -> Result<(), ImageError> {
     match expected {
-        Some(expected) if expected != found => Err(ImageError::WrongDigest {
-            path: path.to_owned(),
-            expected,
-            found,
-        }),
+        Some(expected) if expected != found => {
+            Err(ImageError::WrongDigest { path: path.to_owned(), expected, found })
+        }
         _ => Ok(()),
     }
 }
@@ -104,45 +96,24 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (path, cache) = (folder.path().join("image"), folder.path().join("cache"));
         std::fs::write(&path, b"abc").expect("written");
-        assert_eq!(
-            cached_digest(&path, &cache).expect("read"),
-            Digest::of(b"abc")
-        );
-        let entry = std::fs::read_dir(&cache)
-            .expect("there")
-            .next()
-            .expect("one")
-            .expect("read");
+        assert_eq!(cached_digest(&path, &cache).expect("read"), Digest::of(b"abc"));
+        let entry = std::fs::read_dir(&cache).expect("there").next().expect("one").expect("read");
         // An entry that says something else shows that it is used …
         std::fs::write(entry.path(), Digest::of(b"x").to_string()).expect("written");
-        assert_eq!(
-            cached_digest(&path, &cache).expect("read"),
-            Digest::of(b"x")
-        );
+        assert_eq!(cached_digest(&path, &cache).expect("read"), Digest::of(b"x"));
         // … a broken one that it is not …
         std::fs::write(entry.path(), b"half a dig").expect("written");
-        assert_eq!(
-            cached_digest(&path, &cache).expect("read"),
-            Digest::of(b"abc")
-        );
+        assert_eq!(cached_digest(&path, &cache).expect("read"), Digest::of(b"abc"));
         // … and another content that it does not apply.
         std::fs::write(&path, b"abcd").expect("written");
-        assert_eq!(
-            cached_digest(&path, &cache).expect("read"),
-            Digest::of(b"abcd")
-        );
+        assert_eq!(cached_digest(&path, &cache).expect("read"), Digest::of(b"abcd"));
     }
 
     #[test]
     fn a_wrong_digest_is_told_with_both() {
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
-        let error = check_digest(Path::new("x"), Some(a), b)
-            .expect_err("differs")
-            .to_string();
-        assert!(
-            error.contains(&a.to_string()) && error.contains(&b.to_string()),
-            "{error}"
-        );
+        let error = check_digest(Path::new("x"), Some(a), b).expect_err("differs").to_string();
+        assert!(error.contains(&a.to_string()) && error.contains(&b.to_string()), "{error}");
         assert!(check_digest(Path::new("x"), Some(a), a).is_ok());
         assert!(check_digest(Path::new("x"), None, b).is_ok());
     }

@@ -113,17 +113,8 @@ fn other_format(head: &[u8], size: u64) -> Wrong {
 fn raw_header(head: &[u8], size: u64) -> Header {
     let gpt = head.get(512..520) == Some(b"EFI PART") || head.get(4096..4104) == Some(b"EFI PART");
     let mbr = at::<2>(head, 510) == Some([0x55, 0xAA]);
-    let table = if gpt {
-        Some(Table::Gpt)
-    } else {
-        mbr.then_some(Table::Mbr)
-    };
-    Header {
-        format: Format::Raw,
-        virtual_size: size,
-        backing: None,
-        table,
-    }
+    let table = if gpt { Some(Table::Gpt) } else { mbr.then_some(Table::Mbr) };
+    Header { format: Format::Raw, virtual_size: size, backing: None, table }
 }
 
 /// QEMU, docs/interop/qcow2.txt.
@@ -137,18 +128,13 @@ fn qcow2(head: &[u8], size: u64) -> Result<Header, Wrong> {
     let u64_at = |o| at(head, o).map(u64::from_be_bytes).ok_or_else(short);
     let version = u32_at(4)?;
     if version == 1 {
-        return Err(Wrong::Unsupported {
-            what: "a qcow image of version 1".into(),
-        });
+        return Err(Wrong::Unsupported { what: "a qcow image of version 1".into() });
     }
     if !(2..=3).contains(&version) {
         return Err(bad(format!("version {version}")));
     }
-    let (features, header_length) = if version == 3 {
-        (u64_at(72)?, u32_at(100)?)
-    } else {
-        (0, 72)
-    };
+    let (features, header_length) =
+        if version == 3 { (u64_at(72)?, u32_at(100)?) } else { (0, 72) };
     let bits = u32_at(20)?;
     if !(9..=21).contains(&bits) {
         return Err(bad(format!("clusters of 2^{bits} bytes")));
@@ -177,17 +163,11 @@ fn qcow2(head: &[u8], size: u64) -> Result<Header, Wrong> {
     let (refcounts, refcount_clusters) = (u64_at(48)?, u64::from(u32_at(56)?));
     let per_entry = cluster * (cluster / if features & 16 != 0 { 16 } else { 8 });
     if entries < virtual_size.div_ceil(per_entry) || entries > 1 << 22 {
-        return Err(bad(format!(
-            "{entries} L1 entries for a disk of {virtual_size} bytes"
-        )));
+        return Err(bad(format!("{entries} L1 entries for a disk of {virtual_size} bytes")));
     }
     for (what, start, length) in [
         ("L1 table", l1, entries * 8),
-        (
-            "refcount table",
-            refcounts,
-            refcount_clusters.saturating_mul(cluster),
-        ),
+        ("refcount table", refcounts, refcount_clusters.saturating_mul(cluster)),
     ] {
         if start == 0 || !start.is_multiple_of(cluster) {
             return Err(bad(format!("the {what} at {start}")));
@@ -195,49 +175,26 @@ fn qcow2(head: &[u8], size: u64) -> Result<Header, Wrong> {
         need(NAME, start.saturating_add(length), size)?;
     }
     let (name_at, name_length) = (u64_at(8)?, u32_at(16)?);
-    let extensions_end = if name_at == 0 {
-        cluster
-    } else {
-        name_at.min(cluster)
-    };
+    let extensions_end = if name_at == 0 { cluster } else { name_at.min(cluster) };
     let extensions = extensions(head, header_length, extensions_end).map_err(bad)?;
-    let find = |kind| {
-        extensions
-            .iter()
-            .find(|(k, _)| *k == kind)
-            .map(|(_, v)| text(v))
-    };
+    let find = |kind| extensions.iter().find(|(k, _)| *k == kind).map(|(_, v)| text(v));
     if features & 4 != 0 {
-        return Err(Wrong::ExternalData(
-            find(DATA_FILE).unwrap_or_else(|| "unnamed".into()),
-        ));
+        return Err(Wrong::ExternalData(find(DATA_FILE).unwrap_or_else(|| "unnamed".into())));
     }
     let backing = match name_at {
         0 => None,
         start => {
             let end = start.saturating_add(u64::from(name_length));
             if name_length == 0 || name_length > 1023 || start < header_length || end > cluster {
-                return Err(bad(format!(
-                    "a backing file name of {name_length} bytes at {start}"
-                )));
+                return Err(bad(format!("a backing file name of {name_length} bytes at {start}")));
             }
             let name = range(head, start, end).ok_or_else(|| truncated(NAME, end, size))?;
-            let name = std::str::from_utf8(name)
-                .ok()
-                .filter(|name| !name.contains('\0'));
+            let name = std::str::from_utf8(name).ok().filter(|name| !name.contains('\0'));
             let name = name.ok_or_else(|| bad("a backing file name that is not UTF-8".into()))?;
-            Some(Backing {
-                name: name.to_owned(),
-                format: find(BACKING_FORMAT),
-            })
+            Some(Backing { name: name.to_owned(), format: find(BACKING_FORMAT) })
         }
     };
-    Ok(Header {
-        format: Format::Qcow2,
-        virtual_size,
-        backing,
-        table: None,
-    })
+    Ok(Header { format: Format::Qcow2, virtual_size, backing, table: None })
 }
 
 /// The header extensions of a qcow2 file: kind and content.
@@ -245,11 +202,8 @@ fn extensions(head: &[u8], from: u64, end: u64) -> Result<Vec<(u32, &[u8])>, Str
     let mut found = Vec::new();
     let mut offset = from;
     while offset + 8 <= end {
-        let word = |o| {
-            range(head, o, o + 4)
-                .and_then(|b| b.try_into().ok())
-                .map(u32::from_be_bytes)
-        };
+        let word =
+            |o| range(head, o, o + 4).and_then(|b| b.try_into().ok()).map(u32::from_be_bytes);
         // Beyond what was read; clusters may be larger than that, extensions never are.
         let (Some(kind), Some(length)) = (word(offset), word(offset + 4)) else {
             break;
@@ -276,14 +230,8 @@ fn vhd(head: &[u8], tail: &[u8], size: u64) -> Result<Header, Wrong> {
     const NAME: &str = "vhd";
     let bad = |what: String| Wrong::Header { format: NAME, what };
     // The footer is the last sector; all kinds but the fixed one have a copy of it in front.
-    let footer = if tail.starts_with(b"conectix") {
-        tail
-    } else {
-        head
-    };
-    let footer = footer
-        .get(..512)
-        .ok_or_else(|| truncated(NAME, SECTOR * 2, size))?;
+    let footer = if tail.starts_with(b"conectix") { tail } else { head };
+    let footer = footer.get(..512).ok_or_else(|| truncated(NAME, SECTOR * 2, size))?;
     if !checksum_holds(footer, 64) {
         return Err(bad("the footer's checksum does not match".into()));
     }
@@ -302,28 +250,17 @@ fn vhd(head: &[u8], tail: &[u8], size: u64) -> Result<Header, Wrong> {
             let header = header.filter(|h| h.starts_with(b"cxsparse"));
             let header = header.ok_or_else(|| bad(format!("no dynamic disk header at {start}")))?;
             if !checksum_holds(header, 36) {
-                return Err(bad(
-                    "the dynamic disk header's checksum does not match".into()
-                ));
+                return Err(bad("the dynamic disk header's checksum does not match".into()));
             }
             let (entries, block) = (u32_at(header, 28), u32_at(header, 32));
-            let (entries, block) = (
-                u64::from(entries.unwrap_or(0)),
-                u64::from(block.unwrap_or(0)),
-            );
+            let (entries, block) = (u64::from(entries.unwrap_or(0)), u64::from(block.unwrap_or(0)));
             if !block.is_power_of_two() || !(SECTOR..=1 << 28).contains(&block) {
                 return Err(bad(format!("blocks of {block} bytes")));
             }
             if entries < virtual_size.div_ceil(block) {
-                return Err(bad(format!(
-                    "{entries} blocks for a disk of {virtual_size} bytes"
-                )));
+                return Err(bad(format!("{entries} blocks for a disk of {virtual_size} bytes")));
             }
-            need(
-                NAME,
-                u64_at(header, 16).saturating_add(entries * 4 + SECTOR),
-                size,
-            )?;
+            need(NAME, u64_at(header, 16).saturating_add(entries * 4 + SECTOR), size)?;
         }
         Some(4) => {
             return Err(Wrong::Unsupported {
@@ -332,12 +269,7 @@ fn vhd(head: &[u8], tail: &[u8], size: u64) -> Result<Header, Wrong> {
         }
         kind => return Err(bad(format!("disk type {}", kind.unwrap_or_default()))),
     }
-    Ok(Header {
-        format: Format::Vhd,
-        virtual_size,
-        backing: None,
-        table: None,
-    })
+    Ok(Header { format: Format::Vhd, virtual_size, backing: None, table: None })
 }
 
 /// One's complement of the sum of all bytes but the checksum's own four.
@@ -351,28 +283,17 @@ fn checksum_holds(bytes: &[u8], field: usize) -> bool {
 
 fn disk_size(format: &'static str, size: u64) -> Result<u64, Wrong> {
     if size == 0 || size > LARGEST {
-        return Err(Wrong::Header {
-            format,
-            what: format!("a disk of {size} bytes"),
-        });
+        return Err(Wrong::Header { format, what: format!("a disk of {size} bytes") });
     }
     Ok(size)
 }
 
 fn need(format: &'static str, needed: u64, has: u64) -> Result<(), Wrong> {
-    if has < needed {
-        Err(truncated(format, needed, has))
-    } else {
-        Ok(())
-    }
+    if has < needed { Err(truncated(format, needed, has)) } else { Ok(()) }
 }
 
 fn truncated(format: &'static str, needed: u64, has: u64) -> Wrong {
-    Wrong::Truncated {
-        format,
-        needed: ByteSize::bytes(needed),
-        has: ByteSize::bytes(has),
-    }
+    Wrong::Truncated { format, needed: ByteSize::bytes(needed), has: ByteSize::bytes(has) }
 }
 
 fn at<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
@@ -384,7 +305,5 @@ fn range(bytes: &[u8], start: u64, end: u64) -> Option<&[u8]> {
 }
 
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes)
-        .trim_end_matches('\0')
-        .to_owned()
+    String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned()
 }

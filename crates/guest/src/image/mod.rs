@@ -90,24 +90,14 @@ pub fn probe(path: &Path) -> Result<ImageInfo, ImageError> {
 
 /// Tells what the file is.
 pub fn probe_as(path: &Path, raw: Raw) -> Result<ImageInfo, ImageError> {
-    let read = |source| ImageError::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
+    let read = |source| ImageError::Unreadable { path: path.to_owned(), source };
     let meta = std::fs::metadata(path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => ImageError::Missing {
-            path: path.to_owned(),
-        },
-        _ => ImageError::Unreadable {
-            path: path.to_owned(),
-            source,
-        },
+        std::io::ErrorKind::NotFound => ImageError::Missing { path: path.to_owned() },
+        _ => ImageError::Unreadable { path: path.to_owned(), source },
     })?;
     // Before opening it: opening a FIFO would wait for ever.
     if !meta.is_file() {
-        return Err(ImageError::NotAFile {
-            path: path.to_owned(),
-        });
+        return Err(ImageError::NotAFile { path: path.to_owned() });
     }
     let mut file = File::open(path).map_err(read)?;
     let size = file.metadata().map_err(read)?.len();
@@ -116,10 +106,8 @@ pub fn probe_as(path: &Path, raw: Raw) -> Result<ImageInfo, ImageError> {
         head = read_part(&mut file, 0, HEAD_VHDX as u64).map_err(read)?;
     }
     let tail = read_part(&mut file, size.saturating_sub(TAIL as u64), TAIL as u64).map_err(read)?;
-    let header = probe_bytes(&head, &tail, size, raw).map_err(|wrong| ImageError::Wrong {
-        path: path.to_owned(),
-        wrong,
-    })?;
+    let header = probe_bytes(&head, &tail, size, raw)
+        .map_err(|wrong| ImageError::Wrong { path: path.to_owned(), wrong })?;
     Ok(ImageInfo {
         path: path.to_owned(),
         format: header.format,

@@ -35,12 +35,7 @@ pub fn qcow2_over(backing: Option<(&str, Option<&str>)>) -> Vec<u8> {
 
 fn bytes(image: &[u8]) -> Result<Header, Wrong> {
     let tail = &image[image.len().saturating_sub(TAIL)..];
-    probe_bytes(
-        &image[..image.len().min(HEAD)],
-        tail,
-        image.len() as u64,
-        Raw::WithBootSignature,
-    )
+    probe_bytes(&image[..image.len().min(HEAD)], tail, image.len() as u64, Raw::WithBootSignature)
 }
 
 fn altered(offset: usize, with: &[u8]) -> Result<Header, Wrong> {
@@ -53,14 +48,8 @@ fn altered(offset: usize, with: &[u8]) -> Result<Header, Wrong> {
 fn a_file_that_is_no_image_is_told_by_what_it_is() {
     let folder = tempfile::tempdir().expect("a folder");
     let at = |name: &str| folder.path().join(name);
-    assert!(matches!(
-        probe(&at("absent")),
-        Err(ImageError::Missing { .. })
-    ));
-    assert!(matches!(
-        probe(folder.path()),
-        Err(ImageError::NotAFile { .. })
-    ));
+    assert!(matches!(probe(&at("absent")), Err(ImageError::Missing { .. })));
+    assert!(matches!(probe(folder.path()), Err(ImageError::NotAFile { .. })));
     let wrong = |content: &[u8]| {
         std::fs::write(at("file"), content).expect("written");
         match probe(&at("file")) {
@@ -111,25 +100,13 @@ fn each_wrong_field_of_qcow2_is_its_own_error() {
     header(altered(8, &(u64::MAX - 8).to_be_bytes()));
     assert_eq!(altered(32, &1_u32.to_be_bytes()), Err(Wrong::Encrypted));
     assert_eq!(altered(72, &2_u64.to_be_bytes()), Err(Wrong::Corrupt));
-    assert!(matches!(
-        altered(72, &4_u64.to_be_bytes()),
-        Err(Wrong::ExternalData(_))
-    ));
-    assert!(matches!(
-        altered(72, &32_u64.to_be_bytes()),
-        Err(Wrong::Unsupported { .. })
-    ));
-    assert!(matches!(
-        altered(40, &(1_u64 << 40).to_be_bytes()),
-        Err(Wrong::Truncated { .. })
-    ));
+    assert!(matches!(altered(72, &4_u64.to_be_bytes()), Err(Wrong::ExternalData(_))));
+    assert!(matches!(altered(72, &32_u64.to_be_bytes()), Err(Wrong::Unsupported { .. })));
+    assert!(matches!(altered(40, &(1_u64 << 40).to_be_bytes()), Err(Wrong::Truncated { .. })));
     let whole = qcow2_over(None);
     for length in [4, 71, 103, 1 << 16, (3 << 16) + 8] {
         let result = bytes(&whole[..length]);
-        assert!(
-            matches!(result, Err(Wrong::Truncated { .. })),
-            "{length}: {result:?}"
-        );
+        assert!(matches!(result, Err(Wrong::Truncated { .. })), "{length}: {result:?}");
     }
 }
 
@@ -141,11 +118,8 @@ fn made(folder: &Path, name: &str, format: &str, options: &str) -> PathBuf {
     if !options.is_empty() {
         command.args(["-o", options]);
     }
-    let status = command
-        .arg(&path)
-        .arg("64M")
-        .status()
-        .expect("qemu-img is installed (qemu-utils)");
+    let status =
+        command.arg(&path).arg("64M").status().expect("qemu-img is installed (qemu-utils)");
     assert!(status.success(), "qemu-img create {name}");
     path
 }
@@ -156,12 +130,7 @@ fn what_qemu_makes_is_recognised_with_its_size() {
     for (name, format, options, expected) in [
         ("v2", "qcow2", "compat=0.10", Format::Qcow2),
         ("v3", "qcow2", "", Format::Qcow2),
-        (
-            "l2",
-            "qcow2",
-            "extended_l2=on,cluster_size=128k",
-            Format::Qcow2,
-        ),
+        ("l2", "qcow2", "extended_l2=on,cluster_size=128k", Format::Qcow2),
         ("zstd", "qcow2", "compression_type=zstd", Format::Qcow2),
         ("dynamic", "vpc", "force_size=on", Format::Vhd),
         ("fixed", "vpc", "subformat=fixed,force_size=on", Format::Vhd),
@@ -171,11 +140,7 @@ fn what_qemu_makes_is_recognised_with_its_size() {
     ] {
         let path = made(folder.path(), name, format, options);
         let info = probe(&path).unwrap_or_else(|e| panic!("{name}: {e}"));
-        assert_eq!(
-            (info.format, info.virtual_size),
-            (expected, ByteSize::mib(64)),
-            "{name}"
-        );
+        assert_eq!((info.format, info.virtual_size), (expected, ByteSize::mib(64)), "{name}");
         // Without its last bytes. Of VHDX and VMDK only the tables are looked for.
         let whole = std::fs::read(&path).expect("read");
         if !matches!(expected, Format::Vmdk | Format::Vhdx) {
@@ -185,34 +150,20 @@ fn what_qemu_makes_is_recognised_with_its_size() {
             assert!(short, "{name}: {error:?}");
         }
         std::fs::write(&path, &whole[..600.min(whole.len())]).expect("written");
-        assert!(
-            matches!(probe(&path), Err(ImageError::Wrong { .. })),
-            "{name}"
-        );
+        assert!(matches!(probe(&path), Err(ImageError::Wrong { .. })), "{name}");
     }
 }
 
 #[test]
 fn images_that_keep_their_data_elsewhere_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
-    let flat = made(
-        folder.path(),
-        "flat.vmdk",
-        "vmdk",
-        "subformat=monolithicFlat",
-    );
+    let flat = made(folder.path(), "flat.vmdk", "vmdk", "subformat=monolithicFlat");
     let data = folder.path().join("data");
     let data_file = format!("data_file={}", data.display());
     let external = made(folder.path(), "external", "qcow2", &data_file);
     for path in [flat, external] {
         let error = probe(&path).expect_err("refused");
-        let named = matches!(
-            error,
-            ImageError::Wrong {
-                wrong: Wrong::ExternalData(_),
-                ..
-            }
-        );
+        let named = matches!(error, ImageError::Wrong { wrong: Wrong::ExternalData(_), .. });
         assert!(named, "{error}");
     }
 }

@@ -74,21 +74,12 @@ impl BzImage {
         if found + 16 <= wanted {
             return Err(cut(wanted));
         }
-        let at = u16_at(image, KERNEL_VERSION)
-            .filter(|&at| at != 0)
-            .ok_or(BzImageError::Release)?;
+        let at =
+            u16_at(image, KERNEL_VERSION).filter(|&at| at != 0).ok_or(BzImageError::Release)?;
         let text = image.get(usize::from(at) + 0x200..).unwrap_or_default();
-        let word = text
-            .iter()
-            .take(65)
-            .take_while(|b| !matches!(b, 0 | b' '))
-            .count();
-        let release = std::str::from_utf8(&text[..word])
-            .ok()
-            .filter(|r| is_release(r));
-        Ok(Self {
-            release: release.ok_or(BzImageError::Release)?.to_owned(),
-        })
+        let word = text.iter().take(65).take_while(|b| !matches!(b, 0 | b' ')).count();
+        let release = std::str::from_utf8(&text[..word]).ok().filter(|r| is_release(r));
+        Ok(Self { release: release.ok_or(BzImageError::Release)?.to_owned() })
     }
 }
 
@@ -132,10 +123,7 @@ pub(super) mod tests {
         let whole = image("6.1.0");
         for cut in [1024, 1040, whole.len() - 16] {
             let error = BzImage::parse(&whole[..cut]).expect_err("truncated");
-            assert!(
-                matches!(error, BzImageError::Truncated { wanted: 1088, .. }),
-                "{error}"
-            );
+            assert!(matches!(error, BzImageError::Truncated { wanted: 1088, .. }), "{error}");
         }
         assert!(BzImage::parse(&whole[..whole.len() - 15]).is_ok());
         for cut in [0, 0x200, 0x206] {
@@ -145,19 +133,8 @@ pub(super) mod tests {
 
     #[test]
     fn a_release_that_could_be_a_path_is_refused() {
-        for bad in [
-            "",
-            "../../etc",
-            "6.1/../..",
-            "x6",
-            "6.1\u{1b}[m",
-            &"6".repeat(65),
-        ] {
-            assert_eq!(
-                BzImage::parse(&image(bad)),
-                Err(BzImageError::Release),
-                "{bad:?}"
-            );
+        for bad in ["", "../../etc", "6.1/../..", "x6", "6.1\u{1b}[m", &"6".repeat(65)] {
+            assert_eq!(BzImage::parse(&image(bad)), Err(BzImageError::Release), "{bad:?}");
         }
     }
 

@@ -47,13 +47,8 @@ pub struct Entry {
 
 /// The entry's folder for a package.
 pub fn folder(cache: &Path, package: Digest) -> PathBuf {
-    let key = format!(
-        "{FORMAT} {package} {}",
-        Digest::of(table::SHIPPED.as_bytes())
-    );
-    cache
-        .join("kernels")
-        .join(Digest::of(key.as_bytes()).to_string())
+    let key = format!("{FORMAT} {package} {}", Digest::of(table::SHIPPED.as_bytes()));
+    cache.join("kernels").join(Digest::of(key.as_bytes()).to_string())
 }
 
 /// Reads an entry; none if it is not there or does not check, in which case it is removed.
@@ -79,11 +74,7 @@ fn read(folder: &Path) -> Result<Entry, String> {
     let index: Index = serde_json::from_slice(&index).map_err(|error| error.to_string())?;
     let checked = |name: &str, digest, most| {
         let bytes = file(name, most)?;
-        if Digest::of(&bytes) == digest {
-            Ok(bytes)
-        } else {
-            Err(format!("{name} is altered"))
-        }
+        if Digest::of(&bytes) == digest { Ok(bytes) } else { Err(format!("{name} is altered")) }
     };
     let kernel = checked(KERNEL, index.kernel, bzimage::LARGEST)?;
     let parsed = bzimage::BzImage::parse(&kernel).map_err(|error| error.to_string())?;
@@ -97,9 +88,7 @@ fn read(folder: &Path) -> Result<Entry, String> {
             return Err("a module's name is none".into());
         }
         let bytes = checked(&format!("{name}.ko"), *digest, LARGEST)?;
-        modules
-            .insert(name, bytes, &index.release)
-            .map_err(|error| error.to_string())?;
+        modules.insert(name, bytes, &index.release).map_err(|error| error.to_string())?;
     }
     Ok(Entry {
         kernel: folder.join(KERNEL),
@@ -114,9 +103,7 @@ fn read(folder: &Path) -> Result<Entry, String> {
 pub fn store(folder: &Path, kernel: &[u8], release: &str, modules: &ModuleSet) -> io::Result<()> {
     let parent = folder.parent().ok_or(io::ErrorKind::InvalidInput)?;
     fs::create_dir_all(parent)?;
-    let making = tempfile::Builder::new()
-        .prefix(".making-")
-        .tempdir_in(parent)?;
+    let making = tempfile::Builder::new().prefix(".making-").tempdir_in(parent)?;
     let put = |name: &str, bytes: &[u8]| {
         let mut file = fs::File::create(making.path().join(name))?;
         file.write_all(bytes)?;
@@ -126,20 +113,14 @@ pub fn store(folder: &Path, kernel: &[u8], release: &str, modules: &ModuleSet) -
     for (name, module) in modules.modules() {
         put(&format!("{name}.ko"), &module.bytes)?;
     }
-    let digests = modules
-        .modules()
-        .iter()
-        .map(|(n, m)| (n.clone(), Digest::of(&m.bytes)));
+    let digests = modules.modules().iter().map(|(n, m)| (n.clone(), Digest::of(&m.bytes)));
     let index = Index {
         release: release.to_owned(),
         kernel: Digest::of(kernel),
         modules: digests.collect(),
         built_in: modules.built_in().cloned(),
     };
-    put(
-        INDEX,
-        &serde_json::to_vec_pretty(&index).map_err(io::Error::other)?,
-    )?;
+    put(INDEX, &serde_json::to_vec_pretty(&index).map_err(io::Error::other)?)?;
     match fs::rename(making.path(), folder) {
         Ok(()) => {
             let _ = making.keep();
@@ -160,9 +141,7 @@ mod tests {
         let cache = tempfile::tempdir().expect("a folder");
         let at = folder(cache.path(), Digest::of(b"package"));
         let mut modules = ModuleSet::default();
-        modules
-            .insert("a", module("depends=b\0"), "6.1.0")
-            .expect("a module");
+        modules.insert("a", module("depends=b\0"), "6.1.0").expect("a module");
         modules.set_built_in(Some(BTreeSet::from(["b".to_owned()])));
         store(&at, &image("6.1.0"), "6.1.0", &modules).expect("stored");
         store(&at, &image("6.1.0"), "6.1.0", &modules).expect("a second time is no error");
@@ -176,9 +155,7 @@ mod tests {
         assert_eq!(entry.release, "6.1.0");
         assert_eq!(entry.modules.modules()["a"].info.depends, ["b"]);
         assert!(entry.modules.built_in().is_some_and(|b| b.contains("b")));
-        let left = fs::read_dir(cache.path().join("kernels"))
-            .expect("a folder")
-            .count();
+        let left = fs::read_dir(cache.path().join("kernels")).expect("a folder").count();
         assert_eq!(left, 1, "nothing half-made is left");
     }
 

@@ -24,16 +24,10 @@ pub struct Folder {
 /// a whole system's root or its `lib/modules`.
 pub fn locate(given: &Path, release: &str) -> Option<PathBuf> {
     let below = ["", "lib/modules", "usr/lib/modules"];
-    let named = below
-        .iter()
-        .map(|b| given.join(b).join(release))
-        .find(|p| p.is_dir());
+    let named = below.iter().map(|b| given.join(b).join(release)).find(|p| p.is_dir());
     let itself = || {
         let signs = ["modules.builtin", "modules.dep", "modules.order", "kernel"];
-        signs
-            .iter()
-            .any(|sign| given.join(sign).exists())
-            .then(|| given.to_owned())
+        signs.iter().any(|sign| given.join(sign).exists()).then(|| given.to_owned())
     };
     named.or_else(itself)
 }
@@ -50,18 +44,12 @@ impl Folder {
             // `extra` replace what the kernel brought, as depmod has it.
             entries.sort_by_key(|e| {
                 let name = e.file_name();
-                (
-                    depth == 0 && name != "updates",
-                    depth == 0 && name != "extra",
-                    name,
-                )
+                (depth == 0 && name != "updates", depth == 0 && name != "extra", name)
             });
             for entry in entries {
                 seen += 1;
                 if seen > MOST_ENTRIES {
-                    return Err(io::Error::other(format!(
-                        "more than {MOST_ENTRIES} files in it"
-                    )));
+                    return Err(io::Error::other(format!("more than {MOST_ENTRIES} files in it")));
                 }
                 let kind = entry.file_type()?;
                 if kind.is_dir() && depth < DEEPEST {
@@ -91,10 +79,7 @@ impl Folder {
 fn insert(files: &mut BTreeMap<String, PathBuf>, root: &Path, name: String, path: PathBuf) {
     let rank = |path: &Path| {
         let below = path.strip_prefix(root).unwrap_or(path);
-        ["updates", "extra"]
-            .iter()
-            .position(|top| below.starts_with(top))
-            .unwrap_or(2)
+        ["updates", "extra"].iter().position(|top| below.starts_with(top)).unwrap_or(2)
     };
     match files.entry(name) {
         std::collections::btree_map::Entry::Vacant(place) => {
@@ -114,10 +99,7 @@ impl Source for Folder {
     }
 
     fn read(&mut self, name: &str) -> io::Result<Vec<u8>> {
-        bounded(
-            self.files.get(name).ok_or(io::ErrorKind::NotFound)?,
-            LARGEST,
-        )
+        bounded(self.files.get(name).ok_or(io::ErrorKind::NotFound)?, LARGEST)
     }
 
     fn built_in(&self) -> Option<&str> {

@@ -58,8 +58,7 @@ impl Archive {
         ];
         self.bytes.extend_from_slice(b"070701");
         for field in fields {
-            self.bytes
-                .extend_from_slice(format!("{field:08X}").as_bytes());
+            self.bytes.extend_from_slice(format!("{field:08X}").as_bytes());
         }
         self.bytes.extend_from_slice(name.as_bytes());
         self.bytes.push(0);
@@ -93,10 +92,7 @@ mod tests {
         let bytes = sample();
         assert_eq!(bytes.len() % 512, 0);
         assert_eq!(&bytes[..14], b"07070100000001");
-        let at = bytes
-            .windows(6)
-            .position(|w| w == b"etc/x\0")
-            .expect("the name");
+        let at = bytes.windows(6).position(|w| w == b"etc/x\0").expect("the name");
         let header = std::str::from_utf8(&bytes[at - 110..at]).expect("hexadecimal");
         assert_eq!(&header[14..22], "000081A4", "mode");
         assert_eq!(&header[54..62], "00000005", "size");
@@ -125,11 +121,7 @@ mod tests {
             eprintln!("cpio is not installed; the format's own test has to do");
             return;
         };
-        cpio.stdin
-            .take()
-            .expect("piped")
-            .write_all(&archive.finish())
-            .expect("written");
+        cpio.stdin.take().expect("piped").write_all(&archive.finish()).expect("written");
         let output = cpio.wait_with_output().expect("ends");
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success());

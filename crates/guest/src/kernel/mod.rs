@@ -137,9 +137,7 @@ impl KernelGuest {
                 unpack_package(path, &entry)?;
                 let gone = || io::Error::other("it was written, and cannot be read again");
                 let doing = format!("keeping the kernel in {}", entry.display());
-                cache::load(&entry)
-                    .ok_or_else(gone)
-                    .map_err(KernelError::io(doing))?
+                cache::load(&entry).ok_or_else(gone).map_err(KernelError::io(doing))?
             }
         };
         let kernel = (found.kernel, found.digest, found.size);
@@ -152,10 +150,7 @@ impl KernelGuest {
     /// (`/lib/modules/6.1.0-50-amd64`), the one above it, or the root of a system.
     pub fn from_folder(kernel: &Path, given: &Path) -> Result<Self, KernelError> {
         let (bytes, release) = read_image(kernel)?;
-        let other = || KernelError::OtherFolder {
-            path: given.into(),
-            release: release.clone(),
-        };
+        let other = || KernelError::OtherFolder { path: given.into(), release: release.clone() };
         let root = folder::locate(given, &release).ok_or_else(other)?;
         let reading = format!("looking for modules in {}", root.display());
         let mut source = folder::Folder::open(&root).map_err(KernelError::io(reading))?;
@@ -164,11 +159,7 @@ impl KernelGuest {
         }
         let table = Table::from_toml(table::SHIPPED)?;
         let modules = ModuleSet::collect(&mut source, &table, &release)?;
-        Self::new(
-            (kernel.into(), Digest::of(&bytes), bytes.len() as u64),
-            release,
-            modules,
-        )
+        Self::new((kernel.into(), Digest::of(&bytes), bytes.len() as u64), release, modules)
     }
 
     /// From a kernel image alone, all of whose drivers are built in.
@@ -204,13 +195,7 @@ impl KernelGuest {
             manages_devices: false,
         };
         let table = Table::from_toml(table::SHIPPED)?;
-        Ok(Self {
-            facts,
-            kernel,
-            modules,
-            table,
-            pins,
-        })
+        Ok(Self { facts, kernel, modules, table, pins })
     }
 }
 
@@ -218,20 +203,12 @@ fn unpack_package(path: &Path, entry: &Path) -> Result<(), KernelError> {
     let keeping = || format!("keeping the kernel in {}", entry.display());
     let room = entry.parent().unwrap_or(entry);
     std::fs::create_dir_all(room).map_err(KernelError::io(keeping()))?;
-    let bad = |source| KernelError::Package {
-        path: path.into(),
-        source,
-    };
+    let bad = |source| KernelError::Package { path: path.into(), source };
     let mut package = package::read(path, room).map_err(bad)?;
-    let image = bzimage::BzImage::parse(&package.kernel).map_err(|source| KernelError::Image {
-        path: path.into(),
-        source,
-    })?;
+    let image = bzimage::BzImage::parse(&package.kernel)
+        .map_err(|source| KernelError::Image { path: path.into(), source })?;
     if package.modules.len() == 0 {
-        return Err(KernelError::NoModules {
-            path: path.into(),
-            release: image.release,
-        });
+        return Err(KernelError::NoModules { path: path.into(), release: image.release });
     }
     let table = Table::from_toml(table::SHIPPED)?;
     let modules = ModuleSet::collect(&mut package.modules, &table, &image.release)?;
@@ -244,10 +221,7 @@ fn read_image(path: &Path) -> Result<(Vec<u8>, String), KernelError> {
     let bytes = folder::bounded(path, bzimage::LARGEST).map_err(KernelError::io(reading))?;
     match bzimage::BzImage::parse(&bytes) {
         Ok(image) => Ok((bytes, image.release)),
-        Err(source) => Err(KernelError::Image {
-            path: path.into(),
-            source,
-        }),
+        Err(source) => Err(KernelError::Image { path: path.into(), source }),
     }
 }
 
@@ -272,12 +246,7 @@ fn digest_of_file(path: &Path) -> io::Result<(Digest, u64)> {
 fn pin(role: &str, sha256: Digest, size: u64, path: &Path) -> InputPin {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let name = crate::text::short(&name, 100);
-    InputPin {
-        role: role.into(),
-        sha256,
-        size: ByteSize::bytes(size),
-        name,
-    }
+    InputPin { role: role.into(), sha256, size: ByteSize::bytes(size), name }
 }
 
 /// All modules as one input: the digest of the list of their names and digests.

@@ -37,18 +37,13 @@ impl ModInfo {
     pub fn parse(module: &[u8]) -> Result<Self, ModInfoError> {
         let elf = |error: object::Error| ModInfoError::Elf(error.to_string());
         let file = object::File::parse(module).map_err(elf)?;
-        let section = file
-            .section_by_name(".modinfo")
-            .ok_or(ModInfoError::Section)?;
+        let section = file.section_by_name(".modinfo").ok_or(ModInfoError::Section)?;
         Ok(Self::from_section(section.data().map_err(elf)?))
     }
 
     fn from_section(section: &[u8]) -> Self {
         let mut info = Self::default();
-        for text in section
-            .split(|&b| b == 0)
-            .filter_map(|t| std::str::from_utf8(t).ok())
-        {
+        for text in section.split(|&b| b == 0).filter_map(|t| std::str::from_utf8(t).ok()) {
             match text.split_once('=') {
                 Some(("depends", names)) => info.depends.extend(names.split(',').filter_map(name)),
                 Some(("softdep", text)) => info.before.extend(soft_before(text)),
@@ -68,14 +63,8 @@ fn name(text: &str) -> Option<String> {
 
 /// The modules after `pre:` in `pre: a b post: c`.
 fn soft_before(text: &str) -> Vec<String> {
-    let words = text
-        .split_ascii_whitespace()
-        .skip_while(|w| *w != "pre:")
-        .skip(1);
-    words
-        .take_while(|w| !w.ends_with(':'))
-        .filter_map(name)
-        .collect()
+    let words = text.split_ascii_whitespace().skip_while(|w| *w != "pre:").skip(1);
+    words.take_while(|w| !w.ends_with(':')).filter_map(name).collect()
 }
 
 #[cfg(test)]
@@ -98,10 +87,9 @@ pub(super) mod tests {
         elf.extend_from_slice(names);
         elf.extend_from_slice(info);
         elf.resize(sections_at + 64, 0);
-        for (name, kind, at, size) in [
-            (1_u32, 1_u32, info_at, info.len()),
-            (10, 3, names_at, names.len()),
-        ] {
+        for (name, kind, at, size) in
+            [(1_u32, 1_u32, info_at, info.len()), (10, 3, names_at, names.len())]
+        {
             let mut section = vec![0; 64];
             section[..4].copy_from_slice(&name.to_le_bytes());
             section[4..8].copy_from_slice(&kind.to_le_bytes());
@@ -136,10 +124,7 @@ pub(super) mod tests {
     fn what_is_no_module_is_refused() {
         assert!(matches!(ModInfo::parse(b"junk"), Err(ModInfoError::Elf(_))));
         let mut other = module("depends=\0");
-        let at = other
-            .windows(8)
-            .position(|w| w == b".modinfo")
-            .expect("its name");
+        let at = other.windows(8).position(|w| w == b".modinfo").expect("its name");
         other[at] = b'x';
         assert_eq!(ModInfo::parse(&other), Err(ModInfoError::Section));
         let whole = module("depends=a\0");

@@ -51,10 +51,7 @@ impl ModuleSet {
         release: &str,
     ) -> Result<Self, KernelError> {
         let built_in = source.built_in().map(built_in_names);
-        let mut set = Self {
-            modules: BTreeMap::new(),
-            built_in,
-        };
+        let mut set = Self { modules: BTreeMap::new(), built_in };
         let mut wanted: Vec<String> = table.module_names().into_iter().collect();
         while let Some(name) = wanted.pop() {
             if set.modules.contains_key(&name) || !source.has(&name) {
@@ -74,10 +71,8 @@ impl ModuleSet {
         bytes: Vec<u8>,
         release: &str,
     ) -> Result<Vec<String>, KernelError> {
-        let info = ModInfo::parse(&bytes).map_err(|source| KernelError::BadModule {
-            name: name.to_owned(),
-            source,
-        })?;
+        let info = ModInfo::parse(&bytes)
+            .map_err(|source| KernelError::BadModule { name: name.to_owned(), source })?;
         if let Some(other) = info.release.as_deref().filter(|other| *other != release) {
             return Err(KernelError::OtherRelease {
                 name: name.to_owned(),
@@ -114,9 +109,8 @@ impl ModuleSet {
     }
 
     fn add_device(&self, table: &Table, name: &str, order: &mut Vec<String>) -> Result<(), String> {
-        let device = table
-            .device(name)
-            .ok_or_else(|| format!("nothing is known of a device {name:?}"))?;
+        let device =
+            table.device(name).ok_or_else(|| format!("nothing is known of a device {name:?}"))?;
         for needed in &device.needs {
             self.add_device(table, needed, order)?;
         }
@@ -148,20 +142,13 @@ impl ModuleSet {
         let Some(module) = self.modules.get(name) else {
             return match self.has(name) {
                 true => Ok(()),
-                false => Err(format!(
-                    "the module {name}, which another needs, is not there"
-                )),
+                false => Err(format!("the module {name}, which another needs, is not there")),
             };
         };
         if depth == DEEPEST {
             return Err(format!("the module {name} depends on itself"));
         }
-        for before in module
-            .info
-            .before
-            .iter()
-            .filter(|b| self.modules.contains_key(*b))
-        {
+        for before in module.info.before.iter().filter(|b| self.modules.contains_key(*b)) {
             self.add_module(before, order, depth + 1)?;
         }
         for needed in &module.info.depends {
@@ -205,10 +192,7 @@ pub(super) mod tests {
                 let info = format!("depends={depends}\0vermagic=6.1.0 SMP \0");
                 ((*name).to_owned(), module(&info))
             });
-            Self {
-                modules: made.collect(),
-                built_in: built_in.map(str::to_owned),
-            }
+            Self { modules: made.collect(), built_in: built_in.map(str::to_owned) }
         }
     }
 
@@ -217,10 +201,7 @@ pub(super) mod tests {
             self.modules.contains_key(name)
         }
         fn read(&mut self, name: &str) -> io::Result<Vec<u8>> {
-            self.modules
-                .get(name)
-                .cloned()
-                .ok_or_else(|| io::ErrorKind::NotFound.into())
+            self.modules.get(name).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
         }
         fn built_in(&self) -> Option<&str> {
             self.built_in.as_deref()
@@ -249,10 +230,7 @@ pub(super) mod tests {
             Some(""),
         );
         let set = ModuleSet::collect(&mut source, &table(), "6.1.0").expect("good modules");
-        assert!(
-            !set.modules().contains_key("other"),
-            "only what the table asks for"
-        );
+        assert!(!set.modules().contains_key("other"), "only what the table asks for");
         let order = set.for_device(&table(), "disk").expect("drivable");
         assert_eq!(order, ["bus_ring", "bus_pci", "sub", "core", "disk"]);
     }
@@ -263,47 +241,29 @@ pub(super) mod tests {
         let mut source = Made::new(&[("old_disk", "ring"), ("extra", "")], built_in);
         let set = ModuleSet::collect(&mut source, &table(), "6.1.0").expect("good modules");
         assert_eq!(set.for_device(&table(), "bus"), Ok(vec![]));
-        assert_eq!(
-            set.for_device(&table(), "disk").expect("drivable"),
-            ["old_disk", "extra"]
-        );
+        assert_eq!(set.for_device(&table(), "disk").expect("drivable"), ["old_disk", "extra"]);
     }
 
     #[test]
     fn a_missing_driver_or_dependency_says_which() {
         let mut source = Made::new(&[("disk", "gone")], Some("bus_pci.ko"));
         let set = ModuleSet::collect(&mut source, &table(), "6.1.0").expect("good modules");
-        assert!(
-            set.for_device(&table(), "disk")
-                .expect_err("not there")
-                .contains("gone")
-        );
+        assert!(set.for_device(&table(), "disk").expect_err("not there").contains("gone"));
         let mut source = Made::new(&[], Some(""));
         let set = ModuleSet::collect(&mut source, &table(), "6.1.0").expect("good modules");
-        assert!(
-            set.for_device(&table(), "disk")
-                .expect_err("not there")
-                .contains("bus-pci")
-        );
+        assert!(set.for_device(&table(), "disk").expect_err("not there").contains("bus-pci"));
     }
 
     #[test]
     fn a_kernel_that_does_not_tell_what_is_built_in_is_taken_at_its_word() {
-        assert_eq!(
-            ModuleSet::unknown().for_device(&table(), "disk"),
-            Ok(vec![])
-        );
+        assert_eq!(ModuleSet::unknown().for_device(&table(), "disk"), Ok(vec![]));
     }
 
     #[test]
     fn modules_that_depend_on_each_other_are_refused() {
         let mut source = Made::new(&[("bus_pci", "disk"), ("disk", "bus_pci")], Some(""));
         let set = ModuleSet::collect(&mut source, &table(), "6.1.0").expect("good modules");
-        assert!(
-            set.for_device(&table(), "disk")
-                .expect_err("a circle")
-                .contains("itself")
-        );
+        assert!(set.for_device(&table(), "disk").expect_err("a circle").contains("itself"));
     }
 
     #[test]
@@ -315,10 +275,7 @@ pub(super) mod tests {
 
     #[test]
     fn module_names_are_taken_from_paths() {
-        assert_eq!(
-            module_name("kernel/a/nvme-core.ko.xz").as_deref(),
-            Some("nvme_core")
-        );
+        assert_eq!(module_name("kernel/a/nvme-core.ko.xz").as_deref(), Some("nvme_core"));
         assert_eq!(module_name("8139cp.ko").as_deref(), Some("8139cp"));
         for none in ["modules.dep", "x.ko.bz2", ".ko", "a b.ko", "../..ko"] {
             assert_eq!(module_name(none), None, "{none}");

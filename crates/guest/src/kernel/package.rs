@@ -105,11 +105,7 @@ pub fn read(path: &Path, room: &Path) -> Result<Package, PackageError> {
     let mut bytes = unpack::reader(bytes)?.take(MOST_BYTES);
     let result = read_data(&mut bytes, room);
     // A bomb ends at the bound, which the archive's reader takes for a truncation.
-    if bytes.limit() == 0 {
-        Err(PackageError::TooMuch)
-    } else {
-        result
-    }
+    if bytes.limit() == 0 { Err(PackageError::TooMuch) } else { result }
 }
 
 /// Goes to the content of `data.tar*` and returns its size. Headers are those of ar(5): name, times,
@@ -126,18 +122,12 @@ fn data_member(file: &mut (impl Read + io::Seek)) -> Result<u64, PackageError> {
         let mut header = [0; 60];
         file.read_exact(&mut header)
             .map_err(|_| not("it ends before its member data.tar; it may be truncated"))?;
-        let text = |range| {
-            std::str::from_utf8(&header[range])
-                .unwrap_or_default()
-                .trim_end()
-        };
+        let text = |range| std::str::from_utf8(&header[range]).unwrap_or_default().trim_end();
         let name: &str = text(0..16).trim_end_matches('/');
         if &header[58..] != b"`\n" {
             return Err(not("a member's header is damaged"));
         }
-        let size: u64 = text(48..58)
-            .parse()
-            .map_err(|_| not("a member's size is no number"))?;
+        let size: u64 = text(48..58).parse().map_err(|_| not("a member's size is no number"))?;
         if number == 0 && name != "debian-binary" {
             return Err(not("its first member is not debian-binary"));
         }
@@ -161,17 +151,11 @@ enum Kind {
 fn kind_of(path: &[u8]) -> Option<Kind> {
     let path = std::str::from_utf8(path).ok()?;
     let path = path.trim_start_matches("./").trim_start_matches('/');
-    if path
-        .strip_prefix("boot/")
-        .is_some_and(|f| f.starts_with("vmlinuz") && !f.contains('/'))
-    {
+    if path.strip_prefix("boot/").is_some_and(|f| f.starts_with("vmlinuz") && !f.contains('/')) {
         return Some(Kind::Kernel);
     }
-    let (_, below) = path
-        .strip_prefix("usr/")
-        .unwrap_or(path)
-        .strip_prefix("lib/modules/")?
-        .split_once('/')?;
+    let (_, below) =
+        path.strip_prefix("usr/").unwrap_or(path).strip_prefix("lib/modules/")?.split_once('/')?;
     match below {
         "vmlinuz" => Some(Kind::Kernel),
         "modules.builtin" => Some(Kind::BuiltIn),
@@ -200,9 +184,7 @@ fn read_data(bytes: &mut impl Read, room: &Path) -> Result<Package, PackageError
             };
             continue;
         }
-        let path = long_path
-            .take()
-            .unwrap_or_else(|| entry.path_bytes().into_owned());
+        let path = long_path.take().unwrap_or_else(|| entry.path_bytes().into_owned());
         if !kind.is_file() {
             continue;
         }
@@ -218,10 +200,7 @@ fn read_data(bytes: &mut impl Read, room: &Path) -> Result<Package, PackageError
             Some(Kind::Module(name)) => {
                 let length = io::copy(&mut (&mut entry).take(LARGEST + 1), &mut spool)?;
                 if length > LARGEST {
-                    return Err(PackageError::TooLarge {
-                        what: "a module",
-                        most: LARGEST,
-                    });
+                    return Err(PackageError::TooLarge { what: "a module", most: LARGEST });
                 }
                 places.entry(name).or_insert((end, length));
                 end += length;
@@ -231,14 +210,7 @@ fn read_data(bytes: &mut impl Read, room: &Path) -> Result<Package, PackageError
     }
     spool.flush()?;
     let kernel = kernel.ok_or(PackageError::NoKernel)?;
-    Ok(Package {
-        kernel,
-        modules: Spool {
-            file: spool,
-            places,
-            built_in,
-        },
-    })
+    Ok(Package { kernel, modules: Spool { file: spool, places, built_in } })
 }
 
 fn take(entry: &mut impl Read, what: &'static str, most: u64) -> Result<Vec<u8>, PackageError> {
@@ -252,9 +224,7 @@ fn take(entry: &mut impl Read, what: &'static str, most: u64) -> Result<Vec<u8>,
 
 fn pax_path(extensions: &[u8]) -> Option<Vec<u8>> {
     let all = tar::PaxExtensions::new(extensions).filter_map(Result::ok);
-    all.filter(|e| e.key_bytes() == b"path")
-        .last()
-        .map(|e| e.value_bytes().to_vec())
+    all.filter(|e| e.key_bytes() == b"path").last().map(|e| e.value_bytes().to_vec())
 }
 
 #[cfg(test)]

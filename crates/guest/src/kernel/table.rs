@@ -88,10 +88,7 @@ impl Table {
 
     /// All module names in it, alternatives included, `-` written as `_`.
     pub fn module_names(&self) -> BTreeSet<String> {
-        let entries = self
-            .devices
-            .iter()
-            .flat_map(|d| d.modules.iter().chain(&d.optional));
+        let entries = self.devices.iter().flat_map(|d| d.modules.iter().chain(&d.optional));
         entries.flat_map(|entry| alternatives(entry)).collect()
     }
 }
@@ -109,11 +106,7 @@ pub fn normalised(name: &str) -> String {
 /// The devices of the table that a machine has from the start, without those that every one has.
 pub fn devices_of(spec: &MachineSpec) -> BTreeSet<&'static str> {
     let mut devices = BTreeSet::new();
-    let buses = spec
-        .disks
-        .iter()
-        .map(|d| d.bus)
-        .chain(spec.controllers.iter().copied());
+    let buses = spec.disks.iter().map(|d| d.bus).chain(spec.controllers.iter().copied());
     devices.extend(buses.map(|bus| match bus {
         Bus::Virtio => "virtio",
         Bus::VirtioScsi => "virtio-scsi",
@@ -125,11 +118,7 @@ pub fn devices_of(spec: &MachineSpec) -> BTreeSet<&'static str> {
         Bus::Sata | Bus::Ide => "sata",
     }));
     if spec.input || devices.contains("usb-storage") {
-        devices.insert(if spec.chipset == Chipset::Modern {
-            "xhci"
-        } else {
-            "ehci"
-        });
+        devices.insert(if spec.chipset == Chipset::Modern { "xhci" } else { "ehci" });
     }
     if spec.disks.iter().any(|disk| disk.role == DiskRole::Cdrom) {
         devices.insert("cdrom");
@@ -142,10 +131,7 @@ pub fn devices_of(spec: &MachineSpec) -> BTreeSet<&'static str> {
         NicModel::Vmxnet3 => "vmxnet3",
     }));
     let others = [
-        (
-            "virtio-console",
-            spec.channels.iter().any(|c| c.kind == ChannelKind::Virtio),
-        ),
+        ("virtio-console", spec.channels.iter().any(|c| c.kind == ChannelKind::Virtio)),
         ("usb-input", spec.input),
         ("rng", spec.rng),
         ("balloon", spec.balloon),
@@ -153,12 +139,7 @@ pub fn devices_of(spec: &MachineSpec) -> BTreeSet<&'static str> {
         ("generation-id", spec.generation_id.is_some()),
         ("watchdog", spec.watchdog.is_some()),
     ];
-    devices.extend(
-        others
-            .into_iter()
-            .filter(|(_, there)| *there)
-            .map(|(name, _)| name),
-    );
+    devices.extend(others.into_iter().filter(|(_, there)| *there).map(|(name, _)| name));
     devices
 }
 
@@ -186,9 +167,7 @@ mod tests {
             .to_vec();
         spec.channels[1].kind = ChannelKind::Virtio;
         spec.generation_id = Some(String::new());
-        spec.watchdog = Some(Watchdog {
-            action: WatchdogAction::Reset,
-        });
+        spec.watchdog = Some(Watchdog { action: WatchdogAction::Reset });
         for chipset in [Chipset::Modern, Chipset::Legacy] {
             spec.chipset = chipset;
             for device in devices_of(&spec) {
@@ -200,19 +179,10 @@ mod tests {
     #[test]
     fn a_table_with_circles_or_doubles_is_refused() {
         let circle = "[[device]]\nname = 'a'\nneeds = ['a']\nmodules = []\n";
-        assert!(matches!(
-            Table::from_toml(circle),
-            Err(TableError::Order { .. })
-        ));
+        assert!(matches!(Table::from_toml(circle), Err(TableError::Order { .. })));
         let twice = "[[device]]\nname = 'a'\nmodules = []\n".repeat(2);
-        assert!(matches!(
-            Table::from_toml(&twice),
-            Err(TableError::Twice(_))
-        ));
-        assert!(matches!(
-            Table::from_toml("device = 3"),
-            Err(TableError::Form(_))
-        ));
+        assert!(matches!(Table::from_toml(&twice), Err(TableError::Twice(_))));
+        assert!(matches!(Table::from_toml("device = 3"), Err(TableError::Form(_))));
     }
 
     #[test]

@@ -12,11 +12,8 @@ fn folder_of(modules: &[(&str, &str)]) -> tempfile::TempDir {
     let root = tempfile::tempdir().expect("a folder");
     let at = root.path().join("6.1.0");
     std::fs::create_dir_all(at.join("kernel")).expect("made");
-    std::fs::write(
-        at.join("modules.builtin"),
-        "kernel/button.ko\nkernel/evdev.ko\n",
-    )
-    .expect("written");
+    std::fs::write(at.join("modules.builtin"), "kernel/button.ko\nkernel/evdev.ko\n")
+        .expect("written");
     for (name, depends) in modules {
         let bytes = module(&format!("depends={depends}\0vermagic=6.1.0 SMP \0"));
         std::fs::write(at.join("kernel").join(format!("{name}.ko")), bytes).expect("written");
@@ -32,13 +29,7 @@ fn spec() -> MachineSpec {
 fn prepared(guest: &dyn Guest, spec: MachineSpec) -> (MachineSpec, String) {
     let folder = tempfile::tempdir().expect("a folder");
     let spec = guest.prepare(folder.path(), spec).expect("can be prepared");
-    let Boot::Kernel {
-        initrd: Some(initrd),
-        ..
-    } = &spec.boot
-    else {
-        panic!("boots a kernel")
-    };
+    let Boot::Kernel { initrd: Some(initrd), .. } = &spec.boot else { panic!("boots a kernel") };
     let bytes = std::fs::read(initrd).expect("was written");
     (spec, String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -56,16 +47,9 @@ fn a_machine_gets_kernel_initramfs_and_the_modules_of_its_devices() {
     let guest = KernelGuest::from_folder(&root.path().join("vmlinuz"), root.path()).expect("opens");
     assert_eq!(guest.facts().name, "linux 6.1.0");
     let (spec, initramfs) = prepared(&guest, spec());
-    let Boot::Kernel {
-        kernel,
-        command_line,
-        ..
-    } = &spec.boot
-    else {
-        panic!("boots a kernel")
-    };
+    let Boot::Kernel { kernel, command_line, .. } = &spec.boot else { panic!("boots a kernel") };
     assert_eq!(kernel, &root.path().join("vmlinuz"));
-    assert_eq!(command_line, "console=ttyS0 loglevel=5 panic=0");
+    assert_eq!(command_line, "console=ttyS0 loglevel=5 panic=0 no_timer_check");
     let config = "channel /dev/ttyS1\nmodule /lib/modules/virtio.ko\nmodule /lib/modules/virtio_pci.ko\nmodule /lib/modules/virtio_rng.ko\n";
     assert!(initramfs.contains(config), "loads what it has");
     assert!(
@@ -91,19 +75,9 @@ fn the_probes_channel_is_named_as_the_kernel_names_it() {
     let root = folder_of(&[("virtio_pci", ""), ("virtio_console", "")]);
     let guest = KernelGuest::from_folder(&root.path().join("vmlinuz"), root.path()).expect("opens");
     let mut spec = spec();
-    spec.channels.insert(
-        1,
-        Channel {
-            name: "agent".into(),
-            kind: ChannelKind::Virtio,
-        },
-    );
+    spec.channels.insert(1, Channel { name: "agent".into(), kind: ChannelKind::Virtio });
     spec.channels[2].kind = ChannelKind::Virtio;
-    assert!(
-        prepared(&guest, spec.clone())
-            .1
-            .contains("channel /dev/virtio-ports/probe\n")
-    );
+    assert!(prepared(&guest, spec.clone()).1.contains("channel /dev/virtio-ports/probe\n"));
     spec.channels[2].name = "other".into();
     let folder = tempfile::tempdir().expect("a folder");
     let error = guest.prepare(folder.path(), spec).expect_err("no channel");
@@ -126,10 +100,7 @@ fn a_package_is_unpacked_once_and_then_comes_from_the_cache() {
     let rng = module("depends=virtio\0vermagic=6.1.0 SMP \0");
     let data = tar(&[
         ("./boot/vmlinuz-6.1.0", &image("6.1.0")),
-        (
-            "./lib/modules/6.1.0/modules.builtin",
-            b"kernel/virtio.ko\nkernel/virtio_pci.ko\n",
-        ),
+        ("./lib/modules/6.1.0/modules.builtin", b"kernel/virtio.ko\nkernel/virtio_pci.ko\n"),
         ("./lib/modules/6.1.0/kernel/virtio-rng.ko", &rng),
     ]);
     let room = tempfile::tempdir().expect("a folder");
@@ -143,30 +114,17 @@ fn a_package_is_unpacked_once_and_then_comes_from_the_cache() {
     assert_eq!(first.inputs(), second.inputs());
     let roles: Vec<String> = first.inputs().into_iter().map(|pin| pin.role).collect();
     assert_eq!(roles, ["kernel", "modules", "probe", "package"]);
-    assert_eq!(
-        std::fs::read_dir(cache.join("kernels"))
-            .expect("there")
-            .count(),
-        1
-    );
+    assert_eq!(std::fs::read_dir(cache.join("kernels")).expect("there").count(), 1);
 }
 
 #[test]
 fn a_package_without_modules_says_what_to_do() {
     let room = tempfile::tempdir().expect("a folder");
     let package = room.path().join("p.deb");
-    std::fs::write(
-        &package,
-        deb(&tar(&[("boot/vmlinuz-6.1.0", &image("6.1.0"))])),
-    )
-    .expect("written");
-    let error = KernelGuest::from_package(&package, room.path())
-        .err()
-        .expect("no modules");
-    assert!(
-        error.to_string().contains("KERNEL+MODULES-FOLDER"),
-        "{error}"
-    );
+    std::fs::write(&package, deb(&tar(&[("boot/vmlinuz-6.1.0", &image("6.1.0"))])))
+        .expect("written");
+    let error = KernelGuest::from_package(&package, room.path()).err().expect("no modules");
+    assert!(error.to_string().contains("KERNEL+MODULES-FOLDER"), "{error}");
 }
 
 #[test]
@@ -174,20 +132,14 @@ fn modules_of_another_kernel_or_none_are_refused() {
     let root = folder_of(&[("virtio_pci", "")]);
     std::fs::write(root.path().join("other"), image("6.2.0")).expect("written");
     let other = root.path().join("other");
-    let error = KernelGuest::from_folder(&other, root.path())
-        .err()
-        .expect("another");
+    let error = KernelGuest::from_folder(&other, root.path()).err().expect("another");
     assert!(matches!(error, KernelError::OtherFolder { .. }), "{error}");
     let its_own = root.path().join("6.1.0");
-    let error = KernelGuest::from_folder(&other, &its_own)
-        .err()
-        .expect("another");
+    let error = KernelGuest::from_folder(&other, &its_own).err().expect("another");
     assert!(matches!(error, KernelError::OtherRelease { .. }), "{error}");
     let empty = tempfile::tempdir().expect("a folder");
     let kernel = root.path().join("vmlinuz");
-    let error = KernelGuest::from_folder(&kernel, empty.path())
-        .err()
-        .expect("nothing there");
+    let error = KernelGuest::from_folder(&kernel, empty.path()).err().expect("nothing there");
     assert!(matches!(error, KernelError::OtherFolder { .. }), "{error}");
 }
 
@@ -199,19 +151,11 @@ fn what_a_person_names_is_told_by_its_bytes() {
     let modules = root.path().display().to_string();
     std::fs::rename(at("vmlinuz"), at("vmlinuz+deb")).expect("renamed");
     let joined = PathBuf::from(format!("{}+{modules}", at("vmlinuz+deb").display()));
-    assert_eq!(
-        open(&joined, cache.path())
-            .expect("both halves")
-            .inputs()
-            .len(),
-        3
-    );
+    assert_eq!(open(&joined, cache.path()).expect("both halves").inputs().len(), 3);
     let bare = open(&at("vmlinuz+deb"), cache.path()).expect("a kernel");
     assert_eq!(bare.driver("e1000"), Answer::Yes, "taken at its word");
     std::fs::write(at("text.deb"), "not a package ".repeat(100)).expect("written");
-    let error = open(&at("text.deb"), cache.path())
-        .err()
-        .expect("nothing to boot");
+    let error = open(&at("text.deb"), cache.path()).err().expect("nothing to boot");
     assert!(matches!(error, GuestError::Unrecognised { .. }), "{error}");
     let error = open(&at("gone"), cache.path()).err().expect("not there");
     assert!(matches!(error, GuestError::Unreadable { .. }), "{error}");

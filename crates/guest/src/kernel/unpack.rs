@@ -52,9 +52,7 @@ pub fn all(bytes: &[u8], most: u64) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
     reader(bytes)?.take(most + 1).read_to_end(&mut out)?;
     if out.len() as u64 > most {
-        return Err(io::Error::other(format!(
-            "it unpacks to more than {most} bytes"
-        )));
+        return Err(io::Error::other(format!("it unpacks to more than {most} bytes")));
     }
     Ok(out)
 }

@@ -38,10 +38,7 @@ macro_rules! ask {
 mod devices;
 
 fn unexpected(request: &Request<'_>, got: &OwnedReply) -> SessionError {
-    SessionError::Unexpected {
-        doing: describe(request),
-        got: got.kind(),
-    }
+    SessionError::Unexpected { doing: describe(request), got: got.kind() }
 }
 
 /// Files.
@@ -61,11 +58,7 @@ impl Session {
         let mut all = Vec::new();
         loop {
             let offset = all.len() as u64;
-            let request = Request::ReadFile {
-                path,
-                offset,
-                max: MAX_DATA as u32,
-            };
+            let request = Request::ReadFile { path, offset, max: MAX_DATA as u32 };
             let part = self.data(request, NO_TIME).await?;
             let last = part.len() < MAX_DATA;
             all.extend(part);
@@ -90,15 +83,7 @@ impl Session {
 
     /// Part of a file: at most [`MAX_DATA`] bytes from `offset` on.
     pub async fn read_at(&self, path: &str, offset: u64, max: u32) -> Result<Vec<u8>> {
-        self.data(
-            Request::ReadFile {
-                path,
-                offset,
-                max: max.min(MAX_DATA as u32),
-            },
-            NO_TIME,
-        )
-        .await
+        self.data(Request::ReadFile { path, offset, max: max.min(MAX_DATA as u32) }, NO_TIME).await
     }
 
     /// Writes all of `data`, in messages of at most 4096 bytes: at the beginning of the file, or
@@ -108,22 +93,14 @@ impl Session {
         let mut flags = flags;
         loop {
             let part = &data[written..data.len().min(written + MAX_DATA)];
-            let request = Request::WriteFile {
-                path,
-                offset: written as u64,
-                data: part,
-                flags,
-            };
+            let request = Request::WriteFile { path, offset: written as u64, data: part, flags };
             let doing = describe(&request);
             let count = ask!(self, request, NO_TIME, OwnedReply::Count(count) => count)?;
             let moved = usize::try_from(count).ok().filter(|&n| n <= part.len());
             match moved {
                 Some(n) if n > 0 || part.is_empty() => written += n,
                 _ => {
-                    return Err(SessionError::Unexpected {
-                        doing,
-                        got: "an impossible count",
-                    });
+                    return Err(SessionError::Unexpected { doing, got: "an impossible count" });
                 }
             }
             if written == data.len() {
@@ -137,10 +114,7 @@ impl Session {
     pub async fn list(&self, path: &str) -> Result<Vec<String>> {
         let mut names = Vec::new();
         loop {
-            let request = Request::List {
-                path,
-                skip: names.len() as u32,
-            };
+            let request = Request::List { path, skip: names.len() as u32 };
             let page = nul_separated(&self.data(request, NO_TIME).await?);
             if page.is_empty() {
                 return Ok(names);
@@ -148,10 +122,7 @@ impl Session {
             names.extend(page);
             if names.len() > MOST_NAMES {
                 let doing = format!("listing {}", crate::text::short(path, 120));
-                return Err(SessionError::TooLarge {
-                    doing,
-                    most: MOST_NAMES as u64,
-                });
+                return Err(SessionError::TooLarge { doing, most: MOST_NAMES as u64 });
             }
         }
     }
@@ -174,16 +145,7 @@ impl Session {
 
     /// Makes a device node, unless it is there.
     pub async fn make_node(&self, path: &str, node: Node, major: u32, minor: u32) -> Result<()> {
-        self.done(
-            Request::MakeNode {
-                path,
-                node,
-                major,
-                minor,
-            },
-            NO_TIME,
-        )
-        .await
+        self.done(Request::MakeNode { path, node, major, minor }, NO_TIME).await
     }
 
     /// Mounts a file system; `flags` are `MS_*`.
@@ -195,17 +157,7 @@ impl Session {
         flags: u64,
         data: &str,
     ) -> Result<()> {
-        self.done(
-            Request::Mount {
-                source,
-                target,
-                kind,
-                flags,
-                data,
-            },
-            NO_TIME,
-        )
-        .await
+        self.done(Request::Mount { source, target, kind, flags, data }, NO_TIME).await
     }
 
     /// Unmounts.
@@ -223,8 +175,7 @@ impl Session {
 impl Session {
     /// Loads a kernel module, unless it is loaded.
     pub async fn load_module(&self, path: &str, parameters: &str) -> Result<()> {
-        self.done(Request::LoadModule { path, parameters }, NO_TIME)
-            .await
+        self.done(Request::LoadModule { path, parameters }, NO_TIME).await
     }
 
     /// Loads the driver for a device that is to be plugged in, by its name in
@@ -262,10 +213,7 @@ impl Session {
             joined.extend_from_slice(argument.as_bytes());
             joined.push(0);
         }
-        let request = Request::Run {
-            arguments: &joined,
-            limit_ms: ms(limit),
-        };
+        let request = Request::Run { arguments: &joined, limit_ms: ms(limit) };
         ask!(self, request, limit, OwnedReply::Exit { code, output } => Ran { code, output })
     }
 
@@ -281,10 +229,7 @@ impl Session {
             log.extend(part);
             if log.len() as u64 > MOST_LOG {
                 let doing = "reading the kernel's log".to_owned();
-                return Err(SessionError::TooLarge {
-                    doing,
-                    most: MOST_LOG,
-                });
+                return Err(SessionError::TooLarge { doing, most: MOST_LOG });
             }
         }
     }
@@ -312,15 +257,7 @@ impl Session {
 
     /// Starts load in child processes that end by themselves after `time`.
     pub async fn load(&self, cpu: u32, io_path: &str, time: Duration) -> Result<()> {
-        self.done(
-            Request::Load {
-                cpu,
-                io_path,
-                milliseconds: ms(time),
-            },
-            NO_TIME,
-        )
-        .await
+        self.done(Request::Load { cpu, io_path, milliseconds: ms(time) }, NO_TIME).await
     }
 }
 

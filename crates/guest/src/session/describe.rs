@@ -12,9 +12,7 @@ pub fn describe(request: &Request<'_>) -> String {
         Request::Hello { .. } => "asking the probe who it is".into(),
         Request::Adopt { .. } => "giving the guest fresh entropy".into(),
         Request::Echo { data } => format!("echoing {} bytes", data.len()),
-        Request::ReadFile {
-            path, offset: 0, ..
-        } => format!("reading {}", p(path)),
+        Request::ReadFile { path, offset: 0, .. } => format!("reading {}", p(path)),
         Request::ReadFile { path, offset, .. } => format!("reading {} from byte {offset}", p(path)),
         Request::WriteFile { path, data, .. } => {
             format!("writing {} bytes to {}", data.len(), p(path))
@@ -23,17 +21,10 @@ pub fn describe(request: &Request<'_>) -> String {
         Request::ReadLink { path } => format!("reading the link {}", p(path)),
         Request::MakeDir { path } => format!("making the folder {}", p(path)),
         Request::Remove { path } => format!("removing {}", p(path)),
-        Request::MakeNode {
-            path, major, minor, ..
-        } => {
+        Request::MakeNode { path, major, minor, .. } => {
             format!("making the device node {} ({major}:{minor})", p(path))
         }
-        Request::Mount {
-            source,
-            target,
-            kind,
-            ..
-        } => {
+        Request::Mount { source, target, kind, .. } => {
             format!("mounting {} ({}) on {}", p(source), p(kind), p(target))
         }
         Request::Unmount { target } => format!("unmounting {}", p(target)),
@@ -56,54 +47,23 @@ pub fn describe(request: &Request<'_>) -> String {
         }
         Request::RtcRead { path } => format!("reading the real-time clock {}", p(path)),
         Request::RtcWrite { path, .. } => format!("setting the real-time clock {}", p(path)),
-        Request::Load {
-            cpu,
-            io_path,
-            milliseconds,
-        } => {
-            let io = if io_path.is_empty() {
-                "no device".into()
-            } else {
-                p(io_path)
-            };
+        Request::Load { cpu, io_path, milliseconds } => {
+            let io = if io_path.is_empty() { "no device".into() } else { p(io_path) };
             format!("starting load on {cpu} vCPUs and {io} for {milliseconds} ms")
         }
-        Request::PatternWrite {
-            path,
-            offset,
-            length,
-            flush,
-            ..
-        } => {
+        Request::PatternWrite { path, offset, length, flush, .. } => {
             let flush = if flush { ", flushed" } else { "" };
-            format!(
-                "writing {length} bytes of pattern to {} at {offset}{flush}",
-                p(path)
-            )
+            format!("writing {length} bytes of pattern to {} at {offset}{flush}", p(path))
         }
-        Request::PatternRead {
-            path,
-            offset,
-            length,
-            ..
-        } => {
+        Request::PatternRead { path, offset, length, .. } => {
             format!("reading {length} bytes of {} at {offset}", p(path))
         }
         Request::BlockInfo { path } => format!("asking for the size of {}", p(path)),
-        Request::BlockDiscard {
-            path,
-            offset,
-            length,
-        } => {
+        Request::BlockDiscard { path, offset, length } => {
             format!("discarding {length} bytes of {} at {offset}", p(path))
         }
         Request::Ioctl { path, request, .. } => format!("ioctl {request:#x} on {}", p(path)),
-        Request::NetUp {
-            name,
-            address,
-            prefix,
-            ..
-        } => format!(
+        Request::NetUp { name, address, prefix, .. } => format!(
             "bringing {} up as {}.{}.{}.{}/{prefix}",
             p(name),
             address[0],
@@ -112,36 +72,19 @@ pub fn describe(request: &Request<'_>) -> String {
             address[3]
         ),
         Request::NetDown { name } => format!("taking {} down", p(name)),
-        Request::TcpSend {
-            address,
-            port,
-            length,
-            ..
-        } => {
+        Request::TcpSend { address, port, length, .. } => {
             format!("sending {length} bytes to {}", ip(address, port))
         }
         Request::TcpReceive { address, port, .. } => {
             format!("receiving from {}", ip(address, port))
         }
-        Request::TcpOpen {
-            slot,
-            address,
-            port,
-        } => {
+        Request::TcpOpen { slot, address, port } => {
             format!("connecting to {} in slot {slot}", ip(address, port))
         }
         Request::TcpExchange { slot, data, .. } => {
-            format!(
-                "exchanging {} bytes on the connection in slot {slot}",
-                data.len()
-            )
+            format!("exchanging {} bytes on the connection in slot {slot}", data.len())
         }
-        Request::UdpEcho {
-            address,
-            port,
-            length,
-            ..
-        } => {
+        Request::UdpEcho { address, port, length, .. } => {
             format!("echoing {length} bytes by UDP off {}", ip(address, port))
         }
         Request::MemoryFill { slot, length, .. } => {

@@ -104,9 +104,7 @@ impl Link {
     ) -> Result<OwnedReply, Fault> {
         let now = Instant::now();
         // So far away that it does not matter, where the sum is no time at all.
-        let end = now
-            .checked_add(limit)
-            .unwrap_or(now + Duration::from_secs(86_400 * 365));
+        let end = now.checked_add(limit).unwrap_or(now + Duration::from_secs(86_400 * 365));
         let (mut sent, mut broken, mut bytes, mut pause) = (0, 0, 0, OFTEN.0);
         let first = self.seq.wrapping_add(1);
         'send: loop {
@@ -114,11 +112,7 @@ impl Link {
             sent += 1;
             let written = timeout_at(end, self.send(request)).await;
             written.map_err(|_| Fault::NoAnswer { broken })??;
-            let until = if resend == Resend::Often {
-                end.min(Instant::now() + pause)
-            } else {
-                end
-            };
+            let until = if resend == Resend::Often { end.min(Instant::now() + pause) } else { end };
             pause = (pause * 3 / 2).min(OFTEN.1);
             loop {
                 match timeout_at(until, self.hear(first, sent, &mut bytes)).await {
@@ -140,10 +134,7 @@ impl Link {
 
     async fn send(&mut self, request: &Request<'_>) -> Result<(), Fault> {
         let mut frame = [0; MAX_FRAME];
-        let message = Envelope {
-            seq: self.seq,
-            body: request.clone(),
-        };
+        let message = Envelope { seq: self.seq, body: request.clone() };
         let frame = encode(&message, &mut frame).map_err(|_| Fault::TooLong)?;
         self.stream.write_all(&[0]).await.map_err(lost)?;
         self.stream.write_all(frame).await.map_err(lost)?;

@@ -13,9 +13,7 @@ type Answerer = Box<dyn FnMut(u32, &Request<'_>) -> Vec<u8> + Send>;
 
 fn framed(seq: u32, body: Reply<'_>) -> Vec<u8> {
     let mut frame = [0; MAX_FRAME];
-    encode(&Envelope { seq, body }, &mut frame)
-        .expect("fits")
-        .to_vec()
+    encode(&Envelope { seq, body }, &mut frame).expect("fits").to_vec()
 }
 
 async fn serve(mut guest: DuplexStream, mut answer: Answerer) {
@@ -45,16 +43,7 @@ fn session(answer: impl FnMut(u32, &Request<'_>) -> Vec<u8> + Send + 'static) ->
 
 fn hello(seq: u32, nonce: u64, protocol: u16) -> Vec<u8> {
     let uname = b"Linux\x006.1.0\x00#1 SMP\x00x86_64\0";
-    framed(
-        seq,
-        Reply::Hello {
-            protocol,
-            nonce,
-            uname,
-            uptime_ms: 1500,
-            is_init: true,
-        },
-    )
+    framed(seq, Reply::Hello { protocol, nonce, uname, uptime_ms: 1500, is_init: true })
 }
 
 #[tokio::test]
@@ -96,33 +85,18 @@ async fn a_file_is_read_whole_and_within_its_bound() {
     let session = session(move |seq, request| match *request {
         Request::ReadFile { offset, max, .. } => {
             let rest = &served[served.len().min(offset as usize)..];
-            framed(
-                seq,
-                Reply::Data {
-                    data: &rest[..rest.len().min(max as usize)],
-                },
-            )
+            framed(seq, Reply::Data { data: &rest[..rest.len().min(max as usize)] })
         }
         _ => Vec::new(),
     });
     assert_eq!(session.read_file("/f", 10_000).await.expect("reads"), file);
     let error = session.read_file("/f", 9_999).await.expect_err("longer");
-    assert!(
-        matches!(error, SessionError::TooLarge { most: 9_999, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, SessionError::TooLarge { most: 9_999, .. }), "{error}");
 }
 
 #[tokio::test]
 async fn an_endless_file_of_a_hostile_guest_ends_at_the_bound() {
-    let session = session(|seq, _| {
-        framed(
-            seq,
-            Reply::Data {
-                data: &[7; MAX_DATA],
-            },
-        )
-    });
+    let session = session(|seq, _| framed(seq, Reply::Data { data: &[7; MAX_DATA] }));
     let error = session.read_file("/f", 100_000).await.expect_err("endless");
     assert!(matches!(error, SessionError::TooLarge { .. }), "{error}");
     let error = session.kernel_log().await.expect_err("endless");
@@ -131,14 +105,8 @@ async fn an_endless_file_of_a_hostile_guest_ends_at_the_bound() {
 
 #[tokio::test]
 async fn an_endless_folder_of_a_hostile_guest_ends_at_the_bound() {
-    let session = session(|seq, _| {
-        framed(
-            seq,
-            Reply::Data {
-                data: &[b"a\0".repeat(2048)].concat(),
-            },
-        )
-    });
+    let session =
+        session(|seq, _| framed(seq, Reply::Data { data: &[b"a\0".repeat(2048)].concat() }));
     let error = session.list("/d").await.expect_err("endless");
     assert!(matches!(error, SessionError::TooLarge { .. }), "{error}");
 }
@@ -150,12 +118,7 @@ async fn a_long_write_goes_in_pieces_and_truncates_once() {
     let file = Arc::new(Mutex::new(Vec::new()));
     let guest = Arc::clone(&file);
     let session = session(move |seq, request| match *request {
-        Request::WriteFile {
-            offset,
-            data,
-            flags,
-            ..
-        } => {
+        Request::WriteFile { offset, data, flags, .. } => {
             let mut file = guest.lock().expect("no panic");
             if flags.truncate {
                 file.clear();
@@ -164,39 +127,19 @@ async fn a_long_write_goes_in_pieces_and_truncates_once() {
             let data = &data[..data.len().min(3000)];
             file.resize(offset as usize, 0);
             file.extend_from_slice(data);
-            framed(
-                seq,
-                Reply::Count {
-                    count: data.len() as u64,
-                },
-            )
+            framed(seq, Reply::Count { count: data.len() as u64 })
         }
         _ => Vec::new(),
     });
     let data: Vec<u8> = (0..9_001_u32).map(|n| n as u8).collect();
-    let flags = hospitium_wire::Flags {
-        create: true,
-        truncate: true,
-        ..Default::default()
-    };
-    session
-        .write_file("/f", &data, flags)
-        .await
-        .expect("writes");
+    let flags = hospitium_wire::Flags { create: true, truncate: true, ..Default::default() };
+    session.write_file("/f", &data, flags).await.expect("writes");
     assert_eq!(*file.lock().expect("no panic"), data);
 }
 
 #[tokio::test]
 async fn the_guests_refusal_names_call_and_errno() {
-    let session = session(|seq, _| {
-        framed(
-            seq,
-            Reply::Failed {
-                errno: 2,
-                call: "open\u{1b}[m",
-            },
-        )
-    });
+    let session = session(|seq, _| framed(seq, Reply::Failed { errno: 2, call: "open\u{1b}[m" }));
     let error = session.read_text("/gone").await.expect_err("refused");
     assert_eq!(error.errno(), Some(2));
     let text = error.to_string();
@@ -213,10 +156,7 @@ async fn silence_and_broken_frames_are_told_apart() {
     assert!(matches!(error, SessionError::NoAnswer { .. }), "{error}");
     let broken = session(|_, _| b"\x05junk\0".to_vec()).with_limit(SHORT);
     let error = broken.sync().await.expect_err("broken");
-    assert!(
-        matches!(error, SessionError::Broken { frames: 1, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, SessionError::Broken { frames: 1, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -232,18 +172,12 @@ async fn only_a_request_that_changes_nothing_is_sent_again_after_a_broken_frame(
             _ => framed(seq, Reply::Done),
         };
         match counter.fetch_add(1, Ordering::SeqCst) {
-            0 => good
-                .iter()
-                .map(|b| if *b == 0 { 0 } else { b ^ 0x10 })
-                .collect(),
+            0 => good.iter().map(|b| if *b == 0 { 0 } else { b ^ 0x10 }).collect(),
             _ => good,
         }
     })
     .with_limit(SHORT);
-    assert_eq!(
-        session.read_link("/l").await.expect("the second time"),
-        "target"
-    );
+    assert_eq!(session.read_link("/l").await.expect("the second time"), "target");
     asked.store(0, Ordering::SeqCst);
     let error = session.make_dir("/d").await.expect_err("not again");
     assert!(matches!(error, SessionError::Broken { .. }), "{error}");
@@ -283,26 +217,17 @@ async fn a_late_answer_is_not_taken_for_that_of_the_next_question() {
 async fn an_answer_of_the_wrong_kind_and_a_closed_channel_are_errors() {
     let session = session(|seq, _| framed(seq, Reply::Done));
     let error = session.clock().await.expect_err("wrong kind");
-    assert!(
-        matches!(error, SessionError::Unexpected { got: "done", .. }),
-        "{error}"
-    );
+    assert!(matches!(error, SessionError::Unexpected { got: "done", .. }), "{error}");
     let (ours, guest) = tokio::io::duplex(64);
     drop(guest);
-    let error = Session::attach(Box::new(ours), None)
-        .clock()
-        .await
-        .expect_err("closed");
+    let error = Session::attach(Box::new(ours), None).clock().await.expect_err("closed");
     assert!(matches!(error, SessionError::Closed { .. }), "{error}");
 }
 
 #[tokio::test]
 async fn a_path_that_does_not_fit_is_not_sent() {
     let session = session(|_, _| panic!("nothing must be sent"));
-    let error = session
-        .read_link(&"x".repeat(5000))
-        .await
-        .expect_err("too long");
+    let error = session.read_link(&"x".repeat(5000)).await.expect_err("too long");
     assert!(matches!(error, SessionError::TooLong { .. }), "{error}");
 }
 
@@ -334,66 +259,30 @@ async fn the_timeline_gets_words_and_no_data() {
     session.read_text("/proc/\u{1b}x").await.expect("answers");
     let lines = lines.lock().expect("no panic");
     assert_eq!(lines.len(), 1);
-    assert!(
-        lines[0].starts_with("reading /proc/\\x1bx: data after "),
-        "{lines:?}"
-    );
+    assert!(lines[0].starts_with("reading /proc/\\x1bx: data after "), "{lines:?}");
     assert!(!lines[0].contains("secret"));
 }
 
 #[tokio::test]
 async fn input_events_are_read_from_their_bytes() {
     let session = session(|seq, _| {
-        framed(
-            seq,
-            Reply::Input {
-                events: &[1, 0, 30, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9],
-            },
-        )
+        framed(seq, Reply::Input { events: &[1, 0, 30, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9] })
     });
     let events = session.input_read(0, SHORT).await.expect("answers");
     assert_eq!(events.len(), 2, "a half event is left out");
-    assert_eq!(
-        (events[0].kind, events[0].code, events[0].value),
-        (1, 30, 1)
-    );
+    assert_eq!((events[0].kind, events[0].code, events[0].value), (1, 30, 1));
 }
 
 #[tokio::test]
 async fn drivers_are_loaded_by_the_guests_own_table() {
     let session = session(|seq, request| match *request {
-        Request::ReadFile {
-            path: crate::kernel::DRIVER_TABLE,
-            offset: 0,
-            ..
-        } => framed(
-            seq,
-            Reply::Data {
-                data: b"rng\nnvme /m/core.ko /m/nvme.ko\n",
-            },
-        ),
-        Request::LoadModule {
-            path: "/m/core.ko" | "/m/nvme.ko",
-            ..
-        } => framed(seq, Reply::Done),
-        _ => framed(
-            seq,
-            Reply::Failed {
-                errno: 22,
-                call: "?",
-            },
-        ),
+        Request::ReadFile { path: crate::kernel::DRIVER_TABLE, offset: 0, .. } => {
+            framed(seq, Reply::Data { data: b"rng\nnvme /m/core.ko /m/nvme.ko\n" })
+        }
+        Request::LoadModule { path: "/m/core.ko" | "/m/nvme.ko", .. } => framed(seq, Reply::Done),
+        _ => framed(seq, Reply::Failed { errno: 22, call: "?" }),
     });
-    assert_eq!(
-        session.load_driver("nvme").await.expect("loads"),
-        DriverLoad::Loaded(2)
-    );
-    assert_eq!(
-        session.load_driver("rng").await.expect("built in"),
-        DriverLoad::Loaded(0)
-    );
-    assert_eq!(
-        session.load_driver("nvm").await.expect("no error"),
-        DriverLoad::Absent
-    );
+    assert_eq!(session.load_driver("nvme").await.expect("loads"), DriverLoad::Loaded(2));
+    assert_eq!(session.load_driver("rng").await.expect("built in"), DriverLoad::Loaded(0));
+    assert_eq!(session.load_driver("nvm").await.expect("no error"), DriverLoad::Absent);
 }

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -12,14 +10,15 @@ use std::sync::atomic::AtomicU32;
 use hospitium_model::{Boot, MachineSpec, Network};
 use tokio::net::UnixStream;
 
-use super::attach::Plugged;
 use super::command::{self, Mapping, Setup};
 use super::disks::DiskPlan;
 use super::events::History;
+use super::files::{self, open};
+use super::hardware::Plugged;
 use super::machine::QemuMachine;
-use super::process::Launch;
+use super::process::{Confinement, Launch};
 use super::qmp::Qmp;
-use super::{Inner, orphans, snapshot};
+use super::{Inner, orphans, stream};
 use crate::{HostError, Place};
 
 /// Name of the n-th file of the memory.
@@ -38,8 +37,8 @@ pub(super) struct Origin {
     pub memory: Vec<PathBuf>,
     /// The stream that its state comes by.
     pub incoming: Option<OwnedFd>,
-    /// Overlays that are there already (live migration), by disk id.
-    pub overlays_there: bool,
+    /// The folder of the process that it comes from (live migration): its overlays are used.
+    pub overlays: Option<PathBuf>,
     /// UEFI variables to begin with; the firmware's own if none.
     pub uefi_vars: Option<PathBuf>,
     /// VM generation id.
@@ -48,6 +47,8 @@ pub(super) struct Origin {
     pub plugged: Vec<Plugged>,
     /// Devices removed before.
     pub removed: Vec<String>,
+    /// The user that it ran as, if its files are that user's; else one of its own.
+    pub user: Option<u32>,
 }
 
 impl Origin {
@@ -57,11 +58,12 @@ impl Origin {
             disks,
             memory: Vec::new(),
             incoming: None,
-            overlays_there: false,
+            overlays: None,
             uefi_vars: None,
             generation_id: spec.generation_id.clone(),
             plugged: Vec::new(),
             removed: Vec::new(),
+            user: None,
         }
     }
 }
@@ -90,66 +92,7 @@ impl Handles {
     }
 }
 
-pub(super) fn open(path: &Path) -> Result<File, HostError> {
-    File::open(path).map_err(HostError::io(format!("opening {}", path.display())))
-}
-
 impl Inner {
-    /// Gives a file that we made to the user that VMMs run as.
-    pub(super) fn give_away(&self, file: &File, path: &Path) -> Result<(), HostError> {
-        let Some(id) = self.confinement.user else {
-            return Ok(());
-        };
-        let doing = || format!("giving {} to user {id}", path.display());
-        std::os::unix::fs::fchown(file, Some(id), Some(id)).map_err(|e| HostError::io(doing())(e))
-    }
-
-    /// Makes a file in a machine's folder that the VMM may write.
-    pub(super) fn make_file(&self, path: &Path, size: u64) -> Result<File, HostError> {
-        let doing = format!("making {}", path.display());
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(path);
-        let file = file.map_err(HostError::io(&doing))?;
-        file.set_len(size).map_err(HostError::io(doing))?;
-        self.give_away(&file, path)?;
-        Ok(file)
-    }
-
-    /// Can the VMM's user open this inode for reading?
-    fn inode_readable(&self, file: &File) -> bool {
-        match (self.confinement.user, file.metadata()) {
-            (None, _) => true,
-            (Some(id), Ok(meta)) => {
-                meta.mode() & 0o004 != 0 || (meta.uid() == id && meta.mode() & 0o400 != 0)
-            }
-            (_, Err(_)) => false,
-        }
-    }
-
-    /// A path by which the VMM can open an input that may lie where its user can't go: through the
-    /// descriptor that it inherits, or a copy in its folder if the file itself is closed to it.
-    fn readable_path(
-        &self,
-        handles: &mut Handles,
-        path: &Path,
-        copy: &Path,
-    ) -> Result<String, HostError> {
-        let file = open(path)?;
-        if self.inode_readable(&file) {
-            return Ok(format!("/proc/self/fd/{}", handles.give(file)));
-        }
-        std::fs::copy(path, copy).map_err(HostError::io(format!("copying {}", path.display())))?;
-        self.give_away(&open(copy)?, copy)?;
-        Ok(copy
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned())
-    }
-
     /// Makes the machine's files and starts its VMM, whose vCPUs stand still.
     pub(super) async fn build(
         self: &Arc<Self>,
@@ -157,12 +100,10 @@ impl Inner {
         place: &Place,
         mut origin: Origin,
     ) -> Result<QemuMachine, HostError> {
-        let folder = &place.folder;
-        let mut handles = Handles {
-            inherited: Vec::new(),
-            sets: Vec::new(),
-        };
-        self.give_away(&open(folder)?, folder)?;
+        let user = origin.user.or_else(|| self.next_user());
+        let confinement = Confinement { user, ..self.confinement };
+        let folder = &files::work_folder(&place.folder, confinement)?;
+        let mut handles = Handles { inherited: Vec::new(), sets: Vec::new() };
         let (qmp, theirs) = pair()?;
         let qmp_fd = handles.give(theirs);
         let mut channels = BTreeMap::new();
@@ -178,39 +119,39 @@ impl Inner {
             Plugged::Nic { nic, .. } => Some(nic),
             _ => None,
         });
-        for nic in spec
-            .nics
-            .iter()
-            .chain(plugged)
-            .filter(|nic| nic.network == Network::Harness)
-        {
+        for nic in spec.nics.iter().chain(plugged).filter(|nic| nic.network == Network::Harness) {
             let (ours, theirs) = pair()?;
             cables.insert(nic.id.clone(), ours);
             cable_fds.push((nic.id.clone(), handles.give(theirs)));
         }
         let mut disks = Vec::new();
         for plan in std::mem::take(&mut origin.disks) {
-            if !origin.overlays_there {
-                for file in plan.make(folder)? {
-                    self.give_away(&file, folder)?;
+            match &origin.overlays {
+                Some(source) if plan.has_overlay() => link(source, folder, &plan.overlay())?,
+                Some(_) => {}
+                None => {
+                    for file in plan.make(folder)? {
+                        confinement.give_away(&file, folder)?;
+                    }
                 }
             }
             let sets = plan.layers.iter().map(|layer| handles.set_of(&layer.path));
             let sets = sets.collect::<Result<Vec<u32>, _>>()?;
             disks.push((plan, sets));
         }
-        let (memory, mapping) = self.memory(spec, folder, &origin, &mut handles)?;
+        let (memory, mapping) = self.memory(spec, folder, confinement, &origin, &mut handles)?;
         let kernel = match &spec.boot {
             Boot::Kernel { kernel, initrd, .. } => {
-                let kernel = self.readable_path(&mut handles, kernel, &folder.join("kernel"))?;
-                let initrd = initrd.as_ref();
-                let initrd = initrd
-                    .map(|path| self.readable_path(&mut handles, path, &folder.join("initrd")));
+                let mut readable = |path: &Path, name: &str| {
+                    readable_path(confinement, &mut handles, path, &folder.join(name))
+                };
+                let kernel = readable(kernel, "kernel")?;
+                let initrd = initrd.as_ref().map(|path| readable(path, "initrd"));
                 Some((kernel, initrd.transpose()?))
             }
             _ => None,
         };
-        let uefi = self.uefi(spec, folder, &origin, &mut handles)?;
+        let uefi = self.uefi(spec, folder, confinement, &origin, &mut handles)?;
         let incoming = origin.incoming.take().map(|fd| handles.give(fd));
         let arguments = command::arguments(&Setup {
             spec,
@@ -239,25 +180,24 @@ impl Inner {
             environment: self.programs.environment(),
             folder: folder.clone(),
             inherited: handles.inherited,
-            confinement: self.confinement,
+            confinement,
         };
-        let process = launch.start(&folder.join("vmm.log")).await?;
-        orphans::note(folder, process.pid())?;
+        let process = launch.start(&place.folder.join("vmm.log")).await?;
+        orphans::note(&place.folder, process.pid())?;
         let history = Arc::new(History::new());
         let qmp = Qmp::new(qmp, history.clone(), &process).await?;
         if let Some(fd) = incoming {
             let private = matches!(mapping, Mapping::Private { .. });
-            snapshot::take_in(&qmp, fd, private).await?;
+            stream::take_in(&qmp, fd, private).await?;
         }
         let machine = QemuMachine::new(super::machine::Parts {
             host: self.clone(),
             name: place.name.clone(),
             spec: spec.clone(),
             folder: folder.clone(),
-            command: argv
-                .iter()
-                .map(|arg| arg.to_string_lossy().into_owned())
-                .collect(),
+            outside: place.folder.clone(),
+            confinement,
+            command: argv.iter().map(|arg| arg.to_string_lossy().into_owned()).collect(),
             process,
             qmp,
             history,
@@ -278,6 +218,7 @@ impl Inner {
         &self,
         spec: &MachineSpec,
         folder: &Path,
+        confinement: Confinement,
         origin: &Origin,
         handles: &mut Handles,
     ) -> Result<(Vec<String>, Mapping), HostError> {
@@ -286,7 +227,7 @@ impl Inner {
             let sizes = command::node_sizes(spec.memory.size.as_mib(), nodes);
             let files = sizes.enumerate().map(|(n, mib)| {
                 let name = memory_file(n);
-                self.make_file(&folder.join(&name), mib << 20)?;
+                confinement.make_file(&folder.join(&name), mib << 20)?;
                 Ok(name)
             });
             return Ok((files.collect::<Result<_, HostError>>()?, Mapping::Shared));
@@ -296,16 +237,14 @@ impl Inner {
             // The VMM opens the inode anew, with its own rights; the folder need not be open to it.
             Ok(format!("/proc/self/fd/{}", handles.give(open(path)?)))
         });
-        Ok((
-            files.collect::<Result<_, HostError>>()?,
-            Mapping::Private { read_only },
-        ))
+        Ok((files.collect::<Result<_, HostError>>()?, Mapping::Private { read_only }))
     }
 
     fn uefi(
         &self,
         spec: &MachineSpec,
         folder: &Path,
+        confinement: Confinement,
         origin: &Origin,
         handles: &mut Handles,
     ) -> Result<Option<u32>, HostError> {
@@ -317,15 +256,42 @@ impl Inner {
             why: "OVMF is not installed; install it (Debian: apt install ovmf)".into(),
         })?;
         let vars = folder.join(UEFI_VARS);
-        if !origin.overlays_there {
+        if let Some(source) = &origin.overlays {
+            link(source, folder, UEFI_VARS)?;
+        } else {
             let from = origin.uefi_vars.as_ref().unwrap_or(&firmware.1);
             let doing = format!("copying {}", from.display());
             let content = std::fs::read(from).map_err(HostError::io(&doing))?;
-            let mut file = self.make_file(&vars, 0)?;
+            let mut file = confinement.make_file(&vars, 0)?;
             std::io::Write::write_all(&mut file, &content).map_err(HostError::io(doing))?;
         }
         Ok(Some(handles.set_of(&firmware.0)?))
     }
+}
+
+/// A path by which the VMM can open an input that may lie where its user can't go: through the
+/// descriptor that it inherits, or a copy in its folder if the file itself is closed to it.
+fn readable_path(
+    confinement: Confinement,
+    handles: &mut Handles,
+    path: &Path,
+    copy: &Path,
+) -> Result<String, HostError> {
+    let file = open(path)?;
+    if confinement.can_read(&file) {
+        return Ok(format!("/proc/self/fd/{}", handles.give(file)));
+    }
+    let mut target = confinement.make_file(copy, 0)?;
+    let copied = std::io::copy(&mut &file, &mut target);
+    copied.map_err(HostError::io(format!("copying {}", path.display())))?;
+    Ok(copy.file_name().unwrap_or_default().to_string_lossy().into_owned())
+}
+
+/// The same file for a second process of the machine.
+fn link(from: &Path, to: &Path, name: &str) -> Result<(), HostError> {
+    let (from, to) = (from.join(name), to.join(name));
+    let doing = format!("linking {} to {}", from.display(), to.display());
+    std::fs::hard_link(from, to).map_err(HostError::io(doing))
 }
 
 /// A pair of connected sockets: ours for the runtime, theirs to be inherited.

@@ -2,14 +2,12 @@
 //!
 //! Ids of our own contain a dot, which ids in a specification can't, so the two never meet.
 
-use hospitium_model::{
-    Accelerator, Boot, Bus, ChannelKind, Chipset, CrashAction, Disk, DiskRole, Firmware,
-    MachineSpec, Network, Nic, NicModel, WatchdogAction,
-};
-use serde_json::{Map, Value, json};
+use hospitium_model::{Accelerator, Boot, Chipset, CrashAction, Firmware, MachineSpec};
+use serde_json::{Value, json};
 
-use super::attach::Plugged;
+use super::devices;
 use super::disks::DiskPlan;
+use super::hardware::Plugged;
 use crate::HostError;
 
 /// What has been opened or made for the machine, and how it comes into being.
@@ -58,56 +56,9 @@ pub(super) enum Mapping {
     },
 }
 
-/// Name of the n-th free slot for hot plug.
-pub(super) fn slot_name(n: u32) -> String {
-    format!("x.slot{n}")
-}
-
-/// The disk controller that a bus needs beyond the chipset, and its device.
-pub(super) fn controller(bus: Bus, chipset: Chipset) -> Option<Value> {
-    Some(match (bus, chipset) {
-        (Bus::VirtioScsi, _) => json!({"driver": "virtio-scsi-pci", "id": "x.scsi"}),
-        (Bus::Usb, Chipset::Modern) => json!({"driver": "qemu-xhci", "id": "x.usb"}),
-        (Bus::Usb, Chipset::Legacy) => json!({"driver": "usb-ehci", "id": "x.usb"}),
-        (Bus::Sata, Chipset::Legacy) => json!({"driver": "ich9-ahci", "id": "x.ahci"}),
-        (Bus::Floppy, Chipset::Modern) => json!({"driver": "isa-fdc", "id": "x.fdc"}),
-        _ => return None,
-    })
-}
-
 /// Text in an option that is not JSON: a comma is written twice.
 fn plain(text: &str) -> String {
     text.replace(',', ",,")
-}
-
-fn unsupported(what: impl Into<String>, why: impl Into<String>) -> HostError {
-    HostError::Unsupported {
-        what: what.into(),
-        why: why.into(),
-    }
-}
-
-/// The network interface, without its place on a bus.
-pub(super) fn nic_device(nic: &Nic) -> Result<Map<String, Value>, HostError> {
-    if nic.queues > 1 {
-        return Err(unsupported(
-            format!("{} queues of the interface {}", nic.queues, nic.id),
-            "QEMU has several queues only on interfaces of the physical machine's kernel",
-        ));
-    }
-    let driver = match nic.model {
-        NicModel::Virtio => "virtio-net-pci",
-        NicModel::E1000 => "e1000",
-        NicModel::E1000e => "e1000e",
-        NicModel::Rtl8139 => "rtl8139",
-        NicModel::Vmxnet3 => "vmxnet3",
-    };
-    let mut device = Map::new();
-    device.insert("driver".into(), json!(driver));
-    device.insert("id".into(), json!(nic.id));
-    device.insert("netdev".into(), json!(format!("n.{}", nic.id)));
-    device.insert("mac".into(), json!(nic.mac));
-    Ok(device)
 }
 
 /// The arguments after the program's own.
@@ -116,15 +67,11 @@ pub(super) fn arguments(setup: &Setup<'_>) -> Result<Vec<String>, HostError> {
     base(setup, &mut args);
     memory(setup, &mut args);
     firmware_and_boot(setup, &mut args);
-    platform_devices(setup, &mut args)?;
-    disks(setup, &mut args)?;
-    nics(setup, &mut args)?;
+    devices::platform_devices(setup, &mut args)?;
+    devices::disks(setup, &mut args)?;
+    devices::nics(setup, &mut args)?;
     for plugged in setup.plugged {
-        if let Plugged::Other {
-            object: Some(object),
-            ..
-        } = plugged
-        {
+        if let Plugged::Other { object: Some(object), .. } = plugged {
             args.two("-object", object.to_string());
         }
         for device in plugged.devices() {
@@ -137,19 +84,21 @@ pub(super) fn arguments(setup: &Setup<'_>) -> Result<Vec<String>, HostError> {
     Ok(args.0)
 }
 
-struct Arguments(Vec<String>);
+/// Arguments as they come together.
+pub(super) struct Arguments(Vec<String>);
 
 impl Arguments {
     fn one(&mut self, name: &str) {
         self.0.push(name.to_owned());
     }
 
-    fn two(&mut self, name: &str, value: impl Into<String>) {
+    /// An option with its value.
+    pub(super) fn two(&mut self, name: &str, value: impl Into<String>) {
         self.0.extend([name.to_owned(), value.into()]);
     }
 
     /// A device, unless it was removed before the state was taken.
-    fn device(&mut self, setup: &Setup<'_>, device: Value) {
+    pub(super) fn device(&mut self, setup: &Setup<'_>, device: Value) {
         let id = device.get("id").and_then(Value::as_str).unwrap_or_default();
         if !setup.removed.iter().any(|removed| removed == id) {
             self.two("-device", device.to_string());
@@ -163,10 +112,7 @@ fn base(setup: &Setup<'_>, args: &mut Arguments) {
     args.one("-nodefaults");
     args.one("-no-user-config");
     args.one("-S");
-    args.two(
-        "-sandbox",
-        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-    );
+    args.two("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
     args.two("-msg", "timestamp=on");
     args.two("-display", "none");
     for (fd, set) in setup.sets {
@@ -242,11 +188,8 @@ fn memory(setup: &Setup<'_>, args: &mut Arguments) {
         options += &format!(",slots=8,maxmem={}M", memory.max.as_mib());
     }
     args.two("-m", options);
-    for (n, (path, size)) in setup
-        .memory
-        .iter()
-        .zip(node_sizes(memory.size.as_mib(), nodes))
-        .enumerate()
+    for (n, (path, size)) in
+        setup.memory.iter().zip(node_sizes(memory.size.as_mib(), nodes)).enumerate()
     {
         let mut object = json!({
             "qom-type": "memory-backend-file", "id": format!("x.ram{n}"),
@@ -273,10 +216,7 @@ fn memory(setup: &Setup<'_>, args: &mut Arguments) {
         for socket in 0..sockets {
             args.two(
                 "-numa",
-                format!(
-                    "cpu,node-id={},socket-id={socket}",
-                    socket * nodes / sockets
-                ),
+                format!("cpu,node-id={},socket-id={socket}", socket * nodes / sockets),
             );
         }
     }
@@ -325,229 +265,89 @@ fn firmware_and_boot(setup: &Setup<'_>, args: &mut Arguments) {
     }
 }
 
-fn platform_devices(setup: &Setup<'_>, args: &mut Arguments) -> Result<(), HostError> {
-    let spec = setup.spec;
-    if spec.chipset == Chipset::Modern {
-        for n in 0..spec.hotplug_slots {
-            args.device(setup, json!({"driver": "pcie-root-port", "id": slot_name(n), "chassis": n + 1, "port": n}));
-        }
-    }
-    if spec.display {
-        args.device(setup, json!({"driver": "VGA", "id": "x.vga"}));
-    }
-    let mut buses: Vec<Bus> = spec.controllers.clone();
-    buses.extend(spec.disks.iter().map(|disk| disk.bus));
-    if spec.input {
-        buses.push(Bus::Usb);
-    }
-    buses.sort_unstable();
-    buses.dedup();
-    for bus in buses {
-        if let Some(device) = controller(bus, spec.chipset) {
-            args.device(setup, device);
-        }
-    }
-    if spec.input {
-        args.device(
-            setup,
-            json!({"driver": "usb-tablet", "id": "x.tablet", "bus": "x.usb.0"}),
-        );
-        args.device(
-            setup,
-            json!({"driver": "usb-kbd", "id": "x.keyboard", "bus": "x.usb.0"}),
-        );
-    }
-    if spec.rng {
-        args.two(
-            "-object",
-            json!({"qom-type": "rng-builtin", "id": "x.entropy"}).to_string(),
-        );
-        args.device(
-            setup,
-            json!({"driver": "virtio-rng-pci", "id": "x.rng", "rng": "x.entropy"}),
-        );
-    }
-    if spec.balloon {
-        args.device(
-            setup,
-            json!({"driver": "virtio-balloon-pci", "id": "x.balloon"}),
-        );
-    }
-    if spec.panic_notifier {
-        let driver = match spec.chipset {
-            Chipset::Modern if (setup.has)("pvpanic-pci") => "pvpanic-pci",
-            _ => "pvpanic",
-        };
-        args.device(setup, json!({"driver": driver, "id": "x.panic"}));
-    }
-    if let Some(id) = setup.generation_id {
-        args.device(
-            setup,
-            json!({"driver": "vmgenid", "id": "x.generation", "guid": id}),
-        );
-    }
-    if let Some(watchdog) = spec.watchdog {
-        let action = match watchdog.action {
-            WatchdogAction::Reset => "reset",
-            WatchdogAction::PowerOff => "poweroff",
-            WatchdogAction::Pause => "pause",
-            WatchdogAction::Nothing => "none",
-        };
-        args.two("-action", format!("watchdog={action}"));
-        args.device(setup, json!({"driver": "i6300esb", "id": "x.watchdog"}));
-    }
-    let mut serial = 0;
-    if spec
-        .channels
-        .iter()
-        .any(|channel| channel.kind == ChannelKind::Virtio)
-    {
-        args.device(
-            setup,
-            json!({"driver": "virtio-serial-pci", "id": "x.vserial"}),
-        );
-    }
-    for (channel, fd) in spec.channels.iter().zip(setup.channels) {
-        let chardev = format!("c.{}", channel.name);
-        args.two("-chardev", format!("socket,id={chardev},fd={fd}"));
-        let id = format!("x.port.{}", channel.name);
-        match channel.kind {
-            ChannelKind::Serial if serial == 4 => {
-                return Err(unsupported("a fifth serial port", "a PC has four at most"));
-            }
-            ChannelKind::Serial => {
-                args.device(
-                    setup,
-                    json!({"driver": "isa-serial", "id": id, "chardev": chardev, "index": serial}),
-                );
-                serial += 1;
-            }
-            ChannelKind::Virtio => args.device(
-                setup,
-                json!({
-                    "driver": "virtserialport", "id": id, "bus": "x.vserial.0", "chardev": chardev,
-                    "name": channel.name,
-                }),
-            ),
-        }
-    }
-    Ok(())
-}
-
-/// The boot index of a device: its place in the order.
-fn boot_index(spec: &MachineSpec, id: &str) -> Option<usize> {
-    match &spec.boot {
-        Boot::Devices { order } => order.iter().position(|other| other == id),
-        _ => None,
-    }
-}
-
-fn disks(setup: &Setup<'_>, args: &mut Arguments) -> Result<(), HostError> {
-    let spec = setup.spec;
-    let mut sata = 0;
-    let mut ide = 0;
-    for (plan, sets) in setup.disks {
-        let Disk { id, bus, role, .. } = &plan.disk;
-        let plugged = setup.plugged.iter().any(|plugged| plugged.id() == id);
-        let defined = spec.disk(id).is_some() && !setup.removed.contains(id);
-        if !plugged && !defined {
-            // Removed while the machine ran; its images are kept to be looked at.
-            continue;
-        }
-        for node in plan.nodes(sets) {
-            args.two("-blockdev", node.to_string());
-        }
-        if plugged {
-            continue;
-        }
-        let mut device = plan.device()?;
-        let place: Option<(String, Option<u32>)> = match (bus, spec.chipset) {
-            (Bus::Virtio | Bus::Nvme, _) => None,
-            (Bus::VirtioScsi, _) => Some(("x.scsi.0".into(), None)),
-            (Bus::Usb, _) => Some(("x.usb.0".into(), None)),
-            (Bus::Sata, chipset) => {
-                sata += 1;
-                if sata > 6 {
-                    return Err(unsupported(
-                        "a seventh SATA disk",
-                        "the controller has six ports",
-                    ));
-                }
-                let controller = if chipset == Chipset::Modern {
-                    "ide"
-                } else {
-                    "x.ahci"
-                };
-                Some((format!("{controller}.{}", sata - 1), None))
-            }
-            (Bus::Ide, Chipset::Legacy) => {
-                ide += 1;
-                if ide > 4 {
-                    return Err(unsupported(
-                        "a fifth IDE disk",
-                        "the chipset has two channels of two",
-                    ));
-                }
-                Some((format!("ide.{}", (ide - 1) / 2), Some((ide - 1) % 2)))
-            }
-            (Bus::Ide, Chipset::Modern) => {
-                return Err(unsupported(
-                    format!("the IDE disk {id}"),
-                    "the modern chipset (Q35) has SATA instead; use the legacy one, or sata",
-                ));
-            }
-            (Bus::Floppy, Chipset::Modern) => Some(("x.fdc.0".into(), None)),
-            (Bus::Floppy, Chipset::Legacy) => None,
-        };
-        if let Some((bus, unit)) = place {
-            device.insert("bus".into(), json!(bus));
-            if let Some(unit) = unit {
-                device.insert("unit".into(), json!(unit));
-            }
-        }
-        if let Some(index) = boot_index(spec, id) {
-            device.insert("bootindex".into(), json!(index));
-        }
-        if *bus == Bus::Usb && *role != DiskRole::Cdrom {
-            device.insert("removable".into(), json!(true));
-        }
-        args.device(setup, Value::Object(device));
-    }
-    Ok(())
-}
-
-fn nics(setup: &Setup<'_>, args: &mut Arguments) -> Result<(), HostError> {
-    let plugged = setup.plugged.iter().filter_map(|plugged| match plugged {
-        Plugged::Nic { nic, .. } => Some((nic, true)),
-        _ => None,
-    });
-    let defined = setup.spec.nics.iter().map(|nic| (nic, false));
-    let defined = defined.filter(|(nic, _)| !setup.removed.contains(&nic.id));
-    for (n, (nic, plugged)) in defined.chain(plugged).enumerate() {
-        let id = format!("n.{}", nic.id);
-        let cable = setup.cables.iter().find(|(name, _)| *name == nic.id);
-        match (&nic.network, cable) {
-            (Network::Harness, Some((_, fd))) => {
-                args.two("-netdev", format!("socket,id={id},fd={fd}"))
-            }
-            // A hub with one port: frames into it go nowhere.
-            _ => args.two("-netdev", format!("hubport,id={id},hubid={n}")),
-        }
-        if plugged {
-            continue;
-        }
-        let mut device = nic_device(nic)?;
-        match boot_index(setup.spec, &nic.id) {
-            Some(index) => device.insert("bootindex".into(), json!(index)),
-            // No boot ROM where it is not to boot.
-            None => device.insert("romfile".into(), json!("")),
-        };
-        args.device(setup, Value::Object(device));
-    }
-    Ok(())
-}
-
 /// True if the machine starts UEFI.
 pub(super) fn is_uefi(spec: &MachineSpec) -> bool {
     spec.firmware == Firmware::Uefi
+}
+
+#[cfg(test)]
+mod tests {
+    use hospitium_model::{ByteSize, Network, Nic, NicModel, SpecError};
+
+    use super::*;
+
+    fn of(spec: &MachineSpec) -> Result<Vec<String>, HostError> {
+        arguments(&Setup {
+            spec,
+            name: "a,b=c",
+            accelerator: Accelerator::Tcg,
+            has: &|_| true,
+            disks: &[],
+            sets: &[(9, 1)],
+            qmp: 5,
+            channels: &[6, 7],
+            cables: &[("net0".into(), 8)],
+            kernel: Some(("/proc/self/fd/3".into(), None)),
+            uefi: None,
+            memory: &["memory-0".into()],
+            memory_mapping: Mapping::Shared,
+            generation_id: None,
+            incoming: false,
+            plugged: &[],
+            removed: &[],
+        })
+    }
+
+    fn spec() -> MachineSpec {
+        let kernel = Boot::Kernel { kernel: "k".into(), initrd: None, command_line: "a, b".into() };
+        MachineSpec::new(ByteSize::mib(64), kernel)
+    }
+
+    fn values<'a>(args: &'a [String], option: &str) -> Vec<&'a str> {
+        let pairs = args.windows(2).filter(|pair| pair[0] == option);
+        pairs.map(|pair| pair[1].as_str()).collect()
+    }
+
+    #[test]
+    fn a_vmm_is_sandboxed_and_starts_from_nothing_with_its_vcpus_still() {
+        let args = of(&spec()).expect("arguments");
+        for option in ["-nodefaults", "-no-user-config", "-S"] {
+            assert!(args.iter().any(|arg| arg == option), "{option}");
+        }
+        let sandbox = values(&args, "-sandbox");
+        assert!(sandbox[0].starts_with("on,") && !sandbox[0].contains("allow"), "{sandbox:?}");
+        assert!(values(&args, "-netdev").is_empty());
+    }
+
+    #[test]
+    fn text_of_a_specification_stays_within_its_option() {
+        let mut spec = spec();
+        spec.smbios.product = "x,serial=evil,file=/etc/passwd".into();
+        let args = of(&spec).expect("arguments");
+        assert_eq!(values(&args, "-smbios"), ["type=1,product=x,,serial=evil,,file=/etc/passwd"]);
+        assert_eq!(values(&args, "-name"), ["a,,b=c,debug-threads=on"]);
+        assert_eq!(values(&args, "-append"), ["a, b"]);
+        spec.channels[0].name = "x,path=/tmp/y".into();
+        assert!(matches!(spec.check(), Err(SpecError::BadId(_))));
+    }
+
+    #[test]
+    fn a_cable_ends_in_the_harness_or_nowhere() {
+        let mut spec = spec();
+        for (id, network) in [("net0", Network::Harness), ("net1", Network::Isolated)] {
+            let (id, mac) = (id.to_owned(), "52:54:00:00:00:01".to_owned());
+            spec.nics.push(Nic { id, model: NicModel::E1000, mac, network, queues: 0 });
+        }
+        let args = of(&spec).expect("arguments");
+        let netdevs = ["socket,id=n.net0,fd=8", "hubport,id=n.net1,hubid=1"];
+        assert_eq!(values(&args, "-netdev"), netdevs);
+        spec.nics[0].queues = 4;
+        assert!(matches!(of(&spec), Err(HostError::Unsupported { .. })));
+    }
+
+    #[test]
+    fn nodes_divide_the_memory_without_loss() {
+        assert_eq!(node_sizes(65, 2).collect::<Vec<_>>(), [33, 32]);
+        assert_eq!(node_sizes(64, 0).collect::<Vec<_>>(), [64]);
+    }
 }

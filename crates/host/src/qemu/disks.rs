@@ -55,11 +55,7 @@ impl DiskPlan {
                 why: format!("its size of {size} bytes is no whole number of sectors"),
             });
         }
-        Ok(Self {
-            disk: disk.clone(),
-            layers,
-            size,
-        })
+        Ok(Self { disk: disk.clone(), layers, size })
     }
 
     /// True if the guest may write to it, onto an overlay.
@@ -119,11 +115,7 @@ impl DiskPlan {
         let top = self.node().unwrap_or_default();
         for (n, (layer, set)) in self.layers.iter().zip(sets).enumerate() {
             let last = n + 1 == self.layers.len() && !self.has_overlay();
-            let name = if last {
-                top.clone()
-            } else {
-                format!("d.{id}.{n}")
-            };
+            let name = if last { top.clone() } else { format!("d.{id}.{n}") };
             let file = format!("d.{id}.{n}.file");
             nodes.push(json!({
                 "driver": "file", "node-name": file, "read-only": true,
@@ -158,11 +150,7 @@ impl DiskPlan {
             nodes.push(self.room_node(room));
             under = self.room_name();
         }
-        let name = if log {
-            format!("d.{id}.image")
-        } else {
-            top.clone()
-        };
+        let name = if log { format!("d.{id}.image") } else { top.clone() };
         nodes.push(json!({
             "driver": "qcow2", "node-name": name, "file": under, "backing": below,
             "read-only": read_only, "discard": "unmap",
@@ -190,8 +178,7 @@ impl DiskPlan {
     /// A raw node answers a write past its `size` with "no space" (raw-format.c,
     /// `raw_adjust_offset`), and the size can be changed while it is in use.
     pub(super) fn room_node(&self, room: ByteSize) -> Value {
-        // The image's own tables need room too.
-        let size = (room.as_bytes() + (1 << 20)).next_multiple_of(512);
+        let size = (room.as_bytes() + qcow2::overhead(self.size)).next_multiple_of(512);
         json!({
             "driver": "raw", "node-name": self.room_name(), "file": format!("d.{}.file", self.disk.id),
             "read-only": false, "discard": "unmap", "size": size,
@@ -280,10 +267,7 @@ fn driver_of(format: &str) -> Result<&'static str, HostError> {
         "vmdk" => "vmdk",
         other => {
             return Err(HostError::Unsupported {
-                what: format!(
-                    "the image format {:?}",
-                    other.chars().take(20).collect::<String>()
-                ),
+                what: format!("the image format {:?}", other.chars().take(20).collect::<String>()),
                 why: "known are raw, qcow2, vhd, vhdx and vmdk".into(),
             });
         }
@@ -301,26 +285,16 @@ fn chain(
     layers: &mut Vec<Layer>,
     size_of: &dyn Fn(&Path, &str) -> Result<u64, HostError>,
 ) -> Result<u64, HostError> {
-    let refused = |why: String| HostError::Refused {
-        doing: format!("opening {}", image.display()),
-        why,
-    };
+    let refused =
+        |why: String| HostError::Refused { doing: format!("opening {}", image.display()), why };
     if layers.len() == LONGEST_CHAIN {
-        return Err(refused(format!(
-            "it is the {LONGEST_CHAIN}th of a chain of backing files"
-        )));
+        return Err(refused(format!("it is the {LONGEST_CHAIN}th of a chain of backing files")));
     }
-    layers.push(Layer {
-        path: image.to_owned(),
-        driver: driver.to_owned(),
-        ours: false,
-    });
+    layers.push(Layer { path: image.to_owned(), driver: driver.to_owned(), ours: false });
     let doing = || format!("opening the image {}", image.display());
     match driver {
         "raw" => {
-            let length = std::fs::metadata(image)
-                .map_err(|e| HostError::io(doing())(e))?
-                .len();
+            let length = std::fs::metadata(image).map_err(|e| HostError::io(doing())(e))?.len();
             Ok(length.next_multiple_of(512))
         }
         "qcow2" => {
@@ -376,10 +350,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let image = folder.path().join("x,y.raw");
         std::fs::write(&image, [0; 1024]).expect("written");
-        let disk = Disk {
-            image: Some(image),
-            ..disk(DiskRole::System, Bus::Virtio)
-        };
+        let disk = Disk { image: Some(image), ..disk(DiskRole::System, Bus::Virtio) };
         let plan = DiskPlan::new(&disk, &no_tool).expect("a plan");
         assert_eq!(plan.size, 1024);
         let nodes = plan.nodes(&[7]);
@@ -391,10 +362,7 @@ mod tests {
 
     #[test]
     fn the_log_lies_directly_under_the_device_and_keeps_flushes_unless_told() {
-        let mut disk = Disk {
-            power_loss_log: true,
-            ..disk(DiskRole::Scratch, Bus::Virtio)
-        };
+        let mut disk = Disk { power_loss_log: true, ..disk(DiskRole::Scratch, Bus::Virtio) };
         for ignore in [false, true] {
             disk.ignore_flushes = ignore;
             let plan = DiskPlan::new(&disk, &no_tool).expect("a plan");
@@ -431,15 +399,11 @@ mod tests {
             format: Some("qcow2".into()),
             ..disk(DiskRole::System, Bus::Virtio)
         };
-        let told = DiskPlan::new(&disk, &no_tool)
-            .expect_err("a loop")
-            .to_string();
+        let told = DiskPlan::new(&disk, &no_tool).expect_err("a loop").to_string();
         assert!(told.contains("chain"), "{told}");
         put(&mut bytes, false);
         std::fs::write(&image, &bytes).expect("written");
-        let told = DiskPlan::new(&disk, &no_tool)
-            .expect_err("no format")
-            .to_string();
+        let told = DiskPlan::new(&disk, &no_tool).expect_err("no format").to_string();
         assert!(told.contains("format"), "{told}");
     }
 }

@@ -21,10 +21,7 @@ pub(super) struct History {
 
 impl History {
     pub(super) fn new() -> Self {
-        Self {
-            events: Mutex::new(Vec::new()),
-            grown: watch::Sender::new(0),
-        }
+        Self { events: Mutex::new(Vec::new()), grown: watch::Sender::new(0) }
     }
 
     pub(super) fn push(&self, kind: EventKind) {
@@ -32,10 +29,7 @@ impl History {
         if events.len() >= MOST && !matches!(kind, EventKind::Died(_)) {
             return;
         }
-        events.push(Event {
-            at: Instant::now(),
-            kind,
-        });
+        events.push(Event { at: Instant::now(), kind });
         self.grown.send_replace(events.len());
     }
 
@@ -71,10 +65,7 @@ impl History {
                         return Ok((next, event));
                     }
                     if let EventKind::Died(Died { how, .. }) = event.kind {
-                        return Err(HostError::Ended {
-                            doing: format!("waiting for {what}"),
-                            how,
-                        });
+                        return Err(HostError::Ended { doing: format!("waiting for {what}"), how });
                     }
                     next += 1;
                 }
@@ -82,10 +73,7 @@ impl History {
                 let _ = grown.changed().await;
             }
         };
-        let late = |_| HostError::TimedOut {
-            what: what.to_owned(),
-            limit,
-        };
+        let late = |_| HostError::TimedOut { what: what.to_owned(), limit };
         tokio::time::timeout(limit, search).await.map_err(late)?
     }
 }
@@ -97,36 +85,25 @@ pub(super) fn translate(name: &str, data: &Value) -> Option<EventKind> {
     Some(match name {
         "RESUME" => EventKind::Resumed,
         "STOP" => EventKind::Paused,
-        "RESET" => EventKind::Reset {
-            by_guest: flag("guest"),
-        },
+        "RESET" => EventKind::Reset { by_guest: flag("guest") },
         "SHUTDOWN" => match text("reason") {
             // Not the machine's power, but us: `quit` and signals.
-            "host-qmp-quit" | "host-signal" => EventKind::Other {
-                name: "SHUTDOWN".into(),
-            },
-            _ => EventKind::PoweredOff {
-                by_guest: flag("guest"),
-            },
+            "host-qmp-quit" | "host-signal" => EventKind::Other { name: "SHUTDOWN".into() },
+            _ => EventKind::PoweredOff { by_guest: flag("guest") },
         },
         "POWERDOWN" => EventKind::PowerButton,
         "GUEST_PANICKED" => EventKind::Crashed,
         "SUSPEND" | "SUSPEND_DISK" => EventKind::Suspended,
-        "WATCHDOG" => EventKind::Watchdog {
-            action: escape(text("action"), 40),
-        },
+        "WATCHDOG" => EventKind::Watchdog { action: escape(text("action"), 40) },
         // Comes a second time, without an id, for the part of a device behind its bus.
         "DEVICE_DELETED" => match device_id(data) {
             Some(id) => EventKind::DeviceRemoved { id },
             None => return None,
         },
-        "DEVICE_UNPLUG_GUEST_ERROR" | "MEM_UNPLUG_ERROR" => EventKind::DetachRefused {
-            id: device_id(data).unwrap_or_default(),
-        },
-        "DEVICE_TRAY_MOVED" => EventKind::Tray {
-            id: path_id(text("id")),
-            open: flag("tray-open"),
-        },
+        "DEVICE_UNPLUG_GUEST_ERROR" | "MEM_UNPLUG_ERROR" => {
+            EventKind::DetachRefused { id: device_id(data).unwrap_or_default() }
+        }
+        "DEVICE_TRAY_MOVED" => EventKind::Tray { id: path_id(text("id")), open: flag("tray-open") },
         "BLOCK_IO_ERROR" => EventKind::DiskError {
             // Older versions tell the block node, newer ones the device too.
             id: match (text("qom-path"), text("node-name").strip_prefix("d.")) {
@@ -137,17 +114,10 @@ pub(super) fn translate(name: &str, data: &Value) -> Option<EventKind> {
             no_space: flag("nospace"),
         },
         "BALLOON_CHANGE" => {
-            let actual = data
-                .get("actual")
-                .and_then(Value::as_u64)
-                .unwrap_or_default();
-            EventKind::Balloon {
-                actual: ByteSize::bytes(actual),
-            }
+            let actual = data.get("actual").and_then(Value::as_u64).unwrap_or_default();
+            EventKind::Balloon { actual: ByteSize::bytes(actual) }
         }
-        _ => EventKind::Other {
-            name: escape(name, 60),
-        },
+        _ => EventKind::Other { name: escape(name, 60) },
     })
 }
 
@@ -175,10 +145,7 @@ mod tests {
         let data = json!({"device": "", "qom-path": "/machine/peripheral/scratch/virtio-backend",
             "nospace": true, "operation": "write", "action": "stop"});
         let told = translate("BLOCK_IO_ERROR", &data);
-        let expected = Some(EventKind::DiskError {
-            id: "scratch".into(),
-            no_space: true,
-        });
+        let expected = Some(EventKind::DiskError { id: "scratch".into(), no_space: true });
         assert_eq!(told, expected);
         let data = json!({"device": "", "node-name": "d.scratch", "nospace": true});
         assert_eq!(translate("BLOCK_IO_ERROR", &data), expected);
@@ -198,21 +165,12 @@ mod tests {
         let history = History::new();
         history.push(EventKind::Paused);
         let second = Duration::from_secs(1);
-        let found = history
-            .wait(0, "a pause", second, &|k| *k == EventKind::Paused)
-            .await;
+        let found = history.wait(0, "a pause", second, &|k| *k == EventKind::Paused).await;
         assert_eq!(found.expect("there").0, 0);
-        let late = history
-            .wait(1, "x", Duration::from_millis(5), &|_| true)
-            .await;
+        let late = history.wait(1, "x", Duration::from_millis(5), &|_| true).await;
         assert!(matches!(late, Err(HostError::TimedOut { .. })));
-        history.push(EventKind::Died(Died {
-            expected: false,
-            how: "signal 9".into(),
-        }));
-        let dead = history
-            .wait(1, "a reset", second, &|k| *k == EventKind::Paused)
-            .await;
+        history.push(EventKind::Died(Died { expected: false, how: "signal 9".into() }));
+        let dead = history.wait(1, "a reset", second, &|k| *k == EventKind::Paused).await;
         assert!(matches!(dead, Err(HostError::Ended { how, .. }) if how == "signal 9"));
     }
 }

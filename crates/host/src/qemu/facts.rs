@@ -30,19 +30,13 @@ fn small(number: u64) -> u32 {
 
 impl QemuMachine {
     async fn ask(&self, command: &str) -> Result<Value, HostError> {
-        self.qmp
-            .call("asking for the machine's facts", command, json!({}))
-            .await
+        self.qmp.call("asking for the machine's facts", command, json!({})).await
     }
 
     /// A property of an object of the running machine, none if it has no such.
     async fn property(&self, path: &str, name: &str) -> Result<Option<Value>, HostError> {
         let arguments = json!({"path": path, "property": name});
-        match self
-            .qmp
-            .call("asking for a property", "qom-get", arguments)
-            .await
-        {
+        match self.qmp.call("asking for a property", "qom-get", arguments).await {
             Ok(value) => Ok(Some(value)),
             Err(HostError::Refused { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -56,10 +50,7 @@ pub(super) async fn machine(machine: &QemuMachine) -> Result<MachineFacts, HostE
     let mut vcpus: Vec<((u32, u32, u32), u32)> = list(&cpus)
         .iter()
         .map(|cpu| {
-            let part = |name| {
-                cpu.get("props")
-                    .map_or(0, |props| small(number(props, name)))
-            };
+            let part = |name| cpu.get("props").map_or(0, |props| small(number(props, name)));
             (
                 (part("socket-id"), part("core-id"), part("thread-id")),
                 small(number(cpu, "thread-id")),
@@ -76,10 +67,7 @@ pub(super) async fn machine(machine: &QemuMachine) -> Result<MachineFacts, HostE
     let accelerator = machine.ask("query-kvm").await?;
     let kvm = accelerator.get("enabled").and_then(Value::as_bool) == Some(true);
     let flash = machine.property("/machine", "pflash0").await?;
-    let uefi = flash
-        .as_ref()
-        .and_then(Value::as_str)
-        .is_some_and(|node| !node.is_empty());
+    let uefi = flash.as_ref().and_then(Value::as_str).is_some_and(|node| !node.is_empty());
     let uuid = machine.ask("query-uuid").await?;
     let generation = match machine.ask("query-vm-generation-id").await {
         Ok(answer) => Some(escape(text(&answer, "guid"), 64)),
@@ -104,11 +92,7 @@ pub(super) async fn machine(machine: &QemuMachine) -> Result<MachineFacts, HostE
         macs: macs(machine).await?,
         uuid: Some(escape(text(&uuid, "UUID"), 64)),
         generation_id: generation,
-        accelerator: if kvm {
-            Accelerator::Kvm
-        } else {
-            Accelerator::Tcg
-        },
+        accelerator: if kvm { Accelerator::Kvm } else { Accelerator::Tcg },
         firmware: if uefi { Firmware::Uefi } else { Firmware::Bios },
         cpu_features: cpu_features(machine, &cpus).await?,
     })
@@ -131,16 +115,10 @@ fn state(word: &str) -> MachineState {
 /// NUMA nodes that the VMM has: the first number in the monitor's `info numa`.
 async fn nodes(machine: &QemuMachine) -> Result<u32, HostError> {
     let arguments = json!({"command-line": "info numa"});
-    let answer = machine
-        .qmp
-        .call("asking for NUMA nodes", "human-monitor-command", arguments)
-        .await?;
+    let answer =
+        machine.qmp.call("asking for NUMA nodes", "human-monitor-command", arguments).await?;
     let words = answer.as_str().unwrap_or_default();
-    Ok(words
-        .split_whitespace()
-        .next()
-        .and_then(|word| word.parse().ok())
-        .unwrap_or(0))
+    Ok(words.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0))
 }
 
 /// Devices of a bus and of those behind its bridges.
@@ -150,9 +128,7 @@ fn walk_bus(bus: &Value, depth: u32, into: &mut Vec<SeenDevice>) {
     };
     for device in bus.get("devices").map(list).unwrap_or_default() {
         let id = device.get("id").unwrap_or(&Value::Null);
-        let class = device
-            .get("class_info")
-            .map_or(0, |info| number(info, "class"));
+        let class = device.get("class_info").map_or(0, |info| number(info, "class"));
         into.push(SeenDevice {
             address: format!(
                 "0000:{:02x}:{:02x}.{}",
@@ -177,10 +153,7 @@ async fn cpu_features(
 ) -> Result<Vec<CpuFeatureWord>, HostError> {
     let first = list(cpus).iter().find(|cpu| number(cpu, "cpu-index") == 0);
     let path = first.map(|cpu| text(cpu, "qom-path")).unwrap_or_default();
-    let words = machine
-        .property(path, "feature-words")
-        .await?
-        .unwrap_or_default();
+    let words = machine.property(path, "feature-words").await?.unwrap_or_default();
     Ok(list(&words)
         .iter()
         .filter_map(|word| {
@@ -209,13 +182,9 @@ async fn disks(machine: &QemuMachine) -> Result<Vec<SeenDisk>, HostError> {
         if !locked(&machine.disks).iter().any(|plan| plan.disk.id == id) {
             continue;
         }
-        let own = list(&stats)
-            .iter()
-            .find(|stat| path_id(text(stat, "qdev")) == id);
-        let count = |name| {
-            own.and_then(|stat| stat.get("stats"))
-                .map_or(0, |stats| number(stats, name))
-        };
+        let own = list(&stats).iter().find(|stat| path_id(text(stat, "qdev")) == id);
+        let count =
+            |name| own.and_then(|stat| stat.get("stats")).map_or(0, |stats| number(stats, name));
         let inserted = block.get("inserted");
         let size = inserted
             .and_then(|inserted| inserted.get("image"))
@@ -237,22 +206,12 @@ async fn disks(machine: &QemuMachine) -> Result<Vec<SeenDisk>, HostError> {
 
 async fn macs(machine: &QemuMachine) -> Result<Vec<(String, String)>, HostError> {
     let changes = machine.hardware.changes().clone();
-    let plugged = changes
-        .plugged
-        .iter()
-        .map(|plugged| plugged.id().to_owned());
-    let ids: Vec<String> = machine
-        .spec
-        .nics
-        .iter()
-        .map(|nic| nic.id.clone())
-        .chain(plugged)
-        .collect();
+    let plugged = changes.plugged.iter().map(|plugged| plugged.id().to_owned());
+    let ids: Vec<String> =
+        machine.spec.nics.iter().map(|nic| nic.id.clone()).chain(plugged).collect();
     let mut macs = Vec::new();
     for id in ids {
-        let mac = machine
-            .property(&format!("/machine/peripheral/{id}"), "mac")
-            .await?;
+        let mac = machine.property(&format!("/machine/peripheral/{id}"), "mac").await?;
         if let Some(Value::String(mac)) = mac {
             macs.push((id, escape(&mac, 40)));
         }
@@ -268,23 +227,16 @@ pub(super) fn process(pid: u32) -> Result<ProcessFacts, HostError> {
     };
     let status = read("status")?;
     let field = |text: &str, name: &str, n: usize, radix: u32| {
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         let word = line.and_then(|line| line.split_whitespace().nth(n));
-        word.and_then(|word| u64::from_str_radix(word, radix).ok())
-            .unwrap_or_default()
+        word.and_then(|word| u64::from_str_radix(word, radix).ok()).unwrap_or_default()
     };
     let rollup = read("smaps_rollup")?;
     let stat = read("stat")?;
     let after_name = stat.rfind(')').map_or("", |at| &stat[at..]);
     // Fields 14 and 15, in clock ticks; the name was the second.
-    let ticks: u64 = after_name
-        .split(' ')
-        .skip(12)
-        .take(2)
-        .filter_map(|word| word.parse::<u64>().ok())
-        .sum();
+    let ticks: u64 =
+        after_name.split(' ').skip(12).take(2).filter_map(|word| word.parse::<u64>().ok()).sum();
     let per_second = rustix::param::clock_ticks_per_second().max(1);
     let own = |name: &&&str| {
         let link = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/{name}")).ok();

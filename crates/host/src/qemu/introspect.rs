@@ -12,8 +12,9 @@ use hospitium_model::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::build::{open, pair};
+use super::build::pair;
 use super::events::History;
+use super::files::{digest, open};
 use super::options::{OLDEST, Programs};
 use super::process::{Confinement, Launch, escape};
 use super::qmp::Qmp;
@@ -125,11 +126,8 @@ async fn ask(
     binary: Stamp,
 ) -> Result<Traits, HostError> {
     let vmm = programs.vmm.display().to_string();
-    let unusable = |why: String, next: &str| HostError::Unusable {
-        vmm: vmm.clone(),
-        why,
-        next: next.into(),
-    };
+    let unusable =
+        |why: String, next: &str| HostError::Unusable { vmm: vmm.clone(), why, next: next.into() };
     let folder = tempfile::tempdir().map_err(HostError::io("making a temporary folder"))?;
     if let Some(id) = confinement.user {
         let given = std::os::unix::fs::chown(folder.path(), Some(id), Some(id));
@@ -161,58 +159,33 @@ async fn ask(
     };
     let check = "Check that it is a QEMU system emulator for x86-64, with all its libraries, \
         that every user can run";
-    let process = launch
-        .start(&folder.path().join("log"))
-        .await
-        .map_err(|error| match error {
-            HostError::Io { source, .. } => unusable(source.to_string(), check),
-            other => other,
-        })?;
+    let process = launch.start(&folder.path().join("log")).await.map_err(|error| match error {
+        HostError::Io { source, .. } => unusable(source.to_string(), check),
+        other => other,
+    })?;
     let ended = |error| match error {
         HostError::Ended { how, .. } => unusable(how, check),
         other => other,
     };
-    let qmp = Qmp::new(ours, Arc::new(History::new()), &process)
-        .await
-        .map_err(ended)?;
+    let qmp = Qmp::new(ours, Arc::new(History::new()), &process).await.map_err(ended)?;
     let doing = "asking QEMU what it has";
-    let answer = qmp
-        .call(doing, "query-version", json!({}))
-        .await
-        .map_err(ended)?;
+    let answer = qmp.call(doing, "query-version", json!({})).await.map_err(ended)?;
     let part = |name: &str| {
-        let number = answer
-            .get("qemu")
-            .and_then(|v| v.get(name))
-            .and_then(Value::as_u64);
-        number
-            .and_then(|n| u32::try_from(n).ok())
-            .unwrap_or_default()
+        let number = answer.get("qemu").and_then(|v| v.get(name)).and_then(Value::as_u64);
+        number.and_then(|n| u32::try_from(n).ok()).unwrap_or_default()
     };
     let version = (part("major"), part("minor"), part("micro"));
     if (version.0, version.1) < OLDEST {
-        let why = format!(
-            "version {}.{}.{} is too old",
-            version.0, version.1, version.2
-        );
-        return Err(unusable(
-            why,
-            &format!("Use QEMU {}.{} or later", OLDEST.0, OLDEST.1),
-        ));
+        let why = format!("version {}.{}.{} is too old", version.0, version.1, version.2);
+        return Err(unusable(why, &format!("Use QEMU {}.{} or later", OLDEST.0, OLDEST.1)));
     }
-    let package = answer
-        .get("package")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    let package = answer.get("package").and_then(Value::as_str).unwrap_or_default();
     let package = escape(package.trim().trim_matches(['(', ')']), 100);
     let mut devices = BTreeSet::new();
     for name in DEVICES {
         // One by one: a list of all types would make it load all modules there are, and one of
         // another version among them ends it.
-        match qmp
-            .call(doing, "device-list-properties", json!({"typename": name}))
-            .await
-        {
+        match qmp.call(doing, "device-list-properties", json!({"typename": name})).await {
             Ok(_) => drop(devices.insert(name.to_owned())),
             Err(HostError::Refused { .. }) => {}
             Err(error) => return Err(ended(error)),
@@ -220,15 +193,10 @@ async fn ask(
     }
     let names = |list: &Value| -> BTreeSet<String> {
         let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
-        list.iter()
-            .filter_map(|item| Some(item.get("name")?.as_str()?.to_owned()))
-            .collect()
+        list.iter().filter_map(|item| Some(item.get("name")?.as_str()?.to_owned())).collect()
     };
     let memory = json!({"typename": "memory-backend-file"});
-    let memory = qmp
-        .call(doing, "qom-list-properties", memory)
-        .await
-        .map_err(ended)?;
+    let memory = qmp.call(doing, "qom-list-properties", memory).await.map_err(ended)?;
     process.kill().await;
     let path = programs.vmm.clone();
     let digest = tokio::task::spawn_blocking(move || file_digest(&path)).await;
@@ -246,5 +214,5 @@ async fn ask(
 /// Digest of a whole file.
 pub(super) fn file_digest(path: &Path) -> Result<Digest, HostError> {
     let file: File = open(path)?;
-    super::snapshot::digest(file).map_err(HostError::io(format!("reading {}", path.display())))
+    digest(file).map_err(HostError::io(format!("reading {}", path.display())))
 }

@@ -28,9 +28,7 @@ pub(super) fn code(key: &str) -> Option<&str> {
         | "backslash" | "minus" | "equal" | "up" | "down" | "left" | "right" | "home" | "end"
         | "insert" | "delete" | "pause" | "menu" => key,
         _ if key.len() == 1
-            && key
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) =>
+            && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) =>
         {
             key
         }

@@ -45,12 +45,7 @@ pub(super) async fn prove(
     confinement: Confinement,
     with: impl AsyncFn() -> Result<Inner, HostError>,
 ) -> Result<AcceleratorProof, HostError> {
-    let tcg = |how: String| {
-        Ok(AcceleratorProof {
-            used: Accelerator::Tcg,
-            how,
-        })
-    };
+    let tcg = |how: String| Ok(AcceleratorProof { used: Accelerator::Tcg, how });
     if options.accelerator == AcceleratorChoice::Tcg {
         return tcg("TCG was asked for".into());
     }
@@ -64,15 +59,11 @@ pub(super) async fn prove(
     match failure {
         None => {
             let how = "KVM: it booted a 64-bit Linux kernel to its missing root file system".into();
-            Ok(AcceleratorProof {
-                used: Accelerator::Kvm,
-                how,
-            })
+            Ok(AcceleratorProof { used: Accelerator::Kvm, how })
         }
-        Some(why) if options.accelerator == AcceleratorChoice::Kvm => Err(HostError::Unsupported {
-            what: "KVM".into(),
-            why,
-        }),
+        Some(why) if options.accelerator == AcceleratorChoice::Kvm => {
+            Err(HostError::Unsupported { what: "KVM".into(), why })
+        }
         Some(why) => tcg(format!("KVM: {why}; TCG is used")),
     }
 }
@@ -81,10 +72,7 @@ pub(super) async fn prove(
 fn usable(confinement: Confinement) -> Result<(), String> {
     use std::os::unix::fs::MetadataExt;
     let meta = std::fs::metadata("/dev/kvm").map_err(|_| "/dev/kvm is not there".to_owned())?;
-    let opened = std::fs::File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/kvm");
+    let opened = std::fs::File::options().read(true).write(true).open("/dev/kvm");
     opened.map_err(|e| format!("/dev/kvm cannot be opened ({e})"))?;
     match confinement.user {
         Some(user) if meta.mode() & 0o006 != 0o006 && confinement.group.is_none() => Err(format!(
@@ -111,20 +99,10 @@ async fn tried(
     {
         return Ok(kept.failure);
     }
-    let failure = boots(std::sync::Arc::new(with().await?), kernel)
-        .await?
-        .err();
+    let failure = boots(std::sync::Arc::new(with().await?), kernel).await?.err();
     if let Some(path) = path {
         // Without the cache it is tried again next time.
-        let _ = write_kept(
-            &path,
-            &Kept {
-                boot,
-                vmm,
-                kernel: digest,
-                failure: failure.clone(),
-            },
-        );
+        let _ = write_kept(&path, &Kept { boot, vmm, kernel: digest, failure: failure.clone() });
     }
     Ok(failure)
 }
@@ -135,10 +113,7 @@ async fn boots(
     kernel: &Path,
 ) -> Result<Result<(), String>, HostError> {
     let folder = tempfile::tempdir().map_err(HostError::io("making a temporary folder"))?;
-    let place = Place {
-        name: "kvm-proof".into(),
-        folder: folder.path().to_owned(),
-    };
+    let place = Place { name: "kvm-proof".into(), folder: folder.path().to_owned() };
     let mut spec = MachineSpec::new(
         ByteSize::mib(256),
         Boot::Kernel {
@@ -148,18 +123,12 @@ async fn boots(
         },
     );
     spec.panic_notifier = false;
-    let machine = match host
-        .build(
-            &spec,
-            &place,
-            super::build::Origin::fresh(&spec, Vec::new()),
-        )
-        .await
-    {
-        Ok(machine) => machine,
-        Err(HostError::Ended { how, .. }) => return Ok(Err(how)),
-        Err(other) => return Err(other),
-    };
+    let machine =
+        match host.build(&spec, &place, super::build::Origin::fresh(&spec, Vec::new())).await {
+            Ok(machine) => machine,
+            Err(HostError::Ended { how, .. }) => return Ok(Err(how)),
+            Err(other) => return Err(other),
+        };
     let mut console = machine.channel("console").await?;
     let mut seen = String::new();
     let watch = async {

@@ -11,13 +11,14 @@ use hospitium_model::{ByteSize, CrashAction, MachineSpec};
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
-use super::attach::{self, Changes, Hardware, Plugged};
+use super::attach;
 use super::command::Mapping;
 use super::disks::DiskPlan;
 use super::events::History;
-use super::process::Process;
+use super::hardware::{Changes, Hardware, Plugged};
+use super::process::{Confinement, Process};
 use super::qmp::Qmp;
-use super::{Inner, facts, keys, screen};
+use super::{Inner, facts, keys, media, screen};
 use crate::{
     Attachment, ByteStream, Died, Event, EventKind, HostError, Machine, MachineFacts, Medium,
     Place, ProcessFacts, Screenshot, Snapshot,
@@ -29,6 +30,8 @@ pub(super) struct Parts {
     pub name: String,
     pub spec: MachineSpec,
     pub folder: PathBuf,
+    pub outside: PathBuf,
+    pub confinement: Confinement,
     pub command: Vec<String>,
     pub process: Process,
     pub qmp: Qmp,
@@ -48,7 +51,11 @@ pub(super) struct QemuMachine {
     pub(super) host: Arc<Inner>,
     pub(super) name: String,
     pub(super) spec: MachineSpec,
+    /// The VMM's own folder, where it works.
     pub(super) folder: PathBuf,
+    /// The machine's folder around it, which the VMM can't reach.
+    pub(super) outside: PathBuf,
+    pub(super) confinement: Confinement,
     command: Vec<String>,
     pub(super) process: Process,
     pub(super) qmp: Arc<Qmp>,
@@ -80,17 +87,15 @@ impl QemuMachine {
         let qmp = Arc::new(parts.qmp);
         let hardware = Arc::new(Hardware::new(changes, qmp.clone(), parts.history.clone()));
         let streams = |map: BTreeMap<String, UnixStream>| {
-            Mutex::new(
-                map.into_iter()
-                    .map(|(name, stream)| (name, Some(stream)))
-                    .collect(),
-            )
+            Mutex::new(map.into_iter().map(|(name, stream)| (name, Some(stream))).collect())
         };
         let machine = Self {
             host: parts.host,
             name: parts.name,
             spec: parts.spec,
             folder: parts.folder,
+            outside: parts.outside,
+            confinement: parts.confinement,
             command: parts.command,
             process: parts.process,
             qmp,
@@ -129,28 +134,15 @@ impl QemuMachine {
 
     /// `query-status`'s word.
     pub(super) async fn status(&self) -> Result<String, HostError> {
-        let status = self
-            .qmp
-            .call("asking for the state", "query-status", json!({}))
-            .await?;
-        Ok(status
-            .get("status")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned())
+        let status = self.qmp.call("asking for the state", "query-status", json!({})).await?;
+        Ok(status.get("status").and_then(Value::as_str).unwrap_or_default().to_owned())
     }
 
     /// The plan of a disk.
     pub(super) fn disk_plan(&self, id: &str) -> Result<DiskPlan, HostError> {
-        let found = locked(&self.disks)
-            .iter()
-            .find(|plan| plan.disk.id == id)
-            .cloned();
+        let found = locked(&self.disks).iter().find(|plan| plan.disk.id == id).cloned();
         found.ok_or_else(|| HostError::Refused {
-            doing: format!(
-                "looking for the disk {:?}",
-                id.chars().take(40).collect::<String>()
-            ),
+            doing: format!("looking for the disk {:?}", id.chars().take(40).collect::<String>()),
             why: "the machine has no such disk".into(),
         })
     }
@@ -160,16 +152,8 @@ impl QemuMachine {
         what: &str,
         name: &str,
     ) -> Result<Box<dyn ByteStream>, HostError> {
-        let doing = || {
-            format!(
-                "taking the {what} {:?}",
-                name.chars().take(40).collect::<String>()
-            )
-        };
-        let refused = |why: &str| HostError::Refused {
-            doing: doing(),
-            why: why.into(),
-        };
+        let doing = || format!("taking the {what} {:?}", name.chars().take(40).collect::<String>());
+        let refused = |why: &str| HostError::Refused { doing: doing(), why: why.into() };
         match locked(streams).get_mut(name) {
             None => Err(refused("the machine has none of this name")),
             Some(stream) => match stream.take() {
@@ -194,9 +178,7 @@ async fn caretaker(
         _ => false,
     };
     loop {
-        let event = history
-            .wait(next, "an event", Duration::from_secs(3600), &wanted)
-            .await;
+        let event = history.wait(next, "an event", Duration::from_secs(3600), &wanted).await;
         let (at, event) = match event {
             Ok(found) => found,
             Err(HostError::TimedOut { .. }) => continue,
@@ -207,9 +189,7 @@ async fn caretaker(
             EventKind::DeviceRemoved { .. } => hardware.tidy().await,
             _ => {
                 // A refusal here means that the machine is ending; its death tells.
-                let _ = qmp
-                    .call("resetting after a crash", "system_reset", json!({}))
-                    .await;
+                let _ = qmp.call("resetting after a crash", "system_reset", json!({})).await;
                 let _ = qmp.call("going on after a crash", "cont", json!({})).await;
             }
         }
@@ -229,10 +209,7 @@ impl Machine for QemuMachine {
     async fn start(&self) -> Result<(), HostError> {
         if self.started.swap(true, Ordering::SeqCst) {
             let doing = format!("starting the machine {}", self.name);
-            return Err(HostError::Refused {
-                doing,
-                why: "it was started before".into(),
-            });
+            return Err(HostError::Refused { doing, why: "it was started before".into() });
         }
         self.simple("starting the machine", "cont").await
     }
@@ -276,8 +253,7 @@ impl Machine for QemuMachine {
     }
 
     async fn power_button(&self) -> Result<(), HostError> {
-        self.simple("pressing the power button", "system_powerdown")
-            .await
+        self.simple("pressing the power button", "system_powerdown").await
     }
 
     async fn nmi(&self) -> Result<(), HostError> {
@@ -299,18 +275,12 @@ impl Machine for QemuMachine {
 
     async fn set_link(&self, nic: &str, up: bool) -> Result<(), HostError> {
         let doing = format!("setting the link of {nic}");
-        self.qmp
-            .call(&doing, "set_link", json!({"name": nic, "up": up}))
-            .await
-            .map(drop)
+        self.qmp.call(&doing, "set_link", json!({"name": nic, "up": up})).await.map(drop)
     }
 
     async fn set_balloon(&self, size: ByteSize) -> Result<(), HostError> {
         let doing = format!("asking the balloon for {size}");
-        self.qmp
-            .call(&doing, "balloon", json!({"value": size.as_bytes()}))
-            .await
-            .map(drop)
+        self.qmp.call(&doing, "balloon", json!({"value": size.as_bytes()})).await.map(drop)
     }
 
     async fn resize_disk(&self, id: &str, size: ByteSize) -> Result<(), HostError> {
@@ -324,27 +294,20 @@ impl Machine for QemuMachine {
         }
         let node = plan.node().unwrap_or_default();
         self.qmp
-            .call(
-                &doing,
-                "block_resize",
-                json!({"node-name": node, "size": size.as_bytes()}),
-            )
+            .call(&doing, "block_resize", json!({"node-name": node, "size": size.as_bytes()}))
             .await?;
-        for plan in locked(&self.disks)
-            .iter_mut()
-            .filter(|plan| plan.disk.id == id)
-        {
+        for plan in locked(&self.disks).iter_mut().filter(|plan| plan.disk.id == id) {
             plan.size = size.as_bytes();
         }
         Ok(())
     }
 
     async fn give_room(&self, id: &str, room: ByteSize) -> Result<(), HostError> {
-        attach::give_room(self, id, room).await
+        media::give_room(self, id, room).await
     }
 
     async fn change_medium(&self, id: &str, image: Option<&Path>) -> Result<(), HostError> {
-        attach::change_medium(self, id, image).await
+        media::change_medium(self, id, image).await
     }
 
     async fn send_key(&self, key: &str) -> Result<(), HostError> {
@@ -353,10 +316,7 @@ impl Machine for QemuMachine {
             why: "QEMU has no code for it".into(),
         })?;
         let keys = json!({"keys": [{"type": "qcode", "data": code}]});
-        self.qmp
-            .call(&format!("typing the key {key}"), "send-key", keys)
-            .await
-            .map(drop)
+        self.qmp.call(&format!("typing the key {key}"), "send-key", keys).await.map(drop)
     }
 
     async fn screenshot(&self) -> Result<Screenshot, HostError> {
@@ -376,7 +336,7 @@ impl Machine for QemuMachine {
     }
 
     async fn snapshot(&self, folder: &Path) -> Result<Snapshot, HostError> {
-        super::snapshot::save(self, folder).await
+        super::save::save(self, folder).await
     }
 
     async fn migrate(&self, place: &Place) -> Result<(Box<dyn Machine>, Duration), HostError> {

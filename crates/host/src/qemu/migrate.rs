@@ -1,15 +1,14 @@
 //! Live migration: the running machine goes on in a second process on the same host.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::build::{Origin, UEFI_VARS};
+use super::build::Origin;
 use super::disks::DiskPlan;
 use super::machine::{QemuMachine, locked};
-use super::snapshot::{arrived, send_state, sent, set_capability};
+use super::stream::{arrived, send_state, sent, set_capability};
 use crate::{HostError, Machine, Place};
 
 /// How long a destination that gave up takes to end.
@@ -23,21 +22,7 @@ pub(super) async fn migrate(
     place: &Place,
 ) -> Result<(Box<dyn Machine>, Duration), HostError> {
     let mut disks: Vec<DiskPlan> = locked(&machine.disks).clone();
-    for plan in &mut disks {
-        if plan.has_overlay() {
-            link(
-                &machine.folder.join(plan.overlay()),
-                &place.folder.join(plan.overlay()),
-            )?;
-        }
-        plan.disk.power_loss_log = false;
-    }
-    if super::command::is_uefi(&machine.spec) {
-        link(
-            &machine.folder.join(UEFI_VARS),
-            &place.folder.join(UEFI_VARS),
-        )?;
-    }
+    disks.iter_mut().for_each(|plan| plan.disk.power_loss_log = false);
     let changes = machine.hardware.changes().clone();
     let (out, theirs) =
         std::os::unix::net::UnixStream::pair().map_err(HostError::io("making a socket pair"))?;
@@ -45,16 +30,15 @@ pub(super) async fn migrate(
         disks,
         memory: Vec::new(),
         incoming: Some(theirs.into()),
-        overlays_there: true,
+        overlays: Some(machine.folder.clone()),
         uefi_vars: None,
         generation_id: machine.generation_id.clone(),
         plugged: changes.plugged,
         removed: changes.removed,
+        user: machine.confinement.user,
     };
     let mut spec = machine.spec.clone();
-    spec.disks
-        .iter_mut()
-        .for_each(|disk| disk.power_loss_log = false);
+    spec.disks.iter_mut().for_each(|disk| disk.power_loss_log = false);
     let host = Arc::clone(&machine.host);
     let destination = host.build(&spec, place, origin).await?;
     let running = machine.status().await? == "running";
@@ -86,17 +70,6 @@ pub(super) async fn migrate(
         destination.resume().await?;
     }
     destination.mark_started();
-    let downtime = report
-        .get("downtime")
-        .and_then(Value::as_u64)
-        .unwrap_or_default();
+    let downtime = report.get("downtime").and_then(Value::as_u64).unwrap_or_default();
     Ok((Box::new(destination), Duration::from_millis(downtime)))
-}
-
-fn link(from: &Path, to: &Path) -> Result<(), HostError> {
-    std::fs::hard_link(from, to).map_err(HostError::io(format!(
-        "linking {} to {}",
-        from.display(),
-        to.display()
-    )))
 }

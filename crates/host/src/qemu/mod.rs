@@ -10,13 +10,17 @@
 mod attach;
 mod build;
 mod command;
+mod devices;
 mod disks;
 mod events;
 mod facts;
+mod files;
+mod hardware;
 mod introspect;
 mod keys;
 mod kvm;
 mod machine;
+mod media;
 mod medium;
 mod migrate;
 mod options;
@@ -24,12 +28,15 @@ mod orphans;
 mod process;
 mod qcow2;
 mod qmp;
+mod save;
 mod screen;
 mod snapshot;
+mod stream;
 mod writelog;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use hospitium_model::{
@@ -43,7 +50,7 @@ use self::options::Programs;
 use self::process::Confinement;
 use crate::{Host, HostError, Machine, Place, Snapshot};
 
-pub use self::options::{AcceleratorChoice, OLDEST, QemuOptions, UNPRIVILEGED};
+pub use self::options::{AcceleratorChoice, OLDEST, QemuOptions, UNPRIVILEGED, USERS};
 pub use self::orphans::{Orphan, end_orphans};
 
 /// This driver's kind of host.
@@ -65,28 +72,13 @@ pub(crate) struct Inner {
 /// Pairs of UEFI code and empty variables, below a root: Debian's, Arch's, Fedora's places and
 /// QEMU's own.
 const UEFI: [(&str, &str); 5] = [
-    (
-        "usr/share/OVMF/OVMF_CODE_4M.fd",
-        "usr/share/OVMF/OVMF_VARS_4M.fd",
-    ),
+    ("usr/share/OVMF/OVMF_CODE_4M.fd", "usr/share/OVMF/OVMF_VARS_4M.fd"),
     ("usr/share/OVMF/OVMF_CODE.fd", "usr/share/OVMF/OVMF_VARS.fd"),
-    (
-        "usr/share/edk2/x64/OVMF_CODE.4m.fd",
-        "usr/share/edk2/x64/OVMF_VARS.4m.fd",
-    ),
-    (
-        "usr/share/edk2/ovmf/OVMF_CODE.fd",
-        "usr/share/edk2/ovmf/OVMF_VARS.fd",
-    ),
-    (
-        "usr/share/qemu/edk2-x86_64-code.fd",
-        "usr/share/qemu/edk2-i386-vars.fd",
-    ),
+    ("usr/share/edk2/x64/OVMF_CODE.4m.fd", "usr/share/edk2/x64/OVMF_VARS.4m.fd"),
+    ("usr/share/edk2/ovmf/OVMF_CODE.fd", "usr/share/edk2/ovmf/OVMF_VARS.fd"),
+    ("usr/share/qemu/edk2-x86_64-code.fd", "usr/share/qemu/edk2-i386-vars.fd"),
 ];
-const BIOS: [&str; 2] = [
-    "usr/share/seabios/bios-256k.bin",
-    "usr/share/qemu/bios-256k.bin",
-];
+const BIOS: [&str; 2] = ["usr/share/seabios/bios-256k.bin", "usr/share/qemu/bios-256k.bin"];
 
 /// Why a bus takes no disk while the machine runs.
 pub(crate) const fn no_hotplug(bus: Bus) -> &'static str {
@@ -104,25 +96,17 @@ impl Qemu {
         let programs = Programs::locate(&options)?;
         let root = rustix::process::geteuid().is_root() && options.user != 0;
         let user = root.then_some(options.user);
-        let confinement = Confinement {
-            user,
-            group: user.and_then(|_| kvm::group()),
-            namespaces: true,
-        };
+        let confinement =
+            Confinement { user, group: user.and_then(|_| kvm::group()), namespaces: true };
         let traits = Traits::of(&programs, confinement, options.cache.as_deref()).await?;
         let vmm = traits.digest;
         let trial = async || {
-            let proof = AcceleratorProof {
-                used: Accelerator::Kvm,
-                how: "on trial".into(),
-            };
+            let proof = AcceleratorProof { used: Accelerator::Kvm, how: "on trial".into() };
             Inner::new(programs.clone(), traits.clone(), confinement, proof)
         };
         let proof = kvm::prove(&options, vmm, confinement, trial).await?;
         let inner = Inner::new(programs.clone(), traits.clone(), confinement, proof)?;
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The QEMU system emulators for x86-64 on PATH.
@@ -155,9 +139,7 @@ impl Inner {
         let line = |path: &str, key: &str| {
             let text = std::fs::read_to_string(path).unwrap_or_default();
             let line = text.lines().find_map(|line| {
-                line.strip_prefix(key)?
-                    .split_once(':')
-                    .map(|(_, v)| v.trim().to_owned())
+                line.strip_prefix(key)?.split_once(':').map(|(_, v)| v.trim().to_owned())
             });
             line.unwrap_or_default()
         };
@@ -178,17 +160,16 @@ impl Inner {
             cpu_model: line("/proc/cpuinfo", "model name"),
             cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
             memory_mib: memory >> 10,
-            kernel: rustix::system::uname()
-                .release()
-                .to_string_lossy()
-                .into_owned(),
+            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
         };
-        Ok(Self {
-            programs,
-            traits,
-            confinement,
-            facts,
-        })
+        Ok(Self { programs, traits, confinement, facts })
+    }
+
+    /// A user id for the next machine, so that VMMs can't reach one another; none if we are not root.
+    fn next_user(&self) -> Option<u32> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let first = self.confinement.user?;
+        Some(first + NEXT.fetch_add(1, Ordering::Relaxed) % USERS)
     }
 
     /// UEFI code and empty variables.
@@ -289,10 +270,7 @@ impl Host for Qemu {
         for disk in &spec.disks {
             disks.push(self.inner.plan_disk(disk).await?);
         }
-        let machine = self
-            .inner
-            .build(spec, place, Origin::fresh(spec, disks))
-            .await?;
+        let machine = self.inner.build(spec, place, Origin::fresh(spec, disks)).await?;
         Ok(Box::new(machine))
     }
 

@@ -23,7 +23,8 @@ pub struct QemuOptions {
     pub proving_kernel: Option<PathBuf>,
     /// Where digests and answers about VMM binaries are kept from one run to the next.
     pub cache: Option<PathBuf>,
-    /// When we are root: the user (and group) id that VMMs run as.
+    /// When we are root: the first of the [`USERS`] user (and group) ids that VMMs run as; 0 lets
+    /// them run as root.
     pub user: u32,
 }
 
@@ -39,9 +40,11 @@ pub enum AcceleratorChoice {
     Kvm,
 }
 
-/// A user id that no one has: from the range that systemd sets aside for users without an entry
+/// The first of some user ids that no one has: from the range that systemd sets aside for users without an entry
 /// anywhere (61184 to 65519, systemd's docs/UIDS-GIDS.md).
 pub const UNPRIVILEGED: u32 = 64_957;
+/// So many ids from there on are used in turn, one a machine. They end within that range.
+pub const USERS: u32 = 512;
 
 impl QemuOptions {
     /// The QEMU of this path or name, with everything else left to the driver.
@@ -104,15 +107,8 @@ impl Programs {
                 on_path(&options.binary)
                     .ok_or_else(|| unusable("it is not on PATH".into(), install))?
             };
-            let vmm = vmm
-                .canonicalize()
-                .map_err(|e| unusable(e.to_string(), install))?;
-            return Ok(Self {
-                vmm,
-                loader: Vec::new(),
-                root: None,
-                environment: Vec::new(),
-            });
+            let vmm = vmm.canonicalize().map_err(|e| unusable(e.to_string(), install))?;
+            return Ok(Self { vmm, loader: Vec::new(), root: None, environment: Vec::new() });
         };
         let unpack =
             "Unpack the packages and all that they depend on into that folder (dpkg-deb -x)";
@@ -124,33 +120,20 @@ impl Programs {
         } else {
             root.join("usr/bin").join(&options.binary)
         };
-        let vmm = vmm
-            .canonicalize()
-            .map_err(|e| unusable(format!("{}: {e}", vmm.display()), unpack))?;
+        let vmm =
+            vmm.canonicalize().map_err(|e| unusable(format!("{}: {e}", vmm.display()), unpack))?;
         let there = |names: &[&str]| -> Vec<PathBuf> {
-            names
-                .iter()
-                .map(|name| root.join(name))
-                .filter(|path| path.exists())
-                .collect()
+            names.iter().map(|name| root.join(name)).filter(|path| path.exists()).collect()
         };
         let Some(loader) = there(&LOADERS).into_iter().next() else {
-            return Err(unusable(
-                format!("{} holds no {}", root.display(), LOADERS[0]),
-                unpack,
-            ));
+            return Err(unusable(format!("{} holds no {}", root.display(), LOADERS[0]), unpack));
         };
         let path = std::env::join_paths(there(&LIBRARIES))
             .map_err(|e| unusable(e.to_string(), "Use a folder without ':' in its path"))?;
         let loader = vec![loader.into(), "--library-path".into(), path];
         let modules = there(&MODULES).into_iter().next();
         let environment = modules.map(|path| ("QEMU_MODULE_DIR".into(), path.into()));
-        Ok(Self {
-            vmm,
-            loader,
-            root: Some(root),
-            environment: environment.into_iter().collect(),
-        })
+        Ok(Self { vmm, loader, root: Some(root), environment: environment.into_iter().collect() })
     }
 
     /// Program and first arguments of the VMM.
@@ -180,21 +163,18 @@ impl Programs {
         if beside.exists() {
             return Ok(self.argv_of(&beside));
         }
-        on_path(Path::new("qemu-img"))
-            .map(|path| vec![path.into()])
-            .ok_or_else(|| HostError::Unusable {
+        on_path(Path::new("qemu-img")).map(|path| vec![path.into()]).ok_or_else(|| {
+            HostError::Unusable {
                 vmm: "qemu-img".into(),
                 why: "it is not on PATH".into(),
                 next: "Install it (Debian: apt install qemu-utils)".into(),
-            })
+            }
+        })
     }
 
     /// Folders of firmware that go before the built-in one.
     pub(super) fn data_folders(&self) -> Vec<PathBuf> {
-        let root = self
-            .root
-            .iter()
-            .flat_map(|root| DATA.iter().map(|name| root.join(name)));
+        let root = self.root.iter().flat_map(|root| DATA.iter().map(|name| root.join(name)));
         root.filter(|path| path.is_dir()).collect()
     }
 
@@ -210,9 +190,7 @@ impl Programs {
 /// The first program of this name on PATH.
 fn on_path(name: &Path) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file())
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
 /// The system emulators for x86-64 on PATH, each once however many links lead to it.

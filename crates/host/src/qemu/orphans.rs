@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
+use super::files::work_folder_of;
 use crate::HostError;
 
 /// The note in a machine's folder.
@@ -50,11 +51,7 @@ pub(super) fn note(folder: &Path, pid: u32) -> Result<(), HostError> {
     let Some(started) = started(pid) else {
         return Ok(());
     };
-    let note = Note {
-        pid,
-        started,
-        boot: boot_id(),
-    };
+    let note = Note { pid, started, boot: boot_id() };
     let text = serde_json::to_vec(&note).map_err(std::io::Error::other);
     text.and_then(|text| std::fs::write(&path, text))
         .map_err(HostError::io(format!("writing {}", path.display())))
@@ -71,10 +68,7 @@ pub fn end_orphans(folder: &Path) -> Vec<Orphan> {
 
 fn look_in(folder: &Path, depth: u32, ended: &mut Vec<Orphan>) {
     if let Some(pid) = end_noted(folder) {
-        ended.push(Orphan {
-            pid,
-            folder: folder.to_owned(),
-        });
+        ended.push(Orphan { pid, folder: folder.to_owned() });
     }
     let Some(depth) = depth.checked_sub(1) else {
         return;
@@ -89,12 +83,7 @@ fn look_in(folder: &Path, depth: u32, ended: &mut Vec<Orphan>) {
 
 fn end_noted(folder: &Path) -> Option<u32> {
     let path = folder.join(NOTE);
-    if std::fs::symlink_metadata(&path)
-        .ok()
-        .filter(|meta| meta.is_file())?
-        .len()
-        > 4096
-    {
+    if std::fs::symlink_metadata(&path).ok().filter(|meta| meta.is_file())?.len() > 4096 {
         return None;
     }
     let note: Note = serde_json::from_slice(&std::fs::read(&path).ok()?).ok()?;
@@ -105,22 +94,14 @@ fn end_noted(folder: &Path) -> Option<u32> {
     let command = std::fs::read(format!("/proc/{}/cmdline", note.pid)).ok()?;
     let ours = note.boot == boot_id()
         && started(note.pid) == Some(note.started)
-        && folder.canonicalize().ok()? == works_here
-        && command
-            .split(|&b| b == 0)
-            .any(|arg| arg == b"chardev=x.qmp,mode=control");
+        && work_folder_of(folder).canonicalize().ok()? == works_here
+        && command.split(|&b| b == 0).any(|arg| arg == b"chardev=x.qmp,mode=control");
     if !ours {
         return None;
     }
     pidfd_send_signal(&process, Signal::KILL).ok()?;
-    let mut gone = [rustix::event::PollFd::new(
-        &process,
-        rustix::event::PollFlags::IN,
-    )];
-    let limit = rustix::event::Timespec {
-        tv_sec: 5,
-        tv_nsec: 0,
-    };
+    let mut gone = [rustix::event::PollFd::new(&process, rustix::event::PollFlags::IN)];
+    let limit = rustix::event::Timespec { tv_sec: 5, tv_nsec: 0 };
     let _ = rustix::event::poll(&mut gone, Some(&limit));
     Some(note.pid)
 }

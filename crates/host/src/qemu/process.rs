@@ -70,12 +70,8 @@ fn on_spawner(job: Job) -> io::Result<()> {
         let _ = thread.spawn(move || jobs.into_iter().for_each(|job| job()));
         Mutex::new(sender)
     });
-    let sender = sender
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    sender
-        .send(job)
-        .map_err(|_| io::Error::other("the thread that starts processes is gone"))
+    let sender = sender.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    sender.send(job).map_err(|_| io::Error::other("the thread that starts processes is gone"))
 }
 
 impl Confinement {
@@ -124,12 +120,8 @@ impl Launch {
             let _ = reply.send(self.spawn(parent, ends_write.into()));
         }))
         .map_err(HostError::io(&doing))?;
-        let answer = answer
-            .await
-            .map_err(|_| io::Error::other("the spawner thread is gone"));
-        let mut child = answer
-            .and_then(|spawned| spawned)
-            .map_err(HostError::io(&doing))?;
+        let answer = answer.await.map_err(|_| io::Error::other("the spawner thread is gone"));
+        let mut child = answer.and_then(|spawned| spawned).map_err(HostError::io(&doing))?;
         let pid = child.id();
         let pidfd = rustix::process::Pid::from_raw(pid as i32)
             .ok_or(io::ErrorKind::InvalidData.into())
@@ -156,34 +148,18 @@ impl Launch {
                     || status.as_ref().is_ok_and(ExitStatus::success);
                 let said = tokio::time::timeout(Duration::from_secs(1), stderr).await;
                 let said = said.ok().and_then(Result::ok).unwrap_or_default();
-                tell.send_replace(Some(Died {
-                    expected,
-                    how: how(status, &said),
-                }));
+                tell.send_replace(Some(Died { expected, how: how(status, &said) }));
             }
         });
-        Ok(Process {
-            pid,
-            pidfd,
-            expected,
-            died,
-        })
+        Ok(Process { pid, pidfd, expected, died })
     }
 
     fn spawn(self, parent: u32, stderr: OwnedFd) -> io::Result<std::process::Child> {
         let mut command = Command::new(self.argv.first().cloned().unwrap_or_default());
-        command
-            .args(self.argv.iter().skip(1))
-            .env_clear()
-            .envs(self.environment);
-        command
-            .env("PATH", "/usr/bin:/bin")
-            .env("LC_ALL", "C.UTF-8");
+        command.args(self.argv.iter().skip(1)).env_clear().envs(self.environment);
+        command.env("PATH", "/usr/bin:/bin").env("LC_ALL", "C.UTF-8");
         command.current_dir(&self.folder).process_group(0);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(stderr);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
         let numbers: Vec<RawFd> = self.inherited.iter().map(AsRawFd::as_raw_fd).collect();
         let confinement = self.confinement;
         // SAFETY: the closure makes system calls only: it allocates nothing and takes no lock.
@@ -213,10 +189,7 @@ async fn keep_stderr(from: OwnedFd, log: PathBuf) -> Vec<u8> {
         let part = &buffer[..n];
         if written < STDERR_WRITTEN {
             written += n as u64;
-            let file = std::fs::OpenOptions::new()
-                .append(true)
-                .create(true)
-                .open(&log);
+            let file = std::fs::OpenOptions::new().append(true).create(true).open(&log);
             let _ = file.and_then(|mut file| io::Write::write_all(&mut file, part));
         }
         kept.extend_from_slice(part);
@@ -238,19 +211,10 @@ fn how(status: io::Result<ExitStatus>, said: &[u8]) -> String {
         Err(error) => format!("an unknown status ({error})"),
     };
     let said = String::from_utf8_lossy(said);
-    let lines: Vec<&str> = said
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .collect();
-    let last = lines[lines.len().saturating_sub(3)..]
-        .iter()
-        .map(|line| escape(line, 300));
+    let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+    let last = lines[lines.len().saturating_sub(3)..].iter().map(|line| escape(line, 300));
     let last = last.collect::<Vec<_>>().join("; ");
-    if last.is_empty() {
-        status
-    } else {
-        format!("{status}: {last}")
-    }
+    if last.is_empty() { status } else { format!("{status}: {last}") }
 }
 
 /// Foreign text for people: control characters escaped, at most `limit` characters.
@@ -261,11 +225,7 @@ pub(super) fn escape(text: &str, limit: usize) -> String {
             out.push('…');
             break;
         }
-        if c.is_control() {
-            out.extend(c.escape_default())
-        } else {
-            out.push(c)
-        }
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
     }
     out
 }
@@ -318,10 +278,7 @@ impl Process {
 
 /// Waits for a process's end on its receiver.
 pub(super) async fn wait_died(mut died: watch::Receiver<Option<Died>>) -> Died {
-    let gone = || Died {
-        expected: true,
-        how: "killed at the end of the harness".into(),
-    };
+    let gone = || Died { expected: true, how: "killed at the end of the harness".into() };
     match died.wait_for(Option::is_some).await {
         Ok(how) => how.clone().unwrap_or_else(gone),
         Err(_) => gone(),

@@ -34,9 +34,7 @@ pub(super) fn create(path: &Path, size: u64) -> io::Result<File> {
     let l1_clusters = (l1_entries * 8).div_ceil(CLUSTER);
     let clusters = 3 + l1_clusters;
     // One refcount block counts CLUSTER / 2 clusters; 32768 are enough for L1 tables of exabytes.
-    let entries = u32::try_from(l1_entries)
-        .ok()
-        .filter(|_| clusters <= CLUSTER / 2);
+    let entries = u32::try_from(l1_entries).ok().filter(|_| clusters <= CLUSTER / 2);
     let entries =
         entries.ok_or_else(|| io::Error::other("the disk is too large for an overlay"))?;
     let mut header = Vec::with_capacity(HEADER as usize + 8);
@@ -66,6 +64,13 @@ pub(super) fn create(path: &Path, size: u64) -> io::Result<File> {
     Ok(file)
 }
 
+/// Bytes that an image of a disk of this size takes beside the guest's data: the clusters that
+/// [`create`] makes, and an L2 table for each of its L1 entries.
+pub(super) fn overhead(size: u64) -> u64 {
+    let l1_entries = size.div_ceil(CLUSTER * (CLUSTER / 8)).max(1);
+    (3 + (l1_entries * 8).div_ceil(CLUSTER) + l1_entries) * CLUSTER
+}
+
 /// Reads the header of an image that may be anything.
 pub(super) fn read(path: &Path) -> io::Result<Header> {
     let mut file = File::open(path)?;
@@ -73,18 +78,10 @@ pub(super) fn read(path: &Path) -> io::Result<Header> {
     let mut start = Vec::new();
     // Extensions and the backing file's name stand in the first cluster, of at most 2 MiB.
     (&mut file).take(2 << 20).read_to_end(&mut start)?;
-    let word = |at: usize| {
-        start
-            .get(at..at + 4)
-            .and_then(|b| b.try_into().ok())
-            .map(u32::from_be_bytes)
-    };
-    let long = |at: usize| {
-        start
-            .get(at..at + 8)
-            .and_then(|b| b.try_into().ok())
-            .map(u64::from_be_bytes)
-    };
+    let word =
+        |at: usize| start.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_be_bytes);
+    let long =
+        |at: usize| start.get(at..at + 8).and_then(|b| b.try_into().ok()).map(u64::from_be_bytes);
     let short = || bad("its header is cut off");
     if start.get(..4) != Some(&MAGIC) {
         return Err(bad("it is no qcow2 image"));
@@ -96,19 +93,14 @@ pub(super) fn read(path: &Path) -> io::Result<Header> {
         2 => 72,
         3 => {
             if long(72).ok_or_else(short)? & EXTERNAL_DATA != 0 {
-                return Err(bad(
-                    "its data is in another file; convert it with qemu-img first",
-                ));
+                return Err(bad("its data is in another file; convert it with qemu-img first"));
             }
             word(100).ok_or_else(short)? as usize
         }
         _ => return Err(bad("it is a qcow2 image of an unknown version")),
     };
     if offset == 0 {
-        return Ok(Header {
-            size,
-            backing: None,
-        });
+        return Ok(Header { size, backing: None });
     }
     // 1023 bytes at most, says the specification.
     let name = usize::try_from(offset).ok().filter(|_| length <= 1023);
@@ -127,10 +119,7 @@ pub(super) fn read(path: &Path) -> io::Result<Header> {
         }
         at += 8 + length.next_multiple_of(8);
     }
-    Ok(Header {
-        size,
-        backing: Some((name.to_owned(), format)),
-    })
+    Ok(Header { size, backing: Some((name.to_owned(), format)) })
 }
 
 #[cfg(test)]
@@ -143,13 +132,7 @@ mod tests {
         for size in [512, 64 << 20, 10 << 40] {
             let path = folder.path().join(format!("{size}"));
             create(&path, size).expect("written");
-            assert_eq!(
-                read(&path).expect("read"),
-                Header {
-                    size,
-                    backing: None
-                }
-            );
+            assert_eq!(read(&path).expect("read"), Header { size, backing: None });
         }
         assert!(create(&folder.path().join("huge"), u64::MAX / 2).is_err());
     }

@@ -55,30 +55,20 @@ enum Line {
 }
 
 fn parse(line: &[u8]) -> Result<Line, String> {
-    let wrong = || {
-        format!(
-            "the VMM sent what is no QMP: {}",
-            escape(&String::from_utf8_lossy(line), 80)
-        )
-    };
+    let wrong =
+        || format!("the VMM sent what is no QMP: {}", escape(&String::from_utf8_lossy(line), 80));
     let mut value: Value = serde_json::from_slice(line).map_err(|_| wrong())?;
     let object = value.as_object_mut().ok_or_else(wrong)?;
     if object.contains_key("QMP") {
         return Ok(Line::Greeting);
     }
     if let Some(Value::String(name)) = object.remove("event") {
-        return Ok(Line::Event {
-            name,
-            data: object.remove("data").unwrap_or_default(),
-        });
+        return Ok(Line::Event { name, data: object.remove("data").unwrap_or_default() });
     }
     let answer = match (object.remove("return"), object.remove("error")) {
         (Some(value), None) => Ok(value),
         (None, Some(error)) => {
-            let words = error
-                .get("desc")
-                .and_then(Value::as_str)
-                .unwrap_or("no reason given");
+            let words = error.get("desc").and_then(Value::as_str).unwrap_or("no reason given");
             Err(escape(words, 500))
         }
         _ => return Err(wrong()),
@@ -107,11 +97,7 @@ async fn read_lines(stream: &UnixStream, mut each: impl FnMut(Line)) -> String {
         }
         let mut start = 0;
         let mut search = searched;
-        while let Some(at) = kept[search..]
-            .iter()
-            .position(|&b| b == b'\n')
-            .map(|at| search + at)
-        {
+        while let Some(at) = kept[search..].iter().position(|&b| b == b'\n').map(|at| search + at) {
             let line = kept[start..at].trim_ascii();
             if !line.is_empty() {
                 match parse(line) {
@@ -175,15 +161,8 @@ impl Qmp {
             }
         });
         let writing = tokio::sync::Mutex::new(());
-        let qmp = Self {
-            stream,
-            writing,
-            pending,
-            next: AtomicU64::new(1),
-            died,
-        };
-        qmp.call("greeting the VMM", "qmp_capabilities", json!({}))
-            .await?;
+        let qmp = Self { stream, writing, pending, next: AtomicU64::new(1), died };
+        qmp.call("greeting the VMM", "qmp_capabilities", json!({})).await?;
         Ok(qmp)
     }
 
@@ -224,27 +203,19 @@ impl Qmp {
             let sent = self.send(line.as_bytes(), fd).await;
             drop(_one);
             match sent {
-                Ok(()) => answer
-                    .await
-                    .map_err(|_| "the control connection closed".to_owned()),
+                Ok(()) => answer.await.map_err(|_| "the control connection closed".to_owned()),
                 Err(error) => Err(error.to_string()),
             }
         };
         match tokio::time::timeout(PATIENCE, exchange).await {
             Ok(Ok(Ok(value))) => Ok(value),
-            Ok(Ok(Err(why))) => Err(HostError::Refused {
-                doing: doing.to_owned(),
-                why,
-            }),
+            Ok(Ok(Err(why))) => Err(HostError::Refused { doing: doing.to_owned(), why }),
             Ok(Err(why)) => Err(self.ended(doing, why).await),
             Err(_) => {
                 let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
                 pending.calls.remove(&id);
                 let what = format!("the VMM's answer to {command} while {doing}");
-                Err(HostError::TimedOut {
-                    what,
-                    limit: PATIENCE,
-                })
+                Err(HostError::TimedOut { what, limit: PATIENCE })
             }
         }
     }
@@ -256,10 +227,7 @@ impl Qmp {
             Ok(died) => died.how,
             Err(_) => why,
         };
-        HostError::Ended {
-            doing: doing.to_owned(),
-            how,
-        }
+        HostError::Ended { doing: doing.to_owned(), how }
     }
 
     async fn send(&self, mut bytes: &[u8], mut fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
@@ -272,12 +240,7 @@ impl Qmp {
                     along.push(SendAncillaryMessage::ScmRights(&fds));
                 }
                 let parts = [io::IoSlice::new(bytes)];
-                Ok(sendmsg(
-                    self.stream.as_fd(),
-                    &parts,
-                    &mut along,
-                    SendFlags::NOSIGNAL,
-                )?)
+                Ok(sendmsg(self.stream.as_fd(), &parts, &mut along, SendFlags::NOSIGNAL)?)
             });
             bytes = &bytes[n.await?..];
             fd = None;
@@ -313,13 +276,7 @@ mod tests {
         .await;
         assert!(why.contains("closed"));
         assert_eq!(lines.len(), 3);
-        assert_eq!(
-            lines[1],
-            Line::Answer {
-                id: 4,
-                answer: Ok(json!({}))
-            }
-        );
+        assert_eq!(lines[1], Line::Answer { id: 4, answer: Ok(json!({})) });
     }
 
     #[tokio::test]
@@ -336,10 +293,7 @@ mod tests {
             "{\"return\":1,\"id\":-1}\n",
         ] {
             let (why, lines) = fed(bad.as_bytes()).await;
-            assert!(
-                why.contains("no QMP") && !why.contains('\x1b'),
-                "{bad:?}: {why}"
-            );
+            assert!(why.contains("no QMP") && !why.contains('\x1b'), "{bad:?}: {why}");
             assert!(lines.is_empty());
         }
         let deep = "[".repeat(100_000) + "\n";
@@ -349,12 +303,6 @@ mod tests {
     #[test]
     fn a_refusal_is_escaped() {
         let told = parse(b"{\"error\": {\"class\": \"X\", \"desc\": \"a\\u001b[0m\"}, \"id\": 3}");
-        assert_eq!(
-            told,
-            Ok(Line::Answer {
-                id: 3,
-                answer: Err("a\\u{1b}[0m".into())
-            })
-        );
+        assert_eq!(told, Ok(Line::Answer { id: 3, answer: Err("a\\u{1b}[0m".into()) }));
     }
 }

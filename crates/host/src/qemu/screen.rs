@@ -1,8 +1,11 @@
 //! Screenshots, from the portable pixmap that QEMU writes.
 
+use std::io::Read as _;
+
 use hospitium_model::ByteSize;
 use serde_json::json;
 
+use super::files::open_left;
 use super::machine::QemuMachine;
 use crate::{HostError, Screenshot};
 
@@ -13,20 +16,15 @@ pub(super) async fn screenshot(machine: &QemuMachine) -> Result<Screenshot, Host
     let name = format!("screen-{}.ppm", machine.next_serial());
     let path = machine.folder.join(&name);
     let doing = "taking a screenshot";
-    machine
-        .qmp
-        .call(doing, "screendump", json!({"filename": name}))
-        .await?;
+    machine.qmp.call(doing, "screendump", json!({"filename": name})).await?;
     let io = |e| HostError::io(format!("reading {}", path.display()))(e);
-    // The VMM made the file: it may be anything, a link to elsewhere included.
-    let meta = std::fs::symlink_metadata(&path).map_err(io)?;
-    let bytes = if meta.is_file() && meta.len() <= LARGEST.as_bytes() {
-        std::fs::read(&path).map_err(io)?
-    } else {
-        Vec::new()
-    };
+    // The VMM made the file: it may be anything.
+    let mut bytes = Vec::new();
+    let file = open_left(&path)?;
+    file.take(LARGEST.as_bytes() + 1).read_to_end(&mut bytes).map_err(io)?;
     let _ = std::fs::remove_file(&path);
-    parse(&bytes).ok_or_else(|| HostError::Refused {
+    let small = bytes.len() as u64 <= LARGEST.as_bytes();
+    parse(&bytes).filter(|_| small).ok_or_else(|| HostError::Refused {
         doing: doing.into(),
         why: "what it wrote is no picture of a sane size".into(),
     })
@@ -36,11 +34,7 @@ pub(super) async fn screenshot(machine: &QemuMachine) -> Result<Screenshot, Host
 fn parse(bytes: &[u8]) -> Option<Screenshot> {
     let mut at = 0;
     let mut word = || {
-        let start = at
-            + bytes
-                .get(at..)?
-                .iter()
-                .position(|b| !b.is_ascii_whitespace())?;
+        let start = at + bytes.get(at..)?.iter().position(|b| !b.is_ascii_whitespace())?;
         let length = bytes[start..].iter().position(u8::is_ascii_whitespace)?;
         at = start + length;
         std::str::from_utf8(&bytes[start..at]).ok()
@@ -53,15 +47,9 @@ fn parse(bytes: &[u8]) -> Option<Screenshot> {
     if word()? != "255" {
         return None;
     }
-    let size = u64::from(width)
-        .checked_mul(u64::from(height))?
-        .checked_mul(3)?;
+    let size = u64::from(width).checked_mul(u64::from(height))?.checked_mul(3)?;
     let rgb = bytes.get(at + 1..)?;
-    (size > 0 && rgb.len() as u64 == size).then(|| Screenshot {
-        width,
-        height,
-        rgb: rgb.to_vec(),
-    })
+    (size > 0 && rgb.len() as u64 == size).then(|| Screenshot { width, height, rgb: rgb.to_vec() })
 }
 
 #[cfg(test)]
@@ -71,10 +59,7 @@ mod tests {
     #[test]
     fn a_picture_is_read_and_a_crafted_one_refused() {
         let good = parse(b"P6\n2 1\n255\nabcdef").expect("a picture");
-        assert_eq!(
-            (good.width, good.height, good.rgb.as_slice()),
-            (2, 1, &b"abcdef"[..])
-        );
+        assert_eq!((good.width, good.height, good.rgb.as_slice()), (2, 1, &b"abcdef"[..]));
         for bad in [
             &b""[..],
             b"P6",

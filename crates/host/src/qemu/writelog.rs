@@ -136,20 +136,14 @@ pub fn replay(log: &Path, raw: &Path, upto: Upto) -> Result<ReplaySummary, Write
         .write(true)
         .open(raw)
         .map_err(failed("opening the image", raw))?;
-    let image_size = image
-        .metadata()
-        .map_err(failed("measuring the image", raw))?
-        .len();
+    let image_size = image.metadata().map_err(failed("measuring the image", raw))?.len();
     let Some(layout) = Layout::read(&source, log, reading)? else {
         return Ok(ReplaySummary::nothing());
     };
 
     let reading = || failed("reading the write log", log);
     let scan = layout.scan(&source).map_err(reading())?;
-    let mut summary = ReplaySummary {
-        end: scan.end,
-        ..ReplaySummary::nothing()
-    };
+    let mut summary = ReplaySummary { end: scan.end, ..ReplaySummary::nothing() };
     let mut entries = layout.entries(&source);
     while let Some(entry) = entries.next_entry().map_err(reading())? {
         let counted = entry.number < scan.whole;
@@ -166,11 +160,7 @@ pub fn replay(log: &Path, raw: &Path, upto: Upto) -> Result<ReplaySummary, Write
             summary.bytes_dropped = summary.bytes_dropped.saturating_add(entry.length);
             continue;
         }
-        if entry
-            .offset
-            .checked_add(entry.length)
-            .is_none_or(|end| end > image_size)
-        {
+        if entry.offset.checked_add(entry.length).is_none_or(|end| end > image_size) {
             return Err(WriteLogError::OutsideDisk {
                 log: log.display().to_string(),
                 entry: entry.number,
@@ -252,16 +242,9 @@ impl Layout {
             Err(error) => Err(error),
         }
         .map_err(failed)?;
-        let bad = |why| WriteLogError::NotALog {
-            log: path.display().to_string(),
-            why,
-        };
+        let bad = |why| WriteLogError::NotALog { log: path.display().to_string(), why };
         if head == [0; 28] {
-            return Ok(Some(Self {
-                sector: DEFAULT_SECTOR,
-                counted: 0,
-                size,
-            }));
+            return Ok(Some(Self { sector: DEFAULT_SECTOR, counted: 0, size }));
         }
         let sector = u32::from_le_bytes([head[24], head[25], head[26], head[27]]);
         if word(&head, 0) != MAGIC {
@@ -273,29 +256,16 @@ impl Layout {
         if !sector.is_power_of_two() || !(DEFAULT_SECTOR..=LARGEST_SECTOR).contains(&sector) {
             return Err(bad("its sector size is no power of two from 512 to 2^23"));
         }
-        Ok(Some(Self {
-            sector,
-            counted: word(&head, 16),
-            size,
-        }))
+        Ok(Some(Self { sector, counted: word(&head, 16), size }))
     }
 
     const fn entries(self, source: &File) -> Entries<'_> {
-        Entries {
-            layout: self,
-            source,
-            at: self.sector as u64,
-            number: 0,
-        }
+        Entries { layout: self, source, at: self.sector as u64, number: 0 }
     }
 
     fn scan(self, source: &File) -> io::Result<Scan> {
         let mut entries = self.entries(source);
-        let mut scan = Scan {
-            flushed: 0,
-            whole: 0,
-            end: LogEnd::Counted,
-        };
+        let mut scan = Scan { flushed: 0, whole: 0, end: LogEnd::Counted };
         while scan.whole < self.counted {
             let Some(entry) = entries.next_entry()? else {
                 scan.end = LogEnd::Broken(scan.whole);
@@ -336,11 +306,7 @@ impl Entries<'_> {
     fn next_entry(&mut self) -> io::Result<Option<Entry>> {
         let sector = u64::from(self.layout.sector);
         let mut head = [0; 32];
-        if self
-            .at
-            .checked_add(head.len() as u64)
-            .is_none_or(|end| end > self.layout.size)
-        {
+        if self.at.checked_add(head.len() as u64).is_none_or(|end| end > self.layout.size) {
             return Ok(None);
         }
         self.source.read_exact_at(&mut head, self.at)?;
@@ -355,11 +321,7 @@ impl Entries<'_> {
             let offset = word(&head, 0).checked_mul(sector)?;
             let length = sectors.checked_mul(sector)?;
             offset.checked_add(length)?;
-            let next = if flags & DISCARD == 0 {
-                data.checked_add(length)?
-            } else {
-                data
-            };
+            let next = if flags & DISCARD == 0 { data.checked_add(length)? } else { data };
             Some((data, offset, length, next))
         };
         let Some((data, offset, length, next)) = fields() else {
@@ -383,10 +345,7 @@ impl Entries<'_> {
 }
 
 fn word(bytes: &[u8], at: usize) -> u64 {
-    bytes[at..at + 8]
-        .iter()
-        .rev()
-        .fold(0, |word, &byte| word << 8 | u64::from(byte))
+    bytes[at..at + 8].iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
 }
 
 fn copy(from: &File, mut at: u64, to: &File, mut offset: u64, length: u64) -> io::Result<()> {

@@ -21,8 +21,7 @@ impl Log {
         for field in [sector, sectors, flags, 0] {
             self.body.extend(field.to_le_bytes());
         }
-        self.body
-            .resize(self.body.len().next_multiple_of(SECTOR), 0);
+        self.body.resize(self.body.len().next_multiple_of(SECTOR), 0);
         self.body.extend(data);
         self.entries += 1;
         self
@@ -64,28 +63,16 @@ fn replayed(log: &[u8], upto: Upto) -> Result<(Vec<u8>, ReplaySummary), WriteLog
 
 /// First byte of each of the first sectors.
 fn firsts(image: &[u8], sectors: usize) -> Vec<u8> {
-    image
-        .chunks(SECTOR)
-        .take(sectors)
-        .map(|sector| sector[0])
-        .collect()
+    image.chunks(SECTOR).take(sectors).map(|sector| sector[0]).collect()
 }
 
 #[test]
 fn what_was_flushed_is_there_and_what_was_not_is_gone() {
-    let log = Log::default()
-        .write(0, 1, 2)
-        .write(1, 2, 1)
-        .flush()
-        .write(2, 3, 1)
-        .bytes();
+    let log = Log::default().write(0, 1, 2).write(1, 2, 1).flush().write(2, 3, 1).bytes();
     let (image, summary) = replayed(&log, Upto::LastFlush).expect("a good log");
     assert_eq!(firsts(&image, 4), [1, 2, 0xee, 0xee]);
     assert_eq!(image.len(), 64 * SECTOR);
-    assert_eq!(
-        (summary.writes_applied, summary.bytes_applied),
-        (2, 3 * 512)
-    );
+    assert_eq!((summary.writes_applied, summary.bytes_applied), (2, 3 * 512));
     assert_eq!((summary.writes_dropped, summary.bytes_dropped), (1, 512));
     assert_eq!((summary.flushes, summary.end), (1, LogEnd::Counted));
     let (image, _) = replayed(&log, Upto::End).expect("a good log");
@@ -94,12 +81,7 @@ fn what_was_flushed_is_there_and_what_was_not_is_gone() {
 
 #[test]
 fn entries_that_the_superblock_does_not_count_are_never_applied() {
-    let log = Log::default()
-        .write(0, 1, 1)
-        .flush()
-        .write(1, 2, 1)
-        .flush()
-        .counting(2);
+    let log = Log::default().write(0, 1, 1).flush().write(1, 2, 1).flush().counting(2);
     let (image, summary) = replayed(&log, Upto::LastFlush).expect("a good log");
     assert_eq!(firsts(&image, 2), [1, 0xee]);
     assert_eq!((summary.flushes, summary.writes_dropped), (1, 1));
@@ -111,10 +93,7 @@ fn without_a_superblock_nothing_was_flushed() {
     log[..SECTOR].fill(0);
     let (image, summary) = replayed(&log, Upto::LastFlush).expect("an unflushed log");
     assert_eq!(firsts(&image, 2), [0xee, 0xee]);
-    assert_eq!(
-        (summary.writes_dropped, summary.end),
-        (2, LogEnd::NeverFlushed)
-    );
+    assert_eq!((summary.writes_dropped, summary.end), (2, LogEnd::NeverFlushed));
     let (_, summary) = replayed(&[], Upto::LastFlush).expect("an empty log");
     assert_eq!(summary, ReplaySummary::nothing());
 }
@@ -135,10 +114,7 @@ fn fua_writes_are_durable_and_discards_are_zeros() {
 
 #[test]
 fn a_flush_that_carries_data_does_not_flush_its_own() {
-    let log = Log::default()
-        .write(0, 1, 1)
-        .raw_entry(1, 1, FLUSH, &[2; SECTOR])
-        .bytes();
+    let log = Log::default().write(0, 1, 1).raw_entry(1, 1, FLUSH, &[2; SECTOR]).bytes();
     let (image, _) = replayed(&log, Upto::LastFlush).expect("a good log");
     assert_eq!(firsts(&image, 2), [1, 0xee]);
 }
@@ -163,18 +139,9 @@ fn a_cut_off_or_broken_entry_ends_the_log() {
         let mut broken = bytes.clone();
         broken[SECTOR * 4 + at] = with;
         let (image, summary) = replayed(&broken, Upto::LastFlush).expect("a broken log");
-        assert_eq!(
-            (firsts(&image, 2), summary.end),
-            (vec![1, 0xee], LogEnd::Broken(2)),
-            "{at}"
-        );
+        assert_eq!((firsts(&image, 2), summary.end), (vec![1, 0xee], LogEnd::Broken(2)), "{at}");
     }
-    let hole = Log::default()
-        .write(0, 1, 1)
-        .flush()
-        .raw_entry(0, 0, 0, &[])
-        .flush()
-        .bytes();
+    let hole = Log::default().write(0, 1, 1).flush().raw_entry(0, 0, 0, &[]).flush().bytes();
     let (_, summary) = replayed(&hole, Upto::LastFlush).expect("a log with a hole");
     assert_eq!((summary.flushes, summary.end), (1, LogEnd::Broken(2)));
 }
@@ -183,10 +150,7 @@ fn a_cut_off_or_broken_entry_ends_the_log() {
 fn a_write_past_the_disks_end_is_refused() {
     let log = Log::default().write(63, 1, 2).flush().bytes();
     let refused = replayed(&log, Upto::LastFlush);
-    assert!(
-        matches!(refused, Err(WriteLogError::OutsideDisk { entry: 0, .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(WriteLogError::OutsideDisk { entry: 0, .. })), "{refused:?}");
 }
 
 #[test]
@@ -196,10 +160,7 @@ fn what_is_no_log_is_refused() {
         let mut bad = good.clone();
         bad[at] = with;
         let refused = replayed(&bad, Upto::LastFlush);
-        assert!(
-            matches!(refused, Err(WriteLogError::NotALog { .. })),
-            "{at}: {refused:?}"
-        );
+        assert!(matches!(refused, Err(WriteLogError::NotALog { .. })), "{at}: {refused:?}");
     }
 }
 
@@ -257,20 +218,9 @@ fn after_power_cut(
     }
     let mut command = Command::new("qemu-system-x86_64");
     command
-        .args([
-            "-nodefaults",
-            "-no-user-config",
-            "-display",
-            "none",
-            "-S",
-            "-M",
-            "pc",
-        ])
+        .args(["-nodefaults", "-no-user-config", "-display", "none", "-S", "-M", "pc"])
         .args(["-qmp", "stdio", "-blockdev"])
-        .arg(format!(
-            "driver=file,node-name=f,discard=unmap,filename={}",
-            path("disk").display()
-        ))
+        .arg(format!("driver=file,node-name=f,discard=unmap,filename={}", path("disk").display()))
         .arg("-blockdev")
         .arg(format!(
             "driver=blklogwrites,node-name=bl,file=f,log.driver=file,log.filename={},\
@@ -278,14 +228,10 @@ fn after_power_cut(
             path("log").display()
         ));
     if let Some(above) = above {
-        command
-            .arg("-blockdev")
-            .arg(format!("driver=raw,file=bl,node-name=top{above}"));
+        command.arg("-blockdev").arg(format!("driver=raw,file=bl,node-name=top{above}"));
     }
     let top = if above.is_some() { "top" } else { "bl" };
-    command
-        .arg("-device")
-        .arg(format!("virtio-blk-pci,id=vd,drive={top}{device}"));
+    command.arg("-device").arg(format!("virtio-blk-pci,id=vd,drive={top}{device}"));
     let mut vmm = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -322,18 +268,8 @@ fn qemus_log_gives_back_what_was_flushed() {
     for above in [None, Some("")] {
         let (image, summary) = after_power_cut("", above, "", &WRITE_FLUSH_WRITE);
         assert!(image[..4096].iter().all(|&byte| byte == 0xaa));
-        assert!(
-            image[4096..].iter().all(|&byte| byte == 0),
-            "the second write was not flushed"
-        );
-        assert_eq!(
-            (
-                summary.writes_applied,
-                summary.writes_dropped,
-                summary.flushes
-            ),
-            (1, 1, 1)
-        );
+        assert!(image[4096..].iter().all(|&byte| byte == 0), "the second write was not flushed");
+        assert_eq!((summary.writes_applied, summary.writes_dropped, summary.flushes), (1, 1, 1));
         assert_eq!(summary.end, LogEnd::Counted);
     }
 }
@@ -342,24 +278,13 @@ fn qemus_log_gives_back_what_was_flushed() {
 fn a_disk_of_qemu_that_ignores_flushes_loses_what_was_flushed() {
     let (image, summary) = after_power_cut(",cache.no-flush=on", None, "", &WRITE_FLUSH_WRITE);
     assert!(image.iter().all(|&byte| byte == 0));
-    assert_eq!(
-        (
-            summary.writes_applied,
-            summary.writes_dropped,
-            summary.flushes
-        ),
-        (0, 2, 0)
-    );
+    assert_eq!((summary.writes_applied, summary.writes_dropped, summary.flushes), (0, 2, 0));
     assert_eq!(summary.end, LogEnd::NeverFlushed);
 }
 
 #[test]
 fn qemus_writes_through_are_durable_at_once() {
-    let writes = [
-        "write -P 0xaa 0 4k",
-        "write -z 4k 4k",
-        "write -P 0xbb 8k 4k",
-    ];
+    let writes = ["write -P 0xaa 0 4k", "write -z 4k 4k", "write -P 0xbb 8k 4k"];
     let (image, summary) = after_power_cut("", None, ",write-cache=off", &writes);
     eprintln!("{summary}");
     assert_eq!((image[0], image[8192]), (0xaa, 0xbb));
@@ -368,13 +293,8 @@ fn qemus_writes_through_are_durable_at_once() {
 
 #[test]
 fn qemus_discards_and_zero_writes_are_replayed() {
-    let steps = [
-        "write -P 0xaa 0 16k",
-        "write -z 0 4k",
-        "write -z -u 4k 4k",
-        "discard 8k 4k",
-        "flush",
-    ];
+    let steps =
+        ["write -P 0xaa 0 16k", "write -z 0 4k", "write -z -u 4k 4k", "discard 8k 4k", "flush"];
     let (image, _) = after_power_cut("", None, "", &steps);
     assert!(image[..12288].iter().all(|&byte| byte == 0));
     assert!(image[12288..16384].iter().all(|&byte| byte == 0xaa));

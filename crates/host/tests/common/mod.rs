@@ -60,20 +60,14 @@ impl Lab {
     pub fn place(&self, name: &str) -> Place {
         let folder = self.folder.path().join(name);
         std::fs::create_dir(&folder).expect("a folder for the machine");
-        Place {
-            name: name.into(),
-            folder,
-        }
+        Place { name: name.into(), folder }
     }
 
     /// A machine that boots the guest from a virtio disk.
     pub fn spec(&self) -> MachineSpec {
-        let boot = Boot::Devices {
-            order: vec!["system".into()],
-        };
+        let boot = Boot::Devices { order: vec!["system".into()] };
         let mut spec = MachineSpec::new(ByteSize::mib(64), boot);
-        spec.disks
-            .push(disk("system", DiskRole::System, Bus::Virtio));
+        spec.disks.push(disk("system", DiskRole::System, Bus::Virtio));
         spec.disks[0].image = Some(self.folder.path().join("guest.raw"));
         spec.disks[0].format = Some("raw".into());
         spec.cpus.cores = 1;
@@ -123,10 +117,7 @@ impl Guest {
     /// Waits for one byte.
     pub async fn hear(&mut self) -> char {
         let heard = tokio::time::timeout(LIMIT, self.0.read_u8()).await;
-        heard
-            .expect("the guest says something in time")
-            .expect("the console is open")
-            .into()
+        heard.expect("the guest says something in time").expect("the console is open").into()
     }
 
     /// Waits for the guest to have booted. The firmware may say something before.
@@ -135,10 +126,7 @@ impl Guest {
     }
 
     pub async fn say(&mut self, byte: u8) {
-        self.0
-            .write_all(&[byte])
-            .await
-            .expect("the console takes it");
+        self.0.write_all(&[byte]).await.expect("the console takes it");
     }
 
     pub async fn ask(&mut self, byte: u8) -> char {
@@ -149,10 +137,7 @@ impl Guest {
 
 /// A machine that has booted the guest.
 pub async fn booted(host: &Qemu, lab: &Lab, name: &str) -> (Box<dyn Machine>, Guest) {
-    let machine = host
-        .define(&lab.spec(), &lab.place(name))
-        .await
-        .expect("defined");
+    let machine = host.define(&lab.spec(), &lab.place(name)).await.expect("defined");
     let mut guest = Guest::of(&*machine).await;
     machine.start().await.expect("started");
     guest.boots().await;

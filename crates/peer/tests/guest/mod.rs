@@ -40,25 +40,13 @@ pub struct Queues {
 
 impl Guest {
     pub fn new(stream: DuplexStream, mtu: usize) -> Self {
-        let mut device = Queues {
-            received: VecDeque::new(),
-            sent: Vec::new(),
-            mtu,
-            tag: None,
-        };
+        let mut device = Queues { received: VecDeque::new(), sent: Vec::new(), mtu, tag: None };
         let mut config = Config::new(EthernetAddress(MAC).into());
         config.random_seed = 42;
         let mut interface = Interface::new(config, &mut device, StackInstant::ZERO);
         interface.update_ip_addrs(|all| all.push(IpCidr::new(ADDRESS.into(), 24)).expect("room"));
         let sockets = SocketSet::new(Vec::new());
-        Self {
-            stream,
-            read: Vec::new(),
-            device,
-            interface,
-            sockets,
-            started: Instant::now(),
-        }
+        Self { stream, read: Vec::new(), device, interface, sockets, started: Instant::now() }
     }
 
     pub fn set_address(&mut self, address: Ipv4Addr) {
@@ -81,9 +69,7 @@ impl Guest {
         let mut socket = tcp::Socket::new(buffer(), buffer());
         socket.set_nagle_enabled(false);
         socket.set_ack_delay(None);
-        socket
-            .connect(self.interface.context(), (to, port), local)
-            .expect("connects");
+        socket.connect(self.interface.context(), (to, port), local).expect("connects");
         let handle = self.sockets.add(socket);
         self.until("a connection", |sockets| {
             let socket = sockets.get::<tcp::Socket>(handle);
@@ -136,17 +122,13 @@ impl Guest {
 
     fn poll(&mut self) {
         let now = self.now();
-        self.interface
-            .poll(now, &mut self.device, &mut self.sockets);
+        self.interface.poll(now, &mut self.device, &mut self.sockets);
     }
 
     /// Reads or writes something, or lets the stack's next timer pass.
     async fn pass(&mut self, end: tokio::time::Instant, what: &str) {
         let now = self.now();
-        let delay = self
-            .interface
-            .poll_delay(now, &self.sockets)
-            .map_or(LIMIT, Duration::from);
+        let delay = self.interface.poll_delay(now, &self.sockets).map_or(LIMIT, Duration::from);
         let writing = !self.device.sent.is_empty();
         self.read.reserve(256 << 10);
         let (mut reader, mut writer) = tokio::io::split(&mut self.stream);

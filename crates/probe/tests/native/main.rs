@@ -13,10 +13,5 @@ const SOON: Duration = Duration::from_millis(300);
 
 /// A path in a folder.
 fn path(folder: &tempfile::TempDir, name: &str) -> String {
-    folder
-        .path()
-        .join(name)
-        .to_str()
-        .expect("a path in UTF-8")
-        .to_owned()
+    folder.path().join(name).to_str().expect("a path in UTF-8").to_owned()
 }

@@ -28,57 +28,21 @@ fn tcp_and_udp_carry_the_pattern() {
         (received, kept)
     });
     let (address, bytes) = (LOCALHOST, length as u64);
-    assert_eq!(
-        probe.digest(Request::TcpSend {
-            address,
-            port,
-            length: bytes,
-            seed: 3
-        }),
-        expected
-    );
-    assert_eq!(
-        probe.digest(Request::TcpReceive {
-            address,
-            port,
-            length: u64::MAX
-        }),
-        expected
-    );
-    assert_eq!(
-        probe.ask(Request::TcpOpen {
-            slot: 0,
-            address,
-            port
-        }),
-        Reply::Done
-    );
-    let exchange = |limit_ms| Request::TcpExchange {
-        slot: 0,
-        data: b"ten bytes!",
-        limit_ms,
-    };
+    assert_eq!(probe.digest(Request::TcpSend { address, port, length: bytes, seed: 3 }), expected);
+    assert_eq!(probe.digest(Request::TcpReceive { address, port, length: u64::MAX }), expected);
+    assert_eq!(probe.ask(Request::TcpOpen { slot: 0, address, port }), Reply::Done);
+    let exchange = |limit_ms| Request::TcpExchange { slot: 0, data: b"ten bytes!", limit_ms };
     assert_eq!(probe.data(exchange(5000)), b"ten bytes!");
     let (received, kept) = server.join().expect("the server");
     assert_eq!(sha256(&received), expected.0);
     assert_eq!(probe.failure(exchange(50)), errno::ETIMEDOUT);
     drop(kept);
-    let refused = Request::TcpOpen {
-        slot: 1,
-        address,
-        port,
-    };
+    let refused = Request::TcpOpen { slot: 1, address, port };
     assert_eq!(probe.failure(refused), 111, "ECONNREFUSED");
 
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let port = socket.local_addr().expect("its number").port();
-    let echo = |length| Request::UdpEcho {
-        address,
-        port,
-        length,
-        seed: 4,
-        limit_ms: 2000,
-    };
+    let echo = |length| Request::UdpEcho { address, port, length, seed: 4, limit_ms: 2000 };
     let server = std::thread::spawn(move || {
         let mut buffer = [0; 20000];
         let (count, from) = socket.recv_from(&mut buffer).expect("a datagram");
@@ -86,10 +50,7 @@ fn tcp_and_udp_carry_the_pattern() {
         // Kept, so that its port is not refused.
         socket
     });
-    assert_eq!(
-        probe.digest(echo(16384)),
-        (sha256(&pattern(4, 16384)), 16384)
-    );
+    assert_eq!(probe.digest(echo(16384)), (sha256(&pattern(4, 16384)), 16384));
     assert_eq!(probe.failure(echo(16385)), errno::EINVAL);
     let _socket = server.join().expect("the server");
     assert_eq!(probe.failure(echo(10)), errno::ETIMEDOUT);

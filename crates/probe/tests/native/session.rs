@@ -39,10 +39,7 @@ impl Session {
         let line = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
         grantpt(&line).expect("a pseudo-terminal of ours");
         unlockpt(&line).expect("an unlocked pseudo-terminal");
-        let path = ptsname(&line, Vec::new())
-            .expect("its name")
-            .into_string()
-            .expect("in ASCII");
+        let path = ptsname(&line, Vec::new()).expect("its name").into_string().expect("in ASCII");
         let mut child = Command::new(program)
             .args(arguments)
             .arg(path)
@@ -54,13 +51,7 @@ impl Session {
         output.read_line(&mut ready).expect("a first line");
         assert_eq!(ready, "hospitium-probe: ready\n");
         let line = File::from(line);
-        Self {
-            child,
-            line,
-            decoder: Decoder::new(),
-            seq: 0,
-            message: Vec::new(),
-        }
+        Self { child, line, decoder: Decoder::new(), seq: 0, message: Vec::new() }
     }
 
     /// The probe's number.

@@ -81,15 +81,9 @@ pub struct Event {
 impl CellView {
     pub fn of(bundle: &Bundle, index: usize, cell: &Cell, pictures: &mut Pictures<'_>) -> Self {
         let record = &cell.record;
-        let (guest, host) = (
-            visible(&record.guest.name, 80),
-            visible(&record.host.name, 80),
-        );
-        let console: Vec<String> = bundle
-            .console(&record.name)
-            .lines()
-            .map(|line| visible(line, LINE))
-            .collect();
+        let (guest, host) = (visible(&record.guest.name, 80), visible(&record.host.name, 80));
+        let console: Vec<String> =
+            bundle.console(&record.name).lines().map(|line| visible(line, LINE)).collect();
         let folded_end = console.len().saturating_sub(CONSOLE);
         let folded_start = folded_end.saturating_sub(FOLDED);
         let groups = groups(bundle, index, cell, pictures);
@@ -102,20 +96,12 @@ impl CellView {
             host,
             outcome: of_cell(cell),
             counts: Tally::of(&cell.checks).words(),
-            failure: failure
-                .lines()
-                .take(60)
-                .map(|line| visible(line, 600))
-                .collect(),
+            failure: failure.lines().take(60).map(|line| visible(line, 600)).collect(),
             canary: canary(cell),
             accelerator: record.host.accelerator.used.name(),
             emulated: !record.host.accelerator.used.is_hardware(),
             accelerator_how: visible(&record.host.accelerator.how, 400),
-            required_not_run: record
-                .required_not_run
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
+            required_not_run: record.required_not_run.iter().map(ToString::to_string).collect(),
             facts: facts(record),
             observed: record
                 .observed
@@ -141,17 +127,11 @@ impl CellView {
 
 fn canary(cell: &Cell) -> (Outcome, &'static str) {
     if cell.record.canary_failed {
-        (
-            Outcome::Pass,
-            "failed, as it must: this cell's harness can tell wrong from right",
-        )
+        (Outcome::Pass, "failed, as it must: this cell's harness can tell wrong from right")
     } else if cell.record.failure.is_some() {
         (Outcome::Miss, "did not run")
     } else {
-        (
-            Outcome::Fail,
-            "did not fail: the other verdicts of this cell prove nothing",
-        )
+        (Outcome::Fail, "did not fail: the other verdicts of this cell prove nothing")
     }
 }
 
@@ -159,15 +139,9 @@ fn groups(bundle: &Bundle, index: usize, cell: &Cell, pictures: &mut Pictures<'_
     let name = &cell.record.name;
     let several = bundle.cells.len() > 1;
     let mut groups: Vec<Group> = Vec::new();
-    for subsystem in Subsystem::ALL
-        .into_iter()
-        .filter(|s| *s != Subsystem::Canary)
-    {
-        let all: Vec<&CheckRecord> = cell
-            .checks
-            .iter()
-            .filter(|c| c.id.subsystem() == subsystem && !is_canary(c))
-            .collect();
+    for subsystem in Subsystem::ALL.into_iter().filter(|s| *s != Subsystem::Canary) {
+        let all: Vec<&CheckRecord> =
+            cell.checks.iter().filter(|c| c.id.subsystem() == subsystem && !is_canary(c)).collect();
         let applying = all.iter().filter(|c| Outcome::of(c) != Outcome::Skip);
         let mut checks: Vec<CheckView> = applying
             .map(|check| {
@@ -192,13 +166,11 @@ fn groups(bundle: &Bundle, index: usize, cell: &Cell, pictures: &mut Pictures<'_
         });
     }
     // Those with trouble first; else in the order of the subsystems.
-    groups.sort_by_key(|group| {
-        if group.outcome.wants_attention() {
-            group.outcome
-        } else {
-            Outcome::Skip
-        }
-    });
+    groups.sort_by_key(
+        |group| {
+            if group.outcome.wants_attention() { group.outcome } else { Outcome::Skip }
+        },
+    );
     groups
 }
 
@@ -215,23 +187,14 @@ fn skip(check: &CheckRecord) -> Option<Skip> {
 }
 
 fn facts(record: &CellRecord) -> Vec<(&'static str, String)> {
-    let CellRecord {
-        guest,
-        host,
-        machine,
-        ..
-    } = record;
+    let CellRecord { guest, host, machine, .. } = record;
     let kind = match guest.kind {
         GuestKind::Kernel => "kernel guest: the probe is its init",
         GuestKind::Disk => "disk guest: a whole system",
     };
     let mut facts = vec![(
         "Guest",
-        format!(
-            "{} {} ({kind})",
-            visible(&guest.name, 80),
-            version(&guest.name, &guest.version)
-        ),
+        format!("{} {} ({kind})", visible(&guest.name, 80), version(&guest.name, &guest.version)),
     )];
     if let Some(product) = &guest.product {
         facts.push(("Product", visible(product, 120)));
@@ -257,38 +220,23 @@ fn facts(record: &CellRecord) -> Vec<(&'static str, String)> {
 
 /// The version, unless the name says it already.
 fn version(name: &str, version: &str) -> String {
-    if name.contains(version) {
-        String::new()
-    } else {
-        visible(version, 80)
-    }
+    if name.contains(version) { String::new() } else { visible(version, 80) }
 }
 
 fn machine_words(machine: &MachineSpec) -> String {
     let kind = |text: String| text.to_lowercase();
     let mut parts = vec![
         format!("{} chipset", kind(format!("{:?}", machine.chipset))),
-        format!("{:?} firmware", machine.firmware)
-            .replace("Bios", "BIOS")
-            .replace("Uefi", "UEFI"),
+        format!("{:?} firmware", machine.firmware).replace("Bios", "BIOS").replace("Uefi", "UEFI"),
         words::plural(machine.cpus.count() as usize, "vCPU"),
         machine.memory.size.to_string(),
     ];
-    let disks: Vec<_> = machine
-        .disks
-        .iter()
-        .take(20)
-        .map(|disk| disk.bus.name())
-        .collect();
+    let disks: Vec<_> = machine.disks.iter().take(20).map(|disk| disk.bus.name()).collect();
     if !disks.is_empty() {
         parts.push(format!("disks on {}", disks.join(", ")));
     }
-    let nics: Vec<_> = machine
-        .nics
-        .iter()
-        .take(20)
-        .map(|nic| kind(format!("{:?}", nic.model)))
-        .collect();
+    let nics: Vec<_> =
+        machine.nics.iter().take(20).map(|nic| kind(format!("{:?}", nic.model))).collect();
     if !nics.is_empty() {
         parts.push(format!("network {}", nics.join(", ")));
     }
@@ -328,17 +276,11 @@ fn timings(record: &CellRecord) -> Vec<(&'static str, String)> {
         ));
     }
     rows.push(("The whole cell", words::duration(timings.total_ms)));
-    rows.push((
-        "CPU time of the virtual machines",
-        words::duration(timings.vmm_cpu_ms),
-    ));
+    rows.push(("CPU time of the virtual machines", words::duration(timings.vmm_cpu_ms)));
     if timings.vmm_cpu_ms > 0.0 {
         let share = 100.0 * timings.harness_cpu_ms / timings.vmm_cpu_ms;
         let own = words::duration(timings.harness_cpu_ms);
-        rows.push((
-            "CPU time of the harness",
-            format!("{own} ({share:.1} % of theirs)"),
-        ));
+        rows.push(("CPU time of the harness", format!("{own} ({share:.1} % of theirs)")));
     }
     rows
 }

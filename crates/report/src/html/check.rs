@@ -80,38 +80,23 @@ impl CheckView {
             id: check.id.to_string(),
             requirement: visible(&check.requirement, 600),
             outcome,
-            badge: check
-                .flaky()
-                .filter(|_| outcome == Outcome::Flaky)
-                .map_or_else(
-                    || outcome.word().to_owned(),
-                    |(failed, of)| format!("flaky {failed} of {of}"),
-                ),
+            badge: check.flaky().filter(|_| outcome == Outcome::Flaky).map_or_else(
+                || outcome.word().to_owned(),
+                |(failed, of)| format!("flaky {failed} of {of}"),
+            ),
             reason: reason(&check.verdict, 1_500),
             glance: glance(check),
             findings_left: seen.findings.len() - findings.len(),
             findings,
             one_witness: seen.one_witness.as_deref().map(|why| visible(why, 400)),
-            notes: seen
-                .notes
-                .iter()
-                .take(ROWS)
-                .map(|note| visible(note, 600))
-                .collect(),
+            notes: seen.notes.iter().take(ROWS).map(|note| visible(note, 600)).collect(),
             attempts: check
                 .attempts
                 .iter()
                 .take(ROWS)
                 .map(|it| attempt(it, &check.verdict))
                 .collect(),
-            console: check
-                .console
-                .iter()
-                .rev()
-                .take(40)
-                .rev()
-                .map(|l| visible(l, 400))
-                .collect(),
+            console: check.console.iter().rev().take(40).rev().map(|l| visible(l, 400)).collect(),
             pictures: shown,
             artifacts,
             tier: words::tier(check.tier),
@@ -130,9 +115,7 @@ impl CheckView {
 
 fn glance(check: &CheckRecord) -> Option<Glance> {
     let findings = &check.observations.findings;
-    let wrong = findings
-        .iter()
-        .find(|finding| matches!(finding.judge(), Holds::No(_)));
+    let wrong = findings.iter().find(|finding| matches!(finding.judge(), Holds::No(_)));
     let finding = wrong.or_else(|| findings.iter().find(|f| f.judge() == Holds::Yes))?;
     let short = |value| {
         let text = words::value(value, &finding.unit);
@@ -180,10 +163,6 @@ fn attempt(attempt: &Verdict, verdict: &Verdict) -> (Outcome, String) {
         Verdict::Error { .. } => Outcome::Error,
         Verdict::Miss { .. } => Outcome::Miss,
     };
-    let why = if attempt == verdict {
-        String::new()
-    } else {
-        reason(attempt, 600)
-    };
+    let why = if attempt == verdict { String::new() } else { reason(attempt, 600) };
     (outcome, why)
 }

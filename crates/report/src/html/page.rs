@@ -123,10 +123,7 @@ impl Page {
 /// Everything is forbidden but our own style and script, by digest, and pictures within the page.
 fn policy() -> String {
     let source = |text: &str| {
-        format!(
-            "'sha256-{}'",
-            STANDARD.encode(Digest::of(text.as_bytes()).as_bytes())
-        )
+        format!("'sha256-{}'", STANDARD.encode(Digest::of(text.as_bytes()).as_bytes()))
     };
     format!(
         "default-src 'none'; style-src {}; script-src {}; img-src data:; \
@@ -146,9 +143,7 @@ fn counted(tally: &Tally) -> Vec<(Outcome, usize)> {
         Outcome::Miss,
         Outcome::Skip,
     ];
-    let counts = order
-        .into_iter()
-        .map(|outcome| (outcome, tally.count(outcome)));
+    let counts = order.into_iter().map(|outcome| (outcome, tally.count(outcome)));
     counts.filter(|(_, count)| *count > 0).collect()
 }
 
@@ -178,10 +173,9 @@ fn matrix(bundle: &Bundle) -> Matrix {
     let mut hosts: Vec<String> = Vec::new();
     let mut guests: Vec<String> = Vec::new();
     for cell in &bundle.cells {
-        for (names, name) in [
-            (&mut hosts, &cell.record.host.name),
-            (&mut guests, &cell.record.guest.name),
-        ] {
+        for (names, name) in
+            [(&mut hosts, &cell.record.host.name), (&mut guests, &cell.record.guest.name)]
+        {
             let name = visible(name, 80);
             if !names.contains(&name) {
                 names.push(name);
@@ -203,9 +197,7 @@ fn matrix(bundle: &Bundle) -> Matrix {
             here.into_iter()
                 .map(|(index, cell)| {
                     let tally = Tally::of(&cell.checks);
-                    let rest = counted(&tally)
-                        .into_iter()
-                        .filter(|(o, _)| *o != Outcome::Pass);
+                    let rest = counted(&tally).into_iter().filter(|(o, _)| *o != Outcome::Pass);
                     let rest: Vec<_> = rest.map(|(o, n)| format!("{n} {}", o.counted())).collect();
                     MatrixCell {
                         anchor: format!("c{index}"),
@@ -231,10 +223,7 @@ fn facts(bundle: &Bundle) -> Vec<(&'static str, String)> {
     let run = &bundle.run;
     let mut facts = vec![
         ("Run", visible(&run.id, 64)),
-        (
-            "Began",
-            run.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-        ),
+        ("Began", run.started.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()),
     ];
     if let Some(ended) = run.ended {
         let ms = ended.duration_since(run.started).as_millis_f64();

@@ -35,11 +35,7 @@ pub struct Pictures<'a> {
 
 impl<'a> Pictures<'a> {
     pub const fn of(bundle: &'a Bundle) -> Self {
-        Self {
-            bundle,
-            left: ALL,
-            shown: BTreeSet::new(),
-        }
+        Self { bundle, left: ALL, shown: BTreeSet::new() }
     }
 
     /// The picture at this path of a cell, if it is one, sound, and there is room for it.
@@ -50,11 +46,7 @@ impl<'a> Pictures<'a> {
         let bytes = self.bundle.read(cell, path, ONE.min(self.left)).ok()?;
         let size = size_of(&bytes)?;
         self.left -= bytes.len() as u64;
-        Some(Picture {
-            name: visible(path, 220),
-            data: STANDARD.encode(bytes),
-            size,
-        })
+        Some(Picture { name: visible(path, 220), data: STANDARD.encode(bytes), size })
     }
 
     /// Every other picture of a cell, and the paths of those that are not carried.

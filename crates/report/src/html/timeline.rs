@@ -78,29 +78,18 @@ impl Timeline {
             .take(BARS)
             .collect();
         let timings = &cell.record.timings;
-        let end = checks
-            .iter()
-            .map(|c| c.started_ms + c.took_ms)
-            .fold(0.0, f64::max);
+        let end = checks.iter().map(|c| c.started_ms + c.took_ms).fold(0.0, f64::max);
         let boot = timings.boot_ms.filter(|ms| sane(*ms)).unwrap_or(0.0);
         let snapshot = timings.snapshot_ms.filter(|ms| sane(*ms)).unwrap_or(0.0);
-        let total = end
-            .max(boot + snapshot)
-            .max(Some(timings.total_ms).filter(|ms| sane(*ms))?);
+        let total = end.max(boot + snapshot).max(Some(timings.total_ms).filter(|ms| sane(*ms))?);
         if total <= 0.0 {
             return None;
         }
         let scale = WIDTH / total;
-        let mut drawing = Drawing {
-            scale,
-            bars: Vec::new(),
-        };
+        let mut drawing = Drawing { scale, bars: Vec::new() };
         let mut lanes = vec!["boot".to_owned()];
         if boot > 0.0 {
-            let title = format!(
-                "boot: {} to the probe's first answer",
-                words::duration(boot)
-            );
+            let title = format!("boot: {} to the probe's first answer", words::duration(boot));
             drawing.bar(0, 0.0, boot, "boot", title, "boot");
         }
         if snapshot > 0.0 {
@@ -111,35 +100,19 @@ impl Timeline {
         let count = clones.len();
         let mut free: Vec<f64> = Vec::new();
         for clone in clones {
-            let lane = if clone.shared {
-                None
-            } else {
-                free.iter().position(|t| *t <= clone.from)
-            };
+            let lane = if clone.shared { None } else { free.iter().position(|t| *t <= clone.from) };
             let lane = lane.unwrap_or_else(|| {
                 if lanes.len() < LANES {
-                    lanes.push(if clone.shared {
-                        "shared".into()
-                    } else {
-                        "clones".into()
-                    });
+                    lanes.push(if clone.shared { "shared".into() } else { "clones".into() });
                     free.push(0.0);
                 }
                 free.len() - 1
             });
-            free[lane] = if clone.shared {
-                f64::INFINITY
-            } else {
-                clone.to
-            };
+            free[lane] = if clone.shared { f64::INFINITY } else { clone.to };
             for check in clone.checks {
                 let outcome = Outcome::of(check);
                 // A canary that fails does as it should.
-                let class = if is_canary(check) {
-                    "canary"
-                } else {
-                    outcome.word()
-                };
+                let class = if is_canary(check) { "canary" } else { outcome.word() };
                 let title = format!(
                     "{}: {}, {} from {}",
                     check.id,
@@ -223,11 +196,7 @@ impl Drawing {
             width: number(width),
             class,
             title,
-            label: if fits {
-                label.to_owned()
-            } else {
-                String::new()
-            },
+            label: if fits { label.to_owned() } else { String::new() },
             label_x: number(x + 4.0),
             label_y: number(y + LANE * 0.66),
         });
@@ -240,10 +209,7 @@ fn clones<'a>(checks: &[&'a CheckRecord]) -> Vec<Clone<'a>> {
     let mut names: std::collections::HashMap<&str, usize> = std::collections::HashMap::new();
     for check in checks {
         let (from, to) = (check.started_ms, check.started_ms + check.took_ms);
-        let known = names
-            .get(check.clone.as_str())
-            .copied()
-            .filter(|_| !check.clone.is_empty());
+        let known = names.get(check.clone.as_str()).copied().filter(|_| !check.clone.is_empty());
         match known {
             Some(at) => {
                 let clone = &mut clones[at];
@@ -254,12 +220,7 @@ fn clones<'a>(checks: &[&'a CheckRecord]) -> Vec<Clone<'a>> {
             }
             None => {
                 names.insert(&check.clone, clones.len());
-                clones.push(Clone {
-                    from,
-                    to,
-                    shared: false,
-                    checks: vec![check],
-                });
+                clones.push(Clone { from, to, shared: false, checks: vec![check] });
             }
         }
     }
@@ -276,11 +237,7 @@ fn marks(cell: &Cell, scale: f64, total: f64) -> Vec<Mark> {
         .map(|event| Mark {
             x: number(LEFT + event.at_ms * scale),
             y: number(lane_y(0)),
-            title: format!(
-                "{}: {}",
-                words::duration(event.at_ms),
-                visible(&event.text, 120)
-            ),
+            title: format!("{}: {}", words::duration(event.at_ms), visible(&event.text, 120)),
         })
         .collect()
 }
@@ -289,24 +246,14 @@ fn marks(cell: &Cell, scale: f64, total: f64) -> Vec<Mark> {
 fn ticks(total: f64, scale: f64) -> Vec<Tick> {
     let rough = total / 8.0;
     let power = 10f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0]
-        .into_iter()
-        .map(|n| n * power)
-        .find(|n| *n >= rough);
+    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|n| n * power).find(|n| *n >= rough);
     let step = step.unwrap_or(total).max(total / 20.0);
     let mut ticks = Vec::new();
     let mut at = 0.0;
     while at <= total * 1.0001 {
         let seconds = at / 1000.0;
-        let digits = if step < 100.0 {
-            2
-        } else {
-            usize::from(step < 1000.0)
-        };
-        ticks.push(Tick {
-            x: number(LEFT + at * scale),
-            label: format!("{seconds:.digits$} s"),
-        });
+        let digits = if step < 100.0 { 2 } else { usize::from(step < 1000.0) };
+        ticks.push(Tick { x: number(LEFT + at * scale), label: format!("{seconds:.digits$} s") });
         at += step;
     }
     ticks

@@ -7,14 +7,7 @@ use hospitium_model::{
 use super::HOSTILE;
 
 /// Id, requirement, what is observed, unit, tier, milliseconds.
-type Row = (
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-    Tier,
-    f64,
-);
+type Row = (&'static str, &'static str, &'static str, &'static str, Tier, f64);
 
 #[rustfmt::skip]
 const ROWS: [Row; 50] = [
@@ -72,11 +65,7 @@ const ROWS: [Row; 50] = [
 
 /// The checks of the `cell`-th cell, at the times at which two clones at once would run them.
 pub fn of_cell(cell: usize) -> Vec<CheckRecord> {
-    let boot = if cell == 2 {
-        15_300.0
-    } else {
-        3_250.0 + 420.0 * cell as f64
-    };
+    let boot = if cell == 2 { 15_300.0 } else { 3_250.0 + 420.0 * cell as f64 };
     let mut shared = boot + 90.0;
     let mut lanes = [boot + 160.0, boot + 165.0];
     let mut checks = Vec::new();
@@ -127,10 +116,7 @@ fn check(row: &Row, cell: usize) -> CheckRecord {
     let (id, requirement, what, unit, tier, took) = *row;
     let mut check = blank(id, requirement, tier, took * (1.0 + 0.2 * cell as f64));
     if let Some((why, reason)) = skipped(id, cell) {
-        check.verdict = Verdict::Skip {
-            why,
-            reason: reason.into(),
-        };
+        check.verdict = Verdict::Skip { why, reason: reason.into() };
         check.took_ms = 0.0;
         return check;
     }
@@ -174,14 +160,12 @@ fn check(row: &Row, cell: usize) -> CheckRecord {
 
 fn skipped(id: &str, cell: usize) -> Option<(SkipReason, &'static str)> {
     match (id, cell) {
-        ("stor.hot-add-remove/usb", 0) => Some((
-            SkipReason::UnsupportedByGuest,
-            "the kernel package has no usb-storage module",
-        )),
-        ("boot.reboot-x3", 0 | 1) => Some((
-            SkipReason::NotRequired,
-            "a kernel guest's reboot is its boot; boot.* covers it",
-        )),
+        ("stor.hot-add-remove/usb", 0) => {
+            Some((SkipReason::UnsupportedByGuest, "the kernel package has no usb-storage module"))
+        }
+        ("boot.reboot-x3", 0 | 1) => {
+            Some((SkipReason::NotRequired, "a kernel guest's reboot is its boot; boot.* covers it"))
+        }
         ("mem.hot-add", 2) => Some((
             SkipReason::UnsupportedByHost,
             "machine is full: memory.max equals memory.size <b>",
@@ -224,10 +208,7 @@ fn spoil(check: &mut CheckRecord, what: &str) {
             ]);
             check.console = (0..6)
                 .map(|n| {
-                    format!(
-                        "[   12.{n}] sd 0:0:0:0: [sda] Synchronize Cache(10) {}",
-                        HOSTILE[n]
-                    )
+                    format!("[   12.{n}] sd 0:0:0:0: [sda] Synchronize Cache(10) {}", HOSTILE[n])
                 })
                 .collect();
             check.attempts = vec![check.observations.judge(); 3];
@@ -249,17 +230,13 @@ fn spoil(check: &mut CheckRecord, what: &str) {
             let reason = "the second QEMU ended before the migration did: killed by signal 9; \
                           see its last lines below, then try again";
             check.observations = Observations::new();
-            check.verdict = Verdict::Error {
-                reason: reason.into(),
-            };
+            check.verdict = Verdict::Error { reason: reason.into() };
             check.console = vec!["qemu-system-x86_64: terminating on signal 9".into()];
         }
         "crash.host-notified" => {
             check.observations = Observations::new();
             let reason = "the clone's time of 60 s was over while waiting for the panic event";
-            check.verdict = Verdict::Miss {
-                reason: reason.into(),
-            };
+            check.verdict = Verdict::Miss { reason: reason.into() };
         }
         _ => {}
     }

@@ -25,24 +25,9 @@ pub const HOSTILE: [&str; 7] = [
 ];
 
 const CELLS: [(&str, &str, &str, GuestKind); 3] = [
-    (
-        "linux-6.1-qemu-7.2.22",
-        "linux 6.1.0-50-amd64",
-        "6.1.0-50-amd64",
-        GuestKind::Kernel,
-    ),
-    (
-        "linux-6.12-qemu-7.2.22",
-        "linux 6.12.117-amd64",
-        "6.12.117-amd64",
-        GuestKind::Kernel,
-    ),
-    (
-        "debian-12-qemu-7.2.22",
-        "Debian 12",
-        "12.15",
-        GuestKind::Disk,
-    ),
+    ("linux-6.1-qemu-7.2.22", "linux 6.1.0-50-amd64", "6.1.0-50-amd64", GuestKind::Kernel),
+    ("linux-6.12-qemu-7.2.22", "linux 6.12.117-amd64", "6.12.117-amd64", GuestKind::Kernel),
+    ("debian-12-qemu-7.2.22", "Debian 12", "12.15", GuestKind::Disk),
 ];
 
 /// Writes the sample into `folder`.
@@ -70,10 +55,8 @@ pub fn write(folder: &Path) {
             cell.timeline(&event).expect("an event");
         }
         cell.console(&console(index)).expect("console");
-        cell.file("screens/boot.png", &screen(index))
-            .expect("a screenshot");
-        cell.file("screens/framebuffer.png", &screen(index + 3))
-            .expect("a screenshot");
+        cell.file("screens/boot.png", &screen(index)).expect("a screenshot");
+        cell.file("screens/framebuffer.png", &screen(index + 3)).expect("a screenshot");
         cell.finish(&record).expect("ends");
     }
     let mut ended = run;
@@ -90,9 +73,7 @@ fn run() -> RunRecord {
         started: "2026-09-14T10:21:20Z".parse().expect("a time"),
         ended: None,
         seed: 0x5eed,
-        required: ["cpu.count", "stor.flush-durable"]
-            .map(|id| id.parse().expect("an id"))
-            .into(),
+        required: ["cpu.count", "stor.flush-durable"].map(|id| id.parse().expect("an id")).into(),
         cells: CELLS.iter().map(|(name, ..)| (*name).into()).collect(),
         cut_off: None,
         not_started: Vec::new(),
@@ -119,9 +100,7 @@ fn record(index: usize, checks: &[CheckRecord]) -> CellRecord {
     };
     let mut machine = MachineSpec::new(
         ByteSize::mib(if is_disk { 512 } else { 256 }),
-        Boot::Devices {
-            order: vec!["system".into()],
-        },
+        Boot::Devices { order: vec!["system".into()] },
     );
     machine.disks = vec![
         disk("system", DiskRole::System, Bus::Virtio),
@@ -141,14 +120,8 @@ fn record(index: usize, checks: &[CheckRecord]) -> CellRecord {
         name: name.into(),
     };
     let mut observed = std::collections::BTreeMap::new();
-    observed.insert(
-        "kernel".into(),
-        format!("Linux version {version} (gcc-12) #1 SMP"),
-    );
-    observed.insert(
-        "command-line".into(),
-        format!("console=ttyS0 {}", HOSTILE[0]),
-    );
+    observed.insert("kernel".into(), format!("Linux version {version} (gcc-12) #1 SMP"));
+    observed.insert("command-line".into(), format!("console=ttyS0 {}", HOSTILE[0]));
     observed.insert("clocksource".into(), "tsc".into());
     CellRecord {
         name: name.into(),
@@ -179,29 +152,17 @@ fn record(index: usize, checks: &[CheckRecord]) -> CellRecord {
         },
         machine,
         inputs: vec![
-            pin(
-                if is_disk { "image" } else { "kernel" },
-                8_228_352 * (1 + index as u64),
-                guest,
-            ),
+            pin(if is_disk { "image" } else { "kernel" }, 8_228_352 * (1 + index as u64), guest),
             pin("vmm", 16_640_008, "/usr/bin/qemu-system-x86_64"),
             pin("firmware", 262_144, "bios-256k.bin"),
             pin("probe", 198_144, "hospitium-probe"),
             pin("suite", 21_003_221, "hospitium 0.1.0"),
         ],
         timings: Timings {
-            boot_ms: Some(if is_disk {
-                15_240.0
-            } else {
-                3_180.0 + 420.0 * index as f64
-            }),
+            boot_ms: Some(if is_disk { 15_240.0 } else { 3_180.0 + 420.0 * index as f64 }),
             snapshot_ms: Some(36.4),
             clones_ms: (0..40).map(|n| 68.0 + f64::from(n % 13) * 4.1).collect(),
-            total_ms: checks
-                .iter()
-                .map(|c| c.started_ms + c.took_ms)
-                .fold(0.0, f64::max)
-                + 300.0,
+            total_ms: checks.iter().map(|c| c.started_ms + c.took_ms).fold(0.0, f64::max) + 300.0,
             vmm_cpu_ms: 31_400.0,
             harness_cpu_ms: 1_310.0,
         },
@@ -225,22 +186,12 @@ fn events(record: &CellRecord, checks: &[CheckRecord]) -> Vec<TimelineEvent> {
         event(48.0, "boot", TimelineSource::Machine, "RESUME"),
         event(900.0, "boot", TimelineSource::Console, "Booting from ROM.."),
         event(1200.0, "boot", TimelineSource::Console, HOSTILE[2]),
-        event(
-            boot - 2.0,
-            "boot",
-            TimelineSource::Probe,
-            "hello: probe 0.1.0, protocol 1",
-        ),
+        event(boot - 2.0, "boot", TimelineSource::Probe, "hello: probe 0.1.0, protocol 1"),
         event(boot + 10.0, "boot", TimelineSource::Machine, "STOP"),
     ];
     for check in checks.iter().filter(|check| check.took_ms > 0.0) {
         let text = format!("{} starts", check.id);
-        events.push(event(
-            check.started_ms,
-            &check.clone,
-            TimelineSource::Check,
-            &text,
-        ));
+        events.push(event(check.started_ms, &check.clone, TimelineSource::Check, &text));
         let text = format!("{} ends: {}", check.id, check.verdict.word());
         let end = check.started_ms + check.took_ms;
         events.push(event(end, &check.clone, TimelineSource::Check, &text));

@@ -61,19 +61,15 @@ impl Entry {
     /// Reads the description of the entry in `folder`.
     pub(super) fn read(folder: &Path, key: Digest) -> Result<Self, String> {
         let path = folder.join(ENTRY);
-        let size = fs::metadata(&path)
-            .map_err(|_| "it was never finished".to_owned())?
-            .len();
+        let size = fs::metadata(&path).map_err(|_| "it was never finished".to_owned())?.len();
         if size > LARGEST {
             return Err(format!("its description has {size} bytes"));
         }
         let bytes = fs::read(&path).map_err(|e| format!("its description cannot be read: {e}"))?;
         let mut entry: Self = serde_json::from_slice(&bytes)
             .map_err(|e| format!("its description is broken: {e}"))?;
-        let parts = entry
-            .parts
-            .digest()
-            .map_err(|e| format!("its key cannot be made again: {e}"))?;
+        let parts =
+            entry.parts.digest().map_err(|e| format!("its key cannot be made again: {e}"))?;
         if entry.key != key || parts != key {
             return Err("it is not what its name says".into());
         }
@@ -84,11 +80,7 @@ impl Entry {
     /// Checks that every file is there and is what it was.
     pub(super) fn verify(&self, folder: &Path) -> Result<(), String> {
         let own = self.files.iter().map(|file| (folder.to_owned(), file));
-        let snapshot = self
-            .snapshot
-            .files
-            .iter()
-            .map(|file| (folder.join(SNAPSHOT), file));
+        let snapshot = self.snapshot.files.iter().map(|file| (folder.join(SNAPSHOT), file));
         for (folder, file) in own.chain(snapshot) {
             let plain = Path::new(&file.name)
                 .components()
@@ -101,10 +93,7 @@ impl Entry {
                 .map_err(|e| format!("its file {} cannot be looked at: {e}", file.name))?
                 .len();
             if size != file.size {
-                return Err(format!(
-                    "its file {} has {size} bytes, not {}",
-                    file.name, file.size
-                ));
+                return Err(format!("its file {} has {size} bytes, not {}", file.name, file.size));
             }
             if let Some(expected) = file.sha256 {
                 let found = File::open(&path)
@@ -121,11 +110,7 @@ impl Entry {
 
 impl Held {
     pub(super) const fn new(folder: PathBuf, entry: Entry, lock: Lock) -> Self {
-        Self {
-            folder,
-            entry,
-            _lock: lock,
-        }
+        Self { folder, entry, _lock: lock }
     }
 
     /// What it is.
@@ -183,19 +168,15 @@ impl Reservation {
         });
         match work.await {
             Ok(done) => done,
-            Err(e) => Err(CacheError::new("complete an entry", Path::new(""))(
-                std::io::Error::other(e),
-            )),
+            Err(e) => {
+                Err(CacheError::new("complete an entry", Path::new(""))(std::io::Error::other(e)))
+            }
         }
     }
 
     /// Files made for the boot that the saved machine still names.
     fn dependencies(&self, spec: &MachineSpec) -> Result<Vec<SnapshotFile>, CacheError> {
-        let mut paths: Vec<&Path> = spec
-            .disks
-            .iter()
-            .filter_map(|d| d.image.as_deref())
-            .collect();
+        let mut paths: Vec<&Path> = spec.disks.iter().filter_map(|d| d.image.as_deref()).collect();
         if let Boot::Kernel { kernel, initrd, .. } = &spec.boot {
             paths.push(kernel);
             paths.extend(initrd.as_deref());
@@ -208,11 +189,7 @@ impl Reservation {
             let size = file.metadata().map_err(error())?.len();
             let sha256 = Some(digest_of(&mut file).map_err(error())?);
             let within = path.strip_prefix(&self.folder).unwrap_or(path);
-            files.push(SnapshotFile {
-                name: within.to_string_lossy().into_owned(),
-                size,
-                sha256,
-            });
+            files.push(SnapshotFile { name: within.to_string_lossy().into_owned(), size, sha256 });
         }
         Ok(files)
     }
@@ -227,9 +204,7 @@ impl Reservation {
         let error = || CacheError::new("write", &path);
         let bytes = serde_json::to_vec(entry).map_err(|e| error()(e.into()))?;
         let mut file = File::create(&partial).map_err(error())?;
-        file.write_all(&bytes)
-            .and_then(|()| file.sync_all())
-            .map_err(error())?;
+        file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(error())?;
         fs::rename(&partial, &path).map_err(error())
     }
 }

@@ -56,15 +56,9 @@ impl KeyParts {
         let mut pins = Vec::new();
         let mut pin = |role: &str, path: &mut PathBuf| -> Result<(), FileError> {
             let (sha256, size) = digests.of_file(path)?;
-            let name = path
-                .file_name()
-                .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-            pins.push(InputPin {
-                role: role.into(),
-                sha256,
-                size: ByteSize::bytes(size),
-                name,
-            });
+            let name =
+                path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+            pins.push(InputPin { role: role.into(), sha256, size: ByteSize::bytes(size), name });
             *path = PathBuf::from(format!("sha256:{sha256}"));
             Ok(())
         };
@@ -83,11 +77,7 @@ impl KeyParts {
                 pin(&role, image)?;
             }
         }
-        let kernel = host
-            .accelerator
-            .used
-            .is_hardware()
-            .then(|| host.kernel.clone());
+        let kernel = host.accelerator.used.is_hardware().then(|| host.kernel.clone());
         let parts = Self {
             format: FORMAT,
             host_kind: host.kind.clone(),
@@ -142,10 +132,7 @@ impl Digests {
             .filter(|bytes| bytes.len() < 4 << 20)
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
             .unwrap_or_default();
-        Self {
-            known: Mutex::new(known),
-            file: Some(file),
-        }
+        Self { known: Mutex::new(known), file: Some(file) }
     }
 
     /// A file's digest and size.
@@ -153,10 +140,7 @@ impl Digests {
     /// # Errors
     /// It cannot be read.
     pub fn of_file(&self, path: &Path) -> Result<(Digest, u64), FileError> {
-        let error = |source| FileError {
-            path: path.to_owned(),
-            source,
-        };
+        let error = |source| FileError { path: path.to_owned(), source };
         let mut file = File::open(path).map_err(error)?;
         let meta = file.metadata().map_err(error)?;
         let name = format!(
@@ -169,12 +153,7 @@ impl Digests {
             meta.ctime(),
             meta.ctime_nsec()
         );
-        let known = self
-            .known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&name)
-            .copied();
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&name).copied();
         if let Some(digest) = known {
             return Ok((digest, meta.size()));
         }
@@ -236,10 +215,7 @@ mod tests {
             build: String::new(),
             vmm: Digest::of(b"vmm"),
             firmware: vec![("bios".into(), Digest::of(b"bios"))],
-            accelerator: AcceleratorProof {
-                used: Accelerator::Tcg,
-                how: String::new(),
-            },
+            accelerator: AcceleratorProof { used: Accelerator::Tcg, how: String::new() },
             cpu_model: "cpu".into(),
             cpus: 1,
             memory_mib: 1,
@@ -259,38 +235,15 @@ mod tests {
         let machine = |kernel: &str, content: &[u8]| {
             let kernel = folder.path().join(kernel);
             std::fs::write(&kernel, content).expect("writes");
-            let boot = Boot::Kernel {
-                kernel,
-                initrd: None,
-                command_line: "quiet".into(),
-            };
+            let boot = Boot::Kernel { kernel, initrd: None, command_line: "quiet".into() };
             MachineSpec::new(ByteSize::mib(256), boot)
         };
         let one = key(&host(), b"g", &machine("a", b"kernel"));
-        assert_eq!(
-            one,
-            key(&host(), b"g", &machine("b", b"kernel")),
-            "the same bytes elsewhere"
-        );
-        assert_ne!(
-            one,
-            key(&host(), b"g", &machine("a", b"other")),
-            "the path's content changed"
-        );
-        assert_ne!(
-            one,
-            key(&host(), b"h", &machine("a", b"kernel")),
-            "another guest"
-        );
-        let newer = HostFacts {
-            vmm: Digest::of(b"newer"),
-            ..host()
-        };
-        assert_ne!(
-            one,
-            key(&newer, b"g", &machine("a", b"kernel")),
-            "another VMM"
-        );
+        assert_eq!(one, key(&host(), b"g", &machine("b", b"kernel")), "the same bytes elsewhere");
+        assert_ne!(one, key(&host(), b"g", &machine("a", b"other")), "the path's content changed");
+        assert_ne!(one, key(&host(), b"h", &machine("a", b"kernel")), "another guest");
+        let newer = HostFacts { vmm: Digest::of(b"newer"), ..host() };
+        assert_ne!(one, key(&newer, b"g", &machine("a", b"kernel")), "another VMM");
         let mut larger = machine("a", b"kernel");
         larger.memory.size = ByteSize::mib(512);
         assert_ne!(one, key(&host(), b"g", &larger), "another machine");
@@ -298,19 +251,11 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_named() {
-        let boot = Boot::Kernel {
-            kernel: "/no/such".into(),
-            initrd: None,
-            command_line: String::new(),
-        };
+        let boot =
+            Boot::Kernel { kernel: "/no/such".into(), initrd: None, command_line: String::new() };
         let spec = MachineSpec::new(ByteSize::mib(256), boot);
         let error = KeyParts::of(&host(), Digest::of(b"g"), &spec, &Digests::default());
-        assert!(
-            error
-                .expect_err("it is not there")
-                .to_string()
-                .contains("/no/such")
-        );
+        assert!(error.expect_err("it is not there").to_string().contains("/no/such"));
     }
 
     #[test]

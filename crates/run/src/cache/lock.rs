@@ -51,10 +51,7 @@ impl Lock {
             if fs::metadata(path)
                 .is_ok_and(|now| (now.dev(), now.ino()) == (ours.dev(), ours.ino()))
             {
-                return Ok(Some(Self {
-                    path: path.to_owned(),
-                    file,
-                }));
+                return Ok(Some(Self { path: path.to_owned(), file }));
             }
         }
     }
@@ -71,9 +68,7 @@ impl Lock {
 
     /// Goes on holding it, but with others.
     pub fn share(self) -> Result<Self, CacheError> {
-        self.file
-            .lock_shared()
-            .map_err(CacheError::new("lock", &self.path))?;
+        self.file.lock_shared().map_err(CacheError::new("lock", &self.path))?;
         Ok(self)
     }
 

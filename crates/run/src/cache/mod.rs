@@ -74,11 +74,7 @@ pub struct CacheError {
 
 impl CacheError {
     fn new(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self {
-            doing,
-            path: path.to_owned(),
-            source,
-        }
+        move |source| Self { doing, path: path.to_owned(), source }
     }
 }
 
@@ -89,9 +85,7 @@ impl SnapshotCache {
     /// It cannot be made.
     pub fn open(folder: &Path, most: ByteSize) -> Result<Self, CacheError> {
         fs::create_dir_all(folder).map_err(CacheError::new("make", folder))?;
-        let folder = folder
-            .canonicalize()
-            .map_err(CacheError::new("find", folder))?;
+        let folder = folder.canonicalize().map_err(CacheError::new("find", folder))?;
         Ok(Self { folder, most })
     }
 
@@ -126,10 +120,7 @@ impl SnapshotCache {
         };
         remove(&folder)?;
         let reservation = Reservation::make(folder, key, lock)?;
-        Ok(Found::Miss {
-            reservation,
-            dropped,
-        })
+        Ok(Found::Miss { reservation, dropped })
     }
 
     /// Drops an entry that turned out not to work, if nobody else uses it.
@@ -226,8 +217,7 @@ async fn verified(folder: &Path, key: Digest, _locked: &Lock) -> Result<Entry, O
         entry.verify(&folder).map_err(Some)?;
         Ok(entry)
     });
-    work.await
-        .unwrap_or_else(|e| Err(Some(format!("verifying it failed: {e}"))))
+    work.await.unwrap_or_else(|e| Err(Some(format!("verifying it failed: {e}"))))
 }
 
 /// Removes an entry's files, and first ends a machine of a killed run that may still boot in it.
@@ -248,11 +238,7 @@ fn taken(folder: &Path) -> u64 {
         .flatten()
         .filter_map(|item| {
             let meta = item.metadata().ok()?;
-            Some(if meta.is_dir() {
-                taken(&item.path())
-            } else {
-                meta.blocks() * 512
-            })
+            Some(if meta.is_dir() { taken(&item.path()) } else { meta.blocks() * 512 })
         })
         .sum()
 }

@@ -68,57 +68,36 @@ fn key(n: u8) -> Digest {
 async fn what_was_kept_is_found_and_may_be_used_by_many() {
     let (_folder, cache) = cache(DEFAULT_SIZE);
     let made = fill(&cache, 1, 100).await;
-    let Ok(Found::Hit(again)) = cache.find(key(1)).await else {
-        panic!("it is there")
-    };
+    let Ok(Found::Hit(again)) = cache.find(key(1)).await else { panic!("it is there") };
     assert_eq!(made.entry(), again.entry());
-    assert_eq!(
-        again.entry().snapshot.folder,
-        again.folder().join("snapshot")
-    );
+    assert_eq!(again.entry().snapshot.folder, again.folder().join("snapshot"));
 }
 
 #[tokio::test]
 async fn a_partial_entry_is_made_again() {
     let (_folder, cache) = cache(DEFAULT_SIZE);
-    let Ok(Found::Miss {
-        reservation,
-        dropped: None,
-    }) = cache.find(key(1)).await
-    else {
+    let Ok(Found::Miss { reservation, dropped: None }) = cache.find(key(1)).await else {
         panic!("it is empty");
     };
     std::fs::write(reservation.snapshot_folder().join("state"), b"half").expect("writes");
     drop(reservation);
-    let Ok(Found::Miss {
-        dropped: Some(why),
-        reservation,
-    }) = cache.find(key(1)).await
-    else {
+    let Ok(Found::Miss { dropped: Some(why), reservation }) = cache.find(key(1)).await else {
         panic!("a partial one was taken for whole");
     };
     assert!(why.contains("never finished"), "{why}");
-    assert!(
-        !reservation.snapshot_folder().join("state").exists(),
-        "nothing of it is left"
-    );
+    assert!(!reservation.snapshot_folder().join("state").exists(), "nothing of it is left");
 }
 
 #[tokio::test]
 async fn an_altered_entry_is_dropped_with_a_word() {
-    for (damage, word) in [
-        (b"x".repeat(100), "altered"),
-        (b"short".to_vec(), "5 bytes"),
-        (Vec::new(), "0 bytes"),
-    ] {
+    for (damage, word) in
+        [(b"x".repeat(100), "altered"), (b"short".to_vec(), "5 bytes"), (Vec::new(), "0 bytes")]
+    {
         let (_folder, cache) = cache(DEFAULT_SIZE);
         let held = fill(&cache, 1, 100).await;
         std::fs::write(held.folder().join("snapshot/state"), damage).expect("writes");
         drop(held);
-        let Ok(Found::Miss {
-            dropped: Some(why), ..
-        }) = cache.find(key(1)).await
-        else {
+        let Ok(Found::Miss { dropped: Some(why), .. }) = cache.find(key(1)).await else {
             panic!("an altered one was taken for whole");
         };
         assert!(why.contains(word), "{why}");
@@ -132,27 +111,15 @@ async fn a_description_that_is_not_of_this_key_is_dropped() {
         let held = fill(&cache, 1, 10).await;
         std::fs::write(held.folder().join("entry.json"), text).expect("writes");
         drop(held);
-        assert!(matches!(
-            cache.find(key(1)).await,
-            Ok(Found::Miss {
-                dropped: Some(_),
-                ..
-            })
-        ));
+        assert!(matches!(cache.find(key(1)).await, Ok(Found::Miss { dropped: Some(_), .. })));
     }
     let (_folder, cache) = cache(DEFAULT_SIZE);
     let one = fill(&cache, 1, 10).await;
     let two = fill(&cache, 2, 10).await;
-    std::fs::copy(
-        two.folder().join("entry.json"),
-        one.folder().join("entry.json"),
-    )
-    .expect("copies");
+    std::fs::copy(two.folder().join("entry.json"), one.folder().join("entry.json"))
+        .expect("copies");
     drop(one);
-    let Ok(Found::Miss {
-        dropped: Some(why), ..
-    }) = cache.find(key(1)).await
-    else {
+    let Ok(Found::Miss { dropped: Some(why), .. }) = cache.find(key(1)).await else {
         panic!("another's description was taken for its own");
     };
     assert!(why.contains("not what its name says"), "{why}");
@@ -167,11 +134,8 @@ async fn the_least_recently_used_goes_first_and_what_is_in_use_stays() {
     }
     let old = std::time::SystemTime::now() - std::time::Duration::from_secs(1000);
     for n in [1, 3] {
-        let lock = std::fs::File::options()
-            .write(true)
-            .open(cache.lock_path(key(n)));
-        lock.and_then(|file| file.set_modified(old))
-            .expect("its time is set");
+        let lock = std::fs::File::options().write(true).open(cache.lock_path(key(n)));
+        lock.and_then(|file| file.set_modified(old)).expect("its time is set");
     }
     assert!(cache.trim().expect("trims") >= 1);
     let left: Vec<Digest> = cache.list().expect("lists").iter().map(|l| l.key).collect();
@@ -199,8 +163,5 @@ async fn two_who_want_the_same_make_it_once() {
     });
     assert!(early.await.is_err(), "the second must wait for the first");
     drop(reservation);
-    assert!(matches!(
-        second.await.expect("ends"),
-        Ok(Found::Miss { .. })
-    ));
+    assert!(matches!(second.await.expect("ends"), Ok(Found::Miss { .. })));
 }

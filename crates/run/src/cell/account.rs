@@ -10,18 +10,12 @@ pub const REACH_USERLAND: &str = "boot.reach-userland";
 /// Fills in what follows from the checks: whether the canary failed, which required checks did
 /// not run to an end, and whether the cell proves anything at all.
 pub fn close(record: &mut CellRecord, checks: &[CheckRecord], required: &[CheckId]) {
-    let canary = checks
-        .iter()
-        .find(|check| check.id.subsystem() == Subsystem::Canary);
+    let canary = checks.iter().find(|check| check.id.subsystem() == Subsystem::Canary);
     record.canary_failed =
         canary.is_some_and(|check| matches!(check.verdict, Verdict::Fail { .. }));
     record.required_not_run = required
         .iter()
-        .filter(|id| {
-            !checks
-                .iter()
-                .any(|check| check.id == **id && is_answered(&check.verdict))
-        })
+        .filter(|id| !checks.iter().any(|check| check.id == **id && is_answered(&check.verdict)))
         .cloned()
         .collect();
     if record.failure.is_none() && !record.canary_failed {
@@ -51,12 +45,8 @@ pub fn did_not_come_up(mut record: CheckRecord, words: &str) -> CheckRecord {
     let mut seen = Observations::of([Finding::host_is("the probe answers", false, true)])
         .only_one_witness("the guest never came to answer");
     seen.note(first);
-    record.console = lines
-        .map(|line| line.trim_start_matches([' ', '|']).to_owned())
-        .collect();
-    record.verdict = Verdict::Fail {
-        reason: first.to_owned(),
-    };
+    record.console = lines.map(|line| line.trim_start_matches([' ', '|']).to_owned()).collect();
+    record.verdict = Verdict::Fail { reason: first.to_owned() };
     record.observations = seen;
     record
 }
@@ -89,10 +79,7 @@ mod tests {
                 build: String::new(),
                 vmm: Digest::of(b""),
                 firmware: vec![],
-                accelerator: AcceleratorProof {
-                    used: Accelerator::Tcg,
-                    how: String::new(),
-                },
+                accelerator: AcceleratorProof { used: Accelerator::Tcg, how: String::new() },
                 cpu_model: String::new(),
                 cpus: 1,
                 memory_mib: 1,
@@ -130,21 +117,13 @@ mod tests {
 
     #[test]
     fn a_cell_whose_canary_did_not_fail_proves_nothing() {
-        for canary in [
-            Some(Verdict::Pass),
-            Some(Verdict::Error { reason: "x".into() }),
-            None,
-        ] {
+        for canary in [Some(Verdict::Pass), Some(Verdict::Error { reason: "x".into() }), None] {
             let mut record = cell();
             let mut checks = vec![check("cpu.count", Verdict::Pass)];
             checks.extend(canary.map(|verdict| check("canary.must-fail", verdict)));
             close(&mut record, &checks, &[]);
             assert!(!record.canary_failed);
-            assert!(
-                record
-                    .failure
-                    .is_some_and(|why| why.contains("prove nothing"))
-            );
+            assert!(record.failure.is_some_and(|why| why.contains("prove nothing")));
         }
         let mut record = cell();
         close(&mut record, &[check("canary.must-fail", fail())], &[]);
@@ -155,28 +134,12 @@ mod tests {
     fn a_required_check_is_answered_only_by_running_or_by_not_applying() {
         let miss = Verdict::Miss { reason: "x".into() };
         let error = Verdict::Error { reason: "x".into() };
-        let skip = Verdict::Skip {
-            why: hospitium_model::SkipReason::NotRequired,
-            reason: "x".into(),
-        };
-        let ids = [
-            "cpu.count",
-            "cpu.topology",
-            "mem.size",
-            "mem.numa",
-            "clk.source",
-            "irq.msi",
-        ];
-        let required: Vec<CheckId> = ids
-            .iter()
-            .map(|id| id.parse().expect("a good id"))
-            .collect();
+        let skip =
+            Verdict::Skip { why: hospitium_model::SkipReason::NotRequired, reason: "x".into() };
+        let ids = ["cpu.count", "cpu.topology", "mem.size", "mem.numa", "clk.source", "irq.msi"];
+        let required: Vec<CheckId> = ids.iter().map(|id| id.parse().expect("a good id")).collect();
         let verdicts = [Verdict::Pass, fail(), skip, miss, error];
-        let checks: Vec<_> = ids
-            .iter()
-            .zip(verdicts)
-            .map(|(id, v)| check(id, v))
-            .collect();
+        let checks: Vec<_> = ids.iter().zip(verdicts).map(|(id, v)| check(id, v)).collect();
         let mut record = cell();
         close(&mut record, &checks, &required);
         assert_eq!(record.required_not_run, required[3..]);
@@ -184,10 +147,7 @@ mod tests {
 
     #[test]
     fn a_guest_that_does_not_come_up_fails_by_what_was_observed() {
-        let record = did_not_come_up(
-            check(REACH_USERLAND, Verdict::Pass),
-            "it panicked\n  | line",
-        );
+        let record = did_not_come_up(check(REACH_USERLAND, Verdict::Pass), "it panicked\n  | line");
         assert_eq!(record.observations.judge().word(), "fail");
         assert_eq!(record.verdict.reason(), "it panicked");
         assert_eq!(record.console, ["line"]);

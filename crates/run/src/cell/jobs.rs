@@ -19,12 +19,7 @@ use crate::usage::ms;
 impl CellRun {
     /// Runs all checks; each has its record when this returns.
     pub(super) async fn run_checks(self: &Arc<Self>, ready: Ready) {
-        let Ready {
-            lab,
-            first,
-            permit,
-            made,
-        } = ready;
+        let Ready { lab, first, permit, made } = ready;
         let mut reads = Vec::new();
         let mut jobs = JoinSet::new();
         for check in self.shared.checks.iter().copied() {
@@ -87,11 +82,7 @@ impl CellRun {
                     self.end(cell).await
                 };
                 let record = self.record(check, attempt, console);
-                if again {
-                    failed.push((check, record))
-                } else {
-                    self.put(record)
-                }
+                if again { failed.push((check, record)) } else { self.put(record) }
             }
             if let Some(cell) = clone {
                 self.end(cell).await;
@@ -155,26 +146,19 @@ impl CellRun {
             self.shared.stop.unless(work).await.ok()
         };
         let (second, third) = tokio::join!(once_more(2), once_more(3));
-        record
-            .attempts
-            .extend([second, third].into_iter().flatten());
+        record.attempts.extend([second, third].into_iter().flatten());
         self.put(record);
     }
 
     async fn permit(&self, lab: &Lab, check: &Check) -> Permit {
-        let expected = self
-            .expected(check)
-            .unwrap_or_else(|| unknown_ms(check.limit));
+        let expected = self.expected(check).unwrap_or_else(|| unknown_ms(check.limit));
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "durations are bounded and not negative"
         )]
         let urgency = expected as u64;
-        self.shared
-            .budget
-            .permit(Class::Check, urgency, clone_memory(lab.spec().memory.size))
-            .await
+        self.shared.budget.permit(Class::Check, urgency, clone_memory(lab.spec().memory.size)).await
     }
 
     fn expected(&self, check: &Check) -> Option<f64> {
@@ -199,18 +183,11 @@ impl CellRun {
     /// The record of an attempt, its pictures written.
     fn record(&self, check: &Check, attempt: Attempt, console: Vec<String>) -> CheckRecord {
         let say_at = |at: Instant, text: String| {
-            self.sink
-                .say_at(at, &attempt.clone, TimelineSource::Check, text);
+            self.sink.say_at(at, &attempt.clone, TimelineSource::Check, text);
         };
         say_at(attempt.began, format!("{} begins", check.id));
-        let end = attempt
-            .began
-            .checked_add(attempt.took)
-            .unwrap_or(attempt.began);
-        say_at(
-            end,
-            format!("{} ended: {}", check.id, attempt.verdict.word()),
-        );
+        let end = attempt.began.checked_add(attempt.took).unwrap_or(attempt.began);
+        say_at(end, format!("{} ended: {}", check.id, attempt.verdict.word()));
         let mut record = self.blank(check, attempt.verdict);
         for (name, png) in attempt.pictures {
             let plain: String = name

@@ -14,11 +14,7 @@ use hospitium_suite::StandardOptions;
 pub fn kernel() -> PathBuf {
     let named = std::env::var_os("HOSPITIUM_TEST_KERNELS");
     let named = named.and_then(|all| std::env::split_paths(&all).next());
-    let variable = |name: &str| {
-        std::env::var_os(name)
-            .filter(|v| !v.is_empty())
-            .map(PathBuf::from)
-    };
+    let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let cache = variable("HOSPITIUM_CACHE")
         .or_else(|| variable("XDG_CACHE_HOME").map(|c| c.join("hospitium")))
         .or_else(|| variable("HOME").map(|h| h.join(".cache/hospitium")))
@@ -42,9 +38,7 @@ pub struct Bench {
 
 impl Bench {
     pub fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().expect("a folder"),
-        }
+        Self { folder: tempfile::tempdir().expect("a folder") }
     }
 
     pub fn cache(&self) -> PathBuf {
@@ -60,9 +54,7 @@ impl Bench {
             cache: Some(cache.join("hosts")),
             ..QemuOptions::new("qemu-system-x86_64")
         };
-        let host = Qemu::open(options)
-            .await
-            .expect("the installed QEMU can be used");
+        let host = Qemu::open(options).await.expect("the installed QEMU can be used");
         let guest =
             hospitium_guest::open(&kernel(), &cache.join("guests")).expect("a kernel guest");
         let guest = PlannedGuest {
@@ -71,17 +63,10 @@ impl Bench {
             origin: kernel().to_string_lossy().into_owned(),
             boot_limit: None,
         };
-        let host = PlannedHost {
-            host: Arc::new(host),
-            origin: "qemu".into(),
-        };
+        let host = PlannedHost { host: Arc::new(host), origin: "qemu".into() };
         let plan = RunPlan::new(vec![guest], vec![host], self.out(out), cache).expect("a plan");
         let only = checks.iter().map(|check| (*check).to_owned()).collect();
-        plan.selecting(&Selection {
-            only,
-            without: vec![],
-        })
-        .expect("known checks")
+        plan.selecting(&Selection { only, without: vec![] }).expect("known checks")
     }
 
     pub fn out(&self, name: &str) -> PathBuf {

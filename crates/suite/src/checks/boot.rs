@@ -217,11 +217,7 @@ async fn settled_screen(machine: &dyn Machine) -> Result<Screenshot, CheckError>
         let quiet = now.width == last.width
             && now.height == last.height
             && differing(&now, &last) <= CURSOR;
-        same = if quiet && now.colours() > 1 {
-            same + 1
-        } else {
-            0
-        };
+        same = if quiet && now.colours() > 1 { same + 1 } else { 0 };
         last = now;
         if same == 2 {
             break;
@@ -232,11 +228,7 @@ async fn settled_screen(machine: &dyn Machine) -> Result<Screenshot, CheckError>
 
 /// Number of pixels that differ between two pictures of one size.
 fn differing(one: &Screenshot, other: &Screenshot) -> usize {
-    one.rgb
-        .chunks_exact(3)
-        .zip(other.rgb.chunks_exact(3))
-        .filter(|(a, b)| a != b)
-        .count()
+    one.rgb.chunks_exact(3).zip(other.rgb.chunks_exact(3)).filter(|(a, b)| a != b).count()
 }
 
 check! {

@@ -10,14 +10,8 @@ use super::read;
 use crate::{Cell, Check, CheckError, Fault, Need, check};
 
 /// All of this file.
-pub const CHECKS: &[&Check] = &[
-    &SOURCE,
-    &OFFSET,
-    &RTC_BASE,
-    &TSC_FREQUENCY,
-    &DRIFT_LOAD,
-    &MONOTONIC_SMP,
-];
+pub const CHECKS: &[&Check] =
+    &[&SOURCE, &OFFSET, &RTC_BASE, &TSC_FREQUENCY, &DRIFT_LOAD, &MONOTONIC_SMP];
 
 /// The guest's clocks, with the host's monotonic time in the middle of the request and half the
 /// round trip, which is how exactly the middle is known.
@@ -38,11 +32,7 @@ pub async fn sample(cell: &mut Cell) -> Result<Sample, CheckError> {
         let guest = cell.guest.clock().await?;
         let uncertain = before.elapsed() / 2;
         if best.as_ref().is_none_or(|b| uncertain < b.uncertain) {
-            best = Some(Sample {
-                guest,
-                at: before + uncertain,
-                uncertain,
-            });
+            best = Some(Sample { guest, at: before + uncertain, uncertain });
         }
     }
     best.ok_or_else(|| CheckError::unreadable("the clocks", ""))

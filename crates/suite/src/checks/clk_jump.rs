@@ -24,11 +24,7 @@ fn racing_clock(request: &Request<'_>, reply: &mut OwnedReply) {
 fn passed(first: &Sample, second: &Sample) -> (f64, f64, f64) {
     let guest = (second.guest.monotonic_ns - first.guest.monotonic_ns) as f64 / 1e6;
     let host = second.at.duration_since(first.at).as_secs_f64() * 1e3;
-    (
-        guest,
-        host,
-        (first.uncertain + second.uncertain).as_secs_f64() * 1e3,
-    )
+    (guest, host, (first.uncertain + second.uncertain).as_secs_f64() * 1e3)
 }
 
 /// The findings of all three: by how much of the time away the guest's clock went on.
@@ -54,9 +50,7 @@ fn judge(
         ),
         Finding::guest_is("it went back", guest < 0.0, false),
     ]);
-    seen.note(format!(
-        "away for {away:.0} ms of {host:.0} ms on the host's clock"
-    ));
+    seen.note(format!("away for {away:.0} ms of {host:.0} ms on the host's clock"));
     Ok(seen)
 }
 

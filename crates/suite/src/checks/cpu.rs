@@ -11,14 +11,8 @@ use super::read;
 use crate::{Check, CheckError, Fault, Need, check};
 
 /// All of this file.
-pub const CHECKS: &[&Check] = &[
-    &COUNT,
-    &TOPOLOGY,
-    &FEATURES,
-    &VULNERABILITIES,
-    &ENLIGHTENMENTS,
-    &OFFLINE_ONLINE,
-];
+pub const CHECKS: &[&Check] =
+    &[&COUNT, &TOPOLOGY, &FEATURES, &VULNERABILITIES, &ENLIGHTENMENTS, &OFFLINE_ONLINE];
 
 const SYS: &str = "/sys/devices/system/cpu";
 

@@ -96,9 +96,7 @@ pub fn configured(cell: &Cell, id: &str) -> Result<Disk, CheckError> {
 pub async fn absent(cell: &Cell, disk: &Disk) -> Result<Observations, CheckError> {
     let host = seen_by_host(cell, &disk.id).await?.is_some();
     let what = format!("a disk of serial number {}", disk.serial);
-    Ok(Observations::of([Finding::same_as(
-        what, false, host, true,
-    )]))
+    Ok(Observations::of([Finding::same_as(what, false, host, true)]))
 }
 
 /// Waits until the guest no longer lists the disk; false if it still does after the time.
@@ -117,13 +115,7 @@ pub async fn gone(guest: &Session, disk: &GuestDisk) -> Result<bool, CheckError>
 
 /// The disk as the hypervisor has it now.
 pub async fn seen_by_host(cell: &Cell, id: &str) -> Result<Option<SeenDisk>, CheckError> {
-    Ok(cell
-        .machine()
-        .facts()
-        .await?
-        .disks
-        .into_iter()
-        .find(|disk| disk.id == id))
+    Ok(cell.machine().facts().await?.disks.into_iter().find(|disk| disk.id == id))
 }
 
 /// Has the guest write a pattern.
@@ -135,9 +127,7 @@ pub async fn write(
     how: Write,
 ) -> Result<PatternDone, SessionError> {
     let at = range.on(disk, how == Write::Unflushed);
-    guest
-        .pattern_write(at, pattern.seed(), how == Write::Flushed)
-        .await
+    guest.pattern_write(at, pattern.seed(), how == Write::Flushed).await
 }
 
 /// Has the guest read a range from the medium, past its page cache.
@@ -164,16 +154,8 @@ pub fn answer(result: Result<&str, SessionError>) -> Result<String, CheckError> 
 /// One look for the disk: by serial number, else by a size that no other disk has.
 async fn look(guest: &Session, disk: &Disk) -> Result<Option<GuestDisk>, CheckError> {
     let mut nameless = Vec::new();
-    for name in read::names(guest, "/sys/block")
-        .await?
-        .into_iter()
-        .filter(|n| is_disk(n))
-    {
-        let found = |serial| GuestDisk {
-            path: format!("/dev/{name}"),
-            name: name.clone(),
-            serial,
-        };
+    for name in read::names(guest, "/sys/block").await?.into_iter().filter(|n| is_disk(n)) {
+        let found = |serial| GuestDisk { path: format!("/dev/{name}"), name: name.clone(), serial };
         match serial_number(guest, &name).await? {
             Some(serial) if serial == disk.serial => return Ok(Some(found(Some(serial)))),
             Some(_) => {}
@@ -185,25 +167,17 @@ async fn look(guest: &Session, disk: &Disk) -> Result<Option<GuestDisk>, CheckEr
             }
         }
     }
-    Ok(if nameless.len() == 1 {
-        nameless.pop()
-    } else {
-        None
-    })
+    Ok(if nameless.len() == 1 { nameless.pop() } else { None })
 }
 
 /// The serial number that the guest's kernel shows for a block device.
 async fn serial_number(guest: &Session, name: &str) -> Result<Option<String>, CheckError> {
     let folder = format!("/sys/block/{name}");
     if name.starts_with("vd") {
-        return Ok(filled(
-            text_if_there(guest, &format!("{folder}/serial")).await?,
-        ));
+        return Ok(filled(text_if_there(guest, &format!("{folder}/serial")).await?));
     }
     if name.starts_with("nvme") {
-        return Ok(filled(
-            text_if_there(guest, &format!("{folder}/device/serial")).await?,
-        ));
+        return Ok(filled(text_if_there(guest, &format!("{folder}/device/serial")).await?));
     }
     // SCSI and ATA: vital product data page 0x80, four bytes of header before the number.
     if let Some(page) = bytes_if_there(guest, &format!("{folder}/device/vpd_pg80")).await?
@@ -242,19 +216,14 @@ fn filled(text: Option<String>) -> Option<String> {
 
 /// True for the name of a real block device.
 fn is_disk(name: &str) -> bool {
-    let known = ["vd", "sd", "hd", "nvme", "xvd"]
-        .iter()
-        .any(|prefix| name.starts_with(prefix));
+    let known = ["vd", "sd", "hd", "nvme", "xvd"].iter().any(|prefix| name.starts_with(prefix));
     known && name.len() <= NAME_MAX && name.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
 /// Makes the device node if the guest has not made it by itself.
 pub async fn make_node(guest: &Session, disk: &GuestDisk) -> Result<(), CheckError> {
     match guest.block_info(&disk.path).await {
-        Err(SessionError::Guest {
-            errno: errno::ENOENT,
-            ..
-        }) => {}
+        Err(SessionError::Guest { errno: errno::ENOENT, .. }) => {}
         // Whatever else is wrong with it shows when it is used.
         _ => return Ok(()),
     }
@@ -264,9 +233,7 @@ pub async fn make_node(guest: &Session, disk: &GuestDisk) -> Result<(), CheckErr
         .split_once(':')
         .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)))
         .ok_or_else(|| CheckError::unreadable(&file, &text))?;
-    guest
-        .make_node(&disk.path, Node::Block, major, minor)
-        .await?;
+    guest.make_node(&disk.path, Node::Block, major, minor).await?;
     Ok(())
 }
 
@@ -279,15 +246,7 @@ mod tests {
         for good in ["vda", "sdaa", "nvme0n1"] {
             assert!(is_disk(good), "{good}");
         }
-        for bad in [
-            "loop0",
-            "sr0",
-            "vd/../..",
-            "sda\n",
-            "zram0",
-            "",
-            &"v".repeat(64),
-        ] {
+        for bad in ["loop0", "sr0", "vd/../..", "sda\n", "zram0", "", &"v".repeat(64)] {
             assert!(!is_disk(bad), "{bad:?}");
         }
     }

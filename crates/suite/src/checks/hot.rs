@@ -19,8 +19,7 @@ async fn total_mib(cell: &mut Cell) -> Result<f64, CheckError> {
     let line = info.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib: Option<f64> =
         line.and_then(|text| text.trim().trim_end_matches("kB").trim().parse().ok());
-    kib.map(|kib| kib / 1024.0)
-        .ok_or_else(|| CheckError::unreadable("MemTotal", &info))
+    kib.map(|kib| kib / 1024.0).ok_or_else(|| CheckError::unreadable("MemTotal", &info))
 }
 
 /// Asks again until `good` or the limit; the last answer either way.
@@ -105,9 +104,7 @@ async fn bring_online(cell: &mut Cell, folder: &str, prefix: &str) -> Result<(),
         }
         let switch = format!("{folder}/{name}/online");
         if read::text_if_there(&cell.guest, &switch).await?.as_deref() == Some("0") {
-            cell.guest
-                .write_file(&switch, b"1", Flags::default())
-                .await?;
+            cell.guest.write_file(&switch, b"1", Flags::default()).await?;
         }
     }
     Ok(())

@@ -9,14 +9,8 @@ use crate::fault::SeamFault;
 use crate::{Cell, Check, CheckError, Fault, Need, check};
 
 /// All of this file.
-pub const CHECKS: &[&Check] = &[
-    &SMBIOS,
-    &HYPERVISOR_SIG,
-    &OS_REPORTED,
-    &PCI_INVENTORY,
-    &DRIVER_VERSIONS,
-    &GENERATION_ID,
-];
+pub const CHECKS: &[&Check] =
+    &[&SMBIOS, &HYPERVISOR_SIG, &OS_REPORTED, &PCI_INVENTORY, &DRIVER_VERSIONS, &GENERATION_ID];
 
 check! {
     /// The SMBIOS tables that the guest reads say what is configured.
@@ -48,14 +42,8 @@ check! {
 /// The twelve characters that CPUID leaf 0x40000000 gives, trailing NULs cut off.
 pub async fn hypervisor_signature(cell: &mut Cell) -> Result<String, CheckError> {
     let words = cell.guest.cpuid(0, 0x4000_0000, 0).await?;
-    let bytes = [words.ebx, words.ecx, words.edx]
-        .map(u32::to_le_bytes)
-        .concat();
-    let text: String = bytes
-        .iter()
-        .take_while(|b| **b != 0)
-        .map(|b| char::from(*b))
-        .collect();
+    let bytes = [words.ebx, words.ecx, words.edx].map(u32::to_le_bytes).concat();
+    let text: String = bytes.iter().take_while(|b| **b != 0).map(|b| char::from(*b)).collect();
     Ok(text.escape_default().to_string())
 }
 

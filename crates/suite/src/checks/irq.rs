@@ -49,14 +49,10 @@ async fn paravirtual_interrupts(cell: &mut Cell) -> Result<Vec<(String, bool)>, 
     for address in read::names(&cell.guest, root).await? {
         let at = format!("{root}/{address}");
         let vendor = read::number(&cell.guest, &format!("{at}/vendor")).await?;
-        let bound = read::link_name(&cell.guest, &format!("{at}/driver"))
-            .await?
-            .is_some();
+        let bound = read::link_name(&cell.guest, &format!("{at}/driver")).await?.is_some();
         if vendor == 0x1AF4 && bound {
             let device = read::number(&cell.guest, &format!("{at}/device")).await?;
-            let msi = !read::names(&cell.guest, &format!("{at}/msi_irqs"))
-                .await?
-                .is_empty();
+            let msi = !read::names(&cell.guest, &format!("{at}/msi_irqs")).await?.is_empty();
             all.push((format!("{device:04x}"), msi));
         }
     }
@@ -93,18 +89,10 @@ check! {
 /// Sum over all vCPUs, and per vCPU, of a line of `/proc/interrupts` that holds `name`.
 async fn interrupts(cell: &mut Cell, name: &str) -> Result<Vec<u64>, CheckError> {
     let table = read::text(&cell.guest, "/proc/interrupts").await?;
-    let cpus = table
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .split_whitespace()
-        .count();
+    let cpus = table.lines().next().unwrap_or_default().split_whitespace().count();
     let mut sums = vec![0_u64; cpus];
     for line in table.lines().skip(1).filter(|line| line.contains(name)) {
-        let counts = line
-            .split_whitespace()
-            .skip(1)
-            .map_while(|word| word.parse::<u64>().ok());
+        let counts = line.split_whitespace().skip(1).map_while(|word| word.parse::<u64>().ok());
         for (sum, count) in sums.iter_mut().zip(counts) {
             *sum = sum.saturating_add(count);
         }

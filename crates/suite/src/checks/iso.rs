@@ -28,10 +28,7 @@ check! {
 }
 
 /// The first MiB of a disk.
-const MIB: Range = Range {
-    offset: 0,
-    length: 1 << 20,
-};
+const MIB: Range = Range { offset: 0, length: 1 << 20 };
 
 /// How much of the earlier tenant's memory is filled with its canary.
 const PLANTED: u64 = 4 << 20;

@@ -14,20 +14,12 @@ use crate::fault::{Call, SeamFault};
 use crate::{Cell, Check, CheckError, Fault, Need, check, device};
 
 /// All of this file.
-pub const CHECKS: &[&Check] = &[
-    &PAUSE_RESUME,
-    &SAVE_RESTORE,
-    &SNAPSHOT_REVERT,
-    &MIGRATE_LIVE,
-];
+pub const CHECKS: &[&Check] = &[&PAUSE_RESUME, &SAVE_RESTORE, &SNAPSHOT_REVERT, &MIGRATE_LIVE];
 
 /// Bytes at the start of the scratch disk that are written and must be undone.
 const LENGTH: u64 = 1 << 20;
 
-const RANGE: Range = Range {
-    offset: 0,
-    length: LENGTH,
-};
+const RANGE: Range = Range { offset: 0, length: LENGTH };
 
 /// Memory that must survive.
 const HELD: u64 = 8 << 20;
@@ -48,21 +40,14 @@ async fn open_session(cell: &mut Cell) -> Result<bool, CheckError> {
     let Some(name) = net::interface(&cell.guest, &nic).await? else {
         return Ok(false);
     };
-    cell.guest
-        .net_up(&name, options.guest.octets(), options.prefix, 0)
-        .await?;
-    cell.guest
-        .tcp_open(SLOT, (options.address.octets(), ECHO_PORT))
-        .await?;
+    cell.guest.net_up(&name, options.guest.octets(), options.prefix, 0).await?;
+    cell.guest.tcp_open(SLOT, (options.address.octets(), ECHO_PORT)).await?;
     exchange(cell, b"before").await
 }
 
 /// True if the kept connection returns what is sent on it.
 async fn exchange(cell: &mut Cell, words: &[u8]) -> Result<bool, CheckError> {
-    let answer = cell
-        .guest
-        .tcp_exchange(SLOT, words, Duration::from_secs(20))
-        .await;
+    let answer = cell.guest.tcp_exchange(SLOT, words, Duration::from_secs(20)).await;
     Ok(answer.is_ok_and(|bytes| bytes == words))
 }
 

@@ -68,34 +68,18 @@ mod tests {
         for check in super::all() {
             assert!(check.id.parse::<CheckId>().is_ok(), "{}", check.id);
             assert!(seen.insert(check.id), "{} stands twice", check.id);
-            assert!(
-                check.requirement.trim().ends_with('.'),
-                "{}: {}",
-                check.id,
-                check.requirement
-            );
+            assert!(check.requirement.trim().ends_with('.'), "{}: {}", check.id, check.requirement);
         }
     }
 
     #[test]
     fn the_expectations_read_and_name_only_checks_that_exist() {
         let table = Expectations::from_toml(crate::EXPECTATIONS).expect("reads");
-        let known: BTreeSet<_> = super::all()
-            .iter()
-            .map(|c| c.id.split('/').next().unwrap_or_default())
-            .collect();
+        let known: BTreeSet<_> =
+            super::all().iter().map(|c| c.id.split('/').next().unwrap_or_default()).collect();
         for row in &table.expect {
-            assert!(
-                known.contains(row.check.as_str()),
-                "{} is no check",
-                row.check
-            );
-            assert!(
-                !row.source.is_empty(),
-                "{} {} has no source",
-                row.check,
-                row.what
-            );
+            assert!(known.contains(row.check.as_str()), "{} is no check", row.check);
+            assert!(!row.source.is_empty(), "{} {} has no source", row.check, row.what);
         }
     }
 }

@@ -123,9 +123,7 @@ async fn counters(guest: &Session, name: &str) -> Result<(u64, u64), CheckError>
     for (count, which) in both.iter_mut().zip(["tx_bytes", "rx_bytes"]) {
         let file = format!("/sys/class/net/{name}/statistics/{which}");
         let text = text_if_there(guest, &file).await?.unwrap_or_default();
-        *count = text
-            .parse()
-            .map_err(|_| CheckError::unreadable(&file, &text))?;
+        *count = text.parse().map_err(|_| CheckError::unreadable(&file, &text))?;
     }
     Ok((both[0], both[1]))
 }
@@ -133,9 +131,7 @@ async fn counters(guest: &Session, name: &str) -> Result<(u64, u64), CheckError>
 /// Digest of the first connection to a service as the peer has it, `none` if it did not end well.
 async fn digest_at_peer(peer: &Peer, service: Service) -> Result<String, CheckError> {
     match peer.transfer_done(service, 0, SETTLE).await {
-        Ok((_, transfer)) => Ok(transfer
-            .digest()
-            .map_or_else(|| "none".into(), |d| d.to_string())),
+        Ok((_, transfer)) => Ok(transfer.digest().map_or_else(|| "none".into(), |d| d.to_string())),
         Err(PeerError::TimedOut { .. }) => Ok("none".into()),
         Err(other) => Err(peer_error(other)),
     }
@@ -144,20 +140,13 @@ async fn digest_at_peer(peer: &Peer, service: Service) -> Result<String, CheckEr
 /// The interface in the specification.
 pub fn configured(cell: &Cell, id: &str) -> Result<Nic, CheckError> {
     cell.spec().nic(id).cloned().ok_or_else(|| {
-        CheckError::Peer(format!(
-            "the machine has no interface {id:?}, which the check needs"
-        ))
+        CheckError::Peer(format!("the machine has no interface {id:?}, which the check needs"))
     })
 }
 
 /// What a check reports when the guest does not have an interface that the host does.
 pub fn absent(nic: &Nic, host: &str) -> Observations {
-    Observations::of([Finding::same_as(
-        "MAC address",
-        "none",
-        host,
-        nic.mac.as_str(),
-    )])
+    Observations::of([Finding::same_as("MAC address", "none", host, nic.mac.as_str())])
 }
 
 /// The guest's name of an interface, by its MAC address; waits for it. `None` if it does not come
@@ -165,10 +154,8 @@ pub fn absent(nic: &Nic, host: &str) -> Observations {
 pub async fn interface(guest: &Session, nic: &Nic) -> Result<Option<String>, CheckError> {
     let until = Instant::now() + SETTLE;
     loop {
-        for name in read::names(guest, "/sys/class/net")
-            .await?
-            .into_iter()
-            .filter(|n| is_interface(n))
+        for name in
+            read::names(guest, "/sys/class/net").await?.into_iter().filter(|n| is_interface(n))
         {
             let file = format!("/sys/class/net/{name}/address");
             let mac = text_if_there(guest, &file).await?;
@@ -186,9 +173,7 @@ pub async fn interface(guest: &Session, nic: &Nic) -> Result<Option<String>, Che
 /// Linux's names of interfaces have at most 15 bytes.
 fn is_interface(name: &str) -> bool {
     (1..=15).contains(&name.len())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 /// True if a datagram of the pattern came back from the peer unharmed.

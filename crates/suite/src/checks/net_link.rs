@@ -185,11 +185,7 @@ check! {
 async fn gone(guest: &Session, name: &str) -> Result<bool, CheckError> {
     let until = Instant::now() + SETTLE;
     loop {
-        if !read::names(guest, "/sys/class/net")
-            .await?
-            .iter()
-            .any(|n| n == name)
-        {
+        if !read::names(guest, "/sys/class/net").await?.iter().any(|n| n == name) {
             return Ok(true);
         }
         if Instant::now() >= until {

@@ -19,15 +19,8 @@ pub async fn text_if_there(guest: &Session, path: &str) -> Result<Option<String>
     match guest.read_file(path, MOST).await {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned())),
         Err(SessionError::Guest { errno, .. })
-            if [
-                errno::ENOENT,
-                errno::EIO,
-                errno::EINVAL,
-                errno::EOPNOTSUPP,
-                19,
-                6,
-            ]
-            .contains(&errno) =>
+            if [errno::ENOENT, errno::EIO, errno::EINVAL, errno::EOPNOTSUPP, 19, 6]
+                .contains(&errno) =>
         {
             Ok(None)
         }
@@ -42,10 +35,7 @@ pub async fn names(guest: &Session, path: &str) -> Result<Vec<String>, CheckErro
             names.sort();
             Ok(names)
         }
-        Err(SessionError::Guest {
-            errno: errno::ENOENT,
-            ..
-        }) => Ok(Vec::new()),
+        Err(SessionError::Guest { errno: errno::ENOENT, .. }) => Ok(Vec::new()),
         Err(other) => Err(other.into()),
     }
 }
@@ -82,10 +72,7 @@ pub fn cpu_list(text: &str) -> Option<Vec<u32>> {
 pub async fn link_name(guest: &Session, path: &str) -> Result<Option<String>, CheckError> {
     match guest.read_link(path).await {
         Ok(target) => Ok(target.rsplit('/').next().map(str::to_owned)),
-        Err(SessionError::Guest {
-            errno: errno::ENOENT,
-            ..
-        }) => Ok(None),
+        Err(SessionError::Guest { errno: errno::ENOENT, .. }) => Ok(None),
         Err(other) => Err(other.into()),
     }
 }

@@ -44,9 +44,7 @@ check! {
 }
 
 async fn writes(cell: &Cell, disk: &Disk) -> Result<u64, CheckError> {
-    Ok(disks::seen_by_host(cell, &disk.id)
-        .await?
-        .map_or(0, |seen| seen.writes))
+    Ok(disks::seen_by_host(cell, &disk.id).await?.map_or(0, |seen| seen.writes))
 }
 
 check! {

@@ -93,21 +93,13 @@ async fn drive(cell: &mut Cell) -> Result<Option<GuestDisk>, CheckError> {
         let mut drives = Vec::new();
         for name in names.into_iter().filter(|n| is_drive(n)) {
             let page = format!("/sys/block/{name}/device/vpd_pg83");
-            let page = disks::bytes_if_there(&cell.guest, &page)
-                .await?
-                .unwrap_or_default();
+            let page = disks::bytes_if_there(&cell.guest, &page).await?.unwrap_or_default();
             let page = String::from_utf8_lossy(&page).into_owned();
-            let found = GuestDisk {
-                path: format!("/dev/{name}"),
-                name,
-                serial: None,
-            };
+            let found = GuestDisk { path: format!("/dev/{name}"), name, serial: None };
             drives.push((page.contains(&serial), found));
         }
-        if let Some(at) = drives
-            .iter()
-            .position(|(named, _)| *named)
-            .or((drives.len() == 1).then_some(0))
+        if let Some(at) =
+            drives.iter().position(|(named, _)| *named).or((drives.len() == 1).then_some(0))
         {
             let (_, found) = drives.swap_remove(at);
             disks::make_node(&cell.guest, &found).await?;
@@ -143,19 +135,12 @@ async fn read_when(
 ) -> Result<Reading, CheckError> {
     let until = Instant::now() + disks::SETTLE;
     loop {
-        let all = Range {
-            offset: 0,
-            length: MIB,
-        };
+        let all = Range { offset: 0, length: MIB };
         let reading = match disks::reread(&cell.guest, drive, all).await {
             Ok(done) => Reading::Disc(done.digest),
-            Err(SessionError::Guest {
-                errno: ENOMEDIUM, ..
-            }) => Reading::Empty,
+            Err(SessionError::Guest { errno: ENOMEDIUM, .. }) => Reading::Empty,
             Err(SessionError::Guest { errno, call, .. }) => {
-                cell.say(format!(
-                    "reading the disc: {call} answers with errno {errno}"
-                ));
+                cell.say(format!("reading the disc: {call} answers with errno {errno}"));
                 Reading::Empty
             }
             Err(other) => return Err(other.into()),

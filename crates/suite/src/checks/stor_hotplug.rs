@@ -10,14 +10,8 @@ use crate::fault::{Call, SeamFault};
 use crate::{Check, Fault, Need, check, serial};
 
 /// All of this file.
-pub const CHECKS: &[&Check] = &[
-    &ON_VIRTIO,
-    &ON_VIRTIO_SCSI,
-    &ON_SATA,
-    &ON_NVME,
-    &ON_USB,
-    &SECTOR_4K,
-];
+pub const CHECKS: &[&Check] =
+    &[&ON_VIRTIO, &ON_VIRTIO_SCSI, &ON_SATA, &ON_NVME, &ON_USB, &SECTOR_4K];
 
 const MIB: u64 = 1 << 20;
 /// A size that no disk of the standard machine has, so that it tells the disk apart where the

@@ -59,24 +59,12 @@ fn console() -> (Console, DuplexStream) {
 #[tokio::test(start_paused = true)]
 async fn a_login_types_its_steps_starts_the_probe_and_logs_out() {
     let (console, line) = console();
-    let typed = guest(
-        line,
-        "[    1.0] Linux\r\n\r\nDebian ttyS0\r\n\r\nx login: ",
-        unix,
-    );
-    get_in_or_fail(&definition(LOGIN), &console, 0, SOON)
-        .await
-        .expect("logs in");
-    console
-        .wait_line("", 0, SOON, |l| l.contains("exit"))
-        .await
-        .expect("logs out");
+    let typed = guest(line, "[    1.0] Linux\r\n\r\nDebian ttyS0\r\n\r\nx login: ", unix);
+    get_in_or_fail(&definition(LOGIN), &console, 0, SOON).await.expect("logs in");
+    console.wait_line("", 0, SOON, |l| l.contains("exit")).await.expect("logs out");
     let typed = typed.lock().expect("no panic").clone();
     assert_eq!(typed[..3], ["root", "pw", TYPE_READY]);
-    assert!(
-        typed[3].contains("/start.sh") && typed[4] == "exit",
-        "{typed:?}"
-    );
+    assert!(typed[3].contains("/start.sh") && typed[4] == "exit", "{typed:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -90,15 +78,8 @@ async fn what_was_typed_before_the_shell_was_ready_is_typed_again() {
         }
         unix(line)
     });
-    get_in_or_fail(&definition(LOGIN), &console, 0, SOON)
-        .await
-        .expect("logs in");
-    let count = typed
-        .lock()
-        .expect("no panic")
-        .iter()
-        .filter(|l| *l == TYPE_READY)
-        .count();
+    get_in_or_fail(&definition(LOGIN), &console, 0, SOON).await.expect("logs in");
+    let count = typed.lock().expect("no panic").iter().filter(|l| *l == TYPE_READY).count();
     assert_eq!(count, 3);
 }
 
@@ -106,20 +87,13 @@ async fn what_was_typed_before_the_shell_was_ready_is_typed_again() {
 async fn errors_name_the_step_the_wait_and_the_last_lines() {
     let (console, line) = console();
     let _typed = guest(line, "login: ", |_| "please wait\r\n".into());
-    let error = get_in_or_fail(&definition(LOGIN), &console, 0, SOON)
-        .await
-        .expect_err("stuck");
+    let error = get_in_or_fail(&definition(LOGIN), &console, 0, SOON).await.expect_err("stuck");
     assert!(
         error.to_string().contains("step 2") && error.to_string().contains("assword:"),
         "{error}"
     );
-    let source = std::error::Error::source(&error)
-        .expect("has a cause")
-        .to_string();
-    assert!(
-        source.contains("please wait") && source.contains("30s"),
-        "{source}"
-    );
+    let source = std::error::Error::source(&error).expect("has a cause").to_string();
+    assert!(source.contains("please wait") && source.contains("30s"), "{source}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,14 +105,9 @@ async fn a_refused_login_and_a_failed_start_are_told_apart() {
         _ => String::new(),
     });
     let error = get_in_or_fail(&definition(LOGIN), &refusing, 0, SOON).await;
-    assert!(
-        matches!(error, Err(DiskError::LoginRefused { .. })),
-        "{error:?}"
-    );
+    assert!(matches!(error, Err(DiskError::LoginRefused { .. })), "{error:?}");
     let (failing, line) = console();
-    let _typed = guest(line, "login: ", |line| {
-        unix(line).replace("STARTED=0", "STARTED=2")
-    });
+    let _typed = guest(line, "login: ", |line| unix(line).replace("STARTED=0", "STARTED=2"));
     let error = get_in_or_fail(&definition(LOGIN), &failing, 0, SOON).await;
     assert!(matches!(error, Err(DiskError::Start { .. })), "{error:?}");
 }
@@ -149,16 +118,11 @@ async fn cloud_init_gets_its_budget_and_then_the_login_is_tried() {
         "[\"serial-login\"]",
         "[\"cloud-init\", \"serial-login\"]\ncloud-init-seconds = 100",
     );
-    for (boot, budget) in [
-        ("x\r\nlogin: ", 20),
-        ("cloud-init[1]: runs\r\nlogin: ", 100),
-    ] {
+    for (boot, budget) in [("x\r\nlogin: ", 20), ("cloud-init[1]: runs\r\nlogin: ", 100)] {
         let (console, line) = console();
         let typed = guest(line, boot, unix);
         let begun = tokio::time::Instant::now();
-        get_in_or_fail(&definition(&both), &console, 0, SOON)
-            .await
-            .expect("logs in");
+        get_in_or_fail(&definition(&both), &console, 0, SOON).await.expect("logs in");
         assert_eq!(typed.lock().expect("no panic")[0], "root");
         let waited = begun.elapsed();
         assert!(
@@ -173,28 +137,15 @@ async fn without_credentials_a_silent_cloud_init_is_an_error_that_says_so() {
     let (console, line) = console();
     let typed = guest(line, "login: ", unix);
     let error = get_in_or_fail(&definition(""), &console, 0, SOON).await;
-    assert!(
-        matches!(error, Err(DiskError::NoCloudInit { .. })),
-        "{error:?}"
-    );
-    assert!(
-        typed.lock().expect("no panic").is_empty(),
-        "nothing is typed"
-    );
+    assert!(matches!(error, Err(DiskError::NoCloudInit { .. })), "{error:?}");
+    assert!(typed.lock().expect("no panic").is_empty(), "nothing is typed");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_system_without_a_login_prompt_can_still_be_entered_by_cloud_init() {
     let (console, line) = console();
     let _typed = guest(line, "booted\r\n", unix);
-    assert!(
-        get_in_or_fail(&definition(""), &console, 0, SOON)
-            .await
-            .is_ok()
-    );
+    assert!(get_in_or_fail(&definition(""), &console, 0, SOON).await.is_ok());
     let error = get_in_or_fail(&definition(LOGIN), &console, 0, SOON).await;
-    assert!(
-        matches!(error, Err(DiskError::Login { step: 1, .. })),
-        "{error:?}"
-    );
+    assert!(matches!(error, Err(DiskError::Login { step: 1, .. })), "{error:?}");
 }

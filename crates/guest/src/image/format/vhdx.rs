@@ -20,9 +20,7 @@ pub fn probe(head: &[u8], size: u64) -> Result<Header, Wrong> {
     if !is(0x10000, b"head") && !is(0x20000, b"head") {
         return Err(bad("neither of its two headers is there"));
     }
-    let table = [0x30000, 0x40000]
-        .into_iter()
-        .find(|&offset| is(offset, b"regi"));
+    let table = [0x30000, 0x40000].into_iter().find(|&offset| is(offset, b"regi"));
     let table = table.ok_or_else(|| bad("neither of its two region tables is there"))?;
     let count = u32_at(head, table + 8).unwrap_or(u32::MAX);
     if count > 2047 {
@@ -44,9 +42,7 @@ pub fn probe(head: &[u8], size: u64) -> Result<Header, Wrong> {
     let metadata = metadata.ok_or_else(|| bad("no metadata region"))?;
     let magic = range(head, metadata, metadata.saturating_add(8));
     if magic != Some(b"metadata".as_slice()) {
-        return Err(bad(
-            "no metadata table where the region table says, or too far into the file",
-        ));
+        return Err(bad("no metadata table where the region table says, or too far into the file"));
     }
     let count = u64::from(at(head, metadata as usize + 10).map_or(0, u16::from_le_bytes));
     if count > 2047 {
@@ -69,19 +65,11 @@ pub fn probe(head: &[u8], size: u64) -> Result<Header, Wrong> {
     }
     let virtual_size = item(&DISK_SIZE).and_then(|o| u64_at(head, o));
     let virtual_size = disk_size(NAME, virtual_size.ok_or_else(|| bad("no disk size"))?)?;
-    Ok(Header {
-        format: Format::Vhdx,
-        virtual_size,
-        backing: None,
-        table: None,
-    })
+    Ok(Header { format: Format::Vhdx, virtual_size, backing: None, table: None })
 }
 
 fn bad(what: &str) -> Wrong {
-    Wrong::Header {
-        format: NAME,
-        what: what.into(),
-    }
+    Wrong::Header { format: NAME, what: what.into() }
 }
 
 fn u32_at(head: &[u8], offset: u64) -> Option<u32> {

@@ -23,14 +23,10 @@ pub fn probe(head: &[u8], size: u64) -> Result<Header, Wrong> {
     if is_descriptor(head) {
         let descriptor = lines(head);
         let extent = descriptor.iter().find_map(|line| extent_file(line));
-        return Err(Wrong::ExternalData(
-            extent.unwrap_or("its descriptor names none").to_owned(),
-        ));
+        return Err(Wrong::ExternalData(extent.unwrap_or("its descriptor names none").to_owned()));
     }
     if head.starts_with(b"COWD") {
-        return Err(Wrong::Unsupported {
-            what: "a VMDK of ESX's own sparse kind (COWD)".into(),
-        });
+        return Err(Wrong::Unsupported { what: "a VMDK of ESX's own sparse kind (COWD)".into() });
     }
     let u32_at = |o| at(head, o).map(u32::from_le_bytes).unwrap_or_default();
     let u64_at = |o| at(head, o).map(u64::from_le_bytes).unwrap_or_default();
@@ -52,15 +48,10 @@ pub fn probe(head: &[u8], size: u64) -> Result<Header, Wrong> {
     // All ones: at the end of the file, as in images made for streaming.
     if directory != u64::MAX {
         let tables = virtual_size.div_ceil(grain * SECTOR * entries);
-        let end = directory
-            .checked_mul(SECTOR)
-            .and_then(|o| o.checked_add(tables * 4));
+        let end = directory.checked_mul(SECTOR).and_then(|o| o.checked_add(tables * 4));
         need(NAME, end.unwrap_or(u64::MAX), size)?;
     }
-    let (start, length) = (
-        u64_at(28).saturating_mul(SECTOR),
-        u64_at(36).saturating_mul(SECTOR),
-    );
+    let (start, length) = (u64_at(28).saturating_mul(SECTOR), u64_at(36).saturating_mul(SECTOR));
     if start == 0 {
         return Err(Wrong::ExternalData("its descriptor is elsewhere".into()));
     }
@@ -70,16 +61,11 @@ pub fn probe(head: &[u8], size: u64) -> Result<Header, Wrong> {
     let value = |key: &str| {
         descriptor.iter().find_map(|line| {
             let (name, value) = line.split_once('=')?;
-            name.trim()
-                .eq_ignore_ascii_case(key)
-                .then(|| value.trim().trim_matches('"').to_owned())
+            name.trim().eq_ignore_ascii_case(key).then(|| value.trim().trim_matches('"').to_owned())
         })
     };
     // One extent: this file. More of them are other files.
-    let extents = descriptor
-        .iter()
-        .filter_map(|line| extent_file(line))
-        .count();
+    let extents = descriptor.iter().filter_map(|line| extent_file(line)).count();
     if extents > 1 {
         return Err(Wrong::ExternalData(format!("{extents} extents")));
     }
@@ -87,19 +73,11 @@ pub fn probe(head: &[u8], size: u64) -> Result<Header, Wrong> {
     let backing = if has_parent {
         let name = value("parentFileNameHint").filter(|name| !name.is_empty() && name.len() < 1024);
         let name = name.ok_or_else(|| bad("a parent without a name".into()))?;
-        Some(Backing {
-            name,
-            format: Some("vmdk".into()),
-        })
+        Some(Backing { name, format: Some("vmdk".into()) })
     } else {
         None
     };
-    Ok(Header {
-        format: Format::Vmdk,
-        virtual_size,
-        backing,
-        table: None,
-    })
+    Ok(Header { format: Format::Vmdk, virtual_size, backing, table: None })
 }
 
 /// The descriptor's lines, up to the first NUL.

@@ -18,10 +18,7 @@ impl Session {
 
     /// Compares the monotonic clocks of vCPUs 0 … `cpus` for `time`.
     pub async fn clock_scan(&self, time: Duration, cpus: u32) -> Result<ClockScan> {
-        let request = Request::ClockScan {
-            milliseconds: ms(time),
-            cpus,
-        };
+        let request = Request::ClockScan { milliseconds: ms(time), cpus };
         ask!(self, request, time * 2,
         OwnedReply::ClockScan { readings, backward, worst_ns, cpus } => ClockScan {
             readings,
@@ -50,8 +47,7 @@ impl Session {
 
     /// Sets the real-time clock.
     pub async fn rtc_write(&self, path: &str, seconds: i64) -> Result<()> {
-        self.done(Request::RtcWrite { path, seconds }, NO_TIME)
-            .await
+        self.done(Request::RtcWrite { path, seconds }, NO_TIME).await
     }
 
     /// Opens a watchdog and does not pet it; returns the seconds in force.
@@ -75,44 +71,15 @@ impl Session {
         seed: u64,
         flush: bool,
     ) -> Result<PatternDone> {
-        let Range {
-            path,
-            offset,
-            length,
-            direct,
-        } = at;
-        self.digest(
-            Request::PatternWrite {
-                path,
-                offset,
-                length,
-                seed,
-                flush,
-                direct,
-            },
-            NO_TIME,
-        )
-        .await
+        let Range { path, offset, length, direct } = at;
+        self.digest(Request::PatternWrite { path, offset, length, seed, flush, direct }, NO_TIME)
+            .await
     }
 
     /// Reads a range and digests it.
     pub async fn pattern_read(&self, at: Range<'_>) -> Result<PatternDone> {
-        let Range {
-            path,
-            offset,
-            length,
-            direct,
-        } = at;
-        self.digest(
-            Request::PatternRead {
-                path,
-                offset,
-                length,
-                direct,
-            },
-            NO_TIME,
-        )
-        .await
+        let Range { path, offset, length, direct } = at;
+        self.digest(Request::PatternRead { path, offset, length, direct }, NO_TIME).await
     }
 
     /// Size and sectors of a block device.
@@ -128,15 +95,7 @@ impl Session {
 
     /// Discards (trims) a range.
     pub async fn block_discard(&self, path: &str, offset: u64, length: u64) -> Result<()> {
-        self.done(
-            Request::BlockDiscard {
-                path,
-                offset,
-                length,
-            },
-            NO_TIME,
-        )
-        .await
+        self.done(Request::BlockDiscard { path, offset, length }, NO_TIME).await
     }
 
     /// An ioctl with a plain buffer; returns what the call returned, and the buffer afterwards.
@@ -147,8 +106,7 @@ impl Session {
 
     /// Fills memory with a pattern and holds it in a slot.
     pub async fn memory_fill(&self, slot: u8, length: u64, seed: u64) -> Result<PatternDone> {
-        self.digest(Request::MemoryFill { slot, length, seed }, NO_TIME)
-            .await
+        self.digest(Request::MemoryFill { slot, length, seed }, NO_TIME).await
     }
 
     /// Digests the memory held.
@@ -171,15 +129,7 @@ impl Session {
     /// Reads from a device, waiting at most `limit`.
     pub async fn read_device(&self, path: &str, max: u32, limit: Duration) -> Result<Vec<u8>> {
         let max = max.min(MAX_DATA as u32);
-        self.data(
-            Request::ReadDevice {
-                path,
-                max,
-                limit_ms: ms(limit),
-            },
-            limit,
-        )
-        .await
+        self.data(Request::ReadDevice { path, max, limit_ms: ms(limit) }, limit).await
     }
 }
 
@@ -187,16 +137,7 @@ impl Session {
 impl Session {
     /// Brings an IPv4 interface up; an MTU of 0 leaves it as it is.
     pub async fn net_up(&self, name: &str, address: [u8; 4], prefix: u8, mtu: u32) -> Result<()> {
-        self.done(
-            Request::NetUp {
-                name,
-                address,
-                prefix,
-                mtu,
-            },
-            NO_TIME,
-        )
-        .await
+        self.done(Request::NetUp { name, address, prefix, mtu }, NO_TIME).await
     }
 
     /// Takes an interface down.
@@ -211,16 +152,7 @@ impl Session {
         length: u64,
         seed: u64,
     ) -> Result<PatternDone> {
-        self.digest(
-            Request::TcpSend {
-                address,
-                port,
-                length,
-                seed,
-            },
-            NO_TIME,
-        )
-        .await
+        self.digest(Request::TcpSend { address, port, length, seed }, NO_TIME).await
     }
 
     /// Connects and reads to the end, at most `length` bytes.
@@ -229,41 +161,17 @@ impl Session {
         (address, port): ([u8; 4], u16),
         length: u64,
     ) -> Result<PatternDone> {
-        self.digest(
-            Request::TcpReceive {
-                address,
-                port,
-                length,
-            },
-            NO_TIME,
-        )
-        .await
+        self.digest(Request::TcpReceive { address, port, length }, NO_TIME).await
     }
 
     /// Connects and keeps the connection in a slot.
     pub async fn tcp_open(&self, slot: u8, (address, port): ([u8; 4], u16)) -> Result<()> {
-        self.done(
-            Request::TcpOpen {
-                slot,
-                address,
-                port,
-            },
-            NO_TIME,
-        )
-        .await
+        self.done(Request::TcpOpen { slot, address, port }, NO_TIME).await
     }
 
     /// Sends on a kept connection and waits, at most `limit`, for as many bytes.
     pub async fn tcp_exchange(&self, slot: u8, data: &[u8], limit: Duration) -> Result<Vec<u8>> {
-        self.data(
-            Request::TcpExchange {
-                slot,
-                data,
-                limit_ms: ms(limit),
-            },
-            limit,
-        )
-        .await
+        self.data(Request::TcpExchange { slot, data, limit_ms: ms(limit) }, limit).await
     }
 
     /// Sends one unfragmented UDP datagram of the pattern and waits for its echo.
@@ -274,13 +182,7 @@ impl Session {
         seed: u64,
         limit: Duration,
     ) -> Result<PatternDone> {
-        let request = Request::UdpEcho {
-            address,
-            port,
-            length,
-            seed,
-            limit_ms: ms(limit),
-        };
+        let request = Request::UdpEcho { address, port, length, seed, limit_ms: ms(limit) };
         self.digest(request, limit).await
     }
 
@@ -291,10 +193,7 @@ impl Session {
 
     /// Input events since the last time, waiting at most `limit` for the first.
     pub async fn input_read(&self, slot: u8, limit: Duration) -> Result<Vec<InputEvent>> {
-        let request = Request::InputRead {
-            slot,
-            limit_ms: ms(limit),
-        };
+        let request = Request::InputRead { slot, limit_ms: ms(limit) };
         let bytes = ask!(self, request, limit, OwnedReply::Input(events) => events)?;
         let (events, _) = bytes.as_chunks::<8>();
         let event = |e: &[u8; 8]| InputEvent {

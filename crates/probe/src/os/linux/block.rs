@@ -27,10 +27,7 @@ pub struct Area<'a> {
 
 impl Area<'_> {
     fn open(&self, mut flags: i32) -> Result<Fd> {
-        let end = self
-            .offset
-            .checked_add(self.length)
-            .filter(|&end| i64::try_from(end).is_ok());
+        let end = self.offset.checked_add(self.length).filter(|&end| i64::try_from(end).is_ok());
         if end.is_none() || !(self.offset | self.length).is_multiple_of(ALIGNMENT) {
             return Err(Failure::invalid("offset and length"));
         }
@@ -44,11 +41,7 @@ impl Area<'_> {
     pub fn write(&self, seed: u64, flush: bool, room: &mut [u8]) -> Result<Tally> {
         let pattern = Pattern::seeded(seed);
         // A device that is not there must not become a file in /dev.
-        let create = if self.path.starts_with("/dev/") {
-            0
-        } else {
-            sys::O_CREAT
-        };
+        let create = if self.path.starts_with("/dev/") { 0 } else { sys::O_CREAT };
         let fd = self.open(sys::O_WRONLY | create)?;
         let mut tally = Tally::new();
         let mut done = 0;
@@ -62,10 +55,7 @@ impl Area<'_> {
                 match sys::pwrite(&fd, &part[written..], at) {
                     // The end of the device.
                     Ok(0) => {
-                        return Err(Failure {
-                            errno: errno::ENOSPC,
-                            call: "pwrite",
-                        });
+                        return Err(Failure { errno: errno::ENOSPC, call: "pwrite" });
                     }
                     Ok(count) => written += count,
                     Err(failure) if failure.errno == EINTR => {}
@@ -122,12 +112,7 @@ pub fn info<'a>(path: &str) -> Result<Reply<'a>> {
             physical = 0;
         }
     }
-    Ok(Reply::Block {
-        size,
-        logical,
-        physical,
-        read_only: read_only != 0,
-    })
+    Ok(Reply::Block { size, logical, physical, read_only: read_only != 0 })
 }
 
 /// Tells the device that a range holds nothing of worth.

@@ -58,10 +58,7 @@ impl<'a> Channel<'a> {
 
     /// Waits at most a second until there is something to read here or from `other`.
     pub fn wait(&self, other: i32) {
-        let mut files = [
-            Poll::new(self.fd.number(), POLLIN),
-            Poll::new(other, POLLIN),
-        ];
+        let mut files = [Poll::new(self.fd.number(), POLLIN), Poll::new(other, POLLIN)];
         sys::poll(&mut files, 1000);
         if files[0].revents & (POLLHUP | POLLERR) != 0 && files[0].revents & POLLIN == 0 {
             sys::sleep_ms(PAUSE_MS);
@@ -130,14 +127,8 @@ fn open_line(path: &str) -> Option<Fd> {
         Ok(fd) => fd,
         Err(_) => open_virtio_port(path.strip_prefix("/dev/virtio-ports/")?, flags)?,
     };
-    let mut termios = Termios {
-        input: 0,
-        output: 0,
-        control: 0,
-        local: 0,
-        line: 0,
-        characters: [0; 19],
-    };
+    let mut termios =
+        Termios { input: 0, output: 0, control: 0, local: 0, line: 0, characters: [0; 19] };
     // SAFETY: TCGETS writes a struct termios.
     match unsafe { sys::ioctl(&fd, TCGETS, &mut termios) } {
         Ok(_) => make_raw(&fd, &mut termios),
@@ -172,9 +163,7 @@ fn open_virtio_port(name: &str, flags: i32) -> Option<Fd> {
     const CLASS: &str = "/sys/class/virtio-ports";
     let (mut room, mut names) = ([0; 1024], [0; 1024]);
     let ports = files::list(CLASS, 0, &mut room, &mut names).ok()?;
-    let ports = ports
-        .split(|&byte| byte == 0)
-        .filter(|port| !port.is_empty());
+    let ports = ports.split(|&byte| byte == 0).filter(|port| !port.is_empty());
     for port in ports.filter_map(|port| core::str::from_utf8(port).ok()) {
         let (mut path, mut found) = ([0; 128], [0; 64]);
         let Some(file) = join(&mut path, &[CLASS, "/", port, "/name"]) else {
@@ -194,8 +183,7 @@ fn open_virtio_port(name: &str, flags: i32) -> Option<Fd> {
 fn join<'b>(room: &'b mut [u8], parts: &[&str]) -> Option<&'b str> {
     let mut used = 0;
     for part in parts {
-        room.get_mut(used..used + part.len())?
-            .copy_from_slice(part.as_bytes());
+        room.get_mut(used..used + part.len())?.copy_from_slice(part.as_bytes());
         used += part.len();
     }
     core::str::from_utf8(&room[..used]).ok()

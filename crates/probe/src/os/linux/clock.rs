@@ -18,17 +18,11 @@ const LONGEST_NS: u64 = 3600 * 1_000_000_000;
 
 /// A clock by the system call, in ns; 0 if the kernel does not have it.
 pub fn by_system_call(clock: i32) -> i64 {
-    let mut time = Timespec {
-        seconds: 0,
-        nanoseconds: 0,
-    };
+    let mut time = Timespec { seconds: 0, nanoseconds: 0 };
     let at = core::ptr::from_mut(&mut time) as usize;
     // SAFETY: a struct timespec to write.
     match unsafe { sys::call(sys::CLOCK_GETTIME, [sys::arg(clock), at, 0, 0, 0, 0]) } {
-        Ok(_) => time
-            .seconds
-            .wrapping_mul(1_000_000_000)
-            .wrapping_add(time.nanoseconds),
+        Ok(_) => time.seconds.wrapping_mul(1_000_000_000).wrapping_add(time.nanoseconds),
         Err(_) => 0,
     }
 }
@@ -85,12 +79,7 @@ pub fn ticks<'a>(period_us: u32, count: u32) -> Result<Reply<'a>> {
         last = now;
     }
     let least_ns = if count == 1 { 0 } else { least };
-    Ok(Reply::Sleeps {
-        count,
-        total_ns: last.saturating_sub(first),
-        least_ns,
-        most_ns: most,
-    })
+    Ok(Reply::Sleeps { count, total_ns: last.saturating_sub(first), least_ns, most_ns: most })
 }
 
 /// A moment by which something has to have happened.

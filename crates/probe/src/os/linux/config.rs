@@ -36,10 +36,7 @@ pub struct Config {
 impl Config {
     /// Empty.
     pub const fn new() -> Self {
-        Self {
-            text: [0; 16384],
-            used: 0,
-        }
+        Self { text: [0; 16384], used: 0 }
     }
 
     /// Reads the file; without one there is nothing to do.

@@ -27,10 +27,7 @@ impl Mask {
     /// One vCPU.
     pub fn only(cpu: u32) -> Result<Self> {
         let mut mask = Self([0; CPUS / 64]);
-        let word = mask
-            .0
-            .get_mut(cpu as usize / 64)
-            .ok_or(Failure::invalid("vCPU"))?;
+        let word = mask.0.get_mut(cpu as usize / 64).ok_or(Failure::invalid("vCPU"))?;
         *word = 1 << (cpu % 64);
         Ok(mask)
     }
@@ -49,10 +46,5 @@ pub fn cpuid(cpu: u32, leaf: u32, subleaf: u32) -> Result<CpuidWords> {
     Mask::only(cpu)?.apply()?;
     let words = __cpuid_count(leaf, subleaf);
     before.apply()?;
-    Ok(CpuidWords {
-        eax: words.eax,
-        ebx: words.ebx,
-        ecx: words.ecx,
-        edx: words.edx,
-    })
+    Ok(CpuidWords { eax: words.eax, ebx: words.ebx, ecx: words.ecx, edx: words.edx })
 }

@@ -25,10 +25,7 @@ pub fn read<'b>(path: &str, limit_ms: u32, buffer: &'b mut [u8]) -> Result<&'b [
                 used += count;
                 gap = Deadline::after_ms(GAP_MS);
             }
-            Err(Failure {
-                errno: EAGAIN | EINTR,
-                ..
-            }) => {
+            Err(Failure { errno: EAGAIN | EINTR, .. }) => {
                 if limit.passed() || gap.passed() {
                     break;
                 }
@@ -61,11 +58,7 @@ pub fn ioctl<'b>(
         .or_else(|_| sys::open(path, sys::O_RDONLY | sys::O_NONBLOCK | sys::O_NOCTTY, 0))?;
     room[..IOCTL_ROOM].fill(0);
     room[..argument.len()].copy_from_slice(argument);
-    let at = if argument.is_empty() {
-        0
-    } else {
-        room.as_mut_ptr() as usize
-    };
+    let at = if argument.is_empty() { 0 } else { room.as_mut_ptr() as usize };
     // SAFETY: the room is as large as the size field of a request's number can say. A request
     // whose argument holds pointers is outside of what this is for; the harness sends none.
     let result = unsafe { sys::call(sys::IOCTL, [fd.arg(), request as usize, at, 0, 0, 0]) }?;
@@ -99,17 +92,7 @@ pub fn rtc_write(path: &str, seconds: i64) -> Result<()> {
     }
     let (year, month, day) = date_of_days(seconds / 86_400);
     let rest = seconds % 86_400;
-    let fields = [
-        rest % 60,
-        rest / 60 % 60,
-        rest / 3600,
-        day,
-        month - 1,
-        year - 1900,
-        0,
-        0,
-        0,
-    ];
+    let fields = [rest % 60, rest / 60 % 60, rest / 3600, day, month - 1, year - 1900, 0, 0, 0];
     let mut time: RtcTime = fields.map(|field| field as i32);
     let fd = sys::open(path, sys::O_WRONLY, 0).or_else(|_| sys::open(path, sys::O_RDONLY, 0))?;
     // SAFETY: RTC_SET_TIME reads a struct rtc_time.

@@ -22,11 +22,7 @@ struct Pool {
 pub fn adopt(entropy: &[u8; 32]) -> Result<()> {
     let fd = sys::open("/dev/urandom", sys::O_RDWR, 0)?;
     sys::write_all(&fd, entropy)?;
-    let mut pool = Pool {
-        bits: 256,
-        bytes: 32,
-        entropy: *entropy,
-    };
+    let mut pool = Pool { bits: 256, bytes: 32, entropy: *entropy };
     // SAFETY: RNDADDENTROPY reads a struct rand_pool_info with as many bytes as it says.
     unsafe { sys::ioctl(&fd, RNDADDENTROPY, &mut pool) }?;
     // Linux 4.17; refused while the generator has not begun, which is as good.
@@ -43,10 +39,7 @@ pub fn random(out: &mut [u8]) -> Result<&[u8]> {
     match unsafe { sys::call(sys::GETRANDOM, [at, length, GRND_NONBLOCK, 0, 0, 0]) } {
         // Up to 256 bytes come whole.
         Ok(count) => Ok(&out[..count]),
-        Err(Failure {
-            errno: EAGAIN | errno::ENOSYS,
-            ..
-        }) => files::read("/dev/urandom", 0, out),
+        Err(Failure { errno: EAGAIN | errno::ENOSYS, .. }) => files::read("/dev/urandom", 0, out),
         Err(failure) => Err(failure),
     }
 }

@@ -13,11 +13,8 @@ pub fn read<'b>(path: &str, offset: u64, buffer: &'b mut [u8]) -> Result<&'b [u8
     let mut seeks = true;
     while used < buffer.len() {
         let rest = &mut buffer[used..];
-        let result = if seeks {
-            sys::pread(&fd, rest, offset + used as u64)
-        } else {
-            sys::read(&fd, rest)
-        };
+        let result =
+            if seeks { sys::pread(&fd, rest, offset + used as u64) } else { sys::read(&fd, rest) };
         match result {
             Ok(0) => break,
             Ok(count) => used += count,
@@ -118,10 +115,7 @@ pub fn read_link<'b>(path: &str, out: &'b mut [u8]) -> Result<&'b [u8]> {
 /// A call that is done, also if it was done before.
 fn unless_there(result: Result<usize>) -> Result<()> {
     match result {
-        Err(Failure {
-            errno: errno::EEXIST,
-            ..
-        }) => Ok(()),
+        Err(Failure { errno: errno::EEXIST, .. }) => Ok(()),
         other => other.map(drop),
     }
 }
@@ -135,10 +129,9 @@ pub fn make_dir(path: &str) -> Result<()> {
 pub fn remove(path: &str) -> Result<()> {
     match sys::on_path(sys::UNLINK, path, 0, 0) {
         // Linux says EISDIR, POSIX (and some file systems) EPERM.
-        Err(Failure {
-            errno: EISDIR | errno::EPERM,
-            ..
-        }) => sys::on_path(sys::RMDIR, path, 0, 0).map(drop),
+        Err(Failure { errno: EISDIR | errno::EPERM, .. }) => {
+            sys::on_path(sys::RMDIR, path, 0, 0).map(drop)
+        }
         other => other.map(drop),
     }
 }
@@ -154,12 +147,7 @@ pub fn make_node(path: &str, node: Node, major: u32, minor: u32) -> Result<()> {
     }
     // new_encode_dev() of include/linux/kdev_t.h.
     let device = (minor & 0xFF) | (major << 8) | ((minor & !0xFF) << 12);
-    unless_there(sys::on_path(
-        sys::MKNOD,
-        path,
-        kind | 0o600,
-        device as usize,
-    ))
+    unless_there(sys::on_path(sys::MKNOD, path, kind | 0o600, device as usize))
 }
 
 /// Mounts a file system.
@@ -167,14 +155,7 @@ pub fn mount(source: &str, target: &str, kind: &str, flags: u64, data: &str) -> 
     let (source, target) = (Text::new(source)?, Text::new(target)?);
     let (kind, data) = (Text::new(kind)?, Text::new(data)?);
     // mount(2) copies a whole page of data: so long is the room of a `Text`.
-    let arguments = [
-        source.arg(),
-        target.arg(),
-        kind.arg(),
-        flags as usize,
-        data.arg(),
-        0,
-    ];
+    let arguments = [source.arg(), target.arg(), kind.arg(), flags as usize, data.arg(), 0];
     // SAFETY: four NUL-ended texts that outlive the call.
     unsafe { sys::call(sys::MOUNT, arguments) }.map(drop)
 }

@@ -35,10 +35,7 @@ struct Segment {
 
 /// A little-endian number of up to 8 bytes.
 fn number(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .rev()
-        .fold(0, |sum, &byte| sum << 8 | u64::from(byte))
+    bytes.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
 }
 
 /// Fills the buffer from an offset or fails.
@@ -113,12 +110,8 @@ pub fn scan<'a>(needle: &[u8; 32], room: &mut [u8]) -> Result<Reply<'a>> {
 
 /// How often the needle is in `memory` at multiples of 64, without ever writing it down.
 fn occurrences(needle: &[u8; 32], memory: &[u8]) -> u64 {
-    let same = |place: &[u8]| {
-        place
-            .iter()
-            .zip(needle)
-            .all(|(&byte, &wanted)| byte ^ MASK == wanted)
-    };
+    let same =
+        |place: &[u8]| place.iter().zip(needle).all(|(&byte, &wanted)| byte ^ MASK == wanted);
     let places = memory.chunks(64).filter_map(|line| line.get(..32));
     places.filter(|place| same(place)).count() as u64
 }

@@ -19,11 +19,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Of nothing yet.
     pub const fn new() -> Self {
-        Self {
-            text: [0; ROOM],
-            used: 0,
-            start: [0; START],
-        }
+        Self { text: [0; ROOM], used: 0, start: [0; START] }
     }
 
     fn take(&mut self) -> Result<()> {

@@ -14,11 +14,8 @@ const ANONYMOUS: usize = 0x20;
 /// Fresh pages, all zero.
 fn map(length: usize, kind: usize) -> Result<*mut u8> {
     let nowhere = sys::arg(-1);
-    sys::plain(
-        sys::MMAP,
-        [0, length, READ_WRITE, kind | ANONYMOUS, nowhere, 0],
-    )
-    .map(|address| address as *mut u8)
+    sys::plain(sys::MMAP, [0, length, READ_WRITE, kind | ANONYMOUS, nowhere, 0])
+        .map(|address| address as *mut u8)
 }
 
 /// Lets pages go.
@@ -41,10 +38,7 @@ impl Held {
     /// Takes memory and writes the pattern to all of it, so that every page is really there.
     pub fn filled(length: u64, seed: u64) -> Result<Self> {
         let length = usize::try_from(length).map_err(|_| Failure::invalid("mmap"))?;
-        let held = Self {
-            address: map(length, PRIVATE)?,
-            length,
-        };
+        let held = Self { address: map(length, PRIVATE)?, length };
         // SAFETY: just mapped, readable and writable, and nothing else refers to it.
         let bytes = unsafe { core::slice::from_raw_parts_mut(held.address, held.length) };
         Pattern::seeded(seed).fill(0, bytes);
@@ -106,10 +100,7 @@ impl FileMap {
     /// Maps the first `length` bytes of a file.
     pub fn of(fd: &sys::Fd, length: usize) -> Result<Self> {
         let address = sys::plain(sys::MMAP, [0, length, 1, PRIVATE, fd.arg(), 0])?;
-        Ok(Self {
-            address: address as *mut u8,
-            length,
-        })
+        Ok(Self { address: address as *mut u8, length })
     }
 
     /// Where it is.

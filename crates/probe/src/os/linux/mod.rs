@@ -34,10 +34,7 @@ use crate::failure::Result;
 /// What is looked after between requests: waits at most a second until the channel has
 /// something, buries ended children, and obeys the power button.
 pub fn idle(state: &mut State, channel: &Channel<'_>) {
-    let button = state
-        .power_button
-        .as_ref()
-        .map_or(-1, input::Device::number);
+    let button = state.power_button.as_ref().map_or(-1, input::Device::number);
     channel.wait(button);
     process::reap();
     let Some(device) = &state.power_button else {

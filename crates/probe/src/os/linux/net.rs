@@ -28,10 +28,7 @@ struct InterfaceRequest {
 
 impl InterfaceRequest {
     fn new(name: &str) -> Result<Self> {
-        let mut request = Self {
-            name: [0; 16],
-            value: [0; 24],
-        };
+        let mut request = Self { name: [0; 16], value: [0; 24] };
         if name.is_empty() || name.len() > 15 || name.contains('\0') {
             return Err(Failure::invalid("interface"));
         }
@@ -51,9 +48,7 @@ impl InterfaceRequest {
     fn flags(self, socket: &Fd, on: u16, off: u16) -> Result<()> {
         let request = self.with(socket, GET_FLAGS, &[])?;
         let flags = u16::from_le_bytes([request.value[0], request.value[1]]);
-        request
-            .with(socket, SET_FLAGS, &((flags | on) & !off).to_le_bytes())
-            .map(drop)
+        request.with(socket, SET_FLAGS, &((flags | on) & !off).to_le_bytes()).map(drop)
     }
 }
 
@@ -72,9 +67,7 @@ fn socket(kind: usize) -> Result<Fd> {
 
 /// Brings an interface up. The address 0.0.0.0 leaves it without one.
 pub fn up(name: &str, address: [u8; 4], prefix: u8, mtu: u32) -> Result<()> {
-    let ones = 32_u32
-        .checked_sub(prefix.into())
-        .ok_or(Failure::invalid("prefix"))?;
+    let ones = 32_u32.checked_sub(prefix.into()).ok_or(Failure::invalid("prefix"))?;
     let mask = u32::MAX.checked_shl(ones).unwrap_or(0).to_be_bytes();
     let socket = socket(DATAGRAM)?;
     let mut request = InterfaceRequest::new(name)?;
@@ -100,40 +93,20 @@ impl Connection {
     fn new(kind: usize, address: [u8; 4], port: u16) -> Result<Self> {
         const SET_STATUS_FLAGS: usize = 4;
         let socket = socket(kind)?;
-        let arguments = [
-            socket.arg(),
-            SET_STATUS_FLAGS,
-            sys::arg(sys::O_NONBLOCK),
-            0,
-            0,
-            0,
-        ];
+        let arguments = [socket.arg(), SET_STATUS_FLAGS, sys::arg(sys::O_NONBLOCK), 0, 0, 0];
         sys::plain(sys::FCNTL, arguments)?;
         let target = socket_address(address, port);
-        let arguments = [
-            socket.arg(),
-            target.as_ptr() as usize,
-            target.len(),
-            0,
-            0,
-            0,
-        ];
+        let arguments = [socket.arg(), target.as_ptr() as usize, target.len(), 0, 0, 0];
         // SAFETY: a struct sockaddr_in with its length.
         match unsafe { sys::call(sys::CONNECT, arguments) } {
-            Err(Failure {
-                errno: EINPROGRESS | EINTR,
-                ..
-            }) => {}
+            Err(Failure { errno: EINPROGRESS | EINTR, .. }) => {}
             other => return other.map(|_| Self(socket)),
         }
         let connection = Self(socket);
         connection.ready(POLLOUT, Deadline::after_ms(STALL_MS), "connect")?;
         match connection.pending_error()? {
             0 => Ok(connection),
-            errno => Err(Failure {
-                errno,
-                call: "connect",
-            }),
+            errno => Err(Failure { errno, call: "connect" }),
         }
     }
 
@@ -148,12 +121,7 @@ impl Connection {
         let (mut value, mut length) = (0_i32, 4_u32);
         let (at, size) = (&raw mut value as usize, &raw mut length as usize);
         // SAFETY: an int to write, and its length.
-        unsafe {
-            sys::call(
-                sys::GETSOCKOPT,
-                [self.0.arg(), SOL_SOCKET, SO_ERROR, at, size, 0],
-            )
-        }?;
+        unsafe { sys::call(sys::GETSOCKOPT, [self.0.arg(), SOL_SOCKET, SO_ERROR, at, size, 0]) }?;
         Ok(value)
     }
 
@@ -178,10 +146,7 @@ impl Connection {
             // SAFETY: the bytes are good for their length; no address.
             match unsafe { sys::call(sys::SENDTO, [self.0.arg(), at, length, NO_SIGNAL, 0, 0]) } {
                 Ok(count) => bytes = &bytes[count..],
-                Err(Failure {
-                    errno: EAGAIN | EINTR,
-                    ..
-                }) => {
+                Err(Failure { errno: EAGAIN | EINTR, .. }) => {
                     self.ready(POLLOUT, deadline, "sendto")?;
                 }
                 Err(failure) => return Err(failure),
@@ -194,10 +159,7 @@ impl Connection {
     fn receive(&self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
         loop {
             match sys::read(&self.0, buffer) {
-                Err(Failure {
-                    errno: EAGAIN | EINTR,
-                    ..
-                }) => {
+                Err(Failure { errno: EAGAIN | EINTR, .. }) => {
                     self.ready(POLLIN, deadline, "read")?;
                 }
                 other => return other,
@@ -208,9 +170,7 @@ impl Connection {
     /// Sends and waits for as many bytes. Fewer only if the other side closes.
     pub fn exchange<'b>(&self, data: &[u8], limit_ms: u32, out: &'b mut [u8]) -> Result<&'b [u8]> {
         let deadline = Deadline::after_ms(limit_ms);
-        let room = out
-            .get_mut(..data.len())
-            .ok_or(Failure::invalid("exchange"))?;
+        let room = out.get_mut(..data.len()).ok_or(Failure::invalid("exchange"))?;
         self.send(data, deadline)?;
         let mut used = 0;
         while used < room.len() {
@@ -277,9 +237,7 @@ pub fn udp_echo(
     const IPPROTO_IP: usize = 0;
     const MTU_DISCOVER: usize = 10;
     const DO_NOT_FRAGMENT: i32 = 2;
-    let data = room
-        .get_mut(..length as usize)
-        .filter(|data| data.len() <= 16384);
+    let data = room.get_mut(..length as usize).filter(|data| data.len() <= 16384);
     let data = data.ok_or(Failure::invalid("datagram"))?;
     let connection = Connection::new(DATAGRAM, address, port)?;
     let value = core::ptr::from_ref(&DO_NOT_FRAGMENT) as usize;

@@ -37,18 +37,12 @@ const IGNORED: [usize; 4] = [1, 13, 21, 22];
 /// The lines that the probe talks over may go away and come back.
 pub fn ignore_signals() {
     const IGNORE: usize = 1;
-    IGNORED
-        .into_iter()
-        .for_each(|signal| set_signal(signal, IGNORE));
+    IGNORED.into_iter().for_each(|signal| set_signal(signal, IGNORE));
 }
 
 /// The probe has to survive the memory shortages that it makes; its children need not.
 pub fn protect_from_oom(protect: bool) {
-    let (new, old): (&[u8], &[u8]) = if protect {
-        (b"-1000", b"-17")
-    } else {
-        (b"0", b"0")
-    };
+    let (new, old): (&[u8], &[u8]) = if protect { (b"-1000", b"-17") } else { (b"0", b"0") };
     if sys::write_file("/proc/self/oom_score_adj", new).is_err() {
         // Before 2.6.36.
         let _ = sys::write_file("/proc/self/oom_adj", old);
@@ -148,19 +142,9 @@ fn pipe() -> Result<(Fd, Fd)> {
     unsafe { sys::call(sys::PIPE, [ends.as_mut_ptr() as usize, 0, 0, 0, 0, 0]) }?;
     let [from, to] = ends.map(|end| Fd::from_call(end as usize));
     for end in [&from, &to] {
-        sys::plain(
-            sys::FCNTL,
-            [end.arg(), SET_FD_FLAGS, CLOSE_ON_EXEC, 0, 0, 0],
-        )?;
+        sys::plain(sys::FCNTL, [end.arg(), SET_FD_FLAGS, CLOSE_ON_EXEC, 0, 0, 0])?;
     }
-    let arguments = [
-        from.arg(),
-        SET_STATUS_FLAGS,
-        sys::arg(sys::O_NONBLOCK),
-        0,
-        0,
-        0,
-    ];
+    let arguments = [from.arg(), SET_STATUS_FLAGS, sys::arg(sys::O_NONBLOCK), 0, 0, 0];
     sys::plain(sys::FCNTL, arguments)?;
     Ok((from, to))
 }
@@ -175,18 +159,13 @@ pub fn run<'b>(words: &[u8], limit_ms: u32, out: &'b mut [u8]) -> Result<(i32, &
     let mut vector = [core::ptr::null(); WORDS + 1];
     let texts = words.split_inclusive(|&byte| byte == 0);
     for (n, word) in texts.enumerate() {
-        let too_many = Failure {
-            errno: sys::E2BIG,
-            call: "execve",
-        };
+        let too_many = Failure { errno: sys::E2BIG, call: "execve" };
         *vector[..WORDS].get_mut(n).ok_or(too_many)? = word.as_ptr();
     }
     let deadline = Deadline::after_ms(limit_ms);
     let (output, output_end) = pipe()?;
     let (trouble, trouble_end) = pipe()?;
-    let Some(child) = fork()? else {
-        become_program(words, &vector, &output_end, &trouble_end)
-    };
+    let Some(child) = fork()? else { become_program(words, &vector, &output_end, &trouble_end) };
     drop((output_end, trouble_end));
     let mut used = 0;
     let code = loop {
@@ -213,10 +192,7 @@ pub fn run<'b>(words: &[u8], limit_ms: u32, out: &'b mut [u8]) -> Result<(i32, &
     };
     let mut errno = [0; 4];
     if sys::read(&trouble, &mut errno) == Ok(4) {
-        return Err(Failure {
-            errno: i32::from_le_bytes(errno),
-            call: "execve",
-        });
+        return Err(Failure { errno: i32::from_le_bytes(errno), call: "execve" });
     }
     Ok((code, &out[..used]))
 }
@@ -227,11 +203,7 @@ fn drain(output: &Fd, out: &mut [u8], used: &mut usize) -> bool {
     let mut rest = [0; 1024];
     for _ in 0..64 {
         let full = *used == out.len();
-        let room = if full {
-            &mut rest[..]
-        } else {
-            &mut out[*used..]
-        };
+        let room = if full { &mut rest[..] } else { &mut out[*used..] };
         match sys::read(output, room) {
             Ok(0) => return false,
             Ok(count) if !full => *used += count,
@@ -245,14 +217,8 @@ fn drain(output: &Fd, out: &mut [u8], used: &mut usize) -> bool {
 /// The child's part of `run`.
 fn become_program(words: &[u8], vector: &[*const u8], output: &Fd, trouble: &Fd) -> ! {
     const DEFAULT: usize = 0;
-    const FOLDERS: [&str; 6] = [
-        "/usr/sbin/",
-        "/usr/bin/",
-        "/sbin/",
-        "/bin/",
-        "/usr/local/sbin/",
-        "/usr/local/bin/",
-    ];
+    const FOLDERS: [&str; 6] =
+        ["/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/", "/usr/local/sbin/", "/usr/local/bin/"];
     let environment = [
         c"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".as_ptr(),
         c"HOME=/".as_ptr(),
@@ -261,9 +227,7 @@ fn become_program(words: &[u8], vector: &[*const u8], output: &Fd, trouble: &Fd)
         core::ptr::null(),
     ];
     let _ = sys::plain(sys::SETSID, [0; 6]);
-    IGNORED
-        .into_iter()
-        .for_each(|signal| set_signal(signal, DEFAULT));
+    IGNORED.into_iter().for_each(|signal| set_signal(signal, DEFAULT));
     protect_from_oom(false);
     if let Ok(null) = sys::open("/dev/null", sys::O_RDONLY, 0) {
         let _ = sys::plain(sys::DUP2, [null.arg(), 0, 0, 0, 0, 0]);
@@ -275,14 +239,7 @@ fn become_program(words: &[u8], vector: &[*const u8], output: &Fd, trouble: &Fd)
         drop(Fd::from_call(number));
     }
     let execute = |path: usize| {
-        let arguments = [
-            path,
-            vector.as_ptr() as usize,
-            environment.as_ptr() as usize,
-            0,
-            0,
-            0,
-        ];
+        let arguments = [path, vector.as_ptr() as usize, environment.as_ptr() as usize, 0, 0, 0];
         // SAFETY: a NUL-ended path, and two vectors of NUL-ended texts that end with a null.
         match unsafe { sys::call(sys::EXECVE, arguments) } {
             Ok(_) => 0,
@@ -318,19 +275,10 @@ pub fn load(cpu: u32, io_path: &str, milliseconds: u32, room: &mut [u8]) -> Resu
     if cpu > LOADERS {
         return Err(Failure::invalid("load"));
     }
-    let area = block::Area {
-        path: io_path,
-        offset: 0,
-        length: LOAD_SPAN,
-        direct: false,
-    };
+    let area = block::Area { path: io_path, offset: 0, length: LOAD_SPAN, direct: false };
     if !io_path.is_empty() {
         // So that a path that does not work is told, not lost with the child.
-        let create = if io_path.starts_with("/dev/") {
-            0
-        } else {
-            sys::O_CREAT
-        };
+        let create = if io_path.starts_with("/dev/") { 0 } else { sys::O_CREAT };
         sys::open(io_path, sys::O_RDWR | create, 0o644)?;
         if fork_worker()?.is_none() {
             close_from(3);

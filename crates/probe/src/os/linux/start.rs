@@ -39,13 +39,8 @@ extern "C" fn main(count: usize, arguments: *const *const core::ffi::c_char) -> 
 /// Called once, with the process's argument count and vector.
 pub unsafe extern "C" fn entry(count: usize, arguments: *const *const core::ffi::c_char) -> ! {
     // SAFETY: this is the only use of the three, and it happens once.
-    let (state, line, config) = unsafe {
-        (
-            &mut *ROOM.state.get(),
-            &mut *ROOM.line.get(),
-            &mut *ROOM.config.get(),
-        )
-    };
+    let (state, line, config) =
+        unsafe { (&mut *ROOM.state.get(), &mut *ROOM.line.get(), &mut *ROOM.config.get()) };
     let is_init = process::is_init();
     let (mut daemon, mut channel) = (false, None);
     // The kernel passes words of its own command line to process 1.

@@ -82,10 +82,7 @@ pub unsafe fn call(call: Call, arguments: [usize; 6]) -> Result<usize> {
     }
     match usize::try_from(result) {
         Ok(value) => Ok(value),
-        Err(_) if result >= -4095 => Err(Failure {
-            errno: -result as i32,
-            call: call.name,
-        }),
+        Err(_) if result >= -4095 => Err(Failure { errno: -result as i32, call: call.name }),
         // An address in the upper half.
         Err(_) => Ok(result as usize),
     }
@@ -137,10 +134,7 @@ impl Text {
     pub fn new(text: &str) -> Result<Self> {
         let mut bytes = [0; 4096];
         let room = bytes.get_mut(..text.len()).filter(|room| room.len() < 4096);
-        let room = room.ok_or(Failure {
-            errno: ENAMETOOLONG,
-            call: "path",
-        })?;
+        let room = room.ok_or(Failure { errno: ENAMETOOLONG, call: "path" })?;
         if text.as_bytes().contains(&0) {
             return Err(Failure::invalid("path"));
         }
@@ -167,29 +161,12 @@ pub fn open(path: &str, flags: i32, mode: usize) -> Result<Fd> {
 
 pub fn read(fd: &Fd, buffer: &mut [u8]) -> Result<usize> {
     // SAFETY: the buffer is good for its length.
-    unsafe {
-        call(
-            READ,
-            [
-                fd.arg(),
-                buffer.as_mut_ptr() as usize,
-                buffer.len(),
-                0,
-                0,
-                0,
-            ],
-        )
-    }
+    unsafe { call(READ, [fd.arg(), buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0]) }
 }
 
 pub fn write(fd: &Fd, bytes: &[u8]) -> Result<usize> {
     // SAFETY: the bytes are good for their length.
-    unsafe {
-        call(
-            WRITE,
-            [fd.arg(), bytes.as_ptr() as usize, bytes.len(), 0, 0, 0],
-        )
-    }
+    unsafe { call(WRITE, [fd.arg(), bytes.as_ptr() as usize, bytes.len(), 0, 0, 0]) }
 }
 
 pub fn pread(fd: &Fd, buffer: &mut [u8], offset: u64) -> Result<usize> {
@@ -230,11 +207,7 @@ pub struct Poll {
 
 impl Poll {
     pub const fn new(fd: i32, events: i16) -> Self {
-        Self {
-            fd,
-            events,
-            revents: 0,
-        }
+        Self { fd, events, revents: 0 }
     }
 }
 
@@ -255,10 +228,7 @@ pub struct Timespec {
 
 impl Timespec {
     pub const fn from_ns(ns: u64) -> Self {
-        Self {
-            seconds: (ns / 1_000_000_000) as i64,
-            nanoseconds: (ns % 1_000_000_000) as i64,
-        }
+        Self { seconds: (ns / 1_000_000_000) as i64, nanoseconds: (ns % 1_000_000_000) as i64 }
     }
 }
 
@@ -266,12 +236,7 @@ impl Timespec {
 pub fn sleep_ms(milliseconds: u64) {
     let time = Timespec::from_ns(milliseconds * 1_000_000);
     // SAFETY: a struct timespec to read; what is left is not asked for.
-    let _ = unsafe {
-        call(
-            NANOSLEEP,
-            [core::ptr::from_ref(&time) as usize, 0, 0, 0, 0, 0],
-        )
-    };
+    let _ = unsafe { call(NANOSLEEP, [core::ptr::from_ref(&time) as usize, 0, 0, 0, 0, 0]) };
 }
 
 pub fn uname(names: &mut [u8; 390]) -> Result<()> {
@@ -291,10 +256,7 @@ pub fn write_all(fd: &Fd, mut bytes: &[u8]) -> Result<()> {
     while !bytes.is_empty() {
         match write(fd, bytes) {
             Ok(0) => {
-                return Err(Failure {
-                    errno: errno::EIO,
-                    call: WRITE.name,
-                });
+                return Err(Failure { errno: errno::EIO, call: WRITE.name });
             }
             Ok(count) => bytes = &bytes[count..],
             Err(failure) if failure.errno == EINTR => {}

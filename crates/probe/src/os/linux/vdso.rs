@@ -19,16 +19,10 @@ impl ClockGettime {
         let Some(function) = self.0 else {
             return clock::by_system_call(clock);
         };
-        let mut time = Timespec {
-            seconds: 0,
-            nanoseconds: 0,
-        };
+        let mut time = Timespec { seconds: 0, nanoseconds: 0 };
         // SAFETY: the vDSO's clock_gettime has the signature of clock_gettime(2).
         match unsafe { function(clock, &mut time) } {
-            0 => time
-                .seconds
-                .wrapping_mul(1_000_000_000)
-                .wrapping_add(time.nanoseconds),
+            0 => time.seconds.wrapping_mul(1_000_000_000).wrapping_add(time.nanoseconds),
             _ => 0,
         }
     }
@@ -42,18 +36,14 @@ pub fn clock_gettime() -> ClockGettime {
     let mut address = FOUND.load(Ordering::Relaxed);
     if address == UNKNOWN {
         // SAFETY: the base comes from the kernel, and what is there is an ELF image it made.
-        address = base()
-            .and_then(|base| unsafe { find(base) })
-            .unwrap_or(NONE);
+        address = base().and_then(|base| unsafe { find(base) }).unwrap_or(NONE);
         FOUND.store(address, Ordering::Relaxed);
     }
     if address == NONE {
         return ClockGettime(None);
     }
     // SAFETY: the address of the function of that name in the vDSO.
-    ClockGettime(Some(unsafe {
-        core::mem::transmute::<usize, Function>(address)
-    }))
+    ClockGettime(Some(unsafe { core::mem::transmute::<usize, Function>(address) }))
 }
 
 /// Where the vDSO is: AT_SYSINFO_EHDR of the auxiliary vector.
@@ -62,12 +52,8 @@ fn base() -> Option<usize> {
     let mut vector = [0; 1024];
     let vector = files::read("/proc/self/auxv", 0, &mut vector).ok()?;
     let (words, _) = vector.as_chunks::<8>();
-    let entry = words
-        .chunks_exact(2)
-        .find(|entry| u64::from_le_bytes(entry[0]) == AT_SYSINFO_EHDR);
-    entry
-        .map(|entry| u64::from_le_bytes(entry[1]) as usize)
-        .filter(|&base| base != 0)
+    let entry = words.chunks_exact(2).find(|entry| u64::from_le_bytes(entry[0]) == AT_SYSINFO_EHDR);
+    entry.map(|entry| u64::from_le_bytes(entry[1]) as usize).filter(|&base| base != 0)
 }
 
 /// The bytes of `T` at an address.
@@ -94,10 +80,7 @@ unsafe fn find(base: usize) -> Option<usize> {
     // SAFETY: offsets of Elf64_Ehdr, Elf64_Phdr, Elf64_Dyn and Elf64_Sym, within a sound image.
     unsafe {
         let headers = base + at::<u64>(base + 32) as usize;
-        let (size, count) = (
-            usize::from(at::<u16>(base + 54)),
-            usize::from(at::<u16>(base + 56)),
-        );
+        let (size, count) = (usize::from(at::<u16>(base + 54)), usize::from(at::<u16>(base + 56)));
         let (mut shift, mut dynamic) = (None, None);
         for header in (0..count).map(|n| headers + n * size) {
             let offset = at::<u64>(header + 8) as usize;
@@ -130,17 +113,12 @@ unsafe fn find(base: usize) -> Option<usize> {
             // With only a GNU hash: linkers put the names right behind the symbols.
             None => names.checked_sub(symbols)? / 24,
         };
-        (0..count.min(256))
-            .map(|n| symbols + n * 24)
-            .find_map(|symbol| {
-                let name = names + at::<u32>(symbol) as usize;
-                let wanted = c"__vdso_clock_gettime".to_bytes_with_nul();
-                let same = wanted
-                    .iter()
-                    .enumerate()
-                    .all(|(n, &byte)| at::<u8>(name + n) == byte);
-                let value = at::<u64>(symbol + 8) as usize;
-                (same && value != 0).then(|| shift.wrapping_add(value))
-            })
+        (0..count.min(256)).map(|n| symbols + n * 24).find_map(|symbol| {
+            let name = names + at::<u32>(symbol) as usize;
+            let wanted = c"__vdso_clock_gettime".to_bytes_with_nul();
+            let same = wanted.iter().enumerate().all(|(n, &byte)| at::<u8>(name + n) == byte);
+            let value = at::<u64>(symbol + 8) as usize;
+            (same && value != 0).then(|| shift.wrapping_add(value))
+        })
     }
 }

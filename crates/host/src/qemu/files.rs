@@ -1,0 +1,165 @@
+//! Files on the border between us and a VMM, which may be in its guest's hands.
+//!
+//! A machine's folder is ours and closed to others; the VMM owns a folder within it, where it works.
+//! What stands there under a name may be anything by now, a link to elsewhere included, so names
+//! in it are opened without following links, and what matters to us is kept beside it.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use hospitium_model::Digest;
+use sha2::Digest as _;
+
+use super::process::Confinement;
+use crate::HostError;
+
+/// Name of the VMM's own folder within a machine's.
+const WORK: &str = "vmm";
+
+/// Opens an input for reading.
+pub(super) fn open(path: &Path) -> Result<File, HostError> {
+    File::open(path).map_err(HostError::io(format!("opening {}", path.display())))
+}
+
+/// Opens a file that a VMM wrote or could have replaced, for reading.
+pub(super) fn open_left(path: &Path) -> Result<File, HostError> {
+    open_unfollowed(path, File::options().read(true))
+}
+
+/// The same, for writing.
+pub(super) fn open_written(path: &Path) -> Result<File, HostError> {
+    open_unfollowed(path, File::options().write(true))
+}
+
+fn open_unfollowed(path: &Path, options: &mut std::fs::OpenOptions) -> Result<File, HostError> {
+    // Without NONBLOCK, a FIFO in its place would keep us waiting for its other end.
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let opened = options.custom_flags(flags.bits() as i32).open(path);
+    let checked = opened.and_then(|file| match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is no plain file")),
+    });
+    checked.map_err(HostError::io(format!("opening {}", path.display())))
+}
+
+/// Makes the VMM's own folder in a machine's folder, and closes the latter to all but us.
+pub(super) fn work_folder(folder: &Path, confinement: Confinement) -> Result<PathBuf, HostError> {
+    let closed = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700));
+    closed.map_err(HostError::io(format!("closing {} to others", folder.display())))?;
+    let work = folder.join(WORK);
+    std::fs::create_dir(&work).map_err(HostError::io(format!("making {}", work.display())))?;
+    confinement.give_away(&open(&work)?, &work)?;
+    Ok(work)
+}
+
+/// Where [`work_folder`] is.
+pub(super) fn work_folder_of(folder: &Path) -> PathBuf {
+    folder.join(WORK)
+}
+
+impl Confinement {
+    /// Gives a file that we made to the user that the VMM runs as.
+    pub(super) fn give_away(self, file: &File, path: &Path) -> Result<(), HostError> {
+        let Some(id) = self.user else { return Ok(()) };
+        let given = std::os::unix::fs::fchown(file, Some(id), Some(id));
+        given.map_err(HostError::io(format!("giving {} to user {id}", path.display())))
+    }
+
+    /// Makes a file that the VMM may write.
+    pub(super) fn make_file(self, path: &Path, size: u64) -> Result<File, HostError> {
+        let doing = format!("making {}", path.display());
+        let file = File::options().read(true).write(true).create_new(true).open(path);
+        let file = file.map_err(HostError::io(&doing))?;
+        file.set_len(size).map_err(HostError::io(doing))?;
+        self.give_away(&file, path)?;
+        Ok(file)
+    }
+
+    /// Can the VMM's user open this inode for reading?
+    pub(super) fn can_read(self, file: &File) -> bool {
+        match (self.user, file.metadata()) {
+            (None, _) => true,
+            (Some(id), Ok(meta)) => {
+                meta.mode() & 0o004 != 0 || (meta.uid() == id && meta.mode() & 0o400 != 0)
+            }
+            (_, Err(_)) => false,
+        }
+    }
+}
+
+/// Takes a file back from a VMM that has ended.
+pub(super) fn take_back(file: &File, mode: u32) -> io::Result<()> {
+    let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+    std::os::unix::fs::fchown(file, Some(user.as_raw()), Some(group.as_raw()))?;
+    file.set_permissions(std::fs::Permissions::from_mode(mode))
+}
+
+/// SHA-256 of a file, from where it stands.
+pub(super) fn digest(mut file: File) -> io::Result<Digest> {
+    let mut hasher = sha2::Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match io::Read::read(&mut file, &mut buffer)? {
+            0 => return Ok(Digest::from_bytes(hasher.finalize().into())),
+            n => hasher.update(&buffer[..n]),
+        }
+    }
+}
+
+/// Copies a file with its holes.
+pub(super) fn copy_sparse(mut source: File, to: &Path) -> io::Result<()> {
+    use rustix::fs::SeekFrom;
+    let mut target = File::create_new(to)?;
+    target.set_len(source.metadata()?.len())?;
+    let mut at = 0;
+    while let Ok(start) = rustix::fs::seek(&source, SeekFrom::Data(at)) {
+        let end = rustix::fs::seek(&source, SeekFrom::Hole(start))?;
+        rustix::fs::seek(&source, SeekFrom::Start(start))?;
+        rustix::fs::seek(&target, SeekFrom::Start(start))?;
+        let mut part = io::Read::take(&mut source, end - start);
+        io::copy(&mut part, &mut target)?;
+        at = end;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_copy_has_the_same_bytes_and_the_holes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (from, to) = (folder.path().join("a"), folder.path().join("b"));
+        let file = File::create(&from).expect("made");
+        file.set_len(64 << 20).expect("sized");
+        file.write_all_at(b"middle", 33 << 20).expect("written");
+        copy_sparse(open(&from).expect("opened"), &to).expect("copied");
+        assert!(std::fs::read(&from).expect("read") == std::fs::read(&to).expect("read"));
+        assert!(std::fs::metadata(&to).expect("there").blocks() * 512 < 1 << 20);
+    }
+
+    #[test]
+    fn a_link_or_a_fifo_that_a_vmm_left_is_not_followed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+        std::fs::write(&real, "secret").expect("written");
+        std::os::unix::fs::symlink(&real, &link).expect("linked");
+        assert!(open_left(&real).is_ok() && open_written(&real).is_ok());
+        assert!(open_left(&link).is_err() && open_written(&link).is_err());
+        let fifo = folder.path().join("fifo");
+        let made = rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &fifo,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RWXU,
+            0,
+        );
+        made.expect("a FIFO");
+        assert!(open_left(&fifo).is_err() && open_written(&fifo).is_err());
+    }
+}

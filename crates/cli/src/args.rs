@@ -80,7 +80,7 @@ pub struct RunArguments {
     /// Leave these checks out
     #[arg(long, value_name = "CHECK")]
     pub skip: Vec<String>,
-    /// Where evidence and report go; must not exist or be empty [default: runs/<id>]
+    /// Where evidence and report go; must not exist or be empty [default: runs/ID]
     #[arg(long, short, value_hint = ValueHint::DirPath, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Memory of the machines [default: what the guest's definition says, else 512 MiB]

@@ -493,7 +493,7 @@ async fn a_qemu_that_is_none_is_a_clear_error_with_the_next_step() {
         ("/nonexistent/qemu", "No such file"),
         ("no-such-qemu", "not on PATH"),
         ("/bin/true", "exit code 0"),
-        ("/etc/hostname", "denied"),
+        ("/etc/passwd", "denied"),
     ] {
         let mut options = common::options();
         options.binary = binary.into();

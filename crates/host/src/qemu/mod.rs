@@ -1,6 +1,6 @@
 //! QEMU system emulation, through QMP.
 //!
-//! In comes a [`MachineSpec`](hospitium_model::MachineSpec); `command` turns it into arguments and
+//! In comes a [`MachineSpec`]; `command` turns it into arguments and
 //! `build` into a running process with everything that it needs open. A machine talks to us over
 //! sockets that its process inherits: the control connection, its channels, its network cables and
 //! its state, so nothing of it can be reached by name from outside. Inputs are handed over open and

@@ -147,7 +147,7 @@ pub trait Machine: Send + Sync {
     async fn snapshot(&self, folder: &Path) -> Result<Snapshot, HostError>;
 
     /// Moves the running machine into a new process on the same host. The source ends. Returns the
-    /// destination and the downtime that the hypervisor counted. Streams of channels and frames are
+    /// destination and for how long no vCPU ran. Streams of channels and frames are
     /// to be taken again from the destination.
     async fn migrate(&self, place: &Place) -> Result<(Box<dyn Machine>, Duration), HostError>;
 

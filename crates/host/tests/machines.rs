@@ -185,6 +185,9 @@ async fn a_partial_or_altered_snapshot_is_refused() {
     for entry in &snapshot.files {
         let path = folder.join(&entry.name);
         let whole = std::fs::read(&path).expect("there");
+        // A snapshot's files are made read-only when it is taken.
+        let writable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        std::fs::set_permissions(&path, writable).expect("opened up");
         if entry.sha256.is_some() {
             let mut altered = whole.clone();
             altered[whole.len() / 2] ^= 1;

@@ -223,7 +223,7 @@ impl Running {
         let begun = std::time::Instant::now();
         loop {
             let machines = place.machines();
-            let of_check = machines.iter().find(|(_, cwd)| cwd.ends_with(check));
+            let of_check = machines.iter().find(|(_, cwd)| cwd.iter().any(|part| part == check));
             if let Some((pid, _)) = of_check {
                 return *pid;
             }

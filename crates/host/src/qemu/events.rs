@@ -117,6 +117,9 @@ pub(super) fn translate(name: &str, data: &Value) -> Option<EventKind> {
             let actual = data.get("actual").and_then(Value::as_u64).unwrap_or_default();
             EventKind::Balloon { actual: ByteSize::bytes(actual) }
         }
+        "MIGRATION" => {
+            EventKind::Other { name: format!("MIGRATION {}", escape(text("status"), 40)) }
+        }
         _ => EventKind::Other { name: escape(name, 60) },
     })
 }

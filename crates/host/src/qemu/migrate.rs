@@ -9,7 +9,7 @@ use super::build::Origin;
 use super::disks::DiskPlan;
 use super::machine::{QemuMachine, locked};
 use super::stream::{arrived, send_state, sent, set_capability};
-use crate::{HostError, Machine, Place};
+use crate::{EventKind, HostError, Machine, Place};
 
 /// How long a destination that gave up takes to end.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -44,6 +44,7 @@ pub(super) async fn migrate(
     let running = machine.status().await? == "running";
     // A clone has it on from its own beginning.
     set_capability(machine, "x-ignore-shared", false).await?;
+    let from = machine.history.count();
     send_state(machine, out.into()).await?;
     let report = match sent(machine).await {
         Ok(report) => report,
@@ -65,11 +66,24 @@ pub(super) async fn migrate(
         }
     };
     arrived(&destination).await?;
-    machine.end().await?;
     if running {
         destination.resume().await?;
     }
+    let seen = match running {
+        true => stood_still(machine, from),
+        false => Duration::ZERO,
+    };
+    let counted = report.get("downtime").and_then(Value::as_u64).unwrap_or_default();
+    machine.end().await?;
     destination.mark_started();
-    let downtime = report.get("downtime").and_then(Value::as_u64).unwrap_or_default();
-    Ok((Box::new(destination), Duration::from_millis(downtime)))
+    Ok((Box::new(destination), Duration::from_millis(counted).max(seen)))
+}
+
+/// How long no vCPU has run: since the source said that they stopped. The source counts the same,
+/// but has often not done so by the time that it says that it has completed, and its count ends before
+/// the destination goes on.
+fn stood_still(machine: &QemuMachine, from: usize) -> Duration {
+    let events = machine.history.since(from);
+    let stopped = events.iter().rfind(|event| event.kind == EventKind::Paused);
+    stopped.map(|event| event.at.elapsed()).unwrap_or_default()
 }

@@ -196,7 +196,12 @@ impl Qmp {
         if let Some(why) = closed {
             return Err(self.ended(doing, why).await);
         }
-        let mut line = json!({"execute": command, "arguments": arguments, "id": id}).to_string();
+        // QEMU reads its monitor byte by byte, at several system calls each, so lines are kept short.
+        let mut message = json!({"execute": command, "id": id});
+        if arguments.as_object().is_some_and(|arguments| !arguments.is_empty()) {
+            message["arguments"] = arguments;
+        }
+        let mut line = message.to_string();
         line.push('\n');
         let exchange = async {
             let _one = self.writing.lock().await;

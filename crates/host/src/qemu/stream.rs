@@ -98,17 +98,9 @@ pub(super) async fn take_in(qmp: &Qmp, fd: i32, shared_ignored: bool) -> Result<
     qmp.call(doing, "migrate-incoming", json!({"uri": format!("fd:{fd}")})).await.map(drop)
 }
 
-/// Waits until a machine's state has come in.
+/// Waits until a machine's state has come in. If it can't be taken in, the VMM ends.
 pub(super) async fn arrived(machine: &QemuMachine) -> Result<(), HostError> {
-    let moved = |kind: &EventKind| matches!(kind, EventKind::Other { name } if name == "MIGRATION");
-    let mut next = 0;
-    while machine.status().await? == "inmigrate" {
-        next = machine
-            .history
-            .wait(next, "the machine's state to be taken in", PATIENCE, &moved)
-            .await?
-            .0
-            + 1;
-    }
-    Ok(())
+    let over = |kind: &EventKind| matches!(kind, EventKind::Other { name } if name == "MIGRATION completed");
+    let what = "the machine's state to be taken in";
+    machine.history.wait(0, what, PATIENCE, &over).await.map(drop)
 }

@@ -300,6 +300,24 @@ impl Lab {
         fault: Option<Fault>,
     ) -> Result<Cell, CheckError> {
         let place = self.place(name)?;
+        let folder = place.folder.clone();
+        let made = self.cell_in(place, check, fault).await;
+        if made.is_err() {
+            // The machine is gone by now. What it leaves must not stand in the next one's way; if it
+            // cannot be removed, the next one says so.
+            let _ = std::fs::remove_dir_all(folder);
+        }
+        made
+    }
+
+    async fn cell_in(
+        self: &Arc<Self>,
+        place: Place,
+        check: &'static Check,
+        fault: Option<Fault>,
+    ) -> Result<Cell, CheckError> {
+        let name = place.name.clone();
+        let name = name.as_str();
         let begun = Instant::now();
         let machine = self.host.restore(&self.snapshot, &place).await?;
         let machine: Box<dyn Machine> = match fault {

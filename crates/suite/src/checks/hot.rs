@@ -125,7 +125,7 @@ check! {
         let before = online(cell).await?;
         let log = read::kernel_log(&cell.guest).await?.lines().count();
         cell.machine().attach(&Attachment::Vcpu { id: "vcpu-more".into() }).await?;
-        let after = until(cell, Duration::from_secs(20), online, |n| *n > before).await?;
+        let after = until(cell, Duration::from_secs(10), online, |n| *n > before).await?;
         let facts = cell.machine().facts().await?;
         let configured = cell.spec().cpus.count();
         let mut seen = Observations::of([

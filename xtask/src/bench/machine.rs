@@ -1,6 +1,6 @@
 //! Plain QEMU, as the other side; and what VMMs take of memory while a run goes on.
 
-use std::io::Write;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 /// An init that powers off at once: reboot(LINUX_REBOOT_CMD_POWER_OFF), no libc.
 const INIT: &str = r#"
@@ -78,110 +78,145 @@ pub fn bare_kernel(package: &Path, scratch: &Path) -> Result<Duration> {
     Ok(times[1])
 }
 
-/// Boots the image to its login prompt, presses the power button, and waits for the end.
+/// What the bare boot is told: all modules but the last are the image's own, and at its end it is over.
+const USER_DATA: &str = "#cloud-config\nruncmd:\n  - [poweroff]\n";
+/// The longest that a bare boot of an image may take.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// cloud-init's drive (NoCloud) that powers the machine off as soon as cloud-init has finished.
+fn seed(scratch: &Path) -> Result<PathBuf> {
+    let (user, meta) = (scratch.join("user-data"), scratch.join("meta-data"));
+    std::fs::write(&user, USER_DATA)?;
+    std::fs::write(&meta, "instance-id: bare-boot\n")?;
+    let seed = scratch.join("seed.img");
+    let _ = std::fs::remove_file(&seed);
+    quiet(
+        Command::new("mformat")
+            .args(["-C", "-f", "1440", "-v", "CIDATA", "-i"])
+            .arg(&seed)
+            .arg("::"),
+    )?;
+    quiet(Command::new("mcopy").arg("-i").arg(&seed).arg(&user).arg(&meta).arg("::"))?;
+    Ok(seed)
+}
+
+/// Boots the cloud-init image until cloud-init has finished and powers it off, once.
 pub fn bare_disk(image: &Path, scratch: &Path) -> Result<Duration> {
-    let (overlay, log) = (scratch.join("bare.qcow2"), scratch.join("bare.log"));
+    let overlay = scratch.join("bare.qcow2");
     let _ = std::fs::remove_file(&overlay);
-    let _ = std::fs::remove_file(&log);
     quiet(
         Command::new("qemu-img")
             .args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"])
             .arg(image)
             .arg(&overlay),
     )?;
+    let seed = seed(scratch)?;
     let begun = Instant::now();
     let mut vm = Command::new("qemu-system-x86_64")
-        .args([
-            "-machine",
-            "q35",
-            "-accel",
-            "tcg",
-            "-cpu",
-            "max",
-            "-m",
-            "512",
-            "-smp",
-            "2",
-            "-nodefaults",
-        ])
-        .args(["-display", "none", "-monitor", "stdio", "-no-reboot", "-serial"])
-        .arg(format!("file:{}", log.display()))
+        .args(["-machine", "q35", "-accel", "tcg", "-cpu", "max", "-m", "512", "-smp", "2"])
+        .args(["-nodefaults", "-display", "none", "-no-reboot", "-serial"])
+        .arg(format!("file:{}", scratch.join("bare.log").display()))
         .arg("-drive")
         .arg(format!("file={},if=virtio,format=qcow2", overlay.display()))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
+        .arg("-drive")
+        .arg(format!("file={},if=virtio,format=raw,readonly=on", seed.display()))
+        .stdin(Stdio::null())
         .spawn()
         .context("running qemu-system-x86_64")?;
-    let mut monitor = vm.stdin.take().context("no monitor")?;
-    let mut pressed = false;
     loop {
-        if vm.try_wait()?.is_some() {
-            break;
+        if let Some(status) = vm.try_wait()? {
+            ensure!(status.success(), "plain QEMU with {}: {status}", image.display());
+            return Ok(begun.elapsed());
         }
-        if begun.elapsed() > Duration::from_secs(300) {
+        if begun.elapsed() > LIMIT {
             vm.kill()?;
             vm.wait()?;
-            anyhow::bail!("{} did not boot and power off within 300 s", image.display());
+            bail!(
+                "{} did not boot and power off within {} s by plain QEMU; its console is in {}",
+                image.display(),
+                LIMIT.as_secs(),
+                scratch.join("bare.log").display()
+            );
         }
-        let up = !pressed
-            && String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_default()).contains("login:");
-        if up {
-            monitor.write_all(b"system_powerdown\n")?;
-            pressed = true;
-        }
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(20));
     }
-    Ok(begun.elapsed())
 }
 
-/// Watches the memory of all our VMMs until it is told to stop.
+/// Watches the memory of one run's VMMs until it is told to stop.
 pub struct WatchMemory {
     over: Arc<AtomicBool>,
-    thread: JoinHandle<(f64, f64, usize)>,
+    thread: JoinHandle<(f64, BTreeMap<usize, f64>)>,
 }
 
 impl WatchMemory {
-    /// Begins.
-    pub fn start() -> Self {
+    /// Begins. Only VMMs that descend from this process count: other runs may be going on.
+    pub fn start(ancestor: u32) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&over);
         let thread = std::thread::spawn(move || {
-            // The booted machine's largest; of the largest number of clones at once, the largest sum.
-            let (mut one, mut many, mut count) = (0.0_f64, 0.0_f64, 0);
+            // The booted machine's most, alone; and for each number of clones at once, their most.
+            let (mut one, mut many) = (0.0_f64, BTreeMap::new());
             while !stop.load(Ordering::Relaxed) {
-                let seen = vmms();
-                if let [(name, pss)] = &seen[..]
-                    && name.starts_with("boot")
-                {
-                    one = one.max(*pss);
+                let seen = vmms(ancestor);
+                let (boots, clones): (Vec<_>, Vec<_>) =
+                    seen.iter().partition(|(name, _)| name.split(',').next() == Some("boot"));
+                match (&boots[..], &clones[..]) {
+                    ([(_, pss)], []) => one = one.max(*pss),
+                    // The machine that they are copies of shares pages with them.
+                    ([], [_, ..]) => {
+                        let sum: f64 = clones.iter().map(|(_, pss)| pss).sum();
+                        let most = many.entry(clones.len()).or_insert(0.0_f64);
+                        *most = most.max(sum);
+                    }
+                    _ => {}
                 }
-                let clones: Vec<f64> =
-                    seen.iter().filter(|(n, _)| !n.starts_with("boot")).map(|(_, p)| *p).collect();
-                if clones.len() > count {
-                    (count, many) = (clones.len(), 0.0);
-                }
-                if clones.len() == count {
-                    many = many.max(clones.iter().sum());
-                }
-                std::thread::sleep(Duration::from_millis(100));
+                std::thread::sleep(Duration::from_millis(50));
             }
-            (one, many, count)
+            (one, many)
         });
         Self { over, thread }
     }
 
-    /// Ends: KiB of the booted machine, KiB of all clones at the most, and how many these were.
-    pub fn stop(self) -> (f64, f64, usize) {
+    /// Ends: KiB of the booted machine, KiB of all clones, and how many these were: eight if so many
+    /// were ever seen at once, else the next more, else the most there were.
+    pub fn stop(self) -> Result<(f64, f64, usize)> {
         self.over.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap_or((f64::NAN, f64::NAN, 0))
+        let Ok((one, many)) = self.thread.join() else {
+            bail!("the watch over memory ended early")
+        };
+        ensure!(one > 0.0, "the booted machine was never seen alone");
+        let (count, sum) = many
+            .range(8..)
+            .next()
+            .or_else(|| many.last_key_value())
+            .context("no clone was ever seen")?;
+        Ok((one, *sum, *count))
     }
 }
 
-/// Name and proportional memory in KiB of every VMM of ours.
-fn vmms() -> Vec<(String, f64)> {
-    let processes =
-        std::fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
-    processes.filter_map(|process: PathBuf| vmm(&process)).collect()
+/// Parents of all processes.
+fn parents() -> BTreeMap<u32, u32> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|entry| {
+            let id = entry.file_name().to_str()?.parse().ok()?;
+            let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+            // The name stands in brackets and may hold anything; state and parent follow it.
+            let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+            Some((id, parent))
+        })
+        .collect()
+}
+
+/// Name and proportional memory in KiB of every VMM below this process.
+fn vmms(ancestor: u32) -> Vec<(String, f64)> {
+    let parents = parents();
+    let below = |id: u32| {
+        std::iter::successors(Some(id), |id| parents.get(id).copied().filter(|p| *p > 1))
+            .any(|id| id == ancestor)
+    };
+    let ids = parents.keys().filter(|id| below(**id));
+    ids.filter_map(|id| vmm(&PathBuf::from(format!("/proc/{id}")))).collect()
 }
 
 fn vmm(process: &Path) -> Option<(String, f64)> {

@@ -3,9 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use hospitium_model::{
-    CellRecord, CheckRecord, Observations, PlannedCheck, RunRecord, TimelineEvent, Verdict,
-};
+use hospitium_model::{CellRecord, CheckRecord, PlannedCheck, RunRecord, TimelineEvent, Verdict};
 use serde::de::DeserializeOwned;
 
 use crate::WriteError;
@@ -100,19 +98,8 @@ fn recover_cell(
     let plan: Vec<PlannedCheck> = read(store, &in_cell(name, PLAN)).unwrap_or_default();
     for planned in plan.into_iter().filter(|planned| !finished.contains(&planned.id)) {
         let path = in_cell(name, &format!("{CHECKS}/{}.json", planned.id.file_name()));
-        let record = CheckRecord {
-            id: planned.id,
-            requirement: planned.requirement,
-            tier: planned.tier,
-            verdict: Verdict::Miss { reason: "the harness was ended before this check was".into() },
-            observations: Observations::new(),
-            attempts: Vec::new(),
-            started_ms: 0.0,
-            took_ms: 0.0,
-            console: Vec::new(),
-            artifacts: Vec::new(),
-            clone: String::new(),
-        };
+        let reason = "the harness was ended before this check was".into();
+        let record = planned.without_run(Verdict::Miss { reason });
         store.put_json(&path, &record, limit::RECORD)?;
         recovered.missed += 1;
     }

@@ -132,6 +132,26 @@ pub struct PlannedCheck {
     pub tier: Tier,
 }
 
+impl PlannedCheck {
+    /// The record of a check that did not run: nothing was observed and no time was spent.
+    pub fn without_run(self, verdict: Verdict) -> CheckRecord {
+        let Self { id, requirement, tier } = self;
+        CheckRecord {
+            id,
+            requirement,
+            tier,
+            verdict,
+            observations: Observations::new(),
+            attempts: Vec::new(),
+            started_ms: 0.0,
+            took_ms: 0.0,
+            console: Vec::new(),
+            artifacts: Vec::new(),
+            clone: String::new(),
+        }
+    }
+}
+
 /// `cells/<name>/checks/<id>.json`: one check.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CheckRecord {

@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 
 use hospitium_evidence::CellWriter;
 use hospitium_model::{
-    CellRecord, CheckRecord, Observations, PlannedCheck, TimelineEvent, TimelineSource, Timings,
-    Verdict,
+    CellRecord, CheckRecord, PlannedCheck, TimelineEvent, TimelineSource, Timings, Verdict,
 };
 use hospitium_suite::{Cell, Check, Lab, LabParts, Sink, checks};
 use tokio::sync::mpsc;
@@ -144,12 +143,7 @@ impl CellRun {
 
     fn planned(&self) -> Vec<PlannedCheck> {
         let all = [&checks::CANARY].into_iter().chain(self.shared.checks.iter().copied());
-        all.map(|check| PlannedCheck {
-            id: check.id(),
-            requirement: check.requirement.trim().to_owned(),
-            tier: check.tier,
-        })
-        .collect()
+        all.map(planned).collect()
     }
 
     /// A lab whose first clone answers. A saved machine from the cache that does not is made anew,
@@ -269,19 +263,8 @@ impl CellRun {
 
     /// A record of a check that saw nothing.
     fn blank(&self, check: &Check, verdict: Verdict) -> CheckRecord {
-        CheckRecord {
-            id: check.id(),
-            requirement: check.requirement.trim().to_owned(),
-            tier: check.tier,
-            verdict,
-            observations: Observations::new(),
-            attempts: Vec::new(),
-            started_ms: ms(self.start.elapsed()),
-            took_ms: 0.0,
-            console: Vec::new(),
-            artifacts: Vec::new(),
-            clone: String::new(),
-        }
+        let record = planned(check).without_run(verdict);
+        CheckRecord { started_ms: ms(self.start.elapsed()), ..record }
     }
 
     fn close(&self, record: &mut CellRecord) {
@@ -328,5 +311,14 @@ impl CellRun {
                 self.put(self.blank(check, Verdict::Miss { reason: reason.to_owned() }));
             }
         }
+    }
+}
+
+/// A check as the plan and the records name it.
+fn planned(check: &Check) -> PlannedCheck {
+    PlannedCheck {
+        id: check.id(),
+        requirement: check.requirement.trim().to_owned(),
+        tier: check.tier,
     }
 }

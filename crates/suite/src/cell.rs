@@ -327,9 +327,4 @@ impl Cell {
         }
         ended.map(|()| (cpu, lines))
     }
-
-    /// When the check must be over.
-    pub fn deadline(&self) -> Instant {
-        Instant::now() + self.check.limit
-    }
 }

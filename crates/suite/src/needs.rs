@@ -21,7 +21,7 @@ pub enum Need {
     SpareVcpus,
     /// The machine can be given more memory.
     SpareMemory,
-    /// The machine has more than one NUMA node, or the check has nothing to tell.
+    /// The machine has a display.
     Display,
     /// Guest instructions run on hardware virtualization, as measured.
     HardwareVirtualization,

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use hospitium_model::{
-    CellRecord, CheckId, CheckRecord, Manifest, Observations, PlannedCheck, RunRecord, Subsystem,
-    Verdict,
+    CellRecord, CheckId, CheckRecord, Manifest, PlannedCheck, RunRecord, Subsystem, Verdict,
 };
 
 use super::read_listed;
@@ -119,20 +118,7 @@ fn read_plan(files: &Files<'_>, cell: &str, problems: &mut Vec<Problem>) -> Vec<
 }
 
 fn blank(planned: PlannedCheck, reason: String) -> CheckRecord {
-    let PlannedCheck { id, requirement, tier } = planned;
-    CheckRecord {
-        id,
-        requirement,
-        tier,
-        verdict: Verdict::Error { reason },
-        observations: Observations::new(),
-        attempts: Vec::new(),
-        started_ms: 0.0,
-        took_ms: 0.0,
-        console: Vec::new(),
-        artifacts: Vec::new(),
-        clone: String::new(),
-    }
+    planned.without_run(Verdict::Error { reason })
 }
 
 /// What the cell's record claims about the run as a whole has to be borne out by its checks.

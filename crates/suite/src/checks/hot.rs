@@ -13,15 +13,6 @@ use crate::{Cell, Check, CheckError, Fault, Need, check};
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&BALLOON, &HOT_ADD, &VCPU, &USB];
 
-/// Memory in use by the kernel's account, in MiB: `MemTotal` of `/proc/meminfo`.
-async fn total_mib(cell: &mut Cell) -> Result<f64, CheckError> {
-    let info = read::text(&cell.guest, "/proc/meminfo").await?;
-    let line = info.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kib: Option<f64> =
-        line.and_then(|text| text.trim().trim_end_matches("kB").trim().parse().ok());
-    kib.map(|kib| kib / 1024.0).ok_or_else(|| CheckError::unreadable("MemTotal", &info))
-}
-
 /// Asks again until `good` or the limit; the last answer either way.
 async fn until<T>(
     cell: &mut Cell,
@@ -50,13 +41,13 @@ check! {
         let size = cell.spec().memory.size;
         let target = ByteSize::bytes(size.as_bytes() - take.as_bytes());
         let wait = Duration::from_secs(20);
-        let before = total_mib(cell).await?;
+        let before = read::total_mib(&cell.guest).await?;
         cell.machine().set_balloon(target).await?;
         let small = until(cell, wait, async |cell| Ok(cell.machine().facts().await?.balloon), |b| *b == Some(target)).await?;
-        let less = before - total_mib(cell).await?;
+        let less = before - read::total_mib(&cell.guest).await?;
         cell.machine().set_balloon(size).await?;
         let big = until(cell, wait, async |cell| Ok(cell.machine().facts().await?.balloon), |b| *b == Some(size)).await?;
-        let back = before - total_mib(cell).await?;
+        let back = before - read::total_mib(&cell.guest).await?;
         let mib = |b: Option<ByteSize>| b.map_or(-1.0, |b| b.as_mib() as f64);
         let configured = size.as_mib() as f64;
         Ok(Observations::of([
@@ -74,12 +65,12 @@ check! {
     async fn hot_add(cell) {
         let memory = cell.spec().memory;
         let size = ByteSize::bytes(memory.max.as_bytes() - memory.size.as_bytes());
-        let before = total_mib(cell).await?;
+        let before = read::total_mib(&cell.guest).await?;
         cell.machine().attach(&Attachment::Memory { id: "more-memory".into(), size }).await?;
         let wanted = before + size.as_mib() as f64 * 0.9;
         let after = until(cell, Duration::from_secs(20), async |cell| {
             bring_online(cell, "/sys/devices/system/memory", "memory").await?;
-            total_mib(cell).await
+            read::total_mib(&cell.guest).await
         }, |total| *total >= wanted).await?;
         let plugged = cell.machine().facts().await?.plugged_memory;
         let tolerance = cell.expect_number("tolerance-mib")?;

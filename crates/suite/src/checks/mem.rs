@@ -4,7 +4,7 @@ use hospitium_model::{ByteSize, Finding, Observations};
 
 use super::read;
 use crate::fault::SeamFault;
-use crate::{Check, CheckError, Fault, check};
+use crate::{Check, Fault, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&SIZE, &NUMA, &OVERHEAD];
@@ -28,18 +28,14 @@ check! {
                 ram = ram.saturating_add(end.saturating_sub(start).saturating_add(1));
             }
         }
-        let info = read::text(&cell.guest, "/proc/meminfo").await?;
-        let total = info.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-        let total: f64 = total
-            .and_then(|text| text.trim().trim_end_matches("kB").trim().parse().ok())
-            .ok_or_else(|| CheckError::unreadable("MemTotal", &info))?;
+        let total = read::total_mib(&cell.guest).await?;
         let facts = cell.machine().facts().await?;
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         let host = mib(facts.memory.as_bytes());
         let configured = mib(cell.spec().memory.size.as_bytes());
         Ok(Observations::of([
             Finding::within("memory in the firmware's map", "MiB", mib(ram.unsigned_abs()), host, gap),
-            Finding::within("memory that the kernel has", "MiB", (total / 1024.0).round(), host, kernel),
+            Finding::within("memory that the kernel has", "MiB", total.round(), host, kernel),
             Finding::host_is("configured", host, configured).unit("MiB"),
         ]))
     }

@@ -46,6 +46,15 @@ pub async fn number(guest: &Session, path: &str) -> Result<i64, CheckError> {
     parse(&text).ok_or_else(|| CheckError::unreadable(path, &text))
 }
 
+/// Memory that the kernel has, in MiB: `MemTotal` of `/proc/meminfo`.
+pub async fn total_mib(guest: &Session) -> Result<f64, CheckError> {
+    let info = text(guest, "/proc/meminfo").await?;
+    let line = info.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib: Option<f64> =
+        line.and_then(|text| text.trim().trim_end_matches("kB").trim().parse().ok());
+    kib.map(|kib| kib / 1024.0).ok_or_else(|| CheckError::unreadable("MemTotal", &info))
+}
+
 /// Decimal or `0x…`.
 pub fn parse(text: &str) -> Option<i64> {
     match text.strip_prefix("0x") {

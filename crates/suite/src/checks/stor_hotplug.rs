@@ -2,12 +2,13 @@
 
 use hospitium_guest::OwnedReply;
 use hospitium_host::{Attachment, EventKind};
-use hospitium_model::{Bus, ByteSize, Capability, Disk, DiskRole, Finding, Observations};
+use hospitium_model::{Bus, ByteSize, Capability, Disk, Finding, Observations};
 use hospitium_wire::Request;
 
 use super::disks::{self, Range, Write};
 use crate::fault::{Call, SeamFault};
-use crate::{Check, Fault, Need, check, serial};
+use crate::standard::disk;
+use crate::{Check, Fault, Need, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] =
@@ -20,21 +21,7 @@ const SIZE: ByteSize = ByteSize::mib(24);
 
 /// A disk to plug in.
 pub fn hot_disk(id: &str, bus: Bus) -> Disk {
-    Disk {
-        id: id.into(),
-        role: DiskRole::Scratch,
-        bus,
-        image: None,
-        format: None,
-        size: SIZE,
-        serial: serial(id),
-        logical_sector: 0,
-        physical_sector: 0,
-        read_only: false,
-        power_loss_log: false,
-        ignore_flushes: false,
-        room: None,
-    }
+    disk(id, bus, SIZE)
 }
 
 /// The bus that a variant of the check is about.

@@ -4,6 +4,7 @@
 //! which Debian packages and why, so that a machine with only Rust and Debian 12 is enough.
 
 mod bench;
+mod fuzz;
 mod image;
 mod setup;
 
@@ -43,8 +44,16 @@ enum Task {
     Check,
     /// Measure; prints ratios of things measured side by side, and writes docs/benchmarks.md
     Bench {
-        /// Only these: suite, clone, memory, warm, overhead, autopkgtest
+        /// Only these: suite, clone, memory, warm, overhead, autopkgtest, autopkgtest-full
         names: Vec<String>,
+    },
+    /// Run the fuzz targets, each for a while
+    Fuzz {
+        /// Only these; all if none is named
+        targets: Vec<String>,
+        /// How long each runs, in seconds
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
     },
 }
 
@@ -65,6 +74,7 @@ fn run(task: Task) -> Result<()> {
         Task::Test { quick, rest } => test(quick, &rest),
         Task::Check => check(),
         Task::Bench { names } => bench::run(&names),
+        Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
     }
 }
 

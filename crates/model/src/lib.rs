@@ -5,17 +5,24 @@
 //! a [`MachineSpec`], a [`Finding`] with what each witness saw, the [`Verdict`] that
 //! follows from the findings by rule, and the records of an evidence bundle.
 
+mod agreement;
 mod check;
 mod digest;
 mod expect;
 mod facts;
 mod finding;
+mod form;
 mod machine;
 mod pattern;
 mod record;
 mod size;
 mod verdict;
 
+pub use agreement::{
+    AGREEMENT_FORMAT, Agreement, Call, CarryForward, CatalogOf, Clause, Day, Days, Exclusion,
+    Formula, FormulaError, LARGEST_AGREEMENT, Later, Needs, Owner, Party, Reach, Support, Term,
+    Trigger, USUAL_VALIDITY, Until, Validation, Validity, read_agreement,
+};
 pub use check::{CheckId, CheckIdError, Subsystem, Tier};
 pub use digest::{Digest, DigestError};
 pub use expect::{Expectation, ExpectationError, Expectations};
@@ -24,6 +31,7 @@ pub use facts::{
     OperatingSystem,
 };
 pub use finding::{Finding, Holds, Observations, Rule, Value};
+pub use form::{FormError, is_invisible, printable};
 pub use machine::{
     Boot, Bus, Channel, ChannelKind, Chipset, CpuTopology, CrashAction, Disk, DiskRole, Firmware,
     MachineSpec, Memory, Network, Nic, NicModel, Smbios, SpecError, Watchdog, WatchdogAction,

@@ -34,6 +34,8 @@ pub struct Attempt {
 /// What the end of a clone showed.
 #[derive(Debug, Default)]
 pub struct CloneEnd {
+    /// The clone's name.
+    pub clone: String,
     /// From asking for it to the probe's answer in it, if it came to that.
     pub ready: Option<Duration>,
     /// CPU time of its VMM.
@@ -82,9 +84,10 @@ pub async fn in_own_clone(
 /// Ends a clone and takes what is left of it. A clone that cannot be ended in order is ended by
 /// being dropped.
 pub async fn finish(cell: Cell) -> CloneEnd {
+    let clone = cell.place().name.clone();
     let ready = Some(cell.ready_in());
     let (vmm_cpu, console) = cell.finish().await.unwrap_or_default();
-    CloneEnd { ready, vmm_cpu, console }
+    CloneEnd { clone, ready, vmm_cpu, console }
 }
 
 /// Runs a check in this clone.

@@ -255,6 +255,8 @@ impl CellRun {
     }
 
     fn clone_ended(&self, end: &CloneEnd) {
+        let words = format!("ended; its VMM took {:.0} ms of CPU time", ms(end.vmm_cpu));
+        self.sink.say(&end.clone, TimelineSource::Harness, words.as_str());
         self.timed(|t| {
             t.vmm_cpu_ms += ms(end.vmm_cpu);
             t.clones_ms.extend(end.ready_ms());

@@ -1,0 +1,22 @@
+use hospitium_plan::covering::*;
+fn main() {
+    let dir = std::env::var("HOSPITIUM_COVERING_MODELS").unwrap();
+    let args: Vec<String> = std::env::args().collect();
+    let t: usize = args[1].parse().unwrap();
+    let iters: u64 = args[2].parse::<u64>().unwrap() * 1_000_000;
+    let seeds: u64 = args[3].parse().unwrap();
+    let mut names: Vec<String> = args[4..].to_vec();
+    if names.is_empty() {
+        names = ["spins","gcc","bugzilla","Banking1","Banking2","CommProtocol","Insurance","NetworkMgmt","Services","Storage5","Telecom"].map(String::from).to_vec();
+    }
+    for n in names {
+        let m = std::fs::read_to_string(format!("{dir}/{n}.model")).unwrap();
+        let c = std::fs::read_to_string(format!("{dir}/{n}.constraints")).unwrap();
+        let model = read_casa((&n, &m), Some((&n, &c))).unwrap();
+        for seed in 1..=seeds {
+            let begun = std::time::Instant::now();
+            let a = Generator::new(&model).strength(t).iterations(iters).seed(seed).generate().unwrap();
+            println!("{n} t={t} seed={seed} rows={} bound={} infeasible={} ({}) work={}M {:.2}s", a.rows.len(), a.lower_bound, a.infeasible_tuples, a.infeasible.len(), a.iterations/1_000_000, begun.elapsed().as_secs_f64());
+        }
+    }
+}

@@ -16,6 +16,7 @@ fn main() {
         for seed in 1..=seeds {
             let begun = std::time::Instant::now();
             let a = Generator::new(&model).strength(t).iterations(iters).seed(seed).generate().unwrap();
+            if std::env::var_os("VERIFY").is_some() { let b=std::time::Instant::now(); let c = verify(&model, t, &a.rows).unwrap(); assert!(c.is_complete(), "{c}"); assert_eq!((c.combinations,c.infeasible),(a.tuples,a.infeasible_tuples)); assert!(c.infeasible_settings.iter().map(|i| &i.settings).collect::<std::collections::BTreeSet<_>>()==a.infeasible.iter().map(|i| &i.settings).collect()); assert!(c.infeasible_settings.iter().map(|i| i.because.len()).sum::<usize>() < 100000); println!("verified in {:.2}s: {c}", b.elapsed().as_secs_f64()); }
             println!("{n} t={t} seed={seed} rows={} bound={} infeasible={} ({}) work={}M {:.2}s", a.rows.len(), a.lower_bound, a.infeasible_tuples, a.infeasible.len(), a.iterations/1_000_000, begun.elapsed().as_secs_f64());
         }
     }

@@ -15,11 +15,13 @@ mod solver;
 mod space;
 mod table;
 mod tuples;
+mod verify;
 
 pub use array::{CoveringArray, Infeasible, NamedSetting, RejectedRow};
 pub use condition::{Condition, Expr, Relation};
 pub use generate::{CoverError, DEFAULT_ITERATIONS, Generator, GivenRow, MOST_TUPLES};
 pub use read::*;
+pub use verify::{BrokenRow, Coverage, GroupStrength, VerifyError, verify};
 pub use model::{
     Constraint, Group, HIGHEST_STRENGTH, MOST_PARAMETERS, MOST_VALUES, Model, ModelBuilder, ModelError,
     Parameter, ParameterId, Value,

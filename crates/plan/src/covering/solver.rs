@@ -4,7 +4,7 @@ use batsat::callbacks::Callbacks;
 use batsat::clause::Kind;
 use batsat::{Lit, Solver as Sat, SolverInterface, SolverOpts, lbool};
 
-use super::clause::{Clauses, Origin};
+use super::clause::{Clause, Clauses, Origin};
 use super::space::{Cell, OPEN, Setting, Space};
 
 /// Conflicts after which one question is given up. Models of machines need tens.
@@ -38,7 +38,8 @@ pub(super) struct Solver {
     space: Space,
     /// By literal.
     variables: Vec<Option<Lit>>,
-    /// By origin, if reasons are asked for: assumed true, it switches its clauses on.
+    /// By origin, if reasons are asked for: assumed true, it switches its clauses on. The ones with
+    /// the shortest clauses come first.
     switches: Vec<(Origin, Lit)>,
     /// The settings of the last row that was found possible.
     model: Vec<Cell>,
@@ -74,7 +75,9 @@ impl Solver {
             exactly_one(&mut sat, &lits);
         }
         let mut switches: Vec<(Origin, Lit)> = Vec::new();
-        for clause in &clauses.list {
+        let mut order: Vec<&Clause> = clauses.list.iter().collect();
+        order.sort_by_key(|clause| clause.members.len());
+        for clause in order {
             let mut lits = Vec::new();
             if reasons {
                 let known = switches.iter().find(|(origin, _)| *origin == clause.origin);
@@ -176,6 +179,7 @@ impl Solver {
         }
         active.retain(|lit| self.sat.unsat_core_contains_var(lit.var()));
         let mut kept = Vec::new();
+        // From the end: the broadest go first, for what is left is read by people.
         while let Some(candidate) = active.pop() {
             self.assumed = fixed.iter().chain(&active).chain(&kept).copied().collect();
             if self.solve()? {

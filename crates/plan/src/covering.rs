@@ -17,6 +17,9 @@ mod table;
 mod tuples;
 mod verify;
 
+#[cfg(test)]
+mod tests;
+
 pub use array::{CoveringArray, Infeasible, NamedSetting, RejectedRow};
 pub use condition::{Condition, Expr, Relation};
 pub use generate::{CoverError, DEFAULT_ITERATIONS, Generator, GivenRow, MOST_TUPLES};

@@ -81,11 +81,6 @@ impl Clauses {
         })
     }
 
-    /// Does the whole row satisfy every clause?
-    pub fn allow(&self, row: &[Cell]) -> bool {
-        self.list.iter().all(|clause| clause.members.iter().any(|(p, set)| set.has(row[*p])))
-    }
-
     /// Where the clauses come from that the row breaks, each once.
     pub fn broken(&self, row: &[Cell]) -> Vec<Origin> {
         let failed = |clause: &&Clause| {

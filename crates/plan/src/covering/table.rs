@@ -111,12 +111,6 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Is this tuple needed and covered by no row?
-    #[inline]
-    pub fn lacks(&self, tuple: usize) -> bool {
-        self.counts[tuple].rows == 0
-    }
-
     #[inline]
     fn mark(&mut self, row: usize, parameters: &[u16], up: bool) {
         let by = if up { 1 } else { u32::MAX };

@@ -305,7 +305,7 @@ impl Verifier<'_> {
         }
         let refused = self.negatives(settings) > 0;
         let all = vec![true; self.model.constraints().len()];
-        let mut ask = |this: &mut Self, settings: &[Place], active: &[bool]| {
+        let ask = |this: &mut Self, settings: &[Place], active: &[bool]| {
             let answer = this.search.possible(settings, active, refused);
             answer.map_err(this.undecided(settings))
         };

@@ -1,0 +1,11 @@
+//! The room between an agreement and a run: which cells to run, and how few of them.
+//!
+//! In comes a [`covering::Model`]: the parameters of a machine with their values, and the
+//! constraints that say which values cannot go together. Out goes a
+//! [`covering::CoveringArray`]: the fewest rows found in which every combination of values of the
+//! promised strength occurs, and a [`covering::Coverage`] that an independent verifier computed
+//! from those rows.
+
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod covering;

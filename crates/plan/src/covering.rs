@@ -23,9 +23,9 @@ mod tests;
 pub use array::{CoveringArray, Infeasible, NamedSetting, RejectedRow};
 pub use condition::{Condition, Expr, Relation};
 pub use generate::{CoverError, DEFAULT_ITERATIONS, Generator, GivenRow, MOST_TUPLES};
+pub use model::{
+    Constraint, Group, HIGHEST_STRENGTH, MOST_PARAMETERS, MOST_VALUES, Model, ModelBuilder,
+    ModelError, Parameter, ParameterId, Value,
+};
 pub use read::*;
 pub use verify::{BrokenRow, Coverage, GroupStrength, VerifyError, verify};
-pub use model::{
-    Constraint, Group, HIGHEST_STRENGTH, MOST_PARAMETERS, MOST_VALUES, Model, ModelBuilder, ModelError,
-    Parameter, ParameterId, Value,
-};

@@ -1,6 +1,9 @@
-//! The room between an agreement and a run: which cells to run, and how few of them.
+//! The room between an agreement and a run: what is due, which cells to run, and how few of them.
 //!
-//! In comes a [`covering::Model`]: the parameters of a machine with their values, and the
+//! [`obligation`]: in come an agreement, products and what the logs hold; out goes what each party
+//! owes on a day, how it stands, and why.
+//!
+//! [`covering`]: in comes a [`covering::Model`]: the parameters of a machine with their values, and the
 //! constraints that say which values cannot go together. Out goes a
 //! [`covering::CoveringArray`]: the fewest rows found in which every combination of values of the
 //! promised strength occurs, and a [`covering::Coverage`] that an independent verifier computed
@@ -9,3 +12,4 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod covering;
+pub mod obligation;

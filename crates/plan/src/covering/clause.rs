@@ -58,7 +58,9 @@ impl Clauses {
             list.extend(all.into_iter().map(|members| Clause { members, origin }));
         }
         let rules = negative_rules(model, space, phase);
-        list.extend(rules.into_iter().map(|members| Clause { members, origin: Origin::OneNegative }));
+        list.extend(
+            rules.into_iter().map(|members| Clause { members, origin: Origin::OneNegative }),
+        );
         let mut unsatisfied_by = vec![Vec::new(); space.literals];
         for (number, clause) in (0u32..).zip(&list) {
             for (parameter, set) in &clause.members {
@@ -157,8 +159,9 @@ fn normal_form(expr: &Expr, wanted: bool, space: &Space) -> Option<Vec<Members>>
                     return None;
                 }
                 let pairs = product.iter().flat_map(|a| part.iter().map(move |b| (a, b)));
-                let distinct: HashSet<Members> =
-                    pairs.filter_map(|(a, b)| clause(a.iter().chain(b).cloned().collect())).collect();
+                let distinct: HashSet<Members> = pairs
+                    .filter_map(|(a, b)| clause(a.iter().chain(b).cloned().collect()))
+                    .collect();
                 if distinct.len() > MOST_CLAUSES {
                     return None;
                 }

@@ -59,10 +59,11 @@ impl From<Undecided> for CoverError {
 
 impl Job<'_> {
     pub fn run(self) -> Result<Outcome, CoverError> {
-        let clauses = Clauses::of(self.model, self.space, self.phase).map_err(|TooBroad(place)| {
-            let text = self.model.constraints().get(place).map_or("", |c| c.text());
-            CoverError::ConstraintTooBroad { constraint: text.chars().take(200).collect() }
-        })?;
+        let clauses =
+            Clauses::of(self.model, self.space, self.phase).map_err(|TooBroad(place)| {
+                let text = self.model.constraints().get(place).map_or("", |c| c.text());
+                CoverError::ConstraintTooBroad { constraint: text.chars().take(200).collect() }
+            })?;
         let tuples = Tuples::of(self.model, self.space, self.strength, MOST_TUPLES)
             .map_err(|TooMany { count }| CoverError::TooManyTuples { count, most: MOST_TUPLES })?;
         let mut feasible = Feasible::new(self.space, &clauses);
@@ -137,7 +138,8 @@ impl Job<'_> {
 
     /// The outcome where no row is possible.
     fn nothing(&self, tuples: u64, because: Vec<String>) -> Outcome {
-        let rejected = |(row, _): &(usize, Vec<Cell>)| RejectedRow { row: *row, because: because.clone() };
+        let rejected =
+            |(row, _): &(usize, Vec<Cell>)| RejectedRow { row: *row, because: because.clone() };
         Outcome {
             given: Vec::new(),
             made: Vec::new(),

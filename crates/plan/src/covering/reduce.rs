@@ -80,7 +80,12 @@ impl Reduce<'_, '_> {
     }
 
     /// The change of one cell that covers this tuple and is best in sum.
-    fn best_change(&mut self, wanted: &Settings, tabu: &[u64], step: u64) -> Option<(usize, Setting)> {
+    fn best_change(
+        &mut self,
+        wanted: &Settings,
+        tabu: &[u64],
+        step: u64,
+    ) -> Option<(usize, Setting)> {
         let width = self.table.tuples.with.len();
         let mut best: Option<(i64, u64, (usize, Setting))> = None;
         let mut ties = 0;

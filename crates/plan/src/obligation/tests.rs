@@ -1,0 +1,285 @@
+use hospitium_model::read_agreement;
+use hospitium_products::{Builder, Definitions};
+use jiff::civil::date;
+
+use super::*;
+
+const PRODUCTS: &str = r#"
+line = [
+  { name = "os", title = "Os", ids = ["http://a.example/os/"] },
+  { name = "vmm", title = "Vmm", kind = "host", ids = ["http://b.example/vmm/"] },
+]
+[[product]]
+id = "http://a.example/os/5.2"
+source = "A"
+name = "Os 5.2"
+short-ids = ["os5.2"]
+line = "os"
+release = "5.2"
+facts = [{ what = "release-date", value = 2008-05-21 }]
+[[product]]
+id = "http://a.example/os/5.10"
+source = "A"
+name = "Os 5.10"
+short-ids = ["os5.10"]
+line = "os"
+release = "5.10"
+facts = [{ what = "release-date", value = 2009-09-02 }, { what = "end-of-life", value = 2017-03-31 }]
+[[product]]
+id = "http://a.example/os/6"
+source = "A"
+name = "Os 6"
+short-ids = ["os6"]
+line = "os"
+release = "6"
+facts = [{ what = "release-date", value = 2010-11-10 }]
+[[product]]
+id = "http://b.example/vmm/1"
+source = "B"
+name = "Vmm 1"
+short-ids = ["vmm1"]
+kind = "host"
+line = "vmm"
+release = "1"
+facts = [{ what = "release-date", value = 2008-10-01 }, { what = "end-of-life", value = 2010-01-31 }]
+[[product]]
+id = "http://b.example/vmm/2"
+source = "B"
+name = "Vmm 2"
+short-ids = ["vmm2"]
+kind = "host"
+line = "vmm"
+release = "2"
+facts = [{ what = "release-date", value = 2009-10-22 }]
+"#;
+
+const DEAL: &str = r#"
+format = 1
+id = "deal"
+title = "Deal"
+made = 2009-02-16
+party = [{ name = "a.example", title = "A" }, { name = "b.example", title = "B" }]
+[[clause]]
+id = "os-on-vmm"
+party = "b.example"
+guests = ["os5.2"]
+hosts = ["vmm1"]
+within = "6 months"
+later = { guests = "major", hosts = "all", within = "3 months" }
+[validity]
+again-on = ["guest-major"]
+"#;
+
+fn products() -> Products {
+    let mut builder = Builder::empty();
+    builder.add_definitions(Definitions::read("products", PRODUCTS).expect("reads"));
+    builder.finish().expect("finishes")
+}
+
+fn id(text: &str) -> ProductId {
+    text.parse().expect("is an id")
+}
+
+fn outcome(guest: &str, host: &str, validated: Date) -> Outcome {
+    Outcome {
+        party: "b.example".into(),
+        guest: id(&format!("http://a.example/os/{guest}")),
+        host: id(&format!("http://b.example/vmm/{host}")),
+        arch: "x86_64".into(),
+        passed: true,
+        validated,
+        emulated: false,
+        suite: "1".into(),
+        certificate: format!("{guest}-{host}"),
+        withdrawn: None,
+    }
+}
+
+/// The plan of the deal, changed so, with these outcomes, on that day.
+fn plan(change: (&str, &str), outcomes: &[Outcome], as_of: Date) -> Plan {
+    assert!(DEAL.contains(change.0));
+    let deal = read_agreement("deal", &DEAL.replace(change.0, change.1)).expect("reads");
+    let products = products();
+    let grounds =
+        Grounds { products: &products, outcomes, suite: Some("1"), as_of, blocked: &|_, _| None };
+    Plan::make(&deal, &grounds)
+}
+
+fn state<'a>(plan: &'a Plan, id: &str) -> &'a State {
+    let ids: Vec<&str> = plan.obligations.iter().map(|o| o.id.as_str()).collect();
+    match plan.obligations.iter().find(|o| o.id == format!("os-on-vmm/{id}")) {
+        Some(owed) => &owed.state,
+        None => panic!("{id} is not owed; there are {ids:?}"),
+    }
+}
+
+const AS_IT_IS: (&str, &str) = ("", "");
+
+#[test]
+fn later_versions_come_in_as_far_as_the_rule_reaches() {
+    let plan = plan(AS_IT_IS, &[], date(2009, 3, 1));
+    let ids: Vec<&str> = plan.obligations.iter().map(|o| o.id.as_str()).collect();
+    assert_eq!(
+        ids,
+        [
+            "os-on-vmm/os5.2/vmm1",
+            "os-on-vmm/os5.2/vmm2",
+            "os-on-vmm/os5.10/vmm1",
+            "os-on-vmm/os5.10/vmm2"
+        ],
+        "5.10 comes after 5.2, and 6 is another major version"
+    );
+    assert_eq!(plan.problems, Vec::<String>::new());
+}
+
+#[test]
+fn what_never_lived_together_is_not_owed() {
+    let all = ("guests = \"major\"", "guests = \"all\"");
+    let plan = plan(all, &[], date(2011, 1, 1));
+    assert!(!plan.obligations.iter().any(|o| o.id.ends_with("os6/vmm1")), "vmm1 ended before os6");
+    assert!(plan.obligations.iter().any(|o| o.id.ends_with("os6/vmm2")));
+}
+
+#[test]
+fn an_obligation_is_planned_then_due_then_late_then_can_never_be_delivered() {
+    let at = |day| plan(AS_IT_IS, &[], day);
+    let later = "os5.10/vmm1";
+    assert_eq!(
+        *state(&at(date(2009, 9, 1)), later),
+        State::Planned { from: Some(date(2009, 9, 2)) }
+    );
+    assert_eq!(*state(&at(date(2009, 9, 2)), later), State::Due { by: date(2009, 12, 2) });
+    assert_eq!(*state(&at(date(2009, 12, 3)), later), State::Late { by: date(2009, 12, 2) });
+    assert_eq!(*state(&at(date(2010, 2, 1)), later), State::Over { on: date(2010, 1, 31) });
+    let named = state(&at(date(2009, 3, 1)), "os5.2/vmm1").clone();
+    assert_eq!(named, State::Due { by: date(2009, 8, 16) }, "six months after the deal");
+}
+
+#[test]
+fn an_outcome_fulfils_until_the_formula_says_otherwise() {
+    let done = [outcome("5.10", "2", date(2009, 11, 1))];
+    let at = |day| plan(AS_IT_IS, &done, day);
+    let fulfilled = |until| State::Fulfilled { certificate: "5.10-2".into(), until: Some(until) };
+    // Os 6 of 2010-11-10 is the next version: nine months after it are later than a year.
+    assert_eq!(*state(&at(date(2009, 12, 1)), "os5.10/vmm2"), fulfilled(date(2011, 8, 10)));
+    let soon = State::AboutToLapse { certificate: "5.10-2".into(), until: date(2011, 8, 10) };
+    assert_eq!(*state(&at(date(2011, 7, 1)), "os5.10/vmm2"), soon);
+    let lapsed = State::Lapsed { certificate: "5.10-2".into(), on: date(2011, 8, 10) };
+    assert_eq!(*state(&at(date(2011, 8, 11)), "os5.10/vmm2"), lapsed);
+    let plan = at(date(2009, 12, 1));
+    let owed = plan.obligations.iter().find(|o| o.id.ends_with("os5.10/vmm2")).expect("is owed");
+    assert_eq!(
+        owed.reasons[0],
+        "Validated on 2009-11-01; it holds until 2011-08-10, 9 months after the next version of either side (2010-11-10)."
+    );
+    assert_eq!(
+        plan.standings[1],
+        Standing {
+            party: "b.example".into(),
+            planned: 4,
+            delivered: 1,
+            holding: 1,
+            late: 1,
+            blocked: 0,
+        }
+    );
+}
+
+#[test]
+fn what_does_not_count_is_told_with_its_reason() {
+    let reasons = |change: &dyn Fn(&mut Outcome)| {
+        let mut done = outcome("5.2", "1", date(2009, 5, 1));
+        change(&mut done);
+        let plan = plan(AS_IT_IS, &[done], date(2009, 6, 1));
+        assert_eq!(*state(&plan, "os5.2/vmm1"), State::Due { by: date(2009, 8, 16) });
+        plan.obligations[0].reasons.join(" ")
+    };
+    assert!(reasons(&|o| o.party = "a.example".into()).contains("who does not owe it"));
+    assert!(reasons(&|o| o.emulated = true).contains("under emulation"));
+    assert!(reasons(&|o| o.arch = "i686".into()).contains("x86_64 is owed"));
+    assert!(reasons(&|o| o.withdrawn = Some(date(2009, 5, 2))).contains("was withdrawn"));
+    reasons(&|o| o.validated = date(2009, 6, 2));
+}
+
+#[test]
+fn a_failure_is_kept_and_asks_for_another_run() {
+    let failed = Outcome { passed: false, ..outcome("5.2", "1", date(2009, 5, 1)) };
+    let plan = plan(AS_IT_IS, &[failed], date(2009, 6, 1));
+    assert_eq!(state(&plan, "os5.2/vmm1").word(), "failed");
+    assert!(plan.to_run().iter().any(|o| o.id == "os-on-vmm/os5.2/vmm1"));
+    assert_eq!(plan.standings[1].delivered, 0);
+}
+
+#[test]
+fn a_validation_is_carried_forward_only_as_agreed() {
+    let done = [outcome("5.2", "1", date(2009, 5, 1))];
+    let carried = |rule: &str| {
+        let rule = format!("[validity]\ncarry-forward = {rule}");
+        let plan = plan(("[validity]", &rule), &done, date(2009, 10, 1));
+        state(&plan, "os5.10/vmm1").word()
+    };
+    assert_eq!(carried("{ guests = \"major\" }"), "fulfilled");
+    assert_eq!(carried("{ guests = \"none\" }"), "due");
+    assert_eq!(
+        carried("{ hosts = \"all\" }"),
+        "due",
+        "another host carries nothing to another guest"
+    );
+    let down = [outcome("5.10", "1", date(2009, 9, 3))];
+    let rule = |down: bool| {
+        format!("[validity]\ncarry-forward = {{ guests = \"major\", down-level = {down} }}")
+    };
+    let back = |level| plan(("[validity]", &rule(level)), &down, date(2009, 9, 4));
+    assert_eq!(state(&back(false), "os5.2/vmm1").word(), "late");
+    assert_eq!(state(&back(true), "os5.2/vmm1").word(), "fulfilled");
+}
+
+#[test]
+fn a_trigger_ends_the_carrying() {
+    let done = [outcome("5.2", "1", date(2009, 5, 1))];
+    let rule = (
+        "again-on = [\"guest-major\"]",
+        "carry-forward = { guests = \"major\" }\nagain-on = [\"guest-minor\"]",
+    );
+    assert_eq!(state(&plan(rule, &done, date(2009, 10, 1)), "os5.10/vmm1").word(), "due");
+}
+
+#[test]
+fn another_suite_makes_it_due_again_where_that_was_agreed() {
+    let old = [Outcome { suite: "0".into(), ..outcome("5.2", "1", date(2009, 5, 1)) }];
+    let rule = ("again-on = [\"guest-major\"]", "again-on = [\"suite\"]");
+    let plan = |change| plan(change, &old, date(2009, 6, 1));
+    assert_eq!(state(&plan(rule), "os5.2/vmm1").word(), "about to lapse");
+    assert_eq!(state(&plan(AS_IT_IS), "os5.2/vmm1").word(), "fulfilled");
+}
+
+#[test]
+fn a_product_that_nobody_knows_is_a_problem_and_not_a_silence() {
+    let plan = plan(("guests = [\"os5.2\"]", "guests = [\"Solaris 8\"]"), &[], date(2009, 6, 1));
+    assert!(plan.problems[0].starts_with("clause os-on-vmm: "), "{:?}", plan.problems);
+    assert!(plan.obligations.is_empty());
+}
+
+#[test]
+fn what_cannot_be_run_here_says_what_keeps_it() {
+    let deal = read_agreement("deal", DEAL).expect("reads");
+    let products = products();
+    let blocked = |_: &hospitium_products::Product, host: &hospitium_products::Product| {
+        (host.line == "vmm").then(|| "there is no driver for it".to_owned())
+    };
+    let as_of = date(2009, 3, 1);
+    let plan = Plan::make(
+        &deal,
+        &Grounds { products: &products, outcomes: &[], suite: None, as_of, blocked: &blocked },
+    );
+    assert_eq!(plan.obligations[0].blocked.as_deref(), Some("there is no driver for it"));
+    assert!(plan.to_run().is_empty());
+    assert_eq!(plan.standings[1].blocked, 1, "only what is due is blocked");
+}
+
+#[test]
+fn a_plan_survives_its_json_form() {
+    let made = plan(AS_IT_IS, &[outcome("5.2", "1", date(2009, 5, 1))], date(2009, 10, 1));
+    let text = serde_json::to_string(&made).expect("serialises");
+    assert_eq!(serde_json::from_str::<Plan>(&text).expect("reads back"), made);
+}

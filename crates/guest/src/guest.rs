@@ -110,13 +110,24 @@ pub async fn await_probe(
     trace: Option<Trace>,
     limit: Duration,
 ) -> Result<Session, GuestError> {
-    let begun = Instant::now();
     let stream = machine.channel("probe").await?;
     let session = Session::attach(stream, trace);
+    raced(machine, console, session.greet(limit)).await?;
+    Ok(session)
+}
+
+/// What is asked of the probe before the guest counts as entered, raced against everything that can go
+/// wrong meanwhile: a hang becomes an error that names its cause.
+pub async fn raced<T>(
+    machine: &dyn Machine,
+    console: &Console,
+    asked: impl Future<Output = Result<T, SessionError>>,
+) -> Result<T, GuestError> {
+    let begun = Instant::now();
     let failed = tokio::select! {
         biased;
-        met = session.greet(limit) => match met {
-            Ok(_) => return Ok(session),
+        answer = asked => match answer {
+            Ok(answer) => return Ok(answer),
             Err(SessionError::NoAnswer { .. }) => GuestError::NoProbe {
                 waited: begun.elapsed(),
                 silent: console.silent_for(),

@@ -12,15 +12,17 @@ use super::initramfs::Archive;
 use super::table::devices_of;
 use super::{KernelError, KernelGuest};
 use crate::console::Console;
-use crate::guest::{Guest, GuestError, Trace, await_probe};
+use crate::guest::{Guest, GuestError, Trace, await_probe, raced};
 use crate::probe::PROBE;
 use crate::session::Session;
 
 /// The file in the initramfs that says which modules drive which device: one device a line,
 /// followed by the modules' paths in the order to load them.
 pub const DRIVER_TABLE: &str = "/etc/hospitium.drivers";
-/// The file that the probe reads as init: `channel …` and `module …` lines.
-const CONFIG: &str = "/etc/hospitium";
+/// The file that the probe reads as init: `channel …` lines, and `module …` lines for what it loads itself, which
+/// are those of its channel. The `driver …` lines name the machine's other devices; they are loaded
+/// once the probe answers, so that a restart in a check takes no longer than what it asks for.
+pub const CONFIG: &str = "/etc/hospitium";
 const MODULES: &str = "/lib/modules";
 
 impl KernelGuest {
@@ -28,10 +30,14 @@ impl KernelGuest {
     fn initramfs(&self, spec: &MachineSpec) -> Result<Vec<u8>, GuestError> {
         let at_boot = self.at_boot(spec)?;
         let mut config = format!("channel {}\n", probe_device(spec)?);
-        for module in &at_boot {
+        for module in &at_boot.channel {
             config.push_str(&format!("module {MODULES}/{module}.ko\n"));
         }
-        let mut carried: BTreeSet<&str> = at_boot.iter().map(String::as_str).collect();
+        for device in &at_boot.devices {
+            config.push_str(&format!("driver {device}\n"));
+        }
+        let modules = at_boot.channel.iter().chain(&at_boot.others);
+        let mut carried: BTreeSet<&str> = modules.map(String::as_str).collect();
         let mut drivers = String::new();
         for device in &self.table.devices {
             let Ok(order) = self.modules.for_device(&self.table, &device.name) else {
@@ -64,25 +70,30 @@ impl KernelGuest {
         Ok(archive.finish())
     }
 
-    /// The modules to load at boot, in order: those of what every machine has, as far as they are there,
-    /// and of the machine's own devices. A device without a driver is left to the checks, which ask
+    /// What to load, in order: the drivers of what every machine has, as far as they are there, and of the
+    /// machine's own devices. A device without a driver is left to the checks, which ask
     /// [`Guest::driver`]; only the probe's own channel must have one.
-    fn at_boot(&self, spec: &MachineSpec) -> Result<Vec<String>, GuestError> {
+    fn at_boot(&self, spec: &MachineSpec) -> Result<AtBoot<'_>, GuestError> {
         let present = devices_of(spec);
-        let mut order: Vec<String> = Vec::new();
+        let mut at_boot = AtBoot::default();
         for device in &self.table.devices {
             if !device.always && !present.contains(device.name.as_str()) {
                 continue;
             }
+            let is_channel = device.name == CHANNEL;
             match self.modules.for_device(&self.table, &device.name) {
-                Ok(modules) => {
+                Ok(modules) if is_channel => {
                     for module in modules {
-                        if !order.contains(&module) {
-                            order.push(module);
+                        if !at_boot.channel.contains(&module) {
+                            at_boot.channel.push(module);
                         }
                     }
                 }
-                Err(why) if device.name == "virtio-console" => {
+                Ok(modules) => {
+                    at_boot.devices.push(&device.name);
+                    at_boot.others.extend(modules);
+                }
+                Err(why) if is_channel => {
                     return Err(GuestError::NoDriver {
                         guest: self.facts.name.clone(),
                         device: device.name.clone(),
@@ -92,8 +103,22 @@ impl KernelGuest {
                 Err(why) => tracing::debug!(device = device.name, why, "no driver"),
             }
         }
-        Ok(order)
+        Ok(at_boot)
     }
+}
+
+/// The device of the table that the probe's channel can hang on; serial lines need no driver.
+const CHANNEL: &str = "virtio-console";
+
+/// What a guest loads before any check.
+#[derive(Default)]
+struct AtBoot<'a> {
+    /// Modules of the probe's channel, in the order to load them.
+    channel: Vec<String>,
+    /// The other devices, in the table's order.
+    devices: Vec<&'a str>,
+    /// The modules of these.
+    others: Vec<String>,
 }
 
 /// The kernel's name of the probe's channel.
@@ -167,6 +192,8 @@ impl Guest for KernelGuest {
         trace: Option<Trace>,
         limit: Duration,
     ) -> Result<Session, GuestError> {
-        await_probe(machine, console, trace, limit).await
+        let session = await_probe(machine, console, trace, limit).await?;
+        raced(machine, console, session.load_boot_drivers()).await?;
+        Ok(session)
     }
 }

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use hospitium_model::{ByteSize, Digest, GuestFacts, GuestKind, InputPin, OperatingSystem};
 
-pub use self::boot::DRIVER_TABLE;
+pub use self::boot::{CONFIG, DRIVER_TABLE};
 pub use self::bzimage::{BzImageError, is_bzimage};
 pub use self::modinfo::ModInfoError;
 use self::modules::ModuleSet;

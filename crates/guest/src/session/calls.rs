@@ -1,5 +1,6 @@
 //! One method for each request. Paths are of the guest; slots are numbers below 8.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hospitium_wire::{CpuidWords, Flags, MAX_DATA, Node, PowerAction, Request};
@@ -182,23 +183,71 @@ impl Session {
     /// `guests/linux-modules.toml`. A kernel guest carries its modules and a table of them; a whole
     /// system loads its drivers itself.
     pub async fn load_driver(&self, device: &str) -> Result<DriverLoad> {
-        let table = match self.read_text(crate::kernel::DRIVER_TABLE).await {
-            Ok(table) => table,
-            Err(e) if e.errno() == Some(hospitium_wire::errno::ENOENT) => {
-                return Ok(DriverLoad::Unmanaged);
-            }
-            Err(e) => return Err(e),
+        let Some(table) = self.text_of_ours(crate::kernel::DRIVER_TABLE).await? else {
+            return Ok(DriverLoad::Unmanaged);
         };
+        let mut loaded = self.loaded_modules().await?;
+        self.load_row(&table, device, &mut loaded).await
+    }
+
+    /// Loads the drivers of the devices that a kernel guest's machine has from the start. A module that
+    /// does not load is left to the checks of its device.
+    pub async fn load_boot_drivers(&self) -> Result<()> {
+        let Some(config) = self.text_of_ours(crate::kernel::CONFIG).await? else { return Ok(()) };
+        let Some(table) = self.text_of_ours(crate::kernel::DRIVER_TABLE).await? else {
+            return Ok(());
+        };
+        let mut loaded = self.loaded_modules().await?;
+        for device in config.lines().filter_map(|line| line.strip_prefix("driver ")) {
+            match self.load_row(&table, device, &mut loaded).await {
+                Ok(_) => {}
+                Err(error) if error.errno().is_some() => {
+                    tracing::warn!(device, %error, "a driver does not load");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// A file of our initramfs; none in a guest that is not started from one.
+    async fn text_of_ours(&self, path: &str) -> Result<Option<String>> {
+        match self.read_text(path).await {
+            Ok(text) => Ok(Some(text)),
+            Err(e) if e.errno() == Some(hospitium_wire::errno::ENOENT) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Names of the loaded modules, as the kernel writes them.
+    async fn loaded_modules(&self) -> Result<BTreeSet<String>> {
+        let modules = self.text_of_ours("/proc/modules").await?.unwrap_or_default();
+        Ok(modules.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect())
+    }
+
+    /// Loads what a row of the table names and is not loaded: the kernel would refuse those too, but
+    /// only after it has checked their signatures, which takes an emulated CPU a tenth of a second.
+    async fn load_row(
+        &self,
+        table: &str,
+        device: &str,
+        loaded: &mut BTreeSet<String>,
+    ) -> Result<DriverLoad> {
         let mut rows = table.lines().map(|line| line.split(' '));
         let Some(row) = rows.find_map(|mut r| (r.next() == Some(device)).then_some(r)) else {
             return Ok(DriverLoad::Absent);
         };
-        let mut loaded = 0;
+        let mut count = 0;
         for path in row {
-            self.load_module(path, "").await?;
-            loaded += 1;
+            let file = path.rsplit('/').next().unwrap_or(path);
+            let name = file.split('.').next().unwrap_or(file).replace('-', "_");
+            if !loaded.contains(&name) {
+                self.load_module(path, "").await?;
+                loaded.insert(name);
+            }
+            count += 1;
         }
-        Ok(DriverLoad::Loaded(loaded))
+        Ok(DriverLoad::Loaded(count))
     }
 
     /// Unloads a kernel module.

@@ -273,16 +273,41 @@ async fn input_events_are_read_from_their_bytes() {
     assert_eq!((events[0].kind, events[0].code, events[0].value), (1, 30, 1));
 }
 
+/// A guest with this table of drivers, of whose modules `core` is loaded already.
+fn with_drivers(seq: u32, request: &Request<'_>) -> Vec<u8> {
+    match *request {
+        Request::ReadFile { path: crate::kernel::DRIVER_TABLE, offset: 0, .. } => framed(
+            seq,
+            Reply::Data {
+                data: b"rng\nnvme /m/nvme-core.ko /m/nvme.ko\nflux /m/flux.ko\nnet /m/net.ko\n",
+            },
+        ),
+        Request::ReadFile { path: crate::kernel::CONFIG, offset: 0, .. } => {
+            framed(seq, Reply::Data { data: b"channel /dev/ttyS1\ndriver flux\ndriver nvme\n" })
+        }
+        Request::ReadFile { path: "/proc/modules", offset: 0, .. } => {
+            framed(seq, Reply::Data { data: b"nvme_core 155648 0 - Live 0x0\n" })
+        }
+        Request::LoadModule { path: "/m/nvme.ko", .. } => framed(seq, Reply::Done),
+        Request::LoadModule { path: "/m/flux.ko", .. } => {
+            framed(seq, Reply::Failed { errno: 19, call: "init_module" })
+        }
+        _ => framed(seq, Reply::Failed { errno: 22, call: "?" }),
+    }
+}
+
 #[tokio::test]
 async fn drivers_are_loaded_by_the_guests_own_table() {
-    let session = session(|seq, request| match *request {
-        Request::ReadFile { path: crate::kernel::DRIVER_TABLE, offset: 0, .. } => {
-            framed(seq, Reply::Data { data: b"rng\nnvme /m/core.ko /m/nvme.ko\n" })
-        }
-        Request::LoadModule { path: "/m/core.ko" | "/m/nvme.ko", .. } => framed(seq, Reply::Done),
-        _ => framed(seq, Reply::Failed { errno: 22, call: "?" }),
-    });
-    assert_eq!(session.load_driver("nvme").await.expect("loads"), DriverLoad::Loaded(2));
+    let session = session(with_drivers);
+    let loaded = session.load_driver("nvme").await.expect("loads only what is not loaded");
+    assert_eq!(loaded, DriverLoad::Loaded(2));
     assert_eq!(session.load_driver("rng").await.expect("built in"), DriverLoad::Loaded(0));
     assert_eq!(session.load_driver("nvm").await.expect("no error"), DriverLoad::Absent);
+    session.load_driver("net").await.expect_err("its module does not load");
+}
+
+#[tokio::test]
+async fn a_driver_that_does_not_load_does_not_keep_a_guest_from_being_entered() {
+    let session = session(with_drivers);
+    session.load_boot_drivers().await.expect("nvme is loaded, flux is left to its checks");
 }

@@ -47,6 +47,14 @@ pub trait Guest: Send + Sync {
         trace: Option<Trace>,
         limit: Duration,
     ) -> Result<Session, GuestError>;
+
+    /// Does what there is to do so that the probe comes back after a restart of the guest, whose
+    /// next boot is on the console from line `from` on. It ends with an error, or never: race it
+    /// against the probe's answer. Where the probe starts at every boot, there is nothing to do.
+    async fn come_back(&self, console: &Console, from: u64, limit: Duration) -> GuestError {
+        let _ = (console, from, limit);
+        std::future::pending().await
+    }
 }
 
 /// Makes a guest ready from what a person names: a kernel package (`.deb`), a kernel image, a

@@ -265,7 +265,7 @@ pub enum Attachment {
         /// How much.
         size: ByteSize,
     },
-    /// A USB keyboard.
+    /// A USB keyboard. Its serial number is its id, by which the guest can tell it from others.
     UsbKeyboard {
         /// Id to detach it by.
         id: String,
@@ -429,6 +429,10 @@ pub struct Snapshot {
     /// The folder that holds it. Not written to its file: it is where the file is found.
     #[serde(skip)]
     pub folder: PathBuf,
+    /// Whether its clones are to have the VM generation id of the specification instead of a new one
+    /// each. Against the rules for clones, and there to show that it is noticed.
+    #[serde(skip)]
+    pub same_generation: bool,
     /// The machine, its disks' images now those of the snapshot.
     pub spec: MachineSpec,
     /// Its files, so that a partial or altered one is noticed.

@@ -158,6 +158,27 @@ async fn two_clones_go_on_from_the_same_moment_each_on_its_own() {
 }
 
 #[tokio::test]
+async fn every_clone_is_a_generation_of_its_own_unless_that_is_spoiled_on_purpose() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let mut spec = lab.spec();
+    let specified = "324e6eaf-d1d1-4bf6-bf41-b9bb6c91fb87";
+    spec.generation_id = Some(specified.into());
+    let machine = host.define(&spec, &lab.place("boot")).await.expect("defined");
+    machine.start().await.expect("started");
+    let mut snapshot = machine.snapshot(&lab.path().join("snapshot")).await.expect("saved");
+    let mut ids = Vec::new();
+    for (name, same) in [("a", false), ("b", false), ("c", true)] {
+        snapshot.same_generation = same;
+        let clone = host.restore(&snapshot, &lab.place(name)).await.expect("restored");
+        ids.push(clone.facts().await.expect("facts").generation_id.expect("has one"));
+        clone.end().await.expect("ended");
+    }
+    assert_ne!(ids[0], ids[1]);
+    assert!(ids[0] != specified && ids[1] != specified);
+    assert_eq!(ids[2], specified);
+}
+
+#[tokio::test]
 async fn a_clone_can_be_saved_again() {
     let (host, lab) = (qemu().await, Lab::new());
     let (machine, mut guest) = booted(&host, &lab, "boot").await;

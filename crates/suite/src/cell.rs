@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hospitium_guest::{Console, Session, SessionError};
+use hospitium_guest::{Console, GuestError, Session, SessionError};
 use hospitium_host::{Event, EventKind, HostError, Machine, Medium, Place};
 use hospitium_model::{ExpectationError, MachineSpec, Pattern, TimelineSource, Value};
 use hospitium_peer::{Peer, PeerOptions};
@@ -28,6 +28,8 @@ pub struct Cell {
     peer: Option<Peer>,
     ready: Duration,
     clones: u32,
+    /// Events of the machine up to when the probe last answered in a boot that is new.
+    boot_events: usize,
     pictures: Vec<(String, Vec<u8>)>,
 }
 
@@ -55,6 +57,7 @@ impl Cell {
             peer: None,
             ready,
             clones: 0,
+            boot_events: 0,
             pictures,
         }
     }
@@ -225,6 +228,7 @@ impl Cell {
             replugged.map_err(|e| CheckError::Peer(e.to_string()))?;
         }
         self.machine = machine;
+        self.boot_events = 0;
         Ok(downtime)
     }
 
@@ -246,6 +250,7 @@ impl Cell {
             Some(Fault::Seam(fault)) => Box::new(FaultyMachine::new(machine, fault)),
             _ => machine,
         };
+        self.boot_events = 0;
         self.guest.greet(ANSWER).await?;
         Ok(away)
     }
@@ -267,13 +272,25 @@ impl Cell {
         Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
     }
 
-    /// Waits until the probe answers in another boot than `before`, and returns that boot's id. A
-    /// guest that shuts down in order still answers for a while from the old one.
+    /// Waits until the probe answers in another boot than `before`, and returns that boot's id. Where
+    /// the probe does not start by itself, the guest is entered again.
     pub async fn wait_restarted(
-        &self,
+        &mut self,
         before: &str,
         limit: Duration,
     ) -> Result<String, CheckError> {
+        let now = tokio::select! {
+            biased;
+            now = self.another_boot(before, limit) => now?,
+            error = self.enter_again(limit) => return Err(error.into()),
+        };
+        self.boot_events = self.events_so_far();
+        Ok(now)
+    }
+
+    /// Asks until another boot than `before` answers. A guest that shuts down in order still answers
+    /// for a while from the old one.
+    async fn another_boot(&self, before: &str, limit: Duration) -> Result<String, CheckError> {
         let until = Instant::now() + limit;
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -289,6 +306,19 @@ impl Cell {
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
+    }
+
+    /// Enters the guest's next boot. Ends with an error, or never.
+    async fn enter_again(&self, limit: Duration) -> GuestError {
+        let is_reset = |kind: &EventKind| matches!(kind, EventKind::Reset { .. });
+        let reset = self.machine.wait_event(self.boot_events, "the restart", limit, &is_reset);
+        if reset.await.is_err() {
+            // Whoever waits for the probe tells that there was no restart.
+            return std::future::pending().await;
+        }
+        // The old boot's prompt may stand on the line that is not yet ended.
+        let from = self.console.line_count() + 1;
+        self.lab.guest().come_back(&self.console, from, limit).await
     }
 
     /// Keeps a picture of the display for the report.

@@ -25,8 +25,9 @@ pub enum Fault {
     Guest(fn(&Request<'_>, &mut OwnedReply)),
     /// The seam to the hypervisor lies.
     Seam(SeamFault),
-    /// The snapshot's clones are not made afresh: the random numbers of two are the same, and the
-    /// memory of an earlier tenant is still there.
+    /// Clones are not made afresh: nobody tells them that they are clones, neither the probe by fresh
+    /// entropy nor the hypervisor by a new generation id, and a check that asks for
+    /// [another tenant](crate::Cell::is_stale) gets the earlier one with its memory and disks.
     StaleClone,
 }
 

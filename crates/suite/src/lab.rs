@@ -319,7 +319,13 @@ impl Lab {
         let name = place.name.clone();
         let name = name.as_str();
         let begun = Instant::now();
-        let machine = self.host.restore(&self.snapshot, &place).await?;
+        let stale = matches!(fault, Some(Fault::StaleClone));
+        let machine = if stale {
+            let snapshot = Snapshot { same_generation: true, ..self.snapshot.clone() };
+            self.host.restore(&snapshot, &place).await?
+        } else {
+            self.host.restore(&self.snapshot, &place).await?
+        };
         let machine: Box<dyn Machine> = match fault {
             Some(Fault::Seam(fault)) => Box::new(FaultyMachine::new(machine, fault)),
             _ => machine,
@@ -329,11 +335,8 @@ impl Lab {
         let session = Session::attach(machine.channel("probe").await?, Some(trace));
         machine.resume().await?;
         session.greet(ANSWER).await?;
-        let mut stale = false;
-        match fault {
-            Some(Fault::Guest(alter)) => session.set_patch(Some(Box::new(alter))),
-            Some(Fault::StaleClone) => stale = true,
-            _ => {}
+        if let Some(Fault::Guest(alter)) = fault {
+            session.set_patch(Some(Box::new(alter)));
         }
         if !stale {
             session.adopt(fresh_entropy()?).await?;

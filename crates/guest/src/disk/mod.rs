@@ -226,6 +226,10 @@ impl Guest for DiskGuest {
             error = way::get_in(&self.definition, console, from, limit) => Err(error.into()),
         }
     }
+
+    async fn come_back(&self, console: &Console, from: u64, limit: Duration) -> GuestError {
+        way::get_in(&self.definition, console, from, limit).await.into()
+    }
 }
 
 fn is_reset(event: &hospitium_host::Event) -> bool {

@@ -14,7 +14,7 @@ const LAST: usize = 12;
 /// that the terminal's echo of what is typed is not taken for the answer.
 const READY: &str = "HOSPITIUM-READY";
 const TYPE_READY: &str = "echo HOSP''ITIUM-READY";
-const STARTED: &str = "HOSPITIUM-STARTED";
+const STARTED: &str = "HOSPITIUM-STARTED=";
 /// A shell may throw away what was typed before it was ready; so it is typed again.
 const RETYPE: Duration = Duration::from_secs(4);
 /// How long after the login prompt a cloud-init that has printed nothing so far is waited for.
@@ -108,17 +108,23 @@ async fn log_in(login: &Login, console: &Console, at: u64) -> Result<(), DiskErr
     type_line(console, &format!("{command}; echo HOSP''ITIUM-STARTED=$?"))
         .await
         .map_err(failed(steps + 2, what))?;
-    let done = |line: &str| line.contains(STARTED);
+    let done = |line: &str| exit_status(line).is_some();
     let (_, line) = console
         .wait_line(what, at + 1, limit.max(Duration::from_secs(60)), done)
         .await
         .map_err(failed(steps + 2, what))?;
-    if !line.contains("HOSPITIUM-STARTED=0") {
+    if exit_status(&line) != Some('0') {
         let why = "mounting the drive or its start.sh failed".to_owned();
         return Err(DiskError::Start { why, last: console.last_lines(LAST) });
     }
     // The console is left as it was found, for the checks that use it.
     type_line(console, "exit").await.map_err(failed(steps + 3, "the end of the login"))
+}
+
+/// The first digit of the exit status that the shell tells. A line is looked at while it comes, so
+/// there may be none yet.
+fn exit_status(line: &str) -> Option<char> {
+    line.split(STARTED).nth(1)?.chars().next().filter(char::is_ascii_digit)
 }
 
 async fn type_line(console: &Console, line: &str) -> Result<(), ConsoleError> {

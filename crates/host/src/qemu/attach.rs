@@ -27,7 +27,7 @@ pub(super) async fn attach(machine: &QemuMachine, what: &Attachment) -> Result<(
         Attachment::Vcpu { id } => attach_vcpu(machine, id).await,
         Attachment::Memory { id, size } => attach_memory(machine, id, *size).await,
         Attachment::UsbKeyboard { id } => {
-            let device = json!({"driver": "usb-kbd", "id": id, "bus": "x.usb.0"});
+            let device = json!({"driver": "usb-kbd", "id": id, "bus": "x.usb.0", "serial": id});
             add_devices(machine, id, None, vec![device]).await
         }
     }

@@ -125,6 +125,7 @@ impl Saving {
             host_kind: super::KIND.into(),
             vmm: self.vmm,
             folder: self.folder.clone(),
+            same_generation: false,
             spec: self.spec.clone(),
             files,
             private: serde_json::to_value(notes).map_err(|e| self.bad(&e))?,

@@ -178,7 +178,10 @@ impl Inner {
             uefi_vars: notes.uefi_vars.then(|| folder.join(UEFI_VARS)),
             // A clone is another generation: Microsoft's "Virtual Machine Generation ID" says that a
             // machine that goes on from a snapshot gets a new one.
-            generation_id: snapshot.spec.generation_id.is_some().then(new_guid).transpose()?,
+            generation_id: match &snapshot.spec.generation_id {
+                Some(_) if !snapshot.same_generation => Some(new_guid()?),
+                specified => specified.clone(),
+            },
             plugged: notes.plugged,
             removed: notes.removed,
             user: None,

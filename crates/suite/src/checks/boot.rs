@@ -235,7 +235,7 @@ check! {
     /// The guest restarts on request as often as is declared, each time anew, in one VM process.
     pub REBOOT = "boot.reboot-xn", tier: Reversible, needs: [],
         fault: Fault::Seam(SeamFault::HideEvents(|kind| matches!(kind, EventKind::Reset { .. }))),
-        limit: 300 s;
+        limit: 600 s;
     async fn reboot(cell) {
         let times = cell.expect_number("times")? as usize;
         let limit = Duration::from_secs_f64(cell.expect_number("budget-ms")? / 1e3);

@@ -8,7 +8,7 @@ use hospitium_wire::PowerAction;
 
 use super::load;
 use crate::fault::SeamFault;
-use crate::{Check, Fault, Need, check};
+use crate::{Cell, Check, CheckError, Fault, Need, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&WDT_EXPIRE, &HOST_NOTIFIED, &RECOVERS];
@@ -40,6 +40,20 @@ check! {
     }
 }
 
+/// True if the kernel tells of its panic on the console. It calls the notifiers, at which the machine
+/// stops, before it waits for a console that another CPU was writing to (Linux kernel/panic.c,
+/// `console_flush_on_panic`), so a stopped machine is let go on.
+async fn panic_on_console(
+    cell: &Cell,
+    lines: u64,
+    state: MachineState,
+) -> Result<bool, CheckError> {
+    if state == MachineState::Crashed {
+        cell.machine().resume().await?;
+    }
+    Ok(cell.sees("Kernel panic", lines, Duration::from_secs(20)).await)
+}
+
 check! {
     /// When the guest's kernel panics, the host is told that it crashed, and does not take it for a reset.
     pub HOST_NOTIFIED = "crash.host-notified", tier: Disruptive,
@@ -51,9 +65,9 @@ check! {
         let from = cell.events_so_far();
         cell.guest.power(PowerAction::Crash).await?;
         let event = cell.event(from, "the crash", Duration::from_secs(20), |kind| matches!(kind, EventKind::Crashed)).await?;
-        let told = cell.sees("Kernel panic", lines, Duration::from_secs(10)).await;
         let state = cell.machine().facts().await?.state;
         let resets = cell.machine().events()[from..].iter().filter(|e| matches!(e.kind, EventKind::Reset { .. })).count();
+        let told = panic_on_console(cell, lines, state).await?;
         Ok(Observations::of([
             Finding::guest_is("the kernel's panic is on its console", told, true),
             Finding::host_is("told that the guest crashed", event.is_some(), true),
@@ -73,7 +87,9 @@ check! {
         let lines = cell.console.line_count();
         let from = cell.events_so_far();
         cell.guest.power(PowerAction::Crash).await?;
-        let panicked = cell.sees("Kernel panic", lines, Duration::from_secs(20)).await;
+        cell.event(from, "the crash", Duration::from_secs(20), |kind| matches!(kind, EventKind::Crashed)).await?;
+        let state = cell.machine().facts().await?.state;
+        let panicked = panic_on_console(cell, lines, state).await?;
         cell.machine().reset().await?;
         // A machine that stopped at the crash has to be let go on.
         if cell.machine().facts().await?.state != MachineState::Running {

@@ -137,27 +137,56 @@ check! {
         for name in ["xhci", "usb-input"] {
             load::driver(cell, name).await?;
         }
-        let count = async |cell: &mut Cell| -> Result<usize, CheckError> {
-            let names = read::names(&cell.guest, "/sys/bus/usb/devices").await?;
-            Ok(names.iter().filter(|n| !n.contains(':') && !n.starts_with("usb")).count())
-        };
-        // Devices that were there from the start may still be on their way.
-        let settled = count(cell).await?;
-        let before = until(cell, Duration::from_secs(2), count, |n| *n > settled).await?;
-        let id = "usb-more";
-        cell.machine().attach(&Attachment::UsbKeyboard { id: id.into() }).await?;
-        let with = until(cell, Duration::from_secs(15), count, |n| *n > before).await?;
+        // By its serial number, since the machine's own devices may still be on their way.
+        const ID: &str = "usb-more";
+        let there = |all: &Vec<UsbDevice>| all.iter().any(|device| device.serial == ID);
+        let before = usb_devices(cell).await?;
+        cell.machine().attach(&Attachment::UsbKeyboard { id: ID.into() }).await?;
+        let with = until(cell, Duration::from_secs(15), usb_devices, there).await?;
         let from = cell.events_so_far();
-        let detached = cell.machine().detach(id).await;
+        let detached = cell.machine().detach(ID).await;
         let removed = match detached {
-            Ok(()) => cell.event(from, "removal", Duration::from_secs(10), |kind| matches!(kind, EventKind::DeviceRemoved { id } if id == "usb-more")).await?.is_some(),
+            Ok(()) => cell.event(from, "removal", Duration::from_secs(10), |kind| matches!(kind, EventKind::DeviceRemoved { id } if id == ID)).await?.is_some(),
             Err(_) => false,
         };
-        let without = until(cell, Duration::from_secs(15), count, |n| *n <= before).await?;
+        let after = until(cell, Duration::from_secs(15), usb_devices, |all| !there(all)).await?;
+        let lost: Vec<String> = before.iter().filter(|d| !after.contains(d)).map(ToString::to_string).collect();
         Ok(Observations::of([
-            Finding::guest_is("USB devices with it", with, before + 1),
-            Finding::guest_is("USB devices after it was taken out", without, before),
+            Finding::guest_is("its serial number before it was plugged in", there(&before), false),
+            Finding::guest_is("its serial number while it was plugged in", there(&with), true),
+            Finding::guest_is("its serial number after it was taken out", there(&after), false),
+            Finding::guest_is("other USB devices that went with it", lost, Vec::<String>::new()),
             Finding::host_is("the host saw it go", removed, true),
         ]))
     }
+}
+
+/// A USB device as the guest sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct UsbDevice {
+    /// Where it is: `1-2`, bus and ports (Linux Documentation/ABI/stable/sysfs-bus-usb).
+    place: String,
+    /// `iSerialNumber`, empty if it has none.
+    serial: String,
+}
+
+impl std::fmt::Display for UsbDevice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} at {}", self.serial.escape_default(), self.place.escape_default())
+    }
+}
+
+/// The devices that the guest has enumerated, without the controllers' own hubs.
+async fn usb_devices(cell: &mut Cell) -> Result<Vec<UsbDevice>, CheckError> {
+    let folder = "/sys/bus/usb/devices";
+    let mut devices = Vec::new();
+    for place in read::names(&cell.guest, folder).await? {
+        if place.contains(':') || place.starts_with("usb") {
+            continue;
+        }
+        // One that goes while it is looked at has none.
+        let serial = read::text_if_there(&cell.guest, &format!("{folder}/{place}/serial")).await?;
+        devices.push(UsbDevice { place, serial: serial.unwrap_or_default() });
+    }
+    Ok(devices)
 }

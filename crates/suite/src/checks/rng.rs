@@ -1,5 +1,7 @@
 //! Random numbers.
 
+use std::collections::BTreeSet;
+
 use hospitium_guest::OwnedReply;
 use hospitium_model::{Capability, Finding, Observations, Value};
 use hospitium_wire::Request;
@@ -27,7 +29,7 @@ check! {
         // VIRTIO 1.2, 5.4: device type 4, PCI id 0x1040 + 4; 0x1005 is the transitional id.
         let there = cell.machine().facts().await?.devices.iter()
             .any(|d| d.vendor == 0x1AF4 && matches!(d.device, 0x1044 | 0x1005));
-        let alive = |bytes: &[u8]| bytes.iter().collect::<std::collections::BTreeSet<_>>().len() > 8;
+        let alive = |bytes: &[u8]| bytes.iter().collect::<BTreeSet<_>>().len() > 8;
         Ok(Observations::of([
             Finding::guest_is("current source", current.split('.').next().unwrap_or_default(), "virtio_rng"),
             Finding::guest_is("bytes read twice", first.len() + second.len(), 128),
@@ -38,29 +40,31 @@ check! {
 }
 
 check! {
-    /// Two machines restored from one snapshot give different random bytes.
+    /// Machines restored from one snapshot give different random bytes.
     pub UNIQUE = "rng.unique-after-restore", tier: Disruptive, needs: [],
         fault: Fault::StaleClone;
     async fn unique(cell) {
-        let first = cell.guest.random(32).await?;
-        let pid = cell.machine().process().await?.pid;
-        let (second, other_pid) = if cell.is_stale() {
-            (first.clone(), pid + 1)
-        } else {
+        let mut drawn = vec![cell.guest.random(32).await?];
+        let mut pids = vec![cell.machine().process().await?.pid];
+        // Three, since Linux keeps one generator a CPU (drivers/char/random.c, struct crng): of three
+        // machines with two vCPUs, two draw from the same one.
+        for _ in 0..2 {
             let other = cell.another_clone().await?;
-            let bytes = other.guest.random(32).await?;
-            let pid = other.machine().process().await?.pid;
+            drawn.push(other.guest.random(32).await?);
+            pids.push(other.machine().process().await?.pid);
             other.finish().await?;
-            (bytes, pid)
-        };
-        if first.len() != 32 || second.len() != 32 {
+        }
+        if drawn.iter().any(|bytes| bytes.len() != 32) {
             return Err(CheckError::unreadable("random bytes", "too few"));
         }
-        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let hex = |bytes: &Vec<u8>| -> Value { bytes.iter().map(|b| format!("{b:02x}")).collect::<String>().into() };
+        let bytes = Value::List(drawn.iter().map(hex).collect());
+        let distinct = drawn.iter().collect::<BTreeSet<_>>().len();
+        let processes = pids.iter().collect::<BTreeSet<_>>().len();
         Ok(Observations::of([
-            Finding::guest_is("the same 32 bytes in both", first == second, false),
-            Finding::host_is("two VM processes of one snapshot", pid != other_pid, true),
-            Finding::recorded("bytes of the two", Some(Value::List(vec![hex(&first).into(), hex(&second).into()])), None),
+            Finding::guest_is("the same 32 bytes in two of them", distinct < drawn.len(), false),
+            Finding::host_is("VM processes of one snapshot", processes, pids.len()),
+            Finding::recorded("bytes of each", Some(bytes), None),
         ]))
     }
 }

@@ -149,3 +149,16 @@ async fn a_system_without_a_login_prompt_can_still_be_entered_by_cloud_init() {
     let error = get_in_or_fail(&definition(LOGIN), &console, 0, SOON).await;
     assert!(matches!(error, Err(DiskError::Login { step: 1, .. })), "{error:?}");
 }
+
+#[test]
+fn an_exit_status_that_has_not_come_whole_is_waited_for() {
+    for (line, status) in [
+        ("HOSPITIUM-STARTED", None),
+        ("HOSPITIUM-STARTED=", None),
+        ("HOSPITIUM-STARTED=0", Some('0')),
+        ("# HOSPITIUM-STARTED=127", Some('1')),
+        ("echo HOSP''ITIUM-STARTED=$?", None),
+    ] {
+        assert_eq!(exit_status(line), status, "{line}");
+    }
+}

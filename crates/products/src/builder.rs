@@ -351,7 +351,14 @@ fn made_of(cycle: &Cycle, line: Option<&Line>, from: &EndoflifeProduct) -> Optio
         _ => format!("{title} {}", cycle.version),
     };
     let kind = line.map_or(ProductKind::Guest, |line| line.kind);
-    let line_name = line.map_or(from.name.clone(), |line| line.name.clone());
+    let apart = line.and_then(|line| {
+        line.apart.iter().find(|apart| cycle.version.as_str().ends_with(&apart.ends_with))
+    });
+    let line_name = match (apart, line) {
+        (Some(apart), _) => apart.line.clone(),
+        (None, Some(line)) => line.name.clone(),
+        (None, None) => from.name.clone(),
+    };
     let mut product = Product::new(id, kind, name, line_name, cycle.version.clone());
     product.family = line.map(|line| line.family.clone()).unwrap_or_default();
     product.facts.clone_from(&cycle.facts);

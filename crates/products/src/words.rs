@@ -295,7 +295,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_cut_and_what_is_cut_once_stays(text in ".{0,300}") {
+        fn any_text_is_cut_into_words_of_some_letters(text in ".{0,300}") {
             let (once, _) = words(&text, &[]);
             prop_assert!(once.iter().all(|word| !word.is_empty() && word.chars().count() <= LONGEST * 3));
         }

@@ -249,6 +249,7 @@ impl Builder {
             new.family.clone_from(&product.family);
             new.archs.clone_from(&product.archs);
             new.edition = Some(words.clone());
+            new.short_ids.extend(product.short_ids.first().map(|base| format!("{base}-{slug}")));
             let said = file.source(&inner.source, edition);
             new.links.push(Link {
                 kind: LinkKind::EditionOf,
@@ -361,6 +362,9 @@ fn made_of(cycle: &Cycle, line: Option<&Line>, from: &EndoflifeProduct) -> Optio
     };
     let mut product = Product::new(id, kind, name, line_name, cycle.version.clone());
     product.family = line.map(|line| line.family.clone()).unwrap_or_default();
+    if let Some(line) = line {
+        product.short_ids.push(format!("{}{slug}", line.name));
+    }
     product.facts.clone_from(&cycle.facts);
     Some(product)
 }

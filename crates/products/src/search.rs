@@ -285,9 +285,10 @@ impl Products {
             _ if exact.len() == 1 => true,
             [best] => best.distance < MISSING,
             [best, next, ..] => {
+                let clear = best.distance == 0 && next.distance > 0;
                 exact.is_empty()
                     && best.distance < MISSING
-                    && best.distance + MARGIN <= next.distance
+                    && (clear || best.distance + MARGIN <= next.distance)
             }
         };
         if let Some(best) = candidates.first() {

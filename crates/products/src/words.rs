@@ -91,7 +91,7 @@ pub(crate) fn weight(word: &str, in_question: bool) -> u32 {
         100
     } else if numbered(word, "r").is_some() {
         150
-    } else if word.starts_with(|c: char| c.is_ascii_digit()) {
+    } else if word == "unknown" || word.starts_with(|c: char| c.is_ascii_digit()) {
         200
     } else {
         80

@@ -9,6 +9,8 @@ fn main() {
         let t = std::time::Instant::now();
         let f = p.search(&q);
         eprintln!("{:?} {:?} decided {}", t.elapsed(), f.query, f.decided);
-        for c in f.candidates { eprintln!("  {} {} {:?}", c.distance, c.product.short(), c.reasons); }
+        for c in f.candidates {
+            eprintln!("  {} {} {:?}", c.distance, c.product.short(), c.reasons);
+        }
     }
 }

@@ -125,8 +125,7 @@ impl Products {
             next += 1;
             // osinfo-db tells a platform's devices once; its upgrades have them, too.
             let inherits = |kind: LinkKind| {
-                kind.inherits()
-                    || (kind == LinkKind::Upgrades && product.kind == ProductKind::Host)
+                kind.inherits() || (kind == LinkKind::Upgrades && product.kind == ProductKind::Host)
             };
             for link in product.links.iter().filter(|link| inherits(link.kind)) {
                 let Some(parent) = self.get(&link.to) else { continue };

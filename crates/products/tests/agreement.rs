@@ -87,7 +87,12 @@ fn every_product_is_found_by_each_of_its_names() {
             }
         }
     }
-    assert!(wrong.is_empty(), "{} names, such as\n{}", wrong.len(), wrong[..wrong.len().min(20)].join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} names, such as\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(20)].join("\n")
+    );
 }
 
 #[test]
@@ -99,7 +104,12 @@ fn the_end_of_rhel_5_3_is_told_by_each_source_with_its_name() {
     assert!(osinfo[0].source.to_string().starts_with("osinfo-db"), "{}", osinfo[0].source);
     if std::env::var_os("HOSPITIUM_ENDOFLIFE").is_some_and(|v| !v.is_empty()) {
         let ends: Vec<String> = rhel.ends().iter().map(|fact| fact.value.to_string()).collect();
-        assert!(["2017-03-31", "2020-03-31", "2020-11-30"].iter().all(|d| ends.contains(&(*d).to_owned())), "{ends:?}");
+        assert!(
+            ["2017-03-31", "2020-03-31", "2020-11-30"]
+                .iter()
+                .all(|d| ends.contains(&(*d).to_owned())),
+            "{ends:?}"
+        );
         assert!(rhel.conflicts().iter().any(|c| c.property == Property::EndOfLife));
         let by_major = rhel.ends().into_iter().find(|f| f.value.to_string() == "2017-03-31");
         let note = by_major.and_then(|f| f.note.as_deref()).unwrap_or_default();

@@ -4,6 +4,7 @@
 //! which Debian packages and why, so that a machine with only Rust and Debian 12 is enough.
 
 mod bench;
+mod compare;
 mod image;
 mod setup;
 
@@ -41,6 +42,8 @@ enum Task {
     },
     /// Formatting, lints, documentation
     Check,
+    /// Compare the machine resolver with virt-install; writes the table of docs/products.md
+    Compare,
     /// Measure; prints ratios of things measured side by side, and writes docs/benchmarks.md
     Bench {
         /// Only these: suite, clone, memory, warm, overhead, autopkgtest
@@ -64,6 +67,7 @@ fn run(task: Task) -> Result<()> {
         Task::Demo { out } => demo(&out),
         Task::Test { quick, rest } => test(quick, &rest),
         Task::Check => check(),
+        Task::Compare => compare::run(&root()),
         Task::Bench { names } => bench::run(&names),
     }
 }

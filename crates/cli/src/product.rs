@@ -413,7 +413,7 @@ fn choices(resolved: &Resolved, paint: Paint) {
         out!("{mark} {:<15} {}", choice.part.name(), paint.bold(&safe(&choice.chosen)));
         out!("{}", wrapped(&choice.reason, "                    "));
         for source in &choice.sources {
-            out!("{}", paint.dim(&wrapped(source, "                      - ")));
+            out!("{}", paint.dim(&format!("                      - {}", safe(source))));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Puts what the sources say together: merges, maps cycles to products, spreads what is inherited.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 
@@ -137,9 +137,11 @@ impl Builder {
                 implied.push((entry.get_ref().clone(), source));
             }
         }
+        let before: BTreeSet<ProductId> = self.products.keys().cloned().collect();
         for product in std::mem::take(&mut self.endoflife) {
             self.date(product, &lines);
         }
+        self.follow(&before);
         spread(&mut self.products);
         for product in self.products.values_mut() {
             name_by_line(product, &lines);
@@ -263,6 +265,32 @@ impl Builder {
         }
         self.products.insert(product.id.clone(), product);
         Ok(())
+    }
+
+    /// endoflife.date tells of no devices: what only it knows drives what its predecessor does.
+    fn follow(&mut self, before: &BTreeSet<ProductId>) {
+        let mut links = Vec::new();
+        for new in self.products.values().filter(|p| !before.contains(&p.id)) {
+            let predecessor = self
+                .products
+                .values()
+                .filter(|p| p.line == new.line && p.kind == new.kind && p.edition.is_none())
+                // `rhel9-unknown` and the like stand for nothing in particular.
+                .filter(|p| !p.short().ends_with("unknown") && p.release < new.release)
+                .max_by(|a, b| a.release.cmp(&b.release));
+            let said = new.facts.first().map(|fact| fact.source.clone());
+            if let (Some(predecessor), Some(source)) = (predecessor, said) {
+                let document = "assumed: it drives what its predecessor drives".into();
+                let source = Source { document, ..source };
+                let (kind, to) = (LinkKind::DerivesFrom, predecessor.id.clone());
+                links.push((new.id.clone(), Link { kind, to, source }));
+            }
+        }
+        for (id, link) in links {
+            if let Some(product) = self.products.get_mut(&id) {
+                product.links.push(link);
+            }
+        }
     }
 
     /// Gives the cycles of endoflife.date to the products that they are about.
@@ -482,7 +510,7 @@ fn spread(products: &mut BTreeMap<ProductId, Product>) {
                         Property::ReleaseDate | Property::Latest | Property::LatestDate => {
                             kind == LinkKind::EditionOf
                         }
-                        property => wide || property_is_limit(property),
+                        property => wide || property.is_limit(),
                     };
                     copied && !product.facts.iter().any(|f| f.property == fact.property)
                 };
@@ -510,22 +538,4 @@ fn spread(products: &mut BTreeMap<ProductId, Product>) {
             }
         }
     }
-}
-
-const fn property_is_limit(property: Property) -> bool {
-    matches!(
-        property,
-        Property::MinimumMemory
-            | Property::RecommendedMemory
-            | Property::MaximumMemory
-            | Property::MinimumCpus
-            | Property::RecommendedCpus
-            | Property::MaximumCpus
-            | Property::MinimumClock
-            | Property::RecommendedClock
-            | Property::MaximumClock
-            | Property::MinimumStorage
-            | Property::RecommendedStorage
-            | Property::MaximumStorage
-    )
 }

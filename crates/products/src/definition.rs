@@ -228,6 +228,8 @@ pub(crate) struct Implied {
     pub released_from: Option<Date>,
     /// Version of the product, as it tells it itself, or later.
     pub version_from: Option<String>,
+    /// Version of the product before this one.
+    pub version_before: Option<String>,
     /// The devices.
     pub devices: Vec<DeviceId>,
     /// Why, in words.

@@ -205,6 +205,10 @@ impl Products {
                     .as_deref()
                     .is_none_or(|from| told >= crate::Version::new(from))
                 && implied
+                    .version_before
+                    .as_deref()
+                    .is_none_or(|before| told < crate::Version::new(before))
+                && implied
                     .released_from
                     .is_none_or(|from| guest.released().is_some_and(|day| day >= from));
             if fits {
@@ -297,6 +301,25 @@ impl Making<'_> {
     fn drives(&self, tails: &[&str]) -> Option<&String> {
         let fits = |id: &&DeviceId| tails.iter().any(|tail| is(id, tail));
         self.driven.keys().find(fits).and_then(|id| self.driven.get(id))
+    }
+
+    /// What is said of a limit: of the product, else, if nothing at all is said of memory, CPUs or
+    /// storage there, of the nearest that it derives from.
+    fn said(&self, product: &Product, property: Property) -> Option<(&crate::Fact, String)> {
+        let product = self.products.get(&product.id)?;
+        for ancestor in self.products.ancestry(product) {
+            if let Some(fact) = ancestor.best_for(property, self.arch) {
+                let of = match ancestor.id == product.id {
+                    true => String::new(),
+                    false => format!(": said of {}", ancestor.short()),
+                };
+                return Some((fact, format!("{}{of}", fact.source)));
+            }
+            if ancestor.facts.iter().any(|fact| fact.property.is_limit()) {
+                return None;
+            }
+        }
+        None
     }
 
     fn name(&self, id: &DeviceId) -> String {
@@ -393,8 +416,8 @@ impl Making<'_> {
 
     fn cpus(&mut self) -> Result<(), MachineError> {
         let count = |product: &Product, property| {
-            let fact = product.best_for(property, self.arch)?;
-            Some((fact.value.as_count()?, fact.source.to_string()))
+            let (fact, source) = self.said(product, property)?;
+            Some((fact.value.as_count()?, source))
         };
         let least = count(self.guest, Property::MinimumCpus).map_or(1, |(n, _)| n.max(1));
         let recommended = count(self.guest, Property::RecommendedCpus);
@@ -433,8 +456,8 @@ impl Making<'_> {
 
     fn memory(&mut self) -> Result<(), MachineError> {
         let size = |product: &Product, property| {
-            let fact = product.best_for(property, self.arch)?;
-            Some((fact.value.as_size()?, fact.source.to_string()))
+            let (fact, source) = self.said(product, property)?;
+            Some((fact.value.as_size()?, source))
         };
         let least = size(self.guest, Property::MinimumMemory);
         let (mut chosen, mut reason, mut sources) =
@@ -519,10 +542,9 @@ impl Making<'_> {
             ),
         };
         let size = self
-            .guest
-            .best_for(Property::RecommendedStorage, self.arch)
-            .or_else(|| self.guest.best_for(Property::MinimumStorage, self.arch))
-            .and_then(|fact| fact.value.as_size())
+            .said(self.guest, Property::RecommendedStorage)
+            .or_else(|| self.said(self.guest, Property::MinimumStorage))
+            .and_then(|(fact, _)| fact.value.as_size())
             .unwrap_or(STORAGE);
         self.spec.disks.push(disk("system", DiskRole::System, bus, size));
         self.choose_device(Part::Disk, id, reason, sources);

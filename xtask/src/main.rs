@@ -5,6 +5,7 @@
 
 mod bench;
 mod fuzz;
+mod compare;
 mod image;
 mod setup;
 
@@ -42,6 +43,8 @@ enum Task {
     },
     /// Formatting, lints, documentation
     Check,
+    /// Compare the machine resolver with virt-install; writes the table of docs/products.md
+    Compare,
     /// Measure; prints ratios of things measured side by side, and writes docs/benchmarks.md
     Bench {
         /// Only these: suite, clone, memory, warm, overhead, autopkgtest, autopkgtest-full
@@ -73,6 +76,7 @@ fn run(task: Task) -> Result<()> {
         Task::Demo { out } => demo(&out),
         Task::Test { quick, rest } => test(quick, &rest),
         Task::Check => check(),
+        Task::Compare => compare::run(&root()),
         Task::Bench { names } => bench::run(&names),
         Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
     }

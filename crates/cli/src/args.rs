@@ -48,6 +48,8 @@ pub enum Command {
     /// The checks, each with its requirement
     #[command(subcommand)]
     Check(CheckCommand),
+    /// Guest systems and hypervisors, and what is said of them by whom
+    Product(Box<crate::product::ProductArguments>),
     /// The booted machines that are kept from one run to the next
     #[command(subcommand)]
     Cache(CacheCommand),

@@ -7,6 +7,7 @@ mod generate;
 mod open;
 mod out;
 mod places;
+mod product;
 mod replay;
 mod report;
 mod run;
@@ -61,6 +62,7 @@ async fn carry_out(arguments: Arguments) -> Result<End> {
         Command::Guest(GuestCommand::List) => Ok(show::guest_list(&places()?)),
         Command::Guest(GuestCommand::Check { guest }) => show::guest_check(&guest, &places()?),
         Command::Check(command) => show::check(&command),
+        Command::Product(arguments) => product::product(*arguments),
         Command::Cache(command) => show::cache(&command, &places()?),
         Command::Completions { shell } => {
             generate::completions(shell);

@@ -1,6 +1,6 @@
 //! Puts what the sources say together: merges, maps cycles to products, spreads what is inherited.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 
@@ -137,9 +137,11 @@ impl Builder {
                 implied.push((entry.get_ref().clone(), source));
             }
         }
+        let before: BTreeSet<ProductId> = self.products.keys().cloned().collect();
         for product in std::mem::take(&mut self.endoflife) {
             self.date(product, &lines);
         }
+        self.follow(&before);
         spread(&mut self.products);
         for product in self.products.values_mut() {
             name_by_line(product, &lines);
@@ -249,6 +251,7 @@ impl Builder {
             new.family.clone_from(&product.family);
             new.archs.clone_from(&product.archs);
             new.edition = Some(words.clone());
+            new.short_ids.extend(product.short_ids.first().map(|base| format!("{base}-{slug}")));
             let said = file.source(&inner.source, edition);
             new.links.push(Link {
                 kind: LinkKind::EditionOf,
@@ -262,6 +265,32 @@ impl Builder {
         }
         self.products.insert(product.id.clone(), product);
         Ok(())
+    }
+
+    /// endoflife.date tells of no devices: what only it knows drives what its predecessor does.
+    fn follow(&mut self, before: &BTreeSet<ProductId>) {
+        let mut links = Vec::new();
+        for new in self.products.values().filter(|p| !before.contains(&p.id)) {
+            let predecessor = self
+                .products
+                .values()
+                .filter(|p| p.line == new.line && p.kind == new.kind && p.edition.is_none())
+                // `rhel9-unknown` and the like stand for nothing in particular.
+                .filter(|p| !p.short().ends_with("unknown") && p.release < new.release)
+                .max_by(|a, b| a.release.cmp(&b.release));
+            let said = new.facts.first().map(|fact| fact.source.clone());
+            if let (Some(predecessor), Some(source)) = (predecessor, said) {
+                let document = "assumed: it drives what its predecessor drives".into();
+                let source = Source { document, ..source };
+                let (kind, to) = (LinkKind::DerivesFrom, predecessor.id.clone());
+                links.push((new.id.clone(), Link { kind, to, source }));
+            }
+        }
+        for (id, link) in links {
+            if let Some(product) = self.products.get_mut(&id) {
+                product.links.push(link);
+            }
+        }
     }
 
     /// Gives the cycles of endoflife.date to the products that they are about.
@@ -351,9 +380,19 @@ fn made_of(cycle: &Cycle, line: Option<&Line>, from: &EndoflifeProduct) -> Optio
         _ => format!("{title} {}", cycle.version),
     };
     let kind = line.map_or(ProductKind::Guest, |line| line.kind);
-    let line_name = line.map_or(from.name.clone(), |line| line.name.clone());
+    let apart = line.and_then(|line| {
+        line.apart.iter().find(|apart| cycle.version.as_str().ends_with(&apart.ends_with))
+    });
+    let line_name = match (apart, line) {
+        (Some(apart), _) => apart.line.clone(),
+        (None, Some(line)) => line.name.clone(),
+        (None, None) => from.name.clone(),
+    };
     let mut product = Product::new(id, kind, name, line_name, cycle.version.clone());
     product.family = line.map(|line| line.family.clone()).unwrap_or_default();
+    if let Some(line) = line {
+        product.short_ids.push(format!("{}{slug}", line.name));
+    }
     product.facts.clone_from(&cycle.facts);
     Some(product)
 }
@@ -471,7 +510,7 @@ fn spread(products: &mut BTreeMap<ProductId, Product>) {
                         Property::ReleaseDate | Property::Latest | Property::LatestDate => {
                             kind == LinkKind::EditionOf
                         }
-                        property => wide || property_is_limit(property),
+                        property => wide || property.is_limit(),
                     };
                     copied && !product.facts.iter().any(|f| f.property == fact.property)
                 };
@@ -499,22 +538,4 @@ fn spread(products: &mut BTreeMap<ProductId, Product>) {
             }
         }
     }
-}
-
-const fn property_is_limit(property: Property) -> bool {
-    matches!(
-        property,
-        Property::MinimumMemory
-            | Property::RecommendedMemory
-            | Property::MaximumMemory
-            | Property::MinimumCpus
-            | Property::RecommendedCpus
-            | Property::MaximumCpus
-            | Property::MinimumClock
-            | Property::RecommendedClock
-            | Property::MaximumClock
-            | Property::MinimumStorage
-            | Property::RecommendedStorage
-            | Property::MaximumStorage
-    )
 }

@@ -67,6 +67,9 @@ pub(crate) struct Line {
     /// Family of its products that osinfo-db does not have.
     #[serde(default)]
     pub family: String,
+    /// Releases that are a line of their own: the end of their version, and that line's name.
+    #[serde(default)]
+    pub apart: Vec<Apart>,
     /// Code names of releases, and suites.
     #[serde(default)]
     pub codenames: Vec<Codename>,
@@ -85,6 +88,16 @@ pub(crate) enum Cycles {
     Release,
     /// A cycle is a major version, and holds for every minor in it.
     Major,
+}
+
+/// Releases that are a line of their own.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Apart {
+    /// What their versions end with.
+    pub ends_with: String,
+    /// Their line.
+    pub line: String,
 }
 
 /// A code name.
@@ -211,15 +224,23 @@ pub(crate) struct Implied {
     /// Families, as osinfo-db has them.
     pub families: Vec<String>,
     /// Released on this day or later.
+    #[serde(default, deserialize_with = "day")]
     pub released_from: Option<Date>,
     /// Version of the product, as it tells it itself, or later.
     pub version_from: Option<String>,
+    /// Version of the product before this one.
+    pub version_before: Option<String>,
     /// The devices.
     pub devices: Vec<DeviceId>,
     /// Why, in words.
     pub why: String,
     /// Who says so.
     pub source: String,
+}
+
+fn day<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Date>, D::Error> {
+    let written = toml::value::Datetime::deserialize(deserializer)?;
+    written.to_string().parse().map(Some).map_err(serde::de::Error::custom)
 }
 
 impl Definitions {

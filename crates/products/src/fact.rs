@@ -106,6 +106,25 @@ impl Property {
         !matches!(self, Self::Variant | Self::Name | Self::Vendor | Self::Codename | Self::LongTerm)
     }
 
+    /// Whether it is a least, a most or a recommendation.
+    pub const fn is_limit(self) -> bool {
+        matches!(
+            self,
+            Self::MinimumMemory
+                | Self::RecommendedMemory
+                | Self::MaximumMemory
+                | Self::MinimumCpus
+                | Self::RecommendedCpus
+                | Self::MaximumCpus
+                | Self::MinimumClock
+                | Self::RecommendedClock
+                | Self::MaximumClock
+                | Self::MinimumStorage
+                | Self::RecommendedStorage
+                | Self::MaximumStorage
+        )
+    }
+
     /// Whether it tells of some end of support. What sources call so differs, so they are shown
     /// together.
     pub const fn is_end(self) -> bool {

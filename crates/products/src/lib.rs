@@ -18,6 +18,7 @@ mod fact;
 mod fetch;
 mod file;
 mod id;
+mod machine;
 pub mod osinfo;
 mod product;
 mod search;
@@ -33,6 +34,7 @@ pub use error::{FormError, ProductsError};
 pub use fact::{Conflict, Fact, FactValue, Property, Source, SourceKind, conflicts};
 pub use fetch::endoflife as read_endoflife;
 pub use id::{DeviceId, IdError, ProductId};
+pub use machine::{Choice, MachineError, Part, Resolved};
 pub use product::{
     Alias, Arch, DeviceStatement, FirmwareStatement, Link, LinkKind, Product, ProductKind,
 };

@@ -1,6 +1,6 @@
 //! Finding products by what people write, with the reason for each answer.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 
@@ -29,8 +29,10 @@ pub(crate) struct Index {
     entries: Vec<Entry>,
     /// Names as written, in lower case.
     exact: HashMap<String, Vec<usize>>,
-    /// Words and how many products have them.
+    /// Words and how often names have them.
     vocabulary: BTreeMap<String, u32>,
+    /// Words and the entries that have them.
+    having: HashMap<String, BTreeSet<usize>>,
 }
 
 #[derive(Debug)]
@@ -80,6 +82,7 @@ impl Index {
             }
             for word in names.iter().flatten() {
                 *index.vocabulary.entry(word.clone()).or_default() += 1;
+                index.having.entry(word.clone()).or_default().insert(number);
             }
             index.entries.push(Entry { id: product.id.clone(), kind: product.kind, names });
         }
@@ -112,6 +115,27 @@ impl Index {
             false => words::words(&put_right.join(" "), &self.phrases).0,
         };
         query
+    }
+
+    /// The entries that can fit: those that have every telling word of the question; if there are
+    /// none, those that have any; if there are none, all.
+    fn within_reach(&self, query: &Query) -> BTreeSet<usize> {
+        let nothing = BTreeSet::new();
+        let telling = |word: &&String| {
+            weight(word, true) >= MISSING && !word.starts_with(|c: char| c.is_ascii_digit())
+        };
+        let sets: Vec<_> = query
+            .words
+            .iter()
+            .filter(telling)
+            .map(|word| self.having.get(word).unwrap_or(&nothing))
+            .collect();
+        let mut every = sets.first().map_or_else(BTreeSet::new, |set| (*set).clone());
+        every.retain(|number| sets.iter().all(|set| set.contains(number)));
+        if every.is_empty() {
+            every = sets.into_iter().flatten().copied().collect();
+        }
+        if every.is_empty() { (0..self.entries.len()).collect() } else { every }
     }
 
     /// The word that is meant, if this one is none.
@@ -220,8 +244,9 @@ impl Products {
             .filter_map(|entry| self.get(&entry.id))
             .collect();
         let mut candidates: Vec<Candidate<'_>> = index
-            .entries
-            .iter()
+            .within_reach(&query)
+            .into_iter()
+            .filter_map(|number| index.entries.get(number))
             .filter(fits)
             .filter_map(|entry| {
                 let product = self.get(&entry.id)?;
@@ -260,9 +285,10 @@ impl Products {
             _ if exact.len() == 1 => true,
             [best] => best.distance < MISSING,
             [best, next, ..] => {
+                let clear = best.distance == 0 && next.distance > 0;
                 exact.is_empty()
                     && best.distance < MISSING
-                    && best.distance + MARGIN <= next.distance
+                    && (clear || best.distance + MARGIN <= next.distance)
             }
         };
         if let Some(best) = candidates.first() {

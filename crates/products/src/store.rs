@@ -123,7 +123,11 @@ impl Products {
         let mut next = 0;
         while let Some(product) = found.get(next).copied() {
             next += 1;
-            for link in product.links.iter().filter(|link| link.kind.inherits()) {
+            // osinfo-db tells a platform's devices once; its upgrades have them, too.
+            let inherits = |kind: LinkKind| {
+                kind.inherits() || (kind == LinkKind::Upgrades && product.kind == ProductKind::Host)
+            };
+            for link in product.links.iter().filter(|link| inherits(link.kind)) {
                 let Some(parent) = self.get(&link.to) else { continue };
                 let known = found.iter().any(|p| p.id == parent.id);
                 if !known && found.len() < LONGEST_CHAIN {

@@ -96,11 +96,11 @@ impl Version {
     /// Whether `self` is this `line` or within it: 5.3 within 5, 5.3.1 within 5.3, `2003 R2 SP2`
     /// within `2003 R2`. An R2 is not within its base: it is a product of its own.
     pub fn is_within(&self, line: &Self) -> bool {
-        let stem = line.key.split_last().map_or(&[][..], |(_, stem)| stem);
-        let rest = self.key.get(stem.len()..);
-        !stem.is_empty()
-            && self.key.starts_with(stem)
-            && !matches!(rest.and_then(<[Token]>::first), Some(Token::Release(_)))
+        let (stem, whole) = (pieces(&line.text), pieces(&self.text));
+        let next = whole.get(stem.len()).map(String::as_str);
+        let after = whole.get(stem.len() + 1).is_some_and(|n| n.parse::<u64>().is_ok());
+        let is_r2 = next == Some("r") && after;
+        self.same_release(line) || (!stem.is_empty() && whole.starts_with(&stem) && !is_r2)
     }
 }
 
@@ -313,6 +313,8 @@ mod tests {
         assert!(!v("2008 R2").is_within(&v("2008")));
         assert!(!v("15.3").is_within(&v("5")));
         assert!(!v("5").is_within(&v("5.3")));
+        assert!(!v("6.12").is_within(&v("6.0")));
+        assert!(!v("5.10").is_within(&v("5.1")));
     }
 
     #[test]

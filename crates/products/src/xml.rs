@@ -101,6 +101,9 @@ pub fn read(
                         parent.children.push(element);
                     }
                     Some(_) => {}
+                    None if root.is_some() => {
+                        return Err(wrong(offset, "a second root element".into()));
+                    }
                     None => root = Some(element),
                 }
             }

@@ -1,0 +1,437 @@
+//! The machine resolver beside `virt-install`: what each takes for the same guest on the same QEMU,
+//! and why they differ. A difference without a reason is an error.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use hospitium_products::{Arch, MachineError, Product, Products, Sources, xml};
+use hospitium_products::{Part, Resolved};
+
+/// Systems of all families and ages that both know, by osinfo-db's short ids.
+const SYSTEMS: [&str; 44] = [
+    "win98",
+    "win2k",
+    "winxp",
+    "win2k3",
+    "win2k3r2",
+    "winvista",
+    "win2k8",
+    "win7",
+    "win2k8r2",
+    "win8.1",
+    "win2k12r2",
+    "win10",
+    "win2k16",
+    "win2k19",
+    "win2k22",
+    "rhel3",
+    "rhel4.8",
+    "rhel5.2",
+    "rhel5.3",
+    "rhel5.4",
+    "rhel6.0",
+    "rhel6.10",
+    "rhel7.0",
+    "rhel7.9",
+    "rhel8.0",
+    "rhel9.1",
+    "centos5.3",
+    "centos7.0",
+    "sles10sp2",
+    "sles11",
+    "sles11sp4",
+    "sles12sp5",
+    "sle15sp4",
+    "debian5",
+    "debian7",
+    "debian11",
+    "ubuntu8.04",
+    "ubuntu16.04",
+    "ubuntu22.04",
+    "fedora10",
+    "fedora37",
+    "freebsd9.3",
+    "freebsd13.1",
+    "openbsd7.0",
+];
+
+const BEGIN: &str = "<!-- made by `cargo xtask compare` -->";
+const END: &str = "<!-- end -->";
+
+/// What one of the two takes, in the same words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Taken {
+    chipset: &'static str,
+    firmware: &'static str,
+    vcpus: u64,
+    memory: u64,
+    disk: String,
+    cdrom: String,
+    network: String,
+    channel: bool,
+    rng: bool,
+    balloon: bool,
+    tablet: bool,
+}
+
+/// Makes the table and writes it into `docs/products.md`.
+pub fn run(root: &Path) -> Result<()> {
+    let products = Products::load(&Sources::of_this_system())?;
+    let version = qemu_version()?;
+    let host = products.resolve_kind(&format!("qemu {version}"), None)?;
+    let place = Place::make()?;
+    let arch = Arch::x86_64();
+    let mut table = Table::default();
+    for short in SYSTEMS {
+        let guest = products
+            .iter()
+            .find(|p| p.short_ids.iter().any(|id| id == short))
+            .with_context(|| format!("osinfo-db has no {short}"))?;
+        let ours = products.machine(guest, host, &arch);
+        match place.virt_install(short)? {
+            Ok(theirs) => table.add(&products, guest, ours, &theirs)?,
+            Err(why) => table.refused(short, ours.as_ref(), &why),
+        }
+    }
+    drop(place);
+    let (same, rows) = (table.same, table.rows);
+    ensure!(rows >= 30, "only {rows} systems could be compared");
+    write_into(&root.join("docs/products.md"), &table.text(host))?;
+    println!("{rows} systems on {}: {same} alike in all, the others with a reason each", host.name);
+    Ok(())
+}
+
+/// The version of the installed QEMU, major and minor.
+fn qemu_version() -> Result<String> {
+    let output = Command::new("qemu-system-x86_64")
+        .arg("--version")
+        .output()
+        .context("cannot run qemu-system-x86_64; install it: apt install qemu-system-x86")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = text
+        .split_whitespace()
+        .find(|word| word.starts_with(|c: char| c.is_ascii_digit()))
+        .context("qemu-system-x86_64 tells no version")?;
+    Ok(version.split('.').take(2).collect::<Vec<_>>().join("."))
+}
+
+/// A home of its own for libvirt, and the daemon that lives there.
+struct Place {
+    folder: PathBuf,
+    as_nobody: bool,
+    daemon: std::process::Child,
+}
+
+impl Place {
+    fn make() -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("hospitium-compare-{}", std::process::id()));
+        fs::create_dir_all(folder.join("run"))?;
+        // libvirt's root has one system-wide place; a session of another user has its own.
+        let id = Command::new("id").arg("-u").output().context("cannot run id")?;
+        let as_nobody = id.stdout.starts_with(b"0\n");
+        if as_nobody {
+            let done = Command::new("chown").args(["-R", "nobody"]).arg(&folder).status()?;
+            ensure!(done.success(), "cannot give {} to nobody", folder.display());
+        }
+        let daemon = Self::command(&folder, as_nobody, "/usr/sbin/libvirtd")
+            .arg("--timeout=300")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("cannot start libvirtd")?;
+        let place = Self { folder, as_nobody, daemon };
+        let socket = place.folder.join("run/libvirt/libvirt-sock");
+        for _ in 0..200 {
+            if socket.exists() {
+                return Ok(place);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        bail!(
+            "libvirtd does not come up; install what is needed: apt install virtinst \
+             libvirt-daemon libvirt-daemon-driver-qemu osinfo-db"
+        )
+    }
+
+    fn command(folder: &Path, as_nobody: bool, program: &str) -> Command {
+        let mut command = match as_nobody {
+            true => {
+                // setpriv runs the program in its own place: no child is left behind when it ends.
+                let mut command = Command::new("setpriv");
+                command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", program]);
+                command
+            }
+            false => Command::new(program),
+        };
+        command
+            .current_dir(folder)
+            .env("HOME", folder)
+            .env("XDG_RUNTIME_DIR", folder.join("run"))
+            .env("XDG_CACHE_HOME", folder.join("cache"))
+            .env("XDG_CONFIG_HOME", folder.join("config"))
+            .env("LC_ALL", "C");
+        command
+    }
+
+    /// What virt-install takes, or why it takes nothing.
+    fn virt_install(&self, short: &str) -> Result<std::result::Result<Taken, String>> {
+        let disk = format!("size=1,path={}", self.folder.join("none.qcow2").display());
+        let output = Self::command(&self.folder, self.as_nobody, "virt-install")
+            .args(["--connect", "qemu:///session", "--name", "compared", "--osinfo", short])
+            .args(["--disk", &disk, "--cdrom", "/dev/null", "--network", "user"])
+            .args(["--dry-run", "--print-xml", "2"])
+            .stdin(Stdio::null())
+            .output()
+            .context("cannot run virt-install; install it: apt install virtinst")?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', " ");
+            return Ok(Err(said.chars().take(120).collect()));
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        let domain = xml::read(short, &text, |_, _| true)?;
+        Ok(Ok(taken(&domain)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A libvirt domain in our words.
+fn taken(domain: &xml::Element) -> Taken {
+    let text = |name: &str| domain.first(name).map_or("", |e| e.text.as_str());
+    let os = domain.first("os");
+    let machine = os
+        .and_then(|os| os.first("type"))
+        .and_then(|kind| kind.attribute("machine"))
+        .unwrap_or_default();
+    let uefi = os
+        .is_some_and(|os| os.attribute("firmware") == Some("efi") || os.first("loader").is_some());
+    let nothing = xml::Element::default();
+    let devices = domain.first("devices").unwrap_or(&nothing);
+    let inner = |element: &xml::Element, child: &str, attribute: &str| {
+        let found = element.first(child).and_then(|e| e.attribute(attribute));
+        found.unwrap_or_default().to_owned()
+    };
+    let disk = |kind: &str| {
+        let found = devices.all("disk").find(|disk| disk.attribute("device") == Some(kind));
+        found.map_or_else(String::new, |disk| inner(disk, "target", "bus"))
+    };
+    let virtio = |name: &str| {
+        devices.all(name).any(|e| e.attribute("model").is_some_and(|m| m.starts_with("virtio")))
+    };
+    Taken {
+        chipset: if machine.contains("q35") { "q35" } else { "pc" },
+        firmware: if uefi { "uefi" } else { "bios" },
+        vcpus: text("vcpu").parse().unwrap_or(0),
+        memory: text("memory").parse::<u64>().unwrap_or(0) / 1024,
+        disk: disk("disk"),
+        cdrom: disk("cdrom"),
+        network: devices.first("interface").map_or_else(String::new, |e| inner(e, "model", "type")),
+        // Its SPICE channel is there for every guest; the guest agent's is there for those that
+        // drive virtio-serial.
+        channel: devices.all("channel").any(|c| c.attribute("type") == Some("unix")),
+        rng: virtio("rng"),
+        balloon: virtio("memballoon"),
+        tablet: devices.all("input").any(|e| e.attribute("type") == Some("tablet")),
+    }
+}
+
+/// Our machine in the same words.
+fn ours(resolved: &Resolved) -> Taken {
+    use hospitium_model::{Bus, ChannelKind, Chipset, DiskRole, Firmware, NicModel};
+    let machine = &resolved.machine;
+    let disk = |cdrom: bool| {
+        let found = machine.disks.iter().find(|d| (d.role == DiskRole::Cdrom) == cdrom);
+        found.map_or_else(String::new, |disk| match disk.bus {
+            Bus::VirtioScsi => "scsi".into(),
+            bus => bus.name().to_owned(),
+        })
+    };
+    let network = machine.nics.first().map_or("none", |nic| match nic.model {
+        NicModel::Virtio => "virtio",
+        NicModel::E1000 => "e1000",
+        NicModel::E1000e => "e1000e",
+        NicModel::Rtl8139 => "rtl8139",
+        NicModel::Vmxnet3 => "vmxnet3",
+    });
+    Taken {
+        chipset: if machine.chipset == Chipset::Modern { "q35" } else { "pc" },
+        firmware: if machine.firmware == Firmware::Uefi { "uefi" } else { "bios" },
+        vcpus: u64::from(machine.cpus.count()),
+        memory: machine.memory.size.as_mib(),
+        disk: disk(false),
+        cdrom: disk(true),
+        network: network.into(),
+        channel: machine.channels.iter().any(|c| c.kind == ChannelKind::Virtio),
+        rng: machine.rng,
+        balloon: machine.balloon,
+        tablet: machine.input,
+    }
+}
+
+/// Why the two differ. Each reason is a rule that one of them follows and the other does not.
+fn reason(
+    part: &str,
+    guest: &Product,
+    resolved: &Resolved,
+    ours: &Taken,
+    theirs: &Taken,
+) -> Option<usize> {
+    let choice = |part| resolved.choices.iter().find(|choice| choice.part == part);
+    let from = |part, words: &str| {
+        choice(part).is_some_and(|c| c.sources.iter().any(|source| source.contains(words)))
+    };
+    let drives = |part| choice(part).is_some_and(|c| c.device.is_some());
+    Some(match part {
+        "vcpus" if theirs.vcpus == 1 && ours.vcpus == 2 => 1,
+        "vcpus" if theirs.vcpus > ours.vcpus => 2,
+        "memory" if choice(Part::Memory)?.reason.contains("no more than") => 2,
+        "disk" if ours.disk == "virtio" && from(Part::Disk, "products/") => 3,
+        "network" if ours.network == "virtio" && from(Part::Network, "products/") => 3,
+        "network" if theirs.network == "e1000" && ours.network == "e1000e" => 4,
+        "network" if theirs.network.starts_with("e1000") && ours.network != "e1000" => 5,
+        "disk" if ours.disk == "sata" || theirs.disk == "sata" => 6,
+        "chipset" if ours.chipset != theirs.chipset => 6,
+        "cdrom" if ours.chipset != theirs.chipset => 6,
+        "channel" if ours.channel != theirs.channel => 7,
+        "tablet" if theirs.tablet && !drives(Part::Input) => 8,
+        "balloon" if theirs.balloon && !drives(Part::Balloon) => 9,
+        "rng" if ours.rng && !theirs.rng => 10,
+        _ => {
+            let _ = guest;
+            return None;
+        }
+    })
+}
+
+/// The reasons, in the order of their numbers.
+const REASONS: [&str; 10] = [
+    "virt-install gives one vCPU where osinfo-db has no number. Here it is two, unless the guest \
+     supports fewer: a validation on one vCPU says nothing of the others.",
+    "virt-install passes over the guest's maximum; here it bounds what is given.",
+    "A definition of this project says more than osinfo-db: Red Hat's guide has virtio in the box \
+     of RHEL 5.3, osinfo-db from 5.4 on.",
+    "virt-install prefers e1000 to e1000e on the PCI chipset; here the newer of those that the \
+     guest drives is taken.",
+    "virt-install falls back to an Intel adapter whether or not any source says that the guest \
+     drives it; here an adapter is taken only if one does.",
+    "virt-install and the resolver read different things out of the guest's PCI Express entry.",
+    "virt-install counts everything that is related to RHEL 6 as driving virtio-serial, and adds \
+     the guest agent's channel by its own rule.",
+    "virt-install adds a USB tablet to every graphical machine; here only if the guest is known to \
+     drive one, for an unknown device may stop the boot of an old system.",
+    "virt-install adds a balloon to every machine on QEMU; here only if the guest drives it.",
+    "virt-install adds a random-number device only if the host's libvirt tells that it has one.",
+];
+
+#[derive(Default)]
+struct Table {
+    rows: usize,
+    same: usize,
+    text: String,
+    used: std::collections::BTreeSet<usize>,
+    refused: String,
+}
+
+impl Table {
+    fn add(
+        &mut self,
+        products: &Products,
+        guest: &Product,
+        resolved: std::result::Result<Resolved, MachineError>,
+        theirs: &Taken,
+    ) -> Result<()> {
+        let _ = products;
+        let resolved = resolved?;
+        let ours = ours(&resolved);
+        let mut row = format!("| `{}` ", guest.short());
+        let mut differs = false;
+        let mut unexplained = Vec::new();
+        let mut cell = |part: &str, a: String, b: String| {
+            let text = if a == b {
+                a
+            } else {
+                differs = true;
+                match reason(part, guest, &resolved, &ours, theirs) {
+                    Some(number) => {
+                        self.used.insert(number);
+                        format!("**{a}** / {b} ({number})")
+                    }
+                    None => {
+                        unexplained.push(format!("{part}: {a} here, {b} by virt-install"));
+                        format!("**{a}** / {b} (?)")
+                    }
+                }
+            };
+            let _ = write!(row, "| {text} ");
+        };
+        let yes = |flag: bool| if flag { "yes" } else { "no" }.to_owned();
+        cell("chipset", ours.chipset.into(), theirs.chipset.into());
+        cell("firmware", ours.firmware.into(), theirs.firmware.into());
+        cell("vcpus", ours.vcpus.to_string(), theirs.vcpus.to_string());
+        cell("memory", ours.memory.to_string(), theirs.memory.to_string());
+        cell("disk", ours.disk.clone(), theirs.disk.clone());
+        cell("cdrom", ours.cdrom.clone(), theirs.cdrom.clone());
+        cell("network", ours.network.clone(), theirs.network.clone());
+        cell("channel", yes(ours.channel), yes(theirs.channel));
+        cell("rng", yes(ours.rng), yes(theirs.rng));
+        cell("balloon", yes(ours.balloon), yes(theirs.balloon));
+        cell("tablet", yes(ours.tablet), yes(theirs.tablet));
+        if !unexplained.is_empty() {
+            eprintln!("{}: no reason is known for {}", guest.short(), unexplained.join("; "));
+        }
+        self.text.push_str(&row);
+        self.text.push_str("|\n");
+        self.rows += 1;
+        self.same += usize::from(!differs);
+        Ok(())
+    }
+
+    fn refused(
+        &mut self,
+        short: &str,
+        ours: std::result::Result<&Resolved, &MachineError>,
+        why: &str,
+    ) {
+        let ours = ours.map_or_else(ToString::to_string, |_| "has a machine here".into());
+        let _ = writeln!(self.refused, "- `{short}`: virt-install says {why:?}; it {ours}.");
+    }
+
+    fn text(&self, host: &Product) -> String {
+        let mut text = format!(
+            "{} systems on {}; {} are alike in all. Where the two differ, the first is the \
+             resolver's, the second virt-install's, and the number is the reason's.\n\n\
+             | guest | chipset | firmware | vCPUs | MiB | disk | CD | network | virtio-serial | \
+             rng | balloon | tablet |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+            self.rows, host.name, self.same
+        );
+        text.push_str(&self.text);
+        text.push('\n');
+        for number in &self.used {
+            if let Some(reason) = REASONS.get(number - 1) {
+                let _ = writeln!(text, "{number}. {reason}");
+            }
+        }
+        if !self.refused.is_empty() {
+            let _ = write!(text, "\nNot compared:\n\n{}", self.refused);
+        }
+        text
+    }
+}
+
+fn write_into(file: &Path, text: &str) -> Result<()> {
+    let old =
+        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let (before, rest) = old.split_once(BEGIN).context("docs/products.md has no place for it")?;
+    let (_, after) = rest.split_once(END).context("docs/products.md has no end of that place")?;
+    fs::write(file, format!("{before}{BEGIN}\n\n{text}\n{END}{after}"))?;
+    Ok(())
+}

@@ -200,8 +200,19 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
     }
 }
 
+/// A lock that is held.
+#[derive(Debug)]
+pub struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child process that is about to be started has a copy for a moment.
+        let _ = rustix::fs::flock(&self.0, rustix::fs::FlockOperation::Unlock);
+    }
+}
+
 /// Takes the lock file at `path`, or gives nothing if another process has it. Released when dropped.
-pub fn lock(path: &Path) -> Result<Option<File>, FileError> {
+pub fn lock(path: &Path) -> Result<Option<Lock>, FileError> {
     let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits()).unwrap_or_default();
     let file = OpenOptions::new()
         .write(true)
@@ -212,7 +223,7 @@ pub fn lock(path: &Path) -> Result<Option<File>, FileError> {
         .open(path)
         .map_err(io_error("open", path))?;
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(Some(Lock(file))),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(error) => Err(io_error("lock", path)(error.into())),
     }

@@ -281,10 +281,5 @@ fn cosigned_message(seconds: u64, text: &[u8]) -> Vec<u8> {
     message
 }
 
-/// Makes the verifier key of a log's checkpoints.
-pub(crate) fn is_log_key(key: &VerifierKey) -> bool {
-    key.purpose() == Purpose::Note
-}
-
 #[cfg(test)]
 mod tests;

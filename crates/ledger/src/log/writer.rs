@@ -7,7 +7,6 @@
 //! carried out again; every step gives the same bytes as the first time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::PathBuf;
 
 use hospitium_model::Digest;
@@ -15,7 +14,7 @@ use hospitium_model::Digest;
 use super::folder::{CHECKPOINT, LogFolder};
 use super::journal::{self, JOURNAL, push_entry};
 use super::{ENTRY_LIMIT, LogError};
-use crate::files::{self, Access};
+use crate::files::{self, Access, Lock};
 use crate::note::{CHECKPOINT_LIMIT, Checkpoint, Head};
 use crate::party::Party;
 use crate::tile::{MAX_SIZE, Row, Tile, WIDTH, right_edge};
@@ -31,7 +30,7 @@ pub struct Log<'p> {
     /// The bytes of the partial bundle.
     bundle: Vec<u8>,
     recovered: u64,
-    _lock: File,
+    _lock: Lock,
 }
 
 /// What an append did.

@@ -88,12 +88,8 @@ struct FormSignature {
 
 /// What is signed: DSSE's pre-authentication encoding.
 pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let mut text = format!(
-        "DSSEv1 {} {payload_type} {} ",
-        payload_type.len(),
-        payload.len()
-    )
-    .into_bytes();
+    let mut text =
+        format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
     text.extend(payload);
     text
 }
@@ -238,7 +234,6 @@ pub fn sigstore_bundle(envelope: &Envelope) -> Result<Vec<u8>, EnvelopeError> {
     });
     serde_json::to_vec_pretty(&bundle).map_err(|error| EnvelopeError::Form(error.to_string()))
 }
-
 
 #[cfg(test)]
 mod tests {

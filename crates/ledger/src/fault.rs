@@ -20,9 +20,7 @@ pub fn point() {
     static PASSED: AtomicU64 = AtomicU64::new(0);
     let Some(dies_at) = *DIES_AT else { return };
     if PASSED.fetch_add(1, Ordering::Relaxed) + 1 == dies_at {
-        let _ = rustix::process::kill_process(
-            rustix::process::getpid(),
-            rustix::process::Signal::KILL,
-        );
+        let _ =
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     }
 }

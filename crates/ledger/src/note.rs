@@ -6,7 +6,7 @@ use signed_note::{Note, Signature};
 use crate::key::SecretKey;
 use crate::text::{decimal, hash_from_base64, shown, to_base64};
 use crate::tile::MAX_SIZE;
-use crate::vkey::{Purpose, VerifierKey, is_good_name};
+use crate::vkey::{VerifierKey, is_good_name};
 
 /// The most bytes of a checkpoint with all its signatures.
 pub const CHECKPOINT_LIMIT: u64 = 64 << 10;
@@ -224,10 +224,11 @@ impl Checkpoint {
                 return Err(wrong());
             }
             let at = i64::try_from(seconds).ok().and_then(|s| Timestamp::from_second(s).ok());
-            let at = at.filter(|at| at.duration_since(now) <= CLOCK_TOLERANCE).ok_or_else(|| {
-                let at = at.map_or_else(|| format!("second {seconds}"), |at| at.to_string());
-                NoteError::Future { key: key_name(key), at }
-            })?;
+            let at =
+                at.filter(|at| at.duration_since(now) <= CLOCK_TOLERANCE).ok_or_else(|| {
+                    let at = at.map_or_else(|| format!("second {seconds}"), |at| at.to_string());
+                    NoteError::Future { key: key_name(key), at }
+                })?;
             if latest.as_ref().is_none_or(|other| other.at < at) {
                 latest = Some(Cosigned { by: key.name().to_owned(), at });
             }

@@ -282,7 +282,8 @@ impl Party {
         private_folder(folder)?;
         private_folder(&folder.join(SECRET))?;
         for (key, path) in [(&record, record_path), (&log, log_path), (&witness, witness_path)] {
-            let pem = key.to_pem().map_err(|source| PartyError::Key { path: path.clone(), source })?;
+            let pem =
+                key.to_pem().map_err(|source| PartyError::Key { path: path.clone(), source })?;
             files::put_durably(&path, pem.as_bytes(), Access::Secret)?;
         }
         let pem = record.public().to_pem();
@@ -331,6 +332,16 @@ impl Party {
         })
     }
 
+    /// Keeps a new key for records as `secret/record.next.pem`, before it is announced: an
+    /// announced key that is lost could never be changed again.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn keep_next_record_key(&self, pem: &str) -> Result<(), PartyError> {
+        let path = self.folder.join(SECRET).join("record.next.pem");
+        Ok(files::put_durably(&path, pem.as_bytes(), Access::Secret)?)
+    }
+
     /// Puts a new key for records in the place of the old one, which is kept as
     /// `secret/record.retired-FINGERPRINT.pem`. The change has to be recorded first: see
     /// [`Statement::key_change`](crate::Statement::key_change).
@@ -346,6 +357,7 @@ impl Party {
         files::put_durably(&path.with_file_name(retired), old.as_bytes(), Access::Secret)?;
         let pem = new.to_pem().map_err(name)?;
         files::put_durably(&path, pem.as_bytes(), Access::Secret)?;
+        files::remove(&path.with_file_name("record.next.pem"))?;
         self.public.record = named;
         self.record = new;
         let folder = &self.folder;
@@ -423,10 +435,7 @@ mod tests {
         fs::set_permissions(&secret, fs::Permissions::from_mode(0o700)).expect("set");
         let log = secret.join("log.pem");
         fs::set_permissions(&log, fs::Permissions::from_mode(0o644)).expect("set");
-        assert!(matches!(
-            Party::open(&folder),
-            Err(PartyError::File(FileError::Exposed { .. }))
-        ));
+        assert!(matches!(Party::open(&folder), Err(PartyError::File(FileError::Exposed { .. }))));
         fs::rename(secret.join("witness.pem"), &log).expect("moved");
         assert!(matches!(Party::open(&folder), Err(PartyError::Mismatch { which: "log", .. })));
     }

@@ -14,7 +14,8 @@ const MAGIC: &str = "c2sp.org/tlog-proof@v1";
 /// The most hashes of a proof: one a level of the tree, and one more for consistency.
 const HASHES: usize = 64;
 /// The most bytes of a proof's file: an entry as base64, the hashes, and the checkpoint.
-pub const PROOF_LIMIT: u64 = (ENTRY_LIMIT as u64).div_ceil(3) * 4 + 46 * 64 + 128 + CHECKPOINT_LIMIT;
+pub const PROOF_LIMIT: u64 =
+    (ENTRY_LIMIT as u64).div_ceil(3) * 4 + 46 * 64 + 128 + CHECKPOINT_LIMIT;
 
 /// Why a proof is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -138,7 +139,8 @@ impl TlogProof {
             line += 1;
             let bad = |why| ProofError::Line { line, why };
             let rest = bytes.get(at..).unwrap_or_default();
-            let end = rest.iter().position(|byte| *byte == b'\n').ok_or(bad("the file ends here"))?;
+            let end =
+                rest.iter().position(|byte| *byte == b'\n').ok_or(bad("the file ends here"))?;
             let text = rest.get(..end).unwrap_or_default();
             at += end + 1;
             let text = std::str::from_utf8(text).map_err(|_| bad("it is no UTF-8"))?;

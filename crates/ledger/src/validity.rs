@@ -152,7 +152,8 @@ mod tests {
     #[test]
     fn a_validity_that_does_not_follow_from_its_rule_is_noticed() {
         let from = at("2026-01-31T12:00:00Z");
-        let mut good = Validity::compute(from, ValidityRule::default(), None, vec![]).expect("valid");
+        let mut good =
+            Validity::compute(from, ValidityRule::default(), None, vec![]).expect("valid");
         good.until = at("2036-01-31T12:00:00Z");
         assert!(!good.follows());
     }

@@ -50,7 +50,9 @@ pub enum VerifierKeyError {
     #[error("{0:?} is no verifier key; it looks like \"vendor.example/log+1a2b3c4d+AQ…\"")]
     Form(String),
     /// A name with spaces or plus signs, or none.
-    #[error("{0:?} cannot be a key's name: it is empty, or has a space, a plus or a control character")]
+    #[error(
+        "{0:?} cannot be a key's name: it is empty, or has a space, a plus or a control character"
+    )]
     Name(String),
     /// The key id is not that of name and key: one of them was altered.
     #[error(

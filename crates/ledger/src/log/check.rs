@@ -42,8 +42,10 @@ pub enum LogProblem {
         path: PathBuf,
     },
     /// The root.
-    #[error("the entries hash to another root than the checkpoint says: entries were altered, or \
-             this is not the log that was signed")]
+    #[error(
+        "the entries hash to another root than the checkpoint says: entries were altered, or \
+             this is not the log that was signed"
+    )]
     Root,
 }
 

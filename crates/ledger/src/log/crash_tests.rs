@@ -171,8 +171,8 @@ fn a_crash_while_completing_what_a_crash_left_is_completed_too() {
 fn killed_at_any_time_the_log_continues() {
     let top = tempfile::tempdir().expect("a folder");
     let folder = top.path();
-    let party = Party::init(&folder.join("party"), "vendor.example", Algorithm::Ed25519)
-        .expect("a party");
+    let party =
+        Party::init(&folder.join("party"), "vendor.example", Algorithm::Ed25519).expect("a party");
     let steps = vec!["7"; 10_000].join(",");
     let mut seen = Seen::default();
     let mut before = 0;

@@ -194,7 +194,8 @@ impl Tree<'_> {
         }
         let entry = entries.swap_remove(at);
         check_inclusion(&proof, self.head, index, leaf_hash(&entry)).map_err(|_| {
-            let path = self.folder.at(&Tile { row: Row::Entries, index: bundle, width }.to_string());
+            let path =
+                self.folder.at(&Tile { row: Row::Entries, index: bundle, width }.to_string());
             LogError::Damaged { path, why: format!("entry {index} is not the one of the tree") }
         })?;
         Ok(entry)
@@ -248,10 +249,7 @@ impl<'a> Tiles<'a> {
 }
 
 impl HashReader for Tiles<'_> {
-    fn read_hashes(
-        &self,
-        indexes: &[u64],
-    ) -> Result<Vec<tlog_tiles::Hash>, tlog_tiles::Error> {
+    fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<tlog_tiles::Hash>, tlog_tiles::Error> {
         let read = |index: &u64| {
             let (level, n) = tlog_tiles::split_stored_hash_index(*index);
             self.node(level, n).map(tlog_tiles::Hash).map_err(|error| {

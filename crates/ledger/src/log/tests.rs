@@ -161,7 +161,11 @@ fn every_byte_of_every_tile_and_bundle_counts() {
     let folder = LogFolder::new(&path);
     let head = folder.checkpoint().expect("there").head().clone();
     for name in [
-        "tile/0/000", "tile/0/001", "tile/0/002.p/88", "tile/1/000.p/2", "tile/entries/001",
+        "tile/0/000",
+        "tile/0/001",
+        "tile/0/002.p/88",
+        "tile/1/000.p/2",
+        "tile/entries/001",
         "tile/entries/002.p/88",
     ] {
         let at = path.join(name);

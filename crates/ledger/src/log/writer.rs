@@ -185,9 +185,10 @@ impl<'p> Log<'p> {
         }
 
         let head = Head { origin: old.origin, size: next, root: frontier.root() };
-        let checkpoint = Checkpoint::sign(&head, &self.party.public.log, &self.party.log).map_err(
-            |source| LogError::Checkpoint { folder: self.folder.path().to_owned(), source },
-        )?;
+        let checkpoint =
+            Checkpoint::sign(&head, &self.party.public.log, &self.party.log).map_err(|source| {
+                LogError::Checkpoint { folder: self.folder.path().to_owned(), source }
+            })?;
         self.remember(&checkpoint)?;
         files::put_durably(&self.folder.at(CHECKPOINT), checkpoint.as_bytes(), Access::Public)?;
         files::remove(&self.folder.at(JOURNAL))?;

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::key::Algorithm;
 use crate::text::to_base64;
+use crate::vkey::Purpose;
 
 fn key(name: &str, purpose: Purpose) -> (VerifierKey, SecretKey) {
     let key = SecretKey::generate(Algorithm::Ed25519).expect("made");
@@ -87,10 +88,7 @@ fn a_cosignature_moved_to_another_head_or_time_is_wrong() {
     let other = Head { size: 43, ..head() };
     let other = Checkpoint::sign(&other, &log, &log_key).expect("signed");
     let moved = other.with_line(&line).expect("added");
-    assert!(matches!(
-        moved.verify_cosignature(&witness, at(NOW)),
-        Err(NoteError::Wrong { .. })
-    ));
+    assert!(matches!(moved.verify_cosignature(&witness, at(NOW)), Err(NoteError::Wrong { .. })));
 }
 
 #[test]
@@ -116,9 +114,16 @@ fn floods_of_signatures_and_bytes_are_refused() {
 fn heads_that_are_none_are_refused() {
     let root = to_base64(&[7; 32]);
     for bad in [
-        "", "\n", "a\n1\n", &format!("a\n01\n{root}\n"), &format!("a b\n1\n{root}\n"),
-        &format!("\n1\n{root}\n"), &format!("a\n1\n{root}x\n"), &format!("a\n-1\n{root}\n"),
-        &format!("a\n2000000000000\n{root}\n"), &format!("a\n1\n{root}\n\nx\n"),
+        "",
+        "\n",
+        "a\n1\n",
+        &format!("a\n01\n{root}\n"),
+        &format!("a b\n1\n{root}\n"),
+        &format!("\n1\n{root}\n"),
+        &format!("a\n1\n{root}x\n"),
+        &format!("a\n-1\n{root}\n"),
+        &format!("a\n2000000000000\n{root}\n"),
+        &format!("a\n1\n{root}\n\nx\n"),
         &format!("a\u{202e}\t\n1\n{root}\n"),
     ] {
         let note = format!("{bad}\n\u{2014} a AAAAAAAA\n");

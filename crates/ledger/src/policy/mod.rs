@@ -16,7 +16,9 @@ mod parse;
 pub use parse::PolicyError;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
+use crate::files::{self, FileError};
 use crate::vkey::VerifierKey;
 
 /// The most bytes of a policy.
@@ -65,7 +67,27 @@ struct Group {
     members: Vec<Member>,
 }
 
+/// Why a policy could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyReadError {
+    /// The file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A line of it.
+    #[error(transparent)]
+    Line(#[from] PolicyError),
+}
+
 impl Policy {
+    /// Reads a policy's file.
+    ///
+    /// # Errors
+    /// If it cannot be read, is too large, or a line breaks a rule.
+    pub fn read(path: &Path) -> Result<Self, PolicyReadError> {
+        let bytes = files::read(path, POLICY_LIMIT)?;
+        Ok(Self::parse(&path.to_string_lossy(), &bytes)?)
+    }
+
     /// Reads a policy. `origin` names the file in errors.
     ///
     /// # Errors

@@ -107,8 +107,8 @@ impl Line<'_> {
 
     fn key(&self, at: usize) -> Result<VerifierKey, PolicyError> {
         let word = self.word(at, "a verifier key (name+id+key)")?;
-        let text = std::str::from_utf8(word.bytes)
-            .map_err(|_| self.at(word, "the key is no UTF-8"))?;
+        let text =
+            std::str::from_utf8(word.bytes).map_err(|_| self.at(word, "the key is no UTF-8"))?;
         text.parse::<VerifierKey>().map_err(|error| {
             let source = std::error::Error::source(&error);
             let why = source.map_or_else(|| error.to_string(), |s| format!("{error}: {s}"));
@@ -150,7 +150,9 @@ pub fn parse(origin: &str, bytes: &[u8]) -> Result<Policy, PolicyError> {
             return Err(line.error(at, 1, message));
         }
         if number == count && !ended {
-            return Err(line.after("the file has to end with a newline: it may have been cut short"));
+            return Err(
+                line.after("the file has to end with a newline: it may have been cut short")
+            );
         }
         reading.line(&line)?;
     }
@@ -185,13 +187,20 @@ impl Reading {
             b"quorum" => self.quorum(line),
             bytes if bytes.starts_with(OURS.as_bytes()) => self.ours(line, first),
             bytes if bytes.starts_with(b"#") => Ok(()),
-            _ => Err(line.at(first, "a line is `log`, `witness`, `group`, `quorum`, or a comment (#)")),
+            _ => {
+                Err(line
+                    .at(first, "a line is `log`, `witness`, `group`, `quorum`, or a comment (#)"))
+            }
         }
     }
 
     fn full(&self, line: &Line<'_>, count: usize) -> Result<(), PolicyError> {
         let full = count >= MOST;
-        if full { Err(line.error(0, 1, format!("there are more than {MOST} of these"))) } else { Ok(()) }
+        if full {
+            Err(line.error(0, 1, format!("there are more than {MOST} of these")))
+        } else {
+            Ok(())
+        }
     }
 
     fn log(&mut self, line: &Line<'_>) -> Result<(), PolicyError> {

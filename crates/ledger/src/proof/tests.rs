@@ -61,7 +61,11 @@ fn malformed_files_are_refused_with_the_line() {
         let told = TlogProof::parse(bad.as_bytes()).expect_err(from).to_string();
         assert!(told.contains(what), "{from} → {to}: {told}");
     }
-    let many = good.replacen("index 2\n", &format!("index 2\n{}", format!("{}\n", to_base64(&[1; 32])).repeat(65)), 1);
+    let many = good.replacen(
+        "index 2\n",
+        &format!("index 2\n{}", format!("{}\n", to_base64(&[1; 32])).repeat(65)),
+        1,
+    );
     assert!(TlogProof::parse(many.as_bytes()).is_err());
     let huge = vec![b'a'; usize::try_from(PROOF_LIMIT).expect("fits") + 1];
     assert_eq!(TlogProof::parse(&huge).err(), Some(ProofError::TooLarge));

@@ -331,17 +331,24 @@ impl Validation {
         }
         for (name, listed, due) in [
             ("passedTests", &self.passed_tests, ids(&mut checks().filter(|l| !failed(l)))),
-            ("warnedTests", &self.warned_tests, ids(&mut checks().filter(|l| failed(l) && waived(l)))),
-            ("failedTests", &self.failed_tests, ids(&mut checks().filter(|l| failed(l) && !waived(l)))),
+            (
+                "warnedTests",
+                &self.warned_tests,
+                ids(&mut checks().filter(|l| failed(l) && waived(l))),
+            ),
+            (
+                "failedTests",
+                &self.failed_tests,
+                ids(&mut checks().filter(|l| failed(l) && !waived(l))),
+            ),
         ] {
             if *listed != due {
                 return Err(format!("{name} are not the checks with that verdict"));
             }
         }
         let unwaived = |line: &&CheckLine| failed(line) && !waived(line);
-        let inconclusive = |e: &&Excluded| {
-            e.required && matches!(e.why, ExcludedWhy::Error | ExcludedWhy::Miss)
-        };
+        let inconclusive =
+            |e: &&Excluded| e.required && matches!(e.why, ExcludedWhy::Error | ExcludedWhy::Miss);
         let due = if checks().any(|line| line.required && unwaived(&line)) {
             Outcome::Failed
         } else if ours.excluded.iter().any(|e| inconclusive(&e)) {

@@ -39,6 +39,16 @@ pub enum Command {
     /// Read a run's evidence with distrust and say what is wrong with it
     #[command(visible_alias = "verify-bundle")]
     Evidence(EvidenceArguments),
+    /// Sign what a run's evidence shows, put it in the party's log, write certificates
+    Certify(crate::certify::CertifyArguments),
+    /// Verify a certificate without any network, and explain it
+    Verify(crate::verify::VerifyArguments),
+    /// A party: its name and keys
+    #[command(subcommand)]
+    Party(crate::party::PartyCommand),
+    /// The append-only log of a party
+    #[command(subcommand)]
+    Log(crate::log::LogCommand),
     /// The hosts that are here
     #[command(subcommand)]
     Host(HostCommand),

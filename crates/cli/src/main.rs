@@ -1,11 +1,14 @@
 //! The command line: arguments, progress and text, nothing else.
 
 mod args;
+mod certify;
 mod definition;
 mod failure;
 mod generate;
+mod log;
 mod open;
 mod out;
+mod party;
 mod places;
 mod product;
 mod replay;
@@ -13,6 +16,7 @@ mod report;
 mod run;
 mod show;
 mod summary;
+mod verify;
 mod view;
 
 use std::process::ExitCode;
@@ -55,6 +59,10 @@ async fn carry_out(arguments: Arguments) -> Result<End> {
                 Err(Usage::error("no run is named", "hospitium evidence check runs/latest"))
             }
         },
+        Command::Certify(arguments) => certify::certify(&arguments),
+        Command::Verify(arguments) => verify::verify(&arguments),
+        Command::Party(command) => party::party(&command),
+        Command::Log(command) => log::log(&command),
         Command::Host(HostCommand::List) => Ok(show::host_list()),
         Command::Host(HostCommand::Check { host, accelerator }) => {
             show::host_check(&host, &places()?, accelerator).await

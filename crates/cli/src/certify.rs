@@ -1,0 +1,162 @@
+//! `hospitium certify`: from a run's evidence to records in the party's log.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueHint};
+use hospitium_evidence::Bundle;
+use hospitium_ledger::statement::{Issue, Record, Refused, Waiver, validation};
+use hospitium_ledger::{Certificate, Log, SUFFIX, Statement, find_validation};
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::failure::{End, Usage};
+use crate::out::{note, out};
+use crate::places;
+use crate::view::safe;
+
+#[derive(Debug, Args)]
+pub struct CertifyArguments {
+    /// The run's folder, its evidence folder, or a packed bundle (.tar.zst)
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub run: PathBuf,
+    /// The party that signs
+    #[arg(long, value_hint = ValueHint::DirPath, value_name = "DIR")]
+    pub party: PathBuf,
+    /// The party's log [default: the party's folder's log]
+    #[arg(long, value_hint = ValueHint::DirPath, value_name = "DIR")]
+    pub log: Option<PathBuf>,
+    /// Only this cell; may be given several times [default: all cells of the run]
+    #[arg(long, value_name = "NAME")]
+    pub cell: Vec<String>,
+    /// Where the certificates go [default: the run's folder's certificates]
+    #[arg(long, short, value_hint = ValueHint::DirPath, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// The host's product id
+    #[arg(long, value_name = "ID")]
+    pub host_product: Option<String>,
+    /// The guest's product id, where its definition has none
+    #[arg(long, value_name = "ID")]
+    pub guest_product: Option<String>,
+    /// Months that the certificate is valid from the validation
+    #[arg(long, value_name = "MONTHS", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=120))]
+    pub months: u32,
+    /// Failures that are accepted for a time: a TOML file with [[waiver]] check, reason, until, by
+    #[arg(long, value_hint = ValueHint::FilePath, value_name = "FILE")]
+    pub waivers: Option<PathBuf>,
+    /// Write a Sigstore bundle (v0.3) beside each certificate, for cosign
+    #[arg(long)]
+    pub sigstore: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Waivers {
+    #[serde(default)]
+    waiver: Vec<Waiver>,
+}
+
+/// `hospitium certify`.
+pub fn certify(arguments: &CertifyArguments) -> Result<End> {
+    let evidence = places::evidence(&arguments.run)?;
+    let bundle = Bundle::open(&evidence)
+        .with_context(|| format!("the evidence {} cannot be read", evidence.display()))?;
+    let party = crate::party::open(&arguments.party)?;
+    let folder = arguments.log.clone().unwrap_or_else(|| party.usual_log());
+    let mut issue = Issue::new(&party.public.name, Timestamp::now());
+    issue.rule.months_after_validation = arguments.months;
+    issue.host_product.clone_from(&arguments.host_product);
+    issue.guest_product.clone_from(&arguments.guest_product);
+    if let Some(path) = &arguments.waivers {
+        issue.waivers = waivers(path)?;
+    }
+    let cells = if arguments.cell.is_empty() { &bundle.run.cells } else { &arguments.cell };
+    if cells.is_empty() {
+        return Err(Usage::error("the run has no cells", "run one: hospitium run --guest GUEST"));
+    }
+
+    let mut log = Log::open(&folder, &party)
+        .with_context(|| format!("the log {} cannot be written", folder.display()))?;
+    if log.recovered() > 0 {
+        note!("note: {} records of a run that was cut off are completed", log.recovered());
+    }
+    let (mut statements, mut indexes, mut refused) = (Vec::new(), Vec::new(), 0);
+    for cell in cells {
+        let head = log.checkpoint().head();
+        if let Some(index) = find_validation(log.folder(), head, bundle.digest, cell) {
+            note!("note: {} is in the log already, as entry {index}", safe(cell));
+            indexes.push(index);
+            continue;
+        }
+        match validation(&bundle, cell, &issue) {
+            Ok(statement) => statements.push(statement),
+            Err(error @ (Refused::NoCell(_) | Refused::Unsound { .. })) => {
+                return Err(anyhow::Error::new(error).context("nothing is recorded"));
+            }
+            Err(error) => {
+                refused += 1;
+                note!("not recorded: {}", safe(&error.to_string()));
+            }
+        }
+    }
+    if !statements.is_empty() {
+        let made = Certificate::issue(&mut log, &party, &statements)
+            .context("the records cannot be put in the log")?;
+        indexes.extend(made.iter().map(|certificate| certificate.proof().index));
+    }
+    let out = arguments.out.clone().unwrap_or_else(|| usual_place(&arguments.run));
+    std::fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
+    let mut failed = false;
+    for index in indexes {
+        let certificate = Certificate::of(log.folder(), log.checkpoint(), index)?;
+        failed |= write(&certificate, &out, arguments.sigstore)?;
+    }
+    let head = log.checkpoint().head();
+    out!("log       {} · {} entries · {}", safe(&head.origin), head.size, folder.display());
+    Ok(match (refused, failed) {
+        (0, false) => End::Good,
+        (0, true) => End::Bad,
+        _ => End::Unfinished,
+    })
+}
+
+/// Writes a certificate, says so, and tells whether the pair failed.
+fn write(certificate: &Certificate, folder: &Path, sigstore: bool) -> Result<bool> {
+    let statement = Statement::parse(certificate.envelope().payload())?;
+    let Record::Validation(validation) = statement.record else { return Ok(false) };
+    let path = folder.join(format!("{}.{SUFFIX}", validation.hospitium.evidence.cell));
+    certificate.write(&path)?;
+    let coverage = validation.hospitium.coverage;
+    out!(
+        "{:<9} entry {} · {} on {} · {} passed, {} failed, {} do not apply · {}",
+        validation.result.word(),
+        certificate.proof().index,
+        safe(&validation.hospitium.guest.name),
+        safe(&validation.hospitium.host.name),
+        coverage.passed,
+        coverage.failed + coverage.waived,
+        coverage.skipped,
+        path.display()
+    );
+    if sigstore {
+        let bundle = hospitium_ledger::dsse::sigstore_bundle(certificate.envelope())?;
+        let path = path.with_extension("sigstore.json");
+        std::fs::write(&path, bundle)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(validation.result == hospitium_ledger::statement::Outcome::Failed)
+}
+
+fn waivers(path: &Path) -> Result<Vec<Waiver>> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let read: Waivers =
+        toml::from_str(&text).with_context(|| format!("{} names no waivers", path.display()))?;
+    Ok(read.waiver)
+}
+
+/// Beside the evidence, where that is a run's folder; else here.
+fn usual_place(run: &Path) -> PathBuf {
+    let folder = if run.join("evidence").is_dir() { run.to_owned() } else { PathBuf::from(".") };
+    folder.join("certificates")
+}

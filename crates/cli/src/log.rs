@@ -1,0 +1,264 @@
+//! `hospitium log`: look at a log, check it whole, cosign it, take certificates out of it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand, ValueHint};
+use hospitium_ledger::dsse::Envelope;
+use hospitium_ledger::statement::Record;
+use hospitium_ledger::{Certificate, Checkpoint, Log, LogFolder, Policy, Statement, Witness, walk};
+use hospitium_model::Digest;
+use jiff::Timestamp;
+
+use crate::failure::{End, Usage};
+use crate::out::{note, out};
+use crate::view::safe;
+
+#[derive(Debug, Subcommand)]
+pub enum LogCommand {
+    /// Compute every tile again from the entries, and compare all of it with the checkpoint
+    Check(LogArguments),
+    /// The records of a log
+    Show(LogArguments),
+    /// The certificate of an entry, under the log's present checkpoint
+    Certificate {
+        #[command(flatten)]
+        log: LogArguments,
+        /// The entry's index
+        #[arg(long)]
+        index: u64,
+        /// The certificate's file
+        #[arg(long, short, value_hint = ValueHint::FilePath)]
+        out: PathBuf,
+    },
+    /// Cosign another party's log, if it continues all that was cosigned before
+    Cosign {
+        #[command(flatten)]
+        log: LogArguments,
+        /// The party that cosigns
+        #[arg(long, value_hint = ValueHint::DirPath, value_name = "DIR")]
+        party: PathBuf,
+    },
+    /// Put a cosignature line under one's own log's checkpoint
+    Accept {
+        /// The log's folder
+        #[arg(value_hint = ValueHint::DirPath)]
+        log: PathBuf,
+        /// The party whose log it is
+        #[arg(long, value_hint = ValueHint::DirPath, value_name = "DIR")]
+        party: PathBuf,
+        /// The line, as `log cosign` prints it
+        line: String,
+    },
+    /// Record that a certificate is not to be relied on for now
+    Suspend {
+        #[command(flatten)]
+        notice: NoticeArguments,
+        /// Until when; open if not given
+        #[arg(long, value_name = "TIME")]
+        until: Option<Timestamp>,
+    },
+    /// Record that a certificate is not to be relied on any more
+    Withdraw(NoticeArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct LogArguments {
+    /// The log's folder
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub log: PathBuf,
+    /// Whom to trust; without it the checkpoint's signature is not looked at
+    #[arg(long, value_hint = ValueHint::FilePath, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct NoticeArguments {
+    /// The log's folder
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub log: PathBuf,
+    /// The party whose log it is
+    #[arg(long, value_hint = ValueHint::DirPath, value_name = "DIR")]
+    pub party: PathBuf,
+    /// Index of the certificate's entry
+    #[arg(long)]
+    pub index: u64,
+    /// Why
+    #[arg(long)]
+    pub reason: String,
+}
+
+/// `hospitium log`.
+pub fn log(command: &LogCommand) -> Result<End> {
+    match command {
+        LogCommand::Check(arguments) => check(arguments),
+        LogCommand::Show(arguments) => show(arguments),
+        LogCommand::Certificate { log, index, out } => {
+            let (folder, checkpoint) = open(log)?;
+            let certificate = Certificate::of(&folder, &checkpoint, *index)?;
+            certificate.write(out)?;
+            out!("{}", out.display());
+            Ok(End::Good)
+        }
+        LogCommand::Cosign { log, party } => cosign(log, party),
+        LogCommand::Accept { log, party, line } => {
+            let party = crate::party::open(party)?;
+            let mut log = Log::open(log, &party).context("the log cannot be opened")?;
+            log.add_signatures(std::slice::from_ref(line)).context("the line is not accepted")?;
+            out!("{}", safe(&String::from_utf8_lossy(log.checkpoint().as_bytes())));
+            Ok(End::Good)
+        }
+        LogCommand::Suspend { notice, until } => announce(notice, |party, now, record| {
+            Statement::suspension(party, now, record, &notice.reason, *until)
+        }),
+        LogCommand::Withdraw(notice) => announce(notice, |party, now, record| {
+            Statement::withdrawal(party, now, record, &notice.reason)
+        }),
+    }
+}
+
+/// The log and its checkpoint, verified if there is a policy.
+fn open(arguments: &LogArguments) -> Result<(LogFolder, Checkpoint)> {
+    let folder = LogFolder::new(&arguments.log);
+    let checkpoint = folder.checkpoint()?;
+    let Some(path) = &arguments.policy else {
+        note!(
+            "note: the checkpoint's signature is not looked at; --policy FILE says whom to trust"
+        );
+        return Ok((folder, checkpoint));
+    };
+    let policy = Policy::read(path).context("the policy cannot be used")?;
+    let origin = &checkpoint.head().origin;
+    let key = policy.log(origin).ok_or_else(|| {
+        Usage::error(
+            format!("the policy does not trust the log {:?}", safe(origin)),
+            "add its line to the policy: log NAME+ID+KEY",
+        )
+    })?;
+    checkpoint.verify_log(key).context("the checkpoint cannot be trusted")?;
+    for witness in &policy.witnesses {
+        let cosigned = checkpoint.verify_cosignature(&witness.key, Timestamp::now());
+        if let Some(cosigned) = cosigned.context("the checkpoint cannot be trusted")? {
+            out!("cosigned  by {} at {}", safe(&cosigned.by), cosigned.at);
+        }
+    }
+    Ok((folder, checkpoint))
+}
+
+fn check(arguments: &LogArguments) -> Result<End> {
+    let (folder, checkpoint) = open(arguments)?;
+    let head = checkpoint.head();
+    let checked = walk(&folder, head, |_, _| {});
+    for problem in &checked.problems {
+        out!("problem: {}", safe(&problem.to_string()));
+    }
+    out!("log       {}", safe(&head.origin));
+    out!(
+        "holds     {} entries, {} bytes, {} files compared",
+        checked.entries,
+        checked.bytes,
+        checked.files
+    );
+    if checked.is_sound() {
+        out!("sound: every tile and the root follow from the entries");
+        return Ok(End::Good);
+    }
+    out!(
+        "{} problems: do not rely on it; get it again, and keep this copy as it is",
+        checked.count
+    );
+    Ok(End::Bad)
+}
+
+fn show(arguments: &LogArguments) -> Result<End> {
+    let (folder, checkpoint) = open(arguments)?;
+    let head = checkpoint.head();
+    let checked = walk(&folder, head, |index, entry| out!("{index:>7}  {}", safe(&line(entry))));
+    out!("{} · {} entries", safe(&head.origin), head.size);
+    if checked.is_sound() {
+        return Ok(End::Good);
+    }
+    note!(
+        "warning: the log is damaged ({} problems); `hospitium log check` lists them",
+        checked.count
+    );
+    Ok(End::Bad)
+}
+
+/// An entry in a line; its signature is not looked at.
+fn line(entry: &[u8]) -> String {
+    let statement = Envelope::parse(entry).map(|envelope| Statement::parse(envelope.payload()));
+    let statement = match statement {
+        Ok(Ok(statement)) => statement,
+        Ok(Err(error)) => return format!("not readable: {error}"),
+        Err(error) => return format!("not readable: {error}"),
+    };
+    let day = statement.issued().strftime("%Y-%m-%d %H:%M");
+    let about = || statement.subject.iter().find_map(|s| s.sha256()).map(|d| d.short());
+    let what = match &statement.record {
+        Record::Validation(v) => format!(
+            "{:<11} {} on {}",
+            v.result.word(),
+            v.hospitium.guest.name,
+            v.hospitium.host.name
+        ),
+        Record::KeyChange(change) => format!("key change  {}", change.reason),
+        Record::Suspension(n) => {
+            format!("suspension  of {}: {}", about().unwrap_or_default(), n.reason)
+        }
+        Record::Withdrawal(n) => {
+            format!("withdrawal  of {}: {}", about().unwrap_or_default(), n.reason)
+        }
+        Record::Waiver(waiver) => format!("waiver      {}: {}", waiver.check, waiver.reason),
+    };
+    format!("{day}  {}  {what}", Digest::of(entry).short())
+}
+
+fn cosign(arguments: &LogArguments, party: &Path) -> Result<End> {
+    let Some(path) = &arguments.policy else {
+        return Err(Usage::error(
+            "a witness has to know the log's key",
+            "name a policy that has it: --policy FILE",
+        ));
+    };
+    let policy = Policy::read(path).context("the policy cannot be used")?;
+    let party = crate::party::open(party)?;
+    let folder = LogFolder::new(&arguments.log);
+    let checkpoint = folder.checkpoint()?;
+    let key = policy.log(&checkpoint.head().origin).ok_or_else(|| {
+        Usage::error("the policy does not trust this log", "add its line: log NAME+ID+KEY")
+    })?;
+    let made = Witness::new(&party)
+        .cosign(&folder, key, Timestamp::now())
+        .context("the log is not cosigned")?;
+    out!("{}", made.line.trim_end());
+    let before = made.before.map(|n| format!("the {n} entries cosigned before"));
+    note!(
+        "note: {} entries, which continue {}",
+        made.checkpoint.head().size,
+        before.unwrap_or_else(|| "nothing: this log is cosigned for the first time".to_owned())
+    );
+    Ok(End::Good)
+}
+
+fn announce(
+    arguments: &NoticeArguments,
+    statement: impl FnOnce(&str, Timestamp, Digest) -> Statement,
+) -> Result<End> {
+    let party = crate::party::open(&arguments.party)?;
+    let mut log = Log::open(&arguments.log, &party).context("the log cannot be opened")?;
+    let entry = log.folder().tree(log.checkpoint().head()).entry(arguments.index)?;
+    let known = Envelope::parse(&entry).map(|envelope| Statement::parse(envelope.payload()));
+    if !matches!(known, Ok(Ok(Statement { record: Record::Validation(_), .. }))) {
+        return Err(Usage::error(
+            format!("entry {} is no certificate", arguments.index),
+            "`hospitium log show` lists the entries",
+        ));
+    }
+    let statement = statement(&party.public.name, Timestamp::now(), Digest::of(&entry));
+    let made = Certificate::issue(&mut log, &party, &[statement])?;
+    for certificate in made {
+        out!("recorded as entry {}", certificate.proof().index);
+    }
+    Ok(End::Good)
+}

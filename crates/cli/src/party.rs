@@ -1,0 +1,127 @@
+//! `hospitium party`: make a party, show it, change its key.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Subcommand, ValueEnum, ValueHint};
+use hospitium_ledger::statement::KeyRole;
+use hospitium_ledger::{
+    Algorithm, Certificate, Log, Party, PublicParty, SecretKey, Statement, VerifierKey,
+};
+use jiff::Timestamp;
+
+use crate::failure::End;
+use crate::out::out;
+
+#[derive(Debug, Subcommand)]
+pub enum PartyCommand {
+    /// Make keys for a party, and a policy that trusts it
+    Init {
+        /// The folder; made if it is not there, and never overwritten
+        #[arg(value_hint = ValueHint::DirPath)]
+        folder: PathBuf,
+        /// The domain that names the party, such as vendor.example
+        #[arg(long)]
+        name: String,
+        /// How its records are signed; checkpoints and cosignatures are always Ed25519
+        #[arg(long, value_enum, default_value_t = AlgorithmArgument::Ed25519)]
+        algorithm: AlgorithmArgument,
+    },
+    /// The public keys of a party, from its folder or its party.toml
+    Show {
+        /// The folder, or a party.toml
+        #[arg(value_hint = ValueHint::AnyPath)]
+        party: PathBuf,
+        /// Its policy, to be extended, instead
+        #[arg(long)]
+        policy: bool,
+    },
+    /// Make a new key for records; the change is recorded in the log, signed with the old key
+    Rekey {
+        /// The party's folder
+        #[arg(value_hint = ValueHint::DirPath)]
+        folder: PathBuf,
+        /// Why
+        #[arg(long)]
+        reason: String,
+        /// The party's log [default: the folder's log]
+        #[arg(long, value_hint = ValueHint::DirPath, value_name = "DIR")]
+        log: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AlgorithmArgument {
+    Ed25519,
+    /// ECDSA over P-256, for those who verify with cosign
+    P256,
+}
+
+/// `hospitium party`.
+pub fn party(command: &PartyCommand) -> Result<End> {
+    match command {
+        PartyCommand::Init { folder, name, algorithm } => {
+            let algorithm = match algorithm {
+                AlgorithmArgument::Ed25519 => Algorithm::Ed25519,
+                AlgorithmArgument::P256 => Algorithm::EcdsaP256,
+            };
+            let party = Party::init(folder, name, algorithm).context("the party cannot be made")?;
+            show(&party.public);
+            out!("public    {}", folder.join("party.toml").display());
+            out!("policy    {}", folder.join("policy").display());
+            out!(
+                "secret    {} (keep a copy where nobody else reads)",
+                folder.join("secret").display()
+            );
+        }
+        PartyCommand::Show { party, policy } => {
+            let public = PublicParty::read(party).context("the party cannot be read")?;
+            if *policy {
+                out!("{}", public.policy().trim_end());
+            } else {
+                show(&public);
+            }
+        }
+        PartyCommand::Rekey { folder, reason, log } => rekey(folder, reason, log.as_deref())?,
+    }
+    Ok(End::Good)
+}
+
+fn show(public: &PublicParty) {
+    out!("party     {}", public.name);
+    out!("records   {}", public.record);
+    out!("log       {}", public.log);
+    out!("witness   {}", public.witness);
+    out!("print     sha256:{}", public.record.key().fingerprint());
+}
+
+fn rekey(folder: &Path, reason: &str, log: Option<&Path>) -> Result<()> {
+    let mut party = open(folder)?;
+    let at = log.map_or_else(|| party.usual_log(), Path::to_owned);
+    let new = SecretKey::generate(party.record.public().algorithm())?;
+    let name = party.public.name.clone();
+    let key = VerifierKey::for_records(&name, new.public())?;
+    let old = party.public.record.clone();
+    let role = KeyRole::Record;
+    let change = Statement::key_change(&name, Timestamp::now(), role, old, key, reason);
+    let pem = new.to_pem()?;
+    // Kept before it is announced: an announced key that is lost would be a party's end.
+    party.keep_next_record_key(&pem)?;
+    let index = {
+        let mut log = Log::open(&at, &party).context("the log cannot be opened")?;
+        let made = Certificate::issue(&mut log, &party, &[change])?;
+        made.first().map(|certificate| certificate.proof().index).unwrap_or_default()
+    };
+    party.replace_record_key(new).context("the new key cannot be put in place")?;
+    show(&party.public);
+    out!("recorded  entry {index} of {}", at.display());
+    out!(
+        "give others the new party.toml; a copy of the log shows them that it follows the old key"
+    );
+    Ok(())
+}
+
+/// Opens a party's folder.
+pub fn open(folder: &Path) -> Result<Party> {
+    Party::open(folder).with_context(|| format!("the party {} cannot be used", folder.display()))
+}

@@ -1,0 +1,310 @@
+//! What a verified certificate says, in words.
+
+use hospitium_model::{Digest, Verdict};
+use jiff::Timestamp;
+
+use crate::evidence::EvidenceFound;
+use crate::history::History;
+use crate::key::Algorithm;
+use crate::note::Cosigned;
+use crate::statement::{Record, Statement, Validation};
+
+/// What a certificate is worth at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// The pair is validated.
+    Valid {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// It was, until then.
+    Lapsed {
+        /// Since when it no longer is.
+        since: Timestamp,
+    },
+    /// It will be.
+    NotYet {
+        /// From when.
+        from: Timestamp,
+    },
+    /// The record says that the pair failed.
+    Failed,
+    /// The party has suspended it.
+    Suspended {
+        /// The suspension's entry.
+        index: u64,
+        /// When.
+        at: Timestamp,
+        /// Until when; open if absent.
+        until: Option<Timestamp>,
+        /// Why.
+        reason: String,
+    },
+    /// The party has withdrawn it.
+    Withdrawn {
+        /// The withdrawal's entry.
+        index: u64,
+        /// When.
+        at: Timestamp,
+        /// Why.
+        reason: String,
+    },
+    /// It is a record of another kind, and certifies nothing.
+    Notice(&'static str),
+}
+
+/// Who signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// Fingerprint of the key.
+    pub key: Digest,
+    /// How it signs.
+    pub algorithm: Algorithm,
+}
+
+/// Where the record is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogKnown {
+    /// The log.
+    pub origin: String,
+    /// The record's entry.
+    pub index: u64,
+    /// Entries under the certificate's checkpoint.
+    pub size: u64,
+}
+
+/// A certificate that was verified, and all that is known about it. Texts in the statement are the
+/// party's: escape them before showing them.
+#[derive(Debug, Clone)]
+pub struct Explained {
+    /// What it is worth.
+    pub standing: Standing,
+    /// Who says so.
+    pub party: String,
+    /// With which key.
+    pub signed: Signed,
+    /// What is said.
+    pub statement: Statement,
+    /// The record's name: SHA-256 of its entry.
+    pub record: Digest,
+    /// Where it is.
+    pub log: LogKnown,
+    /// Witnesses of the policy that have cosigned, and when.
+    pub cosigned: Vec<Cosigned>,
+    /// Witnesses of the policy that have not.
+    pub not_cosigned: Vec<String>,
+    /// What the policy asks for.
+    pub quorum: String,
+    /// What became of the evidence.
+    pub evidence: EvidenceFound,
+    /// What a copy of the log says besides, if one was given.
+    pub history: Option<History>,
+    /// The time for which all this holds.
+    pub now: Timestamp,
+}
+
+impl Explained {
+    /// True if the pair is validated now, and nothing is wrong with evidence that was given.
+    pub const fn is_good(&self) -> bool {
+        matches!(self.standing, Standing::Valid { .. }) && self.evidence.is_good()
+    }
+
+    /// The validation, if it is one.
+    pub fn validation(&self) -> Option<&Validation> {
+        match &self.statement.record {
+            Record::Validation(validation) => Some(validation),
+            _ => None,
+        }
+    }
+
+    /// The standing in a sentence.
+    pub fn headline(&self) -> String {
+        let pair = self.validation().map_or_else(
+            || "this record".to_owned(),
+            |v| format!("{} on {}", v.hospitium.guest.name, v.hospitium.host.name),
+        );
+        let party = &self.party;
+        match &self.standing {
+            Standing::Valid { until } => {
+                format!("{party} validated {pair}; valid until {}", day(*until))
+            }
+            Standing::Lapsed { since } => {
+                format!("{party} had validated {pair}; lapsed on {}", day(*since))
+            }
+            Standing::NotYet { from } => {
+                format!("{party} validated {pair}, from {} on", day(*from))
+            }
+            Standing::Failed => format!("{party} found that {pair} failed: not validated"),
+            Standing::Suspended { at, until, reason, .. } => {
+                let until = until.map(|u| format!(" until {}", day(u))).unwrap_or_default();
+                format!("{party} suspended this on {}{until}: {reason}", day(*at))
+            }
+            Standing::Withdrawn { at, reason, .. } => {
+                format!("{party} withdrew this on {}: {reason}", day(*at))
+            }
+            Standing::Notice(what) => {
+                format!("a record of {party}: {what}, which certifies nothing")
+            }
+        }
+    }
+
+    /// All of it, as pairs of a label and a line.
+    pub fn lines(&self) -> Vec<(&'static str, String)> {
+        let mut lines = Vec::new();
+        if let Some(validation) = self.validation() {
+            validation_lines(validation, &mut lines);
+        }
+        let Signed { key, algorithm } = &self.signed;
+        lines.push(("said by", format!("{}, {algorithm} key {}", self.party, key.short())));
+        lines.push(("said at", self.statement.issued().to_string()));
+        let LogKnown { origin, index, size } = &self.log;
+        lines.push(("in the log", format!("{origin}, entry {index} of {size}")));
+        for Cosigned { by, at } in &self.cosigned {
+            lines.push(("cosigned", format!("by {by} at {at}")));
+        }
+        for witness in &self.not_cosigned {
+            lines.push(("cosigned", format!("not by {witness}")));
+        }
+        if self.cosigned.is_empty() && self.not_cosigned.is_empty() {
+            lines.push(("cosigned", self.quorum.clone()));
+        }
+        lines.push(("known since", self.known()));
+        evidence_lines(&self.evidence, &mut lines);
+        lines
+    }
+
+    /// As of when suspensions and withdrawals are known.
+    fn known(&self) -> String {
+        match &self.history {
+            None => {
+                let size = self.log.size;
+                format!(
+                    "suspensions and withdrawals after entry {} are not known: give a copy of the log",
+                    size.saturating_sub(1)
+                )
+            }
+            Some(history) => {
+                let as_of = match (history.cosigned_at, history.last_record) {
+                    (Some(at), _) => format!("cosigned at {at}"),
+                    (None, Some(at)) => format!("whose last record is of {at}"),
+                    (None, None) => "of unknown age".to_owned(),
+                };
+                let none = if history.suspensions.is_empty() && history.withdrawals.is_empty() {
+                    "no suspension and no withdrawal in"
+                } else {
+                    "suspensions and withdrawals by"
+                };
+                format!("{none} a copy of the log with {} entries, {as_of}", history.size)
+            }
+        }
+    }
+}
+
+fn validation_lines(validation: &Validation, lines: &mut Vec<(&'static str, String)>) {
+    let ours = &validation.hospitium;
+    let (guest, host, envelope) = (&ours.guest, &ours.host, &ours.envelope);
+    lines.push(("result", validation.result.word().to_owned()));
+    let product = |id: &Option<String>| id.as_ref().map(|id| format!(", {id}")).unwrap_or_default();
+    lines.push((
+        "guest",
+        format!("{}{}, sha256:{}", guest.name, product(&guest.product), guest.digest),
+    ));
+    lines.push(("host", format!("{}{}, {}", host.name, product(&host.product), host.build)));
+    lines.push((
+        "ran under",
+        format!("{} (measured: {})", host.accelerator.used.name(), host.accelerator.how),
+    ));
+    if !host.accelerator.used.is_hardware() {
+        let text = "under emulation: says nothing about the processor's virtualization extensions";
+        lines.push(("limit", text.to_owned()));
+    }
+    lines.push((
+        "envelope",
+        format!(
+            "{} to {} vCPU, {} to {} memory, {} firmware, disks on {}, network {}",
+            envelope.vcpus,
+            envelope.vcpus_max,
+            envelope.memory,
+            envelope.memory_max,
+            serde_json::to_value(envelope.firmware)
+                .ok()
+                .and_then(|v| v.as_str().map(str::to_owned))
+                .unwrap_or_default(),
+            envelope.disk_buses.join("/"),
+            envelope.nics.join("/"),
+        ),
+    ));
+    let c = &ours.coverage;
+    lines.push((
+        "checks",
+        format!(
+            "{} passed ({} of them seen by one witness), {} failed, {} waived, {} do not apply, \
+             {} came to no end; {} are required",
+            c.passed, c.one_witness, c.failed, c.waived, c.skipped, c.inconclusive, c.required
+        ),
+    ));
+    for line in ours.checks.iter().filter(|l| matches!(l.verdict, Verdict::Fail { .. })) {
+        let flaky = line.flaky.map(|[k, n]| format!(" ({k} of {n} attempts)")).unwrap_or_default();
+        let required = if line.required { "" } else { ", not required" };
+        lines.push(("failed", format!("{}{required}{flaky}: {}", line.id, line.verdict.reason())));
+    }
+    for waiver in &ours.waivers {
+        let text = format!(
+            "{} until {} by {}: {}",
+            waiver.check,
+            day(waiver.until),
+            waiver.by,
+            waiver.reason
+        );
+        lines.push(("waived", text));
+    }
+    for line in &ours.excluded {
+        lines.push(("excluded", format!("{}: {}", line.id, line.reason)));
+    }
+    if let Some(m) = &ours.machines {
+        let text = format!(
+            "{} of {} feasible {}-way interactions, {} infeasible",
+            m.covered,
+            m.feasible,
+            m.strength,
+            m.infeasible.len()
+        );
+        lines.push(("machines", text));
+    }
+    let v = &ours.validity;
+    let text = format!("{} to {} ({})", day(v.from), day(v.until), v.decided_by);
+    lines.push(("valid", text));
+}
+
+fn evidence_lines(evidence: &EvidenceFound, lines: &mut Vec<(&'static str, String)>) {
+    let mut line = |text: String| lines.push(("evidence", text));
+    match evidence {
+        EvidenceFound::NotGiven => line("not looked at: none was given".to_owned()),
+        EvidenceFound::Unreadable { why } => line(format!("absent or unreadable: {why}")),
+        EvidenceFound::Other { found, expected } => line(format!(
+            "another bundle, or its manifest was altered: its digest is {found}, \
+             the certificate names {expected}"
+        )),
+        EvidenceFound::Sound { files } => line(format!(
+            "present: {files} files, none absent or altered, and it bears out every verdict"
+        )),
+        EvidenceFound::Altered { problems } => {
+            for problem in problems.iter().take(20) {
+                line(problem.to_string());
+            }
+            if let Some(more) = problems.len().checked_sub(20).filter(|n| *n > 0) {
+                line(format!("and {more} more problems"));
+            }
+        }
+        EvidenceFound::Contradicts { differences } => {
+            for difference in differences.iter().take(20) {
+                line(format!("contradicts the certificate: {difference}"));
+            }
+        }
+    }
+}
+
+/// The day, in UTC.
+fn day(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d").to_string()
+}

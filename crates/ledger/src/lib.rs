@@ -1,0 +1,51 @@
+//! Signed records, the append-only log, cosignatures, and certificates that verify offline.
+//!
+//! In comes a cell of a run's evidence ([`hospitium_evidence::Bundle`]); [`statement::validation`]
+//! makes a [`Statement`] of it, or says why the evidence allows none. A [`Party`] signs it and
+//! appends it to its [`Log`]; out comes a [`Certificate`], one file with the record, the proof
+//! that it is in the log, and the log's checkpoint. Other parties cosign that checkpoint as a
+//! [`Witness`]. Anybody with a [`Policy`] can [`verify`] the file without any network, and gets an
+//! [`Explained`]: who says what, valid as of when, cosigned by whom, borne out by which evidence.
+//!
+//! The formats are published ones, so that other tools verify them too: in-toto statements, DSSE,
+//! and C2SP's signed-note, tlog-tiles, tlog-checkpoint, tlog-cosignature, tlog-proof and
+//! tlog-policy. docs/ledger.md has every field.
+
+mod certificate;
+pub mod dsse;
+mod evidence;
+mod explain;
+mod fault;
+mod files;
+mod history;
+mod key;
+mod log;
+mod note;
+mod party;
+mod policy;
+mod proof;
+pub mod statement;
+mod text;
+mod tile;
+mod tree;
+mod validity;
+mod verify;
+mod vkey;
+mod witness;
+
+pub use certificate::{Certificate, CertificateError, SUFFIX, find_validation};
+pub use evidence::EvidenceFound;
+pub use explain::{Explained, LogKnown, Signed, Standing};
+pub use files::FileError;
+pub use history::{Found, History, KeySpan};
+pub use key::{Algorithm, KeyError, PublicKey, SecretKey};
+pub use log::{Appended, Checked, ENTRY_LIMIT, Log, LogError, LogFolder, LogProblem, Tree, walk};
+pub use note::{CLOCK_TOLERANCE, Checkpoint, Cosigned, Hash, Head, NoteError};
+pub use party::{Party, PartyError, PublicParty, belongs_to, log_origin};
+pub use policy::{POLICY_LIMIT, Policy, PolicyError, PolicyReadError, PolicyWitness};
+pub use proof::{PROOF_LIMIT, ProofError, TlogProof, check_consistency, check_inclusion};
+pub use statement::Statement;
+pub use validity::{DatedFact, Validity, ValidityError, ValidityRule};
+pub use verify::{Given, VerifyError, verify, verify_bytes};
+pub use vkey::{Purpose, VerifierKey, VerifierKeyError};
+pub use witness::{CosignError, Cosignature, Witness};

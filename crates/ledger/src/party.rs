@@ -1,0 +1,457 @@
+//! A party: a domain name, three keys, and the public part that others get.
+//!
+//! ```text
+//! DIR/                     0700
+//!   party.toml             the public part: name and verifier keys
+//!   record.pub.pem         the records' public key, for openssl and the like
+//!   policy                 a tlog-policy that trusts this party's log and records
+//!   secret/                0700
+//!     record.pem           signs records (Ed25519, or P-256)
+//!     log.pem              signs checkpoints of the party's own log
+//!     witness.pem          cosigns checkpoints of other parties' logs
+//!   signed/                the last head signed of its own log: an older copy is not continued
+//!   witnessed/             the last checkpoint cosigned of each log
+//! ```
+//!
+//! Three keys, because a cosigner must not use its key for anything else
+//! (c2sp.org/tlog-cosignature, "Ed25519 signed message").
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::files::{self, Access, FileError};
+use crate::key::{Algorithm, KeyError, PEM_LIMIT, SecretKey};
+use crate::text::shown;
+use crate::vkey::{Purpose, VerifierKey, VerifierKeyError};
+
+/// Version of `party.toml`.
+const FORMAT: u32 = 1;
+/// The most bytes that `party.toml` may have.
+const LIMIT: u64 = 16 << 10;
+const PUBLIC: &str = "party.toml";
+const SECRET: &str = "secret";
+
+/// Why a party could not be made or opened.
+#[derive(Debug, thiserror::Error)]
+pub enum PartyError {
+    /// Not a domain name.
+    #[error(
+        "{0:?} is no domain name; a party is named by a domain that it owns, in lower case, \
+         such as \"vendor.example\""
+    )]
+    Name(String),
+    /// Keys are never overwritten.
+    #[error(
+        "{path} is there already and keys are never overwritten; give another folder",
+        path = path.display()
+    )]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder of the secret keys can be entered by others.
+    #[error(
+        "the folder {path} holds secret keys and is open to others (mode {mode:04o}); \
+         run: chmod 700 {path}",
+        path = path.display()
+    )]
+    Open {
+        /// The folder.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// `party.toml` does not parse.
+    #[error("{path} is no party's file", path = path.display())]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// Where it breaks.
+        source: toml::de::Error,
+    },
+    /// Written by a later version.
+    #[error(
+        "{path} has format {found}, this program reads format {FORMAT}; use a later hospitium",
+        path = path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// A key of `party.toml` under a name that is not the party's.
+    #[error("{path}: the {which} key is named {name:?}, which does not belong to this party", path = path.display())]
+    Stranger {
+        /// The file.
+        path: PathBuf,
+        /// Which key.
+        which: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// A secret key that is not the one of `party.toml`.
+    #[error(
+        "{path} is not the secret key that belongs to the party's public {which} key; \
+         restore the one that was made with it",
+        path = path.display()
+    )]
+    Mismatch {
+        /// The secret key's file.
+        path: PathBuf,
+        /// Which key.
+        which: &'static str,
+    },
+    /// A key that cannot be made or read.
+    #[error("the key {path} cannot be used", path = path.display())]
+    Key {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        source: KeyError,
+    },
+    /// A verifier key that cannot be made.
+    #[error("the party's key cannot be named")]
+    Named(#[from] VerifierKeyError),
+    /// A file.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// The public part of a party, `party.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublicParty {
+    format: u32,
+    /// Its domain.
+    pub name: String,
+    /// The key of its records, under the party's name.
+    pub record: VerifierKey,
+    /// The key of its log, under the log's origin.
+    pub log: VerifierKey,
+    /// The key of its cosignatures.
+    pub witness: VerifierKey,
+}
+
+/// A party with its secret keys.
+#[derive(Debug)]
+pub struct Party {
+    /// What others may know.
+    pub public: PublicParty,
+    /// Signs records.
+    pub record: SecretKey,
+    /// Signs checkpoints of its log.
+    pub log: SecretKey,
+    /// Cosigns checkpoints of other logs.
+    pub witness: SecretKey,
+    folder: PathBuf,
+}
+
+/// Checks that a text is a domain name in lower case with at least two labels.
+///
+/// # Errors
+/// If it is not.
+pub fn check_name(name: &str) -> Result<(), PartyError> {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let good = name.len() <= 200 && name.split('.').count() >= 2 && name.split('.').all(label);
+    if good { Ok(()) } else { Err(PartyError::Name(shown(name))) }
+}
+
+/// The origin of a party's log: its name and a path (c2sp.org/tlog-tiles, "Parameters").
+pub fn log_origin(name: &str) -> String {
+    format!("{name}/log")
+}
+
+/// True if a log of this origin, or a key of this name, is this party's: its name, or a path of it.
+pub fn belongs_to(origin: &str, party: &str) -> bool {
+    origin.strip_prefix(party).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+impl PublicParty {
+    /// Reads `party.toml`, or that of a party's folder.
+    ///
+    /// # Errors
+    /// If it cannot be read, is too large, or its keys are not good or not its own.
+    pub fn read(path: &Path) -> Result<Self, PartyError> {
+        let path = if path.is_dir() { path.join(PUBLIC) } else { path.to_owned() };
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+        let bytes = files::read(&path, LIMIT)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let form = |source| PartyError::Form { path: path.clone(), source };
+        let Version { format } = toml::from_str(&text).map_err(form)?;
+        if format != FORMAT {
+            return Err(PartyError::Newer { path, found: format });
+        }
+        let read: Self = toml::from_str(&text).map_err(form)?;
+        check_name(&read.name)?;
+        for (which, key, purpose) in [
+            ("record", &read.record, None),
+            ("log", &read.log, Some(Purpose::Note)),
+            ("witness", &read.witness, Some(Purpose::Cosignature)),
+        ] {
+            let fits = purpose.is_none_or(|purpose| key.purpose() == purpose)
+                && (purpose.is_some() || key.purpose() != Purpose::Cosignature);
+            let ours = belongs_to(key.name(), &read.name)
+                && (which != "record" || key.name() == read.name);
+            if !fits || !ours {
+                let name = shown(key.name());
+                return Err(PartyError::Stranger { path, which, name });
+            }
+        }
+        Ok(read)
+    }
+
+    /// A tlog-policy that trusts this party's log and records, and asks for no cosignature.
+    pub fn policy(&self) -> String {
+        format!(
+            "# Trusts the log and the records of {name}. To ask for cosignatures, add the\n\
+             # witness lines of other parties and name them in the quorum (c2sp.org/tlog-policy).\n\
+             log {log}\n\
+             #hospitium:signer {record}\n\
+             quorum none\n\
+             \n\
+             # What others add to their policy to count this party as a witness:\n\
+             # witness {name} {witness}\n",
+            name = self.name,
+            log = self.log,
+            record = self.record,
+            witness = self.witness,
+        )
+    }
+
+    fn to_toml(&self) -> String {
+        let Self { format, name, record, log, witness } = self;
+        format!(
+            "# Public keys of {name}. Compare them over another channel before trusting them.\n\
+             format = {format}\n\
+             name = \"{name}\"\n\
+             record = \"{record}\"\n\
+             log = \"{log}\"\n\
+             witness = \"{witness}\"\n"
+        )
+    }
+}
+
+impl Party {
+    /// Makes a party in a new folder: three keys, their public part, and a policy.
+    ///
+    /// # Errors
+    /// If the name is no domain, the folder is not empty, or it cannot be written.
+    pub fn init(folder: &Path, name: &str, records: Algorithm) -> Result<Self, PartyError> {
+        check_name(name)?;
+        let exists = || PartyError::Exists { path: folder.to_owned() };
+        if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+            || fs::symlink_metadata(folder).is_ok_and(|meta| !meta.is_dir())
+        {
+            return Err(exists());
+        }
+        let key = |algorithm, which: &str| {
+            let path = folder.join(SECRET).join(format!("{which}.pem"));
+            SecretKey::generate(algorithm)
+                .map_err(|source| PartyError::Key { path: path.clone(), source })
+                .map(|key| (key, path))
+        };
+        let (record, record_path) = key(records, "record")?;
+        let (log, log_path) = key(Algorithm::Ed25519, "log")?;
+        let (witness, witness_path) = key(Algorithm::Ed25519, "witness")?;
+        let public = PublicParty {
+            format: FORMAT,
+            name: name.to_owned(),
+            record: VerifierKey::for_records(name, record.public())?,
+            log: VerifierKey::new(&log_origin(name), Purpose::Note, log.public())?,
+            witness: VerifierKey::new(
+                &format!("{name}/witness"),
+                Purpose::Cosignature,
+                witness.public(),
+            )?,
+        };
+        if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
+            files::make_folder(above)?;
+        }
+        private_folder(folder)?;
+        private_folder(&folder.join(SECRET))?;
+        for (key, path) in [(&record, record_path), (&log, log_path), (&witness, witness_path)] {
+            let pem =
+                key.to_pem().map_err(|source| PartyError::Key { path: path.clone(), source })?;
+            files::put_durably(&path, pem.as_bytes(), Access::Secret)?;
+        }
+        let pem = record.public().to_pem();
+        files::put(&folder.join("record.pub.pem"), pem.as_bytes(), Access::Public)?;
+        files::put(&folder.join("policy"), public.policy().as_bytes(), Access::Public)?;
+        // Last: a folder without it is no party.
+        files::put_durably(&folder.join(PUBLIC), public.to_toml().as_bytes(), Access::Public)?;
+        Ok(Self { public, record, log, witness, folder: folder.to_owned() })
+    }
+
+    /// Opens a party's folder with its secret keys.
+    ///
+    /// # Errors
+    /// If something is missing, others can get at the secret keys, or they do not fit the public ones.
+    pub fn open(folder: &Path) -> Result<Self, PartyError> {
+        let public = PublicParty::read(&folder.join(PUBLIC))?;
+        let secret = folder.join(SECRET);
+        let meta = fs::metadata(&secret).map_err(|source| FileError::Io {
+            doing: "open",
+            path: secret.clone(),
+            source,
+        })?;
+        let mode = meta.permissions().mode() & 0o7777;
+        if mode & 0o077 != 0 {
+            return Err(PartyError::Open { path: secret, mode });
+        }
+        let open = |which: &'static str, public: &VerifierKey| {
+            let path = secret.join(format!("{which}.pem"));
+            let bytes = files::read_secret(&path, PEM_LIMIT)?;
+            let text = std::str::from_utf8(&bytes).map_err(|_| KeyError::Pem);
+            let key = text
+                .and_then(SecretKey::from_pem)
+                .map_err(|source| PartyError::Key { path: path.clone(), source })?;
+            if key.public() == *public.key() {
+                Ok(key)
+            } else {
+                Err(PartyError::Mismatch { path, which })
+            }
+        };
+        Ok(Self {
+            record: open("record", &public.record)?,
+            log: open("log", &public.log)?,
+            witness: open("witness", &public.witness)?,
+            public,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// Keeps a new key for records as `secret/record.next.pem`, before it is announced: an
+    /// announced key that is lost could never be changed again.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn keep_next_record_key(&self, pem: &str) -> Result<(), PartyError> {
+        let path = self.folder.join(SECRET).join("record.next.pem");
+        Ok(files::put_durably(&path, pem.as_bytes(), Access::Secret)?)
+    }
+
+    /// Puts a new key for records in the place of the old one, which is kept as
+    /// `secret/record.retired-FINGERPRINT.pem`. The change has to be recorded first: see
+    /// [`Statement::key_change`](crate::Statement::key_change).
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn replace_record_key(&mut self, new: SecretKey) -> Result<(), PartyError> {
+        let path = self.folder.join(SECRET).join("record.pem");
+        let name = |source| PartyError::Key { path: path.clone(), source };
+        let named = VerifierKey::for_records(&self.public.name, new.public())?;
+        let retired = format!("record.retired-{}.pem", self.record.public().fingerprint().short());
+        let old = self.record.to_pem().map_err(name)?;
+        files::put_durably(&path.with_file_name(retired), old.as_bytes(), Access::Secret)?;
+        let pem = new.to_pem().map_err(name)?;
+        files::put_durably(&path, pem.as_bytes(), Access::Secret)?;
+        files::remove(&path.with_file_name("record.next.pem"))?;
+        self.public.record = named;
+        self.record = new;
+        let folder = &self.folder;
+        let pem = self.record.public().to_pem();
+        files::put(&folder.join("record.pub.pem"), pem.as_bytes(), Access::Public)?;
+        files::put(&folder.join("policy"), self.public.policy().as_bytes(), Access::Public)?;
+        files::put_durably(&folder.join(PUBLIC), self.public.to_toml().as_bytes(), Access::Public)?;
+        Ok(())
+    }
+
+    /// Where it keeps the last checkpoint that it cosigned of each log.
+    pub fn witnessed(&self) -> PathBuf {
+        self.folder.join("witnessed")
+    }
+
+    /// Where it keeps the last head that it signed of its own log.
+    pub(crate) fn signed(&self) -> PathBuf {
+        self.folder.join("signed")
+    }
+
+    /// Where its own log is, if nothing else is said.
+    pub fn usual_log(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+}
+
+fn private_folder(path: &Path) -> Result<(), PartyError> {
+    let io = |source| FileError::Io { doing: "make", path: path.to_owned(), source };
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(io)?;
+        }
+        other => other.map_err(io)?,
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_party_opens_again_and_its_secrets_are_its_owners_alone() {
+        let top = tempfile::tempdir().expect("a folder");
+        let folder = top.path().join("vendor");
+        let made = Party::init(&folder, "vendor.example", Algorithm::Ed25519).expect("made");
+        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o7777;
+        assert_eq!(mode(&folder.join("secret")), 0o700);
+        for key in ["record", "log", "witness"] {
+            assert_eq!(mode(&folder.join("secret").join(format!("{key}.pem"))), 0o600);
+        }
+        let opened = Party::open(&folder).expect("opens");
+        assert_eq!(opened.public, made.public);
+        assert_eq!(opened.public.log.name(), "vendor.example/log");
+        assert_eq!(PublicParty::read(&folder).expect("reads"), made.public);
+    }
+
+    #[test]
+    fn keys_are_never_overwritten() {
+        let top = tempfile::tempdir().expect("a folder");
+        let folder = top.path().join("vendor");
+        Party::init(&folder, "vendor.example", Algorithm::Ed25519).expect("made");
+        let again = Party::init(&folder, "vendor.example", Algorithm::Ed25519);
+        assert!(matches!(again, Err(PartyError::Exists { .. })));
+    }
+
+    #[test]
+    fn keys_that_others_can_reach_or_that_were_swapped_are_refused() {
+        let top = tempfile::tempdir().expect("a folder");
+        let folder = top.path().join("vendor");
+        Party::init(&folder, "vendor.example", Algorithm::EcdsaP256).expect("made");
+        let secret = folder.join("secret");
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o750)).expect("set");
+        assert!(matches!(Party::open(&folder), Err(PartyError::Open { .. })));
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o700)).expect("set");
+        let log = secret.join("log.pem");
+        fs::set_permissions(&log, fs::Permissions::from_mode(0o644)).expect("set");
+        assert!(matches!(Party::open(&folder), Err(PartyError::File(FileError::Exposed { .. }))));
+        fs::rename(secret.join("witness.pem"), &log).expect("moved");
+        assert!(matches!(Party::open(&folder), Err(PartyError::Mismatch { which: "log", .. })));
+    }
+
+    #[test]
+    fn what_is_no_domain_names_no_party() {
+        for bad in ["", "vendor", "Vendor.example", "a..b", "-a.b", "a.b/", "a b.c", "ä.example"] {
+            assert!(check_name(bad).is_err(), "{bad:?}");
+        }
+        check_name("a-1.vendor.example").expect("good");
+    }
+
+    #[test]
+    fn a_longer_name_with_the_same_start_is_another_party() {
+        assert!(belongs_to("vendor.example/log", "vendor.example"));
+        assert!(!belongs_to("vendor.example.evil.test/log", "vendor.example"));
+        assert!(!belongs_to("vendor.example", "vendor.example/log"));
+    }
+}

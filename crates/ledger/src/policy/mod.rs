@@ -1,0 +1,156 @@
+//! Whom to trust: c2sp.org/tlog-policy, and in comments of a fixed form the parties whose records
+//! are believed.
+//!
+//! ```text
+//! log vendor.example/log+1a2b3c4d+AQ…
+//! witness other other.example/witness+5e6f7a8b+BA…
+//! quorum other
+//! #hospitium:signer vendor.example+9c0d1e2f+AQ…
+//! ```
+//!
+//! Which keys sign within a log's entries is outside of tlog-policy ("Introduction"). Other tools
+//! read the line with our prefix as a comment; this one refuses it if it is malformed.
+
+mod parse;
+
+pub use parse::PolicyError;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::files::{self, FileError};
+use crate::vkey::VerifierKey;
+
+/// The most bytes of a policy.
+pub const POLICY_LIMIT: u64 = 256 << 10;
+
+/// A policy, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Logs whose checkpoints are accepted.
+    pub logs: Vec<VerifierKey>,
+    /// Witnesses, by name within the policy.
+    pub witnesses: Vec<PolicyWitness>,
+    /// Parties whose records are believed.
+    pub signers: Vec<VerifierKey>,
+    groups: Vec<Group>,
+    quorum: Quorum,
+}
+
+/// A witness of a policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyWitness {
+    /// Its name in the policy, for people.
+    pub name: String,
+    /// Its key.
+    pub key: VerifierKey,
+}
+
+/// What has to have cosigned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Quorum {
+    None,
+    Of(Member),
+}
+
+/// A witness or a group, by its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Member {
+    Witness(usize),
+    Group(usize),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Group {
+    name: String,
+    least: usize,
+    members: Vec<Member>,
+}
+
+/// Why a policy could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyReadError {
+    /// The file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A line of it.
+    #[error(transparent)]
+    Line(#[from] PolicyError),
+}
+
+impl Policy {
+    /// Reads a policy's file.
+    ///
+    /// # Errors
+    /// If it cannot be read, is too large, or a line breaks a rule.
+    pub fn read(path: &Path) -> Result<Self, PolicyReadError> {
+        let bytes = files::read(path, POLICY_LIMIT)?;
+        Ok(Self::parse(&path.to_string_lossy(), &bytes)?)
+    }
+
+    /// Reads a policy. `origin` names the file in errors.
+    ///
+    /// # Errors
+    /// The first line that breaks a rule, with the place in it.
+    pub fn parse(origin: &str, bytes: &[u8]) -> Result<Self, PolicyError> {
+        parse::parse(origin, bytes)
+    }
+
+    /// The log of this origin.
+    pub fn log(&self, origin: &str) -> Option<&VerifierKey> {
+        self.logs.iter().find(|key| key.name() == origin)
+    }
+
+    /// The keys with which this party may sign records.
+    pub fn signers_of(&self, party: &str) -> Vec<VerifierKey> {
+        self.signers.iter().filter(|key| key.name() == party).cloned().collect()
+    }
+
+    /// True if the witnesses of these places (in [`witnesses`](Self::witnesses)) are enough.
+    pub fn is_quorum(&self, cosigned: &BTreeSet<usize>) -> bool {
+        match self.quorum {
+            Quorum::None => true,
+            // Members are defined before the group that has them: each answer is there already.
+            Quorum::Of(member) => {
+                let mut groups: Vec<bool> = Vec::with_capacity(self.groups.len());
+                let has = |groups: &[bool], member: Member| match member {
+                    Member::Witness(at) => cosigned.contains(&at),
+                    Member::Group(at) => groups.get(at).copied().unwrap_or(false),
+                };
+                for group in &self.groups {
+                    let count = group.members.iter().filter(|m| has(&groups, **m)).count();
+                    groups.push(count >= group.least);
+                }
+                has(&groups, member)
+            }
+        }
+    }
+
+    /// The quorum in words.
+    pub fn quorum_words(&self) -> String {
+        match self.quorum {
+            Quorum::None => "no cosignature is asked for".to_owned(),
+            Quorum::Of(member) => format!("{} has to cosign", self.member_words(member, 0)),
+        }
+    }
+
+    fn member_words(&self, member: Member, depth: usize) -> String {
+        match member {
+            Member::Witness(at) => {
+                self.witnesses.get(at).map(|w| w.name.clone()).unwrap_or_default()
+            }
+            Member::Group(at) => {
+                let Some(group) = self.groups.get(at) else { return String::new() };
+                if depth > 3 || group.members.len() > 8 {
+                    return format!("the group {}", group.name);
+                }
+                let names: Vec<_> =
+                    group.members.iter().map(|m| self.member_words(*m, depth + 1)).collect();
+                format!("{} of ({})", group.least, names.join(", "))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

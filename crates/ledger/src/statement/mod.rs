@@ -1,0 +1,297 @@
+//! What is signed: in-toto statements (in-toto Attestation Framework, Statement v1).
+
+mod build;
+mod compact;
+mod notice;
+mod validation;
+
+pub use build::{Issue, Refused, validation};
+pub use notice::{KeyChange, KeyRole, Notice, WaiverRecord};
+pub use validation::{
+    CheckCounts, CheckLine, Envelope, EvidenceRef, Excluded, ExcludedWhy, Extension, GuestLine,
+    HostLine, Infeasible, MachineCoverage, Outcome, RunLine, Validation, Waiver,
+};
+
+use std::collections::BTreeMap;
+
+use hospitium_model::Digest;
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::text::shown;
+
+/// `_type` of every statement.
+pub const STATEMENT: &str = "https://in-toto.io/Statement/v1";
+/// Version of our extension and of our own predicates.
+pub const FORMAT: u32 = 1;
+/// The most bytes of a statement: with its signature and base64 it has to fit an entry of the log.
+pub const STATEMENT_LIMIT: usize = 48_000;
+
+/// Predicate types.
+pub mod predicate {
+    /// A validation: in-toto's test result, with our extension under `hospitium`.
+    pub const TEST_RESULT: &str = "https://in-toto.io/attestation/test-result/v0.1";
+    /// A change of key.
+    pub const KEY_CHANGE: &str = "https://hospitium.example/key-change/v1";
+    /// A certificate is suspended.
+    pub const SUSPENSION: &str = "https://hospitium.example/suspension/v1";
+    /// A certificate is withdrawn for good.
+    pub const WITHDRAWAL: &str = "https://hospitium.example/withdrawal/v1";
+    /// A check's failure is accepted for a time.
+    pub const WAIVER: &str = "https://hospitium.example/waiver/v1";
+}
+
+/// An in-toto ResourceDescriptor, as far as we use it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resource {
+    /// Name for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Where it is identified: a product id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+    /// Digests by algorithm; ours have `sha256`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub digest: BTreeMap<String, String>,
+    /// More about it: `role`, `version`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Resource {
+    /// Something by its SHA-256.
+    pub fn of(name: &str, digest: Digest) -> Self {
+        Self {
+            name: name.to_owned(),
+            uri: None,
+            digest: BTreeMap::from([("sha256".to_owned(), digest.to_string())]),
+            annotations: BTreeMap::new(),
+        }
+    }
+
+    /// Its SHA-256, if it has one.
+    pub fn sha256(&self) -> Option<Digest> {
+        self.digest.get("sha256")?.parse().ok()
+    }
+
+    pub(crate) fn note(mut self, key: &str, value: &str) -> Self {
+        self.annotations.insert(key.to_owned(), value.to_owned());
+        self
+    }
+}
+
+/// A statement.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statement {
+    /// What it is about, by digest.
+    pub subject: Vec<Resource>,
+    /// What it says.
+    pub record: Record,
+}
+
+/// What a statement says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// How a validation ended.
+    Validation(Box<Validation>),
+    /// The party has another key.
+    KeyChange(KeyChange),
+    /// A certificate is not to be relied on for now.
+    Suspension(Notice),
+    /// A certificate is not to be relied on any more.
+    Withdrawal(Notice),
+    /// A check's failure is accepted for a time.
+    Waiver(WaiverRecord),
+}
+
+/// Why bytes are no statement.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StatementError {
+    /// Larger than one may be.
+    #[error("the statement has {size} bytes, and one has at most {STATEMENT_LIMIT}")]
+    TooLarge {
+        /// Its size.
+        size: usize,
+    },
+    /// Not JSON of a statement.
+    #[error("the record holds no in-toto statement: {0}")]
+    Form(String),
+    /// Another `_type`.
+    #[error("the statement is of type {0:?}; this program reads \"{STATEMENT}\"")]
+    Type(String),
+    /// A predicate that is not known.
+    #[error(
+        "the statement's predicate is {0:?}, which this program does not know; \
+         a later hospitium may"
+    )]
+    Predicate(String),
+    /// A predicate that does not parse.
+    #[error("the statement's predicate is not a good {kind}: {why}")]
+    Content {
+        /// Its type.
+        kind: &'static str,
+        /// Where it breaks.
+        why: String,
+    },
+    /// A later format.
+    #[error("the record has format {0}, this program reads up to {FORMAT}; use a later hospitium")]
+    Newer(u32),
+    /// A test result that is not one of ours.
+    #[error("the test result has no \"hospitium\" part: it is no certificate of this kind")]
+    Foreign,
+    /// Something in it contradicts something else.
+    #[error("the record contradicts itself: {0}")]
+    Contradiction(String),
+}
+
+#[derive(Serialize)]
+struct Form<'a, P> {
+    #[serde(rename = "_type")]
+    kind: &'static str,
+    subject: &'a [Resource],
+    #[serde(rename = "predicateType")]
+    predicate_type: &'a str,
+    predicate: &'a P,
+}
+
+#[derive(Deserialize)]
+struct Read<'a> {
+    #[serde(rename = "_type")]
+    kind: String,
+    subject: Vec<Resource>,
+    #[serde(rename = "predicateType")]
+    predicate_type: String,
+    #[serde(borrow)]
+    predicate: &'a RawValue,
+}
+
+impl Statement {
+    /// Its predicate's type.
+    pub const fn predicate_type(&self) -> &'static str {
+        match self.record {
+            Record::Validation(_) => predicate::TEST_RESULT,
+            Record::KeyChange(_) => predicate::KEY_CHANGE,
+            Record::Suspension(_) => predicate::SUSPENSION,
+            Record::Withdrawal(_) => predicate::WITHDRAWAL,
+            Record::Waiver(_) => predicate::WAIVER,
+        }
+    }
+
+    /// The party that says it, as it says itself. Believe it only under that party's signature.
+    pub fn party(&self) -> &str {
+        match &self.record {
+            Record::Validation(validation) => &validation.hospitium.party,
+            Record::KeyChange(change) => &change.party,
+            Record::Suspension(notice) | Record::Withdrawal(notice) => &notice.party,
+            Record::Waiver(waiver) => &waiver.party,
+        }
+    }
+
+    /// When it was made, by the party's clock.
+    pub fn issued(&self) -> Timestamp {
+        match &self.record {
+            Record::Validation(validation) => validation.hospitium.issued,
+            Record::KeyChange(change) => change.issued,
+            Record::Suspension(notice) | Record::Withdrawal(notice) => notice.issued,
+            Record::Waiver(waiver) => waiver.issued,
+        }
+    }
+
+    /// The bytes to sign: JSON without spaces.
+    ///
+    /// # Errors
+    /// If they would be too many, or would not read back as this statement.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, StatementError> {
+        let bytes = match &self.record {
+            Record::Validation(validation) => self.form(validation.as_ref()),
+            Record::KeyChange(change) => self.form(change),
+            Record::Suspension(notice) | Record::Withdrawal(notice) => self.form(notice),
+            Record::Waiver(waiver) => self.form(waiver),
+        }?;
+        // Never sign what nobody can read: a number that is not finite, for one.
+        Self::parse(&bytes)?;
+        Ok(bytes)
+    }
+
+    fn form(&self, predicate: &impl Serialize) -> Result<Vec<u8>, StatementError> {
+        let form = Form {
+            kind: STATEMENT,
+            subject: &self.subject,
+            predicate_type: self.predicate_type(),
+            predicate,
+        };
+        serde_json::to_vec(&form).map_err(|error| StatementError::Form(error.to_string()))
+    }
+
+    /// Reads a statement, and refuses one that contradicts itself.
+    ///
+    /// # Errors
+    /// If it is too large, malformed, of an unknown kind or later format, or contradicts itself.
+    pub fn parse(bytes: &[u8]) -> Result<Self, StatementError> {
+        if bytes.len() > STATEMENT_LIMIT {
+            return Err(StatementError::TooLarge { size: bytes.len() });
+        }
+        let read: Read<'_> = serde_json::from_slice(bytes)
+            .map_err(|error| StatementError::Form(shown(&error.to_string())))?;
+        if read.kind != STATEMENT {
+            return Err(StatementError::Type(shown(&read.kind)));
+        }
+        if read.subject.is_empty() || read.subject.iter().any(|s| s.sha256().is_none()) {
+            return Err(StatementError::Form("a subject with a sha256 digest is due".into()));
+        }
+        let raw = read.predicate;
+        let record = match read.predicate_type.as_str() {
+            predicate::TEST_RESULT => {
+                #[derive(Deserialize)]
+                struct Ours {
+                    hospitium: Option<serde::de::IgnoredAny>,
+                }
+                let ours: Ours = content("test result", raw)?;
+                if ours.hospitium.is_none() {
+                    return Err(StatementError::Foreign);
+                }
+                #[derive(Deserialize)]
+                struct Outer {
+                    hospitium: Version,
+                }
+                let Outer { hospitium } = content("test result", raw)?;
+                hospitium.check()?;
+                let validation: Validation = content("test result", raw)?;
+                validation.check().map_err(StatementError::Contradiction)?;
+                Record::Validation(Box::new(validation))
+            }
+            predicate::KEY_CHANGE => Record::KeyChange(versioned("key change", raw)?),
+            predicate::SUSPENSION => Record::Suspension(versioned("suspension", raw)?),
+            predicate::WITHDRAWAL => Record::Withdrawal(versioned("withdrawal", raw)?),
+            predicate::WAIVER => Record::Waiver(versioned("waiver", raw)?),
+            other => return Err(StatementError::Predicate(shown(other))),
+        };
+        Ok(Self { subject: read.subject, record })
+    }
+}
+
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
+}
+
+impl Version {
+    fn check(&self) -> Result<(), StatementError> {
+        if self.format > FORMAT { Err(StatementError::Newer(self.format)) } else { Ok(()) }
+    }
+}
+
+fn content<T: DeserializeOwned>(kind: &'static str, raw: &RawValue) -> Result<T, StatementError> {
+    serde_json::from_str(raw.get())
+        .map_err(|error| StatementError::Content { kind, why: shown(&error.to_string()) })
+}
+
+fn versioned<T: DeserializeOwned>(kind: &'static str, raw: &RawValue) -> Result<T, StatementError> {
+    content::<Version>(kind, raw)?.check()?;
+    content(kind, raw)
+}
+
+#[cfg(test)]
+mod tests;

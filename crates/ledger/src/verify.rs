@@ -1,0 +1,309 @@
+//! Verifies a certificate without any network, and explains what was found.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use crate::certificate::{Certificate, CertificateError};
+use crate::dsse::EnvelopeError;
+use crate::evidence::{self, EvidenceFound};
+use crate::explain::{Explained, LogKnown, Signed, Standing};
+use crate::history::{self, Found, History, holding};
+use crate::log::{LogError, LogFolder};
+use crate::note::{CLOCK_TOLERANCE, Head, NoteError};
+use crate::party::belongs_to;
+use crate::policy::Policy;
+use crate::proof::{ProofError, check_inclusion};
+use crate::statement::{Outcome, Record, Statement, StatementError, Validation};
+use crate::text::shown;
+use crate::tree::leaf_hash;
+use crate::vkey::VerifierKey;
+
+/// What a certificate is held against.
+#[derive(Debug, Clone, Copy)]
+pub struct Given<'a> {
+    /// Whom to trust.
+    pub policy: &'a Policy,
+    /// The evidence, if it is there: a bundle's folder or its archive.
+    pub evidence: Option<&'a Path>,
+    /// A copy of the log, if there is one: only it knows of suspensions and changed keys.
+    pub log: Option<&'a LogFolder>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// Why a certificate proves nothing. One that does, and says that the pair failed or is no longer
+/// valid, is no error: see [`Standing`].
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// It is none.
+    #[error("this is no certificate")]
+    Certificate(#[from] CertificateError),
+    /// A log that the policy does not have.
+    #[error(
+        "the certificate is from the log {origin:?}, which the policy does not trust \
+         (it trusts {known}); if you do, add that log's line"
+    )]
+    UnknownLog {
+        /// The log.
+        origin: String,
+        /// Those of the policy.
+        known: String,
+    },
+    /// The checkpoint.
+    #[error("the certificate's checkpoint cannot be trusted")]
+    Checkpoint(#[source] NoteError),
+    /// Not cosigned by enough.
+    #[error(
+        "the checkpoint lacks cosignatures: {quorum}, and {cosigned} did. \
+         Ask the party for a certificate under a cosigned checkpoint"
+    )]
+    Quorum {
+        /// What is asked for.
+        quorum: String,
+        /// Who has.
+        cosigned: String,
+    },
+    /// Not in the log.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+    /// The statement.
+    #[error("the certificate's record cannot be read")]
+    Statement(#[from] StatementError),
+    /// A party that speaks in another's log.
+    #[error(
+        "the record is of {party:?} and stands in the log {origin:?}, which is not that party's"
+    )]
+    Stranger {
+        /// The party.
+        party: String,
+        /// The log.
+        origin: String,
+    },
+    /// A party whose records are not believed.
+    #[error(
+        "the policy trusts the log {origin:?} but names no key for records of {party:?}; add: \
+         #hospitium:signer KEY (the `record` key of the party's party.toml)"
+    )]
+    UnknownParty {
+        /// The party.
+        party: String,
+        /// The log.
+        origin: String,
+    },
+    /// The signature.
+    #[error("the record's signature cannot be trusted")]
+    Signature(#[source] EnvelopeError),
+    /// A key that was retired.
+    #[error(
+        "the record, entry {index}, is signed with a key that {party:?} gave up at entry {until}"
+    )]
+    Retired {
+        /// The party.
+        party: String,
+        /// The record's index.
+        index: u64,
+        /// Where the key was given up.
+        until: u64,
+    },
+    /// A record from the future.
+    #[error(
+        "the record says that it was made at {issued}, which is after now ({now}): \
+         this clock or the party's is wrong"
+    )]
+    Future {
+        /// When it says.
+        issued: Timestamp,
+        /// By our clock.
+        now: Timestamp,
+    },
+    /// The log's copy cannot be read.
+    #[error("the copy of the log cannot be used")]
+    Log(#[from] LogError),
+    /// The copy's checkpoint.
+    #[error("the checkpoint of the log's copy cannot be trusted")]
+    Copy(#[source] NoteError),
+    /// The copy is damaged.
+    #[error("the copy of the log is damaged ({count} problems, the first: {first}); get it again")]
+    CopyDamaged {
+        /// How many problems.
+        count: u64,
+        /// The first.
+        first: String,
+    },
+    /// Two histories under one log's signature.
+    #[error(
+        "the log {origin:?} shows two histories: of its first {size} entries, the certificate has \
+         the root {certificate} and the copy of the log {copy}. Both are signed. Keep both as they \
+         are, and show them to the party and its witnesses: this is proof that the log was forked"
+    )]
+    Fork {
+        /// The log.
+        origin: String,
+        /// Entries.
+        size: u64,
+        /// By the certificate, in base64.
+        certificate: String,
+        /// By the copy, in base64.
+        copy: String,
+    },
+}
+
+impl VerifyError {
+    pub(crate) fn unknown_log(head: &Head, policy: &Policy) -> Self {
+        let known: Vec<_> = policy.logs.iter().map(|key| shown(key.name())).take(5).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        Self::UnknownLog { origin: shown(&head.origin), known }
+    }
+}
+
+/// Verifies a certificate's file.
+///
+/// # Errors
+/// If it proves nothing under this policy. A file larger than a certificate is not read.
+pub fn verify(file: &Path, given: Given<'_>) -> Result<Explained, VerifyError> {
+    examine(&Certificate::read(file)?, given)
+}
+
+/// The same, from bytes.
+///
+/// # Errors
+/// As for [`verify`].
+pub fn verify_bytes(bytes: &[u8], given: Given<'_>) -> Result<Explained, VerifyError> {
+    examine(&Certificate::parse(bytes)?, given)
+}
+
+fn examine(certificate: &Certificate, given: Given<'_>) -> Result<Explained, VerifyError> {
+    let Given { policy, now, .. } = given;
+    let proof = certificate.proof();
+    let head = proof.checkpoint.head();
+    let log = policy.log(&head.origin).ok_or_else(|| VerifyError::unknown_log(head, policy))?;
+    proof.checkpoint.verify_log(log).map_err(VerifyError::Checkpoint)?;
+    let (cosigned, missing) = cosigned(certificate, policy, now)?;
+    let entry = proof.extra.as_deref().unwrap_or_default();
+    check_inclusion(&proof.hashes, head, proof.index, leaf_hash(entry))?;
+
+    let statement = Statement::parse(certificate.envelope().payload())?;
+    let party = statement.party().to_owned();
+    let origin = shown(&head.origin);
+    if crate::party::check_name(&party).is_err() || !belongs_to(&head.origin, &party) {
+        return Err(VerifyError::Stranger { party: shown(&party), origin });
+    }
+    let trusted = policy.signers_of(&party);
+    if trusted.is_empty() {
+        return Err(VerifyError::UnknownParty { party, origin });
+    }
+    let history = match given.log {
+        Some(folder) => Some(history::read(folder, policy, proof, certificate.record(), now)?),
+        None => None,
+    };
+    let by = signer(certificate, &party, &trusted, history.as_ref())?;
+    let issued = statement.issued();
+    if issued.duration_since(now) > CLOCK_TOLERANCE {
+        return Err(VerifyError::Future { issued, now });
+    }
+
+    let evidence = match (&statement.record, given.evidence) {
+        (Record::Validation(validation), Some(path)) => evidence::compare(path, validation),
+        _ => EvidenceFound::NotGiven,
+    };
+    let standing = standing(&statement, history.as_ref(), now);
+    Ok(Explained {
+        standing,
+        party,
+        signed: Signed { key: by.key().fingerprint(), algorithm: by.key().algorithm() },
+        record: certificate.record(),
+        log: LogKnown { origin: head.origin.clone(), index: proof.index, size: head.size },
+        cosigned,
+        not_cosigned: missing,
+        quorum: policy.quorum_words(),
+        evidence,
+        history,
+        now,
+        statement,
+    })
+}
+
+/// Who of the policy's witnesses has cosigned, and who has not.
+fn cosigned(
+    certificate: &Certificate,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<(Vec<crate::note::Cosigned>, Vec<String>), VerifyError> {
+    let checkpoint = &certificate.proof().checkpoint;
+    let (mut by, mut missing, mut places) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for (place, witness) in policy.witnesses.iter().enumerate() {
+        match checkpoint.verify_cosignature(&witness.key, now).map_err(VerifyError::Checkpoint)? {
+            Some(cosigned) => {
+                places.insert(place);
+                by.push(cosigned);
+            }
+            None => missing.push(witness.key.name().to_owned()),
+        }
+    }
+    if policy.is_quorum(&places) {
+        return Ok((by, missing));
+    }
+    let names: Vec<_> = by.iter().map(|c| c.by.as_str()).collect();
+    let cosigned = if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
+    Err(VerifyError::Quorum { quorum: policy.quorum_words(), cosigned })
+}
+
+/// The key that signed, which has to hold for this entry.
+fn signer(
+    certificate: &Certificate,
+    party: &str,
+    trusted: &[VerifierKey],
+    history: Option<&History>,
+) -> Result<VerifierKey, VerifyError> {
+    let envelope = certificate.envelope();
+    let Some(history) = history else {
+        return envelope.verify(trusted).cloned().map_err(VerifyError::Signature);
+    };
+    let index = certificate.proof().index;
+    let now: Vec<_> = holding(&history.keys, index).cloned().collect();
+    envelope.verify(&now).cloned().map_err(|error| {
+        // Perhaps with a key that held at another time.
+        let other = history.keys.iter().find(|span| {
+            span.until.is_some_and(|until| until < index)
+                && envelope.verify(std::slice::from_ref(&span.key)).is_ok()
+        });
+        match other.and_then(|span| span.until) {
+            Some(until) => VerifyError::Retired { party: party.to_owned(), index, until },
+            None => VerifyError::Signature(error),
+        }
+    })
+}
+
+/// What the certificate is worth now, as far as is known.
+fn standing(statement: &Statement, history: Option<&History>, now: Timestamp) -> Standing {
+    let validation: &Validation = match &statement.record {
+        Record::Validation(validation) => validation,
+        Record::KeyChange(_) => return Standing::Notice("a change of key"),
+        Record::Suspension(_) => return Standing::Notice("a suspension"),
+        Record::Withdrawal(_) => return Standing::Notice("a withdrawal"),
+        Record::Waiver(_) => return Standing::Notice("a waiver"),
+    };
+    if validation.result == Outcome::Failed {
+        return Standing::Failed;
+    }
+    let reason = |found: &Found| (found.index, found.notice.issued, found.notice.reason.clone());
+    if let Some(found) = history.and_then(|h| h.withdrawals.first()) {
+        let (index, at, reason) = reason(found);
+        return Standing::Withdrawn { index, at, reason };
+    }
+    let open = |found: &&Found| found.notice.until.is_none_or(|until| now < until);
+    if let Some(found) = history.and_then(|h| h.suspensions.iter().find(open)) {
+        let (index, at, reason) = reason(found);
+        return Standing::Suspended { index, at, until: found.notice.until, reason };
+    }
+    let validity = &validation.hospitium.validity;
+    if now >= validity.until {
+        Standing::Lapsed { since: validity.until }
+    } else if validity.from.duration_since(now) > CLOCK_TOLERANCE {
+        Standing::NotYet { from: validity.from }
+    } else {
+        Standing::Valid { until: validity.until }
+    }
+}

@@ -43,7 +43,7 @@ enum Task {
     Check,
     /// Measure; prints ratios of things measured side by side, and writes docs/benchmarks.md
     Bench {
-        /// Only these: suite, clone, memory, warm, overhead, autopkgtest
+        /// Only these: suite, clone, memory, warm, overhead, autopkgtest; or covering, by itself
         names: Vec<String>,
     },
 }
@@ -74,7 +74,7 @@ pub(crate) fn root() -> PathBuf {
 }
 
 /// A cargo command in the workspace.
-fn cargo() -> Command {
+pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
     command

@@ -58,7 +58,9 @@ impl Clauses {
             list.extend(all.into_iter().map(|members| Clause { members, origin }));
         }
         let rules = negative_rules(model, space, phase);
-        list.extend(rules.into_iter().map(|members| Clause { members, origin: Origin::OneNegative }));
+        list.extend(
+            rules.into_iter().map(|members| Clause { members, origin: Origin::OneNegative }),
+        );
         let mut unsatisfied_by = vec![Vec::new(); space.literals];
         for (number, clause) in (0u32..).zip(&list) {
             for (parameter, set) in &clause.members {
@@ -68,6 +70,11 @@ impl Clauses {
             }
         }
         Ok(Self { list, unsatisfied_by, space: space.clone() })
+    }
+
+    /// How many clauses have to be looked at for this setting.
+    pub fn with(&self, setting: Setting) -> usize {
+        self.unsatisfied_by[self.space.literal(setting)].len()
     }
 
     /// Does some clause with this setting fail in the row, the setting taken as part of it?
@@ -157,8 +164,9 @@ fn normal_form(expr: &Expr, wanted: bool, space: &Space) -> Option<Vec<Members>>
                     return None;
                 }
                 let pairs = product.iter().flat_map(|a| part.iter().map(move |b| (a, b)));
-                let distinct: HashSet<Members> =
-                    pairs.filter_map(|(a, b)| clause(a.iter().chain(b).cloned().collect())).collect();
+                let distinct: HashSet<Members> = pairs
+                    .filter_map(|(a, b)| clause(a.iter().chain(b).cloned().collect()))
+                    .collect();
                 if distinct.len() > MOST_CLAUSES {
                     return None;
                 }

@@ -179,9 +179,9 @@ impl Resolver<'_> {
             Condition::Not(inner) => Expr::Not(Box::new(self.expr(*inner, depth)?)),
             Condition::OneOf(id, names) => {
                 let parameter = self.parameter(id)?;
-                let places = names.iter().map(|name| {
-                    parameter.value(name).ok_or_else(|| self.unknown(parameter, name))
-                });
+                let places = names
+                    .iter()
+                    .map(|name| parameter.value(name).ok_or_else(|| self.unknown(parameter, name)));
                 places_of(id, places.collect::<Result<_, _>>()?)
             }
             Condition::At(id, places) => {
@@ -224,7 +224,8 @@ impl Resolver<'_> {
         let parameter = self.parameter(id)?;
         if matches!(relation, Relation::Equal | Relation::NotEqual) {
             let number = constant.trim().parse::<f64>().ok();
-            let by_number = || parameter.values.iter().position(|v| v.number.is_some() && v.number == number);
+            let by_number =
+                || parameter.values.iter().position(|v| v.number.is_some() && v.number == number);
             let place = parameter.value(constant).or_else(by_number);
             let place = place.ok_or_else(|| self.unknown(parameter, constant))?;
             let equal = places_of(id, vec![place]);
@@ -249,7 +250,12 @@ impl Resolver<'_> {
         Ok(places_of(id, (0..parameter.values.len()).filter(holds).collect()))
     }
 
-    fn between(&self, a: ParameterId, relation: Relation, b: ParameterId) -> Result<Expr, ModelError> {
+    fn between(
+        &self,
+        a: ParameterId,
+        relation: Relation,
+        b: ParameterId,
+    ) -> Result<Expr, ModelError> {
         let (left, right) = (self.parameter(a)?, self.parameter(b)?);
         let numeric = left.is_numeric() && right.is_numeric();
         let ordered = !matches!(relation, Relation::Equal | Relation::NotEqual);
@@ -314,7 +320,9 @@ mod tests {
 
     #[test]
     fn a_pattern_matches_as_a_shell_would() {
-        for (pattern, text) in [("*", ""), ("a*c", "abbc"), ("?b*", "AB"), ("*b*b", "abab"), ("x", "X")] {
+        for (pattern, text) in
+            [("*", ""), ("a*c", "abbc"), ("?b*", "AB"), ("*b*b", "abab"), ("x", "X")]
+        {
             assert!(like(pattern, text), "{pattern} {text}");
         }
         for (pattern, text) in [("", "a"), ("a?", "a"), ("*b", "abc"), ("a*c", "ab")] {

@@ -19,7 +19,9 @@ pub type GivenRow = Vec<Option<usize>>;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CoverError {
     /// A strength that cannot be.
-    #[error("strength {strength} for a model of {parameters} parameters; it is 1 to 6 and at most their number")]
+    #[error(
+        "strength {strength} for a model of {parameters} parameters; it is 1 to 6 and at most their number"
+    )]
     Strength {
         /// What was asked for.
         strength: usize,
@@ -33,7 +35,9 @@ pub enum CoverError {
         because: Vec<String>,
     },
     /// More tuples than are taken.
-    #[error("{count} or more combinations are to be covered, at most {most} are taken; use a lower strength, or a higher one for a group of parameters only")]
+    #[error(
+        "{count} or more combinations are to be covered, at most {most} are taken; use a lower strength, or a higher one for a group of parameters only"
+    )]
     TooManyTuples {
         /// As far as was counted.
         count: u64,
@@ -41,16 +45,22 @@ pub enum CoverError {
         most: u64,
     },
     /// A constraint that comes to too many clauses.
-    #[error("constraint {constraint:?} is too broad to be worked with; say it as several constraints, each over few parameters")]
+    #[error(
+        "constraint {constraint:?} is too broad to be worked with; say it as several constraints, each over few parameters"
+    )]
     ConstraintTooBroad {
         /// Its text.
         constraint: String,
     },
     /// A question of feasibility that was too hard.
-    #[error("the constraints are too hard to decide (a question took 500,000 conflicts); fewer or simpler ones are needed")]
+    #[error(
+        "the constraints are too hard to decide (a question took 500,000 conflicts); fewer or simpler ones are needed"
+    )]
     Undecided,
     /// A given row of another shape than the model's.
-    #[error("given row {row} does not fit the model: it needs a value of each of the {parameters} parameters, or none")]
+    #[error(
+        "given row {row} does not fit the model: it needs a value of each of the {parameters} parameters, or none"
+    )]
     GivenRow {
         /// Its place among the rows given, from 0.
         row: usize,
@@ -160,7 +170,8 @@ impl<'a> Generator<'a> {
         }
         rejected.append(&mut outcome.rejected);
         rejected.sort_by_key(|rejected| rejected.row);
-        let Outcome { given, made, tuples, infeasible_tuples, infeasible, bound, work, .. } = outcome;
+        let Outcome { given, made, tuples, infeasible_tuples, infeasible, bound, work, .. } =
+            outcome;
         let given_count = given.len();
         let row = |row: Vec<Cell>| row.into_iter().map(usize::from).collect();
         Ok(CoveringArray {

@@ -269,7 +269,9 @@ pub enum ModelError {
         value: String,
     },
     /// Numbers compared with names.
-    #[error("constraint {constraint:?} compares {parameter:?} by size with a value of another type")]
+    #[error(
+        "constraint {constraint:?} compares {parameter:?} by size with a value of another type"
+    )]
     MixedTypes {
         /// The constraint's text.
         constraint: String,
@@ -285,7 +287,9 @@ pub enum ModelError {
         most: usize,
     },
     /// A strength that a group of parameters cannot have.
-    #[error("strength {strength} for a group of {parameters} parameters; it is 1 to 6 and at most their number")]
+    #[error(
+        "strength {strength} for a group of {parameters} parameters; it is 1 to 6 and at most their number"
+    )]
     GroupStrength {
         /// What was asked for.
         strength: usize,

@@ -3,6 +3,7 @@
 use super::array::{Infeasible, NamedSetting, RejectedRow};
 use super::clause::{Clauses, Origin, Phase, TooBroad};
 use super::feasible::Feasible;
+use super::finish::Finish;
 use super::generate::{CoverError, MOST_TUPLES, ONE_NEGATIVE};
 use super::greedy::Greedy;
 use super::model::Model;
@@ -59,10 +60,11 @@ impl From<Undecided> for CoverError {
 
 impl Job<'_> {
     pub fn run(self) -> Result<Outcome, CoverError> {
-        let clauses = Clauses::of(self.model, self.space, self.phase).map_err(|TooBroad(place)| {
-            let text = self.model.constraints().get(place).map_or("", |c| c.text());
-            CoverError::ConstraintTooBroad { constraint: text.chars().take(200).collect() }
-        })?;
+        let clauses =
+            Clauses::of(self.model, self.space, self.phase).map_err(|TooBroad(place)| {
+                let text = self.model.constraints().get(place).map_or("", |c| c.text());
+                CoverError::ConstraintTooBroad { constraint: text.chars().take(200).collect() }
+            })?;
         let tuples = Tuples::of(self.model, self.space, self.strength, MOST_TUPLES)
             .map_err(|TooMany { count }| CoverError::TooManyTuples { count, most: MOST_TUPLES })?;
         let mut feasible = Feasible::new(self.space, &clauses);
@@ -137,7 +139,8 @@ impl Job<'_> {
 
     /// The outcome where no row is possible.
     fn nothing(&self, tuples: u64, because: Vec<String>) -> Outcome {
-        let rejected = |(row, _): &(usize, Vec<Cell>)| RejectedRow { row: *row, because: because.clone() };
+        let rejected =
+            |(row, _): &(usize, Vec<Cell>)| RejectedRow { row: *row, because: because.clone() };
         Outcome {
             given: Vec::new(),
             made: Vec::new(),
@@ -239,6 +242,15 @@ impl Run<'_> {
             best = rows;
         }
         self.work += table.work;
+        let mut finish = Finish {
+            model: self.job.model,
+            clauses: self.clauses,
+            tuples: self.tuples,
+            needed: &self.needed,
+            locked: &locked,
+        };
+        finish.by_weight(&mut best, &mut self.random);
+        finish.strongest_first(&mut best);
         Ok(best)
     }
 

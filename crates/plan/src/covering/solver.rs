@@ -65,10 +65,8 @@ impl Solver {
             involved[*parameter] = true;
         }
         for parameter in (0..space.parameters()).filter(|&p| involved[p]) {
-            let lits: Vec<Lit> = space
-                .values(parameter)
-                .map(|_| Lit::new(sat.new_var_default(), true))
-                .collect();
+            let lits: Vec<Lit> =
+                space.values(parameter).map(|_| Lit::new(sat.new_var_default(), true)).collect();
             for (value, lit) in (0..).zip(&lits) {
                 variables[space.literal((parameter, value))] = Some(*lit);
             }
@@ -188,7 +186,8 @@ impl Solver {
                 active.retain(|lit| self.sat.unsat_core_contains_var(lit.var()));
             }
         }
-        let of = |lit: &Lit| self.switches.iter().find(|(_, l)| l == lit).map(|(origin, _)| *origin);
+        let of =
+            |lit: &Lit| self.switches.iter().find(|(_, l)| l == lit).map(|(origin, _)| *origin);
         let mut reason: Vec<Origin> = kept.iter().filter_map(of).collect();
         reason.sort_unstable();
         Ok(reason)

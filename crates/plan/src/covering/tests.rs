@@ -74,7 +74,8 @@ impl Small {
                     (row[p] == v % self.sizes[p]) != negated
                 })
             };
-            let compared = self.compare.is_none_or(|(a, b)| row[a % row.len()] <= row[b % row.len()]);
+            let compared =
+                self.compare.is_none_or(|(a, b)| row[a % row.len()] <= row[b % row.len()]);
             let negatives = row
                 .iter()
                 .enumerate()
@@ -134,12 +135,15 @@ fn by_force(model: &Model, rows: &[(Vec<usize>, usize)], strength: usize) -> (u6
                     (p, value)
                 })
                 .collect();
-            let refused = |&&(p, v): &&(usize, usize)| model.parameters()[p].values()[v].is_negative();
+            let refused =
+                |&&(p, v): &&(usize, usize)| model.parameters()[p].values()[v].is_negative();
             let negatives = tuple.iter().filter(refused).count();
             if negatives > 1 {
                 continue;
             }
-            let had = rows.iter().any(|(row, n)| *n == negatives && tuple.iter().all(|&(p, v)| row[p] == v));
+            let had = rows
+                .iter()
+                .any(|(row, n)| *n == negatives && tuple.iter().all(|&(p, v)| row[p] == v));
             if had { feasible += 1 } else { infeasible += 1 }
         }
     }
@@ -338,8 +342,11 @@ fn what_is_infeasible_is_listed_with_its_reason() {
     let (model, array) = covered();
     let coverage = verify(&model, 2, &array.rows).expect("counted");
     let text = |list: &[Infeasible]| -> BTreeSet<String> {
-        let settings = |i: &Infeasible| i.settings.iter().map(ToString::to_string).collect::<Vec<_>>();
-        list.iter().map(|i| format!("{}: {}", settings(i).join(" "), i.because.join("; "))).collect()
+        let settings =
+            |i: &Infeasible| i.settings.iter().map(ToString::to_string).collect::<Vec<_>>();
+        list.iter()
+            .map(|i| format!("{}: {}", settings(i).join(" "), i.because.join("; ")))
+            .collect()
     };
     let expected = [
         "firmware=bios bus=nvme: BIOS boots from no NVMe disk",
@@ -353,13 +360,17 @@ fn what_is_infeasible_is_listed_with_its_reason() {
 #[test]
 fn a_reason_is_found_where_constraints_exclude_only_together() {
     let mut m = Model::builder();
-    let (a, b, c) = (m.parameter("a", ["0", "1"]), m.parameter("b", ["0", "1"]), m.parameter("c", ["0", "1"]));
+    let (a, b, c) =
+        (m.parameter("a", ["0", "1"]), m.parameter("b", ["0", "1"]), m.parameter("c", ["0", "1"]));
     m.require("a brings b", a.is("1").implies(b.is("1")));
     m.require("b brings c", b.is("1").implies(c.is("1")));
     m.require("unrelated", a.is("0").or(b.is("1")).or(c.is("1")));
     let model = m.build().expect("a sound model");
     let array = Generator::new(&model).iterations(0).generate().expect("an array");
-    let chained = array.infeasible.iter().find(|i| i.settings[0].parameter == "a" && i.settings[1].parameter == "c");
+    let chained = array
+        .infeasible
+        .iter()
+        .find(|i| i.settings[0].parameter == "a" && i.settings[1].parameter == "c");
     assert_eq!(chained.map(|i| i.because.len()), Some(2));
 }
 
@@ -386,7 +397,8 @@ fn weights_decide_what_coverage_leaves_open() {
     let array = Generator::new(&model).iterations(100_000).generate().expect("an array");
     let usual = array.rows.iter().filter(|row| row[2] == 1).count();
     assert_eq!(array.rows.len(), 81);
-    assert!(usual > 60, "{usual} of 81");
+    // Each of the 18 values of the others needs one rare row, and nine rows can do for all.
+    assert!(usual >= 65, "{usual} of 81");
 }
 
 #[test]
@@ -414,4 +426,12 @@ fn results_survive_their_file_form() {
     let text = serde_json::to_string(&(&array, &coverage)).expect("written");
     let read: (CoveringArray, Coverage) = serde_json::from_str(&text).expect("read");
     assert_eq!(read, (array, coverage));
+}
+
+#[test]
+fn the_first_rows_cover_the_most() {
+    let (model, array) = covered();
+    let covered = |n: usize| verify(&model, 2, &array.rows[..n]).expect("counted").covered;
+    let new: Vec<u64> = (0..array.rows.len()).map(|n| covered(n + 1) - covered(n)).collect();
+    assert!(new.is_sorted_by(|a, b| a >= b), "{new:?}");
 }

@@ -89,7 +89,10 @@ impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { strength, rows, covered, infeasible, .. } = self;
         let feasible = self.feasible();
-        write!(f, "{rows} rows cover {covered} of {feasible} feasible {strength}-way combinations")?;
+        write!(
+            f,
+            "{rows} rows cover {covered} of {feasible} feasible {strength}-way combinations"
+        )?;
         write!(f, "; {infeasible} more are infeasible")?;
         match self.broken_rows.len() {
             0 => Ok(()),
@@ -103,7 +106,9 @@ impl fmt::Display for Coverage {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
     /// A strength that cannot be.
-    #[error("strength {strength} for a model of {parameters} parameters; it is 1 to 6 and at most their number")]
+    #[error(
+        "strength {strength} for a model of {parameters} parameters; it is 1 to 6 and at most their number"
+    )]
     Strength {
         /// What was asked for.
         strength: usize,
@@ -111,7 +116,9 @@ pub enum VerifyError {
         parameters: usize,
     },
     /// A row of another shape than the model's.
-    #[error("row {row} does not fit the model: it needs a value of each of the {parameters} parameters")]
+    #[error(
+        "row {row} does not fit the model: it needs a value of each of the {parameters} parameters"
+    )]
     Row {
         /// Its place, from 0.
         row: usize,
@@ -139,7 +146,11 @@ pub enum VerifyError {
 /// # Errors
 /// One variant of [`VerifyError`] a cause. Rows that break constraints are no error; they are in the
 /// result.
-pub fn verify(model: &Model, strength: usize, rows: &[Vec<usize>]) -> Result<Coverage, VerifyError> {
+pub fn verify(
+    model: &Model,
+    strength: usize,
+    rows: &[Vec<usize>],
+) -> Result<Coverage, VerifyError> {
     let parameters = model.parameters().len();
     if strength == 0 || strength > HIGHEST_STRENGTH.min(parameters) {
         return Err(VerifyError::Strength { strength, parameters });

@@ -126,14 +126,20 @@ fn machine() -> Result<Model, ModelError> {
     m.forbid("q35 has no IDE controller", chipset.is("q35").and(bus.is("ide")));
     m.require("secure boot needs q35's SMM", firmware.is("uefi-secure").implies(chipset.is("q35")));
     m.forbid("BIOS boots from no NVMe disk", firmware.is("bios").and(bus.is("nvme")));
-    m.require("native AIO needs O_DIRECT", aio.is("native").implies(cache.one_of(["none", "directsync"])));
+    m.require(
+        "native AIO needs O_DIRECT",
+        aio.is("native").implies(cache.one_of(["none", "directsync"])),
+    );
     m.require("only virtio has queues", queues.is("4").implies(nic.is("virtio")));
     m.require("queues need vCPUs", queues.is("4").implies(vcpus.at_least(4)));
     m.require("a socket has a vCPU", sockets.is("2").implies(vcpus.at_least(2)));
     m.require("a node has a socket", nodes.is("2").implies(sockets.is("2")));
     m.require("a node has memory", nodes.is("2").implies(memory.at_least(2048)));
     m.require("many vCPUs need memory", vcpus.is("16").implies(memory.at_least(2048)));
-    m.forbid("qxl is not for UEFI with secure boot", firmware.is("uefi-secure").and(display.is("qxl")));
+    m.forbid(
+        "qxl is not for UEFI with secure boot",
+        firmware.is("uefi-secure").and(display.is("qxl")),
+    );
     m.forbid("USB disks are raw or qcow2", bus.is("usb").and(format.one_of(["vhdx", "vmdk"])));
     m.build()
 }

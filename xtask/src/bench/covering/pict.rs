@@ -45,7 +45,9 @@ impl Pict {
                 .current_dir(&scratch)
                 .args(["pack", "--silent", PACKAGE])
                 .output()
-                .context("running npm (Debian package npm), which fetches PICT; or set HOSPITIUM_PICT")?;
+                .context(
+                    "running npm (Debian package npm), which fetches PICT; or set HOSPITIUM_PICT",
+                )?;
             ensure!(out.status.success(), "npm pack {PACKAGE}: {}", out.status);
             let archive = String::from_utf8_lossy(&out.stdout).trim().to_owned();
             crate::show(Command::new("tar").current_dir(&scratch).args(["-xzf", &archive]))?;

@@ -79,7 +79,9 @@ fn parameter(source: Source<'_>, line: &str, builder: &mut ModelBuilder) -> Resu
     };
     let typed = head.trim().strip_suffix(')').and_then(|rest| rest.rsplit_once('('));
     let Some((name, kind)) = typed else {
-        return Err(source.error_in(head, "expected a name with its type in parentheses before `:`"));
+        return Err(
+            source.error_in(head, "expected a name with its type in parentheses before `:`")
+        );
     };
     let (name, kind) = (name.trim(), kind.trim());
     if name.is_empty() {
@@ -125,10 +127,13 @@ fn relation(source: Source<'_>, line: &str, builder: &mut ModelBuilder) -> Resul
     let mut members: Vec<ParameterId> = Vec::new();
     for part in names.split(',') {
         let name = part.trim();
-        let missing = || source.error_in(part.trim_start(), format!("no parameter is named {name:?}"));
+        let missing =
+            || source.error_in(part.trim_start(), format!("no parameter is named {name:?}"));
         let id = builder.find(name).ok_or_else(missing)?;
         if members.contains(&id) {
-            return Err(source.error_in(part.trim_start(), "this parameter is in the relation already"));
+            return Err(
+                source.error_in(part.trim_start(), "this parameter is in the relation already")
+            );
         }
         members.push(id);
     }
@@ -212,7 +217,11 @@ fn term(formula: &mut Formula<'_>, builder: &ModelBuilder) -> Result<Condition, 
 }
 
 /// A boolean parameter by itself says that it is true.
-fn alone(formula: &Formula<'_>, id: ParameterId, parameter: &Parameter) -> Result<Condition, ReadError> {
+fn alone(
+    formula: &Formula<'_>,
+    id: ParameterId,
+    parameter: &Parameter,
+) -> Result<Condition, ReadError> {
     arithmetic(formula)?;
     let boolean = |value: &Value| {
         ["true", "false"].iter().any(|word| value.name().eq_ignore_ascii_case(word))

@@ -75,7 +75,9 @@ impl<'a> Words<'a> {
         let (word, rest) = self.rest.split_at(end);
         let place = self.source.at(word);
         if word.is_empty() {
-            return Err(self.source.error(place, format!("the text ends where {what} is expected")));
+            return Err(self
+                .source
+                .error(place, format!("the text ends where {what} is expected")));
         }
         self.rest = rest;
         Ok((word, place))
@@ -92,7 +94,9 @@ impl<'a> Words<'a> {
         let rest = self.rest.trim_start();
         match rest.is_empty() {
             true => Ok(()),
-            false => Err(self.source.error_in(rest, "expected the end: all that was counted is read")),
+            false => {
+                Err(self.source.error_in(rest, "expected the end: all that was counted is read"))
+            }
         }
     }
 }
@@ -105,7 +109,10 @@ mod tests {
     fn a_model_and_its_constraints_are_read() -> Result<(), ReadError> {
         let model = read_casa(("m", "2\n3\n2 3 2\n"), Some(("c", "2\n2\n- 0 - 4\n1\n+ 6\n")))?;
         assert_eq!(model.strength(), Some(2));
-        assert_eq!(model.parameters().iter().map(|p| p.values().len()).collect::<Vec<_>>(), [2, 3, 2]);
+        assert_eq!(
+            model.parameters().iter().map(|p| p.values().len()).collect::<Vec<_>>(),
+            [2, 3, 2]
+        );
         assert_eq!(model.constraints()[0].text(), "not v0 or not v4");
         Ok(())
     }

@@ -21,8 +21,8 @@ pub(super) enum Word {
 
 /// Marks, longer ones before those that they begin with.
 const MARKS: [&str; 27] = [
-    "=>", "->", "<=>", "<=", "<>", ">=", "==", "!=", "&&", "||", "=", "<", ">", "!", "(", ")", "{", "}",
-    ",", ";", ":", "@", "+", "-", "*", "/", "%",
+    "=>", "->", "<=>", "<=", "<>", ">=", "==", "!=", "&&", "||", "=", "<", ">", "!", "(", ")", "{",
+    "}", ",", ";", ":", "@", "+", "-", "*", "/", "%",
 ];
 
 /// A formula cut into words, each with where it stands.
@@ -171,15 +171,18 @@ impl<'a> Formula<'a> {
     ) -> Result<Condition, ReadError> {
         let number = constant.trim().parse::<f64>().ok();
         if matches!(relation, Relation::Equal | Relation::NotEqual) {
-            let by_number =
-                |v: &super::super::Value| v.number().is_some() && v.number() == number;
+            let by_number = |v: &super::super::Value| v.number().is_some() && v.number() == number;
             if parameter.value(constant).is_none() && !parameter.values().iter().any(by_number) {
                 return Err(self.source.error(at, no_value(parameter, constant)));
             }
         } else if parameter.is_numeric() != number.is_some() {
             let message = match parameter.is_numeric() {
-                true => format!("the values of {:?} are numbers; expected a number", parameter.name()),
-                false => format!("not all values of {:?} are numbers; expected text", parameter.name()),
+                true => {
+                    format!("the values of {:?} are numbers; expected a number", parameter.name())
+                }
+                false => {
+                    format!("not all values of {:?} are numbers; expected text", parameter.name())
+                }
             };
             return Err(self.source.error(at, message));
         }
@@ -223,17 +226,24 @@ fn enclosed(
     let inner = &rest[open..];
     match inner.find(close).filter(|&end| !inner[..end].contains('\n')) {
         Some(end) => Ok((inner[..end].trim().to_owned(), open + end + close.len_utf8())),
-        None => Err(source.error(at, format!("this {what} has no `{close}` at its end in the line"))),
+        None => {
+            Err(source.error(at, format!("this {what} has no `{close}` at its end in the line")))
+        }
     }
 }
 
 /// A bare word, number or mark at the start of the text, and its length.
 fn word(rest: &str, before: Option<&Word>) -> Option<(Word, usize)> {
-    let operand = matches!(before, Some(Word::Bare(_) | Word::Quoted(_) | Word::Bracketed(_) | Word::Mark(")")));
+    let operand = matches!(
+        before,
+        Some(Word::Bare(_) | Word::Quoted(_) | Word::Bracketed(_) | Word::Mark(")"))
+    );
     let signed = rest.strip_prefix('-').filter(|_| !operand);
     let digits = signed.unwrap_or(rest);
     let first = digits.chars().next()?;
-    if first.is_ascii_digit() || (signed.is_none() && (first.is_alphabetic() || "_$".contains(first))) {
+    if first.is_ascii_digit()
+        || (signed.is_none() && (first.is_alphabetic() || "_$".contains(first)))
+    {
         let part = |c: char| c.is_alphanumeric() || "_.$".contains(c);
         let length = digits.find(|c| !part(c)).unwrap_or(digits.len());
         let length = length + rest.len() - digits.len();

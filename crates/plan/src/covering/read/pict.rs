@@ -7,7 +7,9 @@
 //! the model. PICT takes the rows of a sub-model as values of one parameter, which covers more.
 
 use super::super::Condition;
-use super::super::model::{HIGHEST_STRENGTH, Model, ModelBuilder, Parameter, ParameterId, Value, same};
+use super::super::model::{
+    HIGHEST_STRENGTH, Model, ModelBuilder, Parameter, ParameterId, Value, same,
+};
 use super::formula::{Formula, Word, no_value};
 use super::text::{ReadError, Source};
 
@@ -85,7 +87,8 @@ fn parameter(source: Source<'_>, line: &str, builder: &mut ModelBuilder) -> Resu
         return Err(source.error_in(line, message));
     };
     if let Some(other) = builder.find(name.trim()) {
-        let message = format!("parameter {:?} is there already", builder.parameters()[other.index()].name());
+        let message =
+            format!("parameter {:?} is there already", builder.parameters()[other.index()].name());
         return Err(source.error_in(name, message));
     }
     if name.trim().is_empty() {
@@ -151,7 +154,9 @@ fn value(source: Source<'_>, word: &str) -> Result<Value, ReadError> {
 /// `{ A, B, C } @ 3`
 fn sub_model(source: Source<'_>, line: &str, builder: &mut ModelBuilder) -> Result<(), ReadError> {
     let Some((inside, after)) = line[1..].split_once('}') else {
-        return Err(source.error(source.at(line) + line.len(), "expected `}` at the sub-model's end"));
+        return Err(
+            source.error(source.at(line) + line.len(), "expected `}` at the sub-model's end")
+        );
     };
     let mut members: Vec<ParameterId> = Vec::new();
     for part in inside.split(',') {
@@ -161,7 +166,9 @@ fn sub_model(source: Source<'_>, line: &str, builder: &mut ModelBuilder) -> Resu
         };
         let id = builder.find(part.trim()).ok_or_else(missing)?;
         if members.contains(&id) {
-            return Err(source.error_in(part.trim_start(), "this parameter is in the sub-model already"));
+            return Err(
+                source.error_in(part.trim_start(), "this parameter is in the sub-model already")
+            );
         }
         members.push(id);
     }
@@ -171,7 +178,10 @@ fn sub_model(source: Source<'_>, line: &str, builder: &mut ModelBuilder) -> Resu
             let order = digits.parse().ok();
             let most = HIGHEST_STRENGTH.min(members.len());
             order.filter(|n| (1..=most).contains(n)).ok_or_else(|| {
-                source.error_in(digits, format!("expected the sub-model's order, a number from 1 to {most}"))
+                source.error_in(
+                    digits,
+                    format!("expected the sub-model's order, a number from 1 to {most}"),
+                )
             })?
         }
         None if after.is_empty() => members.len().min(2),
@@ -278,7 +288,9 @@ fn comparison(
     left: (ParameterId, &Parameter),
 ) -> Result<Condition, ReadError> {
     let Some(relation) = formula.relation() else {
-        return Err(formula.expected("a relation (=, <>, <, <=, >, >=, LIKE, IN) after the parameter"));
+        return Err(
+            formula.expected("a relation (=, <>, <, <=, >, >=, LIKE, IN) after the parameter")
+        );
     };
     let at = formula.at();
     match formula.peek().clone() {

@@ -166,7 +166,8 @@ impl<'a> Search<'a> {
         let mut next: Option<(usize, usize)> = None;
         let mut seen = vec![false; self.row.len()];
         for constraint in 0..self.constraints.len() {
-            if !self.active[constraint] || known(self.constraints[constraint], &self.row).is_some() {
+            if !self.active[constraint] || known(self.constraints[constraint], &self.row).is_some()
+            {
                 continue;
             }
             for &parameter in &self.scopes[constraint] {

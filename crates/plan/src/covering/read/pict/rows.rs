@@ -17,7 +17,8 @@ pub fn read_pict_rows(file: &str, text: &str, model: &Model) -> Result<Vec<Given
     let Some(header) = lines.next() else { return Ok(Vec::new()) };
     let mut columns = Vec::new();
     for cell in header.split('\t') {
-        let missing = || source.error_in(cell, format!("the model has no parameter {:?}", cell.trim()));
+        let missing =
+            || source.error_in(cell, format!("the model has no parameter {:?}", cell.trim()));
         let id = model.parameter(cell.trim()).ok_or_else(missing)?;
         if columns.contains(&id) {
             return Err(source.error_in(cell, "this parameter has a column already"));
@@ -28,7 +29,8 @@ pub fn read_pict_rows(file: &str, text: &str, model: &Model) -> Result<Vec<Given
     for line in lines {
         let mut row: GivenRow = vec![None; model.parameters().len()];
         for (n, cell) in line.split('\t').enumerate() {
-            let more = || source.error_in(cell, "this line has more cells than the first has names");
+            let more =
+                || source.error_in(cell, "this line has more cells than the first has names");
             let id = columns.get(n).ok_or_else(more)?;
             let parameter = &model.parameters()[id.index()];
             let name = cell.trim();

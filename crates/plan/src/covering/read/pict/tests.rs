@@ -33,16 +33,10 @@ fn a_model_is_read() -> Result<(), ReadError> {
     assert_eq!(model.parameters()[3].values().len(), 4);
     assert_eq!(model.groups()[0].strength(), 3);
     assert_eq!(model.constraints().len(), 2);
-    assert_eq!(
-        model.constraints()[0].text(),
-        "IF [Firmware] = \"uefi\" THEN [Bus] <> \"ide\""
-    );
+    assert_eq!(model.constraints()[0].text(), "IF [Firmware] = \"uefi\" THEN [Bus] <> \"ide\"");
     let is = |parameter, values: &[usize]| Expr::In { parameter, values: values.to_vec() };
     let not = |e| Expr::Not(Box::new(e));
-    assert_eq!(
-        model.constraints()[0].expr(),
-        &Expr::Any(vec![not(is(0, &[1])), not(is(1, &[2]))])
-    );
+    assert_eq!(model.constraints()[0].expr(), &Expr::Any(vec![not(is(0, &[1])), not(is(1, &[2]))]));
     Ok(())
 }
 

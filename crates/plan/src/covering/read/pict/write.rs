@@ -51,9 +51,8 @@ fn expr(e: &Expr) -> String {
             }
         },
         Expr::Pairs { parameters: [a, b], values } if !values.is_empty() => {
-            let pair = |[x, y]: &[usize; 2]| {
-                format!("([p{a}] = \"p{a}v{x}\" AND [p{b}] = \"p{b}v{y}\")")
-            };
+            let pair =
+                |[x, y]: &[usize; 2]| format!("([p{a}] = \"p{a}v{x}\" AND [p{b}] = \"p{b}v{y}\")");
             format!("({})", values.iter().map(pair).collect::<Vec<_>>().join(" OR "))
         }
         Expr::All(list) if list.is_empty() => always.to_owned(),

@@ -1,5 +1,6 @@
 //! Benches: each runs both sides in one go and prints the ratio. Nothing here asserts a time.
 
+mod covering;
 mod machine;
 mod page;
 mod peer;
@@ -50,6 +51,11 @@ const SHORT: [&str; 6] = [
 
 /// Runs the benches of these names, or all.
 pub fn run(names: &[String]) -> Result<()> {
+    // This one needs no lab: no machine runs.
+    if names.iter().any(|name| name == "covering") {
+        ensure!(names.len() == 1, "the bench covering is run by itself");
+        return covering::run();
+    }
     if let Some(unknown) = names.iter().find(|name| !NAMES.contains(&name.as_str())) {
         bail!("no bench {unknown:?}; there are {}", NAMES.join(", "));
     }

@@ -47,7 +47,7 @@ enum Task {
     Compare,
     /// Measure; prints ratios of things measured side by side, and writes docs/benchmarks.md
     Bench {
-        /// Only these: suite, clone, memory, warm, overhead, autopkgtest, autopkgtest-full
+        /// Only these: suite, clone, memory, warm, overhead, autopkgtest, autopkgtest-full; or covering, by itself
         names: Vec<String>,
     },
     /// Run the fuzz targets, each for a while
@@ -88,7 +88,7 @@ pub(crate) fn root() -> PathBuf {
 }
 
 /// A cargo command in the workspace.
-fn cargo() -> Command {
+pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
     command

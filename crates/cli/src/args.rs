@@ -58,6 +58,11 @@ pub enum Command {
     /// The checks, each with its requirement
     #[command(subcommand)]
     Check(CheckCommand),
+    /// Deals between parties: read, check, show
+    #[command(subcommand)]
+    Agreement(crate::agreement::AgreementCommand),
+    /// What an agreement obliges to, how each obligation stands, and why
+    Plan(Box<crate::plan::PlanArguments>),
     /// Guest systems and hypervisors, and what is said of them by whom
     Product(Box<crate::product::ProductArguments>),
     /// The booted machines that are kept from one run to the next

@@ -1,5 +1,6 @@
 //! The command line: arguments, progress and text, nothing else.
 
+mod agreement;
 mod args;
 mod certify;
 mod definition;
@@ -10,6 +11,7 @@ mod open;
 mod out;
 mod party;
 mod places;
+mod plan;
 mod product;
 mod replay;
 mod report;
@@ -70,6 +72,8 @@ async fn carry_out(arguments: Arguments) -> Result<End> {
         Command::Guest(GuestCommand::List) => Ok(show::guest_list(&places()?)),
         Command::Guest(GuestCommand::Check { guest }) => show::guest_check(&guest, &places()?),
         Command::Check(command) => show::check(&command),
+        Command::Agreement(command) => agreement::agreement(command),
+        Command::Plan(arguments) => plan::plan(*arguments),
         Command::Product(arguments) => product::product(*arguments),
         Command::Cache(command) => show::cache(&command, &places()?),
         Command::Completions { shell } => {

@@ -14,8 +14,9 @@ use crate::failure::{End, Usage};
 use crate::out::{note, out};
 use crate::view::{Paint, safe, wrapped};
 
-#[derive(Debug, Args)]
-pub struct ProductArguments {
+/// Where facts about products come from.
+#[derive(Debug, Clone, Args)]
+pub struct SourceArguments {
     /// Folder of osinfo-db [default: $OSINFO_SYSTEM_DIR, else /usr/share/osinfo if it is there]
     #[arg(long, global = true, value_hint = ValueHint::DirPath, value_name = "DIR")]
     pub osinfo: Option<PathBuf>,
@@ -26,6 +27,19 @@ pub struct ProductArguments {
     /// Folder of more definitions (*.toml) beside those that are built in
     #[arg(long, global = true, env = "HOSPITIUM_PRODUCTS", value_hint = ValueHint::DirPath, value_name = "DIR")]
     pub products: Option<PathBuf>,
+}
+
+impl SourceArguments {
+    /// Reads the sources that are named, or those of this system.
+    pub fn load(self) -> Result<Products> {
+        load(self.osinfo, self.endoflife, self.products)
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct ProductArguments {
+    #[command(flatten)]
+    pub sources: SourceArguments,
     /// JSON on standard output
     #[arg(long, global = true)]
     pub json: bool,
@@ -92,8 +106,7 @@ impl From<Kind> for ProductKind {
     }
 }
 
-/// Reads the sources that are named, or those of this system.
-pub fn load(
+fn load(
     osinfo: Option<PathBuf>,
     endoflife: Option<String>,
     definitions: Option<PathBuf>,
@@ -113,8 +126,8 @@ pub fn load(
 
 /// `hospitium product …`.
 pub fn product(arguments: ProductArguments) -> Result<End> {
-    let ProductArguments { osinfo, endoflife, products, json, command } = arguments;
-    let products = load(osinfo, endoflife, products)?;
+    let ProductArguments { sources, json, command } = arguments;
+    let products = sources.load()?;
     match command {
         ProductCommand::List { line, kind } => list(&products, line.as_deref(), kind, json),
         ProductCommand::Show { product } => show(&products, &product.join(" "), json),

@@ -35,12 +35,17 @@ const INTRODUCTION: &str = "# What was measured\n\n`cargo xtask bench` measures 
 
 /// Writes the measured part of the page, and leaves the explanations as they are.
 pub fn write(path: &Path, all: &[Measured], lab: &Lab) -> Result<()> {
+    write_part(path, &part(all, lab)?)
+}
+
+/// Puts this text between the marks of a page.
+pub fn write_part(path: &Path, part: &str) -> Result<()> {
     let old = match std::fs::read_to_string(path) {
         Ok(old) => old,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
     };
-    let page = put(&old, &part(all, lab)?);
+    let page = put(&old, part);
     std::fs::write(path, page).with_context(|| format!("writing {}", path.display()))
 }
 

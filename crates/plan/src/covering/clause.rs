@@ -72,6 +72,11 @@ impl Clauses {
         Ok(Self { list, unsatisfied_by, space: space.clone() })
     }
 
+    /// How many clauses have to be looked at for this setting.
+    pub fn with(&self, setting: Setting) -> usize {
+        self.unsatisfied_by[self.space.literal(setting)].len()
+    }
+
     /// Does some clause with this setting fail in the row, the setting taken as part of it?
     /// Open cells may still satisfy a clause.
     pub fn broken_by(&self, row: &[Cell], setting: Setting) -> bool {

@@ -6,6 +6,9 @@ use super::clause::{Clauses, Origin};
 use super::solver::{Solver, Undecided};
 use super::space::{Cell, Setting, Space};
 
+/// Settings that exclude each other, and the rules that make them.
+pub(super) type Explained = (Vec<Setting>, Vec<Origin>);
+
 /// What is known of infeasible settings.
 pub(super) struct Feasible<'a> {
     space: &'a Space,
@@ -123,7 +126,7 @@ impl<'a> Feasible<'a> {
     }
 
     /// The minimal settings that made a needed tuple infeasible, each with a minimal reason.
-    pub fn reasons(&mut self) -> Result<Vec<(Vec<Setting>, Vec<Origin>)>, Undecided> {
+    pub fn reasons(&mut self) -> Result<Vec<Explained>, Undecided> {
         let used: Vec<Vec<Setting>> = self.used.iter().cloned().collect();
         used.into_iter().map(|settings| Ok((settings.clone(), self.reason(&settings)?))).collect()
     }

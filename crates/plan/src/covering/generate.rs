@@ -7,7 +7,7 @@ use super::phase::{Job, Outcome};
 use super::space::{Cell, OPEN, Space};
 
 /// Iterations if the caller does not say: about two seconds of one CPU.
-pub const DEFAULT_ITERATIONS: u64 = 400_000_000;
+pub const DEFAULT_ITERATIONS: u64 = 150_000_000;
 /// Tuples of one model at most; each takes eight bytes.
 pub const MOST_TUPLES: u64 = 100_000_000;
 

@@ -3,6 +3,7 @@
 use super::array::{Infeasible, NamedSetting, RejectedRow};
 use super::clause::{Clauses, Origin, Phase, TooBroad};
 use super::feasible::Feasible;
+use super::finish::Finish;
 use super::generate::{CoverError, MOST_TUPLES, ONE_NEGATIVE};
 use super::greedy::Greedy;
 use super::model::Model;
@@ -241,6 +242,15 @@ impl Run<'_> {
             best = rows;
         }
         self.work += table.work;
+        let mut finish = Finish {
+            model: self.job.model,
+            clauses: self.clauses,
+            tuples: self.tuples,
+            needed: &self.needed,
+            locked: &locked,
+        };
+        finish.by_weight(&mut best, &mut self.random);
+        finish.strongest_first(&mut best);
         Ok(best)
     }
 

@@ -1,7 +1,7 @@
 //! Rows, and for every tuple how many of them cover it: kept up to date cell by cell.
 
 use super::space::{Cell, OPEN, Setting};
-use super::tuples::{Settings, Tuples};
+use super::tuples::{Combination, Settings, Tuples};
 
 /// Counts from here on are of tuples that need no row; no number of rows gets there.
 const NOT_NEEDED: u32 = 1 << 30;
@@ -20,6 +20,7 @@ struct Count {
 pub(super) struct Uncovered {
     pub tuple: u32,
     pub settings: Settings,
+    weight: u16,
 }
 
 /// Rows and what they cover.
@@ -29,9 +30,11 @@ pub(super) struct Table<'a> {
     cells: Vec<Cell>,
     counts: Vec<Count>,
     pub uncovered: Vec<Uncovered>,
-    /// By cell: tuples with it that only its row covers.
+    /// Sum of the weights of the uncovered tuples.
+    pub uncovered_weight: i64,
+    /// By cell: weights of the tuples with it that only its row covers.
     sole: Vec<u32>,
-    /// By row: tuples that only it covers.
+    /// By row: weights of the tuples that only it covers.
     row_sole: Vec<u32>,
     /// Counts looked up since the table was made: what the work is measured in.
     pub work: u64,
@@ -48,6 +51,7 @@ impl<'a> Table<'a> {
             cells: Vec::new(),
             counts,
             uncovered: Vec::new(),
+            uncovered_weight: 0,
             sole: Vec::new(),
             row_sole: Vec::new(),
             work: 0,
@@ -76,13 +80,13 @@ impl<'a> Table<'a> {
         (0..self.rows()).map(|row| self.row(row).to_vec()).collect()
     }
 
-    /// Tuples that only this row covers.
+    /// Weights of the tuples that only this row covers.
     #[inline]
     pub fn sole_of_row(&self, row: usize) -> u32 {
         self.row_sole[row]
     }
 
-    /// Tuples that only this row covers, of those with this parameter.
+    /// Weights of the tuples that only this row covers, of those with this parameter.
     #[inline]
     pub fn sole(&self, row: usize, parameter: usize) -> u32 {
         self.sole[row * self.width + parameter]
@@ -92,12 +96,15 @@ impl<'a> Table<'a> {
         // At most 2^32 tuples are taken.
         self.counts[tuple].who = self.uncovered.len() as u32;
         let settings = self.tuples.settings(tuple);
-        self.uncovered.push(Uncovered { tuple: tuple as u32, settings });
+        let weight = self.tuples.combination(tuple).weight;
+        self.uncovered_weight += i64::from(weight);
+        self.uncovered.push(Uncovered { tuple: tuple as u32, settings, weight });
     }
 
     fn unlist_uncovered(&mut self, tuple: usize) {
         let place = self.counts[tuple].who as usize;
-        self.uncovered.swap_remove(place);
+        let gone = self.uncovered.swap_remove(place);
+        self.uncovered_weight -= i64::from(gone.weight);
         if let Some(moved) = self.uncovered.get(place) {
             self.counts[moved.tuple as usize].who = place as u32;
         }
@@ -112,10 +119,11 @@ impl<'a> Table<'a> {
     }
 
     #[inline]
-    fn mark(&mut self, row: usize, parameters: &[u16], up: bool) {
-        let by = if up { 1 } else { u32::MAX };
+    fn mark(&mut self, row: usize, combination: &Combination, up: bool) {
+        let weight = u32::from(combination.weight);
+        let by = if up { weight } else { weight.wrapping_neg() };
         let cells = &mut self.sole[row * self.width..][..self.width];
-        for &parameter in parameters {
+        for &parameter in combination.parameters() {
             let cell = &mut cells[usize::from(parameter)];
             *cell = cell.wrapping_add(by);
         }
@@ -123,17 +131,17 @@ impl<'a> Table<'a> {
     }
 
     #[inline]
-    fn cover(&mut self, tuple: usize, parameters: &[u16], row: usize) {
+    fn cover(&mut self, tuple: usize, combination: &Combination, row: usize) {
         let count = self.counts[tuple];
         match count.rows {
             0 => {
                 self.unlist_uncovered(tuple);
                 self.counts[tuple] = Count { rows: 1, who: row as u32 };
-                self.mark(row, parameters, true);
+                self.mark(row, combination, true);
             }
             rows => {
                 if rows == 1 {
-                    self.mark(count.who as usize, parameters, false);
+                    self.mark(count.who as usize, combination, false);
                 }
                 self.counts[tuple] = Count { rows: rows + 1, who: count.who ^ row as u32 };
             }
@@ -141,19 +149,19 @@ impl<'a> Table<'a> {
     }
 
     #[inline]
-    fn uncover(&mut self, tuple: usize, parameters: &[u16], row: usize) {
+    fn uncover(&mut self, tuple: usize, combination: &Combination, row: usize) {
         let Count { rows, who } = self.counts[tuple];
         match rows {
             1 => {
                 self.counts[tuple].rows = 0;
                 self.list_uncovered(tuple);
-                self.mark(row, parameters, false);
+                self.mark(row, combination, false);
             }
             _ => {
                 let who = who ^ row as u32;
                 self.counts[tuple] = Count { rows: rows - 1, who };
                 if rows == 2 {
-                    self.mark(who as usize, parameters, true);
+                    self.mark(who as usize, combination, true);
                 }
             }
         }
@@ -167,7 +175,7 @@ impl<'a> Table<'a> {
         self.row_sole.push(0);
         let tuples = self.tuples;
         for combination in &tuples.list {
-            self.cover(combination.tuple(cells), combination.parameters(), row);
+            self.cover(combination.tuple(cells), combination, row);
         }
         self.work += tuples.list.len() as u64;
     }
@@ -177,7 +185,7 @@ impl<'a> Table<'a> {
         let tuples = self.tuples;
         let cells = self.row(row).to_vec();
         for combination in &tuples.list {
-            self.uncover(combination.tuple(&cells), combination.parameters(), row);
+            self.uncover(combination.tuple(&cells), combination, row);
         }
         let last = self.rows() - 1;
         if row != last {
@@ -210,14 +218,14 @@ impl<'a> Table<'a> {
             let tuple = combination.tuple(&self.cells[row * self.width..]);
             let stride = combination.stride(parameter);
             let new = tuple + usize::from(value) * stride - usize::from(old) * stride;
-            self.uncover(tuple, combination.parameters(), row);
-            self.cover(new, combination.parameters(), row);
+            self.uncover(tuple, combination, row);
+            self.cover(new, combination, row);
         }
         self.cells[at] = value;
         self.work += 2 * tuples.with[parameter].len() as u64;
     }
 
-    /// Uncovered tuples that the row would cover with this value in this place.
+    /// Weights of the uncovered tuples that the row would cover with this value in this place.
     pub fn gain(&mut self, row: usize, setting: Setting) -> u32 {
         let (parameter, value) = setting;
         let cells = &self.cells[row * self.width..][..self.width];
@@ -232,17 +240,18 @@ impl<'a> Table<'a> {
                 });
                 all && with_setting
             });
-            return covered.count() as u32;
+            return covered.map(|uncovered| u32::from(uncovered.weight)).sum();
         }
         self.work += self.tuples.with[parameter].len() as u64;
         let old = usize::from(cells[parameter]);
         let new = usize::from(value);
-        let covered = self.tuples.with[parameter].iter().filter(|&&place| {
+        let weight = |&place: &u32| {
             let combination = &self.tuples.list[place as usize];
             let stride = combination.stride(parameter);
-            self.counts[combination.tuple(cells) + new * stride - old * stride].rows == 0
-        });
-        covered.count() as u32
+            let tuple = combination.tuple(cells) + new * stride - old * stride;
+            u32::from(combination.weight) * u32::from(self.counts[tuple].rows == 0)
+        };
+        self.tuples.with[parameter].iter().map(weight).sum()
     }
 
     /// Uncovered tuples that a row not finished yet would cover by each value of this parameter,

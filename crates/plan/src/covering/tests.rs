@@ -397,7 +397,8 @@ fn weights_decide_what_coverage_leaves_open() {
     let array = Generator::new(&model).iterations(100_000).generate().expect("an array");
     let usual = array.rows.iter().filter(|row| row[2] == 1).count();
     assert_eq!(array.rows.len(), 81);
-    assert!(usual > 60, "{usual} of 81");
+    // Each of the 18 values of the others needs one rare row, and nine rows can do for all.
+    assert!(usual >= 65, "{usual} of 81");
 }
 
 #[test]
@@ -425,4 +426,12 @@ fn results_survive_their_file_form() {
     let text = serde_json::to_string(&(&array, &coverage)).expect("written");
     let read: (CoveringArray, Coverage) = serde_json::from_str(&text).expect("read");
     assert_eq!(read, (array, coverage));
+}
+
+#[test]
+fn the_first_rows_cover_the_most() {
+    let (model, array) = covered();
+    let covered = |n: usize| verify(&model, 2, &array.rows[..n]).expect("counted").covered;
+    let new: Vec<u64> = (0..array.rows.len()).map(|n| covered(n + 1) - covered(n)).collect();
+    assert!(new.is_sorted_by(|a, b| a >= b), "{new:?}");
 }

@@ -12,6 +12,8 @@ pub(super) struct Combination {
     /// Number of its first tuple.
     base: u32,
     len: u8,
+    /// What an uncovered tuple of it counts in the search; see [`weigh`].
+    pub weight: u16,
     parameters: [u16; HIGHEST_STRENGTH],
     /// What one step of each parameter's value adds to the number.
     strides: [u32; HIGHEST_STRENGTH],
@@ -97,11 +99,13 @@ impl Tuples {
     fn number(space: &Space, sets: &[Vec<u16>]) -> Self {
         let mut with = vec![Vec::new(); space.parameters()];
         let mut base = 0u32;
-        let mut list = Vec::with_capacity(sets.len());
+        let mut list: Vec<Combination> = Vec::with_capacity(sets.len());
+        let mut counts = Vec::with_capacity(sets.len());
         for (place, set) in (0u32..).zip(sets) {
             let mut combination = Combination {
                 base,
                 len: 0,
+                weight: 1,
                 parameters: [0; HIGHEST_STRENGTH],
                 strides: [0; HIGHEST_STRENGTH],
             };
@@ -115,7 +119,9 @@ impl Tuples {
             }
             base += stride;
             list.push(combination);
+            counts.push(stride);
         }
+        weigh(&mut list, &counts);
         Self { list, with, total: base as usize, sizes: space.sizes.clone() }
     }
 
@@ -143,6 +149,20 @@ impl Tuples {
         let count: usize =
             combination.parameters().iter().map(|&p| self.sizes[usize::from(p)]).product();
         combination.base as usize..combination.base as usize + count
+    }
+}
+
+/// Heaviest combination.
+const HEAVIEST: f64 = 64.0;
+
+/// Gives combinations of many tuples more weight: where rows are few, their tuples are the hard
+/// ones to place, and the others find room around them. The cube was best among the powers tried.
+fn weigh(list: &mut [Combination], counts: &[u32]) {
+    let least = f64::from(counts.iter().min().copied().unwrap_or(1).max(1));
+    for (combination, count) in list.iter_mut().zip(counts) {
+        let weight = (f64::from(*count) / least).powi(3).min(HEAVIEST).round();
+        // Between 1 and 64 by then.
+        combination.weight = weight as u16;
     }
 }
 

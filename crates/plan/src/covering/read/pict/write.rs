@@ -29,7 +29,8 @@ pub fn write_pict(model: &Model) -> String {
     }
     text.push('\n');
     for constraint in model.constraints() {
-        let _ = writeln!(text, "{};", expr(constraint.expr()));
+        // In parentheses, since PICT takes a line that begins with NOT for a parameter.
+        let _ = writeln!(text, "({});", expr(constraint.expr()));
     }
     text
 }

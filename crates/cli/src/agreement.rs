@@ -1,0 +1,238 @@
+//! `hospitium agreement`: reads agreements, checks them against the products, shows them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Subcommand, ValueHint};
+use hospitium_model::{Agreement, Call, Clause, LARGEST_AGREEMENT, Needs, Owner, Reach, read_agreement};
+use hospitium_products::{ProductKind, Products};
+
+use crate::failure::{End, Usage};
+use crate::out::out;
+use crate::product::SourceArguments;
+use crate::view::{Paint, safe, wrapped};
+
+#[derive(Debug, Subcommand)]
+pub enum AgreementCommand {
+    /// Read agreements and look up every product that they name
+    Check {
+        /// Files, or names of ./agreements/NAME.toml; all of ./agreements if none is given
+        #[arg(value_hint = ValueHint::FilePath, value_name = "AGREEMENT")]
+        agreements: Vec<String>,
+        #[command(flatten)]
+        sources: SourceArguments,
+    },
+    /// Show an agreement's terms
+    Show {
+        /// A file, or the name of ./agreements/NAME.toml
+        #[arg(value_hint = ValueHint::FilePath, value_name = "AGREEMENT")]
+        agreement: String,
+        /// JSON on standard output
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `hospitium agreement …`.
+pub fn agreement(command: AgreementCommand) -> Result<End> {
+    match command {
+        AgreementCommand::Check { agreements, sources } => check(agreements, sources),
+        AgreementCommand::Show { agreement, json } => {
+            let (_, deal) = open(&agreement)?;
+            if json {
+                out!("{}", serde_json::to_string_pretty(&deal).context("cannot write JSON")?);
+            } else {
+                show(&deal);
+            }
+            Ok(End::Good)
+        }
+    }
+}
+
+/// Reads an agreement by its path or name; gives its path, too.
+pub fn open(named: &str) -> Result<(PathBuf, Agreement)> {
+    let path = match Path::new(named) {
+        path if path.is_file() => path.to_owned(),
+        _ => Path::new("agreements").join(format!("{named}.toml")),
+    };
+    let size = std::fs::metadata(&path).map_err(|error| {
+        anyhow::Error::new(error).context(Usage::error(
+            format!("there is no agreement {named:?}: neither a file nor agreements/{named}.toml"),
+            "name a file; docs/agreements.md has its form",
+        ))
+    })?;
+    if size.len() > LARGEST_AGREEMENT as u64 {
+        return Err(Usage::error(
+            format!("{} is larger than any agreement: {} bytes", path.display(), size.len()),
+            "name the agreement's own file",
+        ));
+    }
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    let deal = read_agreement(&path.display().to_string(), &text)?;
+    Ok((path, deal))
+}
+
+/// The agreements that are named, or all of ./agreements.
+pub fn named_or_all(named: Vec<String>) -> Result<Vec<String>> {
+    if !named.is_empty() {
+        return Ok(named);
+    }
+    let mut all: Vec<String> = std::fs::read_dir("agreements")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .map(|path| path.display().to_string())
+        .collect();
+    all.sort();
+    match all.is_empty() {
+        true => Err(Usage::error(
+            "there is no agreement in ./agreements",
+            "name a file: hospitium agreement check FILE",
+        )),
+        false => Ok(all),
+    }
+}
+
+fn check(agreements: Vec<String>, sources: SourceArguments) -> Result<End> {
+    let products = sources.load()?;
+    let paint = Paint::stdout();
+    let mut end = End::Good;
+    for named in named_or_all(agreements)? {
+        let (path, deal) = match open(&named) {
+            Ok(opened) => opened,
+            Err(error) => {
+                crate::failure::tell(&error);
+                end = End::Bad;
+                continue;
+            }
+        };
+        let problems = unknown(&deal, &products);
+        let pairs: usize = deal.clauses.iter().map(|c| c.guests.len() * c.hosts.len()).sum();
+        match problems.is_empty() {
+            true => out!(
+                "{}  {}: {} clauses, {pairs} pairs named, every product is known",
+                paint.bold("sound"),
+                path.display(),
+                deal.clauses.len()
+            ),
+            false => {
+                end = End::Bad;
+                out!("{}  {}", paint.verdict("fail", "wrong"), path.display());
+                problems.iter().for_each(|problem| out!("  {}", safe(problem)));
+            }
+        }
+    }
+    Ok(end)
+}
+
+/// Products that the agreement names and nobody knows, or that may be several.
+fn unknown(deal: &Agreement, products: &Products) -> Vec<String> {
+    let mut problems = Vec::new();
+    for clause in &deal.clauses {
+        for (names, kind) in [(&clause.guests, ProductKind::Guest), (&clause.hosts, ProductKind::Host)] {
+            for name in names {
+                if let Err(error) = products.resolve_kind(name, Some(kind)) {
+                    problems.push(format!("clause {}: {error}", clause.id));
+                }
+            }
+        }
+    }
+    problems
+}
+
+fn show(deal: &Agreement) {
+    let paint = Paint::stdout();
+    out!("{}", paint.bold(&safe(&deal.title)));
+    out!("{}", wrapped(deal.summary.trim(), ""));
+    let ends = deal.ends.map_or_else(|| "open-ended".to_owned(), |day| format!("until {day}"));
+    out!("\n{:<12} {}, {ends}", "made", deal.made);
+    for party in &deal.parties {
+        let key = if party.key.is_some() { "" } else { "; no key published" };
+        out!("{:<12} {} ({}){key}", "party", safe(&party.title), safe(&party.name));
+    }
+    for clause in &deal.clauses {
+        out!("\n{}", paint.bold(&safe(&clause.id)));
+        show_clause(deal, clause);
+    }
+    let validity = &deal.validity;
+    out!("\n{}", paint.bold("validity"));
+    out!("  {:<12} {}", "until", validity.until);
+    out!("  {:<12} {} before", "warned", validity.warn);
+    out!(
+        "  {:<12} guests: {}; hosts: {}{}",
+        "carried",
+        reach(validity.carry_forward.guests),
+        reach(validity.carry_forward.hosts),
+        if validity.carry_forward.down_level { "; to earlier ones too" } else { "" }
+    );
+    let validation = &deal.validation;
+    out!(
+        "  {:<12} profile {}, every combination of {} values, {}, {} cosigners",
+        "wanted",
+        safe(&validation.profile),
+        validation.strength,
+        if validation.emulation { "emulation counts" } else { "emulation does not count" },
+        validation.cosigners
+    );
+    if let Some(support) = &deal.support {
+        out!("\n{}", paint.bold("support"));
+        out!(
+            "  the customer may call {}; {}; {} owns the case",
+            match support.call {
+                Call::Either => "either party",
+                Call::GuestMaker => "the guest's maker",
+                Call::HostMaker => "the host's maker",
+            },
+            match support.needs {
+                Needs::Both => "support agreements with both are needed",
+                Needs::Called => "a support agreement with the one that is called is needed",
+                Needs::None => "no support agreement is needed",
+            },
+            match support.owner {
+                Owner::FirstCalled => "the party that was called first",
+                Owner::GuestMaker => "the guest's maker",
+                Owner::HostMaker => "the host's maker",
+            }
+        );
+    }
+    if !deal.exclusions.is_empty() {
+        out!("\n{}", paint.bold("left out on purpose"));
+        for exclusion in &deal.exclusions {
+            out!("  {}: {}", safe(&exclusion.what), safe(&exclusion.words));
+        }
+    }
+}
+
+fn show_clause(deal: &Agreement, clause: &Clause) {
+    let party = deal.party(&clause.party).map_or(clause.party.as_str(), |party| party.title.as_str());
+    out!("  {:<12} {} validates", "who", safe(party));
+    out!("  {:<12} {}", "guests", safe(&clause.guests.join(", ")));
+    out!("  {:<12} {} ({})", "on hosts", safe(&clause.hosts.join(", ")), safe(&clause.arch));
+    out!("  {:<12} within {}", "due", clause.within);
+    if let Some(later) = &clause.later {
+        let within = later.within.unwrap_or(clause.within);
+        out!(
+            "  {:<12} guests: {}; hosts: {}; within {within}",
+            "later",
+            reach(later.guests),
+            reach(later.hosts)
+        );
+    }
+    if !clause.listed_in.is_empty() {
+        let titles = clause.listed_in.iter().map(|id| {
+            let catalog = deal.catalogs.iter().find(|catalog| catalog.id == *id);
+            catalog.map_or(id.as_str(), |catalog| catalog.title.as_str())
+        });
+        out!("  {:<12} {}", "listed in", safe(&titles.collect::<Vec<_>>().join("; ")));
+    }
+}
+
+fn reach(reach: Reach) -> &'static str {
+    match reach {
+        Reach::None => "none",
+        Reach::Major => "those of the same major version",
+        Reach::All => "all",
+    }
+}

@@ -19,6 +19,7 @@ mod finish;
 mod generate;
 mod greedy;
 mod model;
+mod model_error;
 mod phase;
 mod random;
 mod read;
@@ -37,7 +38,8 @@ pub use condition::{Condition, Expr, Relation};
 pub use generate::{CoverError, DEFAULT_ITERATIONS, Generator, GivenRow, MOST_TUPLES};
 pub use model::{
     Constraint, Group, HIGHEST_STRENGTH, MOST_PARAMETERS, MOST_VALUES, Model, ModelBuilder,
-    ModelError, Parameter, ParameterId, Value,
+    Parameter, ParameterId, Value,
 };
+pub use model_error::ModelError;
 pub use read::*;
 pub use verify::{BrokenRow, Coverage, GroupStrength, VerifyError, verify};

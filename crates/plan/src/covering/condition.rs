@@ -1,9 +1,13 @@
 //! Conditions on a row: as people write them, and resolved to places of values.
 
-use super::model::{ModelError, Parameter, ParameterId, same};
+use super::model::{Parameter, ParameterId, same};
+use super::model_error::ModelError;
 
 /// How deep a condition may be nested.
 pub const DEEPEST: usize = 64;
+
+/// Pairs of values that one comparison of parameters may have.
+const MOST_PAIRS: usize = 250_000;
 
 /// How two values are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -142,6 +146,18 @@ pub enum Expr {
     Not(Box<Expr>),
 }
 
+impl Expr {
+    /// Places that are written in it, which is what it takes to hold it.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::In { values, .. } => 1 + values.len(),
+            Self::Pairs { values, .. } => 1 + values.len(),
+            Self::All(list) | Self::Any(list) => list.iter().map(Self::size).sum(),
+            Self::Not(inner) => inner.size(),
+        }
+    }
+}
+
 /// Looks up the names of a condition.
 pub(super) fn resolve(
     text: &str,
@@ -261,6 +277,14 @@ impl Resolver<'_> {
         let ordered = !matches!(relation, Relation::Equal | Relation::NotEqual);
         if ordered && left.is_numeric() != right.is_numeric() {
             return Err(self.mixed(left));
+        }
+        let count = left.values.len() * right.values.len();
+        if count > MOST_PAIRS {
+            return Err(ModelError::TooMany {
+                what: "pairs of values compared",
+                count,
+                most: MOST_PAIRS,
+            });
         }
         let mut values = Vec::new();
         for (i, x) in left.values.iter().enumerate() {

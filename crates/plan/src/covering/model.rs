@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 
 use super::condition::{Condition, Expr, resolve};
+use super::model_error::ModelError;
 
 /// Parameters of one model at most.
 pub const MOST_PARAMETERS: usize = 2_000;
 /// Values of all parameters together at most.
 pub const MOST_VALUES: usize = 20_000;
+/// Values written in all constraints together at most, as they are resolved.
+const MOST_PLACES: usize = 5_000_000;
 /// Highest strength.
 pub const HIGHEST_STRENGTH: usize = 6;
 
@@ -216,88 +219,6 @@ fn find(parameters: &[Parameter], name: &str) -> Option<ParameterId> {
     exact.or_else(|| parameters.iter().position(|p| same(&p.name, name))).map(ParameterId)
 }
 
-/// Why a model cannot be as it was put together.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ModelError {
-    /// Nothing to cover.
-    #[error("the model has no parameter; add at least one")]
-    Empty,
-    /// A name given twice.
-    #[error("two parameters are named {0:?}; names are compared without regard to case")]
-    DoubleParameter(String),
-    /// A name without a character.
-    #[error("a parameter or value has an empty name")]
-    NoName,
-    /// A parameter without a value.
-    #[error("parameter {0:?} has no value; a parameter needs at least one")]
-    NoValue(String),
-    /// A parameter without a value that is not negative.
-    #[error("all values of parameter {0:?} are negative; it needs at least one that is accepted")]
-    OnlyNegative(String),
-    /// A value given twice.
-    #[error("parameter {parameter:?} has two values named {value:?}")]
-    DoubleValue {
-        /// The parameter.
-        parameter: String,
-        /// The name or alias.
-        value: String,
-    },
-    /// More than the bounds of this library.
-    #[error("the model has {count} {what}; at most {most} are taken")]
-    TooMany {
-        /// Of what.
-        what: &'static str,
-        /// How many there are.
-        count: usize,
-        /// How many are taken.
-        most: usize,
-    },
-    /// A constraint over a parameter that is not of this model.
-    #[error("constraint {constraint:?} is about a parameter of another model")]
-    ForeignParameter {
-        /// The constraint's text.
-        constraint: String,
-    },
-    /// A constraint names a value that is not there.
-    #[error("constraint {constraint:?}: parameter {parameter:?} has no value {value:?}")]
-    UnknownValue {
-        /// The constraint's text.
-        constraint: String,
-        /// The parameter.
-        parameter: String,
-        /// What was looked for.
-        value: String,
-    },
-    /// Numbers compared with names.
-    #[error(
-        "constraint {constraint:?} compares {parameter:?} by size with a value of another type"
-    )]
-    MixedTypes {
-        /// The constraint's text.
-        constraint: String,
-        /// The parameter.
-        parameter: String,
-    },
-    /// A constraint nested deeper than is followed.
-    #[error("constraint {constraint:?} is nested more than {most} deep")]
-    TooDeep {
-        /// The constraint's text, its beginning.
-        constraint: String,
-        /// How deep is followed.
-        most: usize,
-    },
-    /// A strength that a group of parameters cannot have.
-    #[error(
-        "strength {strength} for a group of {parameters} parameters; it is 1 to 6 and at most their number"
-    )]
-    GroupStrength {
-        /// What was asked for.
-        strength: usize,
-        /// How many distinct parameters the group has.
-        parameters: usize,
-    },
-}
-
 /// Puts a [`Model`] together; errors are said at the end, by [`ModelBuilder::build`].
 ///
 /// ```
@@ -389,11 +310,17 @@ impl ModelBuilder {
                 return Err(ModelError::GroupStrength { strength: group.strength, parameters });
             }
         }
+        let mut count = 0;
         let constraints = self
             .conditions
             .into_iter()
             .map(|(text, condition)| {
                 let expr = resolve(&text, condition, &self.parameters)?;
+                count += expr.size();
+                if count > MOST_PLACES {
+                    let (what, most) = ("values in constraints", MOST_PLACES);
+                    return Err(ModelError::TooMany { what, count, most });
+                }
                 Ok(Constraint { text, expr })
             })
             .collect::<Result<_, ModelError>>()?;

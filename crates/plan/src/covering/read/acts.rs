@@ -90,6 +90,7 @@ fn parameter(source: Source<'_>, line: &str, builder: &mut ModelBuilder) -> Resu
     if builder.find(name).is_some() {
         return Err(source.error_in(head, format!("parameter {name:?} is there already")));
     }
+    source.room_for(line, builder.parameters().len(), values)?;
     let mut all: Vec<Value> = Vec::new();
     for part in values.split(',') {
         let text = part.trim();

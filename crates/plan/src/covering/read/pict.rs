@@ -94,6 +94,7 @@ fn parameter(source: Source<'_>, line: &str, builder: &mut ModelBuilder) -> Resu
     if name.trim().is_empty() {
         return Err(source.error_in(line, "expected a parameter's name before `:`"));
     }
+    source.room_for(line, builder.parameters().len(), values)?;
     let mut all: Vec<Value> = Vec::new();
     for part in values.split(',') {
         let word = part.trim();

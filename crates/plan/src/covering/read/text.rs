@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::super::model::{MOST_PARAMETERS, MOST_VALUES};
 use super::MOST_BYTES;
 
 /// What is wrong with a text, and where.
@@ -55,6 +56,19 @@ impl<'a> Source<'a> {
         let small = Self { file, text: "" };
         let bytes = text.len();
         Err(small.error(0, format!("a model of {bytes} bytes; at most {MOST_BYTES} are read")))
+    }
+
+    /// Is there room for one parameter more, with values so written? Said before anything is made
+    /// of them, since looking for names among too many takes long.
+    pub fn room_for(&self, line: &str, parameters: usize, values: &str) -> Result<(), ReadError> {
+        let values = values.split(',').count();
+        if parameters < MOST_PARAMETERS && values <= MOST_VALUES {
+            return Ok(());
+        }
+        let message = format!(
+            "a model has at most {MOST_PARAMETERS} parameters, with {MOST_VALUES} values in all"
+        );
+        Err(self.error_in(line, message))
     }
 
     /// An error at this byte of the text.

@@ -91,6 +91,12 @@ fn size_and_nesting_are_bounded() {
     assert!(read(&deep).expect_err("too deep").message.contains("deeper"));
     let large = "#".repeat(super::super::MOST_BYTES + 1);
     assert!(read(&large).expect_err("too large").message.contains("at most"));
+    let many: String = (0..3_000).map(|n| format!("p{n}: 1\n")).collect();
+    let error = read(&many).expect_err("too many parameters");
+    assert_eq!(error.line, 2_001, "{error}");
+    let wide: Vec<String> = (0..600).map(|n| n.to_string()).collect();
+    let pairs = format!("A: {0}\nB: {0}\n[A] < [B];", wide.join(","));
+    assert!(read(&pairs).expect_err("too many pairs").message.contains("pairs of values"));
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Subcommand, ValueHint};
-use hospitium_model::{Agreement, Call, Clause, LARGEST_AGREEMENT, Needs, Owner, Reach, read_agreement};
+use hospitium_model::{
+    Agreement, Call, Clause, LARGEST_AGREEMENT, Needs, Owner, Reach, read_agreement,
+};
 use hospitium_products::{ProductKind, Products};
 
 use crate::failure::{End, Usage};
@@ -131,7 +133,9 @@ fn check(agreements: Vec<String>, sources: SourceArguments) -> Result<End> {
 fn unknown(deal: &Agreement, products: &Products) -> Vec<String> {
     let mut problems = Vec::new();
     for clause in &deal.clauses {
-        for (names, kind) in [(&clause.guests, ProductKind::Guest), (&clause.hosts, ProductKind::Host)] {
+        for (names, kind) in
+            [(&clause.guests, ProductKind::Guest), (&clause.hosts, ProductKind::Host)]
+        {
             for name in names {
                 if let Err(error) = products.resolve_kind(name, Some(kind)) {
                     problems.push(format!("clause {}: {error}", clause.id));
@@ -206,7 +210,8 @@ fn show(deal: &Agreement) {
 }
 
 fn show_clause(deal: &Agreement, clause: &Clause) {
-    let party = deal.party(&clause.party).map_or(clause.party.as_str(), |party| party.title.as_str());
+    let party =
+        deal.party(&clause.party).map_or(clause.party.as_str(), |party| party.title.as_str());
     out!("  {:<12} {} validates", "who", safe(party));
     out!("  {:<12} {}", "guests", safe(&clause.guests.join(", ")));
     out!("  {:<12} {} ({})", "on hosts", safe(&clause.hosts.join(", ")), safe(&clause.arch));

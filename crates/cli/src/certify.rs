@@ -1,18 +1,22 @@
 //! `hospitium certify`: from a run's evidence to records in the party's log.
 
+mod known;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
 use hospitium_evidence::Bundle;
-use hospitium_ledger::statement::{Issue, Record, Refused, Waiver, validation};
+use hospitium_ledger::statement::{Issue, Record, Refused, Resource, Waiver, validation};
 use hospitium_ledger::{Certificate, Log, SUFFIX, Statement, find_validation};
+use hospitium_model::Digest;
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::failure::{End, Usage};
 use crate::out::{note, out};
 use crate::places;
+use crate::product::SourceArguments;
 use crate::view::safe;
 
 #[derive(Debug, Args)]
@@ -32,12 +36,17 @@ pub struct CertifyArguments {
     /// Where the certificates go [default: the run's folder's certificates]
     #[arg(long, short, value_hint = ValueHint::DirPath, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// The host's product id
+    /// The host's product: an id or a name [default: what its kind and version mean]
     #[arg(long, value_name = "ID")]
     pub host_product: Option<String>,
-    /// The guest's product id, where its definition has none
+    /// The guest's product: an id or a name [default: what its definition, name or version means]
     #[arg(long, value_name = "ID")]
     pub guest_product: Option<String>,
+    /// The agreement under which it is: a file, or the name of ./agreements/NAME.toml
+    #[arg(long, value_hint = ValueHint::FilePath, value_name = "AGREEMENT")]
+    pub agreement: Option<String>,
+    #[command(flatten)]
+    pub sources: SourceArguments,
     /// Months that the certificate is valid from the validation
     #[arg(long, value_name = "MONTHS", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=120))]
     pub months: u32,
@@ -67,9 +76,13 @@ pub fn certify(arguments: &CertifyArguments) -> Result<End> {
     issue.rule.months_after_validation = arguments.months;
     issue.host_product.clone_from(&arguments.host_product);
     issue.guest_product.clone_from(&arguments.guest_product);
+    if let Some(named) = &arguments.agreement {
+        issue.agreement = Some(agreement(named, &party.public.name)?);
+    }
     if let Some(path) = &arguments.waivers {
         issue.waivers = waivers(path)?;
     }
+    let products = arguments.sources.clone().load()?;
     let cells = if arguments.cell.is_empty() { &bundle.run.cells } else { &arguments.cell };
     if cells.is_empty() {
         return Err(Usage::error("the run has no cells", "run one: hospitium run --guest GUEST"));
@@ -87,6 +100,10 @@ pub fn certify(arguments: &CertifyArguments) -> Result<End> {
             note!("note: {} is in the log already, as entry {index}", safe(cell));
             indexes.push(index);
             continue;
+        }
+        let mut issue = issue.clone();
+        if let Some(found) = bundle.cell(cell) {
+            known::fill(&mut issue, &found.record, &products);
         }
         match validation(&bundle, cell, &issue) {
             Ok(statement) => statements.push(statement),
@@ -118,6 +135,20 @@ pub fn certify(arguments: &CertifyArguments) -> Result<End> {
         (0, true) => End::Bad,
         _ => End::Unfinished,
     })
+}
+
+/// The agreement by its digest; the party has to be one of it.
+fn agreement(named: &str, party: &str) -> Result<Resource> {
+    let (path, deal) = crate::agreement::open(named)?;
+    if deal.party(party).is_none() {
+        let names: Vec<&str> = deal.parties.iter().map(|party| party.name.as_str()).collect();
+        return Err(Usage::error(
+            format!("{} is no party to {}", safe(party), deal.id),
+            format!("its parties are {}", names.join(", ")),
+        ));
+    }
+    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Resource::of(&deal.id, Digest::of(&bytes)))
 }
 
 /// Writes a certificate, says so, and tells whether the pair failed.

@@ -8,7 +8,7 @@ use clap::{Args, ValueHint};
 use hospitium_ledger::dsse::Envelope;
 use hospitium_ledger::statement::{Outcome as Result_, Record};
 use hospitium_ledger::{LogFolder, Statement, walk};
-use hospitium_model::{Accelerator, Digest};
+use hospitium_model::{Accelerator, Digest, Term};
 use hospitium_plan::obligation::{Grounds, Obligation, Outcome, Plan, State};
 use hospitium_products::Product;
 use jiff::civil::Date;
@@ -94,7 +94,10 @@ pub fn plan(arguments: PlanArguments) -> Result<End> {
     for problem in &plan.problems {
         note!("warning: {}", safe(problem));
     }
-    let late = plan.obligations.iter().any(|o| matches!(o.state, State::Late { .. } | State::Lapsed { .. }));
+    let late = plan
+        .obligations
+        .iter()
+        .any(|o| matches!(o.state, State::Late { .. } | State::Lapsed { .. }));
     Ok(if late || !plan.problems.is_empty() { End::Bad } else { End::Good })
 }
 
@@ -106,7 +109,8 @@ pub fn read_log(path: &std::path::Path) -> Result<Vec<Outcome>> {
         .with_context(|| format!("the log {} cannot be read", path.display()))?;
     let mut outcomes = Vec::new();
     let checked = walk(&folder, checkpoint.head(), |index, entry| {
-        let Ok(Ok(statement)) = Envelope::parse(entry).map(|e| Statement::parse(e.payload())) else {
+        let Ok(Ok(statement)) = Envelope::parse(entry).map(|e| Statement::parse(e.payload()))
+        else {
             return;
         };
         let day = statement.issued().to_zoned(TimeZone::UTC).date();
@@ -164,6 +168,11 @@ fn show(deal: &hospitium_model::Agreement, plan: &Plan, why: bool) {
         }
         let party = deal.party(&clause.party).map_or(clause.party.as_str(), |p| p.title.as_str());
         out!("\n{}  {} validates", paint.bold(&safe(&clause.id)), safe(party));
+        // What is a year or more ahead is counted only.
+        let far = Term::months(12).after(plan.as_of);
+        let is_far = |owed: &Obligation| matches!(owed.state, State::Planned { from: Some(day) } if day > far);
+        let (ahead, owed): (Vec<&Obligation>, Vec<&Obligation>) =
+            owed.into_iter().partition(|owed| is_far(owed));
         for owed in owed {
             let word = format!("{:<15}", owed.state.word());
             out!(
@@ -172,14 +181,30 @@ fn show(deal: &hospitium_model::Agreement, plan: &Plan, why: bool) {
                 safe(&owed.guest_name),
                 safe(&owed.host_name),
                 dates(owed),
-                owed.blocked.as_ref().map_or_else(String::new, |why| format!("; blocked: {}", safe(why)))
+                owed.blocked
+                    .as_ref()
+                    .map_or_else(String::new, |why| format!("; blocked: {}", safe(why)))
             );
             if why {
                 owed.reasons.iter().for_each(|reason| out!("      {}", paint.dim(&safe(reason))));
             }
         }
+        if !ahead.is_empty() {
+            out!(
+                "  {}",
+                paint.dim(&format!("and {} pairs with versions released after {far}", ahead.len()))
+            );
+        }
     }
-    out!("\n{:<24} {:>8} {:>10} {:>8} {:>6} {:>8}", "party", "planned", "delivered", "holding", "late", "blocked");
+    out!(
+        "\n{:<24} {:>8} {:>10} {:>8} {:>6} {:>8}",
+        "party",
+        "planned",
+        "delivered",
+        "holding",
+        "late",
+        "blocked"
+    );
     for standing in &plan.standings {
         out!(
             "{:<24} {:>8} {:>10} {:>8} {:>6} {:>8}",

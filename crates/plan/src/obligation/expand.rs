@@ -72,8 +72,15 @@ fn with_later<'a>(
     for product in named {
         for later in products.after(product) {
             let in_reach = reach == Reach::All || later.release.major() == product.release.major();
+            // Where a service pack or minor version is named, those before it are not meant.
+            let newer_is_named = named.iter().any(|other| {
+                other.line == later.line
+                    && other.release.major() == later.release.major()
+                    && other.release > later.release
+            });
             let known = all.iter().any(|(other, _)| other.id == later.id);
-            if in_reach && !known && !later.release.is_prerelease() && later.released().is_some() {
+            let released = !later.release.is_prerelease() && later.released().is_some();
+            if in_reach && !newer_is_named && !known && released {
                 all.push((later, true));
             }
         }

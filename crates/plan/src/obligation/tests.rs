@@ -133,6 +133,21 @@ fn later_versions_come_in_as_far_as_the_rule_reaches() {
 }
 
 #[test]
+fn what_comes_before_a_named_version_is_no_later_version() {
+    let named = ("guests = [\"os5.2\"]", "guests = [\"os5.10\"]");
+    let ids: Vec<String> =
+        plan(named, &[], date(2009, 3, 1)).obligations.into_iter().map(|o| o.id).collect();
+    assert!(!ids.iter().any(|id| id.contains("os5.2/")), "{ids:?}");
+    let both = ("guests = [\"os5.2\"]", "guests = [\"os5.2\", \"os6\"]");
+    let ids: Vec<String> =
+        plan(both, &[], date(2009, 3, 1)).obligations.into_iter().map(|o| o.id).collect();
+    assert!(
+        ids.iter().any(|id| id.contains("os5.10/")),
+        "a later 5 is meant beside a named 6: {ids:?}"
+    );
+}
+
+#[test]
 fn what_never_lived_together_is_not_owed() {
     let all = ("guests = \"major\"", "guests = \"all\"");
     let plan = plan(all, &[], date(2011, 1, 1));

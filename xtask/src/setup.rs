@@ -18,6 +18,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("qemu-system-x86", "the hypervisor that guests are validated on"),
     ("qemu-utils", "qemu-img makes and reads disk images"),
     ("ovmf", "UEFI firmware for guests"),
+    ("osinfo-db", "names, dates, limits and devices of guest systems"),
 ];
 
 /// What set-up has made ready.

@@ -419,7 +419,8 @@ impl Making<'_> {
             let (fact, source) = self.said(product, property)?;
             Some((fact.value.as_count()?, source))
         };
-        let least = count(self.guest, Property::MinimumCpus).map_or(1, |(n, _)| n.max(1));
+        let told_least = count(self.guest, Property::MinimumCpus);
+        let least = told_least.as_ref().map_or(1, |(n, _)| (*n).max(1));
         let recommended = count(self.guest, Property::RecommendedCpus);
         let guest_most = count(self.guest, Property::MaximumCpus);
         let host_most = count(self.host, Property::MaximumCpus);
@@ -431,11 +432,16 @@ impl Making<'_> {
                 given: *given,
             });
         }
-        let (mut chosen, mut reason, mut sources) = match recommended {
-            Some((n, source)) => (n.max(least), "as recommended".to_owned(), vec![source]),
-            None => (
-                least.max(VCPUS),
-                "two where no more is needed, so that the guest shows that it runs on several"
+        let (mut chosen, mut reason, mut sources) = match (recommended, told_least) {
+            (Some((n, source)), _) => (n.max(least), "as recommended".to_owned(), vec![source]),
+            (None, Some((_, source))) => (
+                least.saturating_mul(2),
+                format!("nothing is recommended; twice the minimum of {least}"),
+                vec![source],
+            ),
+            (None, None) => (
+                VCPUS,
+                "nothing is said of it; two, so that the guest shows that it runs on several"
                     .to_owned(),
                 Vec::new(),
             ),

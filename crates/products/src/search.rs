@@ -285,7 +285,12 @@ impl Products {
             _ if exact.len() == 1 => true,
             [best] => best.distance < MISSING,
             [best, next, ..] => {
-                let clear = best.distance == 0 && next.distance > 0;
+                // An edition that no product is of is missing in each of them.
+                let name = best.product.name.to_lowercase();
+                let lost = |w: &&String| words::is_edition(w) && !name.contains(w.as_str());
+                let editions = query.words.iter().filter(lost);
+                let missing: u32 = editions.map(|word| weight(word, true)).sum();
+                let clear = best.distance == missing && next.distance > missing;
                 exact.is_empty()
                     && best.distance < MISSING
                     && (clear || best.distance + MARGIN <= next.distance)

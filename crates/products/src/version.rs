@@ -43,7 +43,9 @@ enum Token {
 impl Version {
     /// Reads a version; every text is one. What cannot be printed is left out.
     pub fn new(text: &str) -> Self {
-        let text: String = text.trim().chars().filter(|c| !c.is_control()).take(LONGEST).collect();
+        let text: String = text.chars().filter(|c| !c.is_control()).collect();
+        let text: String = text.trim().chars().take(LONGEST).collect();
+        let text = text.trim_end().to_owned();
         let key = key(&text);
         Self { text, key }
     }
@@ -321,6 +323,12 @@ mod tests {
     fn a_number_of_a_thousand_digits_is_a_version_too() {
         assert!(v(&"9".repeat(1000)).as_str().len() <= LONGEST);
         assert!(v("18446744073709551615") < v("18446744073709551616"));
+    }
+
+    #[test]
+    fn what_cannot_be_printed_is_left_out() {
+        assert_eq!(v("\0 5.3\u{1b} \n").as_str(), "5.3");
+        assert_eq!(v("\0 \0").as_str(), "");
     }
 
     proptest! {

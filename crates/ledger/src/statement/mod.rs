@@ -292,6 +292,3 @@ fn versioned<T: DeserializeOwned>(kind: &'static str, raw: &RawValue) -> Result<
     content::<Version>(kind, raw)?.check()?;
     content(kind, raw)
 }
-
-#[cfg(test)]
-mod tests;

@@ -163,7 +163,7 @@ impl Reading<'_> {
         }
         let about = statement.subject.iter().any(|s| s.sha256() == Some(self.record));
         match statement.record {
-            Record::KeyChange(change) => self.key_change(index, by, change),
+            Record::KeyChange(change) => self.key_change(index, by, *change),
             Record::Suspension(notice) if about => {
                 self.history.suspensions.push(Found { index, notice });
             }

@@ -100,7 +100,7 @@ pub fn read(
         party: policy
             .signers
             .iter()
-            .map(VerifierKey::name)
+            .map(|span| span.key.name())
             .find(|name| belongs_to(&theirs.origin, name))
             .unwrap_or_default()
             .to_owned(),
@@ -113,9 +113,7 @@ pub fn read(
             withdrawals: Vec::new(),
         },
     };
-    let trusted = policy.signers_of(&reading.party);
-    reading.history.keys =
-        trusted.into_iter().map(|key| KeySpan { key, from: 0, until: None }).collect();
+    reading.history.keys = policy.signers_of(&reading.party);
     let checked = walk(folder, &head, |index, entry| reading.entry(index, entry));
     if let Some(first) = checked.problems.first() {
         return Err(VerifyError::CopyDamaged { count: checked.count, first: first.to_string() });

@@ -380,8 +380,8 @@ fn a_changed_key_is_followed_through_the_log_and_the_old_one_ends() {
         key,
         "once a year",
     );
-    lab.record(&change);
-    lab.party.replace_record_key(new).expect("replaced");
+    let at = lab.record(&change).proof().index;
+    lab.party.replace_record_key(new, at).expect("replaced");
     lab.party = Party::open(&lab.path("vendor")).expect("opens");
     let after = lab.record(&statement).to_bytes();
 
@@ -400,4 +400,9 @@ fn a_changed_key_is_followed_through_the_log_and_the_old_one_ends() {
     let late = Certificate::of(log.folder(), log.checkpoint(), index).expect("made").to_bytes();
     drop(log);
     assert!(matches!(with(&late), Err(VerifyError::Retired { until: 1, .. })));
+
+    // Whoever has the party's new policy needs no copy of the log for any of this.
+    lab.verify(&before.to_bytes()).expect("the old key held then");
+    lab.verify(&after).expect("the new key holds");
+    assert!(matches!(lab.verify(&late), Err(VerifyError::Retired { until: 1, .. })));
 }

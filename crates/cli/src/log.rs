@@ -105,7 +105,9 @@ pub fn log(command: &LogCommand) -> Result<End> {
             let party = crate::party::open(party)?;
             let mut log = Log::open(log, &party).context("the log cannot be opened")?;
             log.add_signatures(std::slice::from_ref(line)).context("the line is not accepted")?;
-            out!("{}", safe(&String::from_utf8_lossy(log.checkpoint().as_bytes())));
+            for line in String::from_utf8_lossy(log.checkpoint().as_bytes()).lines() {
+                out!("{}", safe(line));
+            }
             Ok(End::Good)
         }
         LogCommand::Suspend { notice, until } => announce(notice, |party, now, record| {

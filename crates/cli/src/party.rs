@@ -112,7 +112,7 @@ fn rekey(folder: &Path, reason: &str, log: Option<&Path>) -> Result<()> {
         let made = Certificate::issue(&mut log, &party, &[change])?;
         made.first().map(|certificate| certificate.proof().index).unwrap_or_default()
     };
-    party.replace_record_key(new).context("the new key cannot be put in place")?;
+    party.replace_record_key(new, index).context("the new key cannot be put in place")?;
     show(&party.public);
     out!("recorded  entry {index} of {}", at.display());
     out!(

@@ -100,7 +100,7 @@ pub fn read(
         party: policy
             .signers
             .iter()
-            .map(VerifierKey::name)
+            .map(|span| span.key.name())
             .find(|name| belongs_to(&theirs.origin, name))
             .unwrap_or_default()
             .to_owned(),
@@ -113,9 +113,7 @@ pub fn read(
             withdrawals: Vec::new(),
         },
     };
-    let trusted = policy.signers_of(&reading.party);
-    reading.history.keys =
-        trusted.into_iter().map(|key| KeySpan { key, from: 0, until: None }).collect();
+    reading.history.keys = policy.signers_of(&reading.party);
     let checked = walk(folder, &head, |index, entry| reading.entry(index, entry));
     if let Some(first) = checked.problems.first() {
         return Err(VerifyError::CopyDamaged { count: checked.count, first: first.to_string() });
@@ -163,7 +161,7 @@ impl Reading<'_> {
         }
         let about = statement.subject.iter().any(|s| s.sha256() == Some(self.record));
         match statement.record {
-            Record::KeyChange(change) => self.key_change(index, by, change),
+            Record::KeyChange(change) => self.key_change(index, by, *change),
             Record::Suspension(notice) if about => {
                 self.history.suspensions.push(Found { index, notice });
             }

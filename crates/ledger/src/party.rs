@@ -134,6 +134,19 @@ pub struct PublicParty {
     pub log: VerifierKey,
     /// The key of its cosignatures.
     pub witness: VerifierKey,
+    /// Keys of its records that it gave up.
+    #[serde(default)]
+    pub retired: Vec<RetiredKey>,
+}
+
+/// A key of records that was given up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetiredKey {
+    /// The key.
+    pub key: VerifierKey,
+    /// The last entry that it signed: the one that announces its successor.
+    pub until: u64,
 }
 
 /// A party with its secret keys.
@@ -209,16 +222,26 @@ impl PublicParty {
                 return Err(PartyError::Stranger { path, which, name });
             }
         }
+        if let Some(other) = read.retired.iter().find(|retired| retired.key.name() != read.name) {
+            let name = shown(other.key.name());
+            return Err(PartyError::Stranger { path, which: "retired", name });
+        }
         Ok(read)
     }
 
     /// A tlog-policy that trusts this party's log and records, and asks for no cosignature.
     pub fn policy(&self) -> String {
+        let retired: String = self
+            .retired
+            .iter()
+            .map(|RetiredKey { key, until }| format!("#hospitium:signer {key} until={until}\n"))
+            .collect();
         format!(
             "# Trusts the log and the records of {name}. To ask for cosignatures, add the\n\
              # witness lines of other parties and name them in the quorum (c2sp.org/tlog-policy).\n\
              log {log}\n\
              #hospitium:signer {record}\n\
+             {retired}\
              quorum none\n\
              \n\
              # What others add to their policy to count this party as a witness:\n\
@@ -231,14 +254,21 @@ impl PublicParty {
     }
 
     fn to_toml(&self) -> String {
-        let Self { format, name, record, log, witness } = self;
+        let Self { format, name, record, log, witness, retired } = self;
+        let retired: String = retired
+            .iter()
+            .map(|RetiredKey { key, until }| {
+                format!("\n[[retired]]\nkey = \"{key}\"\nuntil = {until}\n")
+            })
+            .collect();
         format!(
             "# Public keys of {name}. Compare them over another channel before trusting them.\n\
              format = {format}\n\
              name = \"{name}\"\n\
              record = \"{record}\"\n\
              log = \"{log}\"\n\
-             witness = \"{witness}\"\n"
+             witness = \"{witness}\"\n\
+             {retired}"
         )
     }
 }
@@ -275,6 +305,7 @@ impl Party {
                 Purpose::Cosignature,
                 witness.public(),
             )?,
+            retired: Vec::new(),
         };
         if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
             files::make_folder(above)?;
@@ -344,11 +375,11 @@ impl Party {
 
     /// Puts a new key for records in the place of the old one, which is kept as
     /// `secret/record.retired-FINGERPRINT.pem`. The change has to be recorded first: see
-    /// [`Statement::key_change`](crate::Statement::key_change).
+    /// [`Statement::key_change`](crate::Statement::key_change). `until` is the entry of that record.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn replace_record_key(&mut self, new: SecretKey) -> Result<(), PartyError> {
+    pub fn replace_record_key(&mut self, new: SecretKey, until: u64) -> Result<(), PartyError> {
         let path = self.folder.join(SECRET).join("record.pem");
         let name = |source| PartyError::Key { path: path.clone(), source };
         let named = VerifierKey::for_records(&self.public.name, new.public())?;
@@ -358,7 +389,8 @@ impl Party {
         let pem = new.to_pem().map_err(name)?;
         files::put_durably(&path, pem.as_bytes(), Access::Secret)?;
         files::remove(&path.with_file_name("record.next.pem"))?;
-        self.public.record = named;
+        let key = std::mem::replace(&mut self.public.record, named);
+        self.public.retired.push(RetiredKey { key, until });
         self.record = new;
         let folder = &self.folder;
         let pem = self.record.public().to_pem();

@@ -9,7 +9,7 @@ use crate::certificate::{Certificate, CertificateError};
 use crate::dsse::EnvelopeError;
 use crate::evidence::{self, EvidenceFound};
 use crate::explain::{Explained, LogKnown, Signed, Standing};
-use crate::history::{self, Found, History, holding};
+use crate::history::{self, Found, History, KeySpan, holding};
 use crate::log::{LogError, LogFolder};
 use crate::note::{CLOCK_TOLERANCE, Head, NoteError};
 use crate::party::belongs_to;
@@ -254,18 +254,17 @@ fn cosigned(
 fn signer(
     certificate: &Certificate,
     party: &str,
-    trusted: &[VerifierKey],
+    trusted: &[KeySpan],
     history: Option<&History>,
 ) -> Result<VerifierKey, VerifyError> {
     let envelope = certificate.envelope();
-    let Some(history) = history else {
-        return envelope.verify(trusted).cloned().map_err(VerifyError::Signature);
-    };
+    // With a copy of the log, the keys as they changed in it; else as the policy has them.
+    let keys = history.map_or(trusted, |history| history.keys.as_slice());
     let index = certificate.proof().index;
-    let now: Vec<_> = holding(&history.keys, index).cloned().collect();
+    let now: Vec<_> = holding(keys, index).cloned().collect();
     envelope.verify(&now).cloned().map_err(|error| {
         // Perhaps with a key that held at another time.
-        let other = history.keys.iter().find(|span| {
+        let other = keys.iter().find(|span| {
             span.until.is_some_and(|until| until < index)
                 && envelope.verify(std::slice::from_ref(&span.key)).is_ok()
         });

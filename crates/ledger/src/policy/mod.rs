@@ -8,6 +8,9 @@
 //! #hospitium:signer vendor.example+9c0d1e2f+AQ…
 //! ```
 //!
+//! A key that was given up stands with the last entry that it may have signed:
+//! `#hospitium:signer KEY until=41`.
+//!
 //! Which keys sign within a log's entries is outside of tlog-policy ("Introduction"). Other tools
 //! read the line with our prefix as a comment; this one refuses it if it is malformed.
 
@@ -19,6 +22,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::files::{self, FileError};
+use crate::history::KeySpan;
 use crate::vkey::VerifierKey;
 
 /// The most bytes of a policy.
@@ -31,8 +35,8 @@ pub struct Policy {
     pub logs: Vec<VerifierKey>,
     /// Witnesses, by name within the policy.
     pub witnesses: Vec<PolicyWitness>,
-    /// Parties whose records are believed.
-    pub signers: Vec<VerifierKey>,
+    /// Parties whose records are believed, each key with the entries for which it holds.
+    pub signers: Vec<KeySpan>,
     groups: Vec<Group>,
     quorum: Quorum,
 }
@@ -102,8 +106,8 @@ impl Policy {
     }
 
     /// The keys with which this party may sign records.
-    pub fn signers_of(&self, party: &str) -> Vec<VerifierKey> {
-        self.signers.iter().filter(|key| key.name() == party).cloned().collect()
+    pub fn signers_of(&self, party: &str) -> Vec<KeySpan> {
+        self.signers.iter().filter(|span| span.key.name() == party).cloned().collect()
     }
 
     /// True if the witnesses of these places (in [`witnesses`](Self::witnesses)) are enough.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Group, Member, POLICY_LIMIT, Policy, PolicyWitness, Quorum};
+use crate::history::KeySpan;
 use crate::text::{decimal, shown};
 use crate::vkey::{Purpose, VerifierKey};
 
@@ -121,7 +122,7 @@ impl Line<'_> {
 struct Reading {
     logs: Vec<VerifierKey>,
     witnesses: Vec<PolicyWitness>,
-    signers: Vec<VerifierKey>,
+    signers: Vec<KeySpan>,
     groups: Vec<Group>,
     names: BTreeMap<Vec<u8>, Member>,
     used: BTreeSet<Vec<u8>>,
@@ -299,19 +300,29 @@ impl Reading {
 
     fn ours(&mut self, line: &Line<'_>, first: Word<'_>) -> Result<(), PolicyError> {
         if first.bytes != b"#hospitium:signer" {
-            return Err(line.at(first, "the only line of this form is `#hospitium:signer KEY`"));
+            return Err(line
+                .at(first, "the only line of this form is `#hospitium:signer KEY [until=ENTRY]`"));
         }
         let key = line.key(1)?;
-        line.most(2)?;
+        let until = match line.words.get(2) {
+            None => None,
+            Some(word) => {
+                let number = word.bytes.strip_prefix(b"until=");
+                let number = number.and_then(|n| std::str::from_utf8(n).ok()).and_then(decimal);
+                let due = "`until=` and the number of the last entry that the key may have signed";
+                Some(number.ok_or_else(|| line.at(*word, format!("{due} is due")))?)
+            }
+        };
+        line.most(3)?;
         self.full(line, self.signers.len())?;
         let word = line.word(1, "a verifier key")?;
         if key.purpose() == Purpose::Cosignature {
             return Err(line.at(word, "this is a witness's key, not one that signs records"));
         }
-        if self.signers.iter().any(|other| other.key() == key.key()) {
+        if self.signers.iter().any(|other| other.key.key() == key.key()) {
             return Err(line.at(word, "this key is listed already"));
         }
-        self.signers.push(key);
+        self.signers.push(KeySpan { key, from: 0, until });
         Ok(())
     }
 }

@@ -50,7 +50,11 @@ fn no_quorum_and_a_single_witness_are_quorums() {
 fn our_lines_are_comments_to_others_and_strict_to_us() {
     let signer = key("vendor.example", Purpose::Note);
     let text = format!("#hospitium:signer {signer}\n # anything\nquorum none\n");
-    assert_eq!(parse(&text).expect("reads").signers_of("vendor.example"), [signer]);
+    let span = KeySpan { key: signer.clone(), from: 0, until: None };
+    assert_eq!(parse(&text).expect("reads").signers_of("vendor.example"), [span]);
+    let given_up = parse(&format!("#hospitium:signer {signer} until=41\nquorum none\n"));
+    assert_eq!(given_up.expect("reads").signers[0].until, Some(41));
+    assert!(parse(&format!("#hospitium:signer {signer} until=x\nquorum none\n")).is_err());
     assert!(parse("#hospitium:singer x\nquorum none\n").is_err());
     assert!(parse(&format!("#hospitium:signer {}\nquorum none\n", witness("w"))).is_err());
 }

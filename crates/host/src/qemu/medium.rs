@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 use hospitium_model::ByteSize;
 
@@ -17,7 +18,7 @@ use super::{Inner, writelog};
 use crate::{HostError, Medium};
 
 /// Images are flattened at hundreds of MB a second; a disk that takes longer is too large to look at.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// See [`Machine::medium`](crate::Machine::medium).
 pub(super) async fn medium(machine: &QemuMachine, id: &str) -> Result<Medium, HostError> {
@@ -82,8 +83,14 @@ impl QemuMachine {
             }
             let image = format!("json:{options}");
             arguments.extend(["-O", "raw", &image, &target_path]);
-            let run =
-                self.host.image_tool(&doing, &self.folder, &arguments, inherited, self.confinement);
+            let run = self.host.image_tool(
+                &doing,
+                &self.folder,
+                &arguments,
+                inherited,
+                self.confinement,
+                PATIENCE,
+            );
             run.await?;
         }
         // From here on the VMM can't change it any more.
@@ -94,13 +101,14 @@ impl QemuMachine {
 
 impl Inner {
     /// Runs `qemu-img` as confined as a VMM.
-    async fn image_tool(
+    pub(super) async fn image_tool(
         &self,
         doing: &str,
         folder: &Path,
         arguments: &[&str],
         inherited: Vec<OwnedFd>,
         confinement: Confinement,
+        patience: Duration,
     ) -> Result<(), HostError> {
         let mut argv = self.programs.image_tool()?;
         argv.extend(arguments.iter().map(OsString::from));
@@ -113,31 +121,11 @@ impl Inner {
         };
         let log = tempfile::NamedTempFile::new().map_err(HostError::io(doing))?;
         let process = launch.start(log.path()).await?;
-        let late = |_| HostError::TimedOut { what: doing.to_owned(), limit: PATIENCE };
-        let died = tokio::time::timeout(PATIENCE, process.died()).await.map_err(late)?;
+        let late = |_| HostError::TimedOut { what: doing.to_owned(), limit: patience };
+        let died = tokio::time::timeout(patience, process.died()).await.map_err(late)?;
         if died.expected {
             return Ok(());
         }
         Err(HostError::Refused { doing: doing.to_owned(), why: died.how })
-    }
-
-    /// Size of the disk in an image whose header is not read here, asked of `qemu-img`.
-    pub(super) async fn image_size(&self, image: &Path, driver: &str) -> Result<u64, HostError> {
-        let doing = format!("asking for the size of {}", image.display());
-        let folder = tempfile::tempdir().map_err(HostError::io(&doing))?;
-        self.confinement.give_away(&open(folder.path())?, folder.path())?;
-        let file = open(image)?;
-        let node = serde_json::json!({
-            "driver": driver, "file": {"driver": "file", "filename": format!("/proc/self/fd/{}", file.as_raw_fd())},
-        });
-        // `measure` prints what is wanted as JSON, but to standard output, which confined tools
-        // don't have: `bench` and `info` are no better. An overlay made over it has its size.
-        let overlay = "size.qcow2";
-        let image = format!("json:{node}");
-        let arguments = ["create", "-q", "-f", "qcow2", "-F", driver, "-b", &image, overlay];
-        self.image_tool(&doing, folder.path(), &arguments, vec![file.into()], self.confinement)
-            .await?;
-        let header = super::qcow2::read(&folder.path().join(overlay));
-        Ok(header.map_err(HostError::io(doing))?.size)
     }
 }

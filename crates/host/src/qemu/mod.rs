@@ -10,6 +10,7 @@
 mod attach;
 mod build;
 mod command;
+mod convert;
 mod devices;
 mod disks;
 mod events;
@@ -67,6 +68,8 @@ pub(crate) struct Inner {
     traits: Traits,
     confinement: Confinement,
     facts: HostFacts,
+    /// For what can be made again.
+    cache: Option<PathBuf>,
 }
 
 /// Pairs of UEFI code and empty variables, below a root: Debian's, Arch's, Fedora's places and
@@ -102,10 +105,11 @@ impl Qemu {
         let vmm = traits.digest;
         let trial = async || {
             let proof = AcceleratorProof { used: Accelerator::Kvm, how: "on trial".into() };
-            Inner::new(programs.clone(), traits.clone(), confinement, proof)
+            Inner::new(programs.clone(), traits.clone(), confinement, proof, None)
         };
         let proof = kvm::prove(&options, vmm, confinement, trial).await?;
-        let inner = Inner::new(programs.clone(), traits.clone(), confinement, proof)?;
+        let inner =
+            Inner::new(programs.clone(), traits.clone(), confinement, proof, options.cache)?;
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -127,6 +131,7 @@ impl Inner {
         traits: Traits,
         confinement: Confinement,
         accelerator: AcceleratorProof,
+        cache: Option<PathBuf>,
     ) -> Result<Self, HostError> {
         let (major, minor, micro) = traits.version;
         let version = format!("{major}.{minor}.{micro}");
@@ -162,7 +167,7 @@ impl Inner {
             memory_mib: memory >> 10,
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
         };
-        Ok(Self { programs, traits, confinement, facts })
+        Ok(Self { programs, traits, confinement, facts, cache })
     }
 
     /// A user id for the next machine, so that VMMs can't reach one another; none if we are not root.
@@ -179,20 +184,17 @@ impl Inner {
 
     /// Finds out of which images a disk is made.
     async fn plan_disk(&self, disk: &Disk) -> Result<DiskPlan, HostError> {
-        // Only these formats need `qemu-img`, and have no chain.
-        let size = match (&disk.image, disk.format.as_deref()) {
-            (Some(image), Some("vhd" | "vpc")) => self.image_size(image, "vpc").await?,
-            (Some(image), Some(format @ ("vhdx" | "vmdk"))) => {
-                self.image_size(image, format).await?
-            }
-            _ => 0,
-        };
-        DiskPlan::new(disk, &|path, driver| match size {
-            0 => Err(HostError::Unsupported {
+        let mut disk = disk.clone();
+        let foreign = disk.format.as_deref().and_then(convert::foreign);
+        if let (Some(image), Some(driver)) = (&disk.image, foreign) {
+            disk.image = Some(self.converted(image, driver).await?);
+            disk.format = Some("qcow2".into());
+        }
+        DiskPlan::new(&disk, &|path, driver| {
+            Err(HostError::Unsupported {
                 what: format!("the backing file {}", path.display()),
                 why: format!("it is of format {driver}; convert it to qcow2 first"),
-            }),
-            size => Ok(size),
+            })
         })
     }
 

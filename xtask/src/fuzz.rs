@@ -29,7 +29,14 @@ pub fn run(names: &[String], seconds: u64) -> Result<()> {
     for target in known.iter().filter(|known| names.is_empty() || names.contains(known)) {
         println!("fuzzing {target} for {seconds} s");
         let ended = cargo()
-            .args(["fuzz", "run", target.as_str(), "--", "-rss_limit_mb=2048", "-print_final_stats=1"])
+            .args([
+                "fuzz",
+                "run",
+                target.as_str(),
+                "--",
+                "-rss_limit_mb=2048",
+                "-print_final_stats=1",
+            ])
             .arg(format!("-max_total_time={seconds}"))
             // The sanitizers are flags of the compiler that its stable release takes only so.
             .env("RUSTC_BOOTSTRAP", "1")

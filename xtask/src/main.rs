@@ -4,8 +4,9 @@
 //! which Debian packages and why, so that a machine with only Rust and Debian 12 is enough.
 
 mod bench;
-mod fuzz;
 mod compare;
+mod deal;
+mod fuzz;
 mod image;
 mod setup;
 
@@ -123,7 +124,7 @@ fn demo(out: &Path) -> Result<()> {
         // A demo is for looking at; the last one makes room.
         std::fs::remove_dir_all(&out).with_context(|| format!("removing {}", out.display()))?;
     }
-    let mut command = Command::new(hospitium);
+    let mut command = Command::new(&hospitium);
     command.current_dir(root()).arg("run").args(["--host", "qemu"]).arg("--out").arg(&out);
     for kernel in &lab.kernels {
         command.arg("--guest").arg(kernel);
@@ -133,6 +134,7 @@ fn demo(out: &Path) -> Result<()> {
     let status = command.status().context("running hospitium")?;
     // 1 says that some check failed, which is a finding and not a failure of the demo.
     ensure!(matches!(status.code(), Some(0 | 1)), "hospitium run: {status}");
+    deal::fulfil(&hospitium, &out, &root().join("runs/parties"))?;
     println!("\nOpen {} in a browser.", out.join("report.html").display());
     if status.code() == Some(1) {
         println!(

@@ -1,0 +1,82 @@
+//! The second half of the demo: what the runs are worth under an agreement. Plan, certificates,
+//! verification, and the plan again; each step is a command, and is printed as typed.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::root;
+
+/// The agreement, by the name of its file.
+const AGREEMENT: &str = "debian-qemu";
+/// Its parties, and whether they owe the cells of kernels: Debian's side validates its kernels, QEMU's
+/// side the whole systems.
+const PARTIES: [(&str, bool); 2] = [("debian.example", true), ("qemu.example", false)];
+
+/// Fulfils the agreement with this run; keys and logs stay in `folder`.
+pub fn fulfil(hospitium: &Path, run: &Path, folder: &Path) -> Result<()> {
+    let step = |arguments: &[&str]| -> Result<i32> {
+        println!("\n$ hospitium {}", arguments.join(" "));
+        let status = Command::new(hospitium)
+            .current_dir(root())
+            .args(arguments)
+            .status()
+            .with_context(|| format!("running hospitium {}", arguments.join(" ")))?;
+        let code = status.code().unwrap_or(-1);
+        // 1 is a finding: a pair that failed, an obligation that is late.
+        ensure!(code == 0 || code == 1, "hospitium {}: {status}", arguments.join(" "));
+        Ok(code)
+    };
+    let shown = |path: &Path| path.strip_prefix(root()).unwrap_or(path).display().to_string();
+    let run_folder = shown(run);
+    ensure!(step(&["agreement", "check", AGREEMENT])? == 0, "the agreement is not sound");
+
+    let cells: Vec<String> = run
+        .join("evidence/cells")
+        .read_dir()
+        .context("listing the run's cells")?
+        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
+        .collect();
+    let mut logs = Vec::new();
+    for (party, owes_kernels) in PARTIES {
+        let home = folder.join(party);
+        if !home.exists() {
+            std::fs::create_dir_all(folder).context("making the parties' folder")?;
+            step(&["party", "init", &shown(&home), "--name", party])?;
+        }
+        let home = shown(&home);
+        let mut certify = vec!["certify", &run_folder, "--party", &home, "--agreement", AGREEMENT];
+        let owed: Vec<&String> =
+            cells.iter().filter(|cell| cell.starts_with("linux-") == owes_kernels).collect();
+        if owed.is_empty() {
+            continue;
+        }
+        for cell in &owed {
+            certify.extend(["--cell", cell.as_str()]);
+        }
+        step(&certify)?;
+        let policy = format!("{home}/policy");
+        for cell in owed {
+            let certificate = format!("{run_folder}/certificates/{cell}.tlog-proof");
+            if root().join(&certificate).exists() {
+                let verify =
+                    ["verify", &certificate, "--policy", &policy, "--evidence", &run_folder];
+                step(&verify)?;
+            }
+        }
+        logs.push(format!("{home}/log"));
+    }
+    let mut plan = vec!["plan", AGREEMENT];
+    for log in &logs {
+        plan.extend(["--log", log]);
+    }
+    step(&plan)?;
+    let mut ask =
+        vec!["plan", "redhat-microsoft-2009", "--as-of", "2009-10-07", "--party", "redhat.com"];
+    for log in &logs {
+        ask.extend(["--log", log]);
+    }
+    step(&ask)?;
+    Ok(())
+}

@@ -237,8 +237,8 @@ impl PublicParty {
             .map(|RetiredKey { key, until }| format!("#hospitium:signer {key} until={until}\n"))
             .collect();
         format!(
-            "# Trusts the log and the records of {name}. To ask for cosignatures, add the\n\
-             # witness lines of other parties and name them in the quorum (c2sp.org/tlog-policy).\n\
+            "# Trusts the log and the records of {name}. To ask for cosignatures, add other\n\
+             # parties' witness lines and name them in the quorum (c2sp.org/tlog-policy).\n\
              log {log}\n\
              #hospitium:signer {record}\n\
              {retired}\

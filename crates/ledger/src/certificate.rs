@@ -84,8 +84,18 @@ impl Certificate {
             entries.push(Envelope::sign(statement.to_bytes()?, &[&party.record]).to_bytes());
         }
         let first = log.append(&entries)?.first;
-        let (folder, checkpoint) = (log.folder(), log.checkpoint());
-        (first..).take(entries.len()).map(|index| Self::of(folder, checkpoint, index)).collect()
+        let checkpoint = log.checkpoint();
+        let tree = log.folder().tree(checkpoint.head());
+        let put_together = |(index, entry): (u64, Vec<u8>)| {
+            let envelope = Envelope::parse(&entry)?;
+            let hashes = tree.inclusion(index)?;
+            let checkpoint = Checkpoint::parse(checkpoint.as_bytes())?;
+            Ok(Self {
+                proof: TlogProof { extra: Some(entry), index, hashes, checkpoint },
+                envelope,
+            })
+        };
+        (first..).zip(entries).map(put_together).collect()
     }
 
     /// The certificate of an entry that is in a log, under a checkpoint that was verified. With a

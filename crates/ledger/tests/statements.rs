@@ -193,6 +193,8 @@ fn a_statement_that_contradicts_itself_is_refused() {
         ("\"failedTests\":[\"stor.flush-durable\"]", "\"failedTests\":[]"),
         ("\"verdict\":\"fail\"", "\"verdict\":\"pass\""),
         ("\"until\":\"2027", "\"until\":\"2037"),
+        ("\"issued\":\"2026-01-03", "\"issued\":\"2026-01-01"),
+        ("\"ended\":\"2026-01-02", "\"ended\":\"2026-01-01"),
         ("\"accelerator\":\"tcg\"", "\"accelerator\":\"kvm\""),
         ("\"verdict\":\"pass\"", "\"verdict\":\"error\",\"reason\":\"\""),
         ("\"format\":1", "\"format\":2"),

@@ -2,6 +2,7 @@
 
 mod build;
 mod compact;
+mod inputs;
 mod notice;
 mod validation;
 

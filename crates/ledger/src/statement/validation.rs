@@ -365,6 +365,12 @@ impl Validation {
         if !checks().any(|line| line.required) {
             return Err("no required check ran".into());
         }
+        if ours.run.ended > ours.issued {
+            return Err("it was made before its run ended".into());
+        }
+        if ours.validity.from != ours.run.ended {
+            return Err("it is not valid from the end of its run".into());
+        }
         if !ours.validity.follows() {
             return Err("its validity does not follow from the rule that it names".into());
         }

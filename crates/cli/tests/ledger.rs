@@ -1,0 +1,151 @@
+//! From evidence to a certificate that verifies, by commands and files alone.
+
+mod common;
+#[path = "../../ledger/tests/common/mod.rs"]
+mod evidence;
+
+use std::fs;
+
+use common::{Place, text};
+use evidence::{Run, failing, passing, without_run};
+use hospitium_model::Verdict;
+use jiff::{Timestamp, ToSpan as _};
+
+/// A run that ended an hour ago.
+fn recent(mut run: Run) -> Run {
+    let now = Timestamp::now();
+    run.record.started = now - 2.hours();
+    run.record.ended = Some(now - 1.hour());
+    run
+}
+
+fn says(place: &Place, code: i32, arguments: &[&str], words: &[&str]) -> String {
+    let output = place.hospitium().args(arguments).output().expect("runs");
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    for word in words {
+        assert!(said.contains(word), "{arguments:?} does not say {word:?}: {said}");
+    }
+    said
+}
+
+const CERTIFICATE: &str = "run/certificates/one.tlog-proof";
+const VERIFY: [&str; 4] = ["verify", CERTIFICATE, "--policy", "vendor/policy"];
+
+fn with<'a>(first: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
+    [first, more].concat()
+}
+
+#[test]
+fn evidence_becomes_a_certificate_that_verifies_until_it_is_withdrawn() {
+    let place = Place::new();
+    recent(passing()).write(&place.path("run/evidence"));
+    says(
+        &place,
+        0,
+        &["party", "init", "vendor", "--name", "vendor.example"],
+        &["vendor.example/log+"],
+    );
+    let certify = ["certify", "run", "--party", "vendor"];
+    says(&place, 0, &certify, &["PASSED", "entry 0", CERTIFICATE]);
+    says(&place, 0, &certify, &["in the log already, as entry 0"]);
+    says(
+        &place,
+        0,
+        &["log", "check", "vendor/log", "--policy", "vendor/policy"],
+        &["sound", "1 entries"],
+    );
+    let whole = ["--evidence", "run", "--log", "vendor/log"];
+    let good =
+        ["validated linux 6.1 on qemu 7.2 (TCG)", "bears out every verdict", "no suspension"];
+    says(&place, 0, &with(&VERIFY, &whole), &good);
+
+    // Evidence that was altered; authentic all the same.
+    let console = place.path("run/evidence/cells/one/console.raw");
+    let kept = fs::read(&console).expect("there");
+    fs::write(&console, "\u{1b}[2Jother").expect("written");
+    says(&place, 1, &with(&VERIFY, &whole), &["console.raw was altered"]);
+    fs::write(&console, kept).expect("written");
+
+    let json = says(&place, 0, &with(&VERIFY, &["--json"]), &["\"good\":true"]);
+    let json: serde_json::Value = serde_json::from_str(json.trim()).expect("JSON");
+    assert_eq!(json["standing"], "valid");
+
+    let withdraw = [
+        "log",
+        "withdraw",
+        "vendor/log",
+        "--party",
+        "vendor",
+        "--index",
+        "0",
+        "--reason",
+        "data loss",
+    ];
+    says(&place, 0, &withdraw, &["entry 1"]);
+    says(&place, 1, &with(&VERIFY, &whole), &["withdrew this", "data loss"]);
+    says(&place, 0, &["log", "show", "vendor/log"], &["PASSED", "withdrawal", "data loss"]);
+    says(&place, 2, &["log", "certificate", "vendor/log", "--index", "7", "--out", "x"], &["7"]);
+}
+
+#[test]
+fn a_failure_is_recorded_and_a_broken_harness_is_not() {
+    let place = Place::new();
+    says(&place, 0, &["party", "init", "vendor", "--name", "vendor.example"], &[]);
+    recent(passing().with(failing("stor.flush-durable"))).write(&place.path("run/evidence"));
+    says(&place, 1, &["certify", "run", "--party", "vendor"], &["FAILED", "1 failed"]);
+    says(&place, 1, &VERIFY, &["failed: not validated", "stor.flush-durable"]);
+    let error = Verdict::Error { reason: "the VMM died".into() };
+    let broken = passing().with(without_run("stor.flush-durable", error));
+    recent(broken).write(&place.path("broken/evidence"));
+    let said = says(&place, 3, &["certify", "broken", "--party", "vendor"], &["the VMM died"]);
+    assert!(said.contains("nothing is recorded") && said.contains("Run the cell again"), "{said}");
+}
+
+#[test]
+fn another_party_cosigns_and_a_policy_asks_for_it() {
+    let place = Place::new();
+    recent(passing()).write(&place.path("run/evidence"));
+    says(&place, 0, &["party", "init", "vendor", "--name", "vendor.example"], &[]);
+    says(&place, 0, &["party", "init", "other", "--name", "other.example"], &[]);
+    says(&place, 0, &["certify", "run", "--party", "vendor"], &["PASSED"]);
+    let other = fs::read_to_string(place.path("other/policy")).expect("there");
+    let witness = other.lines().find_map(|line| line.strip_prefix("# witness ")).expect("told");
+    let policy = fs::read_to_string(place.path("vendor/policy")).expect("there");
+    let policy = policy.replace("quorum none", &format!("witness {witness}\nquorum other.example"));
+    fs::write(place.path("joint"), policy).expect("written");
+    let verify = ["verify", CERTIFICATE, "--policy", "joint"];
+    says(&place, 2, &verify, &["lacks cosignatures", "other.example"]);
+
+    let cosign = ["log", "cosign", "vendor/log", "--party", "other", "--policy", "joint"];
+    let output = place.hospitium().args(cosign).output().expect("runs");
+    let line = String::from_utf8(output.stdout).expect("text");
+    let accept = ["log", "accept", "vendor/log", "--party", "vendor", line.trim()];
+    says(&place, 0, &accept, &["other.example/witness"]);
+    let again = ["log", "certificate", "vendor/log", "--index", "0", "--out", CERTIFICATE];
+    says(&place, 0, &again, &[]);
+    says(&place, 0, &verify, &["by other.example/witness at"]);
+}
+
+#[test]
+fn what_is_no_certificate_party_or_policy_is_refused_with_the_next_step() {
+    let place = Place::new();
+    says(&place, 2, &["party", "init", "vendor", "--name", "Vendor"], &["domain name"]);
+    says(&place, 0, &["party", "init", "vendor", "--name", "vendor.example"], &[]);
+    says(
+        &place,
+        2,
+        &["party", "init", "vendor", "--name", "vendor.example"],
+        &["never overwritten"],
+    );
+    let huge = fs::File::create(place.path("huge")).expect("made");
+    huge.set_len(1 << 30).expect("sparse");
+    says(&place, 2, &["verify", "huge", "--policy", "vendor/policy"], &["was not read"]);
+    fs::write(place.path("text"), "hello").expect("written");
+    says(&place, 2, &["verify", "text", "--policy", "vendor/policy"], &["c2sp.org/tlog-proof@v1"]);
+    says(&place, 2, &["verify", "gone", "--policy", "vendor/policy"], &["gone"]);
+    fs::write(place.path("bad"), "quorum others\n").expect("written");
+    says(&place, 2, &["verify", "text", "--policy", "bad"], &["bad:1:8", "^^^^^^"]);
+    says(&place, 2, &["log", "check", "nowhere"], &["holds no log"]);
+    says(&place, 2, &["certify", "nowhere", "--party", "vendor"], &["nowhere", "next:"]);
+}

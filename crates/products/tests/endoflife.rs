@@ -204,3 +204,23 @@ fn an_api_is_read_from_its_address_and_names_that_lead_elsewhere_are_left_out() 
     assert!(error("/bad").contains("no list of names"));
     assert!(error("/none/rhel.json").contains("404"));
 }
+
+proptest::proptest! {
+    #[test]
+    fn damaged_files_are_read_or_refused(
+        cuts in proptest::collection::vec((0_usize..500, 0_usize..20, "[\\[\\]{}:\"&*,a-z0-9 \n\\-]{0,4}"), 1..4),
+    ) {
+        for (file, whole) in [("rhel.yaml", RHEL), ("rhel.json", API), ("rhel.json", API_V1)] {
+            let mut text = whole.as_bytes().to_vec();
+            for (at, length, instead) in &cuts {
+                let at = (*at).min(text.len());
+                let end = (at + length).min(text.len());
+                text.splice(at..end, instead.bytes());
+            }
+            match read(file, &String::from_utf8_lossy(&text)) {
+                Ok(product) => proptest::prop_assert!(product.cycles.len() < 100),
+                Err(error) => proptest::prop_assert!(error.to_string().starts_with("rhel.")),
+            }
+        }
+    }
+}

@@ -179,3 +179,32 @@ fn a_folder_without_osinfo_and_a_file_that_is_too_large_are_refused() {
     file.set_len(1 << 30).expect("sparse");
     assert!(matches!(load(folder.path()), Err(ProductsError::TooLarge { .. })));
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 256, ..Default::default() })]
+    #[test]
+    fn damaged_files_are_read_or_refused_and_what_is_read_can_be_asked_everything(
+        cuts in proptest::collection::vec((0_usize..2200, 0_usize..40, "[<>/\"&;a-z0-9\\-]{0,4}"), 1..4),
+    ) {
+        let mut text = format!("<libosinfo version=\"0.0.1\">{FAMILY}</libosinfo>").into_bytes();
+        for (at, length, instead) in cuts {
+            let at = at.min(text.len());
+            let end = (at + length).min(text.len());
+            text.splice(at..end, instead.into_bytes());
+        }
+        let text = String::from_utf8_lossy(&text);
+        let mut osinfo = Osinfo::default();
+        if osinfo.add("os/a.xml", &text, &source()).is_ok() {
+            let mut builder = Builder::with_built_in().expect("sound");
+            builder.add_osinfo(osinfo);
+            let products = builder.finish().expect("sound");
+            let host = products.resolve("qemu 7.2").expect("built in");
+            for product in products.iter() {
+                let _ = (product.conflicts(), product.ends(), products.after(product));
+                if let Ok(resolved) = products.machine(product, host, &Arch::x86_64()) {
+                    resolved.machine.check().expect("a machine that can be");
+                }
+            }
+        }
+    }
+}

@@ -8,6 +8,7 @@ mod compare;
 mod deal;
 mod fuzz;
 mod image;
+mod oracles;
 mod setup;
 
 use std::path::{Path, PathBuf};
@@ -163,6 +164,17 @@ fn test(quick: bool, rest: &[String]) -> Result<()> {
     }
     if !quick {
         show(lab.environment(&mut long))?;
+        let mut beside = cargo();
+        beside.args([
+            "test",
+            "--package",
+            "hospitium-ledger",
+            "--test",
+            "oracles",
+            "--",
+            "--ignored",
+        ]);
+        show(beside.env("HOSPITIUM_ORACLES", oracles::python()?))?;
     }
     show(lab.environment(&mut all))
 }

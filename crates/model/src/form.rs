@@ -9,6 +9,8 @@ pub struct FormError {
     line: usize,
     column: usize,
     excerpt: String,
+    /// Characters of the line that the excerpt leaves out at its beginning.
+    skipped: usize,
     what: String,
 }
 
@@ -30,13 +32,15 @@ impl FormError {
     /// At a line and column, both from 1; 0 if not known.
     pub fn at(file: &str, text: &str, line: usize, column: usize, what: impl Into<String>) -> Self {
         let shown = line.checked_sub(1).and_then(|n| text.lines().nth(n)).unwrap_or_default();
-        // A caret far to the right of what is shown would point at nothing.
-        let excerpt = if column <= EXCERPT { printable(shown, EXCERPT) } else { String::new() };
+        // A long line is shown from shortly before the place.
+        let skipped = (column + 20).saturating_sub(EXCERPT);
+        let rest = shown.char_indices().nth(skipped).map_or("", |(at, _)| &shown[at..]);
         Self {
             file: printable(file, 300),
             line,
             column,
-            excerpt,
+            excerpt: printable(rest, EXCERPT),
+            skipped,
             what: printable(&what.into(), 400),
         }
     }
@@ -71,7 +75,14 @@ impl fmt::Display for FormError {
             let number = self.line.to_string();
             write!(f, "\n{number} | {}", self.excerpt)?;
             if self.column > 0 {
-                write!(f, "\n{:w$} | {:c$}^", "", "", w = number.len(), c = self.column - 1)?;
+                write!(
+                    f,
+                    "\n{:w$} | {:c$}^",
+                    "",
+                    "",
+                    w = number.len(),
+                    c = self.column - 1 - self.skipped
+                )?;
             }
         }
         Ok(())
@@ -107,6 +118,16 @@ mod tests {
         let text = "a = 1\nb = [\nc";
         let error = FormError::at_offset("x.toml", text, 10, "no value");
         assert_eq!(error.to_string(), "x.toml:2:5: no value\n2 | b = [\n  |     ^");
+    }
+
+    #[test]
+    fn a_long_line_is_shown_from_shortly_before_the_place() {
+        let text = format!("{}!{}", "é".repeat(200), "a".repeat(200));
+        let shown = FormError::at_offset("f", &text, 400, "here").to_string();
+        let (line, caret) = (shown.lines().nth(1), shown.lines().nth(2));
+        let place = line.and_then(|line| line.chars().position(|c| c == '!'));
+        assert!(place.is_some_and(|at| at < 110), "{shown}");
+        assert_eq!(caret.and_then(|line| line.chars().position(|c| c == '^')), place);
     }
 
     #[test]

@@ -11,8 +11,8 @@ mod text;
 
 pub use acts::read_acts;
 pub use casa::read_casa;
+pub use hospitium_model::FormError;
 pub use pict::{read_pict, read_pict_rows, write_pict};
-pub use text::ReadError;
 
 /// A model's text may have this many bytes.
 pub const MOST_BYTES: usize = 4 << 20;

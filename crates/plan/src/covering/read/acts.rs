@@ -7,7 +7,9 @@
 use super::super::Condition;
 use super::super::model::{HIGHEST_STRENGTH, Model, ModelBuilder, Parameter, ParameterId, Value};
 use super::formula::{Formula, Word};
-use super::text::{ReadError, Source};
+use hospitium_model::FormError;
+
+use super::text::Source;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Section {
@@ -23,7 +25,7 @@ enum Section {
 ///
 /// # Errors
 /// The first place where the text is not of the form.
-pub fn read_acts(file: &str, text: &str) -> Result<Model, ReadError> {
+pub fn read_acts(file: &str, text: &str) -> Result<Model, FormError> {
     let source = Source::new(file, text)?;
     let mut builder = Model::builder();
     let mut section = Section::None;
@@ -58,7 +60,7 @@ pub fn read_acts(file: &str, text: &str) -> Result<Model, ReadError> {
     builder.build().map_err(|error| source.error(source.text.len(), error.to_string()))
 }
 
-fn named(source: Source<'_>, name: &str) -> Result<Section, ReadError> {
+fn named(source: Source<'_>, name: &str) -> Result<Section, FormError> {
     Ok(match name.trim().to_ascii_lowercase().as_str() {
         "system" => Section::System,
         "parameter" | "parameters" => Section::Parameter,
@@ -73,7 +75,7 @@ fn named(source: Source<'_>, name: &str) -> Result<Section, ReadError> {
 }
 
 /// `name (type) : value, value`
-fn parameter(source: Source<'_>, line: &str, builder: &mut ModelBuilder) -> Result<(), ReadError> {
+fn parameter(source: Source<'_>, line: &str, builder: &mut ModelBuilder) -> Result<(), FormError> {
     let Some((head, values)) = line.split_once(':') else {
         return Err(source.error_in(line, "expected `name (type) : value, value`"));
     };
@@ -119,7 +121,7 @@ fn parameter(source: Source<'_>, line: &str, builder: &mut ModelBuilder) -> Resu
 }
 
 /// `R1 : (a, b, c, strength)`
-fn relation(source: Source<'_>, line: &str, builder: &mut ModelBuilder) -> Result<(), ReadError> {
+fn relation(source: Source<'_>, line: &str, builder: &mut ModelBuilder) -> Result<(), FormError> {
     let inside = line.split_once(':').map(|(_, rest)| rest.trim());
     let inside = inside.and_then(|rest| rest.strip_prefix('(')?.strip_suffix(')'));
     let Some((names, strength)) = inside.and_then(|inside| inside.rsplit_once(',')) else {
@@ -149,7 +151,7 @@ fn relation(source: Source<'_>, line: &str, builder: &mut ModelBuilder) -> Resul
 }
 
 /// `=>` binds least, and to the right.
-fn implication(formula: &mut Formula<'_>, builder: &ModelBuilder) -> Result<Condition, ReadError> {
+fn implication(formula: &mut Formula<'_>, builder: &ModelBuilder) -> Result<Condition, FormError> {
     formula.deeper(|formula| {
         let condition = disjunction(formula, builder)?;
         match formula.mark("=>") || formula.mark("->") {
@@ -159,7 +161,7 @@ fn implication(formula: &mut Formula<'_>, builder: &ModelBuilder) -> Result<Cond
     })
 }
 
-fn disjunction(formula: &mut Formula<'_>, builder: &ModelBuilder) -> Result<Condition, ReadError> {
+fn disjunction(formula: &mut Formula<'_>, builder: &ModelBuilder) -> Result<Condition, FormError> {
     let mut any = vec![conjunction(formula, builder)?];
     while formula.mark("||") || formula.keyword("or") {
         any.push(conjunction(formula, builder)?);
@@ -167,7 +169,7 @@ fn disjunction(formula: &mut Formula<'_>, builder: &ModelBuilder) -> Result<Cond
     Ok(if any.len() == 1 { any.remove(0) } else { Condition::Any(any) })
 }
 
-fn conjunction(formula: &mut Formula<'_>, builder: &ModelBuilder) -> Result<Condition, ReadError> {
+fn conjunction(formula: &mut Formula<'_>, builder: &ModelBuilder) -> Result<Condition, FormError> {
     let mut all = vec![term(formula, builder)?];
     while formula.mark("&&") || formula.keyword("and") {
         all.push(term(formula, builder)?);
@@ -175,7 +177,7 @@ fn conjunction(formula: &mut Formula<'_>, builder: &ModelBuilder) -> Result<Cond
     Ok(if all.len() == 1 { all.remove(0) } else { Condition::All(all) })
 }
 
-fn term(formula: &mut Formula<'_>, builder: &ModelBuilder) -> Result<Condition, ReadError> {
+fn term(formula: &mut Formula<'_>, builder: &ModelBuilder) -> Result<Condition, FormError> {
     if formula.mark("!") || formula.keyword("not") {
         return formula.deeper(|formula| Ok(term(formula, builder)?.not()));
     }
@@ -222,7 +224,7 @@ fn alone(
     formula: &Formula<'_>,
     id: ParameterId,
     parameter: &Parameter,
-) -> Result<Condition, ReadError> {
+) -> Result<Condition, FormError> {
     arithmetic(formula)?;
     let boolean = |value: &Value| {
         ["true", "false"].iter().any(|word| value.name().eq_ignore_ascii_case(word))
@@ -235,7 +237,7 @@ fn alone(
     Ok(Condition::At(id, truths.map(|(place, _)| place).collect()))
 }
 
-fn arithmetic(formula: &Formula<'_>) -> Result<(), ReadError> {
+fn arithmetic(formula: &Formula<'_>) -> Result<(), FormError> {
     match formula.peek() {
         Word::Mark("+" | "-" | "*" | "/" | "%") => {
             let message = "arithmetic on parameters is not supported; list the values that may \
@@ -256,7 +258,7 @@ mod tests {
         !nested || vcpus != 1 && spare > vcpus\n[Test Set]\nanything\n";
 
     #[test]
-    fn a_model_is_read() -> Result<(), ReadError> {
+    fn a_model_is_read() -> Result<(), FormError> {
         let model = read_acts("lab.acts", MODEL)?;
         assert_eq!(model.parameters().len(), 4);
         assert_eq!(model.groups()[0].strength(), 3);
@@ -281,8 +283,8 @@ mod tests {
         ] {
             let text = format!("{MODEL}[Constraint]\n{line}\n");
             let error = read_acts("lab.acts", &text).expect_err(line);
-            assert_eq!((error.line, error.column), (18, column), "{error}");
-            assert!(error.message.contains(says), "{error}");
+            assert_eq!((error.line(), error.column()), (18, column), "{error}");
+            assert!(error.what().contains(says), "{error}");
         }
         for (text, says) in [
             ("x (enum): a", "a section"),
@@ -294,7 +296,7 @@ mod tests {
             ("", "no parameter"),
         ] {
             let error = read_acts("m", text).expect_err(text);
-            assert!(error.message.contains(says), "{error}");
+            assert!(error.what().contains(says), "{error}");
         }
     }
 
@@ -302,7 +304,7 @@ mod tests {
     fn nesting_is_bounded() {
         let deep = format!("{MODEL}[Constraint]\n{}nested{}", "(".repeat(5000), ")".repeat(5000));
         let error = read_acts("m", &deep).expect_err("too deep");
-        assert!(error.message.contains("deeper"), "{error}");
+        assert!(error.what().contains("deeper"), "{error}");
         let nots = format!("{MODEL}[Constraint]\n{}nested", "!".repeat(5000));
         assert!(read_acts("m", &nots).is_err());
     }

@@ -8,7 +8,9 @@
 
 use super::super::model::{MOST_PARAMETERS, MOST_VALUES, Model, ParameterId, Value};
 use super::super::{Condition, HIGHEST_STRENGTH};
-use super::text::{ReadError, Source};
+use hospitium_model::FormError;
+
+use super::text::Source;
 
 /// Reads a model and its constraints, each with its file's name. Values are named `v` and their
 /// number, parameters `p` and theirs.
@@ -18,7 +20,7 @@ use super::text::{ReadError, Source};
 pub fn read_casa(
     (model_file, model): (&str, &str),
     constraints: Option<(&str, &str)>,
-) -> Result<Model, ReadError> {
+) -> Result<Model, FormError> {
     let source = Source::new(model_file, model)?;
     let mut words = Words { source, rest: source.text };
     let strength = words.number("the strength", 1, HIGHEST_STRENGTH)?;
@@ -69,7 +71,7 @@ struct Words<'a> {
 
 impl<'a> Words<'a> {
     /// The next word and where it stands.
-    fn word(&mut self, what: &str) -> Result<(&'a str, usize), ReadError> {
+    fn word(&mut self, what: &str) -> Result<(&'a str, usize), FormError> {
         self.rest = self.rest.trim_start();
         let end = self.rest.find(char::is_whitespace).unwrap_or(self.rest.len());
         let (word, rest) = self.rest.split_at(end);
@@ -83,14 +85,14 @@ impl<'a> Words<'a> {
         Ok((word, place))
     }
 
-    fn number(&mut self, what: &str, least: usize, most: usize) -> Result<usize, ReadError> {
+    fn number(&mut self, what: &str, least: usize, most: usize) -> Result<usize, FormError> {
         let (word, place) = self.word(what)?;
         let number = word.parse().ok().filter(|n| (least..=most).contains(n));
         let expected = || format!("expected {what}, a number from {least} to {most}");
         number.ok_or_else(|| self.source.error(place, expected()))
     }
 
-    fn end(&mut self) -> Result<(), ReadError> {
+    fn end(&mut self) -> Result<(), FormError> {
         let rest = self.rest.trim_start();
         match rest.is_empty() {
             true => Ok(()),
@@ -106,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_model_and_its_constraints_are_read() -> Result<(), ReadError> {
+    fn a_model_and_its_constraints_are_read() -> Result<(), FormError> {
         let model = read_casa(("m", "2\n3\n2 3 2\n"), Some(("c", "2\n2\n- 0 - 4\n1\n+ 6\n")))?;
         assert_eq!(model.strength(), Some(2));
         assert_eq!(
@@ -129,8 +131,8 @@ mod tests {
             ("2\n2\n2 2\n", "99999999999999999999", (1, 1), "number of constraints"),
         ] {
             let error = read_casa(("m", model), Some(("c", constraints))).expect_err(model);
-            assert_eq!((error.line, error.column), place, "{error}");
-            assert!(error.message.contains(says), "{error}");
+            assert_eq!((error.line(), error.column()), place, "{error}");
+            assert!(error.what().contains(says), "{error}");
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use super::super::condition::{Condition, DEEPEST, Relation};
 use super::super::model::{Parameter, ParameterId};
-use super::text::{ReadError, Source};
+use hospitium_model::FormError;
+
+use super::text::Source;
 
 /// One word of a formula.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +46,7 @@ impl<'a> Formula<'a> {
         to: usize,
         comments: &[&str],
         brackets: bool,
-    ) -> Result<Self, ReadError> {
+    ) -> Result<Self, FormError> {
         let mut words = Vec::new();
         let mut at = from;
         let text = &source.text[..to];
@@ -110,7 +112,7 @@ impl<'a> Formula<'a> {
         found
     }
 
-    pub fn expected(&self, what: &str) -> ReadError {
+    pub fn expected(&self, what: &str) -> FormError {
         let found = match self.peek() {
             Word::End => "the end".to_owned(),
             Word::Bracketed(name) => format!("[{name}]"),
@@ -122,7 +124,7 @@ impl<'a> Formula<'a> {
         self.source.error(self.at(), format!("expected {what}, found {found}"))
     }
 
-    pub fn need(&mut self, mark: &str, what: &str) -> Result<(), ReadError> {
+    pub fn need(&mut self, mark: &str, what: &str) -> Result<(), FormError> {
         match self.mark(mark) {
             true => Ok(()),
             false => Err(self.expected(&format!("`{mark}` {what}"))),
@@ -132,8 +134,8 @@ impl<'a> Formula<'a> {
     /// Runs a part one level deeper, as far as levels go.
     pub fn deeper<T>(
         &mut self,
-        part: impl FnOnce(&mut Self) -> Result<T, ReadError>,
-    ) -> Result<T, ReadError> {
+        part: impl FnOnce(&mut Self) -> Result<T, FormError>,
+    ) -> Result<T, FormError> {
         // Each level becomes up to three levels of the condition, and these are bounded.
         if self.depth >= DEEPEST / 4 {
             let message = format!("nested deeper than {} levels", DEEPEST / 4);
@@ -168,7 +170,7 @@ impl<'a> Formula<'a> {
         relation: Relation,
         constant: &str,
         at: usize,
-    ) -> Result<Condition, ReadError> {
+    ) -> Result<Condition, FormError> {
         let number = constant.trim().parse::<f64>().ok();
         if matches!(relation, Relation::Equal | Relation::NotEqual) {
             let by_number = |v: &super::super::Value| v.number().is_some() && v.number() == number;
@@ -196,7 +198,7 @@ impl<'a> Formula<'a> {
         relation: Relation,
         (b, right): (ParameterId, &Parameter),
         at: usize,
-    ) -> Result<Condition, ReadError> {
+    ) -> Result<Condition, FormError> {
         let ordered = !matches!(relation, Relation::Equal | Relation::NotEqual);
         if ordered && left.is_numeric() != right.is_numeric() {
             let message = "one of the two parameters has numbers and the other text";
@@ -221,7 +223,7 @@ fn enclosed(
     rest: &str,
     close: char,
     what: &str,
-) -> Result<(String, usize), ReadError> {
+) -> Result<(String, usize), FormError> {
     let open = rest.chars().next().map_or(0, char::len_utf8);
     let inner = &rest[open..];
     match inner.find(close).filter(|&end| !inner[..end].contains('\n')) {

@@ -11,7 +11,9 @@ use super::super::model::{
     HIGHEST_STRENGTH, Model, ModelBuilder, Parameter, ParameterId, Value, same,
 };
 use super::formula::{Formula, Word, no_value};
-use super::text::{ReadError, Source};
+use hospitium_model::FormError;
+
+use super::text::Source;
 
 mod rows;
 mod write;
@@ -23,7 +25,7 @@ pub use write::write_pict;
 ///
 /// # Errors
 /// The first place where the text is not of the form.
-pub fn read_pict(file: &str, text: &str) -> Result<Model, ReadError> {
+pub fn read_pict(file: &str, text: &str) -> Result<Model, FormError> {
     let source = Source::new(file, text)?;
     let mut builder = Model::builder();
     let mut constraints = source.text.len();
@@ -80,7 +82,7 @@ fn is_function(line: &str) -> bool {
 }
 
 /// `Name: value, value | alias, ~value (weight), <other parameter>`
-fn parameter(source: Source<'_>, line: &str, builder: &mut ModelBuilder) -> Result<(), ReadError> {
+fn parameter(source: Source<'_>, line: &str, builder: &mut ModelBuilder) -> Result<(), FormError> {
     let Some((name, values)) = line.split_once(':') else {
         let message = "expected a parameter (`Name: value, value`), a sub-model (`{ A, B } @ 2`) or a \
                        constraint (`IF [A] = \"x\" THEN …;`)";
@@ -123,7 +125,7 @@ fn parameter(source: Source<'_>, line: &str, builder: &mut ModelBuilder) -> Resu
     Ok(())
 }
 
-fn value(source: Source<'_>, word: &str) -> Result<Value, ReadError> {
+fn value(source: Source<'_>, word: &str) -> Result<Value, FormError> {
     let (text, weight) = match word.strip_suffix(')').and_then(|rest| rest.rsplit_once('(')) {
         Some((text, digits)) if !text.trim().is_empty() => match digits.trim().parse::<u32>() {
             Ok(weight @ 1..) => (text.trim(), weight),
@@ -153,7 +155,7 @@ fn value(source: Source<'_>, word: &str) -> Result<Value, ReadError> {
 }
 
 /// `{ A, B, C } @ 3`
-fn sub_model(source: Source<'_>, line: &str, builder: &mut ModelBuilder) -> Result<(), ReadError> {
+fn sub_model(source: Source<'_>, line: &str, builder: &mut ModelBuilder) -> Result<(), FormError> {
     let Some((inside, after)) = line[1..].split_once('}') else {
         return Err(
             source.error(source.at(line) + line.len(), "expected `}` at the sub-model's end")
@@ -193,7 +195,7 @@ fn sub_model(source: Source<'_>, line: &str, builder: &mut ModelBuilder) -> Resu
 }
 
 /// `IF … THEN … ELSE …` or a condition that always holds.
-fn constraint(formula: &mut Formula<'_>, builder: &ModelBuilder) -> Result<Condition, ReadError> {
+fn constraint(formula: &mut Formula<'_>, builder: &ModelBuilder) -> Result<Condition, FormError> {
     if !formula.keyword("IF") {
         return disjunction(formula, builder);
     }
@@ -212,7 +214,7 @@ fn constraint(formula: &mut Formula<'_>, builder: &ModelBuilder) -> Result<Condi
     ]))
 }
 
-fn disjunction(formula: &mut Formula<'_>, builder: &ModelBuilder) -> Result<Condition, ReadError> {
+fn disjunction(formula: &mut Formula<'_>, builder: &ModelBuilder) -> Result<Condition, FormError> {
     formula.deeper(|formula| {
         let mut any = vec![conjunction(formula, builder)?];
         while formula.keyword("OR") {
@@ -222,7 +224,7 @@ fn disjunction(formula: &mut Formula<'_>, builder: &ModelBuilder) -> Result<Cond
     })
 }
 
-fn conjunction(formula: &mut Formula<'_>, builder: &ModelBuilder) -> Result<Condition, ReadError> {
+fn conjunction(formula: &mut Formula<'_>, builder: &ModelBuilder) -> Result<Condition, FormError> {
     let mut all = vec![term(formula, builder)?];
     while formula.keyword("AND") {
         all.push(term(formula, builder)?);
@@ -230,7 +232,7 @@ fn conjunction(formula: &mut Formula<'_>, builder: &ModelBuilder) -> Result<Cond
     Ok(if all.len() == 1 { all.remove(0) } else { Condition::All(all) })
 }
 
-fn term(formula: &mut Formula<'_>, builder: &ModelBuilder) -> Result<Condition, ReadError> {
+fn term(formula: &mut Formula<'_>, builder: &ModelBuilder) -> Result<Condition, FormError> {
     if formula.keyword("NOT") {
         return formula.deeper(|formula| Ok(term(formula, builder)?.not()));
     }
@@ -272,7 +274,7 @@ fn term(formula: &mut Formula<'_>, builder: &ModelBuilder) -> Result<Condition, 
 fn operand<'b>(
     formula: &mut Formula<'_>,
     builder: &'b ModelBuilder,
-) -> Result<(ParameterId, &'b Parameter), ReadError> {
+) -> Result<(ParameterId, &'b Parameter), FormError> {
     let Word::Bracketed(name) = formula.peek() else {
         return Err(formula.expected("a parameter in brackets, NOT or `(`"));
     };
@@ -287,7 +289,7 @@ fn comparison(
     formula: &mut Formula<'_>,
     builder: &ModelBuilder,
     left: (ParameterId, &Parameter),
-) -> Result<Condition, ReadError> {
+) -> Result<Condition, FormError> {
     let Some(relation) = formula.relation() else {
         return Err(
             formula.expected("a relation (=, <>, <, <=, >, >=, LIKE, IN) after the parameter")
@@ -311,7 +313,7 @@ fn comparison(
 fn members(
     formula: &mut Formula<'_>,
     (id, parameter): (ParameterId, &Parameter),
-) -> Result<Condition, ReadError> {
+) -> Result<Condition, FormError> {
     formula.need("{", "after IN")?;
     let mut places = Vec::new();
     loop {

@@ -3,7 +3,9 @@
 use super::super::super::GivenRow;
 use super::super::super::model::Model;
 use super::super::formula::no_value;
-use super::super::text::{ReadError, Source};
+use hospitium_model::FormError;
+
+use super::super::text::Source;
 
 /// Reads rows separated by tabs under a line with the parameters' names. A cell may be empty, and
 /// a parameter may be left out: then the row is one in part. `~` before a negative value is
@@ -11,7 +13,7 @@ use super::super::text::{ReadError, Source};
 ///
 /// # Errors
 /// The first parameter or value that is not the model's, or a line with more cells than names.
-pub fn read_pict_rows(file: &str, text: &str, model: &Model) -> Result<Vec<GivenRow>, ReadError> {
+pub fn read_pict_rows(file: &str, text: &str, model: &Model) -> Result<Vec<GivenRow>, FormError> {
     let source = Source::new(file, text)?;
     let mut lines = source.text.lines().filter(|line| !line.trim().is_empty());
     let Some(header) = lines.next() else { return Ok(Vec::new()) };

@@ -18,12 +18,12 @@ IF [Bus] IN {\"ide\", \"ahci\"} AND NOT [vCPUs] >= 8
   ELSE [Bus] LIKE \"?i*\" OR ([vCPUs] <= 8);
 ";
 
-fn read(text: &str) -> Result<Model, ReadError> {
+fn read(text: &str) -> Result<Model, FormError> {
     read_pict("lab.pict", text)
 }
 
 #[test]
-fn a_model_is_read() -> Result<(), ReadError> {
+fn a_model_is_read() -> Result<(), FormError> {
     let model = read(MODEL)?;
     let names: Vec<&str> = model.parameters().iter().map(|p| p.name()).collect();
     assert_eq!(names, ["Firmware", "Bus", "vCPUs", "Spare"]);
@@ -57,8 +57,8 @@ fn what_is_not_of_the_form_is_pointed_at() {
         ("[Bus];", 6, "a relation"),
     ] {
         let error = read(&format!("{MODEL}{line}\n")).expect_err(line);
-        assert_eq!((error.line, error.column), (13, column), "{error}");
-        assert!(error.message.contains(says), "{error}");
+        assert_eq!((error.line(), error.column()), (13, column), "{error}");
+        assert!(error.what().contains(says), "{error}");
     }
     for (text, place, says) in [
         ("A: 1,,2", (1, 6), "expected a value"),
@@ -73,34 +73,35 @@ fn what_is_not_of_the_form_is_pointed_at() {
         ("A: ~1", (1, 6), "negative"),
     ] {
         let error = read(text).expect_err(text);
-        assert_eq!((error.line, error.column), place, "{error}");
-        assert!(error.message.contains(says), "{error}");
+        assert_eq!((error.line(), error.column()), place, "{error}");
+        assert!(error.what().contains(says), "{error}");
     }
 }
 
 #[test]
 fn an_error_shows_its_line_with_a_caret() {
     let error = read("A: 1, 2\n[A] = 7;\n").expect_err("7 is no value");
-    let expected = "lab.pict:2:7: parameter \"A\" has no value \"7\"; it has 1, 2\n  |\n2 | [A] = 7;\n  |       ^";
+    let expected =
+        "lab.pict:2:7: parameter \"A\" has no value \"7\"; it has 1, 2\n2 | [A] = 7;\n  |       ^";
     assert_eq!(error.to_string(), expected);
 }
 
 #[test]
 fn size_and_nesting_are_bounded() {
     let deep = format!("A: 1, 2\n{}[A] = 1{};", "(".repeat(9000), ")".repeat(9000));
-    assert!(read(&deep).expect_err("too deep").message.contains("deeper"));
+    assert!(read(&deep).expect_err("too deep").what().contains("deeper"));
     let large = "#".repeat(super::super::MOST_BYTES + 1);
-    assert!(read(&large).expect_err("too large").message.contains("at most"));
+    assert!(read(&large).expect_err("too large").what().contains("at most"));
     let many: String = (0..3_000).map(|n| format!("p{n}: 1\n")).collect();
     let error = read(&many).expect_err("too many parameters");
-    assert_eq!(error.line, 2_001, "{error}");
+    assert_eq!(error.line(), 2_001, "{error}");
     let wide: Vec<String> = (0..600).map(|n| n.to_string()).collect();
     let pairs = format!("A: {0}\nB: {0}\n[A] < [B];", wide.join(","));
-    assert!(read(&pairs).expect_err("too many pairs").message.contains("pairs of values"));
+    assert!(read(&pairs).expect_err("too many pairs").what().contains("pairs of values"));
 }
 
 #[test]
-fn a_model_written_in_the_form_means_the_same() -> Result<(), ReadError> {
+fn a_model_written_in_the_form_means_the_same() -> Result<(), FormError> {
     let model = read(MODEL)?;
     let again = read(&write_pict(&model))?;
     assert_eq!(again.groups(), model.groups());
@@ -118,13 +119,13 @@ fn a_model_written_in_the_form_means_the_same() -> Result<(), ReadError> {
 }
 
 #[test]
-fn rows_are_read_whole_and_in_part() -> Result<(), ReadError> {
+fn rows_are_read_whole_and_in_part() -> Result<(), FormError> {
     let model = read(MODEL)?;
     let rows = read_pict_rows("seeds", "bus\tvCPUs\n~floppy\t\nahci\t8\n", &model)?;
     assert_eq!(rows, [[None, Some(3), None, None], [None, Some(1), Some(2), None]]);
     for (text, place) in [("x\n", (1, 1)), ("Bus\nscsi\n", (2, 1)), ("Bus\nide\t1\n", (2, 5))] {
         let error = read_pict_rows("seeds", text, &model).expect_err(text);
-        assert_eq!((error.line, error.column), place, "{error}");
+        assert_eq!((error.line(), error.column()), place, "{error}");
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Benches: each runs both sides in one go and prints the ratio. Nothing here asserts a time.
 
+mod catalog;
 mod machine;
 mod page;
 mod peer;
@@ -34,8 +35,8 @@ pub struct Measured {
 }
 
 /// The benches by name, in their order. The last repeats `autopkgtest` with all of its tests run.
-const NAMES: [&str; 7] =
-    ["suite", "clone", "memory", "warm", "overhead", "autopkgtest", "autopkgtest-full"];
+const NAMES: [&str; 8] =
+    ["suite", "clone", "memory", "warm", "overhead", "catalog", "autopkgtest", "autopkgtest-full"];
 /// What machines of both sides have.
 const SIZE: [&str; 4] = ["--memory", "512 MiB", "--vcpus", "2"];
 /// Short checks that each have a clone of their own.
@@ -52,6 +53,11 @@ const SHORT: [&str; 6] = [
 pub fn run(names: &[String]) -> Result<()> {
     if let Some(unknown) = names.iter().find(|name| !NAMES.contains(&name.as_str())) {
         bail!("no bench {unknown:?}; there are {}", NAMES.join(", "));
+    }
+    if names == ["catalog"] {
+        // Boots nothing, and so needs neither kernels nor images.
+        page::show(&catalog::catalog()?);
+        return Ok(());
     }
     let lab = setup::everything()?;
     let hospitium = crate::build()?;
@@ -71,6 +77,7 @@ pub fn run(names: &[String]) -> Result<()> {
             "memory" => bench.memory().map(|m| vec![m]),
             "warm" => bench.warm().map(|m| vec![m]),
             "overhead" => bench.overhead(),
+            "catalog" => catalog::catalog(),
             _ => peer::autopkgtest(&bench, name == "autopkgtest-full").map(|m| vec![m]),
         };
         match measured {

@@ -47,7 +47,7 @@ enum Task {
     Compare,
     /// Measure; prints ratios of things measured side by side, and writes docs/benchmarks.md
     Bench {
-        /// Only these: suite, clone, memory, warm, overhead, autopkgtest, autopkgtest-full
+        /// Only these: suite, clone, memory, warm, overhead, catalog, autopkgtest, autopkgtest-full
         names: Vec<String>,
     },
     /// Run the fuzz targets, each for a while

@@ -141,10 +141,10 @@ impl<'a> Desk<'a> {
         let mut reasons: Vec<String> = Vec::new();
         for owed in &owed {
             let words = owed.obligation.state.word();
-            reasons.push(format!("By {} it is {words}.", owed.agreement.title));
+            reasons.push(format!("Under {} it stands as {words}.", owed.agreement.title));
             reasons.extend(owed.obligation.reasons.iter().take(LINES).cloned());
         }
-        reasons.retain(|reason| *reason != decision.rule);
+        reasons.retain(|reason| !decision.rule.contains(reason.as_str()));
         let mut nearest = Vec::new();
         if decision.verdict != Word::Validated {
             nearest = nearest::nearest(self, guest, host).await?;
@@ -174,7 +174,7 @@ impl<'a> Desk<'a> {
             set_aside,
             nearest,
             support,
-            warnings: self.warnings(),
+            warnings: self.warnings(decision.verdict),
         })
     }
 
@@ -186,7 +186,7 @@ impl<'a> Desk<'a> {
         self.catalog.judged(&self.logs, guests, hosts, self.as_of).await
     }
 
-    fn warnings(&self) -> Vec<String> {
+    fn warnings(&self, verdict: Word) -> Vec<String> {
         let damaged = self.logs.iter().filter(|(_, _, damaged)| *damaged > 0);
         let mut warnings: Vec<String> = damaged
             .map(|(_, origin, damaged)| {
@@ -196,7 +196,10 @@ impl<'a> Desk<'a> {
                 )
             })
             .collect();
-        warnings.extend(self.problems.iter().cloned());
+        // What an agreement names and nobody knows may be the very pair.
+        if verdict == Word::Unknown {
+            warnings.extend(self.problems.iter().cloned());
+        }
         if self.subjects.left_out > 0 {
             let count = self.subjects.left_out;
             warnings.push(format!("{count} guests and hosts of records name no product"));
@@ -387,13 +390,13 @@ fn decide(
     let at = |certificate: &str| judged.iter().position(|j| j.record.place() == certificate);
     let by = |owed: &Owed<'_>, what: &str| {
         let first = owed.obligation.reasons.first().map(String::as_str).unwrap_or_default();
-        format!("{what} by the terms of {}. {first}", owed.agreement.title)
+        format!("By the terms of {} {what}. {first}", owed.agreement.title)
     };
     let plain = |verdict, rule, record| Decision { verdict, rule, record, limits: Vec::new() };
     // What the one who owes it says, by the agreement's own rule. A failure before all else.
     for owed in owed {
         if let State::Failed { certificate, .. } = &owed.obligation.state {
-            return plain(Word::Failed, by(owed, "It failed"), at(certificate));
+            return plain(Word::Failed, by(owed, "it failed"), at(certificate));
         }
     }
     for owed in owed {
@@ -403,7 +406,7 @@ fn decide(
             continue;
         };
         let Some(decisive) = at(certificate) else { continue };
-        let mut rule = by(owed, "It holds");
+        let mut rule = by(owed, "it holds");
         if let State::AboutToLapse { until, .. } = &owed.obligation.state {
             rule.push_str(&format!(" It is about to lapse, on {until}."));
         }
@@ -411,7 +414,7 @@ fn decide(
     }
     for owed in owed {
         if let State::Lapsed { certificate, .. } = &owed.obligation.state {
-            return plain(Word::Lapsed, by(owed, "It lapsed"), at(certificate));
+            return plain(Word::Lapsed, by(owed, "it lapsed"), at(certificate));
         }
     }
     let place = |run: &[&Judged], fits: fn(&Judged) -> bool| {
@@ -450,7 +453,11 @@ fn decide(
         return plain(Word::NotValidated, rule.into(), None);
     }
     if let Some(owed) = owed.first() {
-        return plain(Word::Planned, by(owed, "It is owed and was not delivered"), None);
+        let what = match owed.obligation.state {
+            State::Over { .. } => "it was owed, and it was never delivered",
+            _ => "it is owed, and it is not delivered yet",
+        };
+        return plain(Word::Planned, by(owed, what), None);
     }
     let rule = "No log here has a record of the pair, and no agreement here speaks of it. That is \
                 no statement that it does not work.";

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use hospitium_products::{Product, ProductKind, Products};
+use hospitium_model::printable;
+use hospitium_products::{Product, ProductKind, Products, Version};
 
 use crate::answer::Unclear;
 use crate::store::Subject;
@@ -18,6 +19,9 @@ pub struct Subjects {
     /// Names that were not looked up, for there are too many.
     pub left_out: usize,
 }
+
+/// Names of records that are given as candidates.
+const CANDIDATES: usize = 12;
 
 /// One side of a question, understood.
 pub struct Side<'a> {
@@ -88,17 +92,47 @@ impl Subjects {
             let name = first.map_or_else(String::new, |subject| subject.name.clone());
             return Ok(Side { product: None, name, subjects: subjects.clone() });
         }
+        // `linux 6.12`, of which a record has `linux 6.12.117+deb12-amd64`.
+        let covered = self.covered(text, guest);
+        if let [name] = covered.as_slice() {
+            let subjects = self.by_name.get(&(guest, (*name).clone())).cloned().unwrap_or_default();
+            return Ok(Side { product: None, name: (*name).clone(), subjects });
+        }
+        let of_records = covered.iter().take(CANDIDATES).map(|name| {
+            let name = printable(name, 200);
+            (name.clone(), name)
+        });
+        let of_products = found.candidates.iter().map(|candidate| {
+            (candidate.product.short().to_owned(), candidate.product.name.clone())
+        });
         Err(Unclear {
             side: if guest { "guest" } else { "host" },
             text: found.query.text.clone(),
-            candidates: found
-                .candidates
-                .iter()
-                .map(|candidate| {
-                    (candidate.product.short().to_owned(), candidate.product.name.clone())
-                })
-                .collect(),
+            candidates: of_records.chain(of_products).collect(),
         })
+    }
+
+    /// Names in records that this text covers: every word of it is one of theirs, or a version that
+    /// one of theirs is within.
+    fn covered(&self, text: &str, guest: bool) -> Vec<&String> {
+        let asked: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
+        let covers = |name: &str| {
+            let words: Vec<&str> = name.split_whitespace().collect();
+            asked.iter().all(|asked| {
+                let version = asked.starts_with(|c: char| c.is_ascii_digit());
+                words.iter().any(|word| {
+                    word == asked || version && Version::new(word).is_within(&Version::new(asked))
+                })
+            })
+        };
+        let mut found: Vec<&String> = self
+            .by_name
+            .keys()
+            .filter(|(of_guest, name)| *of_guest == guest && !asked.is_empty() && covers(name))
+            .map(|(_, name)| name)
+            .collect();
+        found.sort();
+        found
     }
 }
 

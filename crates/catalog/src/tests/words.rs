@@ -228,3 +228,18 @@ async fn a_record_without_a_product_id_is_found_by_its_name() {
     assert_eq!(world.ask(QUESTION, &[], DAY).await.verdict, Word::Validated);
     assert_eq!(world.ask("homebrew on vmmo 1", &[], DAY).await.verdict, Word::Validated);
 }
+
+#[tokio::test]
+async fn a_version_covers_the_builds_of_it_that_records_name() {
+    let mut world = World::new(&["b.example"]);
+    let of = |name| statement(&Sample::new("b.example", (name, ""), VMMO, at("2022-03-01")));
+    world.say("b.example", &[of("kern 6.12.117+deb-amd64"), of("kern 6.1.50"), of("kern 6.1.51")]);
+    let answer = world.ask("kern 6.12 on vmmo 1", &[], DAY).await;
+    assert_eq!(answer.verdict, Word::Validated, "{:#?}", answer.lines());
+    assert_eq!(answer.guest, "kern 6.12.117+deb-amd64");
+    let catalog = world.catalog().await;
+    let reply = catalog.ask("kern 6.1 on vmmo 1", &products(), &[], DAY).await.expect("replies");
+    let Reply::Unclear { sides, .. } = reply else { panic!("{reply:?}") };
+    assert_eq!(sides[0].candidates[0].0, "kern 6.1.50");
+    assert_eq!(sides[0].candidates[1].0, "kern 6.1.51");
+}

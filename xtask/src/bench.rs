@@ -1,6 +1,10 @@
 //! Benches: each runs both sides in one go and prints the ratio. Nothing here asserts a time.
 
+<<<<<<< HEAD
 mod covering;
+=======
+mod catalog;
+>>>>>>> catalog
 mod machine;
 mod page;
 mod peer;
@@ -35,8 +39,8 @@ pub struct Measured {
 }
 
 /// The benches by name, in their order. The last repeats `autopkgtest` with all of its tests run.
-const NAMES: [&str; 7] =
-    ["suite", "clone", "memory", "warm", "overhead", "autopkgtest", "autopkgtest-full"];
+const NAMES: [&str; 8] =
+    ["suite", "clone", "memory", "warm", "overhead", "catalog", "autopkgtest", "autopkgtest-full"];
 /// What machines of both sides have.
 const SIZE: [&str; 4] = ["--memory", "512 MiB", "--vcpus", "2"];
 /// Short checks that each have a clone of their own.
@@ -59,6 +63,11 @@ pub fn run(names: &[String]) -> Result<()> {
     if let Some(unknown) = names.iter().find(|name| !NAMES.contains(&name.as_str())) {
         bail!("no bench {unknown:?}; there are {}", NAMES.join(", "));
     }
+    if names == ["catalog"] {
+        // Boots nothing, and so needs neither kernels nor images.
+        page::show(&catalog::catalog()?);
+        return Ok(());
+    }
     let lab = setup::everything()?;
     let hospitium = crate::build()?;
     let scratch = setup::cache()?.join("bench");
@@ -77,6 +86,7 @@ pub fn run(names: &[String]) -> Result<()> {
             "memory" => bench.memory().map(|m| vec![m]),
             "warm" => bench.warm().map(|m| vec![m]),
             "overhead" => bench.overhead(),
+            "catalog" => catalog::catalog(),
             _ => peer::autopkgtest(&bench, name == "autopkgtest-full").map(|m| vec![m]),
         };
         match measured {

@@ -49,7 +49,11 @@ enum Task {
     Compare,
     /// Measure; prints ratios of things measured side by side, and writes docs/benchmarks.md
     Bench {
+<<<<<<< HEAD
         /// Only these: suite, clone, memory, warm, overhead, autopkgtest, autopkgtest-full; or covering, by itself
+=======
+        /// Only these: suite, clone, memory, warm, overhead, catalog, autopkgtest, autopkgtest-full
+>>>>>>> catalog
         names: Vec<String>,
     },
     /// Run the fuzz targets, each for a while

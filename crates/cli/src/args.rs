@@ -49,6 +49,11 @@ pub enum Command {
     /// The append-only log of a party
     #[command(subcommand)]
     Log(crate::log::LogCommand),
+    /// Ask whether a guest is validated on a host; the answer comes with its reasons
+    Ask(Box<crate::ask::AskArguments>),
+    /// The read model of logs that questions are answered from
+    #[command(subcommand)]
+    Catalog(crate::catalog::CatalogCommand),
     /// The hosts that are here
     #[command(subcommand)]
     Host(HostCommand),

@@ -2,6 +2,8 @@
 
 mod agreement;
 mod args;
+mod ask;
+mod catalog;
 mod certify;
 mod definition;
 mod failure;
@@ -61,6 +63,8 @@ async fn carry_out(arguments: Arguments) -> Result<End> {
                 Err(Usage::error("no run is named", "hospitium evidence check runs/latest"))
             }
         },
+        Command::Ask(arguments) => ask::ask(*arguments).await,
+        Command::Catalog(command) => catalog::catalog(&command).await,
         Command::Certify(arguments) => certify::certify(&arguments),
         Command::Verify(arguments) => verify::verify(&arguments),
         Command::Party(command) => party::party(&command),

@@ -1,0 +1,289 @@
+//! Answers: the word, the rule that decided, and everything that bears it out.
+
+use jiff::civil::Date;
+use serde::Serialize;
+
+use crate::question::firmware_word;
+use crate::{Limits, Stored};
+
+/// The answer in a word. docs/catalog.md has the rule for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Word {
+    /// A validation holds and covers what is asked.
+    Validated,
+    /// A validation holds; something that is asked for, or that one would expect, is outside of it.
+    ValidatedWithLimits,
+    /// It was validated, and that does not hold any more.
+    Lapsed,
+    /// An agreement promises it, and nothing was delivered.
+    Planned,
+    /// It was tried, and failed.
+    Failed,
+    /// What was said of it was taken back.
+    NotValidated,
+    /// Nobody here says anything of it. Not a no.
+    Unknown,
+}
+
+impl Word {
+    /// As people read it.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Validated => "validated",
+            Self::ValidatedWithLimits => "validated with limits",
+            Self::Lapsed => "lapsed",
+            Self::Planned => "planned",
+            Self::Failed => "failed",
+            Self::NotValidated => "not validated",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether a validation holds.
+    pub const fn holds(self) -> bool {
+        matches!(self, Self::Validated | Self::ValidatedWithLimits)
+    }
+}
+
+/// What became of a question.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "reply")]
+pub enum Reply {
+    /// It has an answer.
+    Answer(Box<Answer>),
+    /// It may mean several things, or nothing that is known: what it may mean.
+    Unclear {
+        /// The question, fit for a page or a terminal.
+        question: String,
+        /// The sides that are not clear.
+        sides: Vec<Unclear>,
+    },
+}
+
+/// A side of a question that may mean several things, or nothing that is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unclear {
+    /// `guest` or `host`.
+    pub side: &'static str,
+    /// What was asked for.
+    pub text: String,
+    /// Short id and name of what comes nearest, the best first.
+    pub candidates: Vec<(String, String)>,
+}
+
+/// A certificate that bears an answer out.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Certified {
+    /// The record.
+    #[serde(flatten)]
+    pub record: Stored,
+    /// Where it is: log and entry.
+    pub place: String,
+    /// What was tested, in words.
+    pub tested: Vec<String>,
+}
+
+impl Certified {
+    pub(crate) fn of(record: &Stored) -> Self {
+        let (place, tested) = (record.place(), tested(record));
+        Self { record: record.clone(), place, tested }
+    }
+
+    /// In one line.
+    pub fn words(&self) -> String {
+        let Stored { party, result, guest, host, validated, until, .. } = &self.record;
+        let until =
+            if self.record.passed() { format!(", valid until {until}") } else { String::new() };
+        format!("{party} says {result} of {guest} on {host}, {validated}{until} ({})", self.place)
+    }
+}
+
+/// A configuration near to the one asked for that is validated.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Nearest {
+    /// The guest.
+    pub guest: String,
+    /// The host.
+    pub host: String,
+    /// Why this one.
+    pub why: String,
+    /// Its certificate.
+    pub certificate: Certified,
+}
+
+/// What a party says of the pair.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Said {
+    /// The party.
+    pub party: String,
+    /// `passed` or `failed`.
+    pub says: &'static str,
+    /// When.
+    pub on: Date,
+    /// Where.
+    pub place: String,
+}
+
+/// Who supports it, by an agreement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SupportedBy {
+    /// The agreement.
+    pub agreement: String,
+    /// The terms, in sentences.
+    pub words: Vec<String>,
+}
+
+/// An answer.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Answer {
+    /// The question, fit for a page or a terminal.
+    pub question: String,
+    /// The guest that was understood.
+    pub guest: String,
+    /// Its product id, if it is a known product.
+    pub guest_id: Option<String>,
+    /// The host that was understood.
+    pub host: String,
+    /// Its product id, if it is a known product.
+    pub host_id: Option<String>,
+    /// What is asked of the machine.
+    pub asked: Limits,
+    /// The day for which it holds.
+    pub as_of: Date,
+    /// The answer in a word.
+    pub verdict: Word,
+    /// The rule that decided.
+    pub rule: String,
+    /// What is outside of what was tested, or was accepted, or has to be said with it.
+    pub limits: Vec<String>,
+    /// The certificate.
+    pub certificate: Option<Certified>,
+    /// Further reasons, the deciding ones first.
+    pub reasons: Vec<String>,
+    /// Parties that contradict each other; empty if they do not.
+    pub conflict: Vec<Said>,
+    /// Records that do not count, each with its reason.
+    pub set_aside: Vec<String>,
+    /// The nearest configurations that are validated.
+    pub nearest: Vec<Nearest>,
+    /// Who supports it.
+    pub support: Vec<SupportedBy>,
+    /// What keeps the answer from being certain.
+    pub warnings: Vec<String>,
+}
+
+impl Answer {
+    /// In one line.
+    pub fn headline(&self) -> String {
+        let asked = self.asked.words();
+        let with = if asked.is_empty() { String::new() } else { format!(", {}", asked.join(", ")) };
+        let word = self.verdict.words();
+        format!("{word}: {} on {}{with} (as of {})", self.guest, self.host, self.as_of)
+    }
+
+    /// Everything else, line by line, each with its label.
+    pub fn lines(&self) -> Vec<(&'static str, String)> {
+        let mut lines = vec![("rule", self.rule.clone())];
+        lines.extend(self.limits.iter().map(|limit| ("limit", limit.clone())));
+        if let Some(certificate) = &self.certificate {
+            lines.push(("certificate", certificate.words()));
+            lines.push(("tested", certificate.tested.join(", ")));
+        }
+        for said in &self.conflict {
+            let Said { party, says, on, place } = said;
+            lines.push(("conflict", format!("{party} says that it {says} on {on} ({place})")));
+        }
+        lines.extend(self.reasons.iter().map(|reason| ("because", reason.clone())));
+        lines.extend(self.set_aside.iter().map(|why| ("left out", why.clone())));
+        for near in &self.nearest {
+            let Nearest { guest, host, why, certificate } = near;
+            lines.push(("nearest", format!("{guest} on {host}: {why}; {}", certificate.words())));
+        }
+        for support in &self.support {
+            for words in &support.words {
+                lines.push(("support", format!("{words} ({})", support.agreement)));
+            }
+        }
+        lines.extend(self.warnings.iter().map(|warning| ("warning", warning.clone())));
+        lines
+    }
+}
+
+/// What was tested, in words.
+pub fn tested(record: &Stored) -> Vec<String> {
+    let envelope = &record.detail.envelope;
+    let range = |least: String, most: String| {
+        if least == most { least } else { format!("{least} to {most}") }
+    };
+    let mut words = vec![
+        format!("{} vCPUs", range(envelope.vcpus.to_string(), envelope.vcpus_max.to_string())),
+        range(envelope.memory.to_string(), envelope.memory_max.to_string()),
+        firmware_word(envelope.firmware).to_owned(),
+        record.arch.clone(),
+    ];
+    words.push(format!("{} chipset", envelope.chipset));
+    words.extend(envelope.disk_buses.iter().map(|bus| format!("disk on {bus}")));
+    words.extend(envelope.nics.iter().map(|nic| format!("network {nic}")));
+    words.extend(envelope.devices.iter().cloned());
+    words.push(envelope.accelerator.name().to_owned());
+    let counts = &record.detail.coverage;
+    words.push(format!("{} checks passed", counts.passed));
+    words.iter().map(|word| hospitium_model::printable(word, 200)).collect()
+}
+
+/// What of a question lies outside of what was tested.
+pub fn outside(asked: &Limits, record: &Stored) -> Vec<String> {
+    let envelope = &record.detail.envelope;
+    let mut outside = Vec::new();
+    if let Some(asked) = asked.vcpus.filter(|asked| *asked > envelope.vcpus_max) {
+        outside
+            .push(format!("{asked} vCPUs are asked for; tested are up to {}", envelope.vcpus_max));
+    }
+    if let Some(asked) = asked.memory.filter(|asked| *asked > envelope.memory_max) {
+        outside.push(format!("{asked} is asked for; tested is up to {}", envelope.memory_max));
+    }
+    if let Some(asked) = asked.firmware.filter(|asked| *asked != envelope.firmware) {
+        let (asked, tested) = (firmware_word(asked), firmware_word(envelope.firmware));
+        outside.push(format!("{asked} is asked for; tested is {tested}"));
+    }
+    let listed = |names: &[String]| {
+        let all = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        hospitium_model::printable(&all, 200)
+    };
+    for (what, asked, tested) in [
+        ("a disk", &asked.buses, &envelope.disk_buses),
+        ("a network interface", &asked.nics, &envelope.nics),
+    ] {
+        for name in asked.iter().filter(|name| !tested.contains(name)) {
+            let tested = listed(tested);
+            outside.push(format!("{what} of {name} is asked for; tested are: {tested}"));
+        }
+    }
+    outside
+}
+
+/// What has to be said with a validation, whatever is asked.
+pub fn reservations(record: &Stored) -> Vec<String> {
+    let mut limits = Vec::new();
+    if record.emulated {
+        limits.push(
+            "the guest ran under emulation only, which says nothing of the hardware's path".into(),
+        );
+    }
+    for waiver in &record.detail.waivers {
+        let until = crate::store::day(waiver.until.as_second());
+        let text = format!(
+            "{} failed and is waived until {until} by {}: {}",
+            waiver.check, waiver.by, waiver.reason
+        );
+        limits.push(hospitium_model::printable(&text, 500));
+    }
+    for check in record.detail.failed.iter().filter(|_| record.passed()) {
+        let text = format!("{check}, which is not required, failed");
+        limits.push(hospitium_model::printable(&text, 200));
+    }
+    limits
+}

@@ -1,0 +1,268 @@
+//! The catalog's records in other forms: CSV, JSON, Markdown, and osinfo's deployments.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use hospitium_model::Digest;
+use jiff::civil::Date;
+use quick_xml::Writer;
+use quick_xml::events::{BytesDecl, BytesText, Event};
+use serde::Serialize;
+use sqlx::Row as _;
+
+use crate::pair::{Stands, stands};
+use crate::store::{SELECT, Stored, stored};
+use crate::{Catalog, CatalogError};
+
+/// A record as exports have it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Line {
+    /// The guest's product id, empty if the record has none.
+    pub guest_product: String,
+    /// The host's product id, empty if the record has none.
+    pub host_product: String,
+    /// `valid`, `failed`, `lapsed`, `suspended` or `withdrawn`, on the export's day.
+    pub stands: &'static str,
+    /// The record.
+    #[serde(flatten)]
+    pub record: Stored,
+}
+
+const fn word(stands: &Stands) -> &'static str {
+    match stands {
+        Stands::Valid => "valid",
+        Stands::Failed => "failed",
+        Stands::Lapsed => "lapsed",
+        Stands::Suspended { .. } => "suspended",
+        Stands::Withdrawn { .. } => "withdrawn",
+    }
+}
+
+/// Records that are read at once.
+const PAGE: i64 = 1000;
+
+impl Catalog {
+    /// Every record until a day, in the order of logs and entries, as it stands on that day.
+    ///
+    /// # Errors
+    /// If the database fails, or `take` does.
+    pub async fn each(
+        &self,
+        as_of: Date,
+        mut take: impl FnMut(Line) -> std::io::Result<()>,
+    ) -> Result<(), CatalogError> {
+        let sql = format!(
+            "{SELECT} WHERE (r.log > $1 OR (r.log = $1 AND r.entry > $2)) \
+             ORDER BY r.log, r.entry LIMIT $3"
+        );
+        let (mut log, mut entry) = (0_i64, -1_i64);
+        loop {
+            let rows = sqlx::query(&sql)
+                .bind(log)
+                .bind(entry)
+                .bind(PAGE)
+                .fetch_all(&self.pool)
+                .await
+                .map_err(CatalogError::database("read its records"))?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            for row in &rows {
+                let record = stored(row)?;
+                (log, entry) = (record.log_id, i64::try_from(record.entry).unwrap_or(i64::MAX));
+                if record.validated > as_of {
+                    continue;
+                }
+                let id = |column| {
+                    row.try_get::<String, _>(column)
+                        .map_err(CatalogError::database("read a product's id"))
+                };
+                let (guest_product, host_product) = (id(15)?, id(16)?);
+                let notices = self.notices(record.log_id, &record.digest).await?;
+                let stands = word(&stands(&record, &notices, as_of));
+                take(Line { guest_product, host_product, stands, record })?;
+            }
+        }
+    }
+
+    /// A table for spreadsheets (RFC 4180).
+    ///
+    /// # Errors
+    /// If the database fails, or writing does.
+    pub async fn export_csv(&self, as_of: Date, out: &mut impl Write) -> Result<(), CatalogError> {
+        write!(
+            out,
+            "guest,guest_product,host,host_product,arch,party,result,stands,validated,until,\
+             accelerator,vcpus,memory,log,entry,record\r\n"
+        )?;
+        self.each(as_of, |line| {
+            let record = &line.record;
+            let envelope = &record.detail.envelope;
+            let fields = [
+                record.guest.clone(),
+                line.guest_product.clone(),
+                record.host.clone(),
+                line.host_product.clone(),
+                record.arch.clone(),
+                record.party.clone(),
+                record.result.clone(),
+                line.stands.to_owned(),
+                record.validated.to_string(),
+                record.until.to_string(),
+                envelope.accelerator.name().to_owned(),
+                envelope.vcpus_max.to_string(),
+                envelope.memory_max.to_string(),
+                record.log.clone(),
+                record.entry.to_string(),
+                record.digest.clone(),
+            ];
+            write!(out, "{}\r\n", fields.map(|field| csv(&field)).join(","))
+        })
+        .await
+    }
+
+    /// One JSON object with an array of records.
+    ///
+    /// # Errors
+    /// If the database fails, or writing does.
+    pub async fn export_json(&self, as_of: Date, out: &mut impl Write) -> Result<(), CatalogError> {
+        write!(out, "{{\"format\":1,\"as_of\":\"{as_of}\",\"records\":[")?;
+        let mut first = true;
+        self.each(as_of, |line| {
+            out.write_all(if first { b"\n" } else { b",\n" })?;
+            first = false;
+            serde_json::to_writer(&mut *out, &line).map_err(Into::into)
+        })
+        .await?;
+        writeln!(out, "\n]}}")?;
+        Ok(())
+    }
+
+    /// A table for people.
+    ///
+    /// # Errors
+    /// If the database fails, or writing does.
+    pub async fn export_markdown(
+        &self,
+        as_of: Date,
+        out: &mut impl Write,
+    ) -> Result<(), CatalogError> {
+        writeln!(out, "# Validations as of {as_of}\n")?;
+        writeln!(
+            out,
+            "| guest | host | stands | validated | until | accelerator | said by | place |"
+        )?;
+        writeln!(out, "|---|---|---|---|---|---|---|---|")?;
+        self.each(as_of, |line| {
+            let record = &line.record;
+            let fields = [
+                record.guest.as_str(),
+                &record.host,
+                line.stands,
+                &record.validated.to_string(),
+                &record.until.to_string(),
+                record.detail.envelope.accelerator.name(),
+                &record.party,
+                &record.place(),
+            ];
+            writeln!(out, "| {} |", fields.map(markdown).join(" | "))
+        })
+        .await
+    }
+
+    /// osinfo-db's deployments: every guest that stands valid on a host, both with a product id. The
+    /// form is that of osinfo-db's schema, `osinfo.rng`, element `deployment`.
+    ///
+    /// # Errors
+    /// If the database fails, or writing does.
+    pub async fn export_osinfo(
+        &self,
+        as_of: Date,
+        out: &mut impl Write,
+    ) -> Result<(), CatalogError> {
+        // The newest record of each party on a pair, by the day and then by its place.
+        let mut newest: BTreeMap<(String, String, String), (Date, u64, bool)> = BTreeMap::new();
+        self.each(as_of, |line| {
+            let is_id = |id: &str| id.parse::<hospitium_products::ProductId>().is_ok();
+            let counts = matches!(line.stands, "valid" | "failed" | "lapsed");
+            if counts && is_id(&line.guest_product) && is_id(&line.host_product) {
+                let key = (line.guest_product, line.host_product, line.record.log.clone());
+                let now = (line.record.validated, line.record.entry, line.stands == "valid");
+                let known = newest.entry(key).or_insert(now);
+                if (now.0, now.1) > (known.0, known.1) {
+                    *known = now;
+                }
+            }
+            Ok(())
+        })
+        .await?;
+        let mut pairs: BTreeMap<(String, String), bool> = BTreeMap::new();
+        for ((guest, host, _), (_, _, valid)) in newest {
+            *pairs.entry((guest, host)).or_insert(true) &= valid;
+        }
+        let mut xml = Writer::new_with_indent(&mut *out, b' ', 2);
+        xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
+        xml.create_element("libosinfo").with_attribute(("version", "0.0.1")).write_inner_content(
+            |xml| {
+                let note = format!(" guests validated on hosts, as of {as_of} ");
+                xml.write_event(Event::Comment(BytesText::new(&note)))?;
+                for ((guest, host), _) in pairs.iter().filter(|(_, valid)| **valid) {
+                    let pair = Digest::of(format!("{guest}\n{host}").as_bytes()).to_string();
+                    let id = format!("https://hospitium.example/deployment/{pair}");
+                    xml.create_element("deployment")
+                        .with_attribute(("id", id.as_str()))
+                        .write_inner_content(|xml| {
+                            xml.create_element("os")
+                                .with_attribute(("id", guest.as_str()))
+                                .write_empty()?;
+                            xml.create_element("platform")
+                                .with_attribute(("id", host.as_str()))
+                                .write_empty()?;
+                            Ok(())
+                        })?;
+                }
+                Ok(())
+            },
+        )?;
+        writeln!(out)?;
+        Ok(())
+    }
+}
+
+/// A field of CSV. What a spreadsheet would take for a formula is led by an apostrophe.
+fn csv(field: &str) -> String {
+    let formula = field.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let lead = if formula { "'" } else { "" };
+    match formula || field.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{lead}{}\"", field.replace('"', "\"\"")),
+        false => field.to_owned(),
+    }
+}
+
+/// Text in a cell of a Markdown table: no markup of its own.
+fn markdown(text: &str) -> String {
+    let mut safe = String::new();
+    for c in hospitium_model::printable(text, 300).chars() {
+        match c {
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '&' => safe.push_str("&amp;"),
+            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '!' | '~' => safe.extend(['\\', c]),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_neither_a_formula_nor_markup() {
+        assert_eq!(csv("=HYPERLINK(\"x\")"), "\"'=HYPERLINK(\"\"x\"\")\"");
+        assert_eq!(csv("a,b"), "\"a,b\"");
+        assert_eq!(csv("plain"), "plain");
+        assert_eq!(markdown("a|<b>*"), "a\\|&lt;b&gt;\\*");
+    }
+}

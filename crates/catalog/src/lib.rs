@@ -1,0 +1,34 @@
+//! The catalog: a place to ask whether a guest is validated on a host.
+//!
+//! In come logs with the policies under which they are believed; every record is verified, and what
+//! verifies goes into a read model in a database ([`Catalog`]). Nothing else goes in, so that it can
+//! be deleted and comes back the same. Out come answers with their reasons ([`Desk::ask`]) and
+//! exports ([`export`]).
+//!
+//! docs/catalog.md says what each word of an answer means and by which rule it is given.
+
+mod answer;
+mod desk;
+mod error;
+pub mod export;
+mod nearest;
+mod pair;
+mod question;
+mod read;
+mod rebuild;
+pub mod sample;
+mod schema;
+mod side;
+mod store;
+mod support;
+
+pub use answer::{Answer, Certified, Nearest, Reply, Said, SupportedBy, Unclear, Word};
+pub use desk::Desk;
+pub use error::CatalogError;
+pub use question::{Limits, Question, QuestionError};
+pub use read::LogSource;
+pub use rebuild::{LogSummary, Rebuilt, Refusal};
+pub use store::{Catalog, Stored};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! How the records of a guest on a host stand on a day.
+
+use std::collections::BTreeSet;
+
+use jiff::civil::Date;
+use serde::Serialize;
+
+use crate::store::{NoticeRow, Stored};
+use crate::{Catalog, CatalogError};
+
+/// Combinations of names in records that are looked at for one guest and host.
+const COMBINATIONS: usize = 256;
+
+/// How a record stands on a day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "stands")]
+pub enum Stands {
+    /// It passed, and is valid by itself.
+    Valid,
+    /// It says that the pair failed.
+    Failed,
+    /// It passed, and its time is over.
+    Lapsed,
+    /// It was suspended.
+    Suspended { since: Date, until: Option<Date>, reason: String },
+    /// It was withdrawn.
+    Withdrawn { on: Date, reason: String },
+}
+
+/// A record and how it stands.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    pub record: Stored,
+    pub stands: Stands,
+}
+
+impl Judged {
+    /// Whether it is neither suspended nor withdrawn.
+    pub const fn counts(&self) -> bool {
+        matches!(self.stands, Stands::Valid | Stands::Failed | Stands::Lapsed)
+    }
+
+    /// The day from which it does not count, if it does not.
+    pub const fn set_aside_on(&self) -> Option<Date> {
+        match self.stands {
+            Stands::Suspended { since, .. } => Some(since),
+            Stands::Withdrawn { on, .. } => Some(on),
+            _ => None,
+        }
+    }
+
+    /// Why it does not count, if it does not.
+    pub fn set_aside(&self) -> Option<String> {
+        let place = self.record.place();
+        match &self.stands {
+            Stands::Suspended { since, until, reason } => {
+                let until = until.map_or_else(String::new, |day| format!(" until {day}"));
+                Some(format!("{place} is suspended since {since}{until}: {reason}"))
+            }
+            Stands::Withdrawn { on, reason } => {
+                Some(format!("{place} was withdrawn on {on}: {reason}"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// How a record stands, given what was said of it later.
+pub fn stands(record: &Stored, notices: &[NoticeRow], as_of: Date) -> Stands {
+    let known = || notices.iter().filter(|notice| notice.issued <= as_of);
+    if let Some(notice) = known().find(|notice| notice.withdrawal) {
+        return Stands::Withdrawn { on: notice.issued, reason: notice.reason.clone() };
+    }
+    let holds = |notice: &&NoticeRow| notice.until.is_none_or(|until| until >= as_of);
+    if let Some(notice) = known().find(holds) {
+        let (since, until, reason) = (notice.issued, notice.until, notice.reason.clone());
+        return Stands::Suspended { since, until, reason };
+    }
+    match (record.passed(), record.until >= as_of) {
+        (false, _) => Stands::Failed,
+        (true, true) => Stands::Valid,
+        (true, false) => Stands::Lapsed,
+    }
+}
+
+impl Catalog {
+    /// The records of a pair, newest first.
+    pub(crate) async fn judged(
+        &self,
+        logs: &[(i64, String, u64)],
+        guests: &[i64],
+        hosts: &[i64],
+        as_of: Date,
+    ) -> Result<Vec<Judged>, CatalogError> {
+        let mut judged = Vec::new();
+        let wanted: BTreeSet<i64> = hosts.iter().copied().collect();
+        let mut left = COMBINATIONS;
+        for guest in guests {
+            let met = self.partners("guest", *guest).await?;
+            for host in met.into_iter().filter(|host| wanted.contains(host)) {
+                if left == 0 {
+                    break;
+                }
+                left -= 1;
+                for (log, ..) in logs {
+                    for record in self.newest(*log, *guest, host, as_of).await? {
+                        let notices = self.notices(*log, &record.digest).await?;
+                        let stands = stands(&record, &notices, as_of);
+                        judged.push(Judged { record, stands });
+                    }
+                }
+            }
+        }
+        judged.sort_by(|a, b| {
+            let key = |j: &Judged| (j.record.validated, j.record.entry);
+            key(b).cmp(&key(a)).then_with(|| a.record.log.cmp(&b.record.log))
+        });
+        Ok(judged)
+    }
+}

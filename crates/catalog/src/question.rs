@@ -1,0 +1,292 @@
+//! A question as people write it: `rhel 5.3 on hyper-v server 2008, 4 vcpu, 8 GiB`.
+
+use hospitium_model::{ByteSize, Firmware, printable};
+use hospitium_products::Arch;
+use serde::Serialize;
+
+/// Longest question, in bytes.
+const LONGEST: usize = 500;
+/// Most vCPUs that can be asked for.
+const MOST_VCPUS: u32 = 65_536;
+/// Most memory that can be asked for, in MiB: 1 PiB.
+const MOST_MIB: u64 = 1 << 30;
+/// Words between what is asked for.
+const FILLERS: [&str; 5] = ["with", "and", "of", "ram", "memory"];
+/// Buses of disks, as the machine's own words and as people write them.
+const BUSES: [(&str, &str); 8] = [
+    ("virtio", "virtio"),
+    ("virtio-blk", "virtio"),
+    ("virtio-scsi", "virtio-scsi"),
+    ("ide", "ide"),
+    ("sata", "sata"),
+    ("ahci", "sata"),
+    ("nvme", "nvme"),
+    ("usb", "usb"),
+];
+/// Network interfaces, in the same way.
+const NICS: [(&str, &str); 6] = [
+    ("virtio-net", "virtio"),
+    ("e1000", "e1000"),
+    ("e1000e", "e1000e"),
+    ("rtl8139", "rtl8139"),
+    ("vmxnet3", "vmxnet3"),
+    ("netvsc", "netvsc"),
+];
+
+/// What is asked of the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Limits {
+    /// vCPUs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vcpus: Option<u32>,
+    /// Memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<ByteSize>,
+    /// Firmware.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub firmware: Option<Firmware>,
+    /// Architecture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arch: Option<Arch>,
+    /// Buses of disks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub buses: Vec<String>,
+    /// Network interfaces.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nics: Vec<String>,
+}
+
+/// A question, taken apart. Which products are meant is not known yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Question {
+    /// As it was asked, fit for a page or a terminal.
+    pub text: String,
+    /// Guest and host, for each place where an `on` could part them, the last first.
+    pub sides: Vec<(String, String)>,
+    /// What is asked of the machine.
+    pub limits: Limits,
+}
+
+/// Why a question cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QuestionError {
+    /// Too long.
+    #[error("the question has {0} bytes, and one has at most {LONGEST}")]
+    TooLong(usize),
+    /// No `on`.
+    #[error(
+        "{0:?} does not say which guest on which host; ask like this: debian 12 on qemu 7.2, 4 vcpu, 8 GiB"
+    )]
+    NoOn(String),
+    /// A number that no machine has.
+    #[error("{0:?} is more or less than a machine can have")]
+    Number(String),
+    /// Two different values for one thing.
+    #[error("the question asks for two different {0}; ask for one")]
+    Twice(&'static str),
+}
+
+impl Question {
+    /// Reads a question.
+    ///
+    /// # Errors
+    /// If it is too long, does not name a guest `on` a host, or asks for what no machine has.
+    pub fn parse(text: &str) -> Result<Self, QuestionError> {
+        if text.len() > LONGEST {
+            return Err(QuestionError::TooLong(text.len()));
+        }
+        let shown = printable(text.trim(), LONGEST);
+        let clean: String = text
+            .chars()
+            .map(|c| if c.is_control() || c == ',' || c == ';' { ' ' } else { c })
+            .collect();
+        let tokens: Vec<&str> = clean.split_whitespace().collect();
+        let mut limits = Limits::default();
+        let mut words: Vec<&str> = Vec::new();
+        let mut at = 0;
+        while let Some(token) = tokens.get(at) {
+            let next = tokens.get(at + 1).copied().unwrap_or_default();
+            at += limits.take(token, next)?.unwrap_or_else(|| {
+                words.push(token);
+                1
+            });
+        }
+        let mut sides = Vec::new();
+        for (place, _) in
+            words.iter().enumerate().rev().filter(|(_, w)| w.eq_ignore_ascii_case("on"))
+        {
+            let side = |words: &[&str]| {
+                let kept =
+                    words.iter().filter(|w| !FILLERS.iter().any(|f| w.eq_ignore_ascii_case(f)));
+                kept.copied().collect::<Vec<_>>().join(" ")
+            };
+            let (guest, host) = words.split_at(place);
+            let (guest, host) = (side(guest), side(host.get(1..).unwrap_or_default()));
+            if !guest.is_empty() && !host.is_empty() {
+                sides.push((guest, host));
+            }
+        }
+        if sides.is_empty() {
+            return Err(QuestionError::NoOn(shown));
+        }
+        Ok(Self { text: shown, sides, limits })
+    }
+}
+
+impl Limits {
+    /// Takes in one limit, and says of how many tokens it was made; none if this is no limit.
+    fn take(&mut self, token: &str, next: &str) -> Result<Option<usize>, QuestionError> {
+        let word = token.to_ascii_lowercase();
+        let digits = word.len() - word.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, unit) = word.split_at(digits);
+        if !number.is_empty() {
+            // `8GiB` or `8 GiB`.
+            let (unit, used) = match unit {
+                "" => (next.to_ascii_lowercase(), 2),
+                unit => (unit.to_owned(), 1),
+            };
+            return self.number(number, &unit, token).map(|taken| taken.then_some(used));
+        }
+        let firmware = match word.as_str() {
+            "bios" => Some(Firmware::Bios),
+            "uefi" | "efi" => Some(Firmware::Uefi),
+            _ => None,
+        };
+        if let Some(firmware) = firmware {
+            put(&mut self.firmware, firmware, "firmwares")?;
+        } else if let Some(arch) = Arch::known(word.trim_matches(['(', ')'])) {
+            put(&mut self.arch, arch, "architectures")?;
+        } else if let Some((_, bus)) = BUSES.iter().find(|(name, _)| *name == word) {
+            add(&mut self.buses, bus);
+        } else if let Some((_, nic)) = NICS.iter().find(|(name, _)| *name == word) {
+            add(&mut self.nics, nic);
+        } else {
+            return Ok(None);
+        }
+        Ok(Some(1))
+    }
+
+    fn number(&mut self, number: &str, unit: &str, token: &str) -> Result<bool, QuestionError> {
+        let wrong = || QuestionError::Number(printable(token, 80));
+        // GB is what people write and GiB what a machine gets.
+        let mib: Option<(u64, u64)> = match unit {
+            "vcpu" | "vcpus" | "cpu" | "cpus" | "core" | "cores" => None,
+            "tib" | "tb" => Some((1 << 20, 1)),
+            "gib" | "gb" | "g" => Some((1 << 10, 1)),
+            "mib" | "mb" | "m" => Some((1, 1)),
+            "64bit" | "-bit" | "bit" => {
+                let Some(arch) = Arch::known(&format!("{number}bit")) else { return Ok(false) };
+                put(&mut self.arch, arch, "architectures")?;
+                return Ok(true);
+            }
+            _ => return Ok(false),
+        };
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        match mib {
+            None => {
+                let count = u32::try_from(number).ok().filter(|n| (1..=MOST_VCPUS).contains(n));
+                put(&mut self.vcpus, count.ok_or_else(wrong)?, "numbers of vCPUs")?;
+            }
+            Some((factor, _)) => {
+                let mib = number.checked_mul(factor).filter(|n| (1..=MOST_MIB).contains(n));
+                put(&mut self.memory, ByteSize::mib(mib.ok_or_else(wrong)?), "sizes of memory")?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// In words, each with what it is.
+    pub fn words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        words.extend(self.vcpus.map(|n| format!("{n} vCPU{}", if n == 1 { "" } else { "s" })));
+        words.extend(self.memory.map(|size| size.to_string()));
+        words.extend(self.firmware.map(|firmware| firmware_word(firmware).to_owned()));
+        words.extend(self.arch.as_ref().map(Arch::to_string));
+        words.extend(self.buses.iter().map(|bus| format!("disk on {bus}")));
+        words.extend(self.nics.iter().map(|nic| format!("network {nic}")));
+        words
+    }
+}
+
+/// A firmware in a word.
+pub(crate) const fn firmware_word(firmware: Firmware) -> &'static str {
+    match firmware {
+        Firmware::Bios => "BIOS",
+        Firmware::Uefi => "UEFI",
+    }
+}
+
+fn put<T: PartialEq>(
+    place: &mut Option<T>,
+    value: T,
+    what: &'static str,
+) -> Result<(), QuestionError> {
+    match place {
+        Some(old) if *old != value => Err(QuestionError::Twice(what)),
+        _ => {
+            *place = Some(value);
+            Ok(())
+        }
+    }
+}
+
+fn add(list: &mut Vec<String>, name: &str) {
+    if !list.iter().any(|known| known == name) {
+        list.push(name.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn limits_are_taken_in_any_order_and_the_rest_names_guest_and_host() {
+        for text in [
+            "rhel 5.3 on hyper-v server 2008, 4 vcpu, 8 GiB",
+            "rhel 5.3 on hyper-v server 2008 with 8GB of memory and 4vCPUs",
+            "rhel 5.3, 8192 MiB, 4 cores on hyper-v server 2008",
+        ] {
+            let question = Question::parse(text).expect("understood");
+            assert_eq!(
+                question.sides,
+                [("rhel 5.3".into(), "hyper-v server 2008".into())],
+                "{text}"
+            );
+            assert_eq!(question.limits.vcpus, Some(4));
+            assert_eq!(question.limits.memory, Some(ByteSize::gib(8)));
+        }
+        let question =
+            Question::parse("debian 12 amd64 uefi virtio e1000 on qemu 7.2").expect("understood");
+        assert_eq!(question.limits.words(), ["UEFI", "x86_64", "disk on virtio", "network e1000"]);
+    }
+
+    #[test]
+    fn a_question_that_asks_for_nothing_or_for_the_impossible_says_so() {
+        assert!(matches!(Question::parse("rhel 5.3"), Err(QuestionError::NoOn(_))));
+        assert!(matches!(Question::parse("on qemu"), Err(QuestionError::NoOn(_))));
+        assert!(matches!(Question::parse(""), Err(QuestionError::NoOn(_))));
+        for bad in ["a on b, 0 vcpu", "a on b, 99999999999999999999 GiB", "a on b, 9999999 TiB"] {
+            assert!(matches!(Question::parse(bad), Err(QuestionError::Number(_))), "{bad}");
+        }
+        assert_eq!(
+            Question::parse("a on b, 2 vcpu, 4 vcpu"),
+            Err(QuestionError::Twice("numbers of vCPUs"))
+        );
+        assert!(matches!(Question::parse(&"x".repeat(501)), Err(QuestionError::TooLong(501))));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_taken_apart_without_a_panic(text in ".{0,200}") {
+            if let Ok(question) = Question::parse(&text) {
+                prop_assert!(question.sides.iter().all(|(g, h)| !g.is_empty() && !h.is_empty()));
+                prop_assert!(!question.text.chars().any(char::is_control));
+            }
+        }
+    }
+}

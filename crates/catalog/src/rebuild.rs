@@ -1,0 +1,364 @@
+//! Builds the read model again from its logs, in one transaction: if it fails, the old one stays.
+
+use std::collections::{BTreeSet, HashMap};
+
+use hospitium_ledger::Statement;
+use hospitium_ledger::statement::{KeyRole, Record, Resource, Validation};
+use hospitium_model::{Accelerator, Digest, printable};
+use jiff::Timestamp;
+use serde::Serialize;
+use sqlx::any::AnyArguments;
+use sqlx::query::Query;
+use sqlx::{Any, AnyConnection, Transaction};
+use tokio::sync::mpsc;
+
+use crate::read::{Batch, Entry, LogSource, Opened};
+use crate::schema::{CONTENT, INDEXES, insert};
+use crate::store::Detail;
+use crate::{Catalog, CatalogError};
+
+/// Rows in one statement; a row has at most eleven values, and SQLite takes 32,766.
+const ROWS: usize = 100;
+/// Refused entries that are listed of each log; they are counted on.
+const LISTED: u64 = 1000;
+/// Longest name that is kept, in characters.
+const NAME: usize = 200;
+/// Longest reason that is kept, in characters.
+const REASON: usize = 1000;
+
+/// What a rebuild took in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Rebuilt {
+    /// Each log.
+    pub logs: Vec<LogSummary>,
+}
+
+/// What a rebuild took in of a log.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct LogSummary {
+    /// The log.
+    pub origin: String,
+    /// The party whose log it is.
+    pub party: String,
+    /// Entries that its checkpoint has.
+    pub entries: u64,
+    /// Validations taken in.
+    pub validations: u64,
+    /// Suspensions, withdrawals, waivers and changes of key taken in.
+    pub others: u64,
+    /// Entries that are not those of the tree, or cannot be read. What they said is not known: a
+    /// withdrawal may be among them.
+    pub damaged: u64,
+    /// Entries that are not believed, the damaged ones among them.
+    pub refused: u64,
+    /// The first of them.
+    pub refusals: Vec<Refusal>,
+}
+
+/// An entry that was left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// Its index.
+    pub entry: u64,
+    /// Why.
+    pub why: String,
+}
+
+impl Catalog {
+    /// Empties the catalog and fills it from these logs. Every record is verified: the log's
+    /// checkpoint and cosignatures, the record's place in the tree, its signature. What does not
+    /// verify is left out and reported.
+    ///
+    /// # Errors
+    /// If a log cannot be trusted at all, or the database fails; the catalog is unchanged then.
+    pub async fn rebuild(&mut self, logs: &[LogSource]) -> Result<Rebuilt, CatalogError> {
+        let now = Timestamp::now();
+        let mut opened = Vec::new();
+        let mut origins = BTreeSet::new();
+        for source in logs {
+            let log = source.open(now)?;
+            if !origins.insert(log.head.origin.clone()) {
+                return Err(CatalogError::Twice { origin: printable(&log.head.origin, NAME) });
+            }
+            opened.push((log, source));
+        }
+        // The order in which they were named is of no weight.
+        opened.sort_by(|(a, _), (b, _)| a.head.origin.cmp(&b.head.origin));
+        let failed = || CatalogError::database("begin anew");
+        let mut transaction = self.pool.begin().await.map_err(failed())?;
+        for (name, _) in INDEXES {
+            let sql = format!("DROP INDEX IF EXISTS {name}");
+            sqlx::query(&sql).execute(&mut *transaction).await.map_err(failed())?;
+        }
+        for table in CONTENT.iter().map(|(table, ..)| *table).chain(["pairs"]) {
+            let sql = format!("DELETE FROM {table}");
+            sqlx::query(&sql).execute(&mut *transaction).await.map_err(failed())?;
+        }
+        let mut filling = Filling { transaction, subjects: HashMap::new(), log: 0 };
+        let mut rebuilt = Rebuilt::default();
+        for (opened, source) in opened {
+            filling.log += 1;
+            rebuilt.logs.push(filling.log(source.clone(), opened, now).await?);
+        }
+        filling.finish().await?;
+        Ok(rebuilt)
+    }
+}
+
+struct Filling<'c> {
+    transaction: Transaction<'c, Any>,
+    subjects: HashMap<[String; 4], i64>,
+    log: i64,
+}
+
+/// A value to bind.
+enum Bound {
+    Number(i64),
+    Text(String),
+}
+
+impl Filling<'_> {
+    async fn log(
+        &mut self,
+        source: LogSource,
+        opened: Opened,
+        now: Timestamp,
+    ) -> Result<LogSummary, CatalogError> {
+        let (give, mut take) = mpsc::channel(4);
+        let folder = source.folder.path().display().to_string();
+        let mut summary = LogSummary {
+            origin: opened.head.origin.clone(),
+            party: opened.party.clone(),
+            entries: opened.head.size,
+            ..LogSummary::default()
+        };
+        let root: String = opened.head.root.iter().map(|byte| format!("{byte:02x}")).collect();
+        let reader = tokio::task::spawn_blocking(move || {
+            source.read(&opened, now, &mut |batch| give.blocking_send(batch).is_ok());
+        });
+        let mut ended = false;
+        while let Some(batch) = take.recv().await {
+            match batch {
+                Batch::Entries(entries) => self.entries(entries, &mut summary).await?,
+                Batch::Again => {
+                    for table in ["records", "notices", "waivers", "key_changes", "refused"] {
+                        let sql = format!("DELETE FROM {table} WHERE log = $1");
+                        self.run(sqlx::query(&sql).bind(self.log)).await?;
+                    }
+                    let LogSummary { origin, party, entries, .. } = std::mem::take(&mut summary);
+                    summary = LogSummary { origin, party, entries, ..LogSummary::default() };
+                }
+                Batch::End { damaged } => {
+                    summary.damaged = damaged;
+                    ended = true;
+                }
+            }
+        }
+        if reader.await.is_err() || !ended {
+            return Err(CatalogError::BrokeOff { folder });
+        }
+        let row = vec![
+            Bound::Number(self.log),
+            Bound::Text(printable(&summary.origin, NAME)),
+            Bound::Text(printable(&summary.party, NAME)),
+            Bound::Number(number(summary.entries)),
+            Bound::Text(root),
+            Bound::Number(number(summary.damaged)),
+            Bound::Number(number(summary.refused)),
+        ];
+        self.insert("logs", vec![row]).await?;
+        Ok(summary)
+    }
+
+    async fn entries(
+        &mut self,
+        entries: Vec<Entry>,
+        summary: &mut LogSummary,
+    ) -> Result<(), CatalogError> {
+        let mut rows: HashMap<&'static str, Vec<Vec<Bound>>> = HashMap::new();
+        for entry in entries {
+            let place = [Bound::Number(self.log), Bound::Number(number(entry.index))];
+            let statement = match entry.said {
+                Ok(statement) => statement,
+                Err(why) => {
+                    summary.refused += 1;
+                    if summary.refused <= LISTED {
+                        let why = printable(&why, REASON);
+                        let refusal = Refusal { entry: entry.index, why: why.clone() };
+                        summary.refusals.push(refusal);
+                        let row = place.into_iter().chain([Bound::Text(why)]).collect();
+                        rows.entry("refused").or_default().push(row);
+                    }
+                    continue;
+                }
+            };
+            let digest = entry.digest.to_string();
+            if let Record::Validation(validation) = &statement.record {
+                summary.validations += 1;
+                let values = self.validation(&statement, validation, digest, &mut rows);
+                let row = place.into_iter().chain(values).collect();
+                rows.entry("records").or_default().push(row);
+                continue;
+            }
+            summary.others += 1;
+            // A notice may be about several records; every other record is about one thing.
+            let notice = matches!(statement.record, Record::Suspension(_) | Record::Withdrawal(_));
+            let about: BTreeSet<_> =
+                statement.subject.iter().filter_map(Resource::sha256).collect();
+            for about in about.into_iter().take(if notice { usize::MAX } else { 1 }) {
+                let (table, values) = other_record(&statement, about);
+                let place = [Bound::Number(self.log), Bound::Number(number(entry.index))];
+                rows.entry(table).or_default().push(place.into_iter().chain(values).collect());
+            }
+        }
+        for (table, ..) in CONTENT {
+            if let Some(rows) = rows.remove(table) {
+                self.insert(table, rows).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn validation(
+        &mut self,
+        statement: &Statement,
+        validation: &Validation,
+        digest: String,
+        rows: &mut HashMap<&'static str, Vec<Vec<Bound>>>,
+    ) -> Vec<Bound> {
+        let ours = &validation.hospitium;
+        let guest = [
+            "guest",
+            ours.guest.product.as_deref().unwrap_or_default(),
+            &ours.guest.name,
+            &ours.guest.version,
+        ];
+        let host = [
+            "host",
+            ours.host.product.as_deref().unwrap_or_default(),
+            &ours.host.name,
+            &ours.host.version,
+        ];
+        let guest = self.subject(guest, rows);
+        let host = self.subject(host, rows);
+        // The suite runs on 64-bit PCs; a record of another machine says so with its subject.
+        let arch = statement.subject.iter().find_map(|subject| subject.annotations.get("arch"));
+        let detail = serde_json::to_string(&Detail::of(validation)).unwrap_or_default();
+        vec![
+            Bound::Text(digest),
+            Bound::Number(guest),
+            Bound::Number(host),
+            Bound::Text(printable(arch.map_or("x86_64", String::as_str), 24)),
+            Bound::Text(validation.result.word().to_owned()),
+            Bound::Number(ours.validity.from.as_second()),
+            Bound::Number(ours.validity.until.as_second()),
+            Bound::Number(i64::from(ours.envelope.accelerator == Accelerator::Tcg)),
+            Bound::Text(detail),
+        ]
+    }
+
+    fn subject(
+        &mut self,
+        [kind, product, name, version]: [&str; 4],
+        rows: &mut HashMap<&'static str, Vec<Vec<Bound>>>,
+    ) -> i64 {
+        let key = [kind, product, name, version].map(|text| printable(text, NAME));
+        let next = number(self.subjects.len() as u64) + 1;
+        *self.subjects.entry(key).or_insert_with_key(|key| {
+            let texts = key.iter().map(|text| Bound::Text(text.clone()));
+            let row = std::iter::once(Bound::Number(next)).chain(texts).collect();
+            rows.entry("subjects").or_default().push(row);
+            next
+        })
+    }
+
+    async fn insert(&mut self, table: &str, rows: Vec<Vec<Bound>>) -> Result<(), CatalogError> {
+        let Some((_, columns, _)) = CONTENT.iter().find(|(name, ..)| *name == table) else {
+            return Ok(());
+        };
+        let (many, one) = (insert(table, columns, ROWS), insert(table, columns, 1));
+        let mut rows = rows.into_iter();
+        loop {
+            let mut chunk: Vec<_> = rows.by_ref().take(ROWS).collect();
+            if chunk.len() == ROWS {
+                self.run(bound(&many, chunk.into_iter().flatten())).await?;
+                continue;
+            }
+            for row in chunk.drain(..) {
+                self.run(bound(&one, row.into_iter())).await?;
+            }
+            return Ok(());
+        }
+    }
+
+    async fn run<'q>(
+        &mut self,
+        query: Query<'q, Any, AnyArguments<'q>>,
+    ) -> Result<(), CatalogError> {
+        let connection: &mut AnyConnection = &mut self.transaction;
+        query.execute(connection).await.map_err(CatalogError::database("take in records"))?;
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<(), CatalogError> {
+        let pairs = "INSERT INTO pairs (guest, host) SELECT DISTINCT guest, host FROM records";
+        self.run(sqlx::query(pairs)).await?;
+        for (name, on) in INDEXES {
+            self.run(sqlx::query(&format!("CREATE INDEX {name} ON {on}"))).await?;
+        }
+        self.transaction.commit().await.map_err(CatalogError::database("keep what was taken in"))
+    }
+}
+
+fn bound<'q>(
+    sql: &'q str,
+    values: impl Iterator<Item = Bound>,
+) -> Query<'q, Any, AnyArguments<'q>> {
+    values.fold(sqlx::query(sql), |query, value| match value {
+        Bound::Number(number) => query.bind(number),
+        Bound::Text(text) => query.bind(text),
+    })
+}
+
+/// A record that is no validation: its table, and its values after its place.
+fn other_record(statement: &Statement, about: Digest) -> (&'static str, Vec<Bound>) {
+    let record = &statement.record;
+    let about = Bound::Text(about.to_string());
+    let issued = Bound::Number(statement.issued().as_second());
+    let text = |text: &str| Bound::Text(printable(text, REASON));
+    match record {
+        Record::Suspension(notice) | Record::Withdrawal(notice) => {
+            let withdrawal = matches!(record, Record::Withdrawal(_));
+            let kind = if withdrawal { "withdrawal" } else { "suspension" };
+            let until = notice.until.filter(|_| !withdrawal);
+            let until = until.map_or(i64::MAX, Timestamp::as_second);
+            ("notices", vec![text(kind), about, issued, Bound::Number(until), text(&notice.reason)])
+        }
+        Record::Waiver(waiver) => (
+            "waivers",
+            vec![
+                about,
+                text(&waiver.check.to_string()),
+                text(waiver.host.as_deref().unwrap_or_default()),
+                issued,
+                Bound::Number(waiver.until.as_second()),
+                text(&waiver.reason),
+                text(&waiver.by),
+            ],
+        ),
+        Record::KeyChange(change) => {
+            let role = match change.role {
+                KeyRole::Record => "record",
+                KeyRole::Log => "log",
+                KeyRole::Witness => "witness",
+            };
+            let (old, new) = (change.old.to_string(), change.new.to_string());
+            ("key_changes", vec![text(role), issued, text(&old), text(&new), text(&change.reason)])
+        }
+        Record::Validation(_) => ("refused", vec![text("a validation among other records")]),
+    }
+}
+
+fn number(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

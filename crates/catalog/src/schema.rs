@@ -1,0 +1,87 @@
+//! The read model's tables, in the SQL that SQLite and PostgreSQL share.
+
+/// Version of the tables.
+pub const FORM: &str = "1";
+
+/// The tables. Times are seconds since 1970-01-01 UTC; `log` and `entry` are a record's place.
+pub const TABLES: [&str; 9] = [
+    "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS logs (id BIGINT PRIMARY KEY, origin TEXT NOT NULL, \
+     party TEXT NOT NULL, size BIGINT NOT NULL, root TEXT NOT NULL, damaged BIGINT NOT NULL, \
+     refused BIGINT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS subjects (id BIGINT PRIMARY KEY, kind TEXT NOT NULL, \
+     product TEXT NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS records (log BIGINT NOT NULL, entry BIGINT NOT NULL, \
+     digest TEXT NOT NULL, guest BIGINT NOT NULL, host BIGINT NOT NULL, arch TEXT NOT NULL, \
+     result TEXT NOT NULL, ended BIGINT NOT NULL, until BIGINT NOT NULL, \
+     emulated BIGINT NOT NULL, detail TEXT NOT NULL, PRIMARY KEY (log, entry))",
+    "CREATE TABLE IF NOT EXISTS pairs (guest BIGINT NOT NULL, host BIGINT NOT NULL, \
+     PRIMARY KEY (guest, host))",
+    "CREATE TABLE IF NOT EXISTS notices (log BIGINT NOT NULL, entry BIGINT NOT NULL, \
+     kind TEXT NOT NULL, about TEXT NOT NULL, issued BIGINT NOT NULL, until BIGINT NOT NULL, \
+     reason TEXT NOT NULL, PRIMARY KEY (log, entry, about))",
+    "CREATE TABLE IF NOT EXISTS waivers (log BIGINT NOT NULL, entry BIGINT NOT NULL, \
+     guest TEXT NOT NULL, check_id TEXT NOT NULL, host TEXT NOT NULL, issued BIGINT NOT NULL, \
+     until BIGINT NOT NULL, reason TEXT NOT NULL, decided_by TEXT NOT NULL, \
+     PRIMARY KEY (log, entry))",
+    "CREATE TABLE IF NOT EXISTS key_changes (log BIGINT NOT NULL, entry BIGINT NOT NULL, \
+     role TEXT NOT NULL, issued BIGINT NOT NULL, old_key TEXT NOT NULL, new_key TEXT NOT NULL, \
+     reason TEXT NOT NULL, PRIMARY KEY (log, entry))",
+    "CREATE TABLE IF NOT EXISTS refused (log BIGINT NOT NULL, entry BIGINT NOT NULL, \
+     why TEXT NOT NULL, PRIMARY KEY (log, entry))",
+];
+
+/// What a rebuild empties, and the columns by which each table's content is put in order.
+pub const CONTENT: [(&str, &str, &str); 7] = [
+    ("logs", "id, origin, party, size, root, damaged, refused", "origin"),
+    ("subjects", "id, kind, product, name, version", "id"),
+    (
+        "records",
+        "log, entry, digest, guest, host, arch, result, ended, until, emulated, detail",
+        "log, entry",
+    ),
+    ("notices", "log, entry, kind, about, issued, until, reason", "log, entry, about"),
+    (
+        "waivers",
+        "log, entry, guest, check_id, host, issued, until, reason, decided_by",
+        "log, entry",
+    ),
+    ("key_changes", "log, entry, role, issued, old_key, new_key, reason", "log, entry"),
+    ("refused", "log, entry, why", "log, entry"),
+];
+
+/// The indexes, dropped before a rebuild and made after it: name, and what it is on.
+pub const INDEXES: [(&str, &str); 4] = [
+    ("records_pair", "records (guest, host, log, ended, entry)"),
+    ("records_digest", "records (digest)"),
+    ("pairs_host", "pairs (host, guest)"),
+    ("notices_about", "notices (log, about)"),
+];
+
+/// `INSERT` of so many rows of a table at once.
+pub fn insert(table: &str, columns: &str, rows: usize) -> String {
+    let width = columns.split(',').count();
+    let mut sql = format!("INSERT INTO {table} ({columns}) VALUES ");
+    for row in 0..rows {
+        sql.push_str(if row == 0 { "(" } else { ", (" });
+        for column in 0..width {
+            let mark = if column == 0 { "" } else { ", " };
+            sql.push_str(&format!("{mark}${}", row * width + column + 1));
+        }
+        sql.push(')');
+    }
+    sql
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_of_an_insert_is_a_bound_parameter() {
+        assert_eq!(
+            insert("pairs", "guest, host", 2),
+            "INSERT INTO pairs (guest, host) VALUES ($1, $2), ($3, $4)"
+        );
+    }
+}

@@ -1,0 +1,431 @@
+//! The database of a catalog, and what is read from it.
+
+use std::path::Path;
+use std::sync::Once;
+
+use hospitium_ledger::statement::{CheckCounts, Envelope, Validation, Waiver};
+use hospitium_model::Digest;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use sqlx::any::{AnyPoolOptions, AnyRow};
+use sqlx::{AnyPool, Executor as _, Row as _};
+
+use crate::CatalogError;
+use crate::schema::{CONTENT, FORM, TABLES};
+
+/// Newest records of a pair in each log that are looked at.
+const NEWEST: i64 = 64;
+
+/// The read model.
+#[derive(Debug, Clone)]
+pub struct Catalog {
+    pub(crate) pool: AnyPool,
+}
+
+/// What of a record is kept beside its columns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Detail {
+    /// What was tested.
+    pub envelope: Envelope,
+    /// How many checks ended how.
+    pub coverage: CheckCounts,
+    /// Failures that are accepted for a time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waivers: Vec<Waiver>,
+    /// Checks that failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<String>,
+    /// The part of the rule that decided until when it is valid.
+    pub decided_by: String,
+    /// The suite's version.
+    pub suite: String,
+    /// The run.
+    pub run: String,
+    /// The evidence, by the digest of its manifest.
+    pub evidence: Digest,
+    /// The cell in it.
+    pub cell: String,
+}
+
+impl Detail {
+    pub(crate) fn of(validation: &Validation) -> Self {
+        let ours = &validation.hospitium;
+        Self {
+            envelope: ours.envelope.clone(),
+            coverage: ours.coverage,
+            waivers: ours.waivers.clone(),
+            failed: validation.failed_tests.clone(),
+            decided_by: ours.validity.decided_by.clone(),
+            suite: ours.run.hospitium.clone(),
+            run: ours.run.id.clone(),
+            evidence: ours.evidence.manifest,
+            cell: ours.evidence.cell.clone(),
+        }
+    }
+}
+
+/// A guest or host as records name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    pub id: i64,
+    /// `guest` or `host`.
+    pub kind: String,
+    /// Product id; empty if the record has none.
+    pub product: String,
+    pub name: String,
+    pub version: String,
+}
+
+/// A record of a validation, as the catalog has it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Stored {
+    /// The log.
+    pub log: String,
+    /// Its place there.
+    pub entry: u64,
+    /// SHA-256 of the entry.
+    pub digest: String,
+    /// Who says so.
+    pub party: String,
+    /// The guest's name in the record.
+    pub guest: String,
+    /// The host's name in the record.
+    pub host: String,
+    /// Architecture.
+    pub arch: String,
+    /// `PASSED`, `WARNED` or `FAILED`.
+    pub result: String,
+    /// The day on which the run ended, in UTC.
+    pub validated: Date,
+    /// The last day on which it is valid by itself.
+    pub until: Date,
+    /// Whether the guest ran under emulation.
+    pub emulated: bool,
+    /// What else it says.
+    pub detail: Detail,
+    #[serde(skip)]
+    pub(crate) log_id: i64,
+    #[serde(skip)]
+    pub(crate) subjects: (i64, i64),
+}
+
+impl Stored {
+    /// Where it is: `vendor.example/log entry 7`.
+    pub fn place(&self) -> String {
+        format!("{} entry {}", self.log, self.entry)
+    }
+
+    /// Whether every required check passed or was waived.
+    pub fn passed(&self) -> bool {
+        self.result != "FAILED"
+    }
+}
+
+/// A suspension or withdrawal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoticeRow {
+    pub withdrawal: bool,
+    pub issued: Date,
+    /// The last day of a suspension, if it has one.
+    pub until: Option<Date>,
+    pub reason: String,
+}
+
+/// The day of a number of seconds since 1970, in UTC.
+pub fn day(seconds: i64) -> Date {
+    let time = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
+    TimeZone::UTC.to_datetime(time).date()
+}
+
+/// The last second of a day, in UTC.
+pub fn end_of(day: Date) -> i64 {
+    let end = day.at(23, 59, 59, 0).to_zoned(TimeZone::UTC);
+    end.map_or(i64::MAX, |zoned| zoned.timestamp().as_second())
+}
+
+impl Catalog {
+    /// Opens a catalog, or makes an empty one: a file's path, `sqlite::memory:`, an `sqlite:` or a
+    /// `postgres:` address.
+    ///
+    /// # Errors
+    /// If the address is none, the database cannot be opened, or its tables are another program's.
+    pub async fn open(address: &str) -> Result<Self, CatalogError> {
+        static DRIVERS: Once = Once::new();
+        DRIVERS.call_once(sqlx::any::install_default_drivers);
+        let url = match address {
+            "" => return Err(CatalogError::Address(String::new())),
+            url if url.starts_with("sqlite:")
+                || url.starts_with("postgres") && url.contains("://") =>
+            {
+                url.to_owned()
+            }
+            url if url.contains("://") => {
+                // An address may hold a password; only its scheme is told.
+                let scheme = url.split("://").next().unwrap_or_default();
+                return Err(CatalogError::Address(format!("{scheme}://…")));
+            }
+            path => Self::file(Path::new(path)),
+        };
+        let sqlite = url.starts_with("sqlite:");
+        let in_memory = sqlite && (url.contains(":memory:") || url.contains("mode=memory"));
+        // A database in memory is its connection's own.
+        let pool = AnyPoolOptions::new()
+            .max_connections(if in_memory { 1 } else { 4 })
+            .min_connections(u32::from(in_memory))
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    if sqlite {
+                        let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; \
+                                        PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY";
+                        connection.execute(settings).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect(&url)
+            .await
+            .map_err(CatalogError::database("open"))?;
+        let catalog = Self { pool };
+        catalog.prepare().await?;
+        Ok(catalog)
+    }
+
+    /// The address of a file.
+    fn file(path: &Path) -> String {
+        use std::fmt::Write as _;
+        use std::os::unix::ffi::OsStrExt as _;
+        let mut url = "sqlite://".to_owned();
+        for byte in path.as_os_str().as_bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                    url.push(char::from(*byte));
+                }
+                other => {
+                    let _ = write!(url, "%{other:02X}");
+                }
+            }
+        }
+        url + "?mode=rwc"
+    }
+
+    async fn prepare(&self) -> Result<(), CatalogError> {
+        let failed = || CatalogError::database("make its tables");
+        for table in TABLES {
+            sqlx::query(table).execute(&self.pool).await.map_err(failed())?;
+        }
+        let form = sqlx::query("SELECT value FROM meta WHERE name = $1")
+            .bind("form")
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed())?;
+        let Some(form) = form else {
+            sqlx::query("INSERT INTO meta (name, value) VALUES ($1, $2)")
+                .bind("form")
+                .bind(FORM)
+                .execute(&self.pool)
+                .await
+                .map_err(failed())?;
+            return Ok(());
+        };
+        let found: String = form.try_get(0).map_err(failed())?;
+        if found == FORM { Ok(()) } else { Err(CatalogError::Form { found }) }
+    }
+
+    /// A digest of everything that the catalog holds. The same logs give the same one, in any
+    /// database.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn digest(&self) -> Result<Digest, CatalogError> {
+        use futures_util::TryStreamExt as _;
+        let mut hash = Sha256::new();
+        for (table, columns, order) in CONTENT {
+            hash.update(format!("\n{table}\n"));
+            let sql = format!("SELECT {columns} FROM {table} ORDER BY {order}");
+            let mut rows = sqlx::query(&sql).fetch(&self.pool);
+            while let Some(row) =
+                rows.try_next().await.map_err(CatalogError::database("read its content"))?
+            {
+                for column in 0..row.len() {
+                    // Each value with its length, so that none can pass for two.
+                    let text = match row.try_get::<i64, _>(column) {
+                        Ok(number) => number.to_string(),
+                        Err(_) => row
+                            .try_get::<String, _>(column)
+                            .map_err(CatalogError::database("read its content"))?,
+                    };
+                    hash.update((text.len() as u64).to_be_bytes());
+                    hash.update(text.as_bytes());
+                }
+            }
+        }
+        Ok(Digest::from_bytes(hash.finalize().into()))
+    }
+
+    /// How many records of validations there are.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn len(&self) -> Result<u64, CatalogError> {
+        let failed = || CatalogError::database("count its records");
+        let row = sqlx::query("SELECT COUNT(*) FROM records").fetch_one(&self.pool).await;
+        let count: i64 = row.map_err(failed())?.try_get(0).map_err(failed())?;
+        Ok(u64::try_from(count).unwrap_or_default())
+    }
+
+    pub(crate) async fn subjects(&self) -> Result<Vec<Subject>, CatalogError> {
+        let failed = || CatalogError::database("read guests and hosts");
+        let sql = "SELECT id, kind, product, name, version FROM subjects ORDER BY id";
+        let rows = sqlx::query(sql).fetch_all(&self.pool).await.map_err(failed())?;
+        rows.iter()
+            .map(|row| {
+                Ok(Subject {
+                    id: row.try_get(0)?,
+                    kind: row.try_get(1)?,
+                    product: row.try_get(2)?,
+                    name: row.try_get(3)?,
+                    version: row.try_get(4)?,
+                })
+            })
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(failed())
+    }
+
+    /// Each log: id, origin, entries that are damaged.
+    pub(crate) async fn logs(&self) -> Result<Vec<(i64, String, u64)>, CatalogError> {
+        let failed = || CatalogError::database("read its logs");
+        let rows = sqlx::query("SELECT id, origin, damaged FROM logs ORDER BY id")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed())?;
+        rows.iter()
+            .map(|row| {
+                let damaged: i64 = row.try_get(2)?;
+                Ok((row.try_get(0)?, row.try_get(1)?, u64::try_from(damaged).unwrap_or_default()))
+            })
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(failed())
+    }
+
+    /// The newest records of a log on a guest and host, made until then, newest first.
+    pub(crate) async fn newest(
+        &self,
+        log: i64,
+        guest: i64,
+        host: i64,
+        as_of: Date,
+    ) -> Result<Vec<Stored>, CatalogError> {
+        let sql = format!(
+            "{SELECT} WHERE r.guest = $1 AND r.host = $2 AND r.log = $3 AND r.ended <= $4 \
+             ORDER BY r.ended DESC, r.entry DESC LIMIT $5"
+        );
+        let rows = sqlx::query(&sql)
+            .bind(guest)
+            .bind(host)
+            .bind(log)
+            .bind(end_of(as_of))
+            .bind(NEWEST)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(CatalogError::database("find a pair's records"))?;
+        rows.iter().map(stored).collect()
+    }
+
+    pub(crate) async fn notices(
+        &self,
+        log: i64,
+        digest: &str,
+    ) -> Result<Vec<NoticeRow>, CatalogError> {
+        let failed = || CatalogError::database("find a record's notices");
+        let sql = "SELECT kind, issued, until, reason FROM notices WHERE log = $1 AND about = $2 \
+                   ORDER BY entry";
+        let rows =
+            sqlx::query(sql).bind(log).bind(digest).fetch_all(&self.pool).await.map_err(failed())?;
+        rows.iter()
+            .map(|row| {
+                let (kind, until): (String, i64) = (row.try_get(0)?, row.try_get(2)?);
+                Ok(NoticeRow {
+                    withdrawal: kind == "withdrawal",
+                    issued: day(row.try_get(1)?),
+                    until: (until != i64::MAX).then(|| day(until)),
+                    reason: row.try_get(3)?,
+                })
+            })
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(failed())
+    }
+
+    /// The other sides of pairs in which this subject is.
+    pub(crate) async fn partners(&self, kind: &str, id: i64) -> Result<Vec<i64>, CatalogError> {
+        let failed = || CatalogError::database("find what a product was paired with");
+        let sql = match kind {
+            "guest" => "SELECT host FROM pairs WHERE guest = $1 ORDER BY host",
+            _ => "SELECT guest FROM pairs WHERE host = $1 ORDER BY guest",
+        };
+        let rows = sqlx::query(sql).bind(id).fetch_all(&self.pool).await.map_err(failed())?;
+        rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(failed())
+    }
+}
+
+/// All columns of a stored record.
+pub const SELECT: &str = "SELECT r.log, l.origin, r.entry, r.digest, l.party, g.name, h.name, \
+     r.arch, r.result, r.ended, r.until, r.emulated, r.detail, r.guest, r.host, g.product, h.product \
+     FROM records r JOIN logs l ON l.id = r.log JOIN subjects g ON g.id = r.guest \
+     JOIN subjects h ON h.id = r.host";
+
+/// Reads a row of [`SELECT`].
+pub fn stored(row: &AnyRow) -> Result<Stored, CatalogError> {
+    let read = || -> Result<(Stored, String), sqlx::Error> {
+        let entry: i64 = row.try_get(2)?;
+        let detail: String = row.try_get(12)?;
+        let empty = Detail {
+            envelope: Envelope {
+                vcpus: 0,
+                vcpus_max: 0,
+                memory: hospitium_model::ByteSize::default(),
+                memory_max: hospitium_model::ByteSize::default(),
+                nodes: 0,
+                chipset: String::new(),
+                firmware: hospitium_model::Firmware::Bios,
+                disk_buses: Vec::new(),
+                nics: Vec::new(),
+                devices: Vec::new(),
+                accelerator: hospitium_model::Accelerator::Tcg,
+            },
+            coverage: CheckCounts::default(),
+            waivers: Vec::new(),
+            failed: Vec::new(),
+            decided_by: String::new(),
+            suite: String::new(),
+            run: String::new(),
+            evidence: Digest::from_bytes([0; 32]),
+            cell: String::new(),
+        };
+        let stored = Stored {
+            log_id: row.try_get(0)?,
+            log: row.try_get(1)?,
+            entry: u64::try_from(entry).unwrap_or_default(),
+            digest: row.try_get(3)?,
+            party: row.try_get(4)?,
+            guest: row.try_get(5)?,
+            host: row.try_get(6)?,
+            arch: row.try_get(7)?,
+            result: row.try_get(8)?,
+            validated: day(row.try_get(9)?),
+            until: day(row.try_get(10)?),
+            emulated: row.try_get::<i64, _>(11)? != 0,
+            subjects: (row.try_get(13)?, row.try_get(14)?),
+            detail: empty,
+        };
+        Ok((stored, detail))
+    };
+    let (mut stored, detail) = read().map_err(CatalogError::database("read a record"))?;
+    stored.detail = serde_json::from_str(&detail)
+        .map_err(|error| CatalogError::Row { row: stored.place(), why: error.to_string() })?;
+    Ok(stored)
+}

@@ -1,0 +1,227 @@
+//! What goes into the catalog and what does not.
+
+use hospitium_ledger::dsse::Envelope;
+use hospitium_ledger::statement::KeyRole;
+use hospitium_ledger::{SecretKey, Statement, VerifierKey};
+
+use super::*;
+use crate::{CatalogError, Word};
+
+/// Some of everything.
+fn some(world: &mut World) {
+    let records = world
+        .say("b.example", &[statement(&sample("2022-03-01")), statement(&sample("2022-04-01"))]);
+    let at = at("2022-05-01");
+    let withdrawn = Statement::withdrawal("b.example", at, records[0], "a wrong disk");
+    let suspended = Statement::suspension("b.example", at, records[1], "looked into", None);
+    world.say("b.example", &[withdrawn, suspended]);
+    let other = Sample::new("a.example", OSA_510, VMMO_2, at);
+    world.say("a.example", &[statement(&other)]);
+}
+
+/// The promises that hold in any database.
+async fn promises(address: &str, again: &str) {
+    let mut world = World::new(&["a.example", "b.example"]);
+    some(&mut world);
+    let mut catalog = Catalog::open(address).await.expect("opens");
+    let rebuilt = catalog.rebuild(&world.sources()).await.expect("rebuilds");
+    assert_eq!(rebuilt.logs.iter().map(|log| log.validations).sum::<u64>(), 3);
+    assert_eq!(rebuilt.logs.iter().map(|log| log.others).sum::<u64>(), 2);
+    let digest = catalog.digest().await.expect("reads");
+    // Twice over the old one, and in another database, with the logs in another order.
+    catalog.rebuild(&world.sources()).await.expect("rebuilds");
+    assert_eq!(catalog.digest().await.expect("reads"), digest);
+    let mut sources = world.sources();
+    sources.reverse();
+    let mut other = Catalog::open(again).await.expect("opens");
+    other.rebuild(&sources).await.expect("rebuilds");
+    assert_eq!(other.digest().await.expect("reads"), digest);
+    // One that fails leaves the old.
+    let twice: Vec<_> = world.sources().into_iter().chain(world.sources()).collect();
+    let refused = catalog.rebuild(&twice).await;
+    assert!(matches!(refused, Err(CatalogError::Twice { .. })), "{refused:?}");
+    assert_eq!(catalog.digest().await.expect("reads"), digest);
+    let reply = catalog.ask("osa 5.10 on vmmo 2", &products(), &[], DAY).await.expect("replies");
+    let Reply::Answer(answer) = reply else { panic!("{reply:?}") };
+    assert_eq!(answer.verdict, Word::Validated);
+    // Another record is another content.
+    world.say("a.example", &[statement(&Sample::new("a.example", OSA, VMMO_2, at("2022-05-02")))]);
+    catalog.rebuild(&world.sources()).await.expect("rebuilds");
+    assert_ne!(catalog.digest().await.expect("reads"), digest);
+}
+
+#[tokio::test]
+async fn deleted_and_rebuilt_from_the_same_logs_it_is_the_same() {
+    let folder = tempfile::tempdir().expect("made");
+    let path = folder.path().join("a catalog%20 with ?odd# name.db");
+    promises(path.to_str().expect("text"), "sqlite::memory:").await;
+    assert!(path.exists());
+}
+
+#[tokio::test]
+async fn postgresql_keeps_the_same_promises() {
+    let Ok(address) = std::env::var("HOSPITIUM_TEST_POSTGRES") else {
+        eprintln!("HOSPITIUM_TEST_POSTGRES names no database; nothing is tested");
+        return;
+    };
+    promises(&address, "sqlite::memory:").await;
+}
+
+#[tokio::test]
+async fn a_record_under_a_strangers_key_is_left_out_and_reported() {
+    let mut world = World::new(&["b.example"]);
+    world.say("b.example", &[statement(&sample("2022-03-01"))]);
+    let stranger = SecretKey::generate(Algorithm::Ed25519).expect("made");
+    let bytes = statement(&sample("2022-04-01")).to_bytes().expect("written");
+    let forged = Envelope::sign(bytes, &[&stranger]).to_bytes();
+    let foreign = Sample::new("a.example", OSA, VMMO, at("2022-04-01"));
+    let folder = world.log("b.example");
+    let party = world.party("b.example");
+    let foreign =
+        Envelope::sign(statement(&foreign).to_bytes().expect("written"), &[&party.record]);
+    let mut log = Log::open(&folder, party).expect("opens");
+    log.append(&[forged, b"no record at all".to_vec(), foreign.to_bytes()]).expect("appended");
+    drop(log);
+    let mut catalog = Catalog::open("sqlite::memory:").await.expect("opens");
+    let rebuilt = catalog.rebuild(&world.sources()).await.expect("rebuilds");
+    let log = &rebuilt.logs[0];
+    assert_eq!((log.validations, log.refused, log.damaged), (1, 3, 0));
+    let entries: Vec<_> = log.refusals.iter().map(|refusal| refusal.entry).collect();
+    assert_eq!(entries, [1, 2, 3]);
+    assert!(log.refusals[2].why.contains("speaks for a.example"), "{:?}", log.refusals);
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_left_out_and_reported_and_the_others_stay() {
+    let mut world = World::new(&["b.example"]);
+    let days = ["2022-03-01", "2022-03-02", "2022-03-03"];
+    let statements: Vec<_> = days.iter().map(|day| statement(&sample(day))).collect();
+    world.say("b.example", &statements);
+    let tile = world.log("b.example").join("tile/entries/000.p/3");
+    let mut bytes = std::fs::read(&tile).expect("reads");
+    let second = 2 + usize::from(u16::from_be_bytes([bytes[0], bytes[1]]));
+    bytes[second + 100] ^= 1;
+    std::fs::write(&tile, bytes).expect("written");
+    let mut catalog = Catalog::open("sqlite::memory:").await.expect("opens");
+    let rebuilt = catalog.rebuild(&world.sources()).await.expect("rebuilds");
+    let log = &rebuilt.logs[0];
+    assert_eq!((log.validations, log.refused, log.damaged), (2, 1, 1));
+    assert_eq!(log.refusals[0].entry, 1);
+    let answer = world.ask(QUESTION, &[], DAY).await;
+    assert_eq!(answer.verdict, Word::Validated);
+    assert!(answer.warnings[0].contains("1 entries of b.example/log are damaged"));
+}
+
+#[tokio::test]
+async fn a_changed_key_holds_from_the_next_entry_on_and_the_old_one_no_longer() {
+    let mut world = World::new(&["b.example"]);
+    let folder = world.log("b.example");
+    let new = SecretKey::generate(Algorithm::Ed25519).expect("made");
+    let named = VerifierKey::for_records("b.example", new.public()).expect("named");
+    let party = world.party("b.example");
+    let old = party.public.record.clone();
+    let change = Statement::key_change(
+        "b.example",
+        at("2022-03-02"),
+        KeyRole::Record,
+        old,
+        named,
+        "the old one is three years old",
+    );
+    let sign = |key: &SecretKey, statement: &Statement| {
+        Envelope::sign(statement.to_bytes().expect("written"), &[key]).to_bytes()
+    };
+    // Far enough apart to be verified in one batch, on several threads.
+    let mut entries: Vec<Vec<u8>> = Vec::new();
+    for _ in 0..70 {
+        entries.push(sign(&party.record, &statement(&sample("2022-03-01"))));
+    }
+    entries.push(sign(&party.record, &change));
+    entries.push(sign(&new, &statement(&sample("2022-03-03"))));
+    entries.push(sign(&party.record, &statement(&sample("2022-03-04"))));
+    let mut log = Log::open(&folder, party).expect("opens");
+    log.append(&entries).expect("appended");
+    drop(log);
+    let mut catalog = Catalog::open("sqlite::memory:").await.expect("opens");
+    let rebuilt = catalog.rebuild(&world.sources()).await.expect("rebuilds");
+    let log = &rebuilt.logs[0];
+    assert_eq!((log.validations, log.others, log.refused), (71, 1, 1), "{:?}", log.refusals);
+    assert_eq!(log.refusals[0].entry, 72);
+}
+
+#[tokio::test]
+async fn a_log_that_the_policy_does_not_trust_is_refused() {
+    let mut world = World::new(&["a.example", "b.example"]);
+    some(&mut world);
+    let mut sources = world.sources();
+    sources[0].policy = sources[1].policy.clone();
+    let mut catalog = Catalog::open("sqlite::memory:").await.expect("opens");
+    let refused = catalog.rebuild(&sources).await;
+    assert!(matches!(refused, Err(CatalogError::Untrusted { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn hostile_names_are_data_everywhere() {
+    let mut world = World::new(&["b.example"]);
+    let names = [
+        "'; DROP TABLE records; --",
+        "<script>alert(1)</script>",
+        "a\u{1b}[31m\u{0}\u{202e}|b\n=cmd",
+        "$1 ?1 :name @x",
+    ];
+    let say =
+        |name: &&str| statement(&Sample::new("b.example", (name, ""), VMMO, at("2022-03-01")));
+    let statements: Vec<_> = names.iter().map(say).collect();
+    world.say("b.example", &statements);
+    let catalog = world.catalog().await;
+    assert_eq!(catalog.len().await.expect("counts"), 4);
+    let desk = products();
+    for question in [
+        "'; DROP TABLE records; -- on vmmo 1",
+        "<script>alert(1)</script> on vmmo 1",
+        "\u{0}\u{1b}[31m on \u{202e}",
+        "$1 on ' OR 1=1",
+    ] {
+        let reply = catalog.ask(question, &desk, &[], DAY).await;
+        if let Ok(Reply::Answer(answer)) = reply {
+            let all: String = answer.lines().into_iter().map(|(_, line)| line).collect();
+            assert!(!(answer.headline() + &all).chars().any(char::is_control));
+        }
+    }
+    assert_eq!(catalog.len().await.expect("counts"), 4);
+    let (mut csv, mut md, mut json, mut xml) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    catalog.export_csv(DAY, &mut csv).await.expect("written");
+    catalog.export_markdown(DAY, &mut md).await.expect("written");
+    catalog.export_json(DAY, &mut json).await.expect("written");
+    catalog.export_osinfo(DAY, &mut xml).await.expect("written");
+    let md = String::from_utf8(md).expect("text");
+    assert!(!md.contains("<script>") && !md.contains('\u{1b}'));
+    assert_eq!(md.lines().count(), 2 + 2 + 4);
+    let json: serde_json::Value = serde_json::from_slice(&json).expect("is JSON");
+    assert_eq!(json["records"].as_array().map(Vec::len), Some(4));
+    assert_eq!(String::from_utf8(csv).expect("text").matches("\r\n").count(), 5);
+}
+
+#[tokio::test]
+async fn osinfo_deployments_are_the_pairs_that_stand_valid() {
+    let mut world = World::new(&["a.example", "b.example"]);
+    some(&mut world);
+    let bad = Sample { passed: false, ..Sample::new("b.example", OSA, VMMO_2, at("2022-05-01")) };
+    world.say("b.example", &[statement(&bad)]);
+    let catalog = world.catalog().await;
+    let mut xml = Vec::new();
+    catalog.export_osinfo(DAY, &mut xml).await.expect("written");
+    let xml = String::from_utf8(xml).expect("text");
+    assert_eq!(xml.matches("<deployment ").count(), 1, "{xml}");
+    let os = xml.find("<os id=\"http://a.example/osa/5.10\"/>").expect("has the guest");
+    let platform = xml.find("<platform id=\"http://b.example/vmmo/2\"/>").expect("has the host");
+    assert!(os < platform);
+}
+
+#[tokio::test]
+async fn addresses_that_name_no_database_are_refused_without_their_password() {
+    for bad in ["", "mysql://me:secret@host/db"] {
+        let refused = Catalog::open(bad).await.map(|_| ()).expect_err("is refused").to_string();
+        assert!(!refused.contains("secret"), "{refused}");
+    }
+}

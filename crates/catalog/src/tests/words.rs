@@ -1,0 +1,245 @@
+//! Each word of an answer, and the rule that gives it.
+
+use hospitium_ledger::Statement;
+use hospitium_model::{ByteSize, Digest};
+use jiff::civil::date;
+
+use super::*;
+use crate::Word;
+
+async fn one(samples: &[Sample], agreements: &[Agreement], question: &str) -> Answer {
+    let mut world = World::new(&["b.example"]);
+    let statements: Vec<_> = samples.iter().map(statement).collect();
+    world.say("b.example", &statements);
+    world.ask(question, agreements, DAY).await
+}
+
+#[tokio::test]
+async fn what_a_certificate_covers_is_validated() {
+    let answer = one(&[sample("2022-03-01")], &[], "osa 5.2 on vmmo 1, 4 vcpu, 8 GiB").await;
+    assert_eq!(answer.verdict, Word::Validated, "{:#?}", answer.lines());
+    assert!(answer.rule.contains("12 months after the validation"), "{}", answer.rule);
+    let certificate = answer.certificate.expect("is there");
+    assert_eq!(certificate.place, "b.example/log entry 0");
+    assert_eq!(certificate.record.validated, date(2022, 3, 1));
+    assert!(certificate.tested.iter().any(|line| line == "1 to 4 vCPUs"));
+    assert!(answer.nearest.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_asked_beyond_the_envelope_is_a_limit_each() {
+    let question = "osa 5.2 on vmmo 1, 8 vcpu, 16 GiB, uefi, nvme, e1000";
+    let answer = one(&[sample("2022-03-01")], &[], question).await;
+    assert_eq!(answer.verdict, Word::ValidatedWithLimits);
+    assert_eq!(answer.limits.len(), 5, "{:#?}", answer.limits);
+}
+
+#[tokio::test]
+async fn of_several_valid_certificates_the_one_that_covers_the_question_is_shown() {
+    let large = Sample { vcpus: 16, memory: ByteSize::gib(32), ..sample("2022-03-01") };
+    let answer = one(&[large, sample("2022-04-01")], &[], "osa 5.2 on vmmo 1, 12 vcpu").await;
+    assert_eq!(answer.verdict, Word::Validated, "{:#?}", answer.lines());
+    assert_eq!(answer.certificate.expect("is there").record.entry, 0);
+}
+
+#[tokio::test]
+async fn emulation_and_waivers_are_limits() {
+    let emulated = Sample { emulated: true, ..sample("2022-03-01") };
+    let answer = one(&[emulated], &[], QUESTION).await;
+    assert_eq!(answer.verdict, Word::ValidatedWithLimits);
+    assert!(answer.limits.iter().any(|limit| limit.contains("emulation")));
+    let waived = Sample { waived: Some(at("2022-09-01")), ..sample("2022-03-01") };
+    let answer = one(&[waived], &[], QUESTION).await;
+    assert_eq!(answer.verdict, Word::ValidatedWithLimits);
+    assert!(answer.limits.iter().any(|limit| limit.contains("waived until 2022-09-01")));
+}
+
+#[tokio::test]
+async fn a_cell_that_failed_beside_one_that_passed_is_a_limit() {
+    let run = || "one-run".to_owned();
+    let good = Sample { run: run(), ..sample("2022-03-01") };
+    let bad = Sample { run: run(), passed: false, vcpus: 64, ..sample("2022-03-01") };
+    for agreements in [vec![], vec![deal()]] {
+        let answer = one(&[good.clone(), bad.clone()], &agreements, QUESTION).await;
+        assert_eq!(answer.verdict, Word::ValidatedWithLimits, "{:#?}", answer.lines());
+        assert!(answer.limits.iter().any(|limit| limit.contains("64 vCPUs")));
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_whose_time_is_over_is_lapsed() {
+    let answer = one(&[sample("2021-03-01")], &[], QUESTION).await;
+    assert_eq!(answer.verdict, Word::Lapsed);
+    assert!(answer.rule.contains("2022-03-01"), "{}", answer.rule);
+    assert!(answer.certificate.is_some());
+}
+
+#[tokio::test]
+async fn an_agreements_formula_decides_for_the_party_that_owes_it() {
+    // Twelve months by the certificate, six by the deal.
+    let made = sample("2021-11-01");
+    assert_eq!(one(std::slice::from_ref(&made), &[], QUESTION).await.verdict, Word::Validated);
+    let answer = one(&[made], &[deal()], QUESTION).await;
+    assert_eq!(answer.verdict, Word::Lapsed);
+    assert!(answer.rule.contains("The deal"), "{}", answer.rule);
+    let answer = one(&[sample("2022-05-01")], &[deal()], QUESTION).await;
+    assert_eq!(answer.verdict, Word::Validated, "{:#?}", answer.lines());
+    assert!(answer.rule.contains("2022-11-01"), "{}", answer.rule);
+    let support = &answer.support.first().expect("is there").words;
+    assert!(support.iter().any(|words| words.contains("B (+1 555)")), "{support:?}");
+}
+
+#[tokio::test]
+async fn what_an_agreement_does_not_take_is_a_limit() {
+    let emulated = Sample { emulated: true, ..sample("2022-05-01") };
+    let answer = one(&[emulated], &[deal()], QUESTION).await;
+    assert_eq!(answer.verdict, Word::ValidatedWithLimits);
+    assert!(answer.limits.iter().any(|limit| limit.contains("does not fulfil")));
+}
+
+#[tokio::test]
+async fn the_newest_record_decides_and_a_failure_is_failed() {
+    let bad = Sample { passed: false, ..sample("2022-04-01") };
+    let answer = one(&[sample("2022-03-01"), bad.clone()], &[], QUESTION).await;
+    assert_eq!(answer.verdict, Word::Failed);
+    assert_eq!(one(&[bad.clone()], &[deal()], QUESTION).await.verdict, Word::Failed);
+    let answer = one(&[bad, sample("2022-05-01")], &[], QUESTION).await;
+    assert_eq!(answer.verdict, Word::Validated);
+}
+
+#[tokio::test]
+async fn what_is_owed_and_undelivered_is_planned() {
+    let world = World::new(&["b.example"]);
+    let answer = world.ask(QUESTION, &[deal()], DAY).await;
+    assert_eq!(answer.verdict, Word::Planned, "{:#?}", answer.lines());
+    assert!(answer.rule.contains("due") || answer.rule.contains("be done by"), "{}", answer.rule);
+}
+
+#[tokio::test]
+async fn what_nobody_speaks_of_is_unknown_and_never_no() {
+    let world = World::new(&["b.example"]);
+    let answer = world.ask("osa 6 on vmmo 2", &[deal()], DAY).await;
+    assert_eq!(answer.verdict, Word::Unknown);
+    assert!(answer.rule.contains("no statement that it does not work"), "{}", answer.rule);
+}
+
+#[tokio::test]
+async fn a_record_of_later_is_not_known_yet() {
+    assert_eq!(one(&[sample("2022-07-01")], &[], QUESTION).await.verdict, Word::Unknown);
+}
+
+async fn noticed(notice: impl Fn(Digest) -> Statement) -> Vec<Answer> {
+    let mut world = World::new(&["b.example"]);
+    let record = world.say("b.example", &[statement(&sample("2022-03-01"))])[0];
+    world.say("b.example", &[notice(record)]);
+    let mut answers = Vec::new();
+    for day in [date(2022, 3, 31), date(2022, 4, 2), date(2022, 5, 2)] {
+        answers.push(world.ask(QUESTION, &[], day).await);
+    }
+    answers
+}
+
+#[tokio::test]
+async fn a_withdrawal_makes_it_not_validated_from_its_day_on() {
+    let withdraw = |r| Statement::withdrawal("b.example", at("2022-04-01"), r, "a wrong disk");
+    let answers = noticed(withdraw).await;
+    let words: Vec<_> = answers.iter().map(|answer| answer.verdict).collect();
+    assert_eq!(words, [Word::Validated, Word::NotValidated, Word::NotValidated]);
+    assert!(answers[1].set_aside[0].contains("a wrong disk"), "{:?}", answers[1].set_aside);
+}
+
+#[tokio::test]
+async fn a_suspension_holds_until_it_ends() {
+    let until = Some(at("2022-05-01"));
+    let suspend = |r| Statement::suspension("b.example", at("2022-04-01"), r, "looked into", until);
+    let answers = noticed(suspend).await;
+    let words: Vec<_> = answers.iter().map(|answer| answer.verdict).collect();
+    assert_eq!(words, [Word::Validated, Word::NotValidated, Word::Validated]);
+}
+
+#[tokio::test]
+async fn another_party_cannot_withdraw_what_it_did_not_say() {
+    let mut world = World::new(&["a.example", "b.example"]);
+    let record = world.say("b.example", &[statement(&sample("2022-03-01"))])[0];
+    world.say(
+        "a.example",
+        &[Statement::withdrawal("a.example", at("2022-04-01"), record, "we do not like it")],
+    );
+    assert_eq!(world.ask(QUESTION, &[], DAY).await.verdict, Word::Validated);
+}
+
+#[tokio::test]
+async fn parties_that_contradict_each_other_are_both_shown() {
+    let mut world = World::new(&["a.example", "b.example"]);
+    world.say("b.example", &[statement(&sample("2022-05-01"))]);
+    let bad = Sample { passed: false, ..Sample::new("a.example", OSA, VMMO, at("2022-04-01")) };
+    world.say("a.example", &[statement(&bad)]);
+    let answer = world.ask(QUESTION, &[], DAY).await;
+    assert_eq!(answer.verdict, Word::Failed, "without an agreement, the more careful word");
+    let says: Vec<_> = answer.conflict.iter().map(|s| (s.party.as_str(), s.says)).collect();
+    assert_eq!(says, [("b.example", "passed"), ("a.example", "failed")]);
+    // By the deal, the word of the one who owes it counts; the other's is a limit.
+    let answer = world.ask(QUESTION, &[deal()], DAY).await;
+    assert_eq!(answer.verdict, Word::ValidatedWithLimits, "{:#?}", answer.lines());
+    assert!(answer.limits.iter().any(|limit| limit.contains("a.example says that it failed")));
+    assert_eq!(answer.conflict.len(), 2);
+}
+
+#[tokio::test]
+async fn the_nearest_versions_of_both_sides_are_told_with_their_distance() {
+    let mut world = World::new(&["b.example"]);
+    let of = |guest, host| statement(&Sample::new("b.example", guest, host, at("2022-03-01")));
+    world.say("b.example", &[of(OSA, VMMO_2), of(OSA_510, VMMO)]);
+    let answer = world.ask(QUESTION, &[], DAY).await;
+    assert_eq!(answer.verdict, Word::Unknown);
+    let near: Vec<_> = answer.nearest.iter().map(|n| (n.guest.as_str(), n.host.as_str())).collect();
+    assert_eq!(near, [("Osa 5.2", "Vmmo 2"), ("Osa 5.10", "Vmmo 1")]);
+    assert!(answer.nearest[0].why.contains("1 version of the host later"));
+    // A record is no nearer than its product: 5.10 comes two releases before 6, not after it.
+    let answer = world.ask("osa 6 on vmmo 1", &[], DAY).await;
+    assert_eq!(answer.nearest.len(), 1);
+    assert!(answer.nearest[0].why.contains("1 version of the guest earlier"));
+}
+
+#[tokio::test]
+async fn another_architecture_is_not_answered_with_this_one() {
+    let answer = one(&[sample("2022-03-01")], &[], "osa 5.2 i386 on vmmo 1").await;
+    assert_eq!(answer.verdict, Word::Unknown, "{:#?}", answer.lines());
+    assert!(answer.set_aside.iter().any(|why| why.contains("x86_64")));
+}
+
+#[tokio::test]
+async fn what_may_mean_several_products_gives_candidates_and_no_verdict() {
+    let world = World::new(&["b.example"]);
+    let catalog = world.catalog().await;
+    let reply = catalog.ask("osa 5 on vmmo 1", &products(), &[], DAY).await.expect("replies");
+    let Reply::Unclear { sides, .. } = reply else { panic!("{reply:?}") };
+    let shorts: Vec<_> = sides[0].candidates.iter().map(|(short, _)| short.as_str()).collect();
+    assert_eq!((sides.len(), sides[0].side), (1, "guest"));
+    assert!(shorts.contains(&"osa5.2") && shorts.contains(&"osa5.10"), "{shorts:?}");
+}
+
+#[tokio::test]
+async fn a_record_without_a_product_id_is_found_by_its_name() {
+    let mut world = World::new(&["b.example"]);
+    let bare = Sample::new("b.example", ("osa 5.2", ""), ("vmmo 1 (TCG)", ""), at("2022-03-01"));
+    let odd = Sample::new("b.example", ("Homebrew", ""), ("Vmmo 1", VMMO.1), at("2022-03-01"));
+    world.say("b.example", &[statement(&bare), statement(&odd)]);
+    assert_eq!(world.ask(QUESTION, &[], DAY).await.verdict, Word::Validated);
+    assert_eq!(world.ask("homebrew on vmmo 1", &[], DAY).await.verdict, Word::Validated);
+}
+
+#[tokio::test]
+async fn a_version_covers_the_builds_of_it_that_records_name() {
+    let mut world = World::new(&["b.example"]);
+    let of = |name| statement(&Sample::new("b.example", (name, ""), VMMO, at("2022-03-01")));
+    world.say("b.example", &[of("kern 6.12.117+deb-amd64"), of("kern 6.1.50"), of("kern 6.1.51")]);
+    let answer = world.ask("kern 6.12 on vmmo 1", &[], DAY).await;
+    assert_eq!(answer.verdict, Word::Validated, "{:#?}", answer.lines());
+    assert_eq!(answer.guest, "kern 6.12.117+deb-amd64");
+    let catalog = world.catalog().await;
+    let reply = catalog.ask("kern 6.1 on vmmo 1", &products(), &[], DAY).await.expect("replies");
+    let Reply::Unclear { sides, .. } = reply else { panic!("{reply:?}") };
+    assert_eq!(sides[0].candidates[0].0, "kern 6.1.50");
+    assert_eq!(sides[0].candidates[1].0, "kern 6.1.51");
+}

@@ -1,0 +1,196 @@
+//! `hospitium catalog`: the read model of logs, built and exported.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand, ValueHint};
+use hospitium_catalog::{Catalog, LogSource, Rebuilt};
+use hospitium_ledger::{LogFolder, Policy};
+use jiff::civil::Date;
+
+use crate::failure::{End, Usage};
+use crate::out::{note, out};
+use crate::view::safe;
+
+/// Where the catalog is if nothing else is said.
+const USUAL: &str = "catalog.db";
+
+#[derive(Debug, Subcommand)]
+pub enum CatalogCommand {
+    /// Build the catalog again from logs; every record is verified
+    Build(BuildArguments),
+    /// Write the catalog as CSV, JSON, Markdown and osinfo deployments
+    Export(ExportArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct BuildArguments {
+    #[command(flatten)]
+    pub logs: LogArguments,
+    /// The database: a file, or an address such as postgres://USER@HOST/NAME
+    #[arg(long, value_name = "FILE|URL", default_value = USUAL, env = "HOSPITIUM_CATALOG", hide_env_values = true)]
+    pub db: String,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// The folder to write to; made if it is not there
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub folder: PathBuf,
+    /// The database: a file, or an address such as postgres://USER@HOST/NAME
+    #[arg(long, value_name = "FILE|URL", default_value = USUAL, env = "HOSPITIUM_CATALOG", hide_env_values = true)]
+    pub db: String,
+    /// The day for which it holds [default: today, UTC]
+    #[arg(long, value_name = "DATE")]
+    pub as_of: Option<Date>,
+}
+
+#[derive(Debug, Args)]
+pub struct LogArguments {
+    /// A log, or a copy of one; may be given several times
+    #[arg(long, value_hint = ValueHint::DirPath, value_name = "DIR")]
+    pub log: Vec<PathBuf>,
+    /// Whom to trust [default: for a log in its party's folder, the policy beside it]
+    #[arg(long, value_hint = ValueHint::FilePath, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+}
+
+/// `hospitium catalog`.
+pub async fn catalog(command: &CatalogCommand) -> Result<End> {
+    match command {
+        CatalogCommand::Build(arguments) => build(arguments).await,
+        CatalogCommand::Export(arguments) => export(arguments).await,
+    }
+}
+
+/// The logs that are named, each with the policy under which it is believed.
+pub fn sources(arguments: &LogArguments) -> Result<Vec<LogSource>> {
+    let read = |path: &Path| {
+        Policy::read(path).with_context(|| format!("the policy {} cannot be used", path.display()))
+    };
+    let given = arguments.policy.as_deref().map(read).transpose()?;
+    let mut sources = Vec::new();
+    for folder in &arguments.log {
+        let policy = match &given {
+            Some(policy) => policy.clone(),
+            None => {
+                let whole = folder.canonicalize().unwrap_or_else(|_| folder.clone());
+                let beside = whole.parent().map(|party| party.join("policy"));
+                let Some(beside) = beside.filter(|path| path.is_file()) else {
+                    return Err(Usage::error(
+                        format!("nothing says whom to trust for the log {}", folder.display()),
+                        "name a policy: --policy FILE (`hospitium party show --policy` prints one)",
+                    ));
+                };
+                note!(
+                    "note: {} is believed by its own policy, {}",
+                    folder.display(),
+                    beside.display()
+                );
+                read(&beside)?
+            }
+        };
+        sources.push(LogSource { folder: LogFolder::new(folder), policy });
+    }
+    Ok(sources)
+}
+
+/// Opens a catalog that is to be there already.
+pub async fn open(db: &str) -> Result<Catalog> {
+    let is_file = !db.contains("://") && !db.starts_with("sqlite:");
+    if is_file && !Path::new(db).is_file() {
+        return Err(Usage::error(
+            format!("there is no catalog {}", safe(db)),
+            "build one: hospitium catalog build --log DIR, or name another with --db",
+        ));
+    }
+    Catalog::open(db).await.context("the catalog cannot be opened")
+}
+
+/// Says what was left out of a catalog; true if nothing was.
+pub fn tell(rebuilt: &Rebuilt) -> bool {
+    for log in &rebuilt.logs {
+        for refusal in &log.refusals {
+            note!(
+                "left out: {} entry {}: {}",
+                safe(&log.origin),
+                refusal.entry,
+                safe(&refusal.why)
+            );
+        }
+        let more = log.refused.saturating_sub(log.refusals.len() as u64);
+        if more > 0 {
+            note!("left out: {more} more entries of {}", safe(&log.origin));
+        }
+        if log.damaged > 0 {
+            note!(
+                "warning: {} of {} entries of {} are damaged, and a withdrawal may be among them; \
+                 get a sound copy",
+                log.damaged,
+                log.entries,
+                safe(&log.origin)
+            );
+        }
+    }
+    rebuilt.logs.iter().all(|log| log.refused == 0)
+}
+
+async fn build(arguments: &BuildArguments) -> Result<End> {
+    let sources = sources(&arguments.logs)?;
+    if sources.is_empty() {
+        return Err(Usage::error("no log is named", "hospitium catalog build --log DIR"));
+    }
+    let mut catalog = Catalog::open(&arguments.db).await.context("the catalog cannot be opened")?;
+    let rebuilt = catalog.rebuild(&sources).await.context("the catalog is not built")?;
+    let digest = catalog.digest().await?;
+    let sound = tell(&rebuilt);
+    if arguments.json {
+        let object = serde_json::json!({ "format": 1, "digest": digest, "logs": rebuilt.logs });
+        out!("{}", serde_json::to_string(&object).context("cannot write JSON")?);
+    } else {
+        for log in &rebuilt.logs {
+            out!(
+                "log       {} · {} entries · {} validations, {} other records, {} left out",
+                safe(&log.origin),
+                log.entries,
+                log.validations,
+                log.others,
+                log.refused
+            );
+        }
+        out!("content   sha256:{digest}");
+    }
+    Ok(if sound { End::Good } else { End::Bad })
+}
+
+async fn export(arguments: &ExportArguments) -> Result<End> {
+    let catalog = open(&arguments.db).await?;
+    let as_of = arguments.as_of.unwrap_or_else(today);
+    let folder = &arguments.folder;
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    for name in ["catalog.csv", "catalog.json", "catalog.md", "deployments.xml"] {
+        let path = folder.join(name);
+        let doing = || format!("cannot write {}", path.display());
+        let mut file = BufWriter::new(File::create(&path).with_context(doing)?);
+        match name {
+            "catalog.csv" => catalog.export_csv(as_of, &mut file).await,
+            "catalog.json" => catalog.export_json(as_of, &mut file).await,
+            "catalog.md" => catalog.export_markdown(as_of, &mut file).await,
+            _ => catalog.export_osinfo(as_of, &mut file).await,
+        }
+        .with_context(doing)?;
+        file.flush().with_context(doing)?;
+        out!("{}", path.display());
+    }
+    Ok(End::Good)
+}
+
+/// Today, in UTC.
+pub fn today() -> Date {
+    jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date()
+}

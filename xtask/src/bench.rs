@@ -1,10 +1,7 @@
 //! Benches: each runs both sides in one go and prints the ratio. Nothing here asserts a time.
 
-<<<<<<< HEAD
-mod covering;
-=======
 mod catalog;
->>>>>>> catalog
+mod covering;
 mod machine;
 mod page;
 mod peer;

@@ -49,11 +49,8 @@ enum Task {
     Compare,
     /// Measure; prints ratios of things measured side by side, and writes docs/benchmarks.md
     Bench {
-<<<<<<< HEAD
-        /// Only these: suite, clone, memory, warm, overhead, autopkgtest, autopkgtest-full; or covering, by itself
-=======
-        /// Only these: suite, clone, memory, warm, overhead, catalog, autopkgtest, autopkgtest-full
->>>>>>> catalog
+        /// Only these: suite, clone, memory, warm, overhead, catalog, autopkgtest; or
+        /// autopkgtest-full or covering, by themselves
         names: Vec<String>,
     },
     /// Run the fuzz targets, each for a while

@@ -83,7 +83,7 @@ impl LogSource {
             .policy
             .signers
             .iter()
-            .map(VerifierKey::name)
+            .map(|span| span.key.name())
             .find(|name| belongs_to(&head.origin, name))
             .ok_or_else(|| CatalogError::NoSigner { origin: shown() })?
             .to_owned();
@@ -163,8 +163,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn new(source: &LogSource, opened: &'a Opened, now: Timestamp) -> Self {
-        let trusted = source.policy.signers_of(&opened.party);
-        let keys = trusted.into_iter().map(|key| KeySpan { key, from: 0, until: None }).collect();
+        let keys = source.policy.signers_of(&opened.party);
         Self { party: &opened.party, now, keys }
     }
 

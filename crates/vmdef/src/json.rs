@@ -21,7 +21,7 @@ pub(crate) fn read(file: &str, text: &str) -> Result<Node, FormError> {
     let starts: Vec<usize> =
         text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(n, _)| n).collect();
     let mut builder = Builder { text, starts, nodes: 0 };
-    let mut root = Node { name: "facts".into(), line: 1, ..Node::default() };
+    let mut root = Node::new("facts", 1);
     builder
         .fill(&mut root.children, "machine", raw, 0)
         .map_err(|(offset, what)| FormError::at_offset(file, text, offset, what))?;
@@ -51,7 +51,7 @@ impl<'a> Builder<'a> {
         if depth > DEEPEST || self.nodes > MOST {
             return Err((offset, format!("more than {DEEPEST} levels or {MOST} members")));
         }
-        let mut node = Node { name: name.to_owned(), line, ..Node::default() };
+        let mut node = Node::new(name, line);
         match value.as_bytes().first() {
             Some(b'{') => {
                 let members: Members<'_> = serde_json::from_str(value).map_err(bad)?;

@@ -47,6 +47,11 @@ pub(crate) fn local(name: &str) -> &str {
 }
 
 impl Node {
+    /// An empty one.
+    pub fn new(name: &str, line: u32) -> Self {
+        Self { name: name.to_owned(), line, ..Self::default() }
+    }
+
     /// An attribute, told with its place.
     pub fn attribute(&self, name: &str) -> Option<Told<String>> {
         self.entered.set(true);

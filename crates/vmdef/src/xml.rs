@@ -100,7 +100,7 @@ pub(crate) fn read(file: &str, text: &str) -> Result<Node, FormError> {
 }
 
 fn element(start: &BytesStart<'_>, line: u32) -> Result<Node, String> {
-    let mut node = Node { name: local(start.name().as_ref()).to_owned(), line, ..Node::default() };
+    let mut node = Node::new(local(start.name().as_ref()), line);
     for attribute in start.attributes() {
         let attribute = attribute.map_err(|error| format!("no attribute: {error}"))?;
         let value = attribute

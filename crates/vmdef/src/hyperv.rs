@@ -104,6 +104,8 @@ pub(crate) fn settings(file: &str, text: &str, root: &Node) -> Result<VmDefiniti
             "a <configuration> without <properties> and <settings>; this is no machine of Hyper-V";
         return Err(FormError::at(file, text, root.line as usize, 0, what));
     }
+    // Every value carries the type of its text.
+    root.excuse_everywhere("type");
     let mut two = None;
     if let Some(properties) = root.first("properties") {
         d.name = properties.text_of("name");
@@ -139,6 +141,7 @@ pub(crate) fn settings(file: &str, text: &str, root: &Node) -> Result<VmDefiniti
             if dynamic {
                 d.memory.max = most.map(|t| mebibytes(file, text, t)).transpose()?;
             }
+            // Without dynamic memory, the limit has no effect.
             bank.excuse(&["reservation", "weight", "target_memory_buffer", "priority"]);
         }
         if let Some(told) = settings.at(&["security", "secure_boot_enabled"]).and_then(Node::told) {
@@ -204,9 +207,10 @@ fn device(section: &Node, name: &Told<String>, d: &mut VmDefinition) {
         section.take();
         return;
     };
+    section.enter();
     for controller in section.children.iter().filter(|c| c.name.starts_with("controller")) {
+        controller.enter();
         for node in controller.children.iter().filter(|c| c.name.starts_with("drive")) {
-            controller.excuse_attributes(&[]);
             let kind =
                 node.text_of("type").map(|t| t.value.to_ascii_uppercase()).unwrap_or_default();
             let image = node.text_of("pathname");

@@ -75,6 +75,10 @@ pub(crate) fn read(file: &str, text: &str, root: &Node) -> Result<VmDefinition, 
         }
     }
     system(root, &mut d);
+    let x86 = d.arch.as_ref().is_none_or(|a| a.value == "x86_64" || a.value == "i686");
+    if d.firmware.is_none() && x86 {
+        d.firmware = Some(Told::by_default(Firmware::Bios, "libvirt, x86 without <loader>"));
+    }
     vcpus(file, text, root, &mut d)?;
     for (name, is_max) in [("memory", false), ("maxMemory", true)] {
         let Some(node) = root.first(name) else { continue };
@@ -182,10 +186,6 @@ fn system(root: &Node, d: &mut VmDefinition) {
                 d.secure_boot = Some(enabled.map(|value| value == "yes"));
             }
         }
-    }
-    let x86 = d.arch.as_ref().is_none_or(|a| a.value == "x86_64" || a.value == "i686");
-    if d.firmware.is_none() && x86 {
-        d.firmware = Some(Told::by_default(Firmware::Bios, "libvirt, x86 without <loader>"));
     }
 }
 

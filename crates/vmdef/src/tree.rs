@@ -52,6 +52,11 @@ impl Node {
         Self { name: name.to_owned(), line, ..Self::default() }
     }
 
+    /// Marks the element itself, and nothing in it, as read.
+    pub fn enter(&self) {
+        self.entered.set(true);
+    }
+
     /// An attribute, told with its place.
     pub fn attribute(&self, name: &str) -> Option<Told<String>> {
         self.entered.set(true);
@@ -117,6 +122,16 @@ impl Node {
         self.entered.set(true);
         for attribute in self.attributes.iter().filter(|a| names.contains(&a.name.as_str())) {
             attribute.read.set(true);
+        }
+    }
+
+    /// Marks the attributes of this name as of no concern, in all that is in it.
+    pub fn excuse_everywhere(&self, attribute: &str) {
+        for found in self.attributes.iter().filter(|a| a.name == attribute) {
+            found.read.set(true);
+        }
+        for child in &self.children {
+            child.excuse_everywhere(attribute);
         }
     }
 

@@ -55,7 +55,9 @@ pub(crate) fn read_archive(file: &str, from: impl Read + Seek) -> Result<VmDefin
     let failed = |source| VmdefError::Read { file: file.to_owned(), source };
     let mut archive = tar::Archive::new(from);
     let mut looked = 0;
-    for member in archive.entries_with_seek().map_err(failed)?.take(MOST_MEMBERS) {
+    // Raw: extended headers would be read into memory at whatever size they claim.
+    let members = archive.entries_with_seek().map_err(failed)?.raw(true);
+    for member in members.take(MOST_MEMBERS) {
         let member = member.map_err(failed)?;
         looked += 1;
         let name = String::from_utf8_lossy(&member.path_bytes()).into_owned();

@@ -338,7 +338,7 @@ fn take_item(
                 d.devices.push(Device { kind: "tpm", model: named("tpm") });
             } else {
                 // VMware: vmci and keyboard/pointing devices come as "other".
-                let known = matches!(item.kind, 1 | 13 | 21) && subtype != "";
+                let known = matches!(item.kind, 1 | 13 | 21) && !subtype.is_empty();
                 d.leave(
                     node.line,
                     &what,

@@ -63,6 +63,8 @@ pub enum Command {
     /// The checks, each with its requirement
     #[command(subcommand)]
     Check(CheckCommand),
+    /// Answer for a machine that somebody has, from its definition
+    CheckVm(Box<crate::check_vm::CheckVmArguments>),
     /// Deals between parties: read, check, show
     #[command(subcommand)]
     Agreement(crate::agreement::AgreementCommand),

@@ -1,16 +1,16 @@
 //! `hospitium ask`: is this guest validated on this host?
 
-use std::path::{Path, PathBuf};
-
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
 use hospitium_catalog::{Catalog, Reply};
-use hospitium_model::{Agreement, LARGEST_AGREEMENT, read_agreement};
+use hospitium_products::Products;
 use jiff::civil::Date;
 
+use crate::agreement;
 use crate::catalog::{LogArguments, open, sources, tell, today};
-use crate::failure::{End, Usage};
+use crate::failure::End;
 use crate::out::{note, out};
+use crate::product::SourceArguments;
 use crate::view::safe;
 
 #[derive(Debug, Args)]
@@ -18,6 +18,13 @@ pub struct AskArguments {
     /// GUEST on HOST, and what is asked of the machine: "rhel 5.3 on hyper-v server 2008, 4 vcpu, 8 GiB"
     #[arg(required = true)]
     pub question: Vec<String>,
+    #[command(flatten)]
+    pub options: AskOptions,
+}
+
+/// What an answer is made from.
+#[derive(Debug, Clone, Args)]
+pub struct AskOptions {
     /// The catalog: a file, or an address [default: one made on the spot from the logs given]
     #[arg(
         long,
@@ -29,21 +36,15 @@ pub struct AskArguments {
     pub db: Option<String>,
     #[command(flatten)]
     pub logs: LogArguments,
-    /// An agreement, whose terms and promises are taken in; may be given several times
-    #[arg(long, value_hint = ValueHint::FilePath, value_name = "FILE")]
-    pub agreement: Vec<PathBuf>,
+    /// An agreement, whose terms and promises are taken in: a file or a name; may be given several
+    /// times [default: all of ./agreements]
+    #[arg(long, value_hint = ValueHint::FilePath, value_name = "AGREEMENT")]
+    pub agreement: Vec<String>,
     /// The day for which it is asked [default: today, UTC]
     #[arg(long, value_name = "DATE")]
     pub as_of: Option<Date>,
-    /// Folder of osinfo-db [default: $OSINFO_SYSTEM_DIR, else /usr/share/osinfo if it is there]
-    #[arg(long, value_hint = ValueHint::DirPath, value_name = "DIR")]
-    pub osinfo: Option<PathBuf>,
-    /// endoflife.date's products: a folder, a file, or an address
-    #[arg(long, env = "HOSPITIUM_ENDOFLIFE", value_name = "DIR|URL")]
-    pub endoflife: Option<String>,
-    /// Folder of more definitions (*.toml) beside those that are built in
-    #[arg(long, env = "HOSPITIUM_PRODUCTS", value_hint = ValueHint::DirPath, value_name = "DIR")]
-    pub products: Option<PathBuf>,
+    #[command(flatten)]
+    pub sources: SourceArguments,
     /// One JSON object
     #[arg(long)]
     pub json: bool,
@@ -52,9 +53,20 @@ pub struct AskArguments {
 /// `hospitium ask`. Good if a validation holds; bad if it failed, lapsed, or was taken back;
 /// unfinished if nothing is known, or it is only planned.
 pub async fn ask(arguments: AskArguments) -> Result<End> {
-    let AskArguments { question, db, logs, agreement, as_of, osinfo, endoflife, products, json } =
-        arguments;
-    let agreements = agreement.iter().map(|path| agreement_of(path)).collect::<Result<Vec<_>>>()?;
+    let products = arguments.options.sources.clone().load()?;
+    answer(&arguments.question.join(" "), &products, arguments.options).await
+}
+
+/// Answers a question, with what else was given.
+pub async fn answer(question: &str, products: &Products, options: AskOptions) -> Result<End> {
+    let AskOptions { db, logs, agreement, as_of, json, .. } = options;
+    let named = match agreement.is_empty() {
+        // Without any, the question can still be answered from the logs.
+        true => agreement::named_or_all(agreement).unwrap_or_default(),
+        false => agreement,
+    };
+    let agreements =
+        named.iter().map(|named| Ok(agreement::open(named)?.1)).collect::<Result<Vec<_>>>()?;
     // A catalog of the environment is not asked beside logs that are named.
     let catalog = match db.filter(|_| logs.log.is_empty()) {
         Some(db) => open(&db).await?,
@@ -71,9 +83,8 @@ pub async fn ask(arguments: AskArguments) -> Result<End> {
             catalog
         }
     };
-    let products = crate::product::load(osinfo, endoflife, products)?;
     let as_of = as_of.unwrap_or_else(today);
-    let reply = catalog.ask(&question.join(" "), &products, &agreements, as_of).await?;
+    let reply = catalog.ask(question, products, &agreements, as_of).await?;
     if json {
         out!("{}", serde_json::to_string(&reply).context("cannot write JSON")?);
     } else {
@@ -111,17 +122,4 @@ fn show(reply: &Reply) {
             }
         }
     }
-}
-
-fn agreement_of(path: &Path) -> Result<Agreement> {
-    let shown = path.display().to_string();
-    let size = std::fs::metadata(path).with_context(|| format!("cannot read {shown}"))?.len();
-    if size > LARGEST_AGREEMENT as u64 {
-        return Err(Usage::error(
-            format!("{shown} has {size} bytes, and an agreement has at most {LARGEST_AGREEMENT}"),
-            "name an agreement's file",
-        ));
-    }
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
-    Ok(read_agreement(&shown, &text)?)
 }

@@ -50,7 +50,7 @@ pub struct ExportArguments {
     pub as_of: Option<Date>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct LogArguments {
     /// A log, or a copy of one; may be given several times
     #[arg(long, value_hint = ValueHint::DirPath, value_name = "DIR")]

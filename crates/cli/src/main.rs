@@ -5,6 +5,7 @@ mod args;
 mod ask;
 mod catalog;
 mod certify;
+mod check_vm;
 mod definition;
 mod failure;
 mod generate;
@@ -76,6 +77,7 @@ async fn carry_out(arguments: Arguments) -> Result<End> {
         Command::Guest(GuestCommand::List) => Ok(show::guest_list(&places()?)),
         Command::Guest(GuestCommand::Check { guest }) => show::guest_check(&guest, &places()?),
         Command::Check(command) => show::check(&command),
+        Command::CheckVm(arguments) => check_vm::check_vm(*arguments).await,
         Command::Agreement(command) => agreement::agreement(command),
         Command::Plan(arguments) => plan::plan(*arguments),
         Command::Product(arguments) => product::product(*arguments),

@@ -1,0 +1,430 @@
+//! Hyper-V: the settings XML of 2008 to 2012 R2, the export of WMI instances of 2008 and 2008 R2, and the
+//! JSON that [`HYPERV_COMMAND`] writes on hosts whose own format is binary.
+
+use hospitium_model::{Bus, ByteSize, Chipset, Firmware, FormError};
+
+use crate::definition::{
+    Device, DiskBus, DiskDefinition, Hypervisor, NicDefinition, NicKind, SourceFormat, Told,
+    VmDefinition, Why,
+};
+use crate::tree::Node;
+
+/// The PowerShell command that writes the facts of one machine as JSON, on Windows Server 2012 and
+/// later. `NAME` stands for the machine's name.
+pub const HYPERV_COMMAND: &str = "Get-VM -Name 'NAME' | Select-Object Name,Version,Generation,ProcessorCount,MemoryStartup,MemoryMaximum,DynamicMemoryEnabled,\
+@{n='SecureBoot';e={if($_.Generation -eq 2){\"$((Get-VMFirmware $_).SecureBoot)\"}}},\
+@{n='Disks';e={@($_.HardDrives|Select-Object @{n='Controller';e={\"$($_.ControllerType)\"}},ControllerNumber,ControllerLocation,Path)}},\
+@{n='Dvds';e={@($_.DVDDrives|Select-Object @{n='Controller';e={\"$($_.ControllerType)\"}},ControllerNumber,ControllerLocation,Path)}},\
+@{n='Nics';e={@($_.NetworkAdapters|Select-Object Name,IsLegacy)}} | ConvertTo-Json -Depth 4 | Out-File vm.json";
+
+fn begin(format: SourceFormat) -> VmDefinition {
+    let mut d = VmDefinition::new(format);
+    d.hypervisor = Some(Told::by_default(Hypervisor::HyperV, "every such file"));
+    d
+}
+
+/// Generation 1 is a PC with BIOS and a 440BX; generation 2 has UEFI and no chipset of old.
+fn generation(two: Told<bool>, d: &mut VmDefinition) {
+    d.firmware = Some(two.clone().map(|two| if two { Firmware::Uefi } else { Firmware::Bios }));
+    d.chipset = Some(two.map(|two| if two { Chipset::Modern } else { Chipset::Legacy }));
+}
+
+/// The Windows Server release that brought a configuration version (Microsoft, "Supported virtual
+/// machine configuration versions").
+fn release_of(version: &str) -> Option<&'static str> {
+    Some(match version {
+        "4.0" => "2012",
+        "5.0" => "2012 R2",
+        "8.0" => "2016",
+        "9.0" => "2019",
+        "10.0" => "2022",
+        "12.0" => "2025",
+        _ => return None,
+    })
+}
+
+fn versioned(told: Told<String>, d: &mut VmDefinition) {
+    d.hypervisor_from = release_of(&told.value).map(|release| told.clone().map(|_| release.into()));
+    d.hardware = Some(told);
+}
+
+fn number(file: &str, text: &str, told: &Told<String>, what: &str) -> Result<u64, FormError> {
+    told.value.parse().map_err(|_| {
+        let what = format!("{:?} is no {what}", told.value);
+        FormError::at(file, text, told.line as usize, 0, what)
+    })
+}
+
+fn mebibytes(file: &str, text: &str, told: Told<String>) -> Result<Told<ByteSize>, FormError> {
+    let n = number(file, text, &told, "size of memory in MiB")?;
+    let bytes = n.checked_mul(1 << 20).ok_or_else(|| {
+        FormError::at(file, text, told.line as usize, 0, "more memory than can be counted")
+    })?;
+    Ok(told.map(|_| ByteSize::bytes(bytes)))
+}
+
+fn count(file: &str, text: &str, told: Told<String>) -> Result<Told<u32>, FormError> {
+    let n = number(file, text, &told, "number of vCPUs")?;
+    let n = u32::try_from(n)
+        .ok()
+        .filter(|n| (1..=65_535).contains(n))
+        .ok_or_else(|| FormError::at(file, text, told.line as usize, 0, format!("{n} vCPUs")))?;
+    Ok(told.map(|_| n))
+}
+
+fn drive(
+    id: Told<String>,
+    bus: DiskBus,
+    image: Option<Told<String>>,
+    cdrom: bool,
+) -> DiskDefinition {
+    let format = image.as_ref().and_then(|image| {
+        let ending = image.value.rsplit_once('.')?.1.to_ascii_lowercase();
+        let format = match ending.as_str() {
+            "vhd" | "avhd" => "vhd",
+            "vhdx" | "avhdx" => "vhdx",
+            _ => return None,
+        };
+        Some(image.clone().map(|_| format.to_owned()))
+    });
+    let bus = Some(id.clone().map(|_| bus));
+    DiskDefinition { id, bus, image, format, size: None, readonly: cdrom, cdrom }
+}
+
+/// What Hyper-V calls its paravirtual SCSI controller.
+fn synthetic_scsi() -> DiskBus {
+    DiskBus::Other("synthetic SCSI".into())
+}
+
+/// The settings XML: `<configuration>` with a manifest of devices, and a section for each.
+pub(crate) fn settings(file: &str, text: &str, root: &Node) -> Result<VmDefinition, FormError> {
+    let mut d = begin(SourceFormat::HypervSettings);
+    if root.first("properties").is_none() && root.first("settings").is_none() {
+        let what =
+            "a <configuration> without <properties> and <settings>; this is no machine of Hyper-V";
+        return Err(FormError::at(file, text, root.line as usize, 0, what));
+    }
+    // Every value carries the type of its text.
+    root.excuse_everywhere("type");
+    let mut two = None;
+    if let Some(properties) = root.first("properties") {
+        d.name = properties.text_of("name");
+        if let Some(told) = properties.text_of("version") {
+            // Major and minor version in one number: 1280 is 5.0.
+            let n = number(file, text, &told, "version")?;
+            let value = format!("{}.{}", n >> 8, n & 0xff);
+            versioned(told.map(|_| value), &mut d);
+        }
+        two = properties.text_of("subtype").map(|t| t.map(|v| v == "1"));
+        properties.excuse(&["global_id", "creation_time", "notes", "type_id", "modified", "owner"]);
+    }
+    generation(two.unwrap_or_else(|| Told::by_default(false, "Hyper-V, generation 1")), &mut d);
+    if let Some(settings) = root.first("settings") {
+        if let Some(processors) = settings.first("processors") {
+            d.vcpus.count =
+                processors.text_of("count").map(|t| count(file, text, t)).transpose()?;
+            processors.excuse(&[
+                "limit",
+                "reservation",
+                "weight",
+                "limit_cpuid",
+                "limit_processor_features",
+                "features",
+                "numa",
+                "hardware_threads",
+            ]);
+        }
+        if let Some(bank) = settings.at(&["memory", "bank"]) {
+            d.memory.size = bank.text_of("size").map(|t| mebibytes(file, text, t)).transpose()?;
+            let dynamic = bank.text_of("dynamic_memory_enabled").is_some_and(|t| is_true(&t.value));
+            let most = bank.text_of("limit");
+            if dynamic {
+                d.memory.max = most.map(|t| mebibytes(file, text, t)).transpose()?;
+            }
+            // Without dynamic memory, the limit has no effect.
+            bank.excuse(&["reservation", "weight", "target_memory_buffer", "priority"]);
+        }
+        if let Some(told) = settings.at(&["security", "secure_boot_enabled"]).and_then(Node::told) {
+            d.secure_boot = Some(told.map(|v| is_true(&v)));
+        }
+        settings.excuse(&[
+            "global",
+            "stopped_at_host_shutdown",
+            "virtual_numa",
+            "vnuma",
+            "topology",
+        ]);
+    }
+    let mut names = Vec::new();
+    if let Some(manifest) = root.first("manifest") {
+        for device in manifest.children.iter().filter(|c| c.name.starts_with("vdev")) {
+            let name = device.text_of("name");
+            let instance = device.text_of("instance").map(|t| t.value.to_ascii_lowercase());
+            if let (Some(name), Some(instance)) = (name, instance) {
+                names.push((instance, name));
+            }
+            device.excuse(&["device", "flags"]);
+        }
+        manifest.excuse(&["size"]);
+    }
+    for section in root.children.iter().filter(|c| c.name.starts_with('_')) {
+        let id = section.name.trim_matches('_').to_ascii_lowercase();
+        let Some((_, name)) = names.iter().find(|(instance, _)| *instance == id) else { continue };
+        device(section, name, &mut d);
+    }
+    root.excuse(&["global_settings", "savedstate", "snapshot"]);
+    for (_, name) in &names {
+        let lower = name.value.to_ascii_lowercase();
+        if lower.contains("display") || lower.contains("s3 ") || lower.contains("video") {
+            d.devices.push(Device { kind: "video", model: name.clone() });
+        }
+    }
+    Ok(d)
+}
+
+fn is_true(value: &str) -> bool {
+    value.eq_ignore_ascii_case("true") || value == "1"
+}
+
+/// A device's section of the settings, by its name in the manifest.
+fn device(section: &Node, name: &Told<String>, d: &mut VmDefinition) {
+    let lower = name.value.to_ascii_lowercase();
+    if lower.contains("ethernet") {
+        section.take();
+        let model = nic(&lower).map(|kind| name.clone().map(|_| kind));
+        let id = section.text_of("FriendlyName").unwrap_or_else(|| name.clone());
+        d.nics.push(NicDefinition { id, model });
+        return;
+    }
+    let bus = if lower.contains("ide") && lower.contains("controller") {
+        DiskBus::Known(Bus::Ide)
+    } else if lower.contains("scsi") {
+        synthetic_scsi()
+    } else if lower.contains("diskette") || lower.contains("floppy") {
+        DiskBus::Known(Bus::Floppy)
+    } else {
+        d.leave(section.line, &format!("settings of {}", name.value), Why::NotCompared);
+        section.take();
+        return;
+    };
+    section.enter();
+    for controller in section.children.iter().filter(|c| c.name.starts_with("controller")) {
+        controller.enter();
+        for node in controller.children.iter().filter(|c| c.name.starts_with("drive")) {
+            let kind =
+                node.text_of("type").map(|t| t.value.to_ascii_uppercase()).unwrap_or_default();
+            let image = node.text_of("pathname");
+            node.excuse(&[
+                "pool_id",
+                "iops_limit",
+                "iops_reservation",
+                "weight",
+                "persistent_reservations_supported",
+                "write_hardening_method",
+            ]);
+            // Empty places on a controller are written as NONE.
+            if kind == "NONE" || (kind.is_empty() && image.is_none()) {
+                continue;
+            }
+            let value = format!("{}/{}/{}", name.value, controller.name, node.name);
+            let id = Told { value, line: node.line, from: node.name.clone() };
+            let cdrom = matches!(kind.as_str(), "ISO" | "PHYSICAL_DVD" | "ATAPI" | "DVD");
+            d.disks.push(drive(id, bus.clone(), image, cdrom));
+        }
+    }
+    section.excuse(&["VDEVVersion", "ChannelInstanceGuid", "VPMEM"]);
+}
+
+fn nic(lower: &str) -> Option<NicKind> {
+    if lower.contains("synthetic") {
+        Some(NicKind::Other("synthetic".into()))
+    } else if lower.contains("emulated") || lower.contains("legacy") {
+        // It shows the guest a DEC 21140 (Microsoft, "legacy network adapter").
+        Some(NicKind::Other("emulated (DEC 21140)".into()))
+    } else {
+        None
+    }
+}
+
+/// One WMI instance.
+struct Instance<'a> {
+    node: &'a Node,
+    class: String,
+}
+
+impl Instance<'_> {
+    /// A property; of an array the first value.
+    fn told(&self, name: &str) -> Option<Told<String>> {
+        let property = self.node.children.iter().find(|c| {
+            c.name.starts_with("PROPERTY")
+                && c.attributes.iter().any(|a| a.name == "NAME" && a.value == name)
+        })?;
+        property.take();
+        let value = property.first("VALUE").or_else(|| property.at(&["VALUE.ARRAY", "VALUE"]))?;
+        Some(Told { value: value.told()?.value, line: property.line, from: name.to_owned() })
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.told(name).map(|t| t.value).unwrap_or_default()
+    }
+}
+
+/// The export of WMI instances (CIM-XML, DMTF DSP0201) with the classes of root\virtualization.
+pub(crate) fn instances(file: &str, text: &str, root: &Node) -> Result<VmDefinition, FormError> {
+    let mut d = begin(SourceFormat::HypervInstances);
+    let mut all = Vec::new();
+    collect(root, &mut all);
+    if !all.iter().any(|i| i.class.starts_with("Msvm_")) {
+        let what = "no instance of a class of Hyper-V (Msvm_…) in it";
+        return Err(FormError::at(file, text, root.line as usize, 0, what));
+    }
+    generation(Told::by_default(false, "Hyper-V 2008 and 2008 R2"), &mut d);
+    // Paths to other instances are written with doubled backslashes.
+    let find = |path: &str| {
+        let path = path.replace("\\\\", "\\").to_ascii_lowercase();
+        all.iter().find(|i| {
+            let id = i.text("InstanceID").to_ascii_lowercase();
+            !id.is_empty() && path.ends_with(&format!("instanceid=\"{id}\""))
+        })
+    };
+    for instance in &all {
+        let subtype = instance.text("ResourceSubType");
+        match instance.class.as_str() {
+            "Msvm_VirtualSystemSettingData" | "Msvm_ComputerSystem" => {
+                if let Some(name) = instance.told("ElementName") {
+                    d.name.get_or_insert(name);
+                }
+            }
+            "Msvm_ProcessorSettingData" => {
+                d.vcpus.count =
+                    instance.told("VirtualQuantity").map(|t| count(file, text, t)).transpose()?;
+            }
+            "Msvm_MemorySettingData" => {
+                d.memory.size = instance
+                    .told("VirtualQuantity")
+                    .map(|t| mebibytes(file, text, t))
+                    .transpose()?;
+            }
+            "Msvm_SyntheticEthernetPortSettingData" | "Msvm_EmulatedEthernetPortSettingData" => {
+                let value = instance.told("ElementName").map_or_else(String::new, |t| t.value);
+                let id = Told { value, line: instance.node.line, from: instance.class.clone() };
+                let model =
+                    nic(&instance.class.to_ascii_lowercase()).map(|kind| id.clone().map(|_| kind));
+                d.nics.push(NicDefinition { id, model });
+            }
+            "Msvm_ResourceAllocationSettingData"
+                if subtype.ends_with("Virtual Hard Disk")
+                    || subtype.ends_with("Virtual CD/DVD Disk")
+                    || subtype.ends_with("Virtual Floppy Disk") =>
+            {
+                let upper = find(&instance.text("Parent"));
+                let controller = upper.and_then(|drive| find(&drive.text("Parent"))).or(upper);
+                let on = controller
+                    .map(|c| c.text("ResourceSubType").to_ascii_lowercase())
+                    .unwrap_or_default();
+                let bus = if on.contains("ide") && on.contains("controller") {
+                    DiskBus::Known(Bus::Ide)
+                } else if on.contains("scsi") {
+                    synthetic_scsi()
+                } else if on.contains("diskette") || subtype.ends_with("Floppy Disk") {
+                    DiskBus::Known(Bus::Floppy)
+                } else {
+                    DiskBus::Other(on)
+                };
+                let id = Told {
+                    value: instance.text("InstanceID"),
+                    line: instance.node.line,
+                    from: subtype.clone(),
+                };
+                d.disks.push(drive(
+                    id,
+                    bus,
+                    instance.told("Connection"),
+                    subtype.contains("CD/DVD"),
+                ));
+            }
+            class => {
+                let known = class.starts_with("Msvm_");
+                let what = format!("{class} {subtype}");
+                d.leave(
+                    instance.node.line,
+                    what.trim(),
+                    if known { Why::NotCompared } else { Why::NotUnderstood },
+                );
+            }
+        }
+        // The other properties of a class that was read are the class's own and known.
+        instance.node.take();
+    }
+    Ok(d)
+}
+
+fn collect<'a>(node: &'a Node, into: &mut Vec<Instance<'a>>) {
+    node.excuse_attributes(&["CIMVERSION", "DTDVERSION"]);
+    for child in &node.children {
+        if child.name == "INSTANCE" {
+            let class = child.attribute("CLASSNAME").map(|t| t.value).unwrap_or_default();
+            into.push(Instance { node: child, class });
+        } else {
+            collect(child, into);
+        }
+    }
+}
+
+/// What [`HYPERV_COMMAND`] writes.
+pub(crate) fn facts(file: &str, text: &str, root: &Node) -> Result<VmDefinition, FormError> {
+    let mut d = begin(SourceFormat::HypervJson);
+    let machine = root.first("machine").filter(|m| m.first("Generation").is_some());
+    let Some(machine) = machine else {
+        let what = format!("no facts of a Hyper-V machine; write them by {HYPERV_COMMAND}");
+        return Err(FormError::at(file, text, 1, 0, what));
+    };
+    for other in root.all("machine").skip(1) {
+        d.leave(other.line, "a second machine, which was not read", Why::NotUnderstood);
+        other.take();
+    }
+    d.name = machine.text_of("Name");
+    if let Some(told) = machine.text_of("Version") {
+        versioned(told, &mut d);
+    }
+    if let Some(told) = machine.text_of("Generation") {
+        generation(told.map(|v| v == "2"), &mut d);
+    }
+    d.secure_boot = machine.text_of("SecureBoot").map(|t| t.map(|v| v.eq_ignore_ascii_case("on")));
+    d.vcpus.count = machine.text_of("ProcessorCount").map(|t| count(file, text, t)).transpose()?;
+    let bytes = |told: Told<String>| {
+        number(file, text, &told, "number of bytes").map(|n| told.map(|_| ByteSize::bytes(n)))
+    };
+    d.memory.size = machine.text_of("MemoryStartup").map(bytes).transpose()?;
+    let most = machine.text_of("MemoryMaximum");
+    if machine.text_of("DynamicMemoryEnabled").is_some_and(|t| is_true(&t.value)) {
+        d.memory.max = most.map(bytes).transpose()?;
+    }
+    for (list, cdrom) in [("Disks", false), ("Dvds", true)] {
+        for node in machine.all(list) {
+            let controller = node.text_of("Controller").map(|t| t.value).unwrap_or_default();
+            let at = |name| node.text_of(name).map(|t| t.value).unwrap_or_default();
+            let value =
+                format!("{controller} {}:{}", at("ControllerNumber"), at("ControllerLocation"));
+            let bus = match controller.to_ascii_uppercase().as_str() {
+                "IDE" => DiskBus::Known(Bus::Ide),
+                "SCSI" => synthetic_scsi(),
+                _ => DiskBus::Other(controller),
+            };
+            let id = Told { value, line: node.line, from: list.into() };
+            d.disks.push(drive(id, bus, node.text_of("Path"), cdrom));
+        }
+    }
+    for node in machine.all("Nics") {
+        let legacy = node.text_of("IsLegacy").is_some_and(|t| is_true(&t.value));
+        let id = node.text_of("Name").unwrap_or(Told {
+            value: String::new(),
+            line: node.line,
+            from: "Nics".into(),
+        });
+        let model =
+            nic(if legacy { "legacy" } else { "synthetic" }).map(|kind| id.clone().map(|_| kind));
+        d.nics.push(NicDefinition { id, model });
+    }
+    Ok(d)
+}

@@ -1,7 +1,7 @@
 //! Where questions are asked: products, agreements and a day, made ready once, for any number of
 //! questions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use hospitium_model::{Agreement, Clause, Reach};
 use hospitium_plan::obligation::{Because, Grounds, Obligation, Outcome, Plan, State};
@@ -145,6 +145,17 @@ impl<'a> Desk<'a> {
             reasons.extend(owed.obligation.reasons.iter().take(LINES).cloned());
         }
         reasons.retain(|reason| !decision.rule.contains(reason.as_str()));
+        let certificate =
+            decision.record.and_then(|at| judged.get(at)).map(|j| Certified::of(&j.record));
+        if decision.verdict == Word::Failed
+            && let Some(failed) = certificate.as_ref().map(|c| &c.record.detail.failed)
+            && !failed.is_empty()
+        {
+            let more = failed.len().saturating_sub(LINES);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let listed: Vec<_> = failed.iter().take(LINES).map(|check| shown(check)).collect();
+            reasons.insert(0, format!("These checks failed: {}{more}.", listed.join(", ")));
+        }
         let mut nearest = Vec::new();
         if decision.verdict != Word::Validated {
             nearest = nearest::nearest(self, guest, host).await?;
@@ -165,10 +176,7 @@ impl<'a> Desk<'a> {
             verdict: decision.verdict,
             rule: decision.rule,
             limits: decision.limits,
-            certificate: decision
-                .record
-                .and_then(|at| judged.get(at))
-                .map(|judged| Certified::of(&judged.record)),
+            certificate,
             reasons,
             conflict: conflict(of_pair),
             set_aside,
@@ -315,19 +323,22 @@ fn narrowed(agreement: &Agreement, obligation: &Obligation) -> Option<Agreement>
     Some(Agreement { clauses: vec![clause], ..agreement.clone() })
 }
 
-/// What a plan takes in. The cells of a run are one outcome, which passed if one did and none that
-/// counts says more: what failed beside it stands among the limits.
+/// What a plan takes in, newest first, so that of two on one day the later counts. The cells of a
+/// run are one outcome, which passed if one did: what failed beside it stands among the limits.
 fn outcomes(judged: &[Judged], pair: &(ProductId, ProductId)) -> Vec<Outcome> {
-    let mut runs: BTreeMap<(String, String, bool), &Judged> = BTreeMap::new();
+    let mut places: HashMap<(&str, &str, bool), usize> = HashMap::new();
+    let mut runs: Vec<&Judged> = Vec::new();
     for judged in judged {
         let record = &judged.record;
-        let key = (record.log.clone(), record.detail.run.clone(), judged.counts());
-        let best = runs.entry(key).or_insert(judged);
-        if record.passed() && !best.record.passed() {
-            *best = judged;
+        let key = (record.log.as_str(), record.detail.run.as_str(), judged.counts());
+        let place = *places.entry(key).or_insert(runs.len());
+        match runs.get_mut(place) {
+            Some(best) if record.passed() && !best.record.passed() => *best = judged,
+            Some(_) => {}
+            None => runs.push(judged),
         }
     }
-    runs.into_values()
+    runs.into_iter()
         .map(|judged| {
             let record = &judged.record;
             Outcome {

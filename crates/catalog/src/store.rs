@@ -271,7 +271,7 @@ impl Catalog {
     ///
     /// # Errors
     /// If the database cannot be read.
-    pub async fn len(&self) -> Result<u64, CatalogError> {
+    pub async fn count(&self) -> Result<u64, CatalogError> {
         let failed = || CatalogError::database("count its records");
         let row = sqlx::query("SELECT COUNT(*) FROM records").fetch_one(&self.pool).await;
         let count: i64 = row.map_err(failed())?.try_get(0).map_err(failed())?;
@@ -346,16 +346,23 @@ impl Catalog {
                    ORDER BY entry";
         let rows =
             sqlx::query(sql).bind(log).bind(digest).fetch_all(&self.pool).await.map_err(failed())?;
-        rows.iter()
-            .map(|row| {
-                let (kind, until): (String, i64) = (row.try_get(0)?, row.try_get(2)?);
-                Ok(NoticeRow {
-                    withdrawal: kind == "withdrawal",
-                    issued: day(row.try_get(1)?),
-                    until: (until != i64::MAX).then(|| day(until)),
-                    reason: row.try_get(3)?,
-                })
-            })
+        rows.iter().map(notice).collect::<Result<_, sqlx::Error>>().map_err(failed())
+    }
+
+    /// What was said of the records of these entries, first and last, each with the record's digest.
+    pub(crate) async fn notices_within(
+        &self,
+        log: i64,
+        (first, last): (i64, i64),
+    ) -> Result<Vec<(String, NoticeRow)>, CatalogError> {
+        let failed = || CatalogError::database("find records' notices");
+        let sql = "SELECT n.kind, n.issued, n.until, n.reason, n.about FROM notices n \
+                   JOIN records r ON r.log = n.log AND r.digest = n.about \
+                   WHERE r.log = $1 AND r.entry BETWEEN $2 AND $3 ORDER BY n.entry";
+        let rows = sqlx::query(sql).bind(log).bind(first).bind(last).fetch_all(&self.pool).await;
+        rows.map_err(failed())?
+            .iter()
+            .map(|row| Ok((row.try_get(4)?, notice(row)?)))
             .collect::<Result<_, sqlx::Error>>()
             .map_err(failed())
     }
@@ -370,6 +377,17 @@ impl Catalog {
         let rows = sqlx::query(sql).bind(id).fetch_all(&self.pool).await.map_err(failed())?;
         rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(failed())
     }
+}
+
+/// Reads a notice's kind, days and reason.
+fn notice(row: &AnyRow) -> Result<NoticeRow, sqlx::Error> {
+    let (kind, until): (String, i64) = (row.try_get(0)?, row.try_get(2)?);
+    Ok(NoticeRow {
+        withdrawal: kind == "withdrawal",
+        issued: day(row.try_get(1)?),
+        until: (until != i64::MAX).then(|| day(until)),
+        reason: row.try_get(3)?,
+    })
 }
 
 /// All columns of a stored record.

@@ -41,6 +41,15 @@ async fn promises(address: &str, again: &str) {
     let refused = catalog.rebuild(&twice).await;
     assert!(matches!(refused, Err(CatalogError::Twice { .. })), "{refused:?}");
     assert_eq!(catalog.digest().await.expect("reads"), digest);
+    // And so does one that fails when half of the old is gone.
+    let rename = |from: &str, to: &str| format!("ALTER TABLE {from} RENAME TO {to}");
+    let hide = rename("key_changes", "hidden");
+    sqlx::query(&hide).execute(&catalog.pool).await.expect("renamed");
+    let failed = catalog.rebuild(&world.sources()).await;
+    assert!(matches!(failed, Err(CatalogError::Database { .. })), "{failed:?}");
+    let show = rename("hidden", "key_changes");
+    sqlx::query(&show).execute(&catalog.pool).await.expect("renamed");
+    assert_eq!(catalog.digest().await.expect("reads"), digest);
     let reply = catalog.ask("osa 5.10 on vmmo 2", &products(), &[], DAY).await.expect("replies");
     let Reply::Answer(answer) = reply else { panic!("{reply:?}") };
     assert_eq!(answer.verdict, Word::Validated);
@@ -174,7 +183,7 @@ async fn hostile_names_are_data_everywhere() {
     let statements: Vec<_> = names.iter().map(say).collect();
     world.say("b.example", &statements);
     let catalog = world.catalog().await;
-    assert_eq!(catalog.len().await.expect("counts"), 4);
+    assert_eq!(catalog.count().await.expect("counts"), 4);
     let desk = products();
     for question in [
         "'; DROP TABLE records; -- on vmmo 1",
@@ -188,7 +197,7 @@ async fn hostile_names_are_data_everywhere() {
             assert!(!(answer.headline() + &all).chars().any(char::is_control));
         }
     }
-    assert_eq!(catalog.len().await.expect("counts"), 4);
+    assert_eq!(catalog.count().await.expect("counts"), 4);
     let (mut csv, mut md, mut json, mut xml) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     catalog.export_csv(DAY, &mut csv).await.expect("written");
     catalog.export_markdown(DAY, &mut md).await.expect("written");
@@ -224,4 +233,15 @@ async fn addresses_that_name_no_database_are_refused_without_their_password() {
         let refused = Catalog::open(bad).await.map(|_| ()).expect_err("is refused").to_string();
         assert!(!refused.contains("secret"), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn exports_say_how_each_record_stands() {
+    let mut world = World::new(&["a.example", "b.example"]);
+    some(&mut world);
+    let mut csv = Vec::new();
+    world.catalog().await.export_csv(DAY, &mut csv).await.expect("written");
+    let csv = String::from_utf8(csv).expect("text");
+    let stands: Vec<_> = csv.lines().skip(1).filter_map(|line| line.split(',').nth(7)).collect();
+    assert_eq!(stands, ["valid", "withdrawn", "suspended"], "{csv}");
 }

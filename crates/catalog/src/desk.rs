@@ -421,6 +421,12 @@ fn decide(
         if let State::AboutToLapse { until, .. } = &owed.obligation.state {
             rule.push_str(&format!(" It is about to lapse, on {until}."));
         }
+        if let Some(other) = judged.get(decisive).filter(|_| decisive >= of_pair.len()) {
+            let (guest, host) = (shown(&other.record.guest), shown(&other.record.host));
+            rule.push_str(&format!(
+                " What was tested is {guest} on {host}; the agreement carries that forward."
+            ));
+        }
         return validated(asked, judged, of_pair, decisive, rule);
     }
     for owed in owed {

@@ -224,7 +224,8 @@ async fn osinfo_deployments_are_the_pairs_that_stand_valid() {
     assert_eq!(xml.matches("<deployment ").count(), 1, "{xml}");
     let os = xml.find("<os id=\"http://a.example/osa/5.10\"/>").expect("has the guest");
     let platform = xml.find("<platform id=\"http://b.example/vmmo/2\"/>").expect("has the host");
-    assert!(os < platform);
+    let devices = xml.find("<devices/>").expect("has what the schema asks for");
+    assert!(os < platform && platform < devices);
 }
 
 #[tokio::test]

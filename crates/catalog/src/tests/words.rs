@@ -258,3 +258,22 @@ async fn of_two_runs_on_one_day_the_later_entry_counts() {
         assert_eq!(one(&both, &[deal()], QUESTION).await.verdict, word);
     }
 }
+
+#[tokio::test]
+async fn what_an_agreement_carries_forward_is_validated_and_says_what_was_tested() {
+    let terms = "[validity]\ncarry-forward = { guests = \"major\" }\n";
+    let carrying = DEAL
+        .replace("within = \"6 months\"", "within = \"6 months\"\nlater = { guests = \"major\" }")
+        .replace("[validity]\n", terms);
+    let carrying = [read_agreement("deal", &carrying).expect("reads")];
+    let record = sample("2022-05-01");
+    let answer = one(std::slice::from_ref(&record), &carrying, "osa 5.10 on vmmo 1").await;
+    assert_eq!(answer.verdict, Word::Validated, "{:#?}", answer.lines());
+    assert!(answer.rule.contains("What was tested is Osa 5.2 on Vmmo 1"), "{}", answer.rule);
+    assert!(answer.reasons.iter().any(|why| why.contains("later version")), "{:?}", answer.reasons);
+    // Not by a deal that carries nothing, and not beyond the major version.
+    let answer = one(std::slice::from_ref(&record), &[deal()], "osa 5.10 on vmmo 1").await;
+    assert_eq!(answer.verdict, Word::Unknown);
+    let answer = one(&[record], &carrying, "osa 6 on vmmo 1").await;
+    assert_eq!(answer.verdict, Word::Unknown);
+}

@@ -74,6 +74,7 @@ async fn postgresql_keeps_the_same_promises() {
         return;
     };
     promises(&address, "sqlite::memory:").await;
+    hostile(&address).await;
 }
 
 #[tokio::test]
@@ -171,6 +172,10 @@ async fn a_log_that_the_policy_does_not_trust_is_refused() {
 
 #[tokio::test]
 async fn hostile_names_are_data_everywhere() {
+    hostile("sqlite::memory:").await;
+}
+
+async fn hostile(address: &str) {
     let mut world = World::new(&["b.example"]);
     let names = [
         "'; DROP TABLE records; --",
@@ -182,7 +187,8 @@ async fn hostile_names_are_data_everywhere() {
         |name: &&str| statement(&Sample::new("b.example", (name, ""), VMMO, at("2022-03-01")));
     let statements: Vec<_> = names.iter().map(say).collect();
     world.say("b.example", &statements);
-    let catalog = world.catalog().await;
+    let mut catalog = Catalog::open(address).await.expect("opens");
+    catalog.rebuild(&world.sources()).await.expect("rebuilds");
     assert_eq!(catalog.count().await.expect("counts"), 4);
     let desk = products();
     for question in [

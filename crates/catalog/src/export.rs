@@ -11,7 +11,8 @@ use serde::Serialize;
 use sqlx::Row as _;
 
 use crate::pair::{Stands, stands};
-use crate::store::{NoticeRow, SELECT, Stored, stored};
+use crate::record::{NoticeRow, Stored};
+use crate::store::{SELECT, stored};
 use crate::{Catalog, CatalogError};
 
 /// A record as exports have it.
@@ -88,7 +89,7 @@ impl Catalog {
                     row.try_get::<String, _>(column)
                         .map_err(CatalogError::database("read a product's id"))
                 };
-                let (guest_product, host_product) = (id(15)?, id(16)?);
+                let (guest_product, host_product) = (id(13)?, id(14)?);
                 let notices = said.get(&(record.log_id, record.digest.clone()));
                 let notices = notices.map(Vec::as_slice).unwrap_or_default();
                 let stands = word(&stands(&record, notices, as_of));

@@ -35,7 +35,8 @@ pub struct Measured {
     pub bound: String,
 }
 
-/// The benches by name, in their order. The last repeats `autopkgtest` with all of its tests run.
+/// The benches by name, in their order. The last repeats `autopkgtest` with all of its tests run; it
+/// and `catalog`, which boots nothing, are run only if they are named.
 const NAMES: [&str; 8] =
     ["suite", "clone", "memory", "warm", "overhead", "catalog", "autopkgtest", "autopkgtest-full"];
 /// What machines of both sides have.
@@ -73,7 +74,7 @@ pub fn run(names: &[String]) -> Result<()> {
     let (mut all, mut failed) = (Vec::new(), 0);
     for name in NAMES {
         let wanted = names.iter().any(|n| n == name);
-        if !wanted && (!names.is_empty() || name == "autopkgtest-full") {
+        if !wanted && (!names.is_empty() || ["autopkgtest-full", "catalog"].contains(&name)) {
             continue;
         }
         println!("\nMeasuring {name}");
@@ -84,7 +85,7 @@ pub fn run(names: &[String]) -> Result<()> {
             "warm" => bench.warm().map(|m| vec![m]),
             "overhead" => bench.overhead(),
             "catalog" => catalog::catalog(),
-            _ => peer::autopkgtest(&bench, name == "autopkgtest-full").map(|m| vec![m]),
+            _ => peer::autopkgtest(&bench, ["autopkgtest-full", "catalog"].contains(&name)).map(|m| vec![m]),
         };
         match measured {
             Ok(measured) => {

@@ -274,7 +274,7 @@ pub fn reservations(record: &Stored) -> Vec<String> {
         );
     }
     for waiver in &record.detail.waivers {
-        let until = crate::store::day(waiver.until.as_second());
+        let until = crate::record::day(waiver.until.as_second());
         let text = format!(
             "{} failed and is waived until {until} by {}: {}",
             waiver.check, waiver.by, waiver.reason

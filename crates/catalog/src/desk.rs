@@ -1,25 +1,23 @@
 //! Where questions are asked: products, agreements and a day, made ready once, for any number of
 //! questions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use hospitium_model::{Agreement, Clause, Reach};
-use hospitium_plan::obligation::{Because, Grounds, Obligation, Outcome, Plan, State};
+use hospitium_plan::obligation::{Because, Grounds, Obligation, Outcome, Plan};
 use hospitium_products::{Product, ProductId, ProductKind, Products};
 use jiff::civil::Date;
 
-use crate::answer::{Answer, Certified, Reply, Said, Word, outside, reservations};
+use crate::answer::{Answer, Certified, Reply, Word};
+use crate::decide::{LINES, Owed, conflict, decide, shown};
 use crate::nearest;
-use crate::pair::{Judged, Stands};
+use crate::pair::Judged;
 use crate::side::{Side, Subjects};
 use crate::support::support;
 use crate::{Catalog, CatalogError, Limits, Question};
 
 /// Pairs from which a validation may be carried forward that are looked at.
 const CARRIED: usize = 32;
-/// Lines of one kind that an answer has at most.
-const LINES: usize = 20;
-
 /// A catalog with what is needed to ask it.
 pub struct Desk<'a> {
     pub(crate) catalog: &'a Catalog,
@@ -30,20 +28,6 @@ pub struct Desk<'a> {
     agreements: &'a [Agreement],
     owed: HashMap<(ProductId, ProductId), Vec<(usize, Obligation)>>,
     problems: Vec<String>,
-}
-
-/// A pair that is owed by an agreement, and how that stands.
-struct Owed<'d> {
-    agreement: &'d Agreement,
-    obligation: Obligation,
-}
-
-/// What decided.
-struct Decision {
-    verdict: Word,
-    rule: String,
-    record: Option<usize>,
-    limits: Vec<String>,
 }
 
 impl Catalog {
@@ -145,6 +129,17 @@ impl<'a> Desk<'a> {
             reasons.extend(owed.obligation.reasons.iter().take(LINES).cloned());
         }
         reasons.retain(|reason| !decision.rule.contains(reason.as_str()));
+        let certificate =
+            decision.record.and_then(|at| judged.get(at)).map(|j| Certified::of(&j.record));
+        if decision.verdict == Word::Failed
+            && let Some(failed) = certificate.as_ref().map(|c| &c.record.detail.failed)
+            && !failed.is_empty()
+        {
+            let more = failed.len().saturating_sub(LINES);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let listed: Vec<_> = failed.iter().take(LINES).map(|check| shown(check)).collect();
+            reasons.insert(0, format!("These checks failed: {}{more}.", listed.join(", ")));
+        }
         let mut nearest = Vec::new();
         if decision.verdict != Word::Validated {
             nearest = nearest::nearest(self, guest, host).await?;
@@ -165,10 +160,7 @@ impl<'a> Desk<'a> {
             verdict: decision.verdict,
             rule: decision.rule,
             limits: decision.limits,
-            certificate: decision
-                .record
-                .and_then(|at| judged.get(at))
-                .map(|judged| Certified::of(&judged.record)),
+            certificate,
             reasons,
             conflict: conflict(of_pair),
             set_aside,
@@ -294,10 +286,6 @@ impl<'a> Desk<'a> {
     }
 }
 
-fn shown(text: &str) -> String {
-    hospitium_model::printable(text, 200)
-}
-
 /// The agreement with nothing but this pair in it.
 fn narrowed(agreement: &Agreement, obligation: &Obligation) -> Option<Agreement> {
     let clause = agreement.clauses.iter().find(|clause| clause.id == obligation.clause)?;
@@ -315,19 +303,22 @@ fn narrowed(agreement: &Agreement, obligation: &Obligation) -> Option<Agreement>
     Some(Agreement { clauses: vec![clause], ..agreement.clone() })
 }
 
-/// What a plan takes in. The cells of a run are one outcome, which passed if one did and none that
-/// counts says more: what failed beside it stands among the limits.
+/// What a plan takes in, newest first, so that of two on one day the later counts. The cells of a
+/// run are one outcome, which passed if one did: what failed beside it stands among the limits.
 fn outcomes(judged: &[Judged], pair: &(ProductId, ProductId)) -> Vec<Outcome> {
-    let mut runs: BTreeMap<(String, String, bool), &Judged> = BTreeMap::new();
+    let mut places: HashMap<(&str, &str, bool), usize> = HashMap::new();
+    let mut runs: Vec<&Judged> = Vec::new();
     for judged in judged {
         let record = &judged.record;
-        let key = (record.log.clone(), record.detail.run.clone(), judged.counts());
-        let best = runs.entry(key).or_insert(judged);
-        if record.passed() && !best.record.passed() {
-            *best = judged;
+        let key = (record.log.as_str(), record.detail.run.as_str(), judged.counts());
+        let place = *places.entry(key).or_insert(runs.len());
+        match runs.get_mut(place) {
+            Some(best) if record.passed() && !best.record.passed() => *best = judged,
+            Some(_) => {}
+            None => runs.push(judged),
         }
     }
-    runs.into_values()
+    runs.into_iter()
         .map(|judged| {
             let record = &judged.record;
             Outcome {
@@ -344,166 +335,4 @@ fn outcomes(judged: &[Judged], pair: &(ProductId, ProductId)) -> Vec<Outcome> {
             }
         })
         .collect()
-}
-
-/// Each party's newest run that counts: its records.
-fn latest(of_pair: &[Judged]) -> Vec<Vec<&Judged>> {
-    let mut runs: Vec<Vec<&Judged>> = Vec::new();
-    for judged in of_pair.iter().filter(|judged| judged.counts()) {
-        let record = &judged.record;
-        let same_log = |run: &&mut Vec<&Judged>| run.iter().any(|j| j.record.log == record.log);
-        match runs.iter_mut().find(same_log) {
-            Some(run) => {
-                if run.iter().all(|j| j.record.detail.run == record.detail.run) {
-                    run.push(judged);
-                }
-            }
-            None => runs.push(vec![judged]),
-        }
-    }
-    runs
-}
-
-fn conflict(of_pair: &[Judged]) -> Vec<Said> {
-    let says = |run: &Vec<&Judged>| -> Option<Said> {
-        let passed = run.iter().find(|j| j.record.passed());
-        let shown = passed.or(run.first())?;
-        Some(Said {
-            party: shown.record.party.clone(),
-            says: if passed.is_some() { "passed" } else { "failed" },
-            on: shown.record.validated,
-            place: shown.record.place(),
-        })
-    };
-    let said: Vec<Said> = latest(of_pair).iter().filter_map(says).collect();
-    let differ = said.iter().any(|s| s.says == "passed") && said.iter().any(|s| s.says == "failed");
-    if differ { said } else { Vec::new() }
-}
-
-fn decide(
-    asked: &Limits,
-    judged: &[Judged],
-    of_pair: &[Judged],
-    owed: &[Owed<'_>],
-    any_set_aside: bool,
-) -> Decision {
-    let at = |certificate: &str| judged.iter().position(|j| j.record.place() == certificate);
-    let by = |owed: &Owed<'_>, what: &str| {
-        let first = owed.obligation.reasons.first().map(String::as_str).unwrap_or_default();
-        format!("By the terms of {} {what}. {first}", owed.agreement.title)
-    };
-    let plain = |verdict, rule, record| Decision { verdict, rule, record, limits: Vec::new() };
-    // What the one who owes it says, by the agreement's own rule. A failure before all else.
-    for owed in owed {
-        if let State::Failed { certificate, .. } = &owed.obligation.state {
-            return plain(Word::Failed, by(owed, "it failed"), at(certificate));
-        }
-    }
-    for owed in owed {
-        let (State::Fulfilled { certificate, .. } | State::AboutToLapse { certificate, .. }) =
-            &owed.obligation.state
-        else {
-            continue;
-        };
-        let Some(decisive) = at(certificate) else { continue };
-        let mut rule = by(owed, "it holds");
-        if let State::AboutToLapse { until, .. } = &owed.obligation.state {
-            rule.push_str(&format!(" It is about to lapse, on {until}."));
-        }
-        return validated(asked, judged, of_pair, decisive, rule);
-    }
-    for owed in owed {
-        if let State::Lapsed { certificate, .. } = &owed.obligation.state {
-            return plain(Word::Lapsed, by(owed, "it lapsed"), at(certificate));
-        }
-    }
-    let place = |run: &[&Judged], fits: fn(&Judged) -> bool| {
-        run.iter().find(|j| fits(j)).and_then(|j| at(&j.record.place()))
-    };
-    let runs = latest(of_pair);
-    let failed = |run: &&Vec<&Judged>| run.iter().all(|j| !j.record.passed());
-    if let Some(record) = runs.iter().find(failed).and_then(|run| place(run, |_| true)) {
-        let rule = "The newest record of a party that counts says that a required check failed, and \
-                    no agreement says whose word is the one that counts.";
-        return plain(Word::Failed, rule.into(), Some(record));
-    }
-    let valid = |j: &Judged| j.stands == Stands::Valid;
-    if let Some(record) = runs.iter().find_map(|run| place(run, valid)) {
-        let found = judged.get(record).map(|j| (&j.record.detail.decided_by, j.record.until));
-        let (decided_by, until) =
-            found.map_or((String::new(), None), |(by, until)| (shown(by), Some(until)));
-        let until = until.map_or_else(String::new, |day| format!(" until {day}"));
-        let rule = format!("A certificate is valid by its own rule{until}: {decided_by}.");
-        let mut decision = validated(asked, judged, of_pair, record, rule);
-        if let Some(owed) = owed.first() {
-            let title = &owed.agreement.title;
-            decision.limits.push(format!("it does not fulfil what {title} asks for"));
-            decision.verdict = Word::ValidatedWithLimits;
-        }
-        return decision;
-    }
-    let lapsed = |j: &Judged| j.stands == Stands::Lapsed;
-    if let Some(record) = runs.iter().find_map(|run| place(run, lapsed)) {
-        let until = judged.get(record).map(|j| j.record.until.to_string()).unwrap_or_default();
-        let rule = format!("The newest certificate was valid by its own rule until {until}.");
-        return plain(Word::Lapsed, rule, Some(record));
-    }
-    if any_set_aside && of_pair.iter().any(|j| !j.counts()) {
-        let rule = "Every record of the pair was withdrawn or is suspended.";
-        return plain(Word::NotValidated, rule.into(), None);
-    }
-    if let Some(owed) = owed.first() {
-        let what = match owed.obligation.state {
-            State::Over { .. } => "it was owed, and it was never delivered",
-            _ => "it is owed, and it is not delivered yet",
-        };
-        return plain(Word::Planned, by(owed, what), None);
-    }
-    let rule = "No log here has a record of the pair, and no agreement here speaks of it. That is \
-                no statement that it does not work.";
-    plain(Word::Unknown, rule.into(), None)
-}
-
-/// A validation that holds: the certificate that covers most of what is asked, and what it leaves.
-fn validated(
-    asked: &Limits,
-    judged: &[Judged],
-    of_pair: &[Judged],
-    decisive: usize,
-    mut rule: String,
-) -> Decision {
-    let Some(by) = judged.get(decisive) else {
-        let verdict = Word::Unknown;
-        return Decision { verdict, rule, record: None, limits: Vec::new() };
-    };
-    // Other certificates of the same party that are valid, the decisive one first.
-    let others = judged.iter().enumerate().take(of_pair.len()).filter(|(at, j)| {
-        *at != decisive && j.stands == Stands::Valid && j.record.party == by.record.party
-    });
-    let all = std::iter::once((decisive, by)).chain(others);
-    let left = |j: &Judged| {
-        let mut limits = outside(asked, &j.record);
-        limits.extend(reservations(&j.record));
-        limits
-    };
-    let best = all.map(|(at, j)| (at, left(j))).min_by_key(|(_, limits)| limits.len());
-    let (record, mut limits) = best.unwrap_or((decisive, Vec::new()));
-    if record != decisive {
-        rule.push_str(" Of the valid certificates, the one shown covers the most.");
-    }
-    for run in latest(of_pair) {
-        for bad in run.iter().filter(|j| !j.record.passed()).take(LINES) {
-            let Judged { record, .. } = bad;
-            let envelope = &record.detail.envelope;
-            limits.push(format!(
-                "{} says that it failed on {} with up to {} vCPUs and {}",
-                shown(&record.party),
-                record.place(),
-                envelope.vcpus_max,
-                envelope.memory_max
-            ));
-        }
-    }
-    let verdict = if limits.is_empty() { Word::Validated } else { Word::ValidatedWithLimits };
-    Decision { verdict, rule, record: Some(record), limits }
 }

@@ -8,6 +8,7 @@
 //! docs/catalog.md says what each word of an answer means and by which rule it is given.
 
 mod answer;
+mod decide;
 mod desk;
 mod error;
 pub mod export;
@@ -16,6 +17,7 @@ mod pair;
 mod question;
 mod read;
 mod rebuild;
+mod record;
 pub mod sample;
 mod schema;
 mod side;
@@ -28,7 +30,8 @@ pub use error::CatalogError;
 pub use question::{Limits, Question, QuestionError};
 pub use read::LogSource;
 pub use rebuild::{LogSummary, Rebuilt, Refusal};
-pub use store::{Catalog, Stored};
+pub use record::{Detail, Stored};
+pub use store::Catalog;
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::civil::Date;
 use serde::Serialize;
 
-use crate::store::{NoticeRow, Stored};
+use crate::record::{NoticeRow, Stored};
 use crate::{Catalog, CatalogError};
 
 /// Combinations of names in records that are looked at for one guest and host.

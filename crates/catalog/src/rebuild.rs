@@ -13,8 +13,8 @@ use sqlx::{Any, AnyConnection, Transaction};
 use tokio::sync::mpsc;
 
 use crate::read::{Batch, Entry, LogSource, Opened};
+use crate::record::Detail;
 use crate::schema::{CONTENT, INDEXES, insert};
-use crate::store::Detail;
 use crate::{Catalog, CatalogError};
 
 /// Rows in one statement; a row has at most eleven values, and SQLite takes 32,766.

@@ -6,7 +6,7 @@ use hospitium_model::printable;
 use hospitium_products::{Product, ProductKind, Products, Version};
 
 use crate::answer::Unclear;
-use crate::store::Subject;
+use crate::record::Subject;
 
 /// Names without a product that are looked up; a log that has more names none of them.
 const LOOKED_UP: usize = 2000;

@@ -3,17 +3,14 @@
 use std::path::Path;
 use std::sync::Once;
 
-use hospitium_ledger::statement::{CheckCounts, Envelope, Validation, Waiver};
 use hospitium_model::Digest;
-use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::{AnyPool, Executor as _, Row as _};
 
 use crate::CatalogError;
+use crate::record::{NoticeRow, Stored, Subject, day, end_of};
 use crate::schema::{CONTENT, FORM, TABLES};
 
 /// Newest records of a pair in each log that are looked at.
@@ -23,127 +20,6 @@ const NEWEST: i64 = 64;
 #[derive(Debug, Clone)]
 pub struct Catalog {
     pub(crate) pool: AnyPool,
-}
-
-/// What of a record is kept beside its columns.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Detail {
-    /// What was tested.
-    pub envelope: Envelope,
-    /// How many checks ended how.
-    pub coverage: CheckCounts,
-    /// Failures that are accepted for a time.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub waivers: Vec<Waiver>,
-    /// Checks that failed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub failed: Vec<String>,
-    /// The part of the rule that decided until when it is valid.
-    pub decided_by: String,
-    /// The suite's version.
-    pub suite: String,
-    /// The run.
-    pub run: String,
-    /// The evidence, by the digest of its manifest.
-    pub evidence: Digest,
-    /// The cell in it.
-    pub cell: String,
-}
-
-impl Detail {
-    pub(crate) fn of(validation: &Validation) -> Self {
-        let ours = &validation.hospitium;
-        Self {
-            envelope: ours.envelope.clone(),
-            coverage: ours.coverage,
-            waivers: ours.waivers.clone(),
-            failed: validation.failed_tests.clone(),
-            decided_by: ours.validity.decided_by.clone(),
-            suite: ours.run.hospitium.clone(),
-            run: ours.run.id.clone(),
-            evidence: ours.evidence.manifest,
-            cell: ours.evidence.cell.clone(),
-        }
-    }
-}
-
-/// A guest or host as records name it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject {
-    pub id: i64,
-    /// `guest` or `host`.
-    pub kind: String,
-    /// Product id; empty if the record has none.
-    pub product: String,
-    pub name: String,
-    pub version: String,
-}
-
-/// A record of a validation, as the catalog has it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Stored {
-    /// The log.
-    pub log: String,
-    /// Its place there.
-    pub entry: u64,
-    /// SHA-256 of the entry.
-    pub digest: String,
-    /// Who says so.
-    pub party: String,
-    /// The guest's name in the record.
-    pub guest: String,
-    /// The host's name in the record.
-    pub host: String,
-    /// Architecture.
-    pub arch: String,
-    /// `PASSED`, `WARNED` or `FAILED`.
-    pub result: String,
-    /// The day on which the run ended, in UTC.
-    pub validated: Date,
-    /// The last day on which it is valid by itself.
-    pub until: Date,
-    /// Whether the guest ran under emulation.
-    pub emulated: bool,
-    /// What else it says.
-    pub detail: Detail,
-    #[serde(skip)]
-    pub(crate) log_id: i64,
-    #[serde(skip)]
-    pub(crate) subjects: (i64, i64),
-}
-
-impl Stored {
-    /// Where it is: `vendor.example/log entry 7`.
-    pub fn place(&self) -> String {
-        format!("{} entry {}", self.log, self.entry)
-    }
-
-    /// Whether every required check passed or was waived.
-    pub fn passed(&self) -> bool {
-        self.result != "FAILED"
-    }
-}
-
-/// A suspension or withdrawal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NoticeRow {
-    pub withdrawal: bool,
-    pub issued: Date,
-    /// The last day of a suspension, if it has one.
-    pub until: Option<Date>,
-    pub reason: String,
-}
-
-/// The day of a number of seconds since 1970, in UTC.
-pub fn day(seconds: i64) -> Date {
-    let time = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
-    TimeZone::UTC.to_datetime(time).date()
-}
-
-/// The last second of a day, in UTC.
-pub fn end_of(day: Date) -> i64 {
-    let end = day.at(23, 59, 59, 0).to_zoned(TimeZone::UTC);
-    end.map_or(i64::MAX, |zoned| zoned.timestamp().as_second())
 }
 
 impl Catalog {
@@ -271,7 +147,7 @@ impl Catalog {
     ///
     /// # Errors
     /// If the database cannot be read.
-    pub async fn len(&self) -> Result<u64, CatalogError> {
+    pub async fn count(&self) -> Result<u64, CatalogError> {
         let failed = || CatalogError::database("count its records");
         let row = sqlx::query("SELECT COUNT(*) FROM records").fetch_one(&self.pool).await;
         let count: i64 = row.map_err(failed())?.try_get(0).map_err(failed())?;
@@ -346,16 +222,23 @@ impl Catalog {
                    ORDER BY entry";
         let rows =
             sqlx::query(sql).bind(log).bind(digest).fetch_all(&self.pool).await.map_err(failed())?;
-        rows.iter()
-            .map(|row| {
-                let (kind, until): (String, i64) = (row.try_get(0)?, row.try_get(2)?);
-                Ok(NoticeRow {
-                    withdrawal: kind == "withdrawal",
-                    issued: day(row.try_get(1)?),
-                    until: (until != i64::MAX).then(|| day(until)),
-                    reason: row.try_get(3)?,
-                })
-            })
+        rows.iter().map(notice).collect::<Result<_, sqlx::Error>>().map_err(failed())
+    }
+
+    /// What was said of the records of these entries, first and last, each with the record's digest.
+    pub(crate) async fn notices_within(
+        &self,
+        log: i64,
+        (first, last): (i64, i64),
+    ) -> Result<Vec<(String, NoticeRow)>, CatalogError> {
+        let failed = || CatalogError::database("find records' notices");
+        let sql = "SELECT n.kind, n.issued, n.until, n.reason, n.about FROM notices n \
+                   JOIN records r ON r.log = n.log AND r.digest = n.about \
+                   WHERE r.log = $1 AND r.entry BETWEEN $2 AND $3 ORDER BY n.entry";
+        let rows = sqlx::query(sql).bind(log).bind(first).bind(last).fetch_all(&self.pool).await;
+        rows.map_err(failed())?
+            .iter()
+            .map(|row| Ok((row.try_get(4)?, notice(row)?)))
             .collect::<Result<_, sqlx::Error>>()
             .map_err(failed())
     }
@@ -372,60 +255,46 @@ impl Catalog {
     }
 }
 
+/// Reads a notice's kind, days and reason.
+fn notice(row: &AnyRow) -> Result<NoticeRow, sqlx::Error> {
+    let (kind, until): (String, i64) = (row.try_get(0)?, row.try_get(2)?);
+    Ok(NoticeRow {
+        withdrawal: kind == "withdrawal",
+        issued: day(row.try_get(1)?),
+        until: (until != i64::MAX).then(|| day(until)),
+        reason: row.try_get(3)?,
+    })
+}
+
 /// All columns of a stored record.
 pub const SELECT: &str = "SELECT r.log, l.origin, r.entry, r.digest, l.party, g.name, h.name, \
-     r.arch, r.result, r.ended, r.until, r.emulated, r.detail, r.guest, r.host, g.product, h.product \
+     r.arch, r.result, r.ended, r.until, r.emulated, r.detail, g.product, h.product \
      FROM records r JOIN logs l ON l.id = r.log JOIN subjects g ON g.id = r.guest \
      JOIN subjects h ON h.id = r.host";
 
 /// Reads a row of [`SELECT`].
 pub fn stored(row: &AnyRow) -> Result<Stored, CatalogError> {
-    let read = || -> Result<(Stored, String), sqlx::Error> {
-        let entry: i64 = row.try_get(2)?;
-        let detail: String = row.try_get(12)?;
-        let empty = Detail {
-            envelope: Envelope {
-                vcpus: 0,
-                vcpus_max: 0,
-                memory: hospitium_model::ByteSize::default(),
-                memory_max: hospitium_model::ByteSize::default(),
-                nodes: 0,
-                chipset: String::new(),
-                firmware: hospitium_model::Firmware::Bios,
-                disk_buses: Vec::new(),
-                nics: Vec::new(),
-                devices: Vec::new(),
-                accelerator: hospitium_model::Accelerator::Tcg,
-            },
-            coverage: CheckCounts::default(),
-            waivers: Vec::new(),
-            failed: Vec::new(),
-            decided_by: String::new(),
-            suite: String::new(),
-            run: String::new(),
-            evidence: Digest::from_bytes([0; 32]),
-            cell: String::new(),
-        };
-        let stored = Stored {
-            log_id: row.try_get(0)?,
-            log: row.try_get(1)?,
-            entry: u64::try_from(entry).unwrap_or_default(),
-            digest: row.try_get(3)?,
-            party: row.try_get(4)?,
-            guest: row.try_get(5)?,
-            host: row.try_get(6)?,
-            arch: row.try_get(7)?,
-            result: row.try_get(8)?,
-            validated: day(row.try_get(9)?),
-            until: day(row.try_get(10)?),
-            emulated: row.try_get::<i64, _>(11)? != 0,
-            subjects: (row.try_get(13)?, row.try_get(14)?),
-            detail: empty,
-        };
-        Ok((stored, detail))
-    };
-    let (mut stored, detail) = read().map_err(CatalogError::database("read a record"))?;
-    stored.detail = serde_json::from_str(&detail)
-        .map_err(|error| CatalogError::Row { row: stored.place(), why: error.to_string() })?;
-    Ok(stored)
+    let failed = || CatalogError::database("read a record");
+    let text = |column: usize| row.try_get::<String, _>(column).map_err(failed());
+    let number = |column: usize| row.try_get::<i64, _>(column).map_err(failed());
+    let (log, entry) = (text(1)?, u64::try_from(number(2)?).unwrap_or_default());
+    let detail = serde_json::from_str(&text(12)?).map_err(|error| CatalogError::Row {
+        row: format!("{log} entry {entry}"),
+        why: error.to_string(),
+    })?;
+    Ok(Stored {
+        log,
+        entry,
+        digest: text(3)?,
+        party: text(4)?,
+        guest: text(5)?,
+        host: text(6)?,
+        arch: text(7)?,
+        result: text(8)?,
+        validated: day(number(9)?),
+        until: day(number(10)?),
+        emulated: number(11)? != 0,
+        detail,
+        log_id: number(0)?,
+    })
 }

@@ -41,6 +41,15 @@ async fn promises(address: &str, again: &str) {
     let refused = catalog.rebuild(&twice).await;
     assert!(matches!(refused, Err(CatalogError::Twice { .. })), "{refused:?}");
     assert_eq!(catalog.digest().await.expect("reads"), digest);
+    // And so does one that fails when half of the old is gone.
+    let rename = |from: &str, to: &str| format!("ALTER TABLE {from} RENAME TO {to}");
+    let hide = rename("key_changes", "hidden");
+    sqlx::query(&hide).execute(&catalog.pool).await.expect("renamed");
+    let failed = catalog.rebuild(&world.sources()).await;
+    assert!(matches!(failed, Err(CatalogError::Database { .. })), "{failed:?}");
+    let show = rename("hidden", "key_changes");
+    sqlx::query(&show).execute(&catalog.pool).await.expect("renamed");
+    assert_eq!(catalog.digest().await.expect("reads"), digest);
     let reply = catalog.ask("osa 5.10 on vmmo 2", &products(), &[], DAY).await.expect("replies");
     let Reply::Answer(answer) = reply else { panic!("{reply:?}") };
     assert_eq!(answer.verdict, Word::Validated);
@@ -65,6 +74,7 @@ async fn postgresql_keeps_the_same_promises() {
         return;
     };
     promises(&address, "sqlite::memory:").await;
+    hostile(&address).await;
 }
 
 #[tokio::test]
@@ -162,6 +172,10 @@ async fn a_log_that_the_policy_does_not_trust_is_refused() {
 
 #[tokio::test]
 async fn hostile_names_are_data_everywhere() {
+    hostile("sqlite::memory:").await;
+}
+
+async fn hostile(address: &str) {
     let mut world = World::new(&["b.example"]);
     let names = [
         "'; DROP TABLE records; --",
@@ -173,8 +187,9 @@ async fn hostile_names_are_data_everywhere() {
         |name: &&str| statement(&Sample::new("b.example", (name, ""), VMMO, at("2022-03-01")));
     let statements: Vec<_> = names.iter().map(say).collect();
     world.say("b.example", &statements);
-    let catalog = world.catalog().await;
-    assert_eq!(catalog.len().await.expect("counts"), 4);
+    let mut catalog = Catalog::open(address).await.expect("opens");
+    catalog.rebuild(&world.sources()).await.expect("rebuilds");
+    assert_eq!(catalog.count().await.expect("counts"), 4);
     let desk = products();
     for question in [
         "'; DROP TABLE records; -- on vmmo 1",
@@ -188,7 +203,7 @@ async fn hostile_names_are_data_everywhere() {
             assert!(!(answer.headline() + &all).chars().any(char::is_control));
         }
     }
-    assert_eq!(catalog.len().await.expect("counts"), 4);
+    assert_eq!(catalog.count().await.expect("counts"), 4);
     let (mut csv, mut md, mut json, mut xml) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     catalog.export_csv(DAY, &mut csv).await.expect("written");
     catalog.export_markdown(DAY, &mut md).await.expect("written");
@@ -215,7 +230,8 @@ async fn osinfo_deployments_are_the_pairs_that_stand_valid() {
     assert_eq!(xml.matches("<deployment ").count(), 1, "{xml}");
     let os = xml.find("<os id=\"http://a.example/osa/5.10\"/>").expect("has the guest");
     let platform = xml.find("<platform id=\"http://b.example/vmmo/2\"/>").expect("has the host");
-    assert!(os < platform);
+    let devices = xml.find("<devices/>").expect("has what the schema asks for");
+    assert!(os < platform && platform < devices);
 }
 
 #[tokio::test]
@@ -224,4 +240,15 @@ async fn addresses_that_name_no_database_are_refused_without_their_password() {
         let refused = Catalog::open(bad).await.map(|_| ()).expect_err("is refused").to_string();
         assert!(!refused.contains("secret"), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn exports_say_how_each_record_stands() {
+    let mut world = World::new(&["a.example", "b.example"]);
+    some(&mut world);
+    let mut csv = Vec::new();
+    world.catalog().await.export_csv(DAY, &mut csv).await.expect("written");
+    let csv = String::from_utf8(csv).expect("text");
+    let stands: Vec<_> = csv.lines().skip(1).filter_map(|line| line.split(',').nth(7)).collect();
+    assert_eq!(stands, ["valid", "withdrawn", "suspended"], "{csv}");
 }

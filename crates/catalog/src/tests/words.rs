@@ -102,7 +102,8 @@ async fn the_newest_record_decides_and_a_failure_is_failed() {
     let bad = Sample { passed: false, ..sample("2022-04-01") };
     let answer = one(&[sample("2022-03-01"), bad.clone()], &[], QUESTION).await;
     assert_eq!(answer.verdict, Word::Failed);
-    assert_eq!(one(&[bad.clone()], &[deal()], QUESTION).await.verdict, Word::Failed);
+    assert!(answer.reasons[0].contains("cpu.count/v0"), "{:?}", answer.reasons);
+    assert_eq!(one(std::slice::from_ref(&bad), &[deal()], QUESTION).await.verdict, Word::Failed);
     let answer = one(&[bad, sample("2022-05-01")], &[], QUESTION).await;
     assert_eq!(answer.verdict, Word::Validated);
 }
@@ -242,4 +243,37 @@ async fn a_version_covers_the_builds_of_it_that_records_name() {
     let Reply::Unclear { sides, .. } = reply else { panic!("{reply:?}") };
     assert_eq!(sides[0].candidates[0].0, "kern 6.1.50");
     assert_eq!(sides[0].candidates[1].0, "kern 6.1.51");
+}
+
+#[tokio::test]
+async fn of_two_runs_on_one_day_the_later_entry_counts() {
+    let run = |name: &str, passed| Sample { run: name.into(), passed, ..sample("2022-05-01") };
+    for (first, second, word) in [
+        (run("z", true), run("a", false), Word::Failed),
+        (run("a", false), run("z", true), Word::Validated),
+        (run("z", false), run("a", true), Word::Validated),
+    ] {
+        let both = [first, second];
+        assert_eq!(one(&both, &[], QUESTION).await.verdict, word);
+        assert_eq!(one(&both, &[deal()], QUESTION).await.verdict, word);
+    }
+}
+
+#[tokio::test]
+async fn what_an_agreement_carries_forward_is_validated_and_says_what_was_tested() {
+    let terms = "[validity]\ncarry-forward = { guests = \"major\" }\n";
+    let carrying = DEAL
+        .replace("within = \"6 months\"", "within = \"6 months\"\nlater = { guests = \"major\" }")
+        .replace("[validity]\n", terms);
+    let carrying = [read_agreement("deal", &carrying).expect("reads")];
+    let record = sample("2022-05-01");
+    let answer = one(std::slice::from_ref(&record), &carrying, "osa 5.10 on vmmo 1").await;
+    assert_eq!(answer.verdict, Word::Validated, "{:#?}", answer.lines());
+    assert!(answer.rule.contains("What was tested is Osa 5.2 on Vmmo 1"), "{}", answer.rule);
+    assert!(answer.reasons.iter().any(|why| why.contains("later version")), "{:?}", answer.reasons);
+    // Not by a deal that carries nothing, and not beyond the major version.
+    let answer = one(std::slice::from_ref(&record), &[deal()], "osa 5.10 on vmmo 1").await;
+    assert_eq!(answer.verdict, Word::Unknown);
+    let answer = one(&[record], &carrying, "osa 6 on vmmo 1").await;
+    assert_eq!(answer.verdict, Word::Unknown);
 }

@@ -1,0 +1,202 @@
+//! Which word is given, and by which rule. docs/catalog.md has the order of the rules.
+
+use hospitium_model::Agreement;
+use hospitium_plan::obligation::{Obligation, State};
+
+use crate::Limits;
+use crate::answer::{Said, Word, outside, reservations};
+use crate::pair::{Judged, Stands};
+
+/// Lines of one kind that an answer has at most.
+pub const LINES: usize = 20;
+
+/// A pair that is owed by an agreement, and how that stands.
+pub struct Owed<'d> {
+    pub agreement: &'d Agreement,
+    pub obligation: Obligation,
+}
+
+/// What decided.
+pub struct Decision {
+    pub verdict: Word,
+    pub rule: String,
+    /// The place of the certificate in what was judged.
+    pub record: Option<usize>,
+    pub limits: Vec<String>,
+}
+
+/// Foreign text, fit for an answer.
+pub fn shown(text: &str) -> String {
+    hospitium_model::printable(text, 200)
+}
+
+/// Each party's newest run that counts: its records.
+fn latest(of_pair: &[Judged]) -> Vec<Vec<&Judged>> {
+    let mut runs: Vec<Vec<&Judged>> = Vec::new();
+    for judged in of_pair.iter().filter(|judged| judged.counts()) {
+        let record = &judged.record;
+        let same_log = |run: &&mut Vec<&Judged>| run.iter().any(|j| j.record.log == record.log);
+        match runs.iter_mut().find(same_log) {
+            Some(run) => {
+                if run.iter().all(|j| j.record.detail.run == record.detail.run) {
+                    run.push(judged);
+                }
+            }
+            None => runs.push(vec![judged]),
+        }
+    }
+    runs
+}
+
+/// What parties say, if one says that it passed and another that it failed.
+pub fn conflict(of_pair: &[Judged]) -> Vec<Said> {
+    let says = |run: &Vec<&Judged>| -> Option<Said> {
+        let passed = run.iter().find(|j| j.record.passed());
+        let shown = passed.or(run.first())?;
+        Some(Said {
+            party: shown.record.party.clone(),
+            says: if passed.is_some() { "passed" } else { "failed" },
+            on: shown.record.validated,
+            place: shown.record.place(),
+        })
+    };
+    let said: Vec<Said> = latest(of_pair).iter().filter_map(says).collect();
+    let differ = said.iter().any(|s| s.says == "passed") && said.iter().any(|s| s.says == "failed");
+    if differ { said } else { Vec::new() }
+}
+
+/// Decides. `judged` are the pair's own records, `of_pair`, and behind them those that may be carried
+/// forward to it.
+pub fn decide(
+    asked: &Limits,
+    judged: &[Judged],
+    of_pair: &[Judged],
+    owed: &[Owed<'_>],
+    any_set_aside: bool,
+) -> Decision {
+    let at = |certificate: &str| judged.iter().position(|j| j.record.place() == certificate);
+    let by = |owed: &Owed<'_>, what: &str| {
+        let first = owed.obligation.reasons.first().map(String::as_str).unwrap_or_default();
+        format!("By the terms of {} {what}. {first}", owed.agreement.title)
+    };
+    let plain = |verdict, rule, record| Decision { verdict, rule, record, limits: Vec::new() };
+    // What the one who owes it says, by the agreement's own rule. A failure before all else.
+    for owed in owed {
+        if let State::Failed { certificate, .. } = &owed.obligation.state {
+            return plain(Word::Failed, by(owed, "it failed"), at(certificate));
+        }
+    }
+    for owed in owed {
+        let (State::Fulfilled { certificate, .. } | State::AboutToLapse { certificate, .. }) =
+            &owed.obligation.state
+        else {
+            continue;
+        };
+        let Some(decisive) = at(certificate) else { continue };
+        let mut rule = by(owed, "it holds");
+        if let State::AboutToLapse { until, .. } = &owed.obligation.state {
+            rule.push_str(&format!(" It is about to lapse, on {until}."));
+        }
+        if let Some(other) = judged.get(decisive).filter(|_| decisive >= of_pair.len()) {
+            let (guest, host) = (shown(&other.record.guest), shown(&other.record.host));
+            rule.push_str(&format!(
+                " What was tested is {guest} on {host}; the agreement carries that forward."
+            ));
+        }
+        return validated(asked, judged, of_pair, decisive, rule);
+    }
+    for owed in owed {
+        if let State::Lapsed { certificate, .. } = &owed.obligation.state {
+            return plain(Word::Lapsed, by(owed, "it lapsed"), at(certificate));
+        }
+    }
+    let place = |run: &[&Judged], fits: fn(&Judged) -> bool| {
+        run.iter().find(|j| fits(j)).and_then(|j| at(&j.record.place()))
+    };
+    let runs = latest(of_pair);
+    let failed = |run: &&Vec<&Judged>| run.iter().all(|j| !j.record.passed());
+    if let Some(record) = runs.iter().find(failed).and_then(|run| place(run, |_| true)) {
+        let rule = "The newest record of a party that counts says that a required check failed, and \
+                    no agreement says whose word is the one that counts.";
+        return plain(Word::Failed, rule.into(), Some(record));
+    }
+    let valid = |j: &Judged| j.stands == Stands::Valid;
+    if let Some(record) = runs.iter().find_map(|run| place(run, valid)) {
+        let found = judged.get(record).map(|j| (&j.record.detail.decided_by, j.record.until));
+        let (decided_by, until) =
+            found.map_or((String::new(), None), |(by, until)| (shown(by), Some(until)));
+        let until = until.map_or_else(String::new, |day| format!(" until {day}"));
+        let rule = format!("A certificate is valid by its own rule{until}: {decided_by}.");
+        let mut decision = validated(asked, judged, of_pair, record, rule);
+        if let Some(owed) = owed.first() {
+            let title = &owed.agreement.title;
+            decision.limits.push(format!("it does not fulfil what {title} asks for"));
+            decision.verdict = Word::ValidatedWithLimits;
+        }
+        return decision;
+    }
+    let lapsed = |j: &Judged| j.stands == Stands::Lapsed;
+    if let Some(record) = runs.iter().find_map(|run| place(run, lapsed)) {
+        let until = judged.get(record).map(|j| j.record.until.to_string()).unwrap_or_default();
+        let rule = format!("The newest certificate was valid by its own rule until {until}.");
+        return plain(Word::Lapsed, rule, Some(record));
+    }
+    if any_set_aside && of_pair.iter().any(|j| !j.counts()) {
+        let rule = "Every record of the pair was withdrawn or is suspended.";
+        return plain(Word::NotValidated, rule.into(), None);
+    }
+    if let Some(owed) = owed.first() {
+        let what = match owed.obligation.state {
+            State::Over { .. } => "it was owed, and it was never delivered",
+            _ => "it is owed, and it is not delivered yet",
+        };
+        return plain(Word::Planned, by(owed, what), None);
+    }
+    let rule = "No log here has a record of the pair, and no agreement here speaks of it. That is \
+                no statement that it does not work.";
+    plain(Word::Unknown, rule.into(), None)
+}
+
+/// A validation that holds: the certificate that covers most of what is asked, and what it leaves.
+fn validated(
+    asked: &Limits,
+    judged: &[Judged],
+    of_pair: &[Judged],
+    decisive: usize,
+    mut rule: String,
+) -> Decision {
+    let Some(by) = judged.get(decisive) else {
+        let verdict = Word::Unknown;
+        return Decision { verdict, rule, record: None, limits: Vec::new() };
+    };
+    // Other certificates of the same party that are valid, the decisive one first.
+    let others = judged.iter().enumerate().take(of_pair.len()).filter(|(at, j)| {
+        *at != decisive && j.stands == Stands::Valid && j.record.party == by.record.party
+    });
+    let all = std::iter::once((decisive, by)).chain(others);
+    let left = |j: &Judged| {
+        let mut limits = outside(asked, &j.record);
+        limits.extend(reservations(&j.record));
+        limits
+    };
+    let best = all.map(|(at, j)| (at, left(j))).min_by_key(|(_, limits)| limits.len());
+    let (record, mut limits) = best.unwrap_or((decisive, Vec::new()));
+    if record != decisive {
+        rule.push_str(" Of the valid certificates, the one shown covers the most.");
+    }
+    for run in latest(of_pair) {
+        for bad in run.iter().filter(|j| !j.record.passed()).take(LINES) {
+            let Judged { record, .. } = bad;
+            let envelope = &record.detail.envelope;
+            limits.push(format!(
+                "{} says that it failed on {} with up to {} vCPUs and {}",
+                shown(&record.party),
+                record.place(),
+                envelope.vcpus_max,
+                envelope.memory_max
+            ));
+        }
+    }
+    let verdict = if limits.is_empty() { Word::Validated } else { Word::ValidatedWithLimits };
+    Decision { verdict, rule, record: Some(record), limits }
+}

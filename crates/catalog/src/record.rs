@@ -1,0 +1,127 @@
+//! What is kept of a record.
+
+use hospitium_ledger::statement::{CheckCounts, Envelope, Validation, Waiver};
+use hospitium_model::Digest;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+/// What of a record is kept beside its columns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Detail {
+    /// What was tested.
+    pub envelope: Envelope,
+    /// How many checks ended how.
+    pub coverage: CheckCounts,
+    /// Failures that are accepted for a time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waivers: Vec<Waiver>,
+    /// Checks that failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<String>,
+    /// The part of the rule that decided until when it is valid.
+    pub decided_by: String,
+    /// The suite's version.
+    pub suite: String,
+    /// The run.
+    pub run: String,
+    /// The evidence, by the digest of its manifest.
+    pub evidence: Digest,
+    /// The cell in it.
+    pub cell: String,
+}
+
+impl Detail {
+    pub(crate) fn of(validation: &Validation) -> Self {
+        let ours = &validation.hospitium;
+        Self {
+            envelope: ours.envelope.clone(),
+            coverage: ours.coverage,
+            waivers: ours.waivers.clone(),
+            failed: validation.failed_tests.clone(),
+            decided_by: ours.validity.decided_by.clone(),
+            suite: ours.run.hospitium.clone(),
+            run: ours.run.id.clone(),
+            evidence: ours.evidence.manifest,
+            cell: ours.evidence.cell.clone(),
+        }
+    }
+}
+
+/// A guest or host as records name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    pub id: i64,
+    /// `guest` or `host`.
+    pub kind: String,
+    /// Product id; empty if the record has none.
+    pub product: String,
+    pub name: String,
+    pub version: String,
+}
+
+/// A record of a validation, as the catalog has it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Stored {
+    /// The log.
+    pub log: String,
+    /// Its place there.
+    pub entry: u64,
+    /// SHA-256 of the entry.
+    pub digest: String,
+    /// Who says so.
+    pub party: String,
+    /// The guest's name in the record.
+    pub guest: String,
+    /// The host's name in the record.
+    pub host: String,
+    /// Architecture.
+    pub arch: String,
+    /// `PASSED`, `WARNED` or `FAILED`.
+    pub result: String,
+    /// The day on which the run ended, in UTC.
+    pub validated: Date,
+    /// The last day on which it is valid by itself.
+    pub until: Date,
+    /// Whether the guest ran under emulation.
+    pub emulated: bool,
+    /// What else it says.
+    pub detail: Detail,
+    #[serde(skip)]
+    pub(crate) log_id: i64,
+}
+
+impl Stored {
+    /// Where it is: `vendor.example/log entry 7`.
+    pub fn place(&self) -> String {
+        format!("{} entry {}", self.log, self.entry)
+    }
+
+    /// Whether every required check passed or was waived.
+    pub fn passed(&self) -> bool {
+        self.result != "FAILED"
+    }
+}
+
+/// A suspension or withdrawal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoticeRow {
+    pub withdrawal: bool,
+    pub issued: Date,
+    /// The last day of a suspension, if it has one.
+    pub until: Option<Date>,
+    pub reason: String,
+}
+
+/// The day of a number of seconds since 1970, in UTC.
+pub fn day(seconds: i64) -> Date {
+    let time = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
+    TimeZone::UTC.to_datetime(time).date()
+}
+
+/// The last second of a day, in UTC.
+pub fn end_of(day: Date) -> i64 {
+    let end = day.at(23, 59, 59, 0).to_zoned(TimeZone::UTC);
+    end.map_or(i64::MAX, |zoned| zoned.timestamp().as_second())
+}

@@ -85,7 +85,8 @@ pub fn run(names: &[String]) -> Result<()> {
             "warm" => bench.warm().map(|m| vec![m]),
             "overhead" => bench.overhead(),
             "catalog" => catalog::catalog(),
-            _ => peer::autopkgtest(&bench, ["autopkgtest-full", "catalog"].contains(&name)).map(|m| vec![m]),
+            _ => peer::autopkgtest(&bench, ["autopkgtest-full", "catalog"].contains(&name))
+                .map(|m| vec![m]),
         };
         match measured {
             Ok(measured) => {

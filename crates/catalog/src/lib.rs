@@ -13,6 +13,7 @@ mod desk;
 mod error;
 pub mod export;
 mod nearest;
+mod outcomes;
 mod pair;
 mod question;
 mod read;

@@ -2,12 +2,12 @@
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
-use hospitium_catalog::{Catalog, Reply};
+use hospitium_catalog::Reply;
 use hospitium_products::Products;
 use jiff::civil::Date;
 
 use crate::agreement;
-use crate::catalog::{LogArguments, open, sources, tell, today};
+use crate::catalog::{LogArguments, of_logs, open, today};
 use crate::failure::End;
 use crate::out::{note, out};
 use crate::product::SourceArguments;
@@ -71,16 +71,12 @@ pub async fn answer(question: &str, products: &Products, options: AskOptions) ->
     let catalog = match db.filter(|_| logs.log.is_empty()) {
         Some(db) => open(&db).await?,
         None => {
-            let sources = sources(&logs)?;
-            if sources.is_empty() && agreements.is_empty() {
+            if logs.log.is_empty() && agreements.is_empty() {
                 note!(
                     "note: neither a catalog nor a log nor an agreement is named, so nothing is known"
                 );
             }
-            let mut catalog =
-                Catalog::open("sqlite::memory:").await.context("the catalog cannot be made")?;
-            tell(&catalog.rebuild(&sources).await.context("the logs cannot be taken in")?);
-            catalog
+            of_logs(&logs).await?
         }
     };
     let as_of = as_of.unwrap_or_else(today);

@@ -100,6 +100,15 @@ pub fn sources(arguments: &LogArguments) -> Result<Vec<LogSource>> {
     Ok(sources)
 }
 
+/// A catalog made on the spot from the logs that are named.
+pub async fn of_logs(logs: &LogArguments) -> Result<Catalog> {
+    let sources = sources(logs)?;
+    let mut catalog =
+        Catalog::open("sqlite::memory:").await.context("the catalog cannot be made")?;
+    tell(&catalog.rebuild(&sources).await.context("the logs cannot be taken in")?);
+    Ok(catalog)
+}
+
 /// Opens a catalog that is to be there already.
 pub async fn open(db: &str) -> Result<Catalog> {
     let is_file = !db.contains("://") && !db.starts_with("sqlite:");

@@ -79,7 +79,7 @@ async fn carry_out(arguments: Arguments) -> Result<End> {
         Command::Check(command) => show::check(&command),
         Command::CheckVm(arguments) => check_vm::check_vm(*arguments).await,
         Command::Agreement(command) => agreement::agreement(command),
-        Command::Plan(arguments) => plan::plan(*arguments),
+        Command::Plan(arguments) => plan::plan(*arguments).await,
         Command::Product(arguments) => product::product(*arguments),
         Command::Cache(command) => show::cache(&command, &places()?),
         Command::Completions { shell } => {

@@ -1,20 +1,16 @@
 //! `hospitium plan`: what an agreement obliges to on a day, how each obligation stands, and why.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
-use hospitium_ledger::dsse::Envelope;
-use hospitium_ledger::statement::{Outcome as Result_, Record};
-use hospitium_ledger::{LogFolder, Statement, walk};
-use hospitium_model::{Accelerator, Digest, Term};
-use hospitium_plan::obligation::{Grounds, Obligation, Outcome, Plan, State};
+use hospitium_model::Term;
+use hospitium_plan::obligation::{Grounds, Obligation, Plan, State};
 use hospitium_products::Product;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 
 use crate::agreement;
+use crate::catalog::{LogArguments, of_logs, today};
 use crate::failure::{End, Usage};
 use crate::out::{note, out};
 use crate::product::SourceArguments;
@@ -25,9 +21,8 @@ pub struct PlanArguments {
     /// A file, or the name of ./agreements/NAME.toml
     #[arg(value_hint = ValueHint::FilePath)]
     pub agreement: String,
-    /// A log whose records count; may be given several times
-    #[arg(long, value_hint = ValueHint::DirPath, value_name = "DIR")]
-    pub log: Vec<PathBuf>,
+    #[command(flatten)]
+    pub logs: LogArguments,
     /// The day to look at [default: today]
     #[arg(long, value_name = "DATE")]
     pub as_of: Option<Date>,
@@ -51,7 +46,7 @@ pub struct PlanArguments {
 const DRIVEN: [&str; 1] = ["qemu"];
 
 /// `hospitium plan`.
-pub fn plan(arguments: PlanArguments) -> Result<End> {
+pub async fn plan(arguments: PlanArguments) -> Result<End> {
     let (_, deal) = agreement::open(&arguments.agreement)?;
     if let Some(name) = &arguments.party
         && deal.party(name).is_none()
@@ -63,11 +58,9 @@ pub fn plan(arguments: PlanArguments) -> Result<End> {
         ));
     }
     let products = arguments.sources.load()?;
-    let mut outcomes = Vec::new();
-    for log in &arguments.log {
-        outcomes.extend(read_log(log)?);
-    }
-    let as_of = arguments.as_of.unwrap_or_else(|| jiff::Zoned::now().date());
+    let as_of = arguments.as_of.unwrap_or_else(today);
+    let catalog = of_logs(&arguments.logs).await?;
+    let outcomes = catalog.outcomes(as_of).await.context("the records cannot be read")?;
     let suite = env!("CARGO_PKG_VERSION");
     let blocked = |_: &Product, host: &Product| {
         (!DRIVEN.contains(&host.line.as_str()))
@@ -99,62 +92,6 @@ pub fn plan(arguments: PlanArguments) -> Result<End> {
         .iter()
         .any(|o| matches!(o.state, State::Late { .. } | State::Lapsed { .. }));
     Ok(if late || !plan.problems.is_empty() { End::Bad } else { End::Good })
-}
-
-/// What a log's records say of pairs. Suspended and withdrawn ones say so.
-pub fn read_log(path: &std::path::Path) -> Result<Vec<Outcome>> {
-    let folder = LogFolder::new(path);
-    let checkpoint = folder
-        .checkpoint()
-        .with_context(|| format!("the log {} cannot be read", path.display()))?;
-    let mut outcomes = Vec::new();
-    let checked = walk(&folder, checkpoint.head(), |index, entry| {
-        let Ok(Ok(statement)) = Envelope::parse(entry).map(|e| Statement::parse(e.payload()))
-        else {
-            return;
-        };
-        let day = statement.issued().to_zoned(TimeZone::UTC).date();
-        let about = statement.subject.iter().find_map(|subject| subject.sha256());
-        match statement.record {
-            Record::Validation(validation) => {
-                let ours = validation.hospitium;
-                let (Some(guest), Some(host)) = (ours.guest.product, ours.host.product) else {
-                    return;
-                };
-                let (Ok(guest), Ok(host)) = (guest.parse(), host.parse()) else { return };
-                outcomes.push((
-                    Digest::of(entry),
-                    Outcome {
-                        party: ours.party,
-                        guest,
-                        host,
-                        arch: "x86_64".into(),
-                        passed: validation.result != Result_::Failed,
-                        validated: ours.run.ended.to_zoned(TimeZone::UTC).date(),
-                        emulated: ours.envelope.accelerator == Accelerator::Tcg,
-                        suite: ours.run.hospitium,
-                        certificate: format!("{} entry {index}", checkpoint.head().origin),
-                        withdrawn: None,
-                    },
-                ));
-            }
-            Record::Withdrawal(_) | Record::Suspension(_) => {
-                for (digest, outcome) in &mut outcomes {
-                    if Some(*digest) == about {
-                        outcome.withdrawn = Some(day);
-                    }
-                }
-            }
-            Record::KeyChange(_) | Record::Waiver(_) => {}
-        }
-    });
-    if let Some(first) = checked.problems.first() {
-        return Err(Usage::error(
-            format!("the log {} is damaged: {first}", path.display()),
-            format!("look at all of it: hospitium log check {}", path.display()),
-        ));
-    }
-    Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
 }
 
 fn show(deal: &hospitium_model::Agreement, plan: &Plan, why: bool) {

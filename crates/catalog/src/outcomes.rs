@@ -1,0 +1,69 @@
+//! What the records say of pairs, as plans take it in.
+
+use hospitium_plan::obligation::Outcome;
+use jiff::civil::Date;
+
+use crate::{Catalog, CatalogError};
+
+impl Catalog {
+    /// The outcome of every record until a day whose guest and host are known products. One that is
+    /// suspended or withdrawn on that day says so.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn outcomes(&self, as_of: Date) -> Result<Vec<Outcome>, CatalogError> {
+        let mut outcomes = Vec::new();
+        self.each(as_of, |line| {
+            let record = &line.record;
+            let ids = (line.guest_product.parse(), line.host_product.parse());
+            if let (Ok(guest), Ok(host)) = ids {
+                outcomes.push(Outcome {
+                    party: record.party.clone(),
+                    guest,
+                    host,
+                    arch: record.arch.clone(),
+                    passed: record.passed(),
+                    validated: record.validated,
+                    emulated: record.emulated,
+                    suite: record.detail.suite.clone(),
+                    certificate: record.place(),
+                    withdrawn: matches!(line.stands, "suspended" | "withdrawn").then_some(as_of),
+                });
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(outcomes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hospitium_ledger::Statement;
+    use jiff::civil::date;
+
+    use crate::tests::{World, at, sample, statement};
+
+    #[tokio::test]
+    async fn a_plan_gets_what_was_said_until_its_day_and_what_was_taken_back() {
+        let mut world = World::new(&["b.example"]);
+        let said = [statement(&sample("2022-02-01")), statement(&sample("2022-05-01"))];
+        let records = world.say("b.example", &said);
+        let back = Statement::withdrawal("b.example", at("2022-04-01"), records[0], "a wrong disk");
+        world.say("b.example", &[back]);
+        let catalog = world.catalog().await;
+        let seen = |as_of| {
+            let catalog = &catalog;
+            async move {
+                let outcomes = catalog.outcomes(as_of).await.expect("reads");
+                outcomes
+                    .into_iter()
+                    .map(|o| (o.validated, o.withdrawn.is_some()))
+                    .collect::<Vec<_>>()
+            }
+        };
+        assert_eq!(seen(date(2022, 3, 1)).await, [(date(2022, 2, 1), false)]);
+        let later = seen(date(2022, 6, 1)).await;
+        assert_eq!(later, [(date(2022, 2, 1), true), (date(2022, 5, 1), false)]);
+    }
+}

@@ -50,7 +50,7 @@ pub struct CertifyArguments {
     /// Months that the certificate is valid from the validation
     #[arg(long, value_name = "MONTHS", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=120))]
     pub months: u32,
-    /// Failures that are accepted for a time: a TOML file with [[waiver]] check, reason, until, by
+    /// Failures that are accepted for a time: a TOML file with `[[waiver]]` check, reason, until, by
     #[arg(long, value_hint = ValueHint::FilePath, value_name = "FILE")]
     pub waivers: Option<PathBuf>,
     /// Write a Sigstore bundle (v0.3) beside each certificate, for cosign

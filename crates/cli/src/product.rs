@@ -21,7 +21,7 @@ pub struct SourceArguments {
     #[arg(long, global = true, value_hint = ValueHint::DirPath, value_name = "DIR")]
     pub osinfo: Option<PathBuf>,
     /// endoflife.date's products: a folder of NAME.json or NAME.yaml, one such file, or an address
-    /// such as https://endoflife.date/api
+    /// such as `https://endoflife.date/api`
     #[arg(long, global = true, env = "HOSPITIUM_ENDOFLIFE", value_name = "DIR|URL")]
     pub endoflife: Option<String>,
     /// Folder of more definitions (*.toml) beside those that are built in

@@ -7,7 +7,7 @@
 mod expand;
 mod state;
 
-use hospitium_model::{Agreement, Days, Trigger};
+use hospitium_model::{Agreement, Days};
 use hospitium_products::{ProductId, Products};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -294,18 +294,6 @@ fn standing(party: &str, obligations: &[Obligation], grounds: &Grounds<'_>) -> S
         standing.blocked += usize::from(owed.state.asks_for_a_run() && owed.blocked.is_some());
     }
     standing
-}
-
-/// A trigger in words: what has to be done again.
-pub(crate) const fn trigger_words(trigger: Trigger) -> &'static str {
-    match trigger {
-        Trigger::HostMinor => "a minor version of the host",
-        Trigger::HostMajor => "a major version of the host",
-        Trigger::GuestMinor => "a minor version of the guest",
-        Trigger::GuestMajor => "a major version of the guest",
-        Trigger::Driver => "another driver in the guest",
-        Trigger::Suite => "a changed suite",
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use hospitium_products::{Product, Products};
 use jiff::civil::Date;
 
 use super::expand::{Pair, end_of_life};
-use super::{Because, Grounds, Obligation, Outcome, State, trigger_words};
+use super::{Because, Grounds, Obligation, Outcome, State};
 
 /// Judges a pair.
 pub fn judge(
@@ -187,8 +187,7 @@ fn by_outcome(
         && agreement.validity.again_on.contains(&Trigger::Suite)
     {
         reasons.push(format!(
-            "{} makes it due again: the record is of {}, and {suite} is current.",
-            trigger_words(Trigger::Suite),
+            "A changed suite makes it due again: the record is of {}, and {suite} is current.",
             outcome.suite
         ));
         let until = until.date.unwrap_or_else(|| agreement.validity.warn.after(grounds.as_of));

@@ -279,6 +279,7 @@ pub enum CheckCommand {
 pub enum CacheCommand {
     /// What is kept, and how much room it takes
     List,
-    /// Remove every booted machine that is not in use
+    /// Remove everything that can be made again and is not in use: booted machines, unpacked kernels,
+    /// converted images
     Clear,
 }

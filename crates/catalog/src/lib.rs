@@ -8,6 +8,7 @@
 //! docs/catalog.md says what each word of an answer means and by which rule it is given.
 
 mod answer;
+mod browse;
 mod decide;
 mod desk;
 mod error;
@@ -26,6 +27,7 @@ mod store;
 mod support;
 
 pub use answer::{Answer, Certified, Nearest, Reply, Said, SupportedBy, Unclear, Word};
+pub use browse::{Cursor, Known, LogKept, PAGE_MOST, Page, Shown, Wanted};
 pub use desk::Desk;
 pub use error::CatalogError;
 pub use question::{Limits, Question, QuestionError};

@@ -7,7 +7,7 @@ use sqlx::Row as _;
 use crate::pair::{Stands, stands};
 use crate::record::end_of;
 use crate::store::{SELECT, stored};
-use crate::{Catalog, CatalogError, Refusal, Stored};
+use crate::{Catalog, CatalogError, LogRow, Refusal, Stored};
 
 /// Most records of one page.
 pub const PAGE_MOST: u32 = 200;
@@ -69,25 +69,6 @@ pub struct Known {
     pub product: String,
     /// Its name.
     pub name: String,
-}
-
-/// A log that was taken in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LogKept {
-    /// Its number in this catalog.
-    pub id: i64,
-    /// Its origin.
-    pub origin: String,
-    /// Whose it is.
-    pub party: String,
-    /// Entries.
-    pub size: u64,
-    /// Its tree's root, in base64.
-    pub root: String,
-    /// Entries whose files are damaged.
-    pub damaged: u64,
-    /// Entries that were left out.
-    pub refused: u64,
 }
 
 impl Catalog {
@@ -218,40 +199,14 @@ impl Catalog {
             .map_err(failed())
     }
 
-    /// The logs that were taken in.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn logs_kept(&self) -> Result<Vec<LogKept>, CatalogError> {
-        let failed = || CatalogError::database("read its logs");
-        let sql =
-            "SELECT id, origin, party, size, root, damaged, refused FROM logs ORDER BY origin";
-        let rows = sqlx::query(sql).fetch_all(&self.pool).await.map_err(failed())?;
-        let count = |number: i64| u64::try_from(number).unwrap_or_default();
-        rows.iter()
-            .map(|row| {
-                Ok(LogKept {
-                    id: row.try_get(0)?,
-                    origin: row.try_get(1)?,
-                    party: row.try_get(2)?,
-                    size: count(row.try_get(3)?),
-                    root: row.try_get(4)?,
-                    damaged: count(row.try_get(5)?),
-                    refused: count(row.try_get(6)?),
-                })
-            })
-            .collect::<Result<_, sqlx::Error>>()
-            .map_err(failed())
-    }
-
     /// Entries of a log that were left out, the first of them.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn refused(&self, log: i64, most: u32) -> Result<Vec<Refusal>, CatalogError> {
+    pub async fn refused(&self, log: &LogRow, most: u32) -> Result<Vec<Refusal>, CatalogError> {
         let failed = || CatalogError::database("read what was left out");
         let sql = "SELECT entry, why FROM refused WHERE log = $1 ORDER BY entry LIMIT $2";
-        let rows = sqlx::query(sql).bind(log).bind(i64::from(most)).fetch_all(&self.pool).await;
+        let rows = sqlx::query(sql).bind(log.id).bind(i64::from(most)).fetch_all(&self.pool).await;
         rows.map_err(failed())?
             .iter()
             .map(|row| {
@@ -343,6 +298,6 @@ mod tests {
             assert_eq!(page.records.len(), count);
         }
         assert_eq!(catalog.pairs(10).await.expect("reads").len(), 1);
-        assert_eq!(catalog.logs_kept().await.expect("reads")[0].party, "b.example");
+        assert_eq!(catalog.log_rows().await.expect("reads")[0].party, "b.example");
     }
 }

@@ -16,6 +16,7 @@ pub mod export;
 mod nearest;
 mod outcomes;
 mod pair;
+mod plans;
 mod question;
 mod read;
 mod rebuild;
@@ -25,16 +26,18 @@ mod schema;
 mod side;
 mod store;
 mod support;
+mod tell;
 
 pub use answer::{Answer, Certified, Nearest, Reply, Said, SupportedBy, Unclear, Word};
-pub use browse::{Cursor, Known, LogKept, PAGE_MOST, Page, Shown, Wanted};
-pub use desk::Desk;
+pub use browse::{Cursor, Known, PAGE_MOST, Page, Shown, Wanted};
+pub use desk::{Desk, Ready};
 pub use error::CatalogError;
 pub use question::{Limits, Question, QuestionError};
 pub use read::LogSource;
 pub use rebuild::{LogSummary, Rebuilt, Refusal};
 pub use record::{Detail, Stored};
 pub use store::Catalog;
+pub use tell::{LogRow, Numbers};
 
 #[cfg(test)]
 mod tests;

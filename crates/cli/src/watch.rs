@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
 use hospitium_model::Agreement;
 use hospitium_plan::obligation::{Outcome, State};
-use hospitium_products::{Builder, FactValue, Fact, Sources};
+use hospitium_products::{Builder, Fact, FactValue, Sources};
 use hospitium_watch::{Change, Deal, Ground, Look, Moved, News, Options, Owed, Source, look};
 use jiff::civil::Date;
 
@@ -103,14 +103,20 @@ pub async fn watch(arguments: WatchArguments) -> Result<End> {
     let deals =
         named.iter().map(|named| Ok(agreement::open(named)?.1)).collect::<Result<Vec<_>>>()?;
     if deals.is_empty() {
-        note!("note: no agreement is named and there is none in ./agreements, so releases oblige to nothing");
+        note!(
+            "note: no agreement is named and there is none in ./agreements, so releases oblige to nothing"
+        );
     }
     let Some(every) = arguments.every else {
         return one(&arguments, &sources, &deals).await;
     };
-    let every = Duration::try_from(every).ok().filter(|every| *every >= SHORTEST).ok_or_else(|| {
-        Usage::error("that is too often to look", "look every 10 seconds or less often: --every 6h")
-    })?;
+    let every =
+        Duration::try_from(every).ok().filter(|every| *every >= SHORTEST).ok_or_else(|| {
+            Usage::error(
+                "that is too often to look",
+                "look every 10 seconds or less often: --every 6h",
+            )
+        })?;
     again_and_again(&arguments, &sources, &deals, every).await
 }
 
@@ -224,7 +230,10 @@ fn show(looked: &Look, arguments: &WatchArguments, deals: &[Agreement]) {
         let told = match (&source.error, source.first) {
             (Some(_), _) => "could not be read; what it said before still counts".to_owned(),
             (None, true) => {
-                format!("{} releases; the first look, so all of them count as seen", source.releases)
+                format!(
+                    "{} releases; the first look, so all of them count as seen",
+                    source.releases
+                )
             }
             (None, false) => format!("{} releases", source.releases),
         };
@@ -341,11 +350,7 @@ fn show_owed(paint: &Paint, owed: &Owed) {
         }
         state => state.word().to_owned(),
     };
-    out!(
-        "  {:<44} on {:<30} {when}",
-        safe(&obligation.guest_name),
-        safe(&obligation.host_name)
-    );
+    out!("  {:<44} on {:<30} {when}", safe(&obligation.guest_name), safe(&obligation.host_name));
     out!("      {} owes it: {}", safe(&obligation.party), safe(&owed.rule));
     if let Some(reason) = obligation.reasons.first() {
         out!("      {}", paint.dim(&safe(reason)));

@@ -111,8 +111,7 @@ pub fn compare(
         }
     }
     let now: BTreeSet<&str> = after.obligations.iter().map(|owed| owed.id.as_str()).collect();
-    obliged.gone =
-        old.keys().filter(|id| !now.contains(*id)).map(|id| (*id).to_owned()).collect();
+    obliged.gone = old.keys().filter(|id| !now.contains(*id)).map(|id| (*id).to_owned()).collect();
     obliged
 }
 
@@ -142,7 +141,9 @@ fn rule(clause: &Clause, because: Because) -> String {
         Reach::All => format!("all later {what}"),
     };
     let taken = match because {
-        Because::Named => return format!("clause {} names both, within {}", clause.id, clause.within),
+        Because::Named => {
+            return format!("clause {} names both, within {}", clause.id, clause.within);
+        }
         Because::LaterGuest => reach("guests", guests),
         Because::LaterHost => reach("hosts", hosts),
         Because::LaterBoth => format!("{} and {}", reach("guests", guests), reach("hosts", hosts)),

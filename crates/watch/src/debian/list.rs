@@ -39,7 +39,8 @@ impl List {
             if let Some(entry) = line.strip_prefix(' ') {
                 if section == "SHA256" {
                     let mut words = entry.split_ascii_whitespace();
-                    let (Some(sum), Some(_), Some(name)) = (words.next(), words.next(), words.next())
+                    let (Some(sum), Some(_), Some(name)) =
+                        (words.next(), words.next(), words.next())
                     else {
                         return Err(wrong("a line of SHA256 is not sum, size and name"));
                     };

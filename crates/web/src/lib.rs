@@ -8,6 +8,7 @@
 
 mod error;
 mod pages;
+pub mod place;
 pub mod serve;
 mod site;
 

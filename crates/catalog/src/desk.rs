@@ -138,35 +138,6 @@ impl<'a> Desk<'a> {
         Ok(Reply::Unclear { question: question.text, sides: unclear })
     }
 
-    /// Answers for a guest and a host that are named apart: a short id, id or name each. With no
-    /// limits; for more ask in words.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn ask_pair(&self, guest: &str, host: &str) -> Result<Reply, CatalogError> {
-        let text = hospitium_model::printable(&format!("{guest} on {host}"), 500);
-        let sides = (
-            self.ready.subjects.side(guest, true, self.products),
-            self.ready.subjects.side(host, false, self.products),
-        );
-        match sides {
-            (Ok(guest), Ok(host)) => {
-                let question = Question { text, sides: Vec::new(), limits: Limits::default() };
-                let answer = self.answer(&question, &guest, &host).await?;
-                Ok(Reply::Answer(Box::new(answer)))
-            }
-            (guest, host) => {
-                let sides = guest.err().into_iter().chain(host.err()).collect();
-                Ok(Reply::Unclear { question: text, sides })
-            }
-        }
-    }
-
-    /// The numbers under which records name a product, as [`crate::Wanted`] takes them.
-    pub fn numbers_of(&self, product: &Product) -> Vec<i64> {
-        self.ready.subjects.of(product.kind == ProductKind::Guest, product)
-    }
-
     async fn answer(
         &self,
         question: &Question,

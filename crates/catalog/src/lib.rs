@@ -8,7 +8,6 @@
 //! docs/catalog.md says what each word of an answer means and by which rule it is given.
 
 mod answer;
-mod browse;
 mod decide;
 mod desk;
 mod error;
@@ -29,7 +28,6 @@ mod support;
 mod tell;
 
 pub use answer::{Answer, Certified, Nearest, Reply, Said, SupportedBy, Unclear, Word};
-pub use browse::{Cursor, Known, PAGE_MOST, Page, Shown, Wanted};
 pub use desk::{Desk, Ready};
 pub use error::CatalogError;
 pub use question::{Limits, Question, QuestionError};

@@ -27,19 +27,6 @@ pub enum Stands {
     Withdrawn { on: Date, reason: String },
 }
 
-impl Stands {
-    /// In one word.
-    pub const fn word(&self) -> &'static str {
-        match self {
-            Self::Valid => "valid",
-            Self::Failed => "failed",
-            Self::Lapsed => "lapsed",
-            Self::Suspended { .. } => "suspended",
-            Self::Withdrawn { .. } => "withdrawn",
-        }
-    }
-}
-
 /// A record and how it stands.
 #[derive(Debug, Clone)]
 pub struct Judged {

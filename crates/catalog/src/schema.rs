@@ -51,10 +51,9 @@ pub const CONTENT: [(&str, &str, &str); 7] = [
 ];
 
 /// The indexes, dropped before a rebuild and made after it: name, and what it is on.
-pub const INDEXES: [(&str, &str); 5] = [
+pub const INDEXES: [(&str, &str); 4] = [
     ("records_pair", "records (guest, host, log, ended, entry)"),
     ("records_digest", "records (digest)"),
-    ("records_ended", "records (ended, log, entry)"),
     ("pairs_host", "pairs (host, guest)"),
     ("notices_about", "notices (log, about)"),
 ];

@@ -8,7 +8,6 @@
 
 mod error;
 mod pages;
-pub mod place;
 pub mod serve;
 mod site;
 

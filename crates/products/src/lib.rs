@@ -26,7 +26,6 @@ mod search;
 mod store;
 mod version;
 mod words;
-pub mod xml;
 
 pub use builder::Builder;
 pub use definition::Definitions;

@@ -46,8 +46,10 @@ impl Products {
         let mut best: Option<(usize, usize, &Line)> = None;
         for line in &self.lines {
             let calls = line.words.iter().chain([&line.name, &line.title]);
-            let calls: BTreeSet<Vec<String>> =
-                calls.map(|call| words::words(call, &[]).0).filter(|call| !call.is_empty()).collect();
+            let calls: BTreeSet<Vec<String>> = calls
+                .map(|call| words::words(call, &[]).0)
+                .filter(|call| !call.is_empty())
+                .collect();
             for call in calls {
                 for at in 0..found.len() {
                     let Some(rest) = found.get(at..) else { continue };
@@ -162,11 +164,8 @@ fn made(
 
 /// Where the number is that follows a name of so many words.
 fn number_after(words: &[String], length: usize) -> Option<usize> {
-    let between = words
-        .get(length..)?
-        .iter()
-        .take_while(|word| BETWEEN.contains(&word.as_str()))
-        .count();
+    let between =
+        words.get(length..)?.iter().take_while(|word| BETWEEN.contains(&word.as_str())).count();
     let at = length + between;
     words.get(at)?.starts_with(|c: char| c.is_ascii_digit()).then_some(at)
 }
@@ -191,9 +190,8 @@ mod tests {
     use super::*;
     use crate::Builder;
 
-    static PRODUCTS: LazyLock<Products> = LazyLock::new(|| {
-        Builder::with_built_in().expect("built in").finish().expect("sound")
-    });
+    static PRODUCTS: LazyLock<Products> =
+        LazyLock::new(|| Builder::with_built_in().expect("built in").finish().expect("sound"));
 
     #[test]
     fn headlines_and_file_names_name_a_line_and_a_version() {
@@ -224,15 +222,18 @@ mod tests {
             let placed = products.place(line, &Version::new(version)).expect("a line");
             (placed.name, placed.build.map(|b| b.to_string()), placed.known)
         };
-        assert_eq!(place("linux-kernel", "6.12.117"), ("Linux 6.12".into(), Some("6.12.117".into()), true));
-        assert_eq!(place("linux-kernel", "6.97.1"), ("Linux 6.97".into(), Some("6.97.1".into()), false));
+        assert_eq!(
+            place("linux-kernel", "6.12.117"),
+            ("Linux 6.12".into(), Some("6.12.117".into()), true)
+        );
+        assert_eq!(
+            place("linux-kernel", "6.97.1"),
+            ("Linux 6.97".into(), Some("6.97.1".into()), false)
+        );
         assert_eq!(place("qemu", "10.0.0"), ("QEMU 10.0".into(), None, true));
         assert_eq!(place("qemu", "97.1.0"), ("QEMU 97.1".into(), Some("97.1.0".into()), false));
         assert_eq!(place("debian", "12.11"), ("Debian 12".into(), Some("12.11".into()), true));
-        assert_eq!(
-            place("rhel", "9.98"),
-            ("Red Hat Enterprise Linux 9.98".into(), None, false)
-        );
+        assert_eq!(place("rhel", "9.98"), ("Red Hat Enterprise Linux 9.98".into(), None, false));
         assert!(products.place("no such line", &Version::new("1")).is_none());
     }
 

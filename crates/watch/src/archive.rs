@@ -36,7 +36,8 @@ pub fn members(place: &Place, endings: &[&str]) -> Result<Vec<Member>, WatchErro
             return Err(too_much(MOST as u64, "files"));
         }
         let name = printable(&String::from_utf8_lossy(&entry.path_bytes()), 300);
-        if !entry.header().entry_type().is_file() || !endings.iter().any(|end| name.ends_with(end)) {
+        if !entry.header().entry_type().is_file() || !endings.iter().any(|end| name.ends_with(end))
+        {
             continue;
         }
         let mut text = Vec::new();

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use hospitium_products::osinfo::Osinfo;
 use hospitium_products::{
-    Builder, Definitions, Fact, Product, ProductId, Property, SourceKind, endoflife,
-    read_endoflife,
+    Builder, Definitions, Fact, Product, ProductId, Property, SourceKind, endoflife, read_endoflife,
 };
 
 use crate::archive::{self, Member};

@@ -127,7 +127,9 @@ fn read_copy(
     let arch = options.arch.as_str();
     for component in &list.components {
         let index = format!("{component}/binary-{arch}/Packages");
-        if component != "main" || list.sha256(&index).is_none() && list.sha256(&format!("{index}.xz")).is_none() {
+        if component != "main"
+            || list.sha256(&index).is_none() && list.sha256(&format!("{index}.xz")).is_none()
+        {
             continue;
         }
         for package in packages_of(copy, &list, &index)? {
@@ -151,7 +153,9 @@ fn packages_of(copy: &Copy, list: &List, index: &str) -> Result<Vec<Package>, Wa
         let place = (copy.index)(&packed);
         let bytes = match place.bytes(LARGEST_INDEX) {
             Ok(bytes) => bytes,
-            Err(WatchError::Read { path, cause }) if cause.kind() == std::io::ErrorKind::NotFound => {
+            Err(WatchError::Read { path, cause })
+                if cause.kind() == std::io::ErrorKind::NotFound =>
+            {
                 missing = Some(WatchError::Read { path, cause });
                 continue;
             }

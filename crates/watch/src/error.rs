@@ -82,7 +82,9 @@ pub enum WatchError {
         why: String,
     },
     /// A signature that does not hold.
-    #[error("{what} is not signed by a key of {keyring}: {why}; name the archive's own keyring with --keyring")]
+    #[error(
+        "{what} is not signed by a key of {keyring}: {why}; name the archive's own keyring with --keyring"
+    )]
     Signature {
         /// What it is.
         what: String,
@@ -92,7 +94,9 @@ pub enum WatchError {
         why: String,
     },
     /// A file that is not what the signed list says.
-    #[error("{what} is not the file that the suite's list names: its SHA-256 is {found}, not {listed}")]
+    #[error(
+        "{what} is not the file that the suite's list names: its SHA-256 is {found}, not {listed}"
+    )]
     Digest {
         /// What it is.
         what: String,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use hospitium_products::{Definitions, Fact, Products, ProductId};
+use hospitium_products::{Definitions, Fact, ProductId, Products};
 use jiff::civil::Date;
 use serde::Serialize;
 
@@ -126,8 +126,7 @@ pub fn look(
     if look.has_news() && !deals.is_empty() {
         let then = with(ground, &name, &overlay::write(&before, &ground.products))?;
         let (then, changed) = as_it_was(&then, &before, &look);
-        look.obliged =
-            deals.iter().map(|deal| compare(deal, &then, &now, &changed)).collect();
+        look.obliged = deals.iter().map(|deal| compare(deal, &then, &now, &changed)).collect();
     }
     // The overlay first: if the state cannot be kept, the same is told once more.
     replace(overlay, text.as_bytes())?;

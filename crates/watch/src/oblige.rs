@@ -20,7 +20,7 @@ pub struct Deal<'a> {
     pub as_of: Date,
 }
 
-/// An obligation that was not there before.
+/// An obligation that was not there before, or could not be delivered any more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Owed {
@@ -107,12 +107,18 @@ pub fn compare(
         match old.get(owed.id.as_str()) {
             None if matches!(owed.state, State::Over { .. }) => obliged.too_late += 1,
             None => obliged.created.push(created(deal, owed, changed)),
+            // It could not be delivered any more, and now it can: a life goes on for longer.
+            Some(old)
+                if matches!(old.state, State::Over { .. })
+                    && !matches!(owed.state, State::Over { .. }) =>
+            {
+                obliged.created.push(created(deal, owed, changed));
+            }
             Some(old) => obliged.moved.extend(moved(deal, old, owed)),
         }
     }
     let now: BTreeSet<&str> = after.obligations.iter().map(|owed| owed.id.as_str()).collect();
-    obliged.gone =
-        old.keys().filter(|id| !now.contains(*id)).map(|id| (*id).to_owned()).collect();
+    obliged.gone = old.keys().filter(|id| !now.contains(*id)).map(|id| (*id).to_owned()).collect();
     obliged
 }
 
@@ -142,7 +148,9 @@ fn rule(clause: &Clause, because: Because) -> String {
         Reach::All => format!("all later {what}"),
     };
     let taken = match because {
-        Because::Named => return format!("clause {} names both, within {}", clause.id, clause.within),
+        Because::Named => {
+            return format!("clause {} names both, within {}", clause.id, clause.within);
+        }
         Because::LaterGuest => reach("guests", guests),
         Because::LaterHost => reach("hosts", hosts),
         Because::LaterBoth => format!("{} and {}", reach("guests", guests), reach("hosts", hosts)),

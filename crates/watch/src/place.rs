@@ -34,7 +34,9 @@ impl Place {
         }
         match text.strip_prefix("file://").unwrap_or(text) {
             "" => Err(wrong("no place is named")),
-            path if path.contains("://") => Err(wrong("only http://, https:// and file:// are understood")),
+            path if path.contains("://") => {
+                Err(wrong("only http://, https:// and file:// are understood"))
+            }
             path => Ok(Self::Path(path.into())),
         }
     }
@@ -128,7 +130,9 @@ pub fn unpack(bytes: &[u8]) -> std::io::Result<Box<dyn Read + '_>> {
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
             Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(buffered))
         }
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::stream::read::Decoder::with_buffer(buffered)?),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            Box::new(zstd::stream::read::Decoder::with_buffer(buffered)?)
+        }
         [0x04, 0x22, 0x4d, 0x18, ..] => Box::new(lz4_flex::frame::FrameDecoder::new(buffered)),
         _ => Box::new(buffered),
     })

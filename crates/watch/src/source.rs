@@ -154,9 +154,7 @@ impl Source {
     pub fn read(&self, ground: &Ground, options: &Options) -> Result<Found, WatchError> {
         let found = match self {
             Self::Osinfo(place) => databases::osinfo(place)?,
-            Self::Endoflife(place) => {
-                databases::endoflife_date(place, &ground.without_endoflife)?
-            }
+            Self::Endoflife(place) => databases::endoflife_date(place, &ground.without_endoflife)?,
             Self::Products(place) => databases::definitions(place)?,
             Self::Images(folder) => images::read(folder, &ground.products)?,
             Self::Feed(place) => {

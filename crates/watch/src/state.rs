@@ -65,7 +65,7 @@ impl Known {
 
 impl State {
     /// Takes in what a source says of a release.
-    pub(crate) fn learn(&mut self, label: &str, release: &Release, on: Date) {
+    pub fn learn(&mut self, label: &str, release: &Release, on: Date) {
         let known = self.releases.entry(release.key()).or_insert_with(|| Known {
             product: release.product.clone(),
             name: release.name.clone(),
@@ -159,12 +159,8 @@ pub(crate) fn lock(path: &Path) -> Result<File, WatchError> {
     if let Some(folder) = beside.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(cause)?;
     }
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&beside)
-        .map_err(cause)?;
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).open(&beside).map_err(cause)?;
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(WatchError::InUse { path: path.to_owned() }),

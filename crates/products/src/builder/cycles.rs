@@ -105,7 +105,8 @@ fn give(product: &mut Product, cycle: &Cycle, alone: bool, line: Option<&Line>) 
 /// says of the major version is said of it, too.
 fn newest_minor(cycle: &Cycle, line: Option<&Line>, known: &[&mut Product]) -> Option<Product> {
     let line = line.filter(|line| line.cycles == Cycles::Major)?;
-    let latest = cycle.facts.iter().find(|fact| fact.property == Property::Latest)?.value.to_string();
+    let latest =
+        cycle.facts.iter().find(|fact| fact.property == Property::Latest)?.value.to_string();
     let version = Version::new(&latest);
     let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     let is_minor = latest.contains('.') && latest.split('.').all(number);

@@ -35,8 +35,7 @@ impl Package {
 
 /// The kernels and QEMU of an index, each version once. `what` is its name in errors.
 pub fn read(what: &str, index: impl Read) -> Result<Vec<Package>, WatchError> {
-    let too_much =
-        |limit, unit| WatchError::TooMuch { what: what.to_owned(), limit, unit };
+    let too_much = |limit, unit| WatchError::TooMuch { what: what.to_owned(), limit, unit };
     let cause = |cause| WatchError::Packed { what: what.to_owned(), cause };
     let mut reader = BufReader::with_capacity(1 << 16, index.take(LARGEST + 1));
     let mut found: Vec<Package> = Vec::new();
@@ -53,7 +52,9 @@ pub fn read(what: &str, index: impl Read) -> Result<Vec<Package>, WatchError> {
         let text = line.trim_ascii_end();
         if text.is_empty() {
             if let Some(package) = stanza.take()
-                && !found.iter().any(|p| p.version == package.version && is_qemu(p) == is_qemu(&package))
+                && !found
+                    .iter()
+                    .any(|p| p.version == package.version && is_qemu(p) == is_qemu(&package))
             {
                 if found.len() >= MOST {
                     return Err(too_much(MOST as u64, "kernels"));
@@ -127,7 +128,8 @@ mod tests {
     #[test]
     fn kernels_and_qemu_are_found_and_each_version_once() {
         let found = read("Packages", INDEX.as_bytes()).expect("reads");
-        let got: Vec<_> = found.iter().map(|p| (p.upstream(), p.version.as_str(), p.line)).collect();
+        let got: Vec<_> =
+            found.iter().map(|p| (p.upstream(), p.version.as_str(), p.line)).collect();
         assert_eq!(got, [("6.1.176", "6.1.176-1", 1), ("7.2", "1:7.2+dfsg-7+deb12u16", 20)]);
     }
 

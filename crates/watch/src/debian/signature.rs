@@ -84,7 +84,9 @@ fn judge(status: &str) -> Result<Vec<String>, String> {
         let key = printable(key, 60);
         match word {
             // Beside a key that has ended there is a VALIDSIG as well, after it.
-            "VALIDSIG" if !ended.iter().any(|e: &String| key.ends_with(e.as_str())) => good.push(key),
+            "VALIDSIG" if !ended.iter().any(|e: &String| key.ends_with(e.as_str())) => {
+                good.push(key)
+            }
             "BADSIG" => return Err(format!("the signature by {key} is bad")),
             "REVKEYSIG" | "EXPKEYSIG" => ended.push(key),
             "NO_PUBKEY" => unknown.push(key),
@@ -168,7 +170,8 @@ mod tests {
 
     #[test]
     fn what_nobody_signed_is_refused_where_it_can_be_checked() {
-        if !Path::new(KEYRING).is_file() || Command::new("gpgv").arg("--version").output().is_err() {
+        if !Path::new(KEYRING).is_file() || Command::new("gpgv").arg("--version").output().is_err()
+        {
             return;
         }
         let error = check(b"Codename: bookworm\n", "bookworm", None).expect_err("refused");

@@ -1,6 +1,6 @@
 //! `hospitium certify`: from a run's evidence to records in the party's log.
 
-mod known;
+pub mod known;
 
 use std::path::{Path, PathBuf};
 

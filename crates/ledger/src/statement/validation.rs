@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Resource;
+use super::machines::MachineCoverage;
 use crate::validity::Validity;
 
 /// How a validation ended.
@@ -89,7 +90,7 @@ pub struct Extension {
     pub waivers: Vec<Waiver>,
     /// How many checks ended how.
     pub coverage: CheckCounts,
-    /// How much of the machine configurations the plan covers, of which this cell is one.
+    /// How much of the machine configurations is covered, of which this cell's is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machines: Option<MachineCoverage>,
     /// From when until when, and by which rule.
@@ -282,29 +283,6 @@ pub struct CheckCounts {
     pub one_witness: usize,
 }
 
-/// How much of the machine configurations a plan covers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MachineCoverage {
-    /// Interactions of how many parameters.
-    pub strength: u32,
-    /// Interactions covered by the plan's cells.
-    pub covered: u64,
-    /// Interactions that can be.
-    pub feasible: u64,
-    /// Those that cannot be, each with its reason.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub infeasible: Vec<Infeasible>,
-}
-
-/// An interaction that cannot be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Infeasible {
-    /// Which: `firmware=uefi disk=ide`.
-    pub what: String,
-    /// Why.
-    pub reason: String,
-}
-
 /// The evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvidenceRef {
@@ -376,6 +354,13 @@ impl Validation {
         }
         if ours.waivers.iter().any(|waiver| waiver.until < ours.validity.until) {
             return Err("it is valid for longer than a waiver that it rests on".into());
+        }
+        if let Some(machines) = &ours.machines {
+            machines.check()?;
+            let own = machines.own_row(&ours.evidence.cell);
+            if !machines.parameters.is_empty() && self.result != Outcome::Failed && own.is_none() {
+                return Err("its own machine is not among the rows that it claims".into());
+            }
         }
         if ours.envelope.accelerator != ours.host.accelerator.used {
             return Err("it names two accelerators".into());

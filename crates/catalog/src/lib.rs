@@ -8,6 +8,7 @@
 //! docs/catalog.md says what each word of an answer means and by which rule it is given.
 
 mod answer;
+mod browse;
 mod decide;
 mod desk;
 mod error;
@@ -27,14 +28,17 @@ mod store;
 mod support;
 mod tell;
 
-pub use answer::{Answer, Certified, Nearest, Reply, Said, SupportedBy, Unclear, Word};
+pub use answer::{Answer, Certified, Nearest, Reply, Said, SupportedBy, Unclear, Word, tested};
+pub use browse::{Cursor, Listed, PairNow};
 pub use desk::{Desk, Ready};
 pub use error::CatalogError;
+pub use pair::Stands;
 pub use question::{Limits, Question, QuestionError};
 pub use read::LogSource;
 pub use rebuild::{LogSummary, Rebuilt, Refusal};
 pub use record::{Detail, Stored};
 pub use store::Catalog;
+pub use support::support;
 pub use tell::{LogRow, Numbers};
 
 #[cfg(test)]

@@ -64,6 +64,26 @@ impl Catalog {
             .map_err(failed())
     }
 
+    /// Entries that were not believed: log, entry, why. At most so many.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn refused(&self, most: u32) -> Result<Vec<(String, u64, String)>, CatalogError> {
+        let failed = || CatalogError::database("read what it refused");
+        let sql = "SELECT l.origin, f.entry, f.why FROM refused f JOIN logs l ON l.id = f.log \
+                   ORDER BY f.log, f.entry LIMIT $1";
+        let rows = sqlx::query(sql).bind(i64::from(most)).fetch_all(&self.pool).await;
+        rows.map_err(failed())?
+            .iter()
+            .map(|row| {
+                let entry: i64 = row.try_get(1)?;
+                let entry = u64::try_from(entry).unwrap_or_default();
+                Ok((row.try_get(0)?, entry, row.try_get(2)?))
+            })
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(failed())
+    }
+
     /// A mark of the catalog's state that costs next to nothing: a digest of the heads of its logs
     /// and of what was refused. Another state of the logs has another mark.
     ///

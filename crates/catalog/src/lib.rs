@@ -30,7 +30,7 @@ mod store;
 mod support;
 mod tell;
 
-pub use answer::{Answer, Certified, Nearest, Reply, Said, SupportedBy, Unclear, Word};
+pub use answer::{Answer, Certified, Nearest, Reply, Said, SupportedBy, Unclear, Word, tested};
 pub use browse::{Cursor, Listed, PairNow};
 pub use desk::{Desk, Ready};
 pub use error::CatalogError;

@@ -8,6 +8,11 @@
 
 pub mod api;
 mod error;
+mod evidence;
+mod export;
+mod links;
+mod mark;
+mod model;
 mod pages;
 pub mod serve;
 mod site;

@@ -5,12 +5,14 @@ use axum::response::{Html, IntoResponse, Response};
 use serde_json::Value;
 
 use super::document;
+use crate::links::{Links, encoded};
+use crate::model::Frame;
 use crate::{Refused, SiteError};
 
 #[derive(Debug, Template)]
 #[template(path = "api.html")]
 struct Page {
-    title: String,
+    frame: Frame,
     about: String,
     groups: Vec<Group>,
 }
@@ -70,7 +72,9 @@ fn make() -> Result<Page, askama::Error> {
         }
     }
     let info = &document["info"];
-    Ok(Page { title: text(&info["title"]), about: text(&info["description"]), groups })
+    let links = Links { root: "/".to_owned(), live: true };
+    let frame = Frame { links, here: "api", as_of: String::new() };
+    Ok(Page { frame, about: text(&info["description"]), groups })
 }
 
 fn each(value: &Value) -> impl Iterator<Item = &Value> {
@@ -85,7 +89,7 @@ fn call(path: &str, method: &str, about: &Value) -> Call {
     for parameter in each(&about["parameters"]) {
         let name = text(&parameter["name"]);
         if let Some(value) = parameter["example"].as_str() {
-            let value = percent(value);
+            let value = encoded(value);
             match parameter["in"] == "path" {
                 true => example = example.replace(&format!("{{{name}}}"), &value),
                 false => query.push(format!("{name}={value}")),
@@ -115,16 +119,4 @@ fn call(path: &str, method: &str, about: &Value) -> Call {
         answers: answers.map(|(status, a)| (status.clone(), text(&a["description"]))).collect(),
         example,
     }
-}
-
-/// Text as a part of an address.
-fn percent(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                char::from(byte).to_string()
-            }
-            other => format!("%{other:02X}"),
-        })
-        .collect()
 }

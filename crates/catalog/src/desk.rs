@@ -66,6 +66,22 @@ impl Ready {
         Ok(Self { subjects, logs, owed, problems, as_of })
     }
 
+    /// Every guest and host as records name it: whether it is a guest, its name, and its product's
+    /// id, if that is known.
+    pub fn subjects(&self) -> impl Iterator<Item = (bool, &str, Option<&str>)> {
+        self.subjects.all()
+    }
+
+    /// The products that agreements speak of, guests and hosts, each perhaps several times.
+    pub fn owed_products(&self) -> impl Iterator<Item = &ProductId> {
+        self.owed.keys().flat_map(|(guest, host)| [guest, host])
+    }
+
+    /// The pairs that agreements speak of, guest and host.
+    pub fn owed_pairs(&self) -> impl Iterator<Item = (&ProductId, &ProductId)> {
+        self.owed.keys().map(|(guest, host)| (guest, host))
+    }
+
     /// The day.
     pub const fn as_of(&self) -> Date {
         self.as_of
@@ -138,7 +154,7 @@ impl<'a> Desk<'a> {
         Ok(Reply::Unclear { question: question.text, sides: unclear })
     }
 
-    async fn answer(
+    pub(crate) async fn answer(
         &self,
         question: &Question,
         guest: &Side<'_>,

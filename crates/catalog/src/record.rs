@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// What of a record is kept beside its columns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Detail {
     /// What was tested.
     pub envelope: Envelope,
@@ -37,6 +38,7 @@ pub struct Detail {
 
 /// A machine configuration that a record says was tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Tried {
     /// The configuration.
     pub row: MachineRow,
@@ -90,6 +92,7 @@ pub struct Subject {
 
 /// A record of a validation, as the catalog has it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Stored {
     /// The log.
     pub log: String,

@@ -11,7 +11,7 @@ use sqlx::{AnyPool, Executor as _, Row as _};
 
 use crate::CatalogError;
 use crate::record::{NoticeRow, Stored, Subject, day, end_of};
-use crate::schema::{CONTENT, FORM, TABLES};
+use crate::schema::{CONTENT, FORM, INDEXES, TABLES};
 
 /// Newest records of a pair in each log that are looked at.
 const NEWEST: i64 = 64;
@@ -93,6 +93,11 @@ impl Catalog {
         let failed = || CatalogError::database("make its tables");
         for table in TABLES {
             sqlx::query(table).execute(&self.pool).await.map_err(failed())?;
+        }
+        // An older catalog may lack one.
+        for (name, on) in INDEXES {
+            let sql = format!("CREATE INDEX IF NOT EXISTS {name} ON {on}");
+            sqlx::query(&sql).execute(&self.pool).await.map_err(failed())?;
         }
         let form = sqlx::query("SELECT value FROM meta WHERE name = $1")
             .bind("form")
@@ -196,6 +201,17 @@ impl Catalog {
         host: i64,
         as_of: Date,
     ) -> Result<Vec<Stored>, CatalogError> {
+        self.newest_few(log, (guest, host), as_of, NEWEST).await
+    }
+
+    /// The same, at most so many.
+    pub(crate) async fn newest_few(
+        &self,
+        log: i64,
+        (guest, host): (i64, i64),
+        as_of: Date,
+        most: i64,
+    ) -> Result<Vec<Stored>, CatalogError> {
         let sql = format!(
             "{SELECT} WHERE r.guest = $1 AND r.host = $2 AND r.log = $3 AND r.ended <= $4 \
              ORDER BY r.ended DESC, r.entry DESC LIMIT $5"
@@ -205,7 +221,7 @@ impl Catalog {
             .bind(host)
             .bind(log)
             .bind(end_of(as_of))
-            .bind(NEWEST)
+            .bind(most)
             .fetch_all(&self.pool)
             .await
             .map_err(CatalogError::database("find a pair's records"))?;

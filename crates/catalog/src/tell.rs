@@ -8,6 +8,7 @@ use crate::{Catalog, CatalogError};
 
 /// A log, as the catalog took it in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct LogRow {
     /// Its origin.
     pub origin: String,
@@ -27,6 +28,7 @@ pub struct LogRow {
 
 /// How much a catalog holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Numbers {
     /// Records of validations.
     pub records: u64,
@@ -59,6 +61,26 @@ impl Catalog {
                     damaged: count(row.try_get(5)?),
                     refused: count(row.try_get(6)?),
                 })
+            })
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(failed())
+    }
+
+    /// Entries that were not believed: log, entry, why. At most so many.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn refused(&self, most: u32) -> Result<Vec<(String, u64, String)>, CatalogError> {
+        let failed = || CatalogError::database("read what it refused");
+        let sql = "SELECT l.origin, f.entry, f.why FROM refused f JOIN logs l ON l.id = f.log \
+                   ORDER BY f.log, f.entry LIMIT $1";
+        let rows = sqlx::query(sql).bind(i64::from(most)).fetch_all(&self.pool).await;
+        rows.map_err(failed())?
+            .iter()
+            .map(|row| {
+                let entry: i64 = row.try_get(1)?;
+                let entry = u64::try_from(entry).unwrap_or_default();
+                Ok((row.try_get(0)?, entry, row.try_get(2)?))
             })
             .collect::<Result<_, sqlx::Error>>()
             .map_err(failed())

@@ -17,6 +17,7 @@ pub const MOST_MACHINE_VALUES: usize = 32;
 /// The values of each parameter that are to be tried, as an agreement promises them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct MachineValues {
     /// Chipset generations.
     pub chipset: Vec<Chipset>,
@@ -106,6 +107,7 @@ impl MachineValues {
 /// One machine configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct MachineRow {
     /// Chipset generation.
     pub chipset: Chipset,

@@ -6,7 +6,13 @@
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod api;
 mod error;
+mod evidence;
+mod export;
+mod links;
+mod mark;
+mod model;
 mod pages;
 pub mod serve;
 mod site;

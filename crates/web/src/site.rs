@@ -1,13 +1,14 @@
 //! What a site is made from, and what of it is made ready once and served many times.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hospitium_catalog::{Catalog, Desk, LogRow, Numbers, Ready};
+use hospitium_catalog::{Catalog, Desk, LogRow, LogSource, Numbers, Ready};
 use hospitium_model::Agreement;
 use hospitium_plan::obligation::Plan;
-use hospitium_products::Products;
+use hospitium_products::{Product, ProductId, Products};
 use jiff::civil::Date;
 use tokio::sync::{Mutex, OnceCell, watch};
 
@@ -23,8 +24,8 @@ pub struct Sources {
     pub products: Products,
     /// The agreements, in the order in which they are shown.
     pub agreements: Vec<Agreement>,
-    /// Folders of logs from which certificates are taken.
-    pub logs: Vec<PathBuf>,
+    /// Logs from which certificates are taken, each with the policy under which it is believed.
+    pub logs: Vec<LogSource>,
     /// Folders under which evidence is looked for: bundles, or folders of bundles.
     pub evidence: Vec<PathBuf>,
     /// The folder of runs that are going on or are over.
@@ -41,6 +42,9 @@ pub struct Sources {
 pub struct Site {
     catalog: Catalog,
     sources: Sources,
+    /// Products by the end of their address.
+    slugs: HashMap<String, ProductId>,
+    pub(crate) evidence: Arc<crate::evidence::Evidence>,
     view: Mutex<Option<(Instant, Arc<View>)>>,
     closing: watch::Sender<bool>,
 }
@@ -57,6 +61,9 @@ pub struct View {
     /// How much the catalog holds.
     pub numbers: Numbers,
     ready: Arc<Ready>,
+    /// Names in records by the end of their address, of guests and of hosts.
+    names: HashMap<(bool, String), String>,
+    tried: BTreeSet<ProductId>,
     plans: Vec<OnceCell<Plan>>,
 }
 
@@ -71,7 +78,13 @@ impl Site {
     /// A site over a catalog.
     pub fn new(catalog: Catalog, sources: Sources) -> Self {
         let (closing, _) = watch::channel(false);
-        Self { catalog, sources, view: Mutex::new(None), closing }
+        let mut slugs = HashMap::new();
+        for product in sources.products.iter() {
+            let slug = crate::links::slug(product.short());
+            slugs.entry(slug).or_insert_with(|| product.id.clone());
+        }
+        let evidence = Arc::new(crate::evidence::Evidence::new(sources.evidence.clone()));
+        Self { catalog, sources, slugs, evidence, view: Mutex::new(None), closing }
     }
 
     /// The catalog.
@@ -99,6 +112,41 @@ impl Site {
         self.agreements().iter().enumerate().find(|(_, agreement)| agreement.id == id)
     }
 
+    /// The product whose address ends so.
+    pub fn product(&self, slug: &str) -> Option<&Product> {
+        self.products().get(self.slugs.get(slug)?)
+    }
+
+    /// The log of this origin, if it is at hand.
+    pub fn log(&self, origin: &str) -> Option<&LogSource> {
+        // Origins are in the policy; of one policy with many logs, the checkpoint says which it is.
+        self.sources.logs.iter().find(|source| {
+            let checkpoint = source.folder.checkpoint();
+            checkpoint.is_ok_and(|checkpoint| checkpoint.head().origin == origin)
+        })
+    }
+
+    /// What to ask for, for a guest or host whose address ends so: a product's short id, or a name as
+    /// records have it.
+    pub fn named(&self, view: &View, guest: bool, slug: &str) -> Option<String> {
+        use hospitium_products::ProductKind;
+        let kind = if guest { ProductKind::Guest } else { ProductKind::Host };
+        match self.product(slug).filter(|product| product.kind == kind) {
+            Some(product) => Some(product.short().to_owned()),
+            None => view.names.get(&(guest, slug.to_owned())).cloned(),
+        }
+    }
+
+    /// Products of which there is a record.
+    pub fn of_records<'v>(&self, view: &'v View) -> &'v BTreeSet<ProductId> {
+        &view.tried
+    }
+
+    /// Products of which there is a record, or that an agreement owes.
+    pub fn of_interest(&self, view: &View) -> BTreeSet<ProductId> {
+        view.tried.iter().chain(view.ready.owed_products()).cloned().collect()
+    }
+
     /// The state now. It is made anew if the catalog was built again or the day is over; a catalog
     /// that is being built is read as it was before.
     ///
@@ -120,12 +168,27 @@ impl Site {
         }
         let mark = self.catalog.mark().await?;
         let Sources { products, agreements, .. } = &self.sources;
+        let ready = Ready::new(&self.catalog, products, agreements, as_of).await?;
+        let mut names = HashMap::new();
+        let mut tried = BTreeSet::new();
+        for (guest, name, product) in ready.subjects() {
+            match product.and_then(|id| id.parse::<ProductId>().ok()) {
+                Some(id) if products.get(&id).is_some() => {
+                    tried.insert(id);
+                }
+                _ => {
+                    names.insert((guest, crate::links::slug(name)), name.to_owned());
+                }
+            }
+        }
         let view = Arc::new(View {
             as_of,
             mark,
             logs: self.catalog.log_rows().await?,
             numbers: self.catalog.numbers().await?,
-            ready: Arc::new(Ready::new(&self.catalog, products, agreements, as_of).await?),
+            ready: Arc::new(ready),
+            names,
+            tried,
             plans: agreements.iter().map(|_| OnceCell::new()).collect(),
         });
         *held = Some((Instant::now(), Arc::clone(&view)));

@@ -1,0 +1,1 @@
+//! The same site as static files.

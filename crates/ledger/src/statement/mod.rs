@@ -248,19 +248,11 @@ impl Statement {
         let record = match read.predicate_type.as_str() {
             predicate::TEST_RESULT => {
                 #[derive(Deserialize)]
-                struct Ours {
-                    hospitium: Option<serde::de::IgnoredAny>,
-                }
-                let ours: Ours = content("test result", raw)?;
-                if ours.hospitium.is_none() {
-                    return Err(StatementError::Foreign);
-                }
-                #[derive(Deserialize)]
                 struct Outer {
-                    hospitium: Version,
+                    hospitium: Option<Version>,
                 }
                 let Outer { hospitium } = content("test result", raw)?;
-                hospitium.check()?;
+                hospitium.ok_or(StatementError::Foreign)?.check()?;
                 let validation: Validation = content("test result", raw)?;
                 validation.check().map_err(StatementError::Contradiction)?;
                 Record::Validation(Box::new(validation))

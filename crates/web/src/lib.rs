@@ -16,6 +16,7 @@ mod pages;
 pub mod serve;
 mod site;
 
+pub use export::{Exported, export};
 pub use error::{Refused, SiteError};
 pub use site::{Site, Sources, View};
 

@@ -16,8 +16,8 @@ mod pages;
 pub mod serve;
 mod site;
 
-pub use export::{Exported, export};
 pub use error::{Refused, SiteError};
+pub use export::{Exported, export};
 pub use site::{Site, Sources, View};
 
 /// The one style sheet.

@@ -74,9 +74,8 @@ impl Home {
             (view.logs.len() as u64, ["log", "logs"]),
             (site.products().len() as u64, ["product known", "products known"]),
         ];
-        let numbers = numbers.map(|(count, [one, many])| {
-            (grouped(count), if count == 1 { one } else { many })
-        });
+        let numbers = numbers
+            .map(|(count, [one, many])| (grouped(count), if count == 1 { one } else { many }));
         let damaged = view.logs.iter().filter(|log| log.damaged > 0);
         let example = listed.first().map(|listed| {
             let guest = context.key(&listed.guest_product, &listed.record.guest);

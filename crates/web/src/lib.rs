@@ -14,6 +14,8 @@ mod links;
 mod mark;
 mod model;
 mod pages;
+#[cfg(test)]
+mod sample;
 pub mod serve;
 mod site;
 

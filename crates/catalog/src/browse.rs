@@ -18,6 +18,7 @@ const NEWEST: i64 = 8;
 
 /// A record in a list, as it stands on a day.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Listed {
     /// The guest's product id, empty if the record has none.
     pub guest_product: String,
@@ -121,7 +122,7 @@ impl Catalog {
         self.listed(&rows, as_of).await
     }
 
-    async fn listed(&self, rows: &[AnyRow], as_of: Date) -> Result<Vec<Listed>, CatalogError> {
+    pub(crate) async fn listed(&self, rows: &[AnyRow], as_of: Date) -> Result<Vec<Listed>, CatalogError> {
         let mut listed = Vec::new();
         for row in rows {
             let record = stored(row)?;

@@ -14,6 +14,7 @@ const COMBINATIONS: usize = 256;
 /// How a record stands on a day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "stands")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Stands {
     /// It passed, and is valid by itself.
     Valid,

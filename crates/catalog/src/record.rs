@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// What of a record is kept beside its columns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Detail {
     /// What was tested.
     pub envelope: Envelope,
@@ -63,6 +64,7 @@ pub struct Subject {
 
 /// A record of a validation, as the catalog has it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Stored {
     /// The log.
     pub log: String,

@@ -8,6 +8,7 @@ use crate::{Catalog, CatalogError};
 
 /// A log, as the catalog took it in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct LogRow {
     /// Its origin.
     pub origin: String,
@@ -27,6 +28,7 @@ pub struct LogRow {
 
 /// How much a catalog holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Numbers {
     /// Records of validations.
     pub records: u64,

@@ -24,6 +24,7 @@ mod show;
 mod summary;
 mod verify;
 mod view;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -82,6 +83,7 @@ async fn carry_out(arguments: Arguments) -> Result<End> {
         Command::CheckVm(arguments) => check_vm::check_vm(*arguments).await,
         Command::Agreement(command) => agreement::agreement(command),
         Command::Plan(arguments) => plan::plan(*arguments).await,
+        Command::Watch(arguments) => watch::watch(*arguments).await,
         Command::Product(arguments) => product::product(*arguments),
         Command::Cache(command) => show::cache(&command, &places()?),
         Command::Completions { shell } => {

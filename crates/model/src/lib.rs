@@ -15,6 +15,8 @@ mod form;
 mod machine;
 mod pattern;
 mod record;
+#[cfg(feature = "schema")]
+mod schema;
 mod size;
 mod verdict;
 

@@ -89,6 +89,7 @@ pub enum Chipset {
 /// Firmware kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Firmware {
     /// PC BIOS.
     #[default]

@@ -21,6 +21,7 @@ mod id;
 mod machine;
 pub mod osinfo;
 mod product;
+mod release;
 mod search;
 mod store;
 mod version;
@@ -38,6 +39,7 @@ pub use machine::{Choice, MachineError, Part, Resolved};
 pub use product::{
     Alias, Arch, DeviceStatement, FirmwareStatement, Link, LinkKind, Product, ProductKind,
 };
+pub use release::{Named, Placed};
 pub use search::{Candidate, Found, ResolveError};
 pub use store::{Products, Sources};
 pub use version::Version;

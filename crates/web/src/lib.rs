@@ -6,6 +6,7 @@
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod api;
 mod error;
 mod evidence;
 mod export;
@@ -13,6 +14,8 @@ mod links;
 mod mark;
 mod model;
 mod pages;
+#[cfg(test)]
+mod sample;
 pub mod serve;
 mod site;
 

@@ -15,9 +15,8 @@ use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 
-use crate::pages;
 use crate::site::Site;
-use crate::{Refused, SiteError};
+use crate::{Refused, SiteError, api, pages};
 
 /// Longest address of a request, in bytes. Questions are at most 500.
 pub const LONGEST_ADDRESS: usize = 4096;
@@ -44,6 +43,7 @@ pub fn router(site: Arc<Site>) -> Router {
     ];
     let mut router = Router::new()
         .merge(pages::router())
+        .merge(api::router(&site))
         .fallback(|| async { Refused::NotFound("There is no such page here.".into()) })
         .method_not_allowed_fallback(|| async {
             pages::refusal(StatusCode::METHOD_NOT_ALLOWED, "This page is read with GET only.")

@@ -155,6 +155,7 @@ pub struct HostLine {
 
 /// What was tested.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Envelope {
     /// vCPUs at the start.
     pub vcpus: u32,
@@ -249,6 +250,7 @@ impl From<SkipReason> for ExcludedWhy {
 
 /// A failure that is accepted for a time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Waiver {
     /// The check.
     pub check: CheckId,
@@ -265,6 +267,7 @@ pub struct Waiver {
 
 /// How many checks ended how; canaries are not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct CheckCounts {
     /// Checks that the profile requires, by base id or variant as it names them.
     pub required: usize,

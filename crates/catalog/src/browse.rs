@@ -165,6 +165,26 @@ impl Desk<'_> {
         }
     }
 
+    /// Guests and hosts of which there is a record, each as a product's short id or as records name
+    /// it; at most so many, and how many there are.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn recorded_pairs(
+        &self,
+        most: u32,
+    ) -> Result<(Vec<(String, String)>, u64), CatalogError> {
+        let pairs = self.catalog.pairs(most).await?;
+        let count = self.catalog.numbers().await?.pairs;
+        let key = |id: i64| {
+            let product = self.ready.subjects.product(id).and_then(|id| id.parse().ok());
+            let product = product.and_then(|id| self.products.get(&id));
+            let name = || self.ready.subjects.name(id).unwrap_or_default();
+            product.map_or_else(name, Product::short).to_owned()
+        };
+        Ok((pairs.into_iter().map(|(guest, host)| (key(guest), key(host))).collect(), count))
+    }
+
     /// The pairs of which a guest or host is one side and that have a record until the desk's day,
     /// in the order of the other side's name; at most so many, and whether there are more.
     ///

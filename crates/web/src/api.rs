@@ -16,7 +16,7 @@ mod tests;
 use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -62,7 +62,7 @@ fn described() -> OpenApiRouter<Arc<Site>> {
         .routes(routes!(agreements::obligations))
         .routes(routes!(records::list))
         .routes(routes!(records::record))
-        .routes(routes!(records::certificate))
+        .routes(routes!(records::certificate_file))
         .routes(routes!(records::logs))
         .routes(routes!(hosts::differences))
 }
@@ -80,6 +80,10 @@ pub fn router(site: &Arc<Site>) -> Router<Arc<Site>> {
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This address does not take this method.")
         })
+        // A definition is all that anybody sends.
+        .layer(DefaultBodyLimit::max(
+            usize::try_from(hospitium_vmdef::LARGEST).unwrap_or(usize::MAX),
+        ))
         .layer(from_fn_with_state(Arc::clone(site), kept))
         .route("/openapi.json", get(|| async { Json(document()) }))
         .route("/", get(page::page))
@@ -89,7 +93,7 @@ pub fn router(site: &Arc<Site>) -> Router<Arc<Site>> {
                 "There is no such address in the API. /api/v1/openapi.json lists them all.",
             )
         });
-    Router::new().nest(ROOT, api).route(ROOT, get(page::page))
+    Router::new().nest(ROOT, api).route("/api/v1/", get(page::page))
 }
 
 /// Marks answers with the catalog's state, and answers 304 to whoever has that state already.

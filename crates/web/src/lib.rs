@@ -14,10 +14,13 @@ mod links;
 mod mark;
 mod model;
 mod pages;
+#[cfg(test)]
+mod sample;
 pub mod serve;
 mod site;
 
 pub use error::{Refused, SiteError};
+pub use export::{Exported, export};
 pub use site::{Site, Sources, View};
 
 /// The one style sheet.

@@ -38,7 +38,6 @@ struct Call {
 #[derive(Debug)]
 struct Parameter {
     name: String,
-    place: String,
     required: bool,
     about: String,
 }
@@ -97,7 +96,6 @@ fn call(path: &str, method: &str, about: &Value) -> Call {
         }
         parameters.push(Parameter {
             name,
-            place: text(&parameter["in"]),
             required: parameter["required"] == true,
             about: text(&parameter["description"]),
         });

@@ -8,13 +8,15 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum_extra::extract::WithRejection;
 use hospitium_catalog::{Cursor, Listed, LogRow, RecordFilter, RecordPage};
-use hospitium_ledger::{Certificate, LogFolder, SUFFIX};
+use hospitium_ledger::SUFFIX;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Problem;
 use crate::SiteError;
+use crate::model::Context;
+use crate::model::certificate;
 use crate::site::Site;
 
 /// Records on a page if nothing is said.
@@ -161,24 +163,15 @@ pub async fn record(
     (status = 404, description = "No such record, or its log is not here", body = Problem,
         content_type = "application/problem+json"),
 ))]
-pub async fn certificate(
+pub async fn certificate_file(
     State(site): State<Arc<Site>>,
     WithRejection(Path(digest), _): WithRejection<Path<String>, Problem>,
 ) -> Result<Response, Problem> {
     let Listed { record, .. } = find(&site, &digest).await?;
     let name = format!("attachment; filename=\"{}.{SUFFIX}\"", record.digest);
-    let folders = site.sources().logs.clone();
-    let made = tokio::task::spawn_blocking(move || {
-        folders.iter().find_map(|folder| {
-            let folder = LogFolder::new(folder);
-            let checkpoint = folder.checkpoint().ok()?;
-            let certificate = Certificate::of(&folder, &checkpoint, record.entry).ok()?;
-            // By its name it is that record, whatever the folder is called.
-            (certificate.record().to_string() == record.digest).then(|| certificate.to_bytes())
-        })
-    });
-    let missing = "The log of this record is not on this server, or is not sound there.";
-    let bytes = made.await.ok().flatten().ok_or_else(|| Problem::not_found(missing))?;
+    let view = site.view().await?;
+    let context = Context { site: &site, view: &view, live: true };
+    let bytes = certificate::file(context, &record.digest).await?;
     let kind = (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned());
     Ok(([kind, (header::CONTENT_DISPOSITION, name)], bytes).into_response())
 }

@@ -122,7 +122,11 @@ impl Catalog {
         self.listed(&rows, as_of).await
     }
 
-    pub(crate) async fn listed(&self, rows: &[AnyRow], as_of: Date) -> Result<Vec<Listed>, CatalogError> {
+    pub(crate) async fn listed(
+        &self,
+        rows: &[AnyRow],
+        as_of: Date,
+    ) -> Result<Vec<Listed>, CatalogError> {
         let mut listed = Vec::new();
         for row in rows {
             let record = stored(row)?;
@@ -163,6 +167,26 @@ impl Desk<'_> {
                 sides: guest.err().into_iter().chain(host.err()).collect(),
             }),
         }
+    }
+
+    /// Guests and hosts of which there is a record, each as a product's short id or as records name
+    /// it; at most so many, and how many there are.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn recorded_pairs(
+        &self,
+        most: u32,
+    ) -> Result<(Vec<(String, String)>, u64), CatalogError> {
+        let pairs = self.catalog.pairs(most).await?;
+        let count = self.catalog.numbers().await?.pairs;
+        let key = |id: i64| {
+            let product = self.ready.subjects.product(id).and_then(|id| id.parse().ok());
+            let product = product.and_then(|id| self.products.get(&id));
+            let name = || self.ready.subjects.name(id).unwrap_or_default();
+            product.map_or_else(name, Product::short).to_owned()
+        };
+        Ok((pairs.into_iter().map(|(guest, host)| (key(guest), key(host))).collect(), count))
     }
 
     /// The pairs of which a guest or host is one side and that have a record until the desk's day,

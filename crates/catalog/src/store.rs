@@ -259,6 +259,18 @@ impl Catalog {
             .map_err(failed())
     }
 
+    /// So many pairs of which there is a record.
+    pub(crate) async fn pairs(&self, most: u32) -> Result<Vec<(i64, i64)>, CatalogError> {
+        let failed = || CatalogError::database("read its pairs");
+        let sql = "SELECT guest, host FROM pairs ORDER BY guest, host LIMIT $1";
+        let rows = sqlx::query(sql).bind(i64::from(most)).fetch_all(&self.pool).await;
+        rows.map_err(failed())?
+            .iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(failed())
+    }
+
     /// The other sides of pairs in which this subject is.
     pub(crate) async fn partners(&self, kind: &str, id: i64) -> Result<Vec<i64>, CatalogError> {
         let failed = || CatalogError::database("find what a product was paired with");

@@ -54,6 +54,8 @@ pub enum Command {
     /// The read model of logs that questions are answered from
     #[command(subcommand)]
     Catalog(crate::catalog::CatalogCommand),
+    /// Serve the catalog as a web site: pages that work without scripts
+    Serve(Box<crate::serve::ServeArguments>),
     /// The hosts that are here
     #[command(subcommand)]
     Host(HostCommand),

@@ -19,6 +19,7 @@ mod product;
 mod replay;
 mod report;
 mod run;
+mod serve;
 mod show;
 mod summary;
 mod verify;
@@ -67,6 +68,7 @@ async fn carry_out(arguments: Arguments) -> Result<End> {
         },
         Command::Ask(arguments) => ask::ask(*arguments).await,
         Command::Catalog(command) => catalog::catalog(&command).await,
+        Command::Serve(arguments) => serve::serve(*arguments).await,
         Command::Certify(arguments) => certify::certify(&arguments),
         Command::Verify(arguments) => verify::verify(&arguments),
         Command::Party(command) => party::party(&command),

@@ -33,6 +33,9 @@ pub enum SiteError {
     /// A page that could not be made.
     #[error("the page cannot be made")]
     Template(#[from] askama::Error),
+    /// A page of a static site that should be there.
+    #[error("a page of the site cannot be made: {0}")]
+    Page(String),
     /// A file of a static site.
     #[error("{path} cannot be written")]
     Write {

@@ -7,10 +7,13 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod api;
+mod badge;
 mod error;
 mod evidence;
 mod export;
+mod feed;
 mod links;
+pub mod live;
 mod mark;
 mod model;
 mod pages;
@@ -20,6 +23,7 @@ pub mod serve;
 mod site;
 
 pub use error::{Refused, SiteError};
+pub use export::{Exported, export};
 pub use site::{Site, Sources, View};
 
 /// The one style sheet.

@@ -1,21 +1,35 @@
 //! The addresses of pages, relative to the page that they stand on, so that the site works under any
 //! path, and as files.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use hospitium_model::Digest;
 
-/// Where other pages are, seen from one.
+/// The pages of a static site of which there may be too many, so that not all are written.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// Certificates, by their record's name.
+    pub certificates: HashSet<String>,
+    /// Pairs, by the ends of their address.
+    pub pairs: HashSet<(String, String)>,
+}
+
+/// Where other pages are, seen from one. A page that is not there has an empty address.
 #[derive(Debug, Clone)]
 pub struct Links {
     /// From the page to the first page's folder: empty, `../` or `../../`.
     pub root: String,
     /// Whether a server answers; the static site has no search and no questions.
     pub live: bool,
+    /// Of a static site, what of it there is.
+    pub written: Option<Arc<Written>>,
 }
 
 impl Links {
     /// For a page so many folders deep.
     pub fn new(live: bool, depth: usize) -> Self {
-        Self { root: "../".repeat(depth), live }
+        Self { root: "../".repeat(depth), live, written: None }
     }
 
     fn to(&self, path: &str) -> String {
@@ -59,7 +73,11 @@ impl Links {
 
     /// The answer for a guest on a host, each by its short id or its name in records.
     pub fn pair(&self, guest: &str, host: &str) -> String {
-        self.to(&format!("pairs/{}/{}", slug(guest), slug(host)))
+        let pair = (slug(guest), slug(host));
+        if self.written.as_ref().is_some_and(|written| !written.pairs.contains(&pair)) {
+            return String::new();
+        }
+        self.to(&format!("pairs/{}/{}", pair.0, pair.1))
     }
 
     /// The newest certificates.
@@ -69,6 +87,9 @@ impl Links {
 
     /// A certificate's page, by its record's name.
     pub fn certificate(&self, digest: &str) -> String {
+        if self.written.as_ref().is_some_and(|written| !written.certificates.contains(digest)) {
+            return String::new();
+        }
         self.to(&format!("certificates/{digest}"))
     }
 

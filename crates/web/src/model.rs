@@ -10,10 +10,12 @@ pub mod logs;
 pub mod product;
 pub mod search;
 
+use std::sync::Arc;
+
 use hospitium_catalog::{Listed, PairNow, Stands, Stored};
 use hospitium_products::{Product, ProductId, Products};
 
-use crate::links::Links;
+use crate::links::{Links, Written};
 use crate::mark::Mark;
 use crate::site::{Site, View};
 
@@ -52,13 +54,16 @@ pub struct Context<'a> {
     pub view: &'a View,
     /// Whether a server answers.
     pub live: bool,
+    /// Of a static site, which of its pages there are.
+    pub written: Option<&'a Arc<Written>>,
 }
 
 impl Context<'_> {
     /// The frame of a page so many folders deep.
     pub fn frame(&self, depth: usize, here: &'static str) -> Frame {
         let as_of = self.view.as_of.to_string();
-        Frame { links: Links::new(self.live, depth), here, as_of }
+        let links = Links { written: self.written.cloned(), ..Links::new(self.live, depth) };
+        Frame { links, here, as_of }
     }
 
     fn products(&self) -> &Products {

@@ -61,7 +61,7 @@ fn page(headers: &HeaderMap, view: &View, page: &impl Template) -> Result<Respon
 
 macro_rules! context {
     ($site:expr, $view:expr) => {
-        Context { site: &$site, view: &$view, live: true }
+        Context { site: &$site, view: &$view, live: true, written: None }
     };
 }
 
@@ -249,7 +249,7 @@ pub fn refusal(status: StatusCode, words: &str) -> Response {
         StatusCode::INTERNAL_SERVER_ERROR => "Something failed here",
         _ => status.canonical_reason().unwrap_or("Error"),
     };
-    let links = Links { root: "/".into(), live: true };
+    let links = Links { root: "/".into(), live: true, written: None };
     let frame = Frame { links, here: "", as_of: String::new() };
     let page = Refusal { frame, status: status.as_u16(), title, words };
     match page.render() {

@@ -112,9 +112,10 @@ impl AnswerPage {
         Ok(page)
     }
 
-    /// The word, if there is an answer.
-    pub fn word(&self) -> Option<&'static str> {
-        self.answer.as_ref().map(|answer| answer.mark.word)
+    /// The answer's word, if there is one, and the names of both sides.
+    pub fn told(&self) -> Option<(Mark, String, String)> {
+        let answer = self.answer.as_ref()?;
+        Some((answer.mark, answer.guest.text.clone(), answer.host.text.clone()))
     }
 
     fn take(&mut self, context: Context<'_>, reply: Reply) {

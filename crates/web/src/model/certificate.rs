@@ -53,6 +53,7 @@ pub struct CertificatePage {
     download: String,
     digest: String,
     also: Vec<String>,
+    failed: Vec<String>,
 }
 
 /// The checks of a subsystem.
@@ -157,6 +158,7 @@ impl CertificatePage {
                 None => String::new(),
             },
             digest: record.digest.clone(),
+            failed: record.detail.failed.iter().take(CHECKS).map(|check| name(check)).collect(),
             also: listed.iter().skip(1).map(|other| name(&other.record.place())).collect(),
             frame,
         })
@@ -460,6 +462,18 @@ impl CertificatesPage {
     /// # Errors
     /// If the place is none, or the database fails.
     pub async fn new(context: Context<'_>, after: Option<&str>) -> Result<Self, Refused> {
+        Self::listed(context, after, LISTED).await
+    }
+
+    /// The same, with so many records.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub async fn listed(
+        context: Context<'_>,
+        after: Option<&str>,
+        most: u32,
+    ) -> Result<Self, Refused> {
         let frame = context.frame(0, "certificates");
         let after = match after {
             Some(text) => Some(cursor(text).ok_or_else(|| {
@@ -468,7 +482,7 @@ impl CertificatesPage {
             None => None,
         };
         let catalog = context.site.catalog();
-        let (listed, next) = catalog.newest_records(context.view.as_of, after, LISTED).await?;
+        let (listed, next) = catalog.newest_records(context.view.as_of, after, most).await?;
         let next = next.filter(|_| context.live).map(|Cursor { ended, log, entry }| {
             format!("{}?after={ended}-{log}-{entry}", frame.links.certificates())
         });

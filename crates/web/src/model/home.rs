@@ -68,12 +68,14 @@ impl Home {
         let newest: Vec<Row> = listed.iter().map(|listed| row(&context, links, listed)).collect();
         let numbers = &view.numbers;
         let numbers = [
-            (numbers.records, "records"),
-            (numbers.pairs, "pairs tried"),
-            (numbers.notices, "suspensions and withdrawals"),
-            (view.logs.len() as u64, "logs"),
-            (site.products().len() as u64, "products known"),
+            (numbers.records, ["record", "records"]),
+            (numbers.pairs, ["pair tried", "pairs tried"]),
+            (numbers.notices, ["suspension or withdrawal", "suspensions and withdrawals"]),
+            (view.logs.len() as u64, ["log", "logs"]),
+            (site.products().len() as u64, ["product known", "products known"]),
         ];
+        let numbers = numbers
+            .map(|(count, [one, many])| (grouped(count), if count == 1 { one } else { many }));
         let damaged = view.logs.iter().filter(|log| log.damaged > 0);
         let example = listed.first().map(|listed| {
             let guest = context.key(&listed.guest_product, &listed.record.guest);
@@ -84,7 +86,7 @@ impl Home {
         Ok(Self {
             agreements,
             newest,
-            numbers: numbers.map(|(count, what)| (grouped(count), what)).to_vec(),
+            numbers: numbers.to_vec(),
             damaged: damaged
                 .map(|log| format!("{} entries of {} are damaged", log.damaged, name(&log.origin)))
                 .collect(),

@@ -1,6 +1,6 @@
-//! `hospitium serve`: the catalog as a web site; and the same site as static files.
+//! `hospitium serve`: the catalog as a web site.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -9,7 +9,7 @@ use hospitium_web::{Site, Sources, serve as server};
 use jiff::civil::Date;
 
 use crate::agreement;
-use crate::catalog::{LogArguments, of_logs, open, sources};
+use crate::catalog::{LogArguments, USUAL, of_logs, open, sources};
 use crate::failure::{End, Usage};
 use crate::out::{note, out};
 use crate::product::SourceArguments;
@@ -33,7 +33,8 @@ pub struct ServeArguments {
 /// What a site is made from.
 #[derive(Debug, Clone, Args)]
 pub struct SiteArguments {
-    /// The catalog: a file, or an address [default: one made on the spot from the logs given]
+    /// The catalog: a file, or an address [default: one made on the spot from the logs given; without
+    /// any, catalog.db]
     #[arg(long, value_name = "FILE|URL", env = "HOSPITIUM_CATALOG", hide_env_values = true)]
     pub db: Option<String>,
     #[command(flatten)]
@@ -72,7 +73,8 @@ impl SiteArguments {
         let agreements =
             named.iter().map(|named| Ok(agreement::open(named)?.1)).collect::<Result<Vec<_>>>()?;
         let at_hand = sources(&logs)?;
-        let catalog = match db {
+        let usual = || at_hand.is_empty() && Path::new(USUAL).is_file();
+        let catalog = match db.or_else(|| usual().then(|| USUAL.to_owned())) {
             Some(db) => open(&db).await?,
             None => {
                 if at_hand.is_empty() {

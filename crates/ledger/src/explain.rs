@@ -267,6 +267,15 @@ fn validation_lines(validation: &Validation, lines: &mut Vec<(&'static str, Stri
     let v = &ours.validity;
     let text = format!("{} to {} ({})", day(v.from), day(v.until), v.decided_by);
     lines.push(("valid", text));
+    lines.push(("rule", format!("{}; applied again, it gives this day", v.rule_words())));
+    let known = v.agreed.iter().flat_map(|agreed| &agreed.known);
+    for fact in known.chain(&v.next_version).chain(&v.ends) {
+        let source = match fact.source.is_empty() {
+            true => String::new(),
+            false => format!(" ({})", fact.source),
+        };
+        lines.push(("counts on", format!("{}: {}{source}", fact.what, day(fact.at))));
+    }
 }
 
 fn machine_lines(m: &MachineCoverage, lines: &mut Vec<(&'static str, String)>) {

@@ -45,7 +45,7 @@ pub use party::{Party, PartyError, PublicParty, RetiredKey, belongs_to, log_orig
 pub use policy::{POLICY_LIMIT, Policy, PolicyError, PolicyReadError, PolicyWitness};
 pub use proof::{PROOF_LIMIT, ProofError, TlogProof, check_consistency, check_inclusion};
 pub use statement::Statement;
-pub use validity::{DatedFact, Validity, ValidityError, ValidityRule};
+pub use validity::{Agreed, DatedFact, Validity, ValidityError, ValidityRule};
 pub use verify::{Given, VerifyError, verify, verify_bytes};
 pub use vkey::{Purpose, VerifierKey, VerifierKeyError};
 pub use witness::{CosignError, Cosignature, Witness};

@@ -8,6 +8,7 @@ mod compare;
 mod deal;
 mod fuzz;
 mod image;
+mod npm;
 mod oracles;
 mod setup;
 
@@ -175,7 +176,8 @@ fn test(quick: bool, rest: &[String]) -> Result<()> {
             "--",
             "--ignored",
         ]);
-        show(beside.env("HOSPITIUM_ORACLES", oracles::python()?))?;
+        beside.env("HOSPITIUM_ORACLES", oracles::python()?);
+        show(beside.env("HOSPITIUM_SIGSTORE", oracles::sigstore()?))?;
     }
     show(lab.environment(&mut all))
 }

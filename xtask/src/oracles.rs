@@ -1,11 +1,12 @@
-//! The tools that are not ours and verify what the ledger writes: openssl, Go's sumdb, securesystemslib.
+//! The tools that are not ours and verify what the ledger writes: openssl, Go's sumdb, securesystemslib,
+//! Sigstore's own library.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::setup;
+use crate::{npm, setup};
 
 /// Debian packages, and what each is for.
 const PACKAGES: &[(&str, &str)] = &[
@@ -14,6 +15,14 @@ const PACKAGES: &[(&str, &str)] = &[
     ("golang-golang-x-mod-dev", "Go's signed notes and tiles (x/mod/sumdb)"),
     ("python3-venv", "a place for securesystemslib apart from the system"),
 ];
+
+/// What is taken from npm: Sigstore's verifier, and the form of its bundles.
+const SIGSTORE: [&str; 2] = ["@sigstore/verify@2.1.1", "@sigstore/bundle@3.1.0"];
+
+/// The folder with Sigstore's library.
+pub fn sigstore() -> Result<PathBuf> {
+    npm::packages("sigstore", &SIGSTORE)
+}
 
 /// Installs them; gives the Python that has securesystemslib.
 pub fn python() -> Result<PathBuf> {

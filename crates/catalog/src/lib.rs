@@ -15,6 +15,7 @@ pub mod export;
 mod nearest;
 mod outcomes;
 mod pair;
+mod plans;
 mod question;
 mod read;
 mod rebuild;
@@ -24,15 +25,17 @@ mod schema;
 mod side;
 mod store;
 mod support;
+mod tell;
 
 pub use answer::{Answer, Certified, Nearest, Reply, Said, SupportedBy, Unclear, Word};
-pub use desk::Desk;
+pub use desk::{Desk, Ready};
 pub use error::CatalogError;
 pub use question::{Limits, Question, QuestionError};
 pub use read::LogSource;
 pub use rebuild::{LogSummary, Rebuilt, Refusal};
 pub use record::{Detail, Stored};
 pub use store::Catalog;
+pub use tell::{LogRow, Numbers};
 
 #[cfg(test)]
 mod tests;

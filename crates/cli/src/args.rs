@@ -70,6 +70,9 @@ pub enum Command {
     Agreement(crate::agreement::AgreementCommand),
     /// What an agreement obliges to, how each obligation stands, and why
     Plan(Box<crate::plan::PlanArguments>),
+    /// Which releases are new since the last look, and which obligations they create
+    #[command(after_help = crate::watch::EXIT_CODES)]
+    Watch(Box<crate::watch::WatchArguments>),
     /// Guest systems and hypervisors, and what is said of them by whom
     Product(Box<crate::product::ProductArguments>),
     /// The booted machines that are kept from one run to the next
@@ -284,6 +287,7 @@ pub enum CheckCommand {
 pub enum CacheCommand {
     /// What is kept, and how much room it takes
     List,
-    /// Remove every booted machine that is not in use
+    /// Remove everything that can be made again and is not in use: booted machines, unpacked kernels,
+    /// converted images
     Clear,
 }

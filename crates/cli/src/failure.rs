@@ -13,6 +13,10 @@ pub enum End {
     Bad,
     /// No more can be said.
     Unfinished,
+    /// Something was released, and it obliges to nothing more.
+    News,
+    /// Something was released, and there is more to be done, or earlier.
+    Owed,
 }
 
 impl From<End> for ExitCode {
@@ -21,6 +25,8 @@ impl From<End> for ExitCode {
             End::Good => Self::SUCCESS,
             End::Bad => Self::from(1),
             End::Unfinished => Self::from(3),
+            End::News => Self::from(4),
+            End::Owed => Self::from(5),
         }
     }
 }

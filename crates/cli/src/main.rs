@@ -24,6 +24,7 @@ mod show;
 mod summary;
 mod verify;
 mod view;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -84,6 +85,7 @@ async fn carry_out(arguments: Arguments) -> Result<End> {
             arguments.cache = cache;
             plan::plan(*arguments).await
         }
+        Command::Watch(arguments) => watch::watch(*arguments).await,
         Command::Product(arguments) => product::product(*arguments),
         Command::Cache(command) => show::cache(&command, &places()?),
         Command::Completions { shell } => {

@@ -32,7 +32,22 @@ pub struct SourceArguments {
 impl SourceArguments {
     /// Reads the sources that are named, or those of this system.
     pub fn load(self) -> Result<Products> {
-        load(self.osinfo, self.endoflife, self.products)
+        Products::load(&self.named()).context("the products cannot be read")
+    }
+
+    /// The sources that are named, or those of this system.
+    pub fn named(self) -> Sources {
+        let mut sources = Sources::of_this_system();
+        sources.osinfo = self.osinfo.or(sources.osinfo);
+        sources.endoflife = self.endoflife.filter(|place| !place.is_empty());
+        sources.definitions = self.products.filter(|folder| !folder.as_os_str().is_empty());
+        if sources.osinfo.is_none() {
+            note!(
+                "warning: osinfo-db is not here, so most guests are unknown; install it (apt \
+                 install osinfo-db) or name its folder with --osinfo"
+            );
+        }
+        sources
     }
 }
 
@@ -104,24 +119,6 @@ impl From<Kind> for ProductKind {
             Kind::Host => Self::Host,
         }
     }
-}
-
-fn load(
-    osinfo: Option<PathBuf>,
-    endoflife: Option<String>,
-    definitions: Option<PathBuf>,
-) -> Result<Products> {
-    let mut sources = Sources::of_this_system();
-    sources.osinfo = osinfo.or(sources.osinfo);
-    sources.endoflife = endoflife.filter(|place| !place.is_empty());
-    sources.definitions = definitions.filter(|folder| !folder.as_os_str().is_empty());
-    if sources.osinfo.is_none() {
-        note!(
-            "warning: osinfo-db is not here, so most guests are unknown; install it (apt install \
-             osinfo-db) or name its folder with --osinfo"
-        );
-    }
-    Products::load(&sources).context("the products cannot be read")
 }
 
 /// `hospitium product …`.

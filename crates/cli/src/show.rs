@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use hospitium_host::qemu::Qemu;
-use hospitium_model::{Answer, Bus, Capability};
-use hospitium_run::cache::{DEFAULT_SIZE, SnapshotCache};
+use hospitium_model::{Answer, Bus, ByteSize, Capability};
+use hospitium_run::cache::{DEFAULT_SIZE, SnapshotCache, room_of_derived, trim_derived};
 use hospitium_run::{Places, Selection};
 
 use crate::args::{AcceleratorArgument, CacheCommand, CheckCommand};
@@ -322,10 +322,24 @@ pub fn cache(command: &CacheCommand, places: &Places) -> Result<End> {
             }
             let total: u64 = entries.iter().map(|listed| listed.size.as_mib()).sum();
             out!("{} booted machines, {total} MiB in {}", entries.len(), cache.folder().display());
+            for folder in places.derived() {
+                let (count, room) = room_of_derived(&folder)
+                    .with_context(|| format!("cannot list {}", folder.display()))?;
+                if count > 0 {
+                    out!("{count} more, {} MiB in {}", room.as_mib(), folder.display());
+                }
+            }
         }
         CacheCommand::Clear => {
             let gone = cache.clear()?;
             out!("{gone} booted machines removed");
+            for folder in places.derived() {
+                let gone = trim_derived(&folder, ByteSize::default())
+                    .with_context(|| format!("cannot empty {}", folder.display()))?;
+                if gone > 0 {
+                    out!("{gone} removed from {}", folder.display());
+                }
+            }
         }
     }
     Ok(End::Good)

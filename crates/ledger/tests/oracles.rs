@@ -1,7 +1,8 @@
 //! Tools that share no code with this project verify its real output.
 //!
 //! They run where `HOSPITIUM_ORACLES` names a Python that has securesystemslib and cryptography
-//! (PyPI), and `openssl`, `go` and Debian's `golang-golang-x-mod-dev` are installed. They are ignored
+//! (PyPI), `HOSPITIUM_SIGSTORE` a folder of packages with @sigstore/verify and @sigstore/bundle (npm), and
+//! `openssl`, `node`, `go` and Debian's `golang-golang-x-mod-dev` are installed. They are ignored
 //! otherwise: `cargo test -p hospitium-ledger --test oracles -- --ignored`.
 
 mod common;
@@ -13,10 +14,11 @@ use std::process::Command;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::{Lab, now, passing};
-use hospitium_ledger::dsse::{IN_TOTO, pae};
+use hospitium_ledger::dsse::{IN_TOTO, pae, sigstore_bundle};
 use hospitium_ledger::{Algorithm, Certificate, Checkpoint, VerifierKey, Witness};
 
-const WHY: &str = "needs Python with securesystemslib, openssl, and Go's x/mod";
+const WHY: &str =
+    "needs Python with securesystemslib, node with @sigstore/verify, openssl, and Go's x/mod";
 
 fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracles").join(name)
@@ -53,6 +55,23 @@ fn securesystemslib_verifies_records_and_cryptography_cosignatures() {
             .arg(&path)
             .arg(other.public.witness.to_string()));
         assert_eq!(told.trim(), "PASSED linux 6.1 cosigned", "{algorithm}");
+    }
+}
+
+#[test]
+#[ignore = "needs node with @sigstore/verify; HOSPITIUM_SIGSTORE names its folder"]
+fn sigstores_own_library_verifies_the_bundle() {
+    for algorithm in [Algorithm::Ed25519, Algorithm::EcdsaP256] {
+        let lab = Lab::new(algorithm);
+        let certificate = lab.certify(&passing());
+        let path = lab.path("record.sigstore.json");
+        fs::write(&path, sigstore_bundle(certificate.envelope()).expect("made")).expect("written");
+        let told = run(Command::new("node")
+            .arg(script("check.cjs"))
+            .arg(lab.path("vendor/record.pub.pem"))
+            .arg(&path)
+            .env("NODE_PATH", std::env::var_os("HOSPITIUM_SIGSTORE").expect(WHY)));
+        assert_eq!(told.trim(), "PASSED linux 6.1", "{algorithm}");
     }
 }
 

@@ -29,7 +29,7 @@ const BUILT_IN: [(&str, &str); 6] = [
 ];
 
 /// Collects what sources say, in any order, and makes [`Products`] of it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Builder {
     products: BTreeMap<ProductId, Product>,
     devices: BTreeMap<DeviceId, Device>,
@@ -41,12 +41,24 @@ pub struct Builder {
 impl Products {
     /// Reads all sources, the built-in definitions among them.
     pub fn load(sources: &Sources) -> Result<Self, ProductsError> {
-        let mut builder = Builder::with_built_in()?;
+        Ok(Builder::load(sources)?.finish()?)
+    }
+}
+
+impl Builder {
+    /// One that knows what all sources say, the built-in definitions among them.
+    pub fn load(sources: &Sources) -> Result<Self, ProductsError> {
+        let mut builder = Self::with_built_in()?;
         if let Some(folder) = &sources.osinfo {
             builder.add_osinfo(Osinfo::read(folder)?);
         }
         if let Some(folder) = &sources.definitions {
+            let whole = |path: &std::path::Path| path.canonicalize().ok();
+            let left_out = sources.left_out.as_deref().and_then(whole);
             for path in file::below(folder, &["toml"])? {
+                if left_out.is_some() && whole(&path) == left_out {
+                    continue;
+                }
                 let text = file::text(&path, LARGEST)?;
                 builder.add_definitions(Definitions::read(&path.to_string_lossy(), &text)?);
             }
@@ -56,11 +68,9 @@ impl Products {
                 builder.add_endoflife(product);
             }
         }
-        Ok(builder.finish()?)
+        Ok(builder)
     }
-}
 
-impl Builder {
     /// One that knows nothing.
     pub fn empty() -> Self {
         Self::default()

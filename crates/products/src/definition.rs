@@ -172,6 +172,8 @@ pub(crate) struct FactDefinition {
     pub arch: Option<String>,
     pub source: Option<String>,
     pub note: Option<String>,
+    /// What kind of source said it, if it was not this file's author: it is believed as that is.
+    pub by: Option<SourceKind>,
 }
 
 /// Devices that a product drives or offers.
@@ -275,11 +277,13 @@ impl Definitions {
         document: &str,
     ) -> Result<Fact, FormError> {
         let inner = fact.get_ref();
+        let mut source = self.source(inner.source.as_deref().unwrap_or(document), fact);
+        source.kind = inner.by.unwrap_or(source.kind);
         Ok(Fact {
             property: inner.what,
             value: value(inner).map_err(|what| self.wrong(fact, what))?,
             arch: inner.arch.as_deref().map(Arch::new),
-            source: self.source(inner.source.as_deref().unwrap_or(document), fact),
+            source,
             note: inner.note.as_deref().map(|note| printable(note, 300).into()),
         })
     }
@@ -381,7 +385,10 @@ fn value(fact: &FactDefinition) -> Result<FactValue, String> {
         toml::Value::String(text) if !is_day && !is_size && !is_count => {
             Ok(FactValue::Text(printable(text, 300)))
         }
-        toml::Value::Boolean(flag) if fact.what == Property::LongTerm => Ok(FactValue::Flag(*flag)),
+        // Some say that a life has ended, and not when.
+        toml::Value::Boolean(flag) if is_day || fact.what == Property::LongTerm => {
+            Ok(FactValue::Flag(*flag))
+        }
         _ => Err(format!(
             "the value of {:?} is {}",
             fact.what.words(),

@@ -197,6 +197,8 @@ pub enum SourceKind {
     Osinfo,
     /// endoflife.date.
     Endoflife,
+    /// A package index, a feed or a folder, in which it was seen.
+    Seen,
 }
 
 /// Who says it, and where it stands.

@@ -21,11 +21,11 @@ mod id;
 mod machine;
 pub mod osinfo;
 mod product;
+mod release;
 mod search;
 mod store;
 mod version;
 mod words;
-pub mod xml;
 
 pub use builder::Builder;
 pub use definition::Definitions;
@@ -38,6 +38,7 @@ pub use machine::{Choice, MachineError, MachineOption, Part, Resolved, osinfo_de
 pub use product::{
     Alias, Arch, DeviceStatement, FirmwareStatement, Link, LinkKind, Product, ProductKind,
 };
+pub use release::{Named, Placed};
 pub use search::{Candidate, Found, ResolveError};
 pub use store::{Products, Sources};
 pub use version::Version;

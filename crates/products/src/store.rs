@@ -21,6 +21,9 @@ pub struct Sources {
     pub endoflife: Option<String>,
     /// Folder of more definitions (`*.toml`) beside those that are built in.
     pub definitions: Option<PathBuf>,
+    /// A file in that folder that is passed over: what one is about to write must not be taken for
+    /// what was known.
+    pub left_out: Option<PathBuf>,
 }
 
 impl Sources {
@@ -69,12 +72,33 @@ impl Products {
         self.products.is_empty()
     }
 
+    /// The same products with some changed or left out: those for which nothing is given back.
+    pub fn altered(&self, change: impl Fn(&Product) -> Option<Product>) -> Self {
+        let products: BTreeMap<ProductId, Product> = self
+            .iter()
+            .filter_map(|product| Some((product.id.clone(), change(product)?)))
+            .collect();
+        Self {
+            index: Index::new(&products, &self.lines),
+            products,
+            devices: self.devices.clone(),
+            deployments: self.deployments.clone(),
+            lines: self.lines.clone(),
+            implied: self.implied.clone(),
+        }
+    }
+
     /// The products of a line, earliest release first; editions are left out.
     pub fn line(&self, line: &str) -> Vec<&Product> {
         let mut found: Vec<_> =
             self.iter().filter(|p| p.line == line && p.edition.is_none()).collect();
         found.sort_by(|a, b| (&a.release, &a.id).cmp(&(&b.release, &b.id)));
         found
+    }
+
+    /// Whether this line of releases is described.
+    pub fn has_line(&self, line: &str) -> bool {
+        self.lines.iter().any(|known| known.name == line)
     }
 
     /// The products of the same line and kind that come after this one, in the order of releases.

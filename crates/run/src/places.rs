@@ -34,6 +34,11 @@ impl Places {
         self.0.join("guests")
     }
 
+    /// What guests and hosts keep that can be made again; held small by the cache's bound.
+    pub fn derived(&self) -> [PathBuf; 2] {
+        [self.guests().join("kernels"), self.hosts().join("converted")]
+    }
+
     /// Disk images that set-up has built.
     pub fn images(&self) -> PathBuf {
         self.0.join("images")

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::budget::Budget;
-use crate::cache::{Digests, SnapshotCache};
+use crate::cache::{Digests, SnapshotCache, trim_derived};
 use crate::durations::Durations;
 use crate::places::Places;
 use crate::shared::{Progress, Shared};
@@ -199,11 +199,19 @@ pub async fn run(
         return Err(error.into());
     }
     drop(work);
-    if plan.snapshots.is_some()
-        && let Err(error) = shared.cache.trim()
-    {
-        let words = format!("the snapshot cache could not be kept small: {}", chain(&error));
-        shared.tell(&RunEvent::Note { cell: String::new(), words });
+    if let Some(most) = plan.snapshots {
+        let kept_small = |words: String| {
+            let words = format!("the cache could not be kept small: {words}");
+            shared.tell(&RunEvent::Note { cell: String::new(), words });
+        };
+        if let Err(error) = shared.cache.trim() {
+            kept_small(chain(&error));
+        }
+        for folder in places.derived() {
+            if let Err(error) = trim_derived(&folder, most) {
+                kept_small(format!("{}: {error}", folder.display()));
+            }
+        }
     }
     if let Some(writer) = Arc::into_inner(writer) {
         writer.finish(&record)?;

@@ -564,6 +564,7 @@ pub mod errno {
     pub const EPERM: i32 = 1;
     pub const ENOENT: i32 = 2;
     pub const EIO: i32 = 5;
+    pub const ENXIO: i32 = 6;
     pub const EBADF: i32 = 9;
     pub const EEXIST: i32 = 17;
     pub const EINVAL: i32 = 22;
@@ -580,6 +581,7 @@ pub mod errno {
             EPERM => "EPERM",
             ENOENT => "ENOENT",
             EIO => "EIO",
+            ENXIO => "ENXIO",
             EBADF => "EBADF",
             EEXIST => "EEXIST",
             EINVAL => "EINVAL",

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use hospitium_model::Digest;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,25 @@ pub struct Entry {
     pub size: u64,
     /// The modules.
     pub modules: ModuleSet,
+    /// Keeps the entry's files where they are.
+    pub held: Held,
+}
+
+/// A shared lock on an entry's index, whose time of change is the time of last use. Who removes entries
+/// to make room takes the lock alone.
+#[derive(Debug)]
+pub struct Held {
+    _index: fs::File,
+}
+
+impl Held {
+    fn take(folder: &Path) -> io::Result<Self> {
+        let index = fs::File::open(folder.join(INDEX))?;
+        index.lock_shared()?;
+        // Only which entry is removed first depends on it.
+        let _ = index.set_modified(SystemTime::now());
+        Ok(Self { _index: index })
+    }
 }
 
 /// The entry's folder for a package.
@@ -67,6 +87,7 @@ pub fn load(folder: &Path) -> Option<Entry> {
 }
 
 fn read(folder: &Path) -> Result<Entry, String> {
+    let held = Held::take(folder).map_err(|error| format!("{INDEX}: {error}"))?;
     let file = |name: &str, most| {
         bounded(&folder.join(name), most).map_err(|error| format!("{name}: {error}"))
     };
@@ -96,6 +117,7 @@ fn read(folder: &Path) -> Result<Entry, String> {
         digest: index.kernel,
         size: kernel.len() as u64,
         modules,
+        held,
     })
 }
 

@@ -123,6 +123,8 @@ pub struct KernelGuest {
     modules: ModuleSet,
     table: Table,
     pins: Vec<InputPin>,
+    /// Keeps the kernel's file in the cache while the guest is used.
+    _held: Option<cache::Held>,
 }
 
 impl KernelGuest {
@@ -143,6 +145,7 @@ impl KernelGuest {
         let kernel = (found.kernel, found.digest, found.size);
         let mut guest = Self::new(kernel, found.release, found.modules)?;
         guest.pins.push(pin("package", package, size, path));
+        guest._held = Some(found.held);
         Ok(guest)
     }
 
@@ -195,7 +198,7 @@ impl KernelGuest {
             manages_devices: false,
         };
         let table = Table::from_toml(table::SHIPPED)?;
-        Ok(Self { facts, kernel, modules, table, pins })
+        Ok(Self { facts, kernel, modules, table, pins, _held: None })
     }
 }
 

@@ -3,10 +3,12 @@
 //! QEMU's drivers of VHD, VHDX and VMDK block migration, and with it snapshots, even of an image that is only
 //! read (block/vpc.c, vhdx.c and vmdk.c: "does not support live migration").
 
+use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::PoisonError;
+use std::time::{Duration, SystemTime};
 
 use hospitium_model::Digest;
 
@@ -55,7 +57,7 @@ impl Inner {
         let folder = cache.join("converted");
         std::fs::create_dir_all(&folder).map_err(HostError::io(&doing))?;
         let target = folder.join(format!("{}.qcow2", Digest::of(name.as_bytes()).short()));
-        if target.is_file() {
+        if self.hold(&target) {
             return Ok(target);
         }
         let work = tempfile::tempdir_in(&folder).map_err(HostError::io(&doing))?;
@@ -73,7 +75,29 @@ impl Inner {
         let made = work.path().join(copy);
         take_back(&open_left(&made)?, 0o600).map_err(HostError::io(&doing))?;
         // Under its name only when it is whole; another run may have been faster, with the same.
-        std::fs::rename(&made, &target).map_err(HostError::io(doing))?;
-        Ok(target)
+        std::fs::rename(&made, &target).map_err(HostError::io(&doing))?;
+        if self.hold(&target) {
+            return Ok(target);
+        }
+        let gone = std::io::Error::other("it was made, and is gone again");
+        Err(HostError::io(doing)(gone))
+    }
+
+    /// Keeps a copy where it is for as long as this host is in use, by a shared lock on it; who removes
+    /// copies to make room takes the lock alone. False if there is no copy.
+    fn hold(&self, copy: &Path) -> bool {
+        let Ok(file) = File::open(copy) else { return false };
+        let is_there = || {
+            let (ours, now) = (file.metadata().ok()?, std::fs::metadata(copy).ok()?);
+            Some((ours.dev(), ours.ino()) == (now.dev(), now.ino()))
+        };
+        // Removed while the lock was waited for: it locks nothing.
+        if file.lock_shared().is_err() || is_there() != Some(true) {
+            return false;
+        }
+        // Only which copy is removed first depends on it.
+        let _ = file.set_modified(SystemTime::now());
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+        true
     }
 }

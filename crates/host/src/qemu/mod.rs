@@ -35,9 +35,10 @@ mod snapshot;
 mod stream;
 mod writelog;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use hospitium_model::{
@@ -70,6 +71,8 @@ pub(crate) struct Inner {
     facts: HostFacts,
     /// For what can be made again.
     cache: Option<PathBuf>,
+    /// Locks on what is used of it.
+    held: Mutex<Vec<File>>,
 }
 
 /// Pairs of UEFI code and empty variables, below a root: Debian's, Arch's, Fedora's places and
@@ -167,7 +170,7 @@ impl Inner {
             memory_mib: memory >> 10,
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
         };
-        Ok(Self { programs, traits, confinement, facts, cache })
+        Ok(Self { programs, traits, confinement, facts, cache, held: Mutex::default() })
     }
 
     /// A user id for the next machine, so that VMMs can't reach one another; none if we are not root.

@@ -41,6 +41,9 @@ impl Builder {
             for product in &mut found {
                 give(product, cycle, alone, line);
             }
+            if let Some(new) = newest_minor(cycle, line, &found) {
+                self.products.insert(new.id.clone(), new);
+            }
         }
     }
 
@@ -96,6 +99,30 @@ fn give(product: &mut Product, cycle: &Cycle, alone: bool, line: Option<&Line>) 
             _ => product.facts.push(Fact { note: note.clone(), ..fact.clone() }),
         }
     }
+}
+
+/// The newest minor of a major version, where no product is that minor yet: what endoflife.date
+/// says of the major version is said of it, too.
+fn newest_minor(cycle: &Cycle, line: Option<&Line>, known: &[&mut Product]) -> Option<Product> {
+    let line = line.filter(|line| line.cycles == Cycles::Major)?;
+    let latest =
+        cycle.facts.iter().find(|fact| fact.property == Property::Latest)?.value.to_string();
+    let version = Version::new(&latest);
+    let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let is_minor = latest.contains('.') && latest.split('.').all(number);
+    if !is_minor
+        || !version.is_within(&cycle.version)
+        || known.iter().any(|product| product.release.same_release(&version))
+    {
+        return None;
+    }
+    let id = format!("{}{latest}", line.ids.first()?).parse().ok()?;
+    let name = format!("{} {latest}", line.title);
+    let mut product = Product::new(id, line.kind, name, line.name.clone(), version);
+    product.family.clone_from(&line.family);
+    product.short_ids.push(format!("{}{latest}", line.name));
+    give(&mut product, cycle, false, Some(line));
+    Some(product)
 }
 
 /// A product that only endoflife.date knows.

@@ -5,6 +5,7 @@
 //! entry without it is known to be partial. Beside it lies `<key>.lock`: held shared by who uses
 //! the entry, alone by who makes or removes it; its time of change is the time of last use.
 
+mod derived;
 mod entry;
 mod key;
 mod lock;
@@ -17,6 +18,7 @@ use std::time::SystemTime;
 
 use hospitium_model::{ByteSize, Digest};
 
+pub use derived::{room_of_derived, trim_derived};
 pub use entry::{Entry, Held, Reservation};
 pub use key::{Digests, FileError, KeyParts, digest_of};
 use lock::{Lock, Mode};

@@ -66,14 +66,15 @@ pub const fn driver(bus: Bus) -> &'static str {
     }
 }
 
-/// Loads the disk's driver and waits until the guest lists the disk. `None` if it does not in time,
-/// which is an observation.
+/// Loads the disk's driver and waits until the guest lists the disk and opens it. `None` if it does
+/// not in time, which is an observation.
 pub async fn find(cell: &mut Cell, disk: &Disk) -> Result<Option<GuestDisk>, CheckError> {
     load::driver(cell, driver(disk.bus)).await?;
     let until = Instant::now() + SETTLE;
     loop {
-        if let Some(found) = look(&cell.guest, disk).await? {
-            make_node(&cell.guest, &found).await?;
+        if let Some(found) = look(&cell.guest, disk).await?
+            && opens(&cell.guest, &found).await?
+        {
             return Ok(Some(found));
         }
         if Instant::now() >= until {
@@ -218,6 +219,15 @@ fn filled(text: Option<String>) -> Option<String> {
 fn is_disk(name: &str) -> bool {
     let known = ["vd", "sd", "hd", "nvme", "xvd"].iter().any(|prefix| name.starts_with(prefix));
     known && name.len() <= NAME_MAX && name.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+/// True if the guest opens the disk, whose node is made if need be. Linux lists a disk a moment before
+/// it can be opened: `device_add_disk` (block/genhd.c) makes the entry in sysfs first and the block
+/// device after, and answers ENXIO in between.
+async fn opens(guest: &Session, disk: &GuestDisk) -> Result<bool, CheckError> {
+    make_node(guest, disk).await?;
+    let opened = guest.block_info(&disk.path).await;
+    Ok(!matches!(opened, Err(SessionError::Guest { errno: errno::ENXIO, .. })))
 }
 
 /// Makes the device node if the guest has not made it by itself.

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
 use hospitium_evidence::Bundle;
+use hospitium_ledger::dsse::Envelope;
 use hospitium_ledger::statement::{Claim, Issue, Record, Refused, Resource, Waiver, validation};
-use hospitium_ledger::{Certificate, Log, SUFFIX, Statement, find_validation};
+use hospitium_ledger::{Certificate, Log, SUFFIX, Statement, find_validation, find_waivers};
 use hospitium_model::{CellRecord, Digest, Formula};
 use hospitium_plan::cells::{CellPlan, PairPlan};
 use jiff::Timestamp;
@@ -107,12 +108,19 @@ pub fn certify(arguments: &CertifyArguments) -> Result<End> {
     let (mut statements, mut indexes, mut refused) = (Vec::new(), Vec::new(), 0);
     for cell in cells {
         let head = log.checkpoint().head();
-        if let Some(index) = find_validation(log.folder(), head, bundle.digest, cell) {
+        let mut issue = issue.clone();
+        if let Some(found) = bundle.cell(cell) {
+            let (guest, host) = (found.record.guest.digest, &found.record.host.name);
+            let keys = party.public.keys();
+            let waived = find_waivers(log.folder(), head, &keys, guest, host, issue.issued);
+            issue.waivers.extend(waived);
+        }
+        let known = find_validation(log.folder(), head, bundle.digest, cell);
+        if let Some(index) = known.filter(|index| !excused(&log, *index, &issue.waivers)) {
             note!("note: {} is in the log already, as entry {index}", safe(cell));
             indexes.push(index);
             continue;
         }
-        let mut issue = issue.clone();
         if let Some(found) = bundle.cell(cell) {
             let ended = bundle.run.ended;
             known::fill(&mut issue, &found.record, ended, rule.as_ref(), &products);
@@ -148,6 +156,18 @@ pub fn certify(arguments: &CertifyArguments) -> Result<End> {
         (0, true) => End::Bad,
         _ => End::Unfinished,
     })
+}
+
+/// Whether a waiver excuses something that an entry, which may be anything, says failed.
+fn excused(log: &Log, index: u64, waivers: &[Waiver]) -> bool {
+    let Ok(entry) = log.folder().tree(log.checkpoint().head()).entry(index) else { return false };
+    let Ok(envelope) = Envelope::parse(&entry) else { return false };
+    let Ok(statement) = Statement::parse(envelope.payload()) else { return false };
+    let Record::Validation(validation) = statement.record else { return false };
+    let failed = |waiver: &Waiver| {
+        validation.failed_tests.iter().any(|check| check == waiver.check.as_str())
+    };
+    waivers.iter().any(failed)
 }
 
 /// What a plan promises of the cell's guest on its host.

@@ -33,11 +33,11 @@ mod verify;
 mod vkey;
 mod witness;
 
-pub use certificate::{Certificate, CertificateError, SUFFIX, find_validation};
+pub use certificate::{Certificate, CertificateError, SUFFIX, find_validation, find_waivers};
 pub use evidence::EvidenceFound;
 pub use explain::{Explained, LogKnown, Signed, Standing};
 pub use files::FileError;
-pub use history::{Found, History, KeySpan};
+pub use history::{Found, History, KeySpan, Needed, RestsOn};
 pub use key::{Algorithm, KeyError, PublicKey, SecretKey};
 pub use log::{Appended, Checked, ENTRY_LIMIT, Log, LogError, LogFolder, LogProblem, Tree, walk};
 pub use note::{CLOCK_TOLERANCE, Checkpoint, Cosigned, Hash, Head, NoteError};

@@ -7,7 +7,7 @@ use hospitium_model::{CheckId, CheckRecord, Subsystem, Verdict};
 use jiff::Timestamp;
 
 use super::compact::{STEPS, TEXT, apply, cut};
-use super::inputs::{configuration, envelope, subject};
+use super::inputs::{arch, configuration, envelope, subject};
 use super::machines::{Claim, MachineCoverage, widened};
 use super::validation::{
     CheckCounts, CheckLine, EvidenceRef, Excluded, ExcludedWhy, Extension, GuestLine, HostLine,
@@ -365,6 +365,7 @@ fn put_together(
             kind: guest.kind,
             os: guest.os,
             version: cut(&guest.version, 120),
+            arch: arch(cell),
             digest: guest.digest,
         },
         host: HostLine {

@@ -1,6 +1,6 @@
 //! What is kept of a record.
 
-use hospitium_ledger::statement::{CheckCounts, Envelope, Resource, Validation, Waiver};
+use hospitium_ledger::statement::{CheckCounts, Envelope, Validation, Waiver};
 use hospitium_model::{Digest, MachineRow};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -51,11 +51,10 @@ pub struct Tried {
 impl Tried {
     fn of(validation: &Validation) -> Option<Self> {
         let ours = &validation.hospitium;
-        let is_vmm = |r: &&Resource| r.annotations.get("role").is_some_and(|role| role == "vmm");
         Some(Self {
             row: ours.machines.as_ref()?.own_row(&ours.evidence.cell)?,
             guest: ours.guest.digest,
-            vmm: validation.configuration.iter().find(is_vmm).and_then(Resource::sha256),
+            vmm: validation.vmm(),
         })
     }
 }

@@ -6,7 +6,7 @@ use hospitium_evidence::{Bundle, Problem};
 use hospitium_model::{CheckRecord, Digest};
 use serde::Serialize;
 
-use crate::statement::inputs::envelope;
+use crate::statement::inputs::{arch, envelope};
 use crate::statement::machines::{self, widened};
 use crate::statement::{ExcludedWhy, Validation};
 use crate::text::shown;
@@ -100,6 +100,10 @@ fn differences(bundle: &Bundle, validation: &Validation) -> Vec<String> {
     let (guest, host) = (&cell.record.guest, &cell.record.host);
     differ("the run", ours.run.id.clone(), bundle.run.id.clone());
     differ("the guest", ours.guest.digest.to_string(), guest.digest.to_string());
+    if let Some(told) = &ours.guest.arch {
+        let evidence = arch(cell).unwrap_or_default();
+        differ("the guest's architecture", told.clone(), evidence);
+    }
     differ("the host's version", ours.host.version.clone(), host.version.clone());
     differ("the host's build", ours.host.build.clone(), host.build.clone());
     let used = |a: hospitium_model::Accelerator| a.name().to_owned();

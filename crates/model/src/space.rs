@@ -41,9 +41,9 @@ impl Default for MachineValues {
     /// What an agreement promises that names no values.
     fn default() -> Self {
         Self {
-            chipset: vec![Chipset::Modern, Chipset::Legacy],
+            chipset: vec![Chipset::Modern],
             firmware: vec![Firmware::Bios, Firmware::Uefi],
-            disk: vec![Bus::Virtio, Bus::VirtioScsi, Bus::Sata, Bus::Ide, Bus::Nvme],
+            disk: vec![Bus::Virtio, Bus::VirtioScsi, Bus::Sata, Bus::Nvme],
             nic: vec![NicModel::Virtio, NicModel::E1000e, NicModel::E1000, NicModel::Rtl8139],
             vcpus: vec![1, 2, 4],
             memory: vec![ByteSize::mib(512), ByteSize::mib(1024)],

@@ -208,8 +208,15 @@ mod tests {
 
     use super::*;
 
+    fn values() -> MachineValues {
+        let usual = MachineValues::default();
+        let chipset = vec![Chipset::Modern, Chipset::Legacy];
+        let disk = usual.disk.iter().copied().chain([Bus::Ide]).collect();
+        MachineValues { chipset, disk, ..usual }
+    }
+
     fn usual() -> MachineSpace {
-        space(&MachineValues::default(), "qemu", &|row, name| {
+        space(&values(), "qemu", &|row, name| {
             (name == "nic" && row.nic == NicModel::Rtl8139)
                 .then(|| "the kernel has no 8139cp".to_owned())
         })

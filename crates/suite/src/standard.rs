@@ -97,10 +97,20 @@ pub fn standard_machine(
     };
     let cramped =
         Disk { room: Some(ByteSize::mib(8)), ..disk(device::CRAMPED, bus, ByteSize::mib(64)) };
-    let sealed = Disk { read_only: true, ..disk(device::SEALED, bus, ByteSize::mib(16)) };
+    // ATA knows no write-protected disk: on another bus then, or there is none.
+    let paravirtual = [(Bus::Virtio, "virtio"), (Bus::VirtioScsi, "virtio-scsi")];
+    let paravirtual =
+        || paravirtual.into_iter().find(|(_, driver)| has(driver)).map(|(bus, _)| bus);
+    let sealed = match bus {
+        Bus::Sata | Bus::Ide | Bus::Floppy => paravirtual(),
+        other => Some(other),
+    };
+    let sealed =
+        sealed.map(|bus| Disk { read_only: true, ..disk(device::SEALED, bus, ByteSize::mib(16)) });
     let mut cdrom = disk(device::CDROM, own_bus(options.chipset), ByteSize::default());
     cdrom.role = DiskRole::Cdrom;
-    spec.disks = vec![scratch, cramped, sealed, cdrom];
+    spec.disks =
+        [Some(scratch), Some(cramped), sealed, Some(cdrom)].into_iter().flatten().collect();
     // Where a bus is chosen, the system's own disk is on it; its image comes in by the guest.
     if guest.facts().kind == GuestKind::Disk
         && let Some(bus) = options.disk

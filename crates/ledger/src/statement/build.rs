@@ -7,14 +7,14 @@ use hospitium_model::{CheckId, CheckRecord, Subsystem, Verdict};
 use jiff::Timestamp;
 
 use super::compact::{STEPS, TEXT, apply, cut};
-use super::inputs::{configuration, envelope, subject};
+use super::inputs::{arch, configuration, envelope, subject};
 use super::machines::{Claim, MachineCoverage, widened};
 use super::validation::{
     CheckCounts, CheckLine, EvidenceRef, Excluded, ExcludedWhy, Extension, GuestLine, HostLine,
     Outcome, RunLine, Validation, Waiver,
 };
 use super::{FORMAT, Record, Resource, STATEMENT_LIMIT, Statement, StatementError};
-use crate::validity::{DatedFact, Validity, ValidityError, ValidityRule};
+use crate::validity::{Agreed, DatedFact, Validity, ValidityError, ValidityRule};
 
 /// What the party adds to the evidence.
 #[derive(Debug, Clone)]
@@ -23,8 +23,10 @@ pub struct Issue {
     pub party: String,
     /// When the record is made.
     pub issued: Timestamp,
-    /// The rule of validity.
+    /// The rule of validity, unless an agreement's decides.
     pub rule: ValidityRule,
+    /// The agreement's rule, with the days that are known.
+    pub agreed: Option<Agreed>,
     /// The next version of either side, if one is out.
     pub next_version: Option<DatedFact>,
     /// Ends of life of guest and host.
@@ -50,6 +52,7 @@ impl Issue {
             party: party.to_owned(),
             issued,
             rule: ValidityRule::default(),
+            agreed: None,
             next_version: None,
             ends: Vec::new(),
             waivers: Vec::new(),
@@ -193,13 +196,18 @@ pub fn validation(bundle: &Bundle, cell: &str, issue: &Issue) -> Result<Statemen
     };
     let used: Vec<Waiver> =
         issue.waivers.iter().filter(|waiver| excuses(waiver)).cloned().collect();
-    let mut ends = issue.ends.clone();
+    // An agreement's rule has the ends of lives in it, as far as it counts them.
+    let mut ends = if issue.agreed.is_some() { Vec::new() } else { issue.ends.clone() };
     ends.extend(used.iter().map(|waiver| DatedFact {
         what: format!("the waiver of {}", waiver.check),
         at: waiver.until,
         source: waiver.by.clone(),
     }));
-    let validity = Validity::compute(ended, issue.rule, issue.next_version.clone(), ends)?;
+    let next = issue.next_version.clone();
+    let validity = match issue.agreed.clone() {
+        Some(agreed) => Validity::by_agreement(ended, agreed, next, ends)?,
+        None => Validity::compute(ended, issue.rule, next, ends)?,
+    };
     let validation = put_together(bundle, cell, issue, sorted, used, (machines, validity), ended);
     fit(subject(cell, issue), validation)
 }
@@ -357,6 +365,7 @@ fn put_together(
             kind: guest.kind,
             os: guest.os,
             version: cut(&guest.version, 120),
+            arch: arch(cell),
             digest: guest.digest,
         },
         host: HostLine {

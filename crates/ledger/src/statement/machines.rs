@@ -370,15 +370,17 @@ pub fn differences(
 
 #[cfg(test)]
 mod tests {
-    use hospitium_model::MachineValues;
+    use hospitium_model::{Chipset, MachineValues};
 
     use super::*;
 
     fn claim(rows: &[&str]) -> MachineCoverage {
         let parameter =
             |(name, values): (&str, Vec<String>)| SpaceParameter { name: name.to_owned(), values };
-        let mut parameters: Vec<_> =
-            MachineValues::default().words().into_iter().map(parameter).collect();
+        let usual = MachineValues::default();
+        let chipset = vec![Chipset::Modern, Chipset::Legacy];
+        let values = MachineValues { chipset, ..usual };
+        let mut parameters: Vec<_> = values.words().into_iter().map(parameter).collect();
         for (n, keep) in [(0, 2), (1, 1), (2, 2), (3, 1), (4, 2), (5, 1), (6, 1), (7, 1)] {
             parameters[n].values.truncate(keep);
         }

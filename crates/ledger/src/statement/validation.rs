@@ -128,6 +128,10 @@ pub struct GuestLine {
     pub os: OperatingSystem,
     /// Version.
     pub version: String,
+    /// Architecture, as the guest itself told it: `x86_64`. None in records from before it was told,
+    /// and where the guest did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arch: Option<String>,
     /// What boots.
     pub digest: Digest,
 }
@@ -298,6 +302,12 @@ pub struct EvidenceRef {
 }
 
 impl Validation {
+    /// The VMM that it names.
+    pub fn vmm(&self) -> Option<Digest> {
+        let is_vmm = |r: &&Resource| r.annotations.get("role").is_some_and(|role| role == "vmm");
+        self.configuration.iter().find(is_vmm).and_then(Resource::sha256)
+    }
+
     /// What in this record contradicts something else in it.
     pub(super) fn check(&self) -> Result<(), String> {
         let ours = &self.hospitium;

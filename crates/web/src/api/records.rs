@@ -170,7 +170,7 @@ pub async fn certificate_file(
     let Listed { record, .. } = find(&site, &digest).await?;
     let name = format!("attachment; filename=\"{}.{SUFFIX}\"", record.digest);
     let view = site.view().await?;
-    let context = Context { site: &site, view: &view, live: true };
+    let context = Context { site: &site, view: &view, live: true, written: None };
     let bytes = certificate::file(context, &record.digest).await?;
     let kind = (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned());
     Ok(([kind, (header::CONTENT_DISPOSITION, name)], bytes).into_response())

@@ -4,6 +4,7 @@
 //! which Debian packages and why, so that a machine with only Rust and Debian 12 is enough.
 
 mod bench;
+mod browser;
 mod compare;
 mod deal;
 mod fuzz;
@@ -178,6 +179,9 @@ fn test(quick: bool, rest: &[String]) -> Result<()> {
         ]);
         beside.env("HOSPITIUM_ORACLES", oracles::python()?);
         show(beside.env("HOSPITIUM_SIGSTORE", oracles::sigstore()?))?;
+        let mut pages = cargo();
+        pages.args(["test", "--package", "hospitium-web", "--lib", "browser", "--", "--ignored"]);
+        show(pages.env("HOSPITIUM_BROWSER", browser::modules()?))?;
     }
     show(lab.environment(&mut all))
 }

@@ -52,7 +52,7 @@ pub const ROOT: &str = "/api/v1";
 struct Described;
 
 fn described() -> OpenApiRouter<Arc<Site>> {
-    OpenApiRouter::with_openapi(Described::openapi())
+    OpenApiRouter::new()
         .routes(routes!(ask::ask))
         .routes(routes!(ask::check_vm))
         .routes(routes!(products::search))
@@ -70,7 +70,9 @@ fn described() -> OpenApiRouter<Arc<Site>> {
 /// The OpenAPI document.
 pub fn document() -> &'static utoipa::openapi::OpenApi {
     static DOCUMENT: OnceLock<utoipa::openapi::OpenApi> = OnceLock::new();
-    DOCUMENT.get_or_init(|| OpenApiRouter::new().nest(ROOT, described()).into_openapi())
+    DOCUMENT.get_or_init(|| {
+        OpenApiRouter::with_openapi(Described::openapi()).nest(ROOT, described()).into_openapi()
+    })
 }
 
 /// The API's routes. `site` is asked for the state by which answers may be kept.

@@ -31,6 +31,15 @@ pub fn router() -> Router<Arc<Site>> {
     Router::new()
         .route("/badges/pairs/{guest}/{host}", get(pair))
         .route("/badges/agreements/{id}", get(agreement))
+        .route("/icon.svg", get(icon))
+}
+
+/// The site's own picture: a token in two halves.
+const ICON: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path d="M8 1a7 7 0 0 0 0 14l-2-5 3-3z" fill="#1d4f8f"/><path d="M8 1a7 7 0 0 1 0 14l-2-5 3-3z" fill="#8a5200"/></svg>"##;
+
+async fn icon() -> impl IntoResponse {
+    let kept = (header::CACHE_CONTROL, "max-age=86400");
+    ([(header::CONTENT_TYPE, "image/svg+xml"), kept], ICON)
 }
 
 /// A badge.

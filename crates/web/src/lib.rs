@@ -8,6 +8,8 @@
 
 pub mod api;
 mod badge;
+#[cfg(test)]
+mod browser;
 mod error;
 mod evidence;
 mod export;

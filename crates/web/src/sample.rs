@@ -7,8 +7,11 @@ use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use hospitium_catalog::sample::Sample;
 use hospitium_catalog::{Catalog, LogSource};
+use hospitium_evidence::{BundleWriter, CellWriter};
 use hospitium_ledger::{Algorithm, Certificate, Log, LogFolder, Party, Policy};
-use hospitium_model::read_agreement;
+use hospitium_model::{
+    CheckRecord, Digest, EVIDENCE_FORMAT, PlannedCheck, RunRecord, Tier, Verdict, read_agreement,
+};
 use hospitium_products::{Builder, Definitions};
 use jiff::Timestamp;
 use jiff::civil::date;
@@ -69,7 +72,10 @@ const OSA: (&str, &str) = ("Osa 5.2", "http://a.example/osa/5.2");
 const VMMO: (&str, &str) = ("Vmmo 1", "http://b.example/vmmo/1");
 const VMMO_2: (&str, &str) = ("Vmmo 2", "http://b.example/vmmo/2");
 /// A guest's name that would run.
-pub const HOSTILE: &str = "<script>document.title='run'</script>\" onload=\"x";
+pub const HOSTILE: &str =
+    "<script>document.title='run by'</script><img src=x onerror=alert(1)>\" onload=\"x";
+/// The name of a run that goes on.
+pub const RUN: &str = "20260101-000000";
 
 /// A site, and the folder of its log.
 pub struct World {
@@ -133,4 +139,54 @@ impl World {
 pub async fn text(response: Response<Body>) -> String {
     let bytes = axum::body::to_bytes(response.into_body(), 16 << 20).await.expect("reads");
     String::from_utf8(bytes.to_vec()).expect("is text")
+}
+
+/// The record of a run of two cells.
+pub fn record() -> RunRecord {
+    RunRecord {
+        format: EVIDENCE_FORMAT,
+        id: "20260101-000000-abcd".into(),
+        hospitium: "0.1.0".into(),
+        suite: Digest::of(b"suite"),
+        started: jiff::Timestamp::now(),
+        ended: None,
+        seed: 1,
+        required: Vec::new(),
+        cells: vec!["cell-a".into(), "cell-b".into()],
+        cut_off: None,
+        not_started: Vec::new(),
+    }
+}
+
+/// Begins a run in the folder of runs.
+pub fn begin(world: &World, name: &str) -> (BundleWriter, CellWriter) {
+    let folder = world.folder.path().join("runs").join(name).join("evidence");
+    let writer = BundleWriter::create(&folder, &record()).expect("made");
+    let cell = writer.cell("cell-a").expect("made");
+    let plan = ["cpu.count", "stor.flush-durable", "net.link"].map(|id| PlannedCheck {
+        id: id.parse().expect("is an id"),
+        requirement: "It works.".into(),
+        tier: Tier::Disruptive,
+    });
+    cell.plan(&plan).expect("written");
+    (writer, cell)
+}
+
+/// Ends a check.
+pub fn ended(cell: &CellWriter, id: &str, verdict: Verdict) {
+    let planned = PlannedCheck {
+        id: id.parse().expect("is an id"),
+        requirement: "It works.".into(),
+        tier: Tier::Disruptive,
+    };
+    let record = CheckRecord { took_ms: 12.0, ..planned.without_run(verdict) };
+    cell.check(&record).expect("written");
+}
+
+/// Ends a run.
+pub fn finish(cell: CellWriter, writer: BundleWriter) {
+    drop(cell);
+    let ended = Some(jiff::Timestamp::now());
+    let over = RunRecord { ended, cells: vec!["cell-a".into()], ..record() };
+    writer.finish(&over).expect("written");
 }

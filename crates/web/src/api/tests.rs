@@ -219,6 +219,7 @@ async fn the_page_of_the_api_needs_no_script_and_names_every_route() {
     let (status, body) = world.get("/api/v1/openapi.json").await;
     assert_eq!(status, StatusCode::OK);
     let served: Value = serde_json::from_str(&body).expect("is JSON");
+    assert_eq!(served["info"]["title"], "Hospitium catalog");
     assert!(served["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
 }
 

@@ -148,7 +148,12 @@ pub fn fragment(state: &RunState) -> Result<String, askama::Error> {
 fn cell(cell: &CellState) -> Cell {
     let visible = |text: &str| hospitium_report::words::visible(text, 500);
     let mut counts: Vec<(Mark, usize)> = Vec::new();
-    for ended in &cell.ended {
+    // A canary has to fail; one that did is no news.
+    let as_it_must = |ended: &super::state::Ended| {
+        ended.id.starts_with("canary.")
+            && matches!(ended.verdict, hospitium_model::Verdict::Fail { .. })
+    };
+    for ended in cell.ended.iter().filter(|ended| !as_it_must(ended)) {
         let mark = Mark::from(&ended.verdict);
         match counts.iter_mut().find(|(known, _)| *known == mark) {
             Some((_, count)) => *count += 1,
@@ -165,7 +170,7 @@ fn cell(cell: &CellState) -> Cell {
     };
     let is_wrong = |ended: &&super::state::Ended| {
         use hospitium_model::Verdict::{Error, Fail};
-        matches!(ended.verdict, Fail { .. } | Error { .. })
+        matches!(ended.verdict, Fail { .. } | Error { .. }) && !as_it_must(ended)
     };
     Cell {
         title: match &cell.pair {
@@ -179,7 +184,14 @@ fn cell(cell: &CellState) -> Cell {
         running: cell.running.clone(),
         failure: cell.failure.as_deref().map(visible).unwrap_or_default(),
         wrong: cell.ended.iter().filter(is_wrong).take(50).map(line).collect(),
-        lately: cell.ended.iter().rev().take(LATELY).map(line).collect(),
+        lately: cell
+            .ended
+            .iter()
+            .rev()
+            .filter(|ended| !as_it_must(ended))
+            .take(LATELY)
+            .map(line)
+            .collect(),
         console: cell.console.clone(),
     }
 }

@@ -4,55 +4,13 @@
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use futures_util::StreamExt as _;
-use hospitium_evidence::{BundleWriter, CellWriter};
-use hospitium_model::{
-    CheckRecord, Digest, EVIDENCE_FORMAT, PlannedCheck, RunRecord, Tier, TimelineEvent,
-    TimelineSource, Verdict,
-};
+use hospitium_evidence::CellWriter;
+use hospitium_model::{RunRecord, TimelineEvent, TimelineSource, Verdict};
 use tokio::time::{Duration, timeout};
 
-use crate::sample::{World, world};
+use crate::sample::{World, begin, ended, record, world};
 
 const HOSTILE: &str = "<img src=x onerror=alert(1)>\u{202e}";
-
-fn record() -> RunRecord {
-    RunRecord {
-        format: EVIDENCE_FORMAT,
-        id: "20260101-000000-abcd".into(),
-        hospitium: "0.1.0".into(),
-        suite: Digest::of(b"suite"),
-        started: jiff::Timestamp::now(),
-        ended: None,
-        seed: 1,
-        required: Vec::new(),
-        cells: vec!["cell-a".into(), "cell-b".into()],
-        cut_off: None,
-        not_started: Vec::new(),
-    }
-}
-
-fn begin(world: &World, name: &str) -> (BundleWriter, CellWriter) {
-    let folder = world.folder.path().join("runs").join(name).join("evidence");
-    let writer = BundleWriter::create(&folder, &record()).expect("made");
-    let cell = writer.cell("cell-a").expect("made");
-    let plan = ["cpu.count", "stor.flush-durable", "net.link"].map(|id| PlannedCheck {
-        id: id.parse().expect("is an id"),
-        requirement: "It works.".into(),
-        tier: Tier::Disruptive,
-    });
-    cell.plan(&plan).expect("written");
-    (writer, cell)
-}
-
-fn ended(cell: &CellWriter, id: &str, verdict: Verdict) {
-    let planned = PlannedCheck {
-        id: id.parse().expect("is an id"),
-        requirement: "It works.".into(),
-        tier: Tier::Disruptive,
-    };
-    let record = CheckRecord { took_ms: 12.0, ..planned.without_run(verdict) };
-    cell.check(&record).expect("written");
-}
 
 fn say(cell: &CellWriter, machine: &str, text: &str) {
     let event = TimelineEvent {

@@ -1,0 +1,19 @@
+//! The browser in which the pages are tested, and what it is driven and judged with.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::{npm, setup};
+
+/// Debian packages, and what each is for.
+const PACKAGES: &[(&str, &str)] = &[("chromium", "shows the pages to their tests")];
+
+/// From npm: what drives the browser, and the rules of accessibility.
+const MODULES: &[&str] = &["puppeteer-core@24.8.2", "axe-core@4.14.1"];
+
+/// The folder of packages, fetched if they are not there; the browser is installed if it is not.
+pub fn modules() -> Result<PathBuf> {
+    setup::install(PACKAGES.iter())?;
+    npm::packages("browser", MODULES)
+}

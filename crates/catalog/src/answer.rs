@@ -9,6 +9,7 @@ use crate::{Limits, Stored};
 /// The answer in a word. docs/catalog.md has the rule for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Word {
     /// A validation holds and covers what is asked.
     Validated,
@@ -49,6 +50,7 @@ impl Word {
 /// What became of a question.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "reply")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Reply {
     /// It has an answer.
     Answer(Box<Answer>),
@@ -63,6 +65,7 @@ pub enum Reply {
 
 /// A side of a question that may mean several things, or nothing that is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Unclear {
     /// `guest` or `host`.
     pub side: &'static str,
@@ -75,6 +78,7 @@ pub struct Unclear {
 /// A certificate that bears an answer out.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Certified {
     /// The record.
     #[serde(flatten)]
@@ -102,6 +106,7 @@ impl Certified {
 
 /// A configuration near to the one asked for that is validated.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Nearest {
     /// The guest.
     pub guest: String,
@@ -115,6 +120,7 @@ pub struct Nearest {
 
 /// What a party says of the pair.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Said {
     /// The party.
     pub party: String,
@@ -128,6 +134,7 @@ pub struct Said {
 
 /// Who supports it, by an agreement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SupportedBy {
     /// The agreement.
     pub agreement: String,
@@ -138,6 +145,7 @@ pub struct SupportedBy {
 /// An answer.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Answer {
     /// The question, fit for a page or a terminal.
     pub question: String,

@@ -2,6 +2,7 @@
 //! questions.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use hospitium_model::{Agreement, Clause, Reach};
 use hospitium_plan::obligation::{Because, Grounds, Obligation, Outcome, Plan};
@@ -23,11 +24,68 @@ pub struct Desk<'a> {
     pub(crate) catalog: &'a Catalog,
     pub(crate) products: &'a Products,
     pub(crate) as_of: Date,
+    pub(crate) ready: Arc<Ready>,
+    pub(crate) agreements: &'a [Agreement],
+}
+
+/// What is made ready once for a day, and can be kept as long as the day and the catalog stay.
+pub struct Ready {
     pub(crate) subjects: Subjects,
     pub(crate) logs: Vec<(i64, String, u64)>,
-    agreements: &'a [Agreement],
-    owed: HashMap<(ProductId, ProductId), Vec<(usize, Obligation)>>,
+    pub(crate) owed: HashMap<(ProductId, ProductId), Vec<(usize, Obligation)>>,
     problems: Vec<String>,
+    as_of: Date,
+}
+
+impl Ready {
+    /// Makes everything ready for questions as of a day.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn new(
+        catalog: &Catalog,
+        products: &Products,
+        agreements: &[Agreement],
+        as_of: Date,
+    ) -> Result<Self, CatalogError> {
+        let subjects = Subjects::new(catalog.subjects().await?, products);
+        let logs = catalog.logs().await?;
+        let mut owed: HashMap<_, Vec<_>> = HashMap::new();
+        let mut problems = Vec::new();
+        for (number, agreement) in agreements.iter().enumerate() {
+            let grounds =
+                Grounds { products, outcomes: &[], suite: None, as_of, blocked: &|_, _| None };
+            let plan = Plan::make(agreement, &grounds);
+            let told = plan.problems.into_iter().map(|p| format!("{}: {p}", agreement.id));
+            problems.extend(told.take(LINES));
+            for obligation in plan.obligations {
+                let pair = (obligation.guest.clone(), obligation.host.clone());
+                owed.entry(pair).or_default().push((number, obligation));
+            }
+        }
+        Ok(Self { subjects, logs, owed, problems, as_of })
+    }
+
+    /// Every guest and host as records name it: whether it is a guest, its name, and its product's
+    /// id, if that is known.
+    pub fn subjects(&self) -> impl Iterator<Item = (bool, &str, Option<&str>)> {
+        self.subjects.all()
+    }
+
+    /// The products that agreements speak of, guests and hosts, each perhaps several times.
+    pub fn owed_products(&self) -> impl Iterator<Item = &ProductId> {
+        self.owed.keys().flat_map(|(guest, host)| [guest, host])
+    }
+
+    /// The pairs that agreements speak of, guest and host.
+    pub fn owed_pairs(&self) -> impl Iterator<Item = (&ProductId, &ProductId)> {
+        self.owed.keys().map(|(guest, host)| (guest, host))
+    }
+
+    /// The day.
+    pub const fn as_of(&self) -> Date {
+        self.as_of
+    }
 }
 
 impl Catalog {
@@ -57,22 +115,19 @@ impl<'a> Desk<'a> {
         agreements: &'a [Agreement],
         as_of: Date,
     ) -> Result<Self, CatalogError> {
-        let subjects = Subjects::new(catalog.subjects().await?, products);
-        let logs = catalog.logs().await?;
-        let mut owed: HashMap<_, Vec<_>> = HashMap::new();
-        let mut problems = Vec::new();
-        for (number, agreement) in agreements.iter().enumerate() {
-            let grounds =
-                Grounds { products, outcomes: &[], suite: None, as_of, blocked: &|_, _| None };
-            let plan = Plan::make(agreement, &grounds);
-            let told = plan.problems.into_iter().map(|p| format!("{}: {p}", agreement.id));
-            problems.extend(told.take(LINES));
-            for obligation in plan.obligations {
-                let pair = (obligation.guest.clone(), obligation.host.clone());
-                owed.entry(pair).or_default().push((number, obligation));
-            }
-        }
-        Ok(Self { catalog, products, as_of, subjects, logs, agreements, owed, problems })
+        let ready = Arc::new(Ready::new(catalog, products, agreements, as_of).await?);
+        Ok(Self::at(catalog, products, agreements, ready))
+    }
+
+    /// A desk where everything is ready. `ready` is to be made from the same catalog, products and
+    /// agreements.
+    pub fn at(
+        catalog: &'a Catalog,
+        products: &'a Products,
+        agreements: &'a [Agreement],
+        ready: Arc<Ready>,
+    ) -> Self {
+        Self { catalog, products, as_of: ready.as_of, ready, agreements }
     }
 
     /// Answers a question.
@@ -83,8 +138,8 @@ impl<'a> Desk<'a> {
         let question = Question::parse(question)?;
         let mut unclear = Vec::new();
         for (guest, host) in &question.sides {
-            let guest = self.subjects.side(guest, true, self.products);
-            let host = self.subjects.side(host, false, self.products);
+            let guest = self.ready.subjects.side(guest, true, self.products);
+            let host = self.ready.subjects.side(host, false, self.products);
             match (guest, host) {
                 (Ok(guest), Ok(host)) => {
                     let answer = self.answer(&question, &guest, &host).await?;
@@ -99,7 +154,7 @@ impl<'a> Desk<'a> {
         Ok(Reply::Unclear { question: question.text, sides: unclear })
     }
 
-    async fn answer(
+    pub(crate) async fn answer(
         &self,
         question: &Question,
         guest: &Side<'_>,
@@ -175,11 +230,11 @@ impl<'a> Desk<'a> {
         guests: &[i64],
         hosts: &[i64],
     ) -> Result<Vec<Judged>, CatalogError> {
-        self.catalog.judged(&self.logs, guests, hosts, self.as_of).await
+        self.catalog.judged(&self.ready.logs, guests, hosts, self.as_of).await
     }
 
     fn warnings(&self, verdict: Word) -> Vec<String> {
-        let damaged = self.logs.iter().filter(|(_, _, damaged)| *damaged > 0);
+        let damaged = self.ready.logs.iter().filter(|(_, _, damaged)| *damaged > 0);
         let mut warnings: Vec<String> = damaged
             .map(|(_, origin, damaged)| {
                 format!(
@@ -190,10 +245,10 @@ impl<'a> Desk<'a> {
             .collect();
         // What an agreement names and nobody knows may be the very pair.
         if verdict == Word::Unknown {
-            warnings.extend(self.problems.iter().cloned());
+            warnings.extend(self.ready.problems.iter().cloned());
         }
-        if self.subjects.left_out > 0 {
-            let count = self.subjects.left_out;
+        if self.ready.subjects.left_out > 0 {
+            let count = self.ready.subjects.left_out;
             warnings.push(format!("{count} guests and hosts of records name no product"));
         }
         warnings
@@ -209,7 +264,7 @@ impl<'a> Desk<'a> {
         judged: &mut Vec<Judged>,
     ) -> Result<Vec<Owed<'a>>, CatalogError> {
         let pair = (guest.id.clone(), host.id.clone());
-        let Some(of_pair) = self.owed.get(&pair) else { return Ok(Vec::new()) };
+        let Some(of_pair) = self.ready.owed.get(&pair) else { return Ok(Vec::new()) };
         let of_arch = |obligation: &Obligation| {
             limits.arch.as_ref().is_none_or(|arch| arch.as_str() == obligation.arch)
         };
@@ -260,7 +315,7 @@ impl<'a> Desk<'a> {
         let line = |product: &Product, kind: ProductKind| {
             let mut line = self.products.line(&product.line);
             line.retain(|p| {
-                p.kind == kind && !self.subjects.of(kind == ProductKind::Guest, p).is_empty()
+                p.kind == kind && !self.ready.subjects.of(kind == ProductKind::Guest, p).is_empty()
             });
             line
         };
@@ -273,8 +328,10 @@ impl<'a> Desk<'a> {
                 if own || left == 0 {
                     continue;
                 }
-                let subjects =
-                    (self.subjects.of(true, other_guest), self.subjects.of(false, other_host));
+                let subjects = (
+                    self.ready.subjects.of(true, other_guest),
+                    self.ready.subjects.of(false, other_host),
+                );
                 let judged = self.of_pair(&subjects.0, &subjects.1).await?;
                 if !judged.is_empty() {
                     left -= 1;
@@ -305,7 +362,7 @@ fn narrowed(agreement: &Agreement, obligation: &Obligation) -> Option<Agreement>
 
 /// What a plan takes in, newest first, so that of two on one day the later counts. The cells of a
 /// run are one outcome, which passed if one did: what failed beside it stands among the limits.
-fn outcomes(judged: &[Judged], pair: &(ProductId, ProductId)) -> Vec<Outcome> {
+pub(crate) fn outcomes(judged: &[Judged], pair: &(ProductId, ProductId)) -> Vec<Outcome> {
     let mut places: HashMap<(&str, &str, bool), usize> = HashMap::new();
     let mut runs: Vec<&Judged> = Vec::new();
     for judged in judged {

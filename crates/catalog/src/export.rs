@@ -10,7 +10,7 @@ use quick_xml::events::{BytesDecl, BytesText, Event};
 use serde::Serialize;
 use sqlx::Row as _;
 
-use crate::pair::{Stands, stands};
+use crate::pair::stands;
 use crate::record::{NoticeRow, Stored};
 use crate::store::{SELECT, stored};
 use crate::{Catalog, CatalogError};
@@ -27,16 +27,6 @@ pub struct Line {
     /// The record.
     #[serde(flatten)]
     pub record: Stored,
-}
-
-const fn word(stands: &Stands) -> &'static str {
-    match stands {
-        Stands::Valid => "valid",
-        Stands::Failed => "failed",
-        Stands::Lapsed => "lapsed",
-        Stands::Suspended { .. } => "suspended",
-        Stands::Withdrawn { .. } => "withdrawn",
-    }
 }
 
 /// Records that are read at once.
@@ -92,7 +82,7 @@ impl Catalog {
                 let (guest_product, host_product) = (id(13)?, id(14)?);
                 let notices = said.get(&(record.log_id, record.digest.clone()));
                 let notices = notices.map(Vec::as_slice).unwrap_or_default();
-                let stands = word(&stands(&record, notices, as_of));
+                let stands = stands(&record, notices, as_of).word();
                 take(Line { guest_product, host_product, stands, record })?;
             }
         }

@@ -8,13 +8,17 @@
 //! docs/catalog.md says what each word of an answer means and by which rule it is given.
 
 mod answer;
+mod browse;
 mod decide;
 mod desk;
 mod error;
 pub mod export;
+mod machine;
 mod nearest;
 mod outcomes;
+mod page;
 mod pair;
+mod plans;
 mod question;
 mod read;
 mod rebuild;
@@ -24,15 +28,22 @@ mod schema;
 mod side;
 mod store;
 mod support;
+mod tell;
 
-pub use answer::{Answer, Certified, Nearest, Reply, Said, SupportedBy, Unclear, Word};
-pub use desk::Desk;
+pub use answer::{Answer, Certified, Nearest, Reply, Said, SupportedBy, Unclear, Word, tested};
+pub use browse::{Cursor, Listed, PairNow};
+pub use desk::{Desk, Ready};
 pub use error::CatalogError;
+pub use machine::{Untold, question_of};
+pub use page::{Notice, RecordFilter, RecordPage};
+pub use pair::Stands;
 pub use question::{Limits, Question, QuestionError};
 pub use read::LogSource;
 pub use rebuild::{LogSummary, Rebuilt, Refusal};
 pub use record::{Detail, Stored};
 pub use store::Catalog;
+pub use support::support;
+pub use tell::{LogRow, Numbers};
 
 #[cfg(test)]
 mod tests;

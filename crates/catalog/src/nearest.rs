@@ -26,7 +26,7 @@ pub async fn nearest(
         }
         let mut tried = 0;
         for (steps, other) in by_distance(desk, product) {
-            let subjects = desk.subjects.of(of_guest, other);
+            let subjects = desk.ready.subjects.of(of_guest, other);
             if subjects.is_empty() {
                 continue;
             }

@@ -14,6 +14,7 @@ const COMBINATIONS: usize = 256;
 /// How a record stands on a day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "stands")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Stands {
     /// It passed, and is valid by itself.
     Valid,
@@ -22,9 +23,34 @@ pub enum Stands {
     /// It passed, and its time is over.
     Lapsed,
     /// It was suspended.
-    Suspended { since: Date, until: Option<Date>, reason: String },
+    Suspended {
+        /// Since when.
+        since: Date,
+        /// The last day, if it has one.
+        until: Option<Date>,
+        /// Why.
+        reason: String,
+    },
     /// It was withdrawn.
-    Withdrawn { on: Date, reason: String },
+    Withdrawn {
+        /// When.
+        on: Date,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Stands {
+    /// `valid`, `failed`, `lapsed`, `suspended` or `withdrawn`.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Failed => "failed",
+            Self::Lapsed => "lapsed",
+            Self::Suspended { .. } => "suspended",
+            Self::Withdrawn { .. } => "withdrawn",
+        }
+    }
 }
 
 /// A record and how it stands.

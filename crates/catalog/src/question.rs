@@ -36,6 +36,7 @@ const NICS: [(&str, &str); 6] = [
 /// What is asked of the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Limits {
     /// vCPUs.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,7 @@
 //! What is kept of a record.
 
-use hospitium_ledger::statement::{CheckCounts, Envelope, Validation, Waiver};
-use hospitium_model::Digest;
+use hospitium_ledger::statement::{CheckCounts, Envelope, Resource, Validation, Waiver};
+use hospitium_model::{Digest, MachineRow};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// What of a record is kept beside its columns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Detail {
     /// What was tested.
     pub envelope: Envelope,
@@ -30,6 +31,33 @@ pub struct Detail {
     pub evidence: Digest,
     /// The cell in it.
     pub cell: String,
+    /// Which machine configuration was tried, of which guest under which VMM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried: Option<Tried>,
+}
+
+/// A machine configuration that a record says was tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Tried {
+    /// The configuration.
+    pub row: MachineRow,
+    /// What booted.
+    pub guest: Digest,
+    /// The VMM, where the record names it.
+    pub vmm: Option<Digest>,
+}
+
+impl Tried {
+    fn of(validation: &Validation) -> Option<Self> {
+        let ours = &validation.hospitium;
+        let is_vmm = |r: &&Resource| r.annotations.get("role").is_some_and(|role| role == "vmm");
+        Some(Self {
+            row: ours.machines.as_ref()?.own_row(&ours.evidence.cell)?,
+            guest: ours.guest.digest,
+            vmm: validation.configuration.iter().find(is_vmm).and_then(Resource::sha256),
+        })
+    }
 }
 
 impl Detail {
@@ -45,6 +73,7 @@ impl Detail {
             run: ours.run.id.clone(),
             evidence: ours.evidence.manifest,
             cell: ours.evidence.cell.clone(),
+            tried: Tried::of(validation),
         }
     }
 }
@@ -63,6 +92,7 @@ pub struct Subject {
 
 /// A record of a validation, as the catalog has it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Stored {
     /// The log.
     pub log: String,

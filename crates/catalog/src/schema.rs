@@ -51,8 +51,9 @@ pub const CONTENT: [(&str, &str, &str); 7] = [
 ];
 
 /// The indexes, dropped before a rebuild and made after it: name, and what it is on.
-pub const INDEXES: [(&str, &str); 4] = [
+pub const INDEXES: [(&str, &str); 5] = [
     ("records_pair", "records (guest, host, log, ended, entry)"),
+    ("records_ended", "records (ended, log, entry)"),
     ("records_digest", "records (digest)"),
     ("pairs_host", "pairs (host, guest)"),
     ("notices_about", "notices (log, about)"),

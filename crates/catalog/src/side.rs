@@ -16,6 +16,7 @@ pub struct Subjects {
     by_id: HashMap<i64, Subject>,
     by_product: HashMap<(bool, String), Vec<i64>>,
     by_name: HashMap<(bool, String), Vec<i64>>,
+    product_of: HashMap<i64, String>,
     /// Names that were not looked up, for there are too many.
     pub left_out: usize,
 }
@@ -41,6 +42,7 @@ impl Subjects {
             by_id: HashMap::new(),
             by_product: HashMap::new(),
             by_name: HashMap::new(),
+            product_of: HashMap::new(),
             left_out: 0,
         };
         let mut looked_up = 0;
@@ -58,6 +60,7 @@ impl Subjects {
                 id => Some(id.to_owned()),
             };
             if let Some(product) = product {
+                this.product_of.insert(subject.id, product.clone());
                 this.by_product.entry((guest, product)).or_default().push(subject.id);
             }
             let name = subject.name.trim().to_lowercase();
@@ -65,6 +68,23 @@ impl Subjects {
             this.by_id.insert(subject.id, subject);
         }
         this
+    }
+
+    /// The name of a subject as records have it.
+    pub fn name(&self, id: i64) -> Option<&str> {
+        self.by_id.get(&id).map(|subject| subject.name.as_str())
+    }
+
+    /// The id of a subject's product.
+    pub fn product(&self, id: i64) -> Option<&str> {
+        self.product_of.get(&id).map(String::as_str)
+    }
+
+    /// Every subject: whether it is a guest, its name, and its product's id, if that is known.
+    pub fn all(&self) -> impl Iterator<Item = (bool, &str, Option<&str>)> {
+        self.by_id.iter().map(|(id, subject)| {
+            (subject.kind == "guest", subject.name.as_str(), self.product(*id))
+        })
     }
 
     pub fn of(&self, guest: bool, product: &Product) -> Vec<i64> {

@@ -12,7 +12,7 @@ use sqlx::{AnyPool, Executor as _, Row as _};
 
 use crate::CatalogError;
 use crate::record::{NoticeRow, Stored, Subject, day, end_of};
-use crate::schema::{CONTENT, FORM, TABLES};
+use crate::schema::{CONTENT, FORM, INDEXES, TABLES};
 
 /// Newest records of a pair in each log that are looked at.
 const NEWEST: i64 = 64;
@@ -96,6 +96,11 @@ impl Catalog {
         let failed = || CatalogError::database("make its tables");
         for table in TABLES {
             sqlx::query(table).execute(&self.pool).await.map_err(failed())?;
+        }
+        // An older catalog may lack one.
+        for (name, on) in INDEXES {
+            let sql = format!("CREATE INDEX IF NOT EXISTS {name} ON {on}");
+            sqlx::query(&sql).execute(&self.pool).await.map_err(failed())?;
         }
         let form = sqlx::query("SELECT value FROM meta WHERE name = $1")
             .bind("form")
@@ -199,6 +204,17 @@ impl Catalog {
         host: i64,
         as_of: Date,
     ) -> Result<Vec<Stored>, CatalogError> {
+        self.newest_few(log, (guest, host), as_of, NEWEST).await
+    }
+
+    /// The same, at most so many.
+    pub(crate) async fn newest_few(
+        &self,
+        log: i64,
+        (guest, host): (i64, i64),
+        as_of: Date,
+        most: i64,
+    ) -> Result<Vec<Stored>, CatalogError> {
         let sql = format!(
             "{SELECT} WHERE r.guest = $1 AND r.host = $2 AND r.log = $3 AND r.ended <= $4 \
              ORDER BY r.ended DESC, r.entry DESC LIMIT $5"
@@ -208,7 +224,7 @@ impl Catalog {
             .bind(host)
             .bind(log)
             .bind(end_of(as_of))
-            .bind(NEWEST)
+            .bind(most)
             .fetch_all(&self.pool)
             .await
             .map_err(CatalogError::database("find a pair's records"))?;
@@ -260,6 +276,18 @@ impl Catalog {
         rows.map_err(failed())?
             .iter()
             .map(|row| Ok((row.try_get(4)?, notice(row)?)))
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(failed())
+    }
+
+    /// So many pairs of which there is a record.
+    pub(crate) async fn pairs(&self, most: u32) -> Result<Vec<(i64, i64)>, CatalogError> {
+        let failed = || CatalogError::database("read its pairs");
+        let sql = "SELECT guest, host FROM pairs ORDER BY guest, host LIMIT $1";
+        let rows = sqlx::query(sql).bind(i64::from(most)).fetch_all(&self.pool).await;
+        rows.map_err(failed())?
+            .iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
             .collect::<Result<_, sqlx::Error>>()
             .map_err(failed())
     }

@@ -12,17 +12,18 @@ use jiff::civil::Date;
 
 use crate::failure::{End, Usage};
 use crate::out::{note, out};
+use crate::serve::SiteArguments;
 use crate::view::safe;
 
 /// Where the catalog is if nothing else is said.
-const USUAL: &str = "catalog.db";
+pub const USUAL: &str = "catalog.db";
 
 #[derive(Debug, Subcommand)]
 pub enum CatalogCommand {
     /// Build the catalog again from logs; every record is verified
     Build(BuildArguments),
-    /// Write the catalog as CSV, JSON, Markdown and osinfo deployments
-    Export(ExportArguments),
+    /// Write the site as static files, and the catalog as CSV, JSON, Markdown and osinfo deployments
+    Export(Box<ExportArguments>),
 }
 
 #[derive(Debug, Args)]
@@ -42,12 +43,8 @@ pub struct ExportArguments {
     /// The folder to write to; made if it is not there
     #[arg(value_hint = ValueHint::DirPath)]
     pub folder: PathBuf,
-    /// The database: a file, or an address such as postgres://USER@HOST/NAME
-    #[arg(long, value_name = "FILE|URL", default_value = USUAL, env = "HOSPITIUM_CATALOG", hide_env_values = true)]
-    pub db: String,
-    /// The day for which it holds [default: today, UTC]
-    #[arg(long, value_name = "DATE")]
-    pub as_of: Option<Date>,
+    #[command(flatten)]
+    pub site: SiteArguments,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -178,10 +175,21 @@ async fn build(arguments: &BuildArguments) -> Result<End> {
 }
 
 async fn export(arguments: &ExportArguments) -> Result<End> {
-    let catalog = open(&arguments.db).await?;
-    let as_of = arguments.as_of.unwrap_or_else(today);
-    let folder = &arguments.folder;
+    let ExportArguments { folder, site } = arguments;
+    if site.db.is_none() && site.logs.log.is_empty() && !Path::new(USUAL).is_file() {
+        // Says what to type.
+        open(USUAL).await?;
+    }
+    let site = site.clone().open(None, None).await?;
+    let catalog = site.catalog();
+    let as_of = site.view().await?.as_of;
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let exported =
+        hospitium_web::export(&site, folder).await.context("the site cannot be written")?;
+    for left_out in &exported.left_out {
+        note!("left out: {left_out}");
+    }
+    out!("{} ({} files)", folder.join("index.html").display(), exported.files);
     for name in ["catalog.csv", "catalog.json", "catalog.md", "deployments.xml"] {
         let path = folder.join(name);
         let doing = || format!("cannot write {}", path.display());

@@ -1,21 +1,23 @@
 //! `hospitium certify`: from a run's evidence to records in the party's log.
 
-mod known;
+pub mod known;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
 use hospitium_evidence::Bundle;
-use hospitium_ledger::statement::{Issue, Record, Refused, Resource, Waiver, validation};
+use hospitium_ledger::statement::{Claim, Issue, Record, Refused, Resource, Waiver, validation};
 use hospitium_ledger::{Certificate, Log, SUFFIX, Statement, find_validation};
-use hospitium_model::Digest;
+use hospitium_model::{CellRecord, Digest};
+use hospitium_plan::cells::{CellPlan, PairPlan};
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::failure::{End, Usage};
 use crate::out::{note, out};
 use crate::places;
+use crate::planned;
 use crate::product::SourceArguments;
 use crate::view::safe;
 
@@ -53,6 +55,10 @@ pub struct CertifyArguments {
     /// Failures that are accepted for a time: a TOML file with `[[waiver]]` check, reason, until, by
     #[arg(long, value_hint = ValueHint::FilePath, value_name = "FILE")]
     pub waivers: Option<PathBuf>,
+    /// The plan whose cells the run ran, for what it covers of the machine's configurations
+    /// [default: the one that the run's folder keeps]
+    #[arg(long, value_hint = ValueHint::FilePath, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
     /// Write a Sigstore bundle (v0.3) beside each certificate, for cosign
     #[arg(long)]
     pub sigstore: bool,
@@ -83,6 +89,9 @@ pub fn certify(arguments: &CertifyArguments) -> Result<End> {
         issue.waivers = waivers(path)?;
     }
     let products = arguments.sources.clone().load()?;
+    let kept = arguments.run.join(planned::PLAN);
+    let path = arguments.plan.clone().or_else(|| kept.is_file().then_some(kept));
+    let plan = path.as_deref().map(planned::read).transpose()?;
     let cells = if arguments.cell.is_empty() { &bundle.run.cells } else { &arguments.cell };
     if cells.is_empty() {
         return Err(Usage::error("the run has no cells", "run one: hospitium run --guest GUEST"));
@@ -104,6 +113,7 @@ pub fn certify(arguments: &CertifyArguments) -> Result<End> {
         let mut issue = issue.clone();
         if let Some(found) = bundle.cell(cell) {
             known::fill(&mut issue, &found.record, &products);
+            issue.machines = plan.as_ref().and_then(|plan| claim(plan, &found.record));
         }
         match validation(&bundle, cell, &issue) {
             Ok(statement) => statements.push(statement),
@@ -134,6 +144,19 @@ pub fn certify(arguments: &CertifyArguments) -> Result<End> {
         (0, false) => End::Good,
         (0, true) => End::Bad,
         _ => End::Unfinished,
+    })
+}
+
+/// What a plan promises of the cell's guest on its host.
+fn claim(plan: &CellPlan, cell: &CellRecord) -> Option<Claim> {
+    let fits = |pair: &&PairPlan| {
+        pair.guest.digest == cell.guest.digest && pair.host.digest == cell.host.vmm
+    };
+    let pair = plan.pairs.iter().find(fits)?;
+    Some(Claim {
+        strength: pair.strength,
+        space: pair.space.clone(),
+        earlier: pair.done.iter().map(|done| (done.machine, done.record)).collect(),
     })
 }
 

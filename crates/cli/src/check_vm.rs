@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueHint};
-use hospitium_model::Firmware;
-use hospitium_products::{ProductKind, Products};
-use hospitium_vmdef::{Hypervisor, VmDefinition, VmdefError, Words, read_file};
+use hospitium_catalog::{Untold, question_of};
+use hospitium_vmdef::{VmdefError, read_file};
 
 use crate::ask::{self, AskOptions};
 use crate::failure::{End, Usage};
@@ -36,19 +35,13 @@ pub async fn check_vm(arguments: CheckVmArguments) -> Result<End> {
         error => anyhow::Error::new(error).context(format!("{} is not read", file.display())),
     })?;
     let products = ask.sources.clone().load()?;
-    let guest = guest.or_else(|| guest_of(&vm, &products)).ok_or_else(|| {
-        Usage::error(
-            "the file does not tell which system the machine runs",
-            "name it: --guest \"rhel 5.3\"",
-        )
+    let question = question_of(&vm, guest, host, &products).map_err(|untold| {
+        let next = match untold {
+            Untold::Guest => "name it: --guest \"rhel 5.3\"",
+            Untold::Host => "name it: --host \"qemu 7.2\"",
+        };
+        Usage::error(untold.to_string(), next)
     })?;
-    let host = host.or_else(|| host_of(&vm)).ok_or_else(|| {
-        Usage::error(
-            "the file does not tell which host runs the machine",
-            "name it: --host \"qemu 7.2\"",
-        )
-    })?;
-    let question = question(&vm, &guest, &host);
     if !ask.json {
         let name = vm.name.as_ref().map_or("the machine", |name| name.value.as_str());
         out!("{} ({}): {}", safe(name), vm.format.title(), safe(&question));
@@ -84,41 +77,4 @@ pub async fn check_vm(arguments: CheckVmArguments) -> Result<End> {
         }
     }
     ask::answer(&question, &products, ask).await
-}
-
-/// What the file says of its system, as a product: the most exact hint that means exactly one.
-fn guest_of(vm: &VmDefinition, products: &Products) -> Option<String> {
-    vm.guest.iter().find_map(|hint| {
-        let text = match hint.value.words()? {
-            Words::Id(text) | Words::Search(text) => text,
-        };
-        let product = products.resolve_kind(&text, Some(ProductKind::Guest)).ok()?;
-        Some(product.short().to_owned())
-    })
-}
-
-/// The hypervisor, in the version that the virtual hardware tells: the one that runs it may be newer.
-fn host_of(vm: &VmDefinition) -> Option<String> {
-    let version = vm.hypervisor_from.as_ref()?;
-    let kind = match &vm.hypervisor.as_ref()?.value {
-        // A libvirt machine type is QEMU's, whatever accelerates it.
-        Hypervisor::Qemu | Hypervisor::Kvm => "QEMU".to_owned(),
-        other => other.to_string(),
-    };
-    Some(format!("{kind} {}", version.value))
-}
-
-fn question(vm: &VmDefinition, guest: &str, host: &str) -> String {
-    let mut question = format!("{guest} on {host}");
-    if let Some(count) = &vm.vcpus.count {
-        question.push_str(&format!(", {} vcpu", count.value));
-    }
-    if let Some(size) = &vm.memory.size {
-        question.push_str(&format!(", {}", size.value));
-    }
-    if let Some(firmware) = &vm.firmware {
-        let word = if firmware.value == Firmware::Uefi { "uefi" } else { "bios" };
-        question.push_str(&format!(", {word}"));
-    }
-    question
 }

@@ -15,10 +15,12 @@ mod out;
 mod party;
 mod places;
 mod plan;
+mod planned;
 mod product;
 mod replay;
 mod report;
 mod run;
+mod serve;
 mod show;
 mod summary;
 mod verify;
@@ -67,6 +69,7 @@ async fn carry_out(arguments: Arguments) -> Result<End> {
         },
         Command::Ask(arguments) => ask::ask(*arguments).await,
         Command::Catalog(command) => catalog::catalog(&command).await,
+        Command::Serve(arguments) => serve::serve(*arguments).await,
         Command::Certify(arguments) => certify::certify(&arguments),
         Command::Verify(arguments) => verify::verify(&arguments),
         Command::Party(command) => party::party(&command),
@@ -80,7 +83,10 @@ async fn carry_out(arguments: Arguments) -> Result<End> {
         Command::Check(command) => show::check(&command),
         Command::CheckVm(arguments) => check_vm::check_vm(*arguments).await,
         Command::Agreement(command) => agreement::agreement(command),
-        Command::Plan(arguments) => plan::plan(*arguments).await,
+        Command::Plan(mut arguments) => {
+            arguments.cache = cache;
+            plan::plan(*arguments).await
+        }
         Command::Watch(arguments) => watch::watch(*arguments).await,
         Command::Product(arguments) => product::product(*arguments),
         Command::Cache(command) => show::cache(&command, &places()?),

@@ -7,7 +7,7 @@ use crate::evidence::EvidenceFound;
 use crate::history::History;
 use crate::key::Algorithm;
 use crate::note::Cosigned;
-use crate::statement::{Record, Statement, Validation};
+use crate::statement::{MachineCoverage, Record, Statement, Validation};
 
 /// What a certificate is worth at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -261,19 +261,34 @@ fn validation_lines(validation: &Validation, lines: &mut Vec<(&'static str, Stri
     for line in &ours.excluded {
         lines.push(("excluded", format!("{}: {}", line.id, line.reason)));
     }
-    if let Some(m) = &ours.machines {
-        let text = format!(
-            "{} of {} feasible {}-way interactions, {} infeasible",
-            m.covered,
-            m.feasible,
-            m.strength,
-            m.infeasible.len()
-        );
-        lines.push(("machines", text));
+    if let Some(machines) = &ours.machines {
+        machine_lines(machines, lines);
     }
     let v = &ours.validity;
     let text = format!("{} to {} ({})", day(v.from), day(v.until), v.decided_by);
     lines.push(("valid", text));
+}
+
+fn machine_lines(m: &MachineCoverage, lines: &mut Vec<(&'static str, String)>) {
+    let mut line = |text: String| lines.push(("machines", text));
+    let counted = match m.rows.len() {
+        0 => String::new(),
+        1 => "1 row covers ".to_owned(),
+        n => format!("{n} rows cover "),
+    };
+    line(format!(
+        "{counted}{} of {} feasible {}-way combinations",
+        m.covered, m.feasible, m.strength
+    ));
+    for parameter in &m.parameters {
+        line(format!("{:<9} {}", parameter.name, parameter.values.join(", ")));
+    }
+    for row in &m.failed {
+        line(format!("failed: {}", row.row.join(" ")));
+    }
+    for rule in &m.infeasible {
+        line(format!("cannot be: {}, for {}", rule.what, rule.reason));
+    }
 }
 
 fn evidence_lines(evidence: &EvidenceFound, lines: &mut Vec<(&'static str, String)>) {

@@ -34,7 +34,7 @@ mod vkey;
 mod witness;
 
 pub use certificate::{Certificate, CertificateError, SUFFIX, find_validation};
-pub use evidence::EvidenceFound;
+pub use evidence::{EvidenceFound, compare as compare_evidence};
 pub use explain::{Explained, LogKnown, Signed, Standing};
 pub use files::FileError;
 pub use history::{Found, History, KeySpan};

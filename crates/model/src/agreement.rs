@@ -8,6 +8,8 @@ mod read;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use crate::MachineValues;
+
 pub use calendar::{Day, Days, Term};
 pub use formula::{Formula, FormulaError, Until};
 pub use read::{LARGEST_AGREEMENT, read_agreement};
@@ -18,6 +20,7 @@ pub const AGREEMENT_FORMAT: u32 = 1;
 /// A deal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Agreement {
     /// Its name: lower-case letters, digits, hyphens and points.
     pub id: String,
@@ -50,6 +53,7 @@ pub struct Agreement {
 /// An organisation that made the deal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Party {
     /// Its domain, in lower case: `redhat.com`.
     pub name: String,
@@ -70,6 +74,7 @@ pub struct Party {
 /// A list of what is validated, kept by somebody.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct CatalogOf {
     /// Its short name.
     pub id: String,
@@ -85,6 +90,7 @@ pub struct CatalogOf {
 /// One party's part: every one of its guests on every one of its hosts is an obligation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Clause {
     /// Its short name, which obligations begin with.
     pub id: String,
@@ -107,6 +113,7 @@ pub struct Clause {
 /// How later versions come into the validation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Later {
     /// Which later versions of the clause's guests.
     #[serde(default)]
@@ -125,6 +132,7 @@ pub struct Later {
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Reach {
     /// The version itself only.
     #[default]
@@ -138,6 +146,7 @@ pub enum Reach {
 /// Until when a validation holds, and for what else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Validity {
     /// The formula of its last day.
     pub until: Formula,
@@ -156,6 +165,7 @@ pub const USUAL_VALIDITY: &str =
 /// To which versions a validation is carried forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct CarryForward {
     /// To which versions of the guest.
     pub guests: Reach,
@@ -168,6 +178,7 @@ pub struct CarryForward {
 /// What makes a validation due again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Trigger {
     /// A minor version of the host.
     HostMinor,
@@ -186,6 +197,7 @@ pub enum Trigger {
 /// What a validation has to consist of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Validation {
     /// Which checks have to pass.
     pub profile: String,
@@ -196,17 +208,26 @@ pub struct Validation {
     pub emulation: bool,
     /// How many other parties have to cosign the log.
     pub cosigners: u32,
+    /// The values of the machine's configuration that are tried.
+    pub machines: MachineValues,
 }
 
 impl Default for Validation {
     fn default() -> Self {
-        Self { profile: "standard".into(), strength: 2, emulation: false, cosigners: 1 }
+        Self {
+            profile: "standard".into(),
+            strength: 2,
+            emulation: false,
+            cosigners: 1,
+            machines: MachineValues::default(),
+        }
     }
 }
 
 /// Who supports a customer of both parties.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Support {
     /// Whom the customer may call.
     pub call: Call,
@@ -222,6 +243,7 @@ pub struct Support {
 /// Whom the customer may call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Call {
     /// Either party.
     Either,
@@ -234,6 +256,7 @@ pub enum Call {
 /// With whom the customer has to have a support agreement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Needs {
     /// With both.
     Both,
@@ -246,6 +269,7 @@ pub enum Needs {
 /// Who owns a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Owner {
     /// The party that was called first.
     FirstCalled,
@@ -258,6 +282,7 @@ pub enum Owner {
 /// Something that the deal leaves out on purpose.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Exclusion {
     /// What is left out, in a word or two.
     pub what: String,

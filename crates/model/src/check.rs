@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 /// `stor.flush-durable` or `stor.hot-add-remove/virtio`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(value_type = String))]
 pub struct CheckId(String);
 
 /// Why a text is no check id.

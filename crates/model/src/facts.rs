@@ -10,6 +10,7 @@ use crate::Digest;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the accelerators' own names")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Accelerator {
     Tcg,
     Kvm,

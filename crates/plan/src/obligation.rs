@@ -42,6 +42,7 @@ pub struct Outcome {
 /// Why a pair is owed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Because {
     /// Both are named in the clause.
     Named,
@@ -68,6 +69,7 @@ impl Because {
 /// How an obligation stands on a day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "is")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum State {
     /// One side is not released yet, or it is not known when it was.
     Planned {
@@ -155,6 +157,7 @@ impl State {
 /// One thing that a party owes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Obligation {
     /// Clause, guest and host: `windows-on-red-hat/win2k8/xen-rhel5.3`.
     pub id: String,
@@ -192,6 +195,7 @@ pub struct Obligation {
 /// How a party stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Standing {
     /// The party.
     pub party: String,
@@ -210,6 +214,7 @@ pub struct Standing {
 /// Everything that is owed by an agreement, on a day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Plan {
     /// The agreement's id.
     pub agreement: String,

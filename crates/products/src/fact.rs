@@ -12,6 +12,7 @@ use crate::Arch;
 /// What a fact is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Property {
     /// The product's name.
     Name,
@@ -190,6 +191,7 @@ impl fmt::Display for FactValue {
 /// needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum SourceKind {
     /// A definition of ours, which names a document for each value.
     Definition,

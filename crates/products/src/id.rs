@@ -13,6 +13,8 @@ const LONGEST: usize = 200;
 /// the same form under the vendor's domain.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(value_type = String))]
 pub struct ProductId(Arc<str>);
 
 /// The id of a device, such as `http://pcisig.com/pci/1af4/1001`.

@@ -12,6 +12,8 @@ use crate::{DeviceId, Fact, FactValue, ProductId, Property, Source, Version};
 /// Processor architecture, by the names that osinfo-db uses.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(value_type = String))]
 pub struct Arch(Arc<str>);
 
 /// What else an architecture is called, the name that is used first.
@@ -80,6 +82,7 @@ impl From<Arch> for String {
 /// What a product can be in a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum ProductKind {
     /// An operating system that can be a guest.
     Guest,
@@ -90,6 +93,7 @@ pub enum ProductKind {
 /// How one product stands to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum LinkKind {
     /// It replaces the other in an upgrade.
     Upgrades,

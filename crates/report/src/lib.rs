@@ -9,7 +9,7 @@ mod junit;
 mod markdown;
 mod outcome;
 mod summary;
-mod words;
+pub mod words;
 
 use std::fs;
 use std::io;

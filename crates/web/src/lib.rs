@@ -3,3 +3,28 @@
 //! In come a catalog, agreements, products, and folders of logs, evidence and runs. Out come pages
 //! that work without scripts, a JSON API with its OpenAPI description, an Atom feed, badges, live runs
 //! as server-sent events, and the same site as static files.
+
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod api;
+mod badge;
+mod error;
+mod evidence;
+mod export;
+mod feed;
+mod links;
+pub mod live;
+mod mark;
+mod model;
+mod pages;
+#[cfg(test)]
+mod sample;
+pub mod serve;
+mod site;
+
+pub use error::{Refused, SiteError};
+pub use export::{Exported, export};
+pub use site::{Site, Sources, View};
+
+/// The one style sheet.
+const STYLE: &str = include_str!("../templates/style.css");

@@ -2,7 +2,7 @@
 
 use hospitium_ledger::DatedFact;
 use hospitium_ledger::statement::Issue;
-use hospitium_model::{CellRecord, GuestKind};
+use hospitium_model::{CellRecord, GuestFacts, GuestKind, HostFacts};
 use hospitium_products::{Product, ProductKind, Products, Property, ResolveError};
 use jiff::tz::TimeZone;
 
@@ -11,14 +11,10 @@ use crate::view::safe;
 
 /// Fills in what the caller did not name. A product that cannot be made out stays open, with a note.
 pub fn fill(issue: &mut Issue, cell: &CellRecord, products: &Products) {
-    let host = format!("{} {}", cell.host.kind, cell.host.version);
-    let host = look_up(products, issue.host_product.as_deref(), &host, ProductKind::Host);
-    let told = issue.guest_product.as_deref().or(cell.guest.product.as_deref());
-    let guest = match cell.guest.kind {
-        GuestKind::Kernel => format!("linux kernel {}", upstream(&cell.guest.version)),
-        GuestKind::Disk => cell.guest.name.clone(),
-    };
-    let guest = look_up(products, told, &guest, ProductKind::Guest);
+    let told = issue.guest_product.clone();
+    let guest = guest_product(products, &cell.guest, told.as_deref());
+    let told = issue.host_product.clone();
+    let host = host_product(products, &cell.host, told.as_deref());
     for (found, product) in [(guest, &mut issue.guest_product), (host, &mut issue.host_product)] {
         match found {
             Ok(found) => {
@@ -33,14 +29,28 @@ pub fn fill(issue: &mut Issue, cell: &CellRecord, products: &Products) {
     }
 }
 
-/// The product of this id or name, else the one that this text means.
-fn look_up<'a>(
+/// The product that a guest is: of this id or name, else as it says itself.
+pub fn guest_product<'a>(
     products: &'a Products,
+    guest: &GuestFacts,
     told: Option<&str>,
-    text: &str,
-    kind: ProductKind,
 ) -> Result<&'a Product, ResolveError> {
-    products.resolve_kind(told.unwrap_or(text), Some(kind))
+    let text = match guest.kind {
+        GuestKind::Kernel => format!("linux kernel {}", upstream(&guest.version)),
+        GuestKind::Disk => guest.name.clone(),
+    };
+    let told = told.or(guest.product.as_deref());
+    products.resolve_kind(told.unwrap_or(&text), Some(ProductKind::Guest))
+}
+
+/// The product that a host is: of this id or name, else by its kind and version.
+pub fn host_product<'a>(
+    products: &'a Products,
+    host: &HostFacts,
+    told: Option<&str>,
+) -> Result<&'a Product, ResolveError> {
+    let text = format!("{} {}", host.kind, host.version);
+    products.resolve_kind(told.unwrap_or(&text), Some(ProductKind::Host))
 }
 
 /// `6.1.0` of `6.1.0-50-amd64`: what a distribution adds is no part of the kernel's own version.

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 
 use super::compact::{STEPS, TEXT, apply, cut};
 use super::inputs::{configuration, envelope, subject};
+use super::machines::{Claim, MachineCoverage, widened};
 use super::validation::{
     CheckCounts, CheckLine, EvidenceRef, Excluded, ExcludedWhy, Extension, GuestLine, HostLine,
-    MachineCoverage, Outcome, RunLine, Validation, Waiver,
+    Outcome, RunLine, Validation, Waiver,
 };
 use super::{FORMAT, Record, Resource, STATEMENT_LIMIT, Statement, StatementError};
 use crate::validity::{DatedFact, Validity, ValidityError, ValidityRule};
@@ -36,8 +37,8 @@ pub struct Issue {
     pub host_product: Option<String>,
     /// The agreement's file.
     pub agreement: Option<Resource>,
-    /// What the plan covers, of which this cell is one.
-    pub machines: Option<MachineCoverage>,
+    /// The machine configurations of which the run's cells are to cover so much.
+    pub machines: Option<Claim>,
     /// Where the run can be looked at.
     pub url: Option<String>,
 }
@@ -135,6 +136,14 @@ pub enum Refused {
         /// When the record is made.
         issued: Timestamp,
     },
+    /// The machine configurations.
+    #[error("{cell}: what its run covers of the machine's configurations cannot be told: {why}")]
+    Machines {
+        /// The cell.
+        cell: String,
+        /// Why.
+        why: String,
+    },
     /// The validity.
     #[error(transparent)]
     Validity(#[from] ValidityError),
@@ -169,12 +178,21 @@ pub fn validation(bundle: &Bundle, cell: &str, issue: &Issue) -> Result<Statemen
         return Err(Refused::Canary { cell: name });
     }
     let sorted = sort(bundle, cell, issue)?;
-    let used: Vec<Waiver> = issue
-        .waivers
-        .iter()
-        .filter(|waiver| sorted.lines.iter().any(|line| is_waived(line, waiver)))
-        .cloned()
-        .collect();
+    let claim = |claim| MachineCoverage::of(claim, bundle, cell, &issue.waivers);
+    let machines = issue.machines.as_ref().map(claim).transpose();
+    let machines = machines.map_err(|why| Refused::Machines { cell: name.clone(), why })?;
+    // A waiver counts for the cell, and for the rows on which its claim rests.
+    let rows = machines.iter().flat_map(|m| &m.rows).filter_map(|row| row.cell.as_deref());
+    let rows: Vec<&Cell> = rows.filter_map(|name| bundle.cell(name)).collect();
+    let excuses = |waiver: &Waiver| {
+        let failed = |check: &CheckRecord| {
+            check.id == waiver.check && matches!(check.verdict, Verdict::Fail { .. })
+        };
+        sorted.lines.iter().any(|line| is_waived(line, waiver))
+            || rows.iter().any(|cell| cell.checks.iter().any(failed))
+    };
+    let used: Vec<Waiver> =
+        issue.waivers.iter().filter(|waiver| excuses(waiver)).cloned().collect();
     let mut ends = issue.ends.clone();
     ends.extend(used.iter().map(|waiver| DatedFact {
         what: format!("the waiver of {}", waiver.check),
@@ -182,7 +200,7 @@ pub fn validation(bundle: &Bundle, cell: &str, issue: &Issue) -> Result<Statemen
         source: waiver.by.clone(),
     }));
     let validity = Validity::compute(ended, issue.rule, issue.next_version.clone(), ends)?;
-    let validation = put_together(bundle, cell, issue, sorted, used, validity, ended);
+    let validation = put_together(bundle, cell, issue, sorted, used, (machines, validity), ended);
     fit(subject(cell, issue), validation)
 }
 
@@ -291,7 +309,7 @@ fn put_together(
     issue: &Issue,
     sorted: Sorted,
     waivers: Vec<Waiver>,
-    validity: Validity,
+    (machines, validity): (Option<MachineCoverage>, Validity),
     ended: Timestamp,
 ) -> Validation {
     let Sorted { lines, excluded, skipped, inconclusive } = sorted;
@@ -354,12 +372,12 @@ fn put_together(
             cpu_model: cut(&host.cpu_model, 120),
             kernel: cut(&host.kernel, 120),
         },
-        envelope: envelope(&cell.record.machine, host.accelerator.used),
+        envelope: widened(envelope(&cell.record.machine, host.accelerator.used), machines.as_ref()),
         checks: lines,
         excluded,
         waivers,
         coverage,
-        machines: issue.machines.clone(),
+        machines,
         validity,
         evidence: EvidenceRef {
             manifest: bundle.digest,

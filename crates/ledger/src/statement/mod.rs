@@ -2,15 +2,17 @@
 
 mod build;
 mod compact;
-mod inputs;
+pub(crate) mod inputs;
+pub(crate) mod machines;
 mod notice;
 mod validation;
 
 pub use build::{Issue, Refused, validation};
+pub use machines::{Claim, CoveredRow, Infeasible, MachineCoverage};
 pub use notice::{KeyChange, KeyRole, Notice, WaiverRecord};
 pub use validation::{
     CheckCounts, CheckLine, Envelope, EvidenceRef, Excluded, ExcludedWhy, Extension, GuestLine,
-    HostLine, Infeasible, MachineCoverage, Outcome, RunLine, Validation, Waiver,
+    HostLine, Outcome, RunLine, Validation, Waiver,
 };
 
 use std::collections::BTreeMap;

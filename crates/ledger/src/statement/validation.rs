@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Resource;
+use super::machines::MachineCoverage;
 use crate::validity::Validity;
 
 /// How a validation ended.
@@ -89,7 +90,7 @@ pub struct Extension {
     pub waivers: Vec<Waiver>,
     /// How many checks ended how.
     pub coverage: CheckCounts,
-    /// How much of the machine configurations the plan covers, of which this cell is one.
+    /// How much of the machine configurations is covered, of which this cell's is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machines: Option<MachineCoverage>,
     /// From when until when, and by which rule.
@@ -155,6 +156,7 @@ pub struct HostLine {
 
 /// What was tested.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Envelope {
     /// vCPUs at the start.
     pub vcpus: u32,
@@ -249,6 +251,7 @@ impl From<SkipReason> for ExcludedWhy {
 
 /// A failure that is accepted for a time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Waiver {
     /// The check.
     pub check: CheckId,
@@ -265,6 +268,7 @@ pub struct Waiver {
 
 /// How many checks ended how; canaries are not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct CheckCounts {
     /// Checks that the profile requires, by base id or variant as it names them.
     pub required: usize,
@@ -280,29 +284,6 @@ pub struct CheckCounts {
     pub inconclusive: usize,
     /// Passes that rest on one witness.
     pub one_witness: usize,
-}
-
-/// How much of the machine configurations a plan covers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MachineCoverage {
-    /// Interactions of how many parameters.
-    pub strength: u32,
-    /// Interactions covered by the plan's cells.
-    pub covered: u64,
-    /// Interactions that can be.
-    pub feasible: u64,
-    /// Those that cannot be, each with its reason.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub infeasible: Vec<Infeasible>,
-}
-
-/// An interaction that cannot be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Infeasible {
-    /// Which: `firmware=uefi disk=ide`.
-    pub what: String,
-    /// Why.
-    pub reason: String,
 }
 
 /// The evidence.
@@ -376,6 +357,13 @@ impl Validation {
         }
         if ours.waivers.iter().any(|waiver| waiver.until < ours.validity.until) {
             return Err("it is valid for longer than a waiver that it rests on".into());
+        }
+        if let Some(machines) = &ours.machines {
+            machines.check()?;
+            let own = machines.own_row(&ours.evidence.cell);
+            if !machines.parameters.is_empty() && self.result != Outcome::Failed && own.is_none() {
+                return Err("its own machine is not among the rows that it claims".into());
+            }
         }
         if ours.envelope.accelerator != ours.host.accelerator.used {
             return Err("it names two accelerators".into());

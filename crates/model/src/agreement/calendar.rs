@@ -157,6 +157,7 @@ impl Day {
 /// The days of one pair, as far as they are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Days {
     /// The day that the validation ended on.
     pub validated: Option<Date>,

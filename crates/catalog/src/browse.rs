@@ -1,0 +1,286 @@
+//! Records as lists that people page through: the newest, those of a product, those of a name.
+
+use std::collections::BTreeMap;
+
+use hospitium_products::Product;
+use jiff::civil::Date;
+use serde::Serialize;
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+
+use crate::pair::{Judged, Stands, stands};
+use crate::record::{Stored, end_of};
+use crate::store::{SELECT, stored};
+use crate::{Catalog, CatalogError, Desk};
+
+/// Records of a pair in a log that are looked at for one that counts.
+const NEWEST: i64 = 8;
+
+/// A record in a list, as it stands on a day.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Listed {
+    /// The guest's product id, empty if the record has none.
+    pub guest_product: String,
+    /// The host's product id, empty if the record has none.
+    pub host_product: String,
+    /// How it stands.
+    #[serde(flatten)]
+    pub stands: Stands,
+    /// The record.
+    #[serde(flatten)]
+    pub record: Stored,
+}
+
+/// A place in the list of all records, newest first: what comes after it is the next page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// When the run ended, in seconds since 1970.
+    pub ended: i64,
+    /// The log, by its number in the catalog.
+    pub log: i64,
+    /// The entry.
+    pub entry: i64,
+}
+
+/// A pair of which there is a record, with the newest that counts.
+#[derive(Debug, Clone)]
+pub struct PairNow {
+    /// The guest's name in the record.
+    pub guest: String,
+    /// The host's name in the record.
+    pub host: String,
+    /// The guest's product id, empty if it is no known product.
+    pub guest_product: String,
+    /// The host's product id, empty if it is no known product.
+    pub host_product: String,
+    /// Of all parties, the newest record that counts; the newest at all if none does.
+    pub record: Stored,
+    /// How it stands.
+    pub stands: Stands,
+}
+
+impl Catalog {
+    /// So many records until a day, the newest first, after a place in that order.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn newest_records(
+        &self,
+        as_of: Date,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<(Vec<Listed>, Option<Cursor>), CatalogError> {
+        let from = after.unwrap_or(Cursor { ended: end_of(as_of), log: i64::MAX, entry: i64::MAX });
+        let sql = format!(
+            "{SELECT} WHERE r.ended <= $1 AND (r.ended < $1 OR r.log < $2 OR \
+             (r.log = $2 AND r.entry < $3)) \
+             ORDER BY r.ended DESC, r.log DESC, r.entry DESC LIMIT $4"
+        );
+        let rows = sqlx::query(&sql)
+            .bind(from.ended)
+            .bind(from.log)
+            .bind(from.entry)
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(CatalogError::database("read its newest records"))?;
+        let place = |row: &AnyRow| -> Result<Cursor, sqlx::Error> {
+            Ok(Cursor { ended: row.try_get(9)?, log: row.try_get(0)?, entry: row.try_get(2)? })
+        };
+        let more = rows.len() == usize::try_from(limit).unwrap_or(usize::MAX);
+        let next = rows.last().filter(|_| more).map(place).transpose();
+        let next = next.map_err(CatalogError::database("read its newest records"))?;
+        Ok((self.listed(&rows, as_of).await?, next))
+    }
+
+    /// Records whose name, the SHA-256 of their entry in hexadecimal digits, begins so.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn records_named(
+        &self,
+        digits: &str,
+        as_of: Date,
+        limit: u32,
+    ) -> Result<Vec<Listed>, CatalogError> {
+        let digits = digits.to_ascii_lowercase();
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Ok(Vec::new());
+        }
+        // All digests that begin so are at least these digits, and less than them with a `g` behind.
+        let sql = format!(
+            "{SELECT} WHERE r.digest >= $1 AND r.digest < $2 ORDER BY r.digest, r.log LIMIT $3"
+        );
+        let rows = sqlx::query(&sql)
+            .bind(digits.clone())
+            .bind(format!("{digits}g"))
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(CatalogError::database("find a record by its name"))?;
+        self.listed(&rows, as_of).await
+    }
+
+    pub(crate) async fn listed(
+        &self,
+        rows: &[AnyRow],
+        as_of: Date,
+    ) -> Result<Vec<Listed>, CatalogError> {
+        let mut listed = Vec::new();
+        for row in rows {
+            let record = stored(row)?;
+            let text =
+                |column| row.try_get(column).map_err(CatalogError::database("read a product's id"));
+            let (guest_product, host_product) = (text(13)?, text(14)?);
+            let notices = self.notices(record.log_id, &record.digest).await?;
+            let stands = stands(&record, &notices, as_of);
+            listed.push(Listed { guest_product, host_product, stands, record });
+        }
+        Ok(listed)
+    }
+}
+
+impl Desk<'_> {
+    /// Answers for a guest and a host that are each named by themselves, as a short id, a name or
+    /// an id; nothing else is asked of the machine.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn ask_pair(&self, guest: &str, host: &str) -> Result<crate::Reply, CatalogError> {
+        let question = crate::Question {
+            text: hospitium_model::printable(&format!("{guest} on {host}"), 500),
+            sides: Vec::new(),
+            limits: crate::Limits::default(),
+        };
+        let sides = (
+            self.ready.subjects.side(guest, true, self.products),
+            self.ready.subjects.side(host, false, self.products),
+        );
+        match sides {
+            (Ok(guest), Ok(host)) => {
+                let answer = self.answer(&question, &guest, &host).await?;
+                Ok(crate::Reply::Answer(Box::new(answer)))
+            }
+            (guest, host) => Ok(crate::Reply::Unclear {
+                question: question.text,
+                sides: guest.err().into_iter().chain(host.err()).collect(),
+            }),
+        }
+    }
+
+    /// Guests and hosts of which there is a record, each as a product's short id or as records name
+    /// it; at most so many, and how many there are.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn recorded_pairs(
+        &self,
+        most: u32,
+    ) -> Result<(Vec<(String, String)>, u64), CatalogError> {
+        let pairs = self.catalog.pairs(most).await?;
+        let count = self.catalog.numbers().await?.pairs;
+        let key = |id: i64| {
+            let product = self.ready.subjects.product(id).and_then(|id| id.parse().ok());
+            let product = product.and_then(|id| self.products.get(&id));
+            let name = || self.ready.subjects.name(id).unwrap_or_default();
+            product.map_or_else(name, Product::short).to_owned()
+        };
+        Ok((pairs.into_iter().map(|(guest, host)| (key(guest), key(host))).collect(), count))
+    }
+
+    /// The pairs of which a guest or host is one side and that have a record until the desk's day,
+    /// in the order of the other side's name; at most so many, and whether there are more.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn pairs_of(
+        &self,
+        guest: bool,
+        product: &Product,
+        most: usize,
+    ) -> Result<(Vec<PairNow>, bool), CatalogError> {
+        let kind = if guest { "guest" } else { "host" };
+        let mut wanted = Vec::new();
+        for own in self.ready.subjects.of(guest, product) {
+            for other in self.catalog.partners(kind, own).await? {
+                let name = self.ready.subjects.name(other).unwrap_or_default().to_owned();
+                wanted.push((name, if guest { (own, other) } else { (other, own) }));
+            }
+        }
+        wanted.sort();
+        let mut more = false;
+        // Two subjects of one product are one pair.
+        let mut pairs: BTreeMap<(String, String), PairNow> = BTreeMap::new();
+        let mut order = Vec::new();
+        for (_, (guest, host)) in wanted {
+            if pairs.len() >= most {
+                more = true;
+                break;
+            }
+            let Some(Judged { record, stands }) = self.newest_of(guest, host).await? else {
+                continue;
+            };
+            let side = |id| {
+                let of = self.ready.subjects.product(id);
+                of.unwrap_or_default().to_owned()
+            };
+            let now = PairNow {
+                guest: record.guest.clone(),
+                host: record.host.clone(),
+                guest_product: side(guest),
+                host_product: side(host),
+                record,
+                stands,
+            };
+            let name = |product: &String, name: &String| {
+                if product.is_empty() { name.clone() } else { product.clone() }
+            };
+            let key = (name(&now.guest_product, &now.guest), name(&now.host_product, &now.host));
+            match pairs.get_mut(&key) {
+                Some(known)
+                    if rank(&known.stands, &known.record) < rank(&now.stands, &now.record) =>
+                {
+                    *known = now;
+                }
+                Some(_) => {}
+                None => {
+                    order.push(key.clone());
+                    pairs.insert(key, now);
+                }
+            }
+        }
+        let listed = order.into_iter().filter_map(|key| pairs.remove(&key)).collect();
+        Ok((listed, more))
+    }
+
+    /// The newest record of two subjects that counts, else the newest at all.
+    async fn newest_of(&self, guest: i64, host: i64) -> Result<Option<Judged>, CatalogError> {
+        let mut best: Option<Judged> = None;
+        for (log, ..) in &self.ready.logs {
+            let records = self.catalog.newest_few(*log, (guest, host), self.as_of, NEWEST).await?;
+            for record in records {
+                let notices = self.catalog.notices(*log, &record.digest).await?;
+                let judged = Judged { stands: stands(&record, &notices, self.as_of), record };
+                let counts = judged.counts();
+                let better = best.as_ref().is_none_or(|known| {
+                    rank(&known.stands, &known.record) < rank(&judged.stands, &judged.record)
+                });
+                if better {
+                    best = Some(judged);
+                }
+                // The log's own records come newest first.
+                if counts {
+                    break;
+                }
+            }
+        }
+        Ok(best)
+    }
+}
+
+/// What counts before what does not; then the newest.
+const fn rank(stands: &Stands, record: &Stored) -> (bool, Date, u64) {
+    let counts = matches!(stands, Stands::Valid | Stands::Failed | Stands::Lapsed);
+    (counts, record.validated, record.entry)
+}

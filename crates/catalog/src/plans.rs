@@ -1,0 +1,77 @@
+//! What an agreement obliges to, with what the catalog's records say of it.
+
+use std::collections::BTreeSet;
+
+use hospitium_model::Agreement;
+use hospitium_plan::obligation::{Grounds, Plan};
+use hospitium_products::{Product, ProductId};
+
+use crate::desk::outcomes;
+use crate::{CatalogError, Desk};
+
+/// Pairs of products whose records are looked at for one agreement.
+const PAIRS: usize = 20_000;
+
+impl Desk<'_> {
+    /// The plan of an agreement as of the desk's day. Only the records of guests and hosts that the
+    /// agreement is about are read, and of their other versions, from which a validation may be
+    /// carried forward; so its cost does not grow with the catalog.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn plan(&self, agreement: &Agreement) -> Result<Plan, CatalogError> {
+        let grounds = |outcomes| Grounds {
+            products: self.products,
+            outcomes,
+            suite: None,
+            as_of: self.as_of,
+            blocked: &|_, _| None,
+        };
+        let bare = Plan::make(agreement, &grounds(&[]));
+        let guests = self.tried(true, bare.obligations.iter().map(|owed| &owed.guest));
+        let hosts = self.tried(false, bare.obligations.iter().map(|owed| &owed.host));
+        if guests.is_empty() || hosts.is_empty() {
+            return Ok(bare);
+        }
+        let mut found = Vec::new();
+        let mut left = PAIRS;
+        let mut plan_warning = false;
+        for guest in &guests {
+            let of_guest = self.ready.subjects.of(true, guest);
+            for host in &hosts {
+                if left == 0 {
+                    plan_warning = true;
+                    break;
+                }
+                left -= 1;
+                let of_host = self.ready.subjects.of(false, host);
+                let judged = self.of_pair(&of_guest, &of_host).await?;
+                found.extend(outcomes(&judged, &(guest.id.clone(), host.id.clone())));
+            }
+        }
+        let mut plan = Plan::make(agreement, &grounds(&found));
+        if plan_warning {
+            plan.problems.push(format!(
+                "the agreement is about more than {PAIRS} pairs that were tried; the records of \
+                 the others are not looked at"
+            ));
+        }
+        Ok(plan)
+    }
+
+    /// These products and the other versions of their lines, of which there is a record.
+    fn tried<'p>(&self, guest: bool, named: impl Iterator<Item = &'p ProductId>) -> Vec<&Product> {
+        let named: BTreeSet<&ProductId> = named.collect();
+        let mut lines = BTreeSet::new();
+        let mut found = BTreeSet::new();
+        for product in named.into_iter().filter_map(|id| self.products.get(id)) {
+            found.insert(&product.id);
+            if lines.insert(product.line.as_str()) {
+                let line = self.products.line(&product.line);
+                found.extend(line.iter().filter(|p| p.kind == product.kind).map(|p| &p.id));
+            }
+        }
+        let tried = |product: &&Product| !self.ready.subjects.of(guest, product).is_empty();
+        found.into_iter().filter_map(|id| self.products.get(id)).filter(tried).collect()
+    }
+}

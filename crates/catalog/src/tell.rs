@@ -1,0 +1,119 @@
+//! What a catalog says of itself: its logs, its size, and a short mark of its state.
+
+use hospitium_model::Digest;
+use serde::Serialize;
+use sqlx::Row as _;
+
+use crate::{Catalog, CatalogError};
+
+/// A log, as the catalog took it in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct LogRow {
+    /// Its origin.
+    pub origin: String,
+    /// The party whose log it is.
+    pub party: String,
+    /// Entries that its checkpoint has.
+    pub size: u64,
+    /// The root hash of its checkpoint, in hexadecimal digits.
+    pub root: String,
+    /// Entries that could not be read or are not those of the tree.
+    pub damaged: u64,
+    /// Entries that are not believed, the damaged ones among them.
+    pub refused: u64,
+    #[serde(skip)]
+    pub(crate) id: i64,
+}
+
+/// How much a catalog holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Numbers {
+    /// Records of validations.
+    pub records: u64,
+    /// Guests and hosts as records name them.
+    pub subjects: u64,
+    /// Guests on hosts of which there is a record.
+    pub pairs: u64,
+    /// Suspensions and withdrawals.
+    pub notices: u64,
+}
+
+impl Catalog {
+    /// Every log, in the order of origins.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn log_rows(&self) -> Result<Vec<LogRow>, CatalogError> {
+        let failed = || CatalogError::database("read its logs");
+        let sql = "SELECT id, origin, party, size, root, damaged, refused FROM logs ORDER BY id";
+        let rows = sqlx::query(sql).fetch_all(&self.pool).await.map_err(failed())?;
+        let count = |number: i64| u64::try_from(number).unwrap_or_default();
+        rows.iter()
+            .map(|row| {
+                Ok(LogRow {
+                    id: row.try_get(0)?,
+                    origin: row.try_get(1)?,
+                    party: row.try_get(2)?,
+                    size: count(row.try_get(3)?),
+                    root: row.try_get(4)?,
+                    damaged: count(row.try_get(5)?),
+                    refused: count(row.try_get(6)?),
+                })
+            })
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(failed())
+    }
+
+    /// Entries that were not believed: log, entry, why. At most so many.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn refused(&self, most: u32) -> Result<Vec<(String, u64, String)>, CatalogError> {
+        let failed = || CatalogError::database("read what it refused");
+        let sql = "SELECT l.origin, f.entry, f.why FROM refused f JOIN logs l ON l.id = f.log \
+                   ORDER BY f.log, f.entry LIMIT $1";
+        let rows = sqlx::query(sql).bind(i64::from(most)).fetch_all(&self.pool).await;
+        rows.map_err(failed())?
+            .iter()
+            .map(|row| {
+                let entry: i64 = row.try_get(1)?;
+                let entry = u64::try_from(entry).unwrap_or_default();
+                Ok((row.try_get(0)?, entry, row.try_get(2)?))
+            })
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(failed())
+    }
+
+    /// A mark of the catalog's state that costs next to nothing: a digest of the heads of its logs
+    /// and of what was refused. Another state of the logs has another mark.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn mark(&self) -> Result<String, CatalogError> {
+        let rows = self.log_rows().await?;
+        let text = serde_json::to_vec(&rows).unwrap_or_default();
+        let mut mark = Digest::of(&text).to_string();
+        mark.truncate(32);
+        Ok(mark)
+    }
+
+    /// How much it holds. Counts every row: for a catalog of a million records, tens of
+    /// milliseconds.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn numbers(&self) -> Result<Numbers, CatalogError> {
+        let failed = || CatalogError::database("count what it holds");
+        let mut counts = [0_u64; 4];
+        for (count, table) in counts.iter_mut().zip(["records", "subjects", "pairs", "notices"]) {
+            let sql = format!("SELECT COUNT(*) FROM {table}");
+            let row = sqlx::query(&sql).fetch_one(&self.pool).await.map_err(failed())?;
+            let number: i64 = row.try_get(0).map_err(failed())?;
+            *count = u64::try_from(number).unwrap_or_default();
+        }
+        let [records, subjects, pairs, notices] = counts;
+        Ok(Numbers { records, subjects, pairs, notices })
+    }
+}

@@ -1,0 +1,66 @@
+//! The logs that everything comes from: how large, under which root, and what was not believed.
+
+use askama::Template;
+
+use super::home::grouped;
+use super::{Context, Frame, name, sentence};
+use crate::Refused;
+
+/// Refused entries that are listed of all logs.
+const REFUSED: u32 = 200;
+
+/// The page.
+#[derive(Debug, Template)]
+#[template(path = "logs.html")]
+pub struct LogsPage {
+    frame: Frame,
+    logs: Vec<Log>,
+    refused: Vec<(String, u64, String)>,
+    refused_count: u64,
+    more: bool,
+    mark: String,
+}
+
+#[derive(Debug)]
+struct Log {
+    origin: String,
+    party: String,
+    size: String,
+    root: String,
+    damaged: u64,
+    refused: u64,
+    at_hand: bool,
+}
+
+impl LogsPage {
+    /// Makes the page.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn new(context: Context<'_>) -> Result<Self, Refused> {
+        let frame = context.frame(0, "logs");
+        let view = context.view;
+        let logs = view.logs.iter().map(|log| Log {
+            origin: name(&log.origin),
+            party: name(&log.party),
+            size: grouped(log.size),
+            root: log.root.clone(),
+            damaged: log.damaged,
+            refused: log.refused,
+            at_hand: context.site.log(&log.origin).is_some(),
+        });
+        let refused = context.site.catalog().refused(REFUSED).await?;
+        let refused_count = view.logs.iter().map(|log| log.refused).sum();
+        Ok(Self {
+            more: refused.len() as u64 != refused_count,
+            refused_count,
+            logs: logs.collect(),
+            refused: refused
+                .iter()
+                .map(|(origin, entry, why)| (name(origin), *entry, sentence(why)))
+                .collect(),
+            mark: view.mark.clone(),
+            frame,
+        })
+    }
+}

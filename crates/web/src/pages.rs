@@ -1,0 +1,259 @@
+//! The pages: routes and handlers, which are thin. What a page says is put together in its model.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::get;
+use serde::Deserialize;
+
+use crate::Refused;
+use crate::links::Links;
+use crate::model::agreement::AgreementPage;
+use crate::model::answer::AnswerPage;
+use crate::model::certificate::{self, CertificatePage, CertificatesPage};
+use crate::model::home::Home;
+use crate::model::hosts::{Differences, HostsPage};
+use crate::model::logs::LogsPage;
+use crate::model::product::{ProductPage, ProductsPage};
+use crate::model::search::SearchPage;
+use crate::model::{Context, Frame};
+use crate::site::{Site, View};
+
+/// Largest file of evidence that is handed out, in bytes.
+const LARGEST_FILE: u64 = 64 << 20;
+
+/// Where pages are.
+pub fn router() -> Router<Arc<Site>> {
+    Router::new()
+        .route("/", get(home))
+        .route("/ask", get(ask))
+        .route("/pairs/{guest}/{host}", get(pair))
+        .route("/agreements/{id}", get(agreement))
+        .route("/products", get(products))
+        .route("/products/{id}", get(product))
+        .route("/certificates", get(certificates))
+        .route("/certificates/{name}", get(certificate))
+        .route("/evidence/{manifest}/{*path}", get(evidence))
+        .route("/hosts", get(hosts))
+        .route("/hosts/{before}/{after}", get(differences))
+        .route("/search", get(search))
+        .route("/logs", get(logs))
+        .route("/style.css", get(style))
+}
+
+/// A page, with what lets a browser know that it is still the same.
+fn page(headers: &HeaderMap, view: &View, page: &impl Template) -> Result<Response, Refused> {
+    let html = page.render().map_err(crate::SiteError::from)?;
+    let tag = format!("\"{}\"", &hospitium_model::Digest::of(html.as_bytes()).to_string()[..32]);
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let _ = view;
+    let kept = [(header::ETAG, tag.clone()), (header::CACHE_CONTROL, "no-cache".to_owned())];
+    if known.is_some_and(|known| known.split(',').any(|one| one.trim() == tag)) {
+        return Ok((StatusCode::NOT_MODIFIED, kept).into_response());
+    }
+    Ok((kept, Html(html)).into_response())
+}
+
+macro_rules! context {
+    ($site:expr, $view:expr) => {
+        Context { site: &$site, view: &$view, live: true, written: None }
+    };
+}
+
+type Answered = Result<Response, Refused>;
+
+async fn home(State(site): State<Arc<Site>>, headers: HeaderMap) -> Answered {
+    let view = site.view().await?;
+    page(&headers, &view, &Home::new(context!(site, view)).await?)
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Asked {
+    #[serde(default)]
+    q: String,
+    after: Option<String>,
+    a: Option<String>,
+    b: Option<String>,
+}
+
+async fn ask(
+    State(site): State<Arc<Site>>,
+    headers: HeaderMap,
+    Query(asked): Query<Asked>,
+) -> Answered {
+    let view = site.view().await?;
+    let context = context!(site, view);
+    match asked.q.trim() {
+        "" => page(&headers, &view, &AnswerPage::empty(context)),
+        question => page(&headers, &view, &AnswerPage::ask(context, question).await?),
+    }
+}
+
+async fn pair(
+    State(site): State<Arc<Site>>,
+    headers: HeaderMap,
+    Path((guest, host)): Path<(String, String)>,
+) -> Answered {
+    let view = site.view().await?;
+    page(&headers, &view, &AnswerPage::pair(context!(site, view), &guest, &host).await?)
+}
+
+async fn agreement(
+    State(site): State<Arc<Site>>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Answered {
+    let view = site.view().await?;
+    page(&headers, &view, &AgreementPage::new(context!(site, view), &id).await?)
+}
+
+async fn products(State(site): State<Arc<Site>>, headers: HeaderMap) -> Answered {
+    let view = site.view().await?;
+    page(&headers, &view, &ProductsPage::new(context!(site, view))?)
+}
+
+async fn product(
+    State(site): State<Arc<Site>>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Answered {
+    let view = site.view().await?;
+    page(&headers, &view, &ProductPage::new(context!(site, view), &id).await?)
+}
+
+async fn certificates(
+    State(site): State<Arc<Site>>,
+    headers: HeaderMap,
+    Query(asked): Query<Asked>,
+) -> Answered {
+    let view = site.view().await?;
+    let made = CertificatesPage::new(context!(site, view), asked.after.as_deref()).await?;
+    page(&headers, &view, &made)
+}
+
+/// A certificate's page, or its file.
+async fn certificate(
+    State(site): State<Arc<Site>>,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+) -> Answered {
+    let view = site.view().await?;
+    let context = context!(site, view);
+    let suffix = format!(".{}", hospitium_ledger::SUFFIX);
+    let Some(digest) = name.strip_suffix(suffix.as_str()) else {
+        return page(&headers, &view, &CertificatePage::new(context, &name).await?);
+    };
+    let bytes = certificate::file(context, digest).await?;
+    Ok(attachment("text/plain; charset=utf-8", &name, bytes))
+}
+
+/// A file to keep. `name` is of letters, digits and points; it is checked by then.
+fn attachment(kind: &'static str, name: &str, bytes: Vec<u8>) -> Response {
+    let safe: String = name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '_' })
+        .take(120)
+        .collect();
+    let headers = [
+        (header::CONTENT_TYPE, kind.to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{safe}\"")),
+    ];
+    (headers, Body::from(bytes)).into_response()
+}
+
+/// A file of evidence: only one that the bundle's manifest lists, and only as it was signed.
+async fn evidence(
+    State(site): State<Arc<Site>>,
+    Path((manifest, path)): Path<(String, String)>,
+) -> Answered {
+    let absent = || Refused::NotFound("No evidence here has such a file, as it was signed.".into());
+    let manifest = manifest.parse().map_err(|_| absent())?;
+    let evidence = Arc::clone(&site.evidence);
+    let wanted = path.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        evidence.bundle(manifest)?.read_path(&wanted, LARGEST_FILE).ok()
+    });
+    let bytes = read.await.ok().flatten().ok_or_else(absent)?;
+    if path.ends_with(".png") && bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
+        return Ok(([(header::CONTENT_TYPE, "image/png")], bytes).into_response());
+    }
+    let name = path.rsplit('/').next().unwrap_or("file");
+    Ok(attachment("application/octet-stream", name, bytes))
+}
+
+/// The choice of two hosts; both chosen, their page.
+async fn hosts(
+    State(site): State<Arc<Site>>,
+    headers: HeaderMap,
+    Query(asked): Query<Asked>,
+) -> Answered {
+    let view = site.view().await?;
+    if let (Some(a), Some(b)) = (asked.a, asked.b) {
+        let known = |slug: &str| site.product(slug).map(|product| product.short().to_owned());
+        let (Some(a), Some(b)) = (known(&a), known(&b)) else {
+            return Err(Refused::NotFound("One of these hosts is not known here.".into()));
+        };
+        let to = Links::new(true, 0).differences(&a, &b);
+        return Ok(Redirect::to(&to).into_response());
+    }
+    page(&headers, &view, &HostsPage::new(context!(site, view))?)
+}
+
+async fn differences(
+    State(site): State<Arc<Site>>,
+    headers: HeaderMap,
+    Path((before, after)): Path<(String, String)>,
+) -> Answered {
+    let view = site.view().await?;
+    page(&headers, &view, &Differences::new(context!(site, view), &before, &after).await?)
+}
+
+async fn search(
+    State(site): State<Arc<Site>>,
+    headers: HeaderMap,
+    Query(asked): Query<Asked>,
+) -> Answered {
+    let view = site.view().await?;
+    page(&headers, &view, &SearchPage::new(context!(site, view), &asked.q).await?)
+}
+
+async fn logs(State(site): State<Arc<Site>>, headers: HeaderMap) -> Answered {
+    let view = site.view().await?;
+    page(&headers, &view, &LogsPage::new(context!(site, view)).await?)
+}
+
+async fn style() -> impl IntoResponse {
+    let kept = (header::CACHE_CONTROL, "max-age=3600");
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8"), kept], crate::STYLE)
+}
+
+#[derive(Template)]
+#[template(path = "refusal.html")]
+struct Refusal<'a> {
+    frame: Frame,
+    status: u16,
+    title: &'a str,
+    words: &'a str,
+}
+
+/// The page for a request that is not answered as asked.
+pub fn refusal(status: StatusCode, words: &str) -> Response {
+    let title = match status {
+        StatusCode::NOT_FOUND => "Not found",
+        StatusCode::BAD_REQUEST => "Not understood",
+        StatusCode::INTERNAL_SERVER_ERROR => "Something failed here",
+        _ => status.canonical_reason().unwrap_or("Error"),
+    };
+    let links = Links { root: "/".into(), live: true, written: None };
+    let frame = Frame { links, here: "", as_of: String::new() };
+    let page = Refusal { frame, status: status.as_u16(), title, words };
+    match page.render() {
+        Ok(html) => (status, Html(html)).into_response(),
+        Err(_) => (status, words.to_owned()).into_response(),
+    }
+}

@@ -231,8 +231,22 @@ impl Catalog {
         rows.iter().map(stored).collect()
     }
 
-    /// What was said of those records, by the record's digest.
+    /// What was said of a record.
     pub(crate) async fn notices(
+        &self,
+        log: i64,
+        digest: &str,
+    ) -> Result<Vec<NoticeRow>, CatalogError> {
+        let failed = || CatalogError::database("find a record's notices");
+        let sql = "SELECT kind, issued, until, reason FROM notices WHERE log = $1 AND about = $2 \
+                   ORDER BY entry";
+        let rows =
+            sqlx::query(sql).bind(log).bind(digest).fetch_all(&self.pool).await.map_err(failed())?;
+        rows.iter().map(notice).collect::<Result<_, sqlx::Error>>().map_err(failed())
+    }
+
+    /// What was said of the newest records of a pair, by the record's digest.
+    pub(crate) async fn notices_of_pair(
         &self,
         log: i64,
         guest: i64,

@@ -129,9 +129,14 @@ impl Catalog {
                 }
                 left -= 1;
                 for (log, ..) in logs {
-                    for record in self.newest(*log, *guest, host, as_of).await? {
-                        let notices = self.notices(*log, &record.digest).await?;
-                        let stands = stands(&record, &notices, as_of);
+                    let records = self.newest(*log, *guest, host, as_of).await?;
+                    if records.is_empty() {
+                        continue;
+                    }
+                    let notices = self.notices_of_pair(*log, *guest, host, as_of).await?;
+                    for record in records {
+                        let said = notices.get(&record.digest).map(Vec::as_slice);
+                        let stands = stands(&record, said.unwrap_or_default(), as_of);
                         judged.push(Judged { record, stands });
                     }
                 }

@@ -218,11 +218,7 @@ impl<'a> Reader<'a> {
     }
 
     fn statement(&self, index: u64, bytes: &[u8]) -> Result<(Statement, VerifierKey), String> {
-        let envelope = Envelope::parse(bytes).map_err(|error| error.to_string())?;
-        // One record has one entry and one name.
-        if envelope.to_bytes() != bytes {
-            return Err("it is not written in the one form that a record has".to_owned());
-        }
+        let envelope = Envelope::parse_entry(bytes).map_err(|error| error.to_string())?;
         let keys = self
             .keys
             .iter()

@@ -59,15 +59,20 @@ pub const INDEXES: [(&str, &str); 5] = [
     ("notices_about", "notices (log, about)"),
 ];
 
-/// `INSERT` of so many rows of a table at once.
-pub fn insert(table: &str, columns: &str, rows: usize) -> String {
+/// `INSERT` of so many rows of a table at once. PostgreSQL wants its parameters numbered; SQLite takes
+/// a number for a name, and looks through all names to find one.
+pub fn insert(table: &str, columns: &str, rows: usize, numbered: bool) -> String {
     let width = columns.split(',').count();
     let mut sql = format!("INSERT INTO {table} ({columns}) VALUES ");
     for row in 0..rows {
         sql.push_str(if row == 0 { "(" } else { ", (" });
         for column in 0..width {
             let mark = if column == 0 { "" } else { ", " };
-            sql.push_str(&format!("{mark}${}", row * width + column + 1));
+            sql.push_str(mark);
+            match numbered {
+                true => sql.push_str(&format!("${}", row * width + column + 1)),
+                false => sql.push('?'),
+            }
         }
         sql.push(')');
     }
@@ -81,8 +86,12 @@ mod tests {
     #[test]
     fn every_value_of_an_insert_is_a_bound_parameter() {
         assert_eq!(
-            insert("pairs", "guest, host", 2),
+            insert("pairs", "guest, host", 2, true),
             "INSERT INTO pairs (guest, host) VALUES ($1, $2), ($3, $4)"
+        );
+        assert_eq!(
+            insert("pairs", "guest, host", 2, false),
+            "INSERT INTO pairs (guest, host) VALUES (?, ?), (?, ?)"
         );
     }
 }

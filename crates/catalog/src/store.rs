@@ -1,5 +1,6 @@
 //! The database of a catalog, and what is read from it.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Once;
 
@@ -56,8 +57,10 @@ impl Catalog {
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     if sqlite {
+                        // Indexes are sorted in files beyond the cache's size: memory stays bounded.
                         let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; \
-                                        PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY";
+                                        PRAGMA cache_size = -65536; PRAGMA temp_store = FILE; \
+                                        PRAGMA threads = 4";
                         connection.execute(settings).await?;
                     }
                     Ok(())
@@ -228,6 +231,7 @@ impl Catalog {
         rows.iter().map(stored).collect()
     }
 
+    /// What was said of a record.
     pub(crate) async fn notices(
         &self,
         log: i64,
@@ -239,6 +243,37 @@ impl Catalog {
         let rows =
             sqlx::query(sql).bind(log).bind(digest).fetch_all(&self.pool).await.map_err(failed())?;
         rows.iter().map(notice).collect::<Result<_, sqlx::Error>>().map_err(failed())
+    }
+
+    /// What was said of the newest records of a pair, by the record's digest.
+    pub(crate) async fn notices_of_pair(
+        &self,
+        log: i64,
+        guest: i64,
+        host: i64,
+        as_of: Date,
+    ) -> Result<HashMap<String, Vec<NoticeRow>>, CatalogError> {
+        let failed = || CatalogError::database("find records' notices");
+        // All at once: to ask for each record takes longer than everything else in an answer.
+        let sql = "SELECT n.kind, n.issued, n.until, n.reason, n.about FROM \
+                   (SELECT log, digest FROM records WHERE guest = $1 AND host = $2 AND log = $3 \
+                   AND ended <= $4 ORDER BY ended DESC, entry DESC LIMIT $5) r \
+                   JOIN notices n ON n.log = r.log AND n.about = r.digest ORDER BY n.entry";
+        let rows = sqlx::query(sql)
+            .bind(guest)
+            .bind(host)
+            .bind(log)
+            .bind(end_of(as_of))
+            .bind(NEWEST)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed())?;
+        let mut of: HashMap<String, Vec<NoticeRow>> = HashMap::new();
+        for row in &rows {
+            let about: String = row.try_get(4).map_err(failed())?;
+            of.entry(about).or_default().push(notice(row).map_err(failed())?);
+        }
+        Ok(of)
     }
 
     /// What was said of the records of these entries, first and last, each with the record's digest.

@@ -33,6 +33,9 @@ pub enum EnvelopeError {
     /// Base64.
     #[error("the record's {0} is not standard base64")]
     Base64(&'static str),
+    /// Spaces, fields in another order, or fields that are not the envelope's.
+    #[error("it is not written in the one form that a record has")]
+    OtherForm,
     /// No signature, or too many.
     #[error("the record has {0} signatures; from 1 to {SIGNATURES} can be")]
     Count(usize),
@@ -69,6 +72,12 @@ pub struct EnvelopeSignature {
     pub keyid: String,
     /// The signature.
     pub sig: Vec<u8>,
+}
+
+impl EnvelopeSignature {
+    fn form(&self) -> FormSignature {
+        FormSignature { keyid: self.keyid.clone(), sig: to_base64(&self.sig) }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -113,6 +122,45 @@ impl Envelope {
     /// # Errors
     /// If it is too large, no envelope, of other content, or has a key's signature twice.
     pub fn parse(bytes: &[u8]) -> Result<Self, EnvelopeError> {
+        Self::read(bytes).map(|(envelope, _)| envelope)
+    }
+
+    /// Reads an entry of a log: an envelope that is written as [`to_bytes`](Self::to_bytes) does, so
+    /// that one record has one entry and one name. Verifies nothing.
+    ///
+    /// # Errors
+    /// If it is no envelope, or written otherwise.
+    pub fn parse_entry(bytes: &[u8]) -> Result<Self, EnvelopeError> {
+        let (envelope, payload) = Self::read(bytes)?;
+        // Base64 is read strictly, so the text of the payload is the one that would be written; to
+        // encode it again would cost a tenth of the whole verification.
+        match envelope.is_form(&payload, bytes) {
+            true => Ok(envelope),
+            false => Err(EnvelopeError::OtherForm),
+        }
+    }
+
+    /// Whether these bytes are the envelope's, with this text of its payload.
+    fn is_form(&self, payload: &str, bytes: &[u8]) -> bool {
+        let mut rest = Some(bytes);
+        let mut eat = |piece: &[u8]| rest = rest.and_then(|rest| rest.strip_prefix(piece));
+        eat(b"{\"payload\":\"");
+        eat(payload.as_bytes());
+        eat(b"\",\"payloadType\":\"");
+        eat(IN_TOTO.as_bytes());
+        eat(b"\",\"signatures\":[");
+        for (place, signature) in self.signatures.iter().enumerate() {
+            if place > 0 {
+                eat(b",");
+            }
+            eat(&serde_json::to_vec(&signature.form()).unwrap_or_default());
+        }
+        eat(b"]}");
+        rest.is_some_and(<[u8]>::is_empty)
+    }
+
+    /// The envelope, and the text of its payload.
+    fn read(bytes: &[u8]) -> Result<(Self, String), EnvelopeError> {
         if bytes.len() > ENTRY_LIMIT {
             return Err(EnvelopeError::TooLarge { size: bytes.len() });
         }
@@ -134,7 +182,7 @@ impl Envelope {
             }
             signatures.push(EnvelopeSignature { keyid, sig });
         }
-        Ok(Self { payload, signatures })
+        Ok((Self { payload, signatures }, form.payload))
     }
 
     /// The entry of the log: JSON without spaces, fields in a fixed order.
@@ -142,11 +190,7 @@ impl Envelope {
         let form = Form {
             payload: to_base64(&self.payload),
             payload_type: IN_TOTO.to_owned(),
-            signatures: self
-                .signatures
-                .iter()
-                .map(|s| FormSignature { keyid: s.keyid.clone(), sig: to_base64(&s.sig) })
-                .collect(),
+            signatures: self.signatures.iter().map(EnvelopeSignature::form).collect(),
         };
         serde_json::to_vec(&form).unwrap_or_default()
     }
@@ -327,7 +371,54 @@ mod tests {
         assert!(bundle["verificationMaterial"]["publicKey"]["hint"].is_string());
     }
 
+    #[test]
+    fn an_entry_is_written_in_one_form_only() {
+        let (envelope, _) = signed(Algorithm::Ed25519);
+        let good = String::from_utf8(envelope.to_bytes()).expect("text");
+        assert_eq!(Envelope::parse_entry(good.as_bytes()).as_ref(), Ok(&envelope));
+        let (start, end) = (good.find("\"payload\"").expect("there"), good.find("\"signatures\""));
+        let (head, tail) = good.split_at(end.expect("there"));
+        let turned = format!("{{{},{}}}", &tail[..tail.len() - 1], &head[start..head.len() - 1]);
+        for other in [
+            good.replacen(':', ": ", 1),
+            format!("{good}\n"),
+            format!(" {good}"),
+            good.replacen("]}", "],\"more\":1}", 1),
+            good.replacen("\"keyid\"", "\"more\":1,\"keyid\"", 1),
+            good.replacen("application/", "application\\/", 1),
+            good.replacen("\"payload\"", "\"pay\\u006coad\"", 1),
+            turned,
+        ] {
+            assert_eq!(Envelope::parse(other.as_bytes()).as_ref(), Ok(&envelope), "{other}");
+            assert_eq!(Envelope::parse_entry(other.as_bytes()), Err(EnvelopeError::OtherForm));
+        }
+    }
+
     proptest! {
+        #[test]
+        fn an_entry_is_what_would_be_written(
+            payload in proptest::collection::vec(0_u8.., 0..80),
+            keyids in proptest::collection::hash_set(".{0,12}", 1..4),
+            cut in 0_usize..400,
+        ) {
+            let signatures: Vec<_> = keyids
+                .into_iter()
+                .enumerate()
+                .map(|(n, keyid)| EnvelopeSignature { keyid, sig: vec![n as u8; 64] })
+                .collect();
+            let envelope = Envelope { payload, signatures };
+            let bytes = envelope.to_bytes();
+            let read = Envelope::parse_entry(&bytes);
+            prop_assert_eq!(read.as_ref(), Ok(&envelope));
+            let mut changed = bytes.clone();
+            if let Some(byte) = changed.get_mut(cut) {
+                *byte ^= 1;
+            }
+            if let Ok(read) = Envelope::parse_entry(&changed) {
+                prop_assert_eq!(read.to_bytes(), changed);
+            }
+        }
+
         #[test]
         fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(0_u8.., 0..300)) {
             let _ = Envelope::parse(&bytes);

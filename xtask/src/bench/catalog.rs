@@ -194,12 +194,7 @@ fn pairs(products: &Products) -> Vec<(Named, Named)> {
         .collect()
 }
 
-fn generate(
-    party: &Party,
-    folder: &Path,
-    pairs: &[(Named, Named)],
-    records: u64,
-) -> Result<()> {
+fn generate(party: &Party, folder: &Path, pairs: &[(Named, Named)], records: u64) -> Result<()> {
     let mut log = Log::open(folder, party)?;
     let start = Timestamp::now() - 8000.hours();
     let mut next = 0;

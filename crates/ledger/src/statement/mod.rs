@@ -247,13 +247,17 @@ impl Statement {
         let raw = read.predicate;
         let record = match read.predicate_type.as_str() {
             predicate::TEST_RESULT => {
-                #[derive(Deserialize)]
-                struct Outer {
-                    hospitium: Option<Version>,
-                }
-                let Outer { hospitium } = content("test result", raw)?;
-                hospitium.ok_or(StatementError::Foreign)?.check()?;
-                let validation: Validation = content("test result", raw)?;
+                // What fits is read once; what does not, again for the reason.
+                let validation: Validation = content("test result", raw).or_else(|error| {
+                    #[derive(Deserialize)]
+                    struct Outer {
+                        hospitium: Option<Version>,
+                    }
+                    let Outer { hospitium } = content("test result", raw)?;
+                    hospitium.ok_or(StatementError::Foreign)?.check()?;
+                    Err(error)
+                })?;
+                Version { format: validation.hospitium.format }.check()?;
                 validation.check().map_err(StatementError::Contradiction)?;
                 Record::Validation(Box::new(validation))
             }

@@ -8,9 +8,9 @@ use std::path::Path;
 use common::{CELL, Lab, Run, failing, now, passing};
 use hospitium_evidence::{Bundle, BundleWriter};
 use hospitium_ledger::statement::{
-    Claim, Issue, Outcome, Record, Refused, Validation, WaiverRecord, validation,
+    Claim, Issue, Outcome, Record, Refused, StatementError, Validation, WaiverRecord, validation,
 };
-use hospitium_ledger::{Algorithm, EvidenceFound, Statement, StatementError, find_waivers};
+use hospitium_ledger::{Algorithm, EvidenceFound, Statement, find_waivers};
 use hospitium_model::{
     Bus, ByteSize, ChannelKind, Digest, Disk, DiskRole, MachineRow, MachineSpace, MachineValues,
     Network, Nic, NicModel, PlannedCheck, SpaceParameter,

@@ -230,8 +230,13 @@ async fn osinfo_deployments_are_the_pairs_that_stand_valid() {
     assert_eq!(xml.matches("<deployment ").count(), 1, "{xml}");
     let os = xml.find("<os id=\"http://a.example/osa/5.10\"/>").expect("has the guest");
     let platform = xml.find("<platform id=\"http://b.example/vmmo/2\"/>").expect("has the host");
-    let devices = xml.find("<devices/>").expect("has what the schema asks for");
+    let devices = xml.find("<devices>").expect("has what was tried");
     assert!(os < platform && platform < devices);
+    // virtio's disk and network adapter behind PCI Express, by the ids that osinfo-db has.
+    for id in ["1af4/1041", "1af4/1042"] {
+        let device = format!("<device id=\"http://pcisig.com/pci/{id}\"/>");
+        assert!(xml[devices..].contains(&device), "{xml}");
+    }
 }
 
 #[tokio::test]

@@ -83,6 +83,9 @@ pub async fn cells(
         return Ok(End::Good);
     }
     show(&shown, deal, plan);
+    if !absent.is_empty() {
+        out!("");
+    }
     for (owed, guest, host) in &absent {
         let missing = match (guest, host) {
             (true, true) => {
@@ -358,8 +361,5 @@ fn show(shown: &[(PairPlan, Rows)], deal: &Agreement, plan: &Plan) {
         for rule in &pair.space.infeasible {
             out!("        {}", paint.dim(&safe(&format!("{}: {}", rule.what(), rule.reason))));
         }
-    }
-    if !shown.is_empty() {
-        out!("");
     }
 }

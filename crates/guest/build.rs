@@ -17,10 +17,15 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=HOSPITIUM_PROBE");
     let built = match env::var_os("HOSPITIUM_PROBE") {
-        Some(path) => PathBuf::from(path),
+        Some(path) => {
+            let given = PathBuf::from(path);
+            println!("cargo::rerun-if-changed={}", given.display());
+            given
+        }
+        // What this script builds itself is newer than the script's start, by which Cargo judges; to
+        // name it would make every build start anew. Its sources are named instead.
         None => build(),
     };
-    println!("cargo::rerun-if-changed={}", built.display());
     if let Err(error) = std::fs::copy(&built, &out) {
         panic!("copying the probe from {}: {error}", built.display());
     }

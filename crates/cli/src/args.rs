@@ -132,7 +132,7 @@ pub struct RunArguments {
     /// Which accelerator: `auto` takes KVM where it really boots something
     #[arg(long, value_enum, default_value_t = AcceleratorArgument::Auto)]
     pub accelerator: AcceleratorArgument,
-    /// Machines at once [default: two a CPU]
+    /// Machines at once [default: two a CPU, and one more that only waits]
     #[arg(long, short, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub jobs: Option<u32>,
     /// Memory that all machines together may take [default: three quarters of what is free]

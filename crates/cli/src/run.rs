@@ -42,10 +42,8 @@ pub async fn run(
     plan.seed = arguments.seed;
     plan.snapshots = (!arguments.no_cache).then_some(arguments.cache_size);
     let usual = Limits::of_this_machine();
-    plan.limits = Limits {
-        jobs: arguments.jobs.map_or(usual.jobs, |jobs| jobs as usize),
-        memory: arguments.memory_budget.unwrap_or(usual.memory),
-    };
+    let usual = arguments.jobs.map_or(usual, |jobs| usual.with_jobs(jobs as usize));
+    plan.limits = Limits { memory: arguments.memory_budget.unwrap_or(usual.memory), ..usual };
     let stop = Stop::default();
     let signals = watch_signals(stop.clone(), arguments.json)?;
     let observer = view::fitting(arguments.json, verbose);

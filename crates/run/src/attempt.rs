@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hospitium_guest::SessionError;
-use hospitium_host::{EventKind, HostError};
+use hospitium_host::HostError;
 use hospitium_model::{Observations, Verdict};
 use hospitium_suite::{Cell, Check, CheckError, Lab};
 
@@ -146,8 +146,7 @@ async fn verdict_on(cell: &Cell, error: &CheckError) -> Verdict {
 
 /// A crash of the guest that the check did not expect: had it done so, it would have come to an end.
 fn crashed(cell: &Cell) -> Option<Verdict> {
-    let events = cell.machine().events();
-    events.iter().any(|event| event.kind == EventKind::Crashed).then(|| Verdict::Fail {
+    cell.crashed_by_itself().then(|| Verdict::Fail {
         reason: "the guest's kernel crashed while the check ran; the console shows where".into(),
     })
 }

@@ -11,13 +11,28 @@ use tokio::sync::oneshot;
 pub struct Limits {
     /// Machines.
     pub jobs: usize,
+    /// What all of them may ask of the CPUs, in halves of one.
+    pub halves: usize,
     /// Memory of all of them.
     pub memory: ByteSize,
 }
 
-/// Hands out permits: the most urgent waiting job first, as long as its memory fits.
+/// What a job asks of the CPUs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Load {
+    /// Next to nothing: it waits for time to pass, or for the guest to give up.
+    Waits,
+    /// Half a CPU: it computes and waits in turns. What is not known is taken for this.
+    Usual,
+    /// A whole CPU and for long, as a guest does that boots. The vCPUs of an emulated machine that has to share
+    /// its CPU spend their turns waiting for each other's locks: more at once takes longer in all.
+    Works,
+}
+
+/// Hands out permits: the most urgent waiting job comes first; while it has to wait for a CPU, one may go past it that
+/// asks for none.
 ///
-/// A job that needs more memory than there is at all runs alone rather than never.
+/// A job that needs more than there is at all runs alone rather than never.
 #[derive(Debug, Clone)]
 pub struct Budget(Arc<Mutex<State>>);
 
@@ -25,6 +40,7 @@ pub struct Budget(Arc<Mutex<State>>);
 struct State {
     limits: Limits,
     jobs: usize,
+    halves: usize,
     memory: u64,
     arrivals: u64,
     waiting: BinaryHeap<Waiting>,
@@ -33,6 +49,7 @@ struct State {
 #[derive(Debug)]
 struct Waiting {
     urgency: Urgency,
+    load: Load,
     memory: u64,
     go: oneshot::Sender<Permit>,
 }
@@ -59,20 +76,75 @@ pub enum Class {
 #[derive(Debug)]
 pub struct Permit {
     state: Option<Arc<Mutex<State>>>,
+    load: Load,
     memory: u64,
 }
 
+impl Load {
+    /// Of a job that used so much CPU time in so long a time.
+    pub fn seen(cpu_ms: f64, took_ms: f64) -> Self {
+        // Beside others a job that could use a whole CPU may get less than half of one.
+        if cpu_ms >= 2000.0 && cpu_ms >= 0.35 * took_ms {
+            Self::Works
+        } else if took_ms >= 1500.0 && cpu_ms < 0.15 * took_ms {
+            Self::Waits
+        } else {
+            Self::Usual
+        }
+    }
+
+    const fn halves(self) -> usize {
+        match self {
+            Self::Waits => 0,
+            Self::Usual => 1,
+            Self::Works => 2,
+        }
+    }
+}
+
+impl State {
+    /// Whether a job may start beside what runs.
+    fn fits(&self, job: &Waiting) -> bool {
+        let memory = self.memory.saturating_add(job.memory) <= self.limits.memory.as_bytes();
+        let halves = self.halves + job.load.halves() <= self.limits.halves;
+        self.jobs == 0 || (self.jobs < self.limits.jobs && memory && halves)
+    }
+
+    /// Takes out the most urgent job, if it may start. If it may not because the CPUs are taken, none goes past
+    /// it that would take them too: work that is let past would keep it waiting to the end.
+    fn next(&mut self) -> Option<Waiting> {
+        let mut passed = Vec::new();
+        let mut found = None;
+        while let Some(job) = self.waiting.pop() {
+            if self.fits(&job) && (passed.is_empty() || job.load == Load::Waits) {
+                found = Some(job);
+                break;
+            }
+            passed.push(job);
+        }
+        self.waiting.extend(passed);
+        found
+    }
+}
+
 impl Limits {
-    /// For this machine: two jobs a CPU, because checks wait a good part of their time (a whole run of a
-    /// kernel guest on 2 CPUs took 81 s with 3 jobs and 66 s with 5), and three quarters of the memory
-    /// that is free.
+    /// For this machine: work for each CPU and as much again, because checks wait a good part of their time (a
+    /// whole run of a kernel guest on 2 CPUs took 81 s with 3 jobs and 66 s with 5), half as many machines again
+    /// that only wait, and three quarters of the memory that is free.
     pub fn of_this_machine() -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let available = std::fs::read_to_string("/proc/meminfo")
             .ok()
             .and_then(|text| available_kib(&text))
             .unwrap_or(1 << 20);
-        Self { jobs: cpus * 2, memory: ByteSize::bytes(available / 4 * 3 * 1024) }
+        let memory = ByteSize::bytes(available / 4 * 3 * 1024);
+        Self { jobs: cpus * 3, halves: cpus * 2, memory }
+    }
+
+    /// With so many machines at once, as a person asks for.
+    #[must_use]
+    pub fn with_jobs(self, jobs: usize) -> Self {
+        Self { jobs, halves: self.halves.max(jobs), ..self }
     }
 }
 
@@ -88,6 +160,7 @@ impl Budget {
         Self(Arc::new(Mutex::new(State {
             limits,
             jobs: 0,
+            halves: 0,
             memory: 0,
             arrivals: 0,
             waiting: BinaryHeap::new(),
@@ -95,18 +168,24 @@ impl Budget {
     }
 
     /// Waits until the job may run. `milliseconds` is how long it is thought to take.
-    pub async fn permit(&self, class: Class, milliseconds: u64, memory: ByteSize) -> Permit {
+    pub async fn permit(
+        &self,
+        class: Class,
+        milliseconds: u64,
+        load: Load,
+        memory: ByteSize,
+    ) -> Permit {
         let (go, told) = oneshot::channel();
         {
             let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             state.arrivals += 1;
             let arrival = std::cmp::Reverse(state.arrivals);
             let urgency = Urgency { class, milliseconds, arrival };
-            state.waiting.push(Waiting { urgency, memory: memory.as_bytes(), go });
+            state.waiting.push(Waiting { urgency, load, memory: memory.as_bytes(), go });
         }
         admit(&self.0);
         // The sender is dropped only with the budget, of which this call holds a share.
-        told.await.unwrap_or(Permit { state: None, memory: 0 })
+        told.await.unwrap_or(Permit { state: None, load: Load::Waits, memory: 0 })
     }
 }
 
@@ -115,19 +194,14 @@ fn admit(shared: &Arc<Mutex<State>>) {
     loop {
         let refused = {
             let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(next) = state.waiting.peek() else {
-                return;
-            };
-            let fits = state.memory.saturating_add(next.memory) <= state.limits.memory.as_bytes();
-            if state.jobs >= state.limits.jobs || !(fits || state.jobs == 0) {
-                return;
-            }
-            let Some(next) = state.waiting.pop() else {
+            let Some(next) = state.next() else {
                 return;
             };
             state.jobs += 1;
+            state.halves += next.load.halves();
             state.memory += next.memory;
-            let permit = Permit { state: Some(shared.clone()), memory: next.memory };
+            let (load, memory) = (next.load, next.memory);
+            let permit = Permit { state: Some(shared.clone()), load, memory };
             next.go.send(permit).err()
         };
         // Whoever waited has gone away: its permit comes back here, outside the lock.
@@ -143,6 +217,7 @@ impl Drop for Permit {
         {
             let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
             state.jobs -= 1;
+            state.halves -= self.load.halves();
             state.memory -= self.memory;
         }
         admit(&shared);
@@ -176,13 +251,13 @@ mod tests {
     use super::*;
 
     fn budget(jobs: usize, mib: u64) -> Budget {
-        Budget::new(Limits { jobs, memory: ByteSize::mib(mib) })
+        Budget::new(Limits { jobs, halves: 2 * jobs, memory: ByteSize::mib(mib) })
     }
 
     #[tokio::test]
     async fn boots_go_first_then_the_longest_check() {
         let budget = budget(1, 1000);
-        let first = budget.permit(Class::Check, 1, ByteSize::mib(1)).await;
+        let first = budget.permit(Class::Check, 1, Load::Usual, ByteSize::mib(1)).await;
         let order = Arc::new(Mutex::new(Vec::new()));
         let mut tasks = Vec::new();
         for (name, class, ms) in
@@ -190,7 +265,7 @@ mod tests {
         {
             let (budget, order) = (budget.clone(), order.clone());
             tasks.push(tokio::spawn(async move {
-                let _permit = budget.permit(class, ms, ByteSize::mib(1)).await;
+                let _permit = budget.permit(class, ms, Load::Usual, ByteSize::mib(1)).await;
                 order.lock().expect("whole").push(name);
             }));
         }
@@ -212,7 +287,8 @@ mod tests {
         for i in 0..40 {
             let (budget, running) = (budget.clone(), running.clone());
             tasks.push(tokio::spawn(async move {
-                let _permit = budget.permit(Class::Check, i % 7, ByteSize::mib(40)).await;
+                let _permit =
+                    budget.permit(Class::Check, i % 7, Load::Usual, ByteSize::mib(40)).await;
                 let now = running.fetch_add(1, Ordering::SeqCst) + 1;
                 tokio::task::yield_now().await;
                 running.fetch_sub(1, Ordering::SeqCst);
@@ -227,8 +303,8 @@ mod tests {
     #[tokio::test]
     async fn a_job_larger_than_the_machine_runs_alone() {
         let budget = budget(4, 10);
-        let big = budget.permit(Class::Check, 1, ByteSize::mib(100)).await;
-        let second = budget.permit(Class::Check, 1, ByteSize::mib(1));
+        let big = budget.permit(Class::Check, 1, Load::Usual, ByteSize::mib(100)).await;
+        let second = budget.permit(Class::Check, 1, Load::Usual, ByteSize::mib(1));
         tokio::pin!(second);
         let early = tokio::time::timeout(std::time::Duration::from_millis(20), &mut second).await;
         assert!(early.is_err(), "it must wait for the big one");
@@ -239,15 +315,45 @@ mod tests {
     #[tokio::test]
     async fn who_gives_up_waiting_leaves_no_hole() {
         let budget = budget(1, 10);
-        let first = budget.permit(Class::Check, 1, ByteSize::mib(1)).await;
+        let first = budget.permit(Class::Check, 1, Load::Usual, ByteSize::mib(1)).await;
         {
-            let gone = budget.permit(Class::Boot, 1, ByteSize::mib(1));
+            let gone = budget.permit(Class::Boot, 1, Load::Usual, ByteSize::mib(1));
             tokio::pin!(gone);
             let early = tokio::time::timeout(std::time::Duration::from_millis(5), &mut gone).await;
             assert!(early.is_err(), "there is no room for it");
         }
         drop(first);
-        budget.permit(Class::Check, 1, ByteSize::mib(1)).await;
+        budget.permit(Class::Check, 1, Load::Usual, ByteSize::mib(1)).await;
+    }
+
+    #[tokio::test]
+    async fn who_only_waits_goes_past_work_that_has_to_wait_for_a_cpu() {
+        let limits = Limits { jobs: 3, halves: 4, memory: ByteSize::mib(1000) };
+        let budget = Budget::new(limits);
+        let mib = ByteSize::mib(1);
+        let one = budget.permit(Class::Check, 9, Load::Works, mib).await;
+        let _two = budget.permit(Class::Check, 8, Load::Works, mib).await;
+        let third = budget.permit(Class::Check, 7, Load::Works, mib);
+        tokio::pin!(third);
+        let soon = std::time::Duration::from_millis(20);
+        assert!(tokio::time::timeout(soon, &mut third).await.is_err(), "both CPUs are at work");
+        let usual = budget.permit(Class::Check, 6, Load::Usual, mib);
+        assert!(tokio::time::timeout(soon, usual).await.is_err(), "work stands before it");
+        let waits = budget.permit(Class::Check, 1, Load::Waits, mib);
+        let waits = tokio::time::timeout(std::time::Duration::from_secs(20), waits).await;
+        let waits = waits.expect("it asks nothing of the CPUs");
+        let more = budget.permit(Class::Check, 1, Load::Waits, mib);
+        assert!(tokio::time::timeout(soon, more).await.is_err(), "three machines are there");
+        drop(waits);
+        drop(one);
+        third.await;
+    }
+
+    #[test]
+    fn a_load_is_told_by_cpu_time_and_time() {
+        assert_eq!(Load::seen(9880.0, 15_090.0), Load::Works);
+        assert_eq!(Load::seen(760.0, 10_540.0), Load::Waits);
+        assert_eq!(Load::seen(200.0, 500.0), Load::Usual);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use hospitium_suite::{Cell, Check, Lab, LabParts, Sink, checks};
 use tokio::sync::mpsc;
 
 use crate::attempt::CloneEnd;
-use crate::budget::{Class, Permit};
+use crate::budget::{Class, Load, Permit};
 use crate::lab::{Made, MakeError, Maker, clone_memory, declared, pair};
 use crate::plan::PlannedCell;
 use crate::shared::Shared;
@@ -169,7 +169,8 @@ impl CellRun {
             let cached = made.cached;
             self.shared.tell(&RunEvent::Ready { cell: self.cell.name.clone(), cached, took_ms });
             let memory = clone_memory(lab.spec().memory.size);
-            let permit = self.shared.budget.permit(Class::Boot, u64::MAX, memory).await;
+            let permit =
+                self.shared.budget.permit(Class::Boot, u64::MAX, Load::Usual, memory).await;
             match lab.cell("tier0", &checks::CANARY, None).await {
                 Ok(first) => {
                     return Ok(Ready { lab, first, permit, made });

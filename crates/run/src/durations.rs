@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use crate::budget::Load;
+
 /// Past this many, all are forgotten: they cost nothing but better guesses.
 const MOST: usize = 20_000;
 /// What a check is thought to take before it has been seen: one with a long limit boots or waits.
@@ -13,6 +15,11 @@ pub fn unknown_ms(limit: std::time::Duration) -> f64 {
 
 /// What a boot is thought to take before any has been seen.
 pub const UNKNOWN_BOOT_MS: f64 = 15_000.0;
+
+/// The name of a check's CPU time among the durations.
+fn cpu_of(what: &str) -> String {
+    format!("{what} cpu")
+}
 
 /// Milliseconds by name, for one guest on one host and for any.
 #[derive(Debug, Default)]
@@ -47,6 +54,20 @@ impl Durations {
         for name in [format!("{pair}|{what}"), what.to_owned()] {
             known.entry(name).and_modify(|old| *old = (*old + ms) / 2.0).or_insert(ms);
         }
+    }
+
+    /// What `what` asks of the CPUs, as far as it is known.
+    pub fn load(&self, pair: &str, what: &str) -> Load {
+        let cpu = self.expected(pair, &cpu_of(what));
+        match (cpu, self.expected(pair, what)) {
+            (Some(cpu_ms), Some(took_ms)) => Load::seen(cpu_ms, took_ms),
+            _ => Load::Usual,
+        }
+    }
+
+    /// Its machine took this much CPU time.
+    pub fn used(&self, pair: &str, what: &str, cpu_ms: f64) {
+        self.took(pair, &cpu_of(what), cpu_ms);
     }
 
     /// Writes them down. They are guesses; losing them is no error.
@@ -88,6 +109,16 @@ mod tests {
         assert_eq!(durations.expected("a", "cpu.count"), Some(100.0));
         assert_eq!(durations.expected("c", "cpu.count"), Some(200.0));
         assert_eq!(durations.expected("a", "other"), None);
+    }
+
+    #[test]
+    fn what_works_and_what_waits_is_remembered() {
+        let durations = Durations::default();
+        durations.took("a", "boot.reboot-xn", 15_000.0);
+        assert_eq!(durations.load("a", "boot.reboot-xn"), Load::Usual);
+        durations.used("a", "boot.reboot-xn", 9_900.0);
+        assert_eq!(durations.load("a", "boot.reboot-xn"), Load::Works);
+        assert_eq!(durations.expected("a", "boot.reboot-xn"), Some(15_000.0));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use hospitium_host::Place;
 use hospitium_model::{ByteSize, Capability, Digest, InputPin, MachineSpec, TimelineSource};
 use hospitium_suite::{LabError, Sink, boot, standard_machine};
 
-use crate::budget::{Budget, Class};
+use crate::budget::{Budget, Class, Load};
 use crate::cache::{Digests, Entry, Found, Held, KeyParts, SnapshotCache};
 use crate::durations::{Durations, UNKNOWN_BOOT_MS};
 use crate::plan::PlannedCell;
@@ -145,7 +145,7 @@ impl Maker<'_> {
             clippy::cast_sign_loss,
             reason = "durations are bounded and not negative"
         )]
-        let _permit = self.budget.permit(Class::Boot, urgency as u64, memory).await;
+        let _permit = self.budget.permit(Class::Boot, urgency as u64, Load::Works, memory).await;
         self.observer.tell(&RunEvent::Booting { cell: self.cell.name.clone(), expected_ms });
         let place = Place { name: "boot".into(), folder: reservation.boot_folder() };
         let limit = self.cell.guest.boot_limit();

@@ -117,7 +117,7 @@ pub async fn enter(plan: ReplayPlan<'_>, observer: &dyn Observer) -> Result<Repl
         cell: &cell,
         cache: &cache,
         digests: &digests,
-        budget: &Budget::new(Limits { jobs: 1, ..Limits::of_this_machine() }),
+        budget: &Budget::new(Limits::of_this_machine().with_jobs(1)),
         durations: &Durations::kept_in(&places.durations()),
         suite: &suite,
         sink: &Sink::nowhere(),

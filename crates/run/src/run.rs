@@ -128,7 +128,7 @@ pub async fn run(
         cache,
         digests,
         budget: Budget::new(plan.limits),
-        jobs: plan.limits.jobs.max(1),
+        jobs: plan.limits.jobs.min(plan.limits.halves).max(1),
         progress: Progress::of(&pairs, &plan.checks, &durations),
         durations,
         suite,

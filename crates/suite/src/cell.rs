@@ -7,6 +7,7 @@ use hospitium_guest::{Console, GuestError, Session, SessionError};
 use hospitium_host::{Event, EventKind, HostError, Machine, Medium, Place};
 use hospitium_model::{ExpectationError, MachineSpec, Pattern, TimelineSource, Value};
 use hospitium_peer::{Peer, PeerOptions};
+use hospitium_wire::PowerAction;
 
 use crate::lab::forward_events;
 use crate::{Check, CheckError, Fault, FaultyMachine, Lab, device};
@@ -31,6 +32,8 @@ pub struct Cell {
     /// Events of the machine up to when the probe last answered in a boot that is new.
     boot_events: usize,
     pictures: Vec<(String, Vec<u8>)>,
+    /// Crashes that the check itself asked for.
+    crashes_meant: usize,
 }
 
 impl Cell {
@@ -59,7 +62,24 @@ impl Cell {
             clones: 0,
             boot_events: 0,
             pictures,
+            crashes_meant: 0,
         }
+    }
+
+    /// Crashes the guest's kernel on purpose.
+    ///
+    /// # Errors
+    /// The probe does not take the request.
+    pub async fn crash_guest(&mut self) -> Result<(), CheckError> {
+        self.crashes_meant += 1;
+        Ok(self.guest.power(PowerAction::Crash).await?)
+    }
+
+    /// True if the guest crashed more often than the check asked it to.
+    pub fn crashed_by_itself(&self) -> bool {
+        let events = self.machine.events();
+        let crashes = events.iter().filter(|event| event.kind == EventKind::Crashed).count();
+        crashes > self.crashes_meant
     }
 
     /// The lab that this is a clone of: host, guest, declared machine, what the boot showed.

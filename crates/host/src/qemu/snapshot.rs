@@ -25,7 +25,7 @@ use super::{Inner, orphans};
 use crate::{HostError, Place, Snapshot};
 
 /// Version of a snapshot's form.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 /// File of the migration stream.
 pub(super) const STATE: &str = "state";
 /// File that says what the snapshot is. Written last: without it there is no snapshot.

@@ -111,6 +111,7 @@ impl CellRun {
             let (attempt, end) = in_own_clone(lab, &check.id().file_name(), check).await;
             drop(permit);
             self.clone_ended(&end);
+            self.shared.durations.used(&self.pair, check.id, ms(end.vmm_cpu));
             self.record(check, attempt, end.console)
         };
         match self.shared.stop.unless(work).await {
@@ -158,7 +159,9 @@ impl CellRun {
             reason = "durations are bounded and not negative"
         )]
         let urgency = expected as u64;
-        self.shared.budget.permit(Class::Check, urgency, clone_memory(lab.spec().memory.size)).await
+        let load = self.shared.durations.load(&self.pair, check.id);
+        let memory = clone_memory(lab.spec().memory.size);
+        self.shared.budget.permit(Class::Check, urgency, load, memory).await
     }
 
     fn expected(&self, check: &Check) -> Option<f64> {

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use hospitium_host::{EventKind, MachineState};
 use hospitium_model::{Capability, Finding, Observations};
-use hospitium_wire::PowerAction;
 
 use super::load;
 use crate::fault::SeamFault;
@@ -63,7 +62,7 @@ check! {
         load::driver(cell, "panic-notifier").await?;
         let lines = cell.console.line_count();
         let from = cell.events_so_far();
-        cell.guest.power(PowerAction::Crash).await?;
+        cell.crash_guest().await?;
         let event = cell.event(from, "the crash", Duration::from_secs(20), |kind| matches!(kind, EventKind::Crashed)).await?;
         let state = cell.machine().facts().await?.state;
         let resets = cell.machine().events()[from..].iter().filter(|e| matches!(e.kind, EventKind::Reset { .. })).count();
@@ -86,7 +85,7 @@ check! {
         let before = cell.boot_id().await?;
         let lines = cell.console.line_count();
         let from = cell.events_so_far();
-        cell.guest.power(PowerAction::Crash).await?;
+        cell.crash_guest().await?;
         cell.event(from, "the crash", Duration::from_secs(20), |kind| matches!(kind, EventKind::Crashed)).await?;
         let state = cell.machine().facts().await?.state;
         let panicked = panic_on_console(cell, lines, state).await?;

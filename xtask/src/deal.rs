@@ -1,5 +1,5 @@
 //! The second half of the demo: what the runs are worth under an agreement. Plan, certificates,
-//! verification, and the plan again; each step is a command, and is printed as typed.
+//! verification, the plan again, questions, and the catalog's site; each step is a command, and is printed as typed.
 
 use std::path::Path;
 use std::process::Command;
@@ -88,5 +88,19 @@ pub fn fulfil(hospitium: &Path, run: &Path, folder: &Path) -> Result<()> {
         step(&ask)?;
     }
     step(&["ask", "rhel 5.3 on hyper-v server 2008, 4 vcpu, 8 GiB"])?;
+    step(&["ask", "--pairs", "--agreement", "redhat-microsoft-2009", "--as-of", "2009-10-07"])?;
+
+    // The site: the same as files, and how it is served.
+    let mut given = Vec::new();
+    for log in &logs {
+        given.extend(["--log", log]);
+    }
+    given.extend(["--evidence", &run_folder]);
+    let site = shown(&folder.with_file_name("site"));
+    let mut export = vec!["catalog", "export", &site];
+    export.extend(&given);
+    ensure!(step(&export)? == 0, "the catalog's site could not be made");
+    println!("\nThe catalog as a site:  {}/index.html", root().join(&site).display());
+    println!("The same, to be asked:  hospitium serve --runs runs {}", given.join(" "));
     Ok(())
 }

@@ -1,8 +1,12 @@
 //! `hospitium ask`: is this guest validated on this host?
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
-use hospitium_catalog::Reply;
+use hospitium_catalog::{Catalog, Desk, Ready, Reply, Word};
+use hospitium_model::Agreement;
 use hospitium_products::Products;
 use jiff::civil::Date;
 
@@ -11,13 +15,16 @@ use crate::catalog::{LogArguments, of_logs, open, today};
 use crate::failure::End;
 use crate::out::{note, out};
 use crate::product::SourceArguments;
-use crate::view::safe;
+use crate::view::{Paint, safe};
 
 #[derive(Debug, Args)]
 pub struct AskArguments {
     /// GUEST on HOST, and what is asked of the machine: "rhel 5.3 on hyper-v server 2008, 4 vcpu, 8 GiB"
-    #[arg(required = true)]
+    #[arg(required_unless_present = "pairs", conflicts_with = "pairs")]
     pub question: Vec<String>,
+    /// Every pair that the agreements speak of or that has a record, a line each
+    #[arg(long)]
+    pub pairs: bool,
     #[command(flatten)]
     pub options: AskOptions,
 }
@@ -54,12 +61,15 @@ pub struct AskOptions {
 /// unfinished if nothing is known, or it is only planned.
 pub async fn ask(arguments: AskArguments) -> Result<End> {
     let products = arguments.options.sources.clone().load()?;
+    if arguments.pairs {
+        return pairs(&products, arguments.options).await;
+    }
     answer(&arguments.question.join(" "), &products, arguments.options).await
 }
 
-/// Answers a question, with what else was given.
-pub async fn answer(question: &str, products: &Products, options: AskOptions) -> Result<End> {
-    let AskOptions { db, logs, agreement, as_of, json, .. } = options;
+/// What questions are asked of: the catalog, the agreements, the day.
+async fn opened(options: AskOptions) -> Result<(Catalog, Vec<Agreement>, Date)> {
+    let AskOptions { db, logs, agreement, as_of, .. } = options;
     let named = match agreement.is_empty() {
         // Without any, the question can still be answered from the logs.
         true => agreement::named_or_all(agreement).unwrap_or_default(),
@@ -79,7 +89,63 @@ pub async fn answer(question: &str, products: &Products, options: AskOptions) ->
             of_logs(&logs).await?
         }
     };
-    let as_of = as_of.unwrap_or_else(today);
+    Ok((catalog, agreements, as_of.unwrap_or_else(today)))
+}
+
+/// Most pairs that are listed.
+const PAIRS: u32 = 10_000;
+
+/// A line for every pair.
+async fn pairs(products: &Products, options: AskOptions) -> Result<End> {
+    let json = options.json;
+    let (catalog, agreements, as_of) = opened(options).await?;
+    let ready = Arc::new(Ready::new(&catalog, products, &agreements, as_of).await?);
+    let short = |id| products.get(id).map(|product| product.short().to_owned());
+    let owed = ready.owed_pairs().filter_map(|(guest, host)| Some((short(guest)?, short(host)?)));
+    let mut all: BTreeSet<(String, String)> = owed.collect();
+    let desk = Desk::at(&catalog, products, &agreements, Arc::clone(&ready));
+    let (recorded, count) = desk.recorded_pairs(PAIRS).await?;
+    let left_out = count.saturating_sub(recorded.len() as u64);
+    all.extend(recorded);
+    let mut answers = Vec::new();
+    for (guest, host) in &all {
+        match desk.ask_pair(guest, host).await? {
+            Reply::Answer(answer) => answers.push(answer),
+            Reply::Unclear { .. } => note!("{} on {} may be several", safe(guest), safe(host)),
+        }
+    }
+    if json {
+        out!("{}", serde_json::to_string(&answers).context("cannot write JSON")?);
+    } else {
+        let paint = Paint::stdout();
+        for answer in &answers {
+            let word = format!("{:<22}", answer.verdict.words());
+            let colour = match answer.verdict {
+                Word::Validated => "pass",
+                Word::ValidatedWithLimits | Word::Lapsed => "flaky",
+                Word::Failed | Word::NotValidated => "fail",
+                Word::Planned | Word::Unknown => "skip",
+            };
+            out!(
+                "{} {:<44} on {:<36} {}",
+                paint.verdict(colour, &word),
+                safe(&answer.guest),
+                safe(&answer.host),
+                paint.dim(&safe(&answer.rule))
+            );
+        }
+        out!("{} pairs (as of {as_of})", answers.len());
+    }
+    if left_out > 0 {
+        note!("left out: {left_out} more pairs that have a record");
+    }
+    Ok(End::Good)
+}
+
+/// Answers a question, with what else was given.
+pub async fn answer(question: &str, products: &Products, options: AskOptions) -> Result<End> {
+    let json = options.json;
+    let (catalog, agreements, as_of) = opened(options).await?;
     let reply = catalog.ask(question, products, &agreements, as_of).await?;
     if json {
         out!("{}", serde_json::to_string(&reply).context("cannot write JSON")?);
@@ -89,7 +155,7 @@ pub async fn answer(question: &str, products: &Products, options: AskOptions) ->
     Ok(match reply {
         Reply::Answer(answer) => match answer.verdict {
             word if word.holds() => End::Good,
-            hospitium_catalog::Word::Unknown | hospitium_catalog::Word::Planned => End::Unfinished,
+            Word::Unknown | Word::Planned => End::Unfinished,
             _ => End::Bad,
         },
         Reply::Unclear { .. } => End::Unfinished,

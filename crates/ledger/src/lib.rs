@@ -33,8 +33,8 @@ mod verify;
 mod vkey;
 mod witness;
 
-pub use evidence::{EvidenceFound, compare as compare_evidence};
 pub use certificate::{Certificate, CertificateError, SUFFIX, find_validation, find_waivers};
+pub use evidence::{EvidenceFound, compare as compare_evidence};
 pub use explain::{Explained, LogKnown, Signed, Standing};
 pub use files::FileError;
 pub use history::{Found, History, KeySpan, Needed, RestsOn};

@@ -122,7 +122,11 @@ impl Catalog {
         self.listed(&rows, as_of).await
     }
 
-    pub(crate) async fn listed(&self, rows: &[AnyRow], as_of: Date) -> Result<Vec<Listed>, CatalogError> {
+    pub(crate) async fn listed(
+        &self,
+        rows: &[AnyRow],
+        as_of: Date,
+    ) -> Result<Vec<Listed>, CatalogError> {
         let mut listed = Vec::new();
         for row in rows {
             let record = stored(row)?;

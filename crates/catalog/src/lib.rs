@@ -35,7 +35,7 @@ pub use browse::{Cursor, Listed, PairNow};
 pub use desk::{Desk, Ready};
 pub use error::CatalogError;
 pub use machine::{Untold, question_of};
-pub use page::{RecordFilter, RecordPage};
+pub use page::{Notice, RecordFilter, RecordPage};
 pub use pair::Stands;
 pub use question::{Limits, Question, QuestionError};
 pub use read::LogSource;

@@ -4,8 +4,8 @@ use jiff::civil::Date;
 use sqlx::Row as _;
 
 use crate::browse::{Cursor, Listed};
-use crate::record::end_of;
-use crate::store::SELECT;
+use crate::record::{Stored, day, end_of};
+use crate::store::{SELECT, stored};
 use crate::{CatalogError, Desk, Unclear};
 
 /// Records that are looked at for one page, at most. A page may therefore have fewer than were asked
@@ -13,6 +13,23 @@ use crate::{CatalogError, Desk, Unclear};
 const LOOKED_AT: usize = 2000;
 /// Names of one side that are looked for, at most.
 const NAMES: usize = 200;
+
+/// A suspension or withdrawal, with the record that it is about.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    /// Whether it takes the record back for good.
+    pub withdrawal: bool,
+    /// When it was said.
+    pub issued: Date,
+    /// The last day of a suspension, if it has one.
+    pub until: Option<Date>,
+    /// Why.
+    pub reason: String,
+    /// Its place in the log.
+    pub entry: u64,
+    /// The record.
+    pub about: Stored,
+}
 
 /// Which records are wanted; what is not set, is any.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -152,6 +169,42 @@ impl Desk<'_> {
             .map_err(failed())?;
         let listed = self.catalog.listed(&rows, self.as_of).await?;
         Ok(places.into_iter().zip(listed).collect())
+    }
+
+    /// So many suspensions and withdrawals until the desk's day, the newest first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn newest_notices(&self, most: u32) -> Result<Vec<Notice>, CatalogError> {
+        let failed = || CatalogError::database("read its newest notices");
+        let sql = format!(
+            "{} JOIN notices n ON n.log = r.log AND n.about = r.digest WHERE n.issued <= $1 \
+             ORDER BY n.issued DESC, n.log DESC, n.entry DESC LIMIT $2",
+            SELECT.replace(
+                " FROM records r",
+                ", n.kind, n.issued, n.until, n.reason, n.entry FROM records r"
+            ),
+        );
+        let query = sqlx::query(&sql).bind(end_of(self.as_of)).bind(i64::from(most));
+        let rows = query.fetch_all(&self.catalog.pool).await.map_err(failed())?;
+        rows.iter()
+            .map(|row| {
+                let about = stored(row)?;
+                let read = || -> Result<Notice, sqlx::Error> {
+                    let (kind, until): (String, i64) = (row.try_get(15)?, row.try_get(17)?);
+                    let entry: i64 = row.try_get(19)?;
+                    Ok(Notice {
+                        withdrawal: kind == "withdrawal",
+                        issued: day(row.try_get(16)?),
+                        until: (until != i64::MAX).then(|| day(until)),
+                        reason: row.try_get(18)?,
+                        entry: u64::try_from(entry).unwrap_or_default(),
+                        about: about.clone(),
+                    })
+                };
+                read().map_err(failed())
+            })
+            .collect()
     }
 
     /// The day for which this desk answers.

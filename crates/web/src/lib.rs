@@ -7,10 +7,13 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod api;
+mod badge;
 mod error;
 mod evidence;
 mod export;
+mod feed;
 mod links;
+pub mod live;
 mod mark;
 mod model;
 mod pages;

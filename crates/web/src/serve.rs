@@ -16,7 +16,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::site::Site;
-use crate::{Refused, SiteError, api, pages};
+use crate::{Refused, SiteError, api, badge, feed, live, pages};
 
 /// Longest address of a request, in bytes. Questions are at most 500.
 pub const LONGEST_ADDRESS: usize = 4096;
@@ -44,6 +44,9 @@ pub fn router(site: Arc<Site>) -> Router {
     let mut router = Router::new()
         .merge(pages::router())
         .merge(api::router(&site))
+        .merge(live::router())
+        .merge(feed::router())
+        .merge(badge::router())
         .fallback(|| async { Refused::NotFound("There is no such page here.".into()) })
         .method_not_allowed_fallback(|| async {
             pages::refusal(StatusCode::METHOD_NOT_ALLOWED, "This page is read with GET only.")

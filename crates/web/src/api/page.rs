@@ -71,7 +71,7 @@ fn make() -> Result<Page, askama::Error> {
         }
     }
     let info = &document["info"];
-    let links = Links { root: "/".to_owned(), live: true, written: None };
+    let links = Links { root: "/".to_owned(), ..Links::new(true, 0) };
     let frame = Frame { links, here: "api", as_of: String::new() };
     Ok(Page { frame, about: text(&info["description"]), groups })
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
-use hospitium_products::{Arch, Part, Product, Products, Resolved, Sources, xml};
+use hospitium_products::{Arch, Part, Product, Products, Resolved, Sources};
 
 /// Systems of all families and ages that both know, by osinfo-db's short ids.
 const SYSTEMS: &[&str] = &[
@@ -208,7 +208,7 @@ impl Place {
             return Ok(Err(said.chars().take(120).collect()));
         }
         let text = String::from_utf8_lossy(&output.stdout);
-        let domain = xml::read(short, &text, |_, _| true)?;
+        let domain = hospitium_xml::read(short, &text, |_, _| true)?;
         Ok(Ok(taken(&domain)))
     }
 }
@@ -222,7 +222,7 @@ impl Drop for Place {
 }
 
 /// A libvirt domain in our words.
-fn taken(domain: &xml::Element) -> Taken {
+fn taken(domain: &hospitium_xml::Element) -> Taken {
     let text = |name: &str| domain.first(name).map_or("", |e| e.text.as_str());
     let os = domain.first("os");
     let machine = os
@@ -231,9 +231,9 @@ fn taken(domain: &xml::Element) -> Taken {
         .unwrap_or_default();
     let uefi = os
         .is_some_and(|os| os.attribute("firmware") == Some("efi") || os.first("loader").is_some());
-    let nothing = xml::Element::default();
+    let nothing = hospitium_xml::Element::default();
     let devices = domain.first("devices").unwrap_or(&nothing);
-    let inner = |element: &xml::Element, child: &str, attribute: &str| {
+    let inner = |element: &hospitium_xml::Element, child: &str, attribute: &str| {
         let found = element.first(child).and_then(|e| e.attribute(attribute));
         found.unwrap_or_default().to_owned()
     };

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write;
 
-use hospitium_model::Digest;
+use hospitium_ledger::statement::Envelope;
+use hospitium_model::{Chipset, Digest};
 use jiff::civil::Date;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 
 use crate::pair::stands;
@@ -199,6 +200,16 @@ impl Catalog {
             Ok(())
         })
         .await?;
+        // What was tried in records that stand valid.
+        let mut tried: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+        self.each(as_of, |line| {
+            if line.stands == "valid" {
+                let devices = devices(&line.record.detail.envelope);
+                tried.entry((line.guest_product, line.host_product)).or_default().extend(devices);
+            }
+            Ok(())
+        })
+        .await?;
         let mut pairs: BTreeMap<(String, String), bool> = BTreeMap::new();
         for ((guest, host, _), (_, _, valid)) in newest {
             *pairs.entry((guest, host)).or_insert(true) &= valid;
@@ -221,8 +232,21 @@ impl Catalog {
                             xml.create_element("platform")
                                 .with_attribute(("id", host.as_str()))
                                 .write_empty()?;
-                            // The schema asks for it; which devices were tried stands in the record.
-                            xml.create_element("devices").write_empty()?;
+                            let key = (guest.clone(), host.clone());
+                            let tried: Vec<_> = tried.get(&key).into_iter().flatten().collect();
+                            if tried.is_empty() {
+                                // The schema asks for it.
+                                xml.create_element("devices").write_empty()?;
+                                return Ok(());
+                            }
+                            xml.create_element("devices").write_inner_content(|xml| {
+                                for id in tried {
+                                    xml.create_element("device")
+                                        .with_attribute(("id", id.as_str()))
+                                        .write_empty()?;
+                                }
+                                Ok(())
+                            })?;
                             Ok(())
                         })?;
                 }
@@ -232,6 +256,24 @@ impl Catalog {
         writeln!(out)?;
         Ok(())
     }
+}
+
+/// The devices that a record says were tried, as far as osinfo-db knows them.
+fn devices(envelope: &Envelope) -> Vec<String> {
+    // Words are a record's, and so may be anything.
+    fn known<T: for<'a> Deserialize<'a>>(words: &[String]) -> Vec<T> {
+        let word = |word: &String| serde_json::from_value(serde_json::Value::from(word.as_str()));
+        words.iter().filter_map(|text| word(text).ok()).collect()
+    }
+    let chipset = match envelope.chipset.as_str() {
+        "legacy" => Chipset::Legacy,
+        _ => Chipset::Modern,
+    };
+    hospitium_products::osinfo_devices(
+        chipset,
+        &known(&envelope.disk_buses),
+        &known(&envelope.nics),
+    )
 }
 
 /// A field of CSV. What a spreadsheet would take for a formula is led by an apostrophe.

@@ -1,5 +1,8 @@
 //! What the records say of pairs, as plans take it in.
 
+use std::collections::HashMap;
+
+use hospitium_model::Digest;
 use hospitium_plan::obligation::Outcome;
 use jiff::civil::Date;
 
@@ -12,12 +15,16 @@ impl Catalog {
     /// # Errors
     /// If the database fails.
     pub async fn outcomes(&self, as_of: Date) -> Result<Vec<Outcome>, CatalogError> {
-        let mut outcomes = Vec::new();
+        let mut outcomes: Vec<Outcome> = Vec::new();
+        // A cell of a run that is recorded again, as under a waiver, stands as it was said last.
+        let mut cells: HashMap<(String, Digest, String), usize> = HashMap::new();
         self.each(as_of, |line| {
             let record = &line.record;
             let ids = (line.guest_product.parse(), line.host_product.parse());
             if let (Ok(guest), Ok(host)) = ids {
-                outcomes.push(Outcome {
+                let detail = &record.detail;
+                let cell = (record.log.clone(), detail.evidence, detail.cell.clone());
+                let outcome = Outcome {
                     party: record.party.clone(),
                     guest,
                     host,
@@ -28,7 +35,15 @@ impl Catalog {
                     suite: record.detail.suite.clone(),
                     certificate: record.place(),
                     withdrawn: matches!(line.stands, "suspended" | "withdrawn").then_some(as_of),
-                });
+                };
+                match cells.get(&cell).and_then(|at| outcomes.get_mut(*at)) {
+                    Some(before) if outcome.withdrawn.is_none() => *before = outcome,
+                    Some(_) => {}
+                    None => {
+                        cells.insert(cell, outcomes.len());
+                        outcomes.push(outcome);
+                    }
+                }
             }
             Ok(())
         })

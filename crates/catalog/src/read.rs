@@ -223,13 +223,12 @@ impl<'a> Reader<'a> {
         if envelope.to_bytes() != bytes {
             return Err("it is not written in the one form that a record has".to_owned());
         }
-        let keys: Vec<VerifierKey> = self
+        let keys = self
             .keys
             .iter()
             .filter(|span| span.from <= index && span.until.is_none_or(|until| index <= until))
-            .map(|span| span.key.clone())
-            .collect();
-        let by = envelope.verify(&keys).map_err(|error| error.to_string())?.clone();
+            .map(|span| &span.key);
+        let by = envelope.verify_among(keys).map_err(|error| error.to_string())?.clone();
         let statement = Statement::parse(envelope.payload()).map_err(|error| error.to_string())?;
         if statement.party() != self.party {
             return Err(format!(

@@ -242,8 +242,9 @@ impl Filling<'_> {
         ];
         let guest = self.subject(guest, rows);
         let host = self.subject(host, rows);
-        // The suite runs on 64-bit PCs; a record of another machine says so with its subject.
-        let arch = statement.subject.iter().find_map(|subject| subject.annotations.get("arch"));
+        // Records from before the guest told it are of 64-bit PCs, unless their subject says otherwise.
+        let noted = || statement.subject.iter().find_map(|subject| subject.annotations.get("arch"));
+        let arch = ours.guest.arch.as_ref().or_else(noted);
         let detail = serde_json::to_string(&Detail::of(validation)).unwrap_or_default();
         vec![
             Bound::Text(digest),

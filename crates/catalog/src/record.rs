@@ -1,7 +1,7 @@
 //! What is kept of a record.
 
 use hospitium_ledger::statement::{CheckCounts, Envelope, Validation, Waiver};
-use hospitium_model::Digest;
+use hospitium_model::{Digest, MachineRow};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -31,6 +31,32 @@ pub struct Detail {
     pub evidence: Digest,
     /// The cell in it.
     pub cell: String,
+    /// Which machine configuration was tried, of which guest under which VMM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried: Option<Tried>,
+}
+
+/// A machine configuration that a record says was tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Tried {
+    /// The configuration.
+    pub row: MachineRow,
+    /// What booted.
+    pub guest: Digest,
+    /// The VMM, where the record names it.
+    pub vmm: Option<Digest>,
+}
+
+impl Tried {
+    fn of(validation: &Validation) -> Option<Self> {
+        let ours = &validation.hospitium;
+        Some(Self {
+            row: ours.machines.as_ref()?.own_row(&ours.evidence.cell)?,
+            guest: ours.guest.digest,
+            vmm: validation.vmm(),
+        })
+    }
 }
 
 impl Detail {
@@ -46,6 +72,7 @@ impl Detail {
             run: ours.run.id.clone(),
             evidence: ours.evidence.manifest,
             cell: ours.evidence.cell.clone(),
+            tried: Tried::of(validation),
         }
     }
 }

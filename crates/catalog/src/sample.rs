@@ -143,6 +143,7 @@ impl Sample {
                     kind: GuestKind::Disk,
                     os: OperatingSystem::Linux,
                     version: self.guest.2.clone(),
+                    arch: None,
                     digest: guest_digest,
                 },
                 host: HostLine {

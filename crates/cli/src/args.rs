@@ -95,6 +95,11 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct RunArguments {
+    /// The cells of a plan, as `hospitium plan --cells --out` writes them: guests and machines are
+    /// taken from it, and of the hosts those that --host names
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,
+          conflicts_with_all = ["memory", "vcpus", "firmware", "nodes"])]
+    pub plan: Option<PathBuf>,
     /// A guest: a kernel package (.deb), a kernel image, KERNEL+MODULES-FOLDER, a disk image, a
     /// definition (guests/NAME.toml) or its NAME; all definitions of ./guests if none is given
     #[arg(long, short, value_name = "GUEST")]

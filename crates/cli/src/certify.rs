@@ -1,21 +1,24 @@
 //! `hospitium certify`: from a run's evidence to records in the party's log.
 
-mod known;
+pub mod known;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
 use hospitium_evidence::Bundle;
-use hospitium_ledger::statement::{Issue, Record, Refused, Resource, Waiver, validation};
-use hospitium_ledger::{Certificate, Log, SUFFIX, Statement, find_validation};
-use hospitium_model::Digest;
+use hospitium_ledger::dsse::Envelope;
+use hospitium_ledger::statement::{Claim, Issue, Record, Refused, Resource, Waiver, validation};
+use hospitium_ledger::{Certificate, Log, SUFFIX, Statement, find_validation, find_waivers};
+use hospitium_model::{CellRecord, Digest, Formula};
+use hospitium_plan::cells::{CellPlan, PairPlan};
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::failure::{End, Usage};
 use crate::out::{note, out};
 use crate::places;
+use crate::planned;
 use crate::product::SourceArguments;
 use crate::view::safe;
 
@@ -42,17 +45,21 @@ pub struct CertifyArguments {
     /// The guest's product: an id or a name [default: what its definition, name or version means]
     #[arg(long, value_name = "ID")]
     pub guest_product: Option<String>,
-    /// The agreement under which it is: a file, or the name of ./agreements/NAME.toml
+    /// The agreement under which it is, and whose rule says until when: a file, or the name of ./agreements/NAME.toml
     #[arg(long, value_hint = ValueHint::FilePath, value_name = "AGREEMENT")]
     pub agreement: Option<String>,
     #[command(flatten)]
     pub sources: SourceArguments,
-    /// Months that the certificate is valid from the validation
-    #[arg(long, value_name = "MONTHS", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=120))]
+    /// Months that the certificate is valid from the validation, where no agreement says until when
+    #[arg(long, value_name = "MONTHS", conflicts_with = "agreement", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=120))]
     pub months: u32,
     /// Failures that are accepted for a time: a TOML file with `[[waiver]]` check, reason, until, by
     #[arg(long, value_hint = ValueHint::FilePath, value_name = "FILE")]
     pub waivers: Option<PathBuf>,
+    /// The plan whose cells the run ran, for what it covers of the machine's configurations
+    /// [default: the one that the run's folder keeps]
+    #[arg(long, value_hint = ValueHint::FilePath, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
     /// Write a Sigstore bundle (v0.3) beside each certificate, for cosign
     #[arg(long)]
     pub sigstore: bool,
@@ -76,13 +83,18 @@ pub fn certify(arguments: &CertifyArguments) -> Result<End> {
     issue.rule.months_after_validation = arguments.months;
     issue.host_product.clone_from(&arguments.host_product);
     issue.guest_product.clone_from(&arguments.guest_product);
+    let mut rule = None;
     if let Some(named) = &arguments.agreement {
-        issue.agreement = Some(agreement(named, &party.public.name)?);
+        let (resource, formula) = agreement(named, &party.public.name)?;
+        (issue.agreement, rule) = (Some(resource), Some(formula));
     }
     if let Some(path) = &arguments.waivers {
         issue.waivers = waivers(path)?;
     }
     let products = arguments.sources.clone().load()?;
+    let kept = arguments.run.join(planned::PLAN);
+    let path = arguments.plan.clone().or_else(|| kept.is_file().then_some(kept));
+    let plan = path.as_deref().map(planned::read).transpose()?;
     let cells = if arguments.cell.is_empty() { &bundle.run.cells } else { &arguments.cell };
     if cells.is_empty() {
         return Err(Usage::error("the run has no cells", "run one: hospitium run --guest GUEST"));
@@ -96,14 +108,23 @@ pub fn certify(arguments: &CertifyArguments) -> Result<End> {
     let (mut statements, mut indexes, mut refused) = (Vec::new(), Vec::new(), 0);
     for cell in cells {
         let head = log.checkpoint().head();
-        if let Some(index) = find_validation(log.folder(), head, bundle.digest, cell) {
+        let mut issue = issue.clone();
+        if let Some(found) = bundle.cell(cell) {
+            let (guest, host) = (found.record.guest.digest, &found.record.host.name);
+            let keys = party.public.keys();
+            let waived = find_waivers(log.folder(), head, &keys, guest, host, issue.issued);
+            issue.waivers.extend(waived);
+        }
+        let known = find_validation(log.folder(), head, bundle.digest, cell);
+        if let Some(index) = known.filter(|index| !excused(&log, *index, &issue.waivers)) {
             note!("note: {} is in the log already, as entry {index}", safe(cell));
             indexes.push(index);
             continue;
         }
-        let mut issue = issue.clone();
         if let Some(found) = bundle.cell(cell) {
-            known::fill(&mut issue, &found.record, &products);
+            let ended = bundle.run.ended;
+            known::fill(&mut issue, &found.record, ended, rule.as_ref(), &products);
+            issue.machines = plan.as_ref().and_then(|plan| claim(plan, &found.record));
         }
         match validation(&bundle, cell, &issue) {
             Ok(statement) => statements.push(statement),
@@ -137,8 +158,33 @@ pub fn certify(arguments: &CertifyArguments) -> Result<End> {
     })
 }
 
-/// The agreement by its digest; the party has to be one of it.
-fn agreement(named: &str, party: &str) -> Result<Resource> {
+/// Whether a waiver excuses something that an entry, which may be anything, says failed.
+fn excused(log: &Log, index: u64, waivers: &[Waiver]) -> bool {
+    let Ok(entry) = log.folder().tree(log.checkpoint().head()).entry(index) else { return false };
+    let Ok(envelope) = Envelope::parse(&entry) else { return false };
+    let Ok(statement) = Statement::parse(envelope.payload()) else { return false };
+    let Record::Validation(validation) = statement.record else { return false };
+    let failed = |waiver: &Waiver| {
+        validation.failed_tests.iter().any(|check| check == waiver.check.as_str())
+    };
+    waivers.iter().any(failed)
+}
+
+/// What a plan promises of the cell's guest on its host.
+fn claim(plan: &CellPlan, cell: &CellRecord) -> Option<Claim> {
+    let fits = |pair: &&PairPlan| {
+        pair.guest.digest == cell.guest.digest && pair.host.digest == cell.host.vmm
+    };
+    let pair = plan.pairs.iter().find(fits)?;
+    Some(Claim {
+        strength: pair.strength,
+        space: pair.space.clone(),
+        earlier: pair.done.iter().map(|done| (done.machine, done.record)).collect(),
+    })
+}
+
+/// The agreement by its digest, with its rule of validity; the party has to be one of it.
+fn agreement(named: &str, party: &str) -> Result<(Resource, Formula)> {
     let (path, deal) = crate::agreement::open(named)?;
     if deal.party(party).is_none() {
         let names: Vec<&str> = deal.parties.iter().map(|party| party.name.as_str()).collect();
@@ -148,7 +194,7 @@ fn agreement(named: &str, party: &str) -> Result<Resource> {
         ));
     }
     let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(Resource::of(&deal.id, Digest::of(&bytes)))
+    Ok((Resource::of(&deal.id, Digest::of(&bytes)), deal.validity.until))
 }
 
 /// Writes a certificate, says so, and tells whether the pair failed.

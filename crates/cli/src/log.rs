@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueHint};
 use hospitium_ledger::dsse::Envelope;
-use hospitium_ledger::statement::Record;
+use hospitium_ledger::statement::{Record, WaiverRecord};
 use hospitium_ledger::{Certificate, Checkpoint, Log, LogFolder, Policy, Statement, Witness, walk};
-use hospitium_model::Digest;
+use hospitium_model::{CheckId, Digest};
 use jiff::Timestamp;
 
 use crate::failure::{End, Usage};
@@ -58,8 +58,10 @@ pub enum LogCommand {
         #[arg(long, value_name = "TIME")]
         until: Option<Timestamp>,
     },
-    /// Record that a certificate is not to be relied on any more
+    /// Record that a certificate is not to be relied on any more, or a waiver does not hold any more
     Withdraw(NoticeArguments),
+    /// Record that a check's failure is accepted for a time; `certify` then counts it
+    Waive(WaiveArguments),
 }
 
 #[derive(Debug, Args)]
@@ -87,6 +89,27 @@ pub struct NoticeArguments {
     #[arg(long)]
     pub reason: String,
 }
+
+#[derive(Debug, Args)]
+pub struct WaiveArguments {
+    #[command(flatten)]
+    pub notice: NoticeArguments,
+    /// The check whose failure the record of this index has
+    #[arg(long, value_name = "CHECK")]
+    pub check: CheckId,
+    /// Until when; a certificate that rests on it ends then
+    #[arg(long, value_name = "TIME")]
+    pub until: Timestamp,
+    /// Who decided: a person or a body of the party
+    #[arg(long, value_name = "NAME")]
+    pub by: String,
+    /// On every host, and not only on the record's
+    #[arg(long)]
+    pub every_host: bool,
+}
+
+/// Longest reason and name of a waiver, in bytes.
+const LONGEST: usize = 1000;
 
 /// `hospitium log`.
 pub fn log(command: &LogCommand) -> Result<End> {
@@ -116,6 +139,7 @@ pub fn log(command: &LogCommand) -> Result<End> {
         LogCommand::Withdraw(notice) => announce(notice, |party, now, record| {
             Statement::withdrawal(party, now, record, &notice.reason)
         }),
+        LogCommand::Waive(arguments) => waive(arguments),
     }
 }
 
@@ -251,9 +275,10 @@ fn announce(
     let mut log = Log::open(&arguments.log, &party).context("the log cannot be opened")?;
     let entry = log.folder().tree(log.checkpoint().head()).entry(arguments.index)?;
     let known = Envelope::parse(&entry).map(|envelope| Statement::parse(envelope.payload()));
-    if !matches!(known, Ok(Ok(Statement { record: Record::Validation(_), .. }))) {
+    let record = known.ok().and_then(Result::ok).map(|statement| statement.record);
+    if !matches!(record, Some(Record::Validation(_) | Record::Waiver(_))) {
         return Err(Usage::error(
-            format!("entry {} is no certificate", arguments.index),
+            format!("entry {} is neither a certificate nor a waiver", arguments.index),
             "`hospitium log show` lists the entries",
         ));
     }
@@ -262,5 +287,63 @@ fn announce(
     for certificate in made {
         out!("recorded as entry {}", certificate.proof().index);
     }
+    Ok(End::Good)
+}
+
+/// Puts a waiver of a check that failed in the log.
+fn waive(arguments: &WaiveArguments) -> Result<End> {
+    let NoticeArguments { log, party, index, reason } = &arguments.notice;
+    for (what, text) in [("the reason", reason), ("who decided", &arguments.by)] {
+        if text.trim().is_empty() || text.len() > LONGEST {
+            return Err(Usage::error(
+                format!("{what} has to be told, in at most {LONGEST} bytes"),
+                "say it in a sentence: whoever reads the certificate sees it",
+            ));
+        }
+    }
+    let now = Timestamp::now();
+    if arguments.until <= now {
+        return Err(Usage::error(
+            format!("{} is over", arguments.until),
+            "name a time ahead: --until 2027-01-31T00:00:00Z",
+        ));
+    }
+    let party = crate::party::open(party)?;
+    let mut log = Log::open(log, &party).context("the log cannot be opened")?;
+    let entry = log.folder().tree(log.checkpoint().head()).entry(*index)?;
+    let known = Envelope::parse(&entry).map(|envelope| Statement::parse(envelope.payload()));
+    let Ok(Ok(Statement { record: Record::Validation(validation), subject })) = known else {
+        return Err(Usage::error(
+            format!("entry {index} is no record of a validation"),
+            "`hospitium log show` lists the entries",
+        ));
+    };
+    let failed = &validation.failed_tests;
+    if !failed.iter().any(|check| check == arguments.check.as_str()) {
+        let next = match failed.as_slice() {
+            [] => "only what failed can be waived, and nothing did".to_owned(),
+            some => format!("failed did: {}", safe(&some.join(", "))),
+        };
+        return Err(Usage::error(
+            format!("{} did not fail in entry {index}", arguments.check),
+            next,
+        ));
+    }
+    let guest = subject.into_iter().next().context("the record has no guest")?;
+    let host = &validation.hospitium.host.name;
+    let waiver = WaiverRecord {
+        format: hospitium_ledger::statement::FORMAT,
+        party: party.public.name.clone(),
+        issued: now,
+        check: arguments.check.clone(),
+        reason: reason.clone(),
+        until: arguments.until,
+        by: arguments.by.clone(),
+        host: (!arguments.every_host).then(|| host.clone()),
+    };
+    for made in Certificate::issue(&mut log, &party, &[Statement::waiver(guest, waiver)])? {
+        out!("recorded as entry {}", made.proof().index);
+    }
+    note!("note: certify the run again, and its record counts the waiver");
     Ok(End::Good)
 }

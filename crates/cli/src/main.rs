@@ -15,6 +15,7 @@ mod out;
 mod party;
 mod places;
 mod plan;
+mod planned;
 mod product;
 mod replay;
 mod report;
@@ -82,7 +83,10 @@ async fn carry_out(arguments: Arguments) -> Result<End> {
         Command::Check(command) => show::check(&command),
         Command::CheckVm(arguments) => check_vm::check_vm(*arguments).await,
         Command::Agreement(command) => agreement::agreement(command),
-        Command::Plan(arguments) => plan::plan(*arguments).await,
+        Command::Plan(mut arguments) => {
+            arguments.cache = cache;
+            plan::plan(*arguments).await
+        }
         Command::Watch(arguments) => watch::watch(*arguments).await,
         Command::Product(arguments) => product::product(*arguments),
         Command::Cache(command) => show::cache(&command, &places()?),

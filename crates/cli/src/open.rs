@@ -168,6 +168,7 @@ fn planned(
             .or_else(|| definition.and_then(GuestDefinition::firmware))
             .unwrap_or(usual.firmware),
         nodes: wishes.nodes.unwrap_or(usual.nodes),
+        ..usual
     };
     let boot_limit = wishes.boot_limit.map(Duration::from_secs);
     PlannedGuest { guest, options, origin: absolute(what), boot_limit }

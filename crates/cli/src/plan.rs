@@ -1,6 +1,9 @@
 //! `hospitium plan`: what an agreement obliges to on a day, how each obligation stands, and why.
 
+mod cells;
+
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
@@ -10,6 +13,7 @@ use hospitium_products::Product;
 use jiff::civil::Date;
 
 use crate::agreement;
+use crate::args::AcceleratorArgument;
 use crate::catalog::{LogArguments, of_logs, today};
 use crate::failure::{End, Usage};
 use crate::out::{note, out};
@@ -40,6 +44,27 @@ pub struct PlanArguments {
     pub json: bool,
     #[command(flatten)]
     pub sources: SourceArguments,
+    /// The machine configurations to run for what is owed and can be run here
+    #[arg(long)]
+    pub cells: bool,
+    /// Any so many values of the configuration meet in a cell [default: what the agreement promises]
+    #[arg(long, value_name = "COUNT", requires = "cells", value_parser = clap::value_parser!(u32).range(1..=6))]
+    pub strength: Option<u32>,
+    /// Write the cells here, for `hospitium run --plan`
+    #[arg(long, short, requires = "cells", value_hint = ValueHint::FilePath, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// A guest that is here, as with `run`; all definitions of ./guests if none is given
+    #[arg(long, short, requires = "cells", value_name = "GUEST")]
+    pub guest: Vec<String>,
+    /// A host that is here, as with `run`
+    #[arg(long, value_name = "HOST", default_value = "qemu")]
+    pub host: Vec<String>,
+    /// Which accelerator of the hosts
+    #[arg(long, value_enum, default_value_t = AcceleratorArgument::Auto)]
+    pub accelerator: AcceleratorArgument,
+    /// The cache's folder; set from the option of all commands
+    #[arg(skip)]
+    pub cache: Option<PathBuf>,
 }
 
 /// Lines of hosts that runs can be made on here.
@@ -47,7 +72,7 @@ const DRIVEN: [&str; 1] = ["qemu"];
 
 /// `hospitium plan`.
 pub async fn plan(arguments: PlanArguments) -> Result<End> {
-    let (_, deal) = agreement::open(&arguments.agreement)?;
+    let (path, deal) = agreement::open(&arguments.agreement)?;
     if let Some(name) = &arguments.party
         && deal.party(name).is_none()
     {
@@ -57,7 +82,7 @@ pub async fn plan(arguments: PlanArguments) -> Result<End> {
             format!("name one of {}", names.join(", ")),
         ));
     }
-    let products = arguments.sources.load()?;
+    let products = arguments.sources.clone().load()?;
     let as_of = arguments.as_of.unwrap_or_else(today);
     let catalog = of_logs(&arguments.logs).await?;
     let outcomes = catalog.outcomes(as_of).await.context("the records cannot be read")?;
@@ -79,6 +104,12 @@ pub async fn plan(arguments: PlanArguments) -> Result<End> {
         arguments.party.as_ref().is_none_or(|party| owed.party == *party)
             && (states.is_empty() || states.contains(owed.state.word()))
     });
+    if arguments.cells {
+        for problem in &plan.problems {
+            note!("warning: {}", safe(problem));
+        }
+        return cells::cells(&arguments, &deal, &path, &plan, &products, &catalog).await;
+    }
     if arguments.json {
         out!("{}", serde_json::to_string_pretty(&plan).context("cannot write JSON")?);
     } else {

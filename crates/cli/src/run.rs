@@ -11,7 +11,7 @@ use crate::failure::{End, Usage};
 use crate::open::{Wishes, guests, host};
 use crate::out::{note, out};
 use crate::view::Paint;
-use crate::{places, report, summary, view};
+use crate::{places, planned, report, summary, view};
 
 /// Runs.
 pub async fn run(
@@ -24,12 +24,21 @@ pub async fn run(
     free(&folder)?;
     let selection = Selection { only: arguments.check.clone(), without: arguments.skip.clone() };
     selection.of_suite()?;
-    let guests = guests(&arguments.guest, &places, &Wishes::from(&arguments))?;
+    let cells = arguments.plan.as_deref().map(planned::read).transpose()?;
+    let wishes = Wishes::from(&arguments);
     let mut hosts = Vec::new();
     for what in &arguments.host {
         hosts.push(host(what, &places, arguments.accelerator).await?);
     }
+    let (guests, exactly) = match &cells {
+        None => (guests(&arguments.guest, &places, &wishes)?, None),
+        Some(plan) => {
+            let found = planned::cells(plan, &arguments.guest, &hosts, &places, &wishes)?;
+            (found.guests, Some(found.exactly))
+        }
+    };
     let mut plan = RunPlan::new(guests, hosts, folder.clone(), cache)?.selecting(&selection)?;
+    plan.exactly = exactly;
     plan.seed = arguments.seed;
     plan.snapshots = (!arguments.no_cache).then_some(arguments.cache_size);
     let usual = Limits::of_this_machine();
@@ -48,6 +57,11 @@ pub async fn run(
     let written = report::write_all(&done.evidence, &folder).with_context(|| {
         format!("the report could not be written; then: hospitium report {}", folder.display())
     });
+    if let Some(cells) = &cells {
+        let path = folder.join(planned::PLAN);
+        std::fs::write(&path, cells.to_json()?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
     places::point_latest(&folder);
     if !arguments.json {
         out!(

@@ -84,12 +84,8 @@ pub struct WatchArguments {
 /// `hospitium watch`.
 pub async fn watch(arguments: WatchArguments) -> Result<End> {
     let read = |text: &String| {
-        Source::parse(text).map_err(|error| {
-            anyhow::Error::new(error).context(Usage::error(
-                "a source is not understood",
-                "hospitium watch --help lists the kinds of sources",
-            ))
-        })
+        let next = "`hospitium watch --help` tells of each kind of source";
+        Source::parse(text).map_err(|error| Usage::error(error.to_string(), next))
     };
     let sources = arguments.from.iter().map(read).collect::<Result<Vec<_>>>()?;
     let sound = arguments.arch.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
@@ -242,25 +238,29 @@ fn show(looked: &Look, arguments: &WatchArguments, deals: &[Agreement]) {
     }
     let (builds, products): (Vec<&News>, Vec<&News>) =
         looked.news.iter().partition(|news| news.release.build.is_some());
-    list(&paint, "new releases", &products, |news| show_release(&paint, news));
-    list(&paint, "new builds of known releases", &builds, |news| show_build(&paint, news));
+    // A build of a product that is new itself adds nothing.
+    let builds: Vec<&News> = builds.into_iter().filter(|news| news.known_product).collect();
+    list(&paint, "new release{s}", &products, |news| show_release(&paint, news));
+    list(&paint, "new build{s} of what is known", &builds, |news| show_build(&paint, news));
     let changes: Vec<&Change> = looked.changes.iter().collect();
-    list(&paint, "days that are told differently", &changes, |change| show_change(&paint, change));
+    list(&paint, "product{s} of which other days are told", &changes, |change| {
+        show_change(&paint, change)
+    });
     for (obliged, deal) in looked.obliged.iter().zip(deals) {
         let created: Vec<&Owed> = obliged.created.iter().collect();
         let title = safe(&deal.title);
-        list(&paint, &format!("new obligations under {title:?}"), &created, |owed| {
+        list(&paint, &format!("new obligation{{s}} under {title}"), &created, |owed| {
             show_owed(&paint, owed);
         });
         if obliged.too_late > 0 {
             out!("  and {} whose time is over already", obliged.too_late);
         }
         let moved: Vec<&Moved> = obliged.moved.iter().collect();
-        list(&paint, &format!("other last days under {title:?}"), &moved, |moved| {
+        list(&paint, &format!("other last day{{s}} under {title}"), &moved, |moved| {
             show_moved(&paint, moved);
         });
         let gone: Vec<&String> = obliged.gone.iter().collect();
-        list(&paint, &format!("not owed any more under {title:?}"), &gone, |id| {
+        list(&paint, &format!("obligation{{s}} that ended under {title}"), &gone, |id| {
             out!("  {}", safe(id));
         });
     }
@@ -283,6 +283,8 @@ fn list<T>(paint: &Paint, title: &str, all: &[&T], show: impl Fn(&T)) {
     if all.is_empty() {
         return;
     }
+    // `new release{s}` is one new release, or several.
+    let title = title.replace("{s}", if all.len() == 1 { "" } else { "s" });
     out!("\n{}", paint.bold(&format!("{} {title}", all.len())));
     all.iter().take(SHOWN).for_each(|one| show(one));
     if all.len() > SHOWN {
@@ -352,7 +354,8 @@ fn show_owed(paint: &Paint, owed: &Owed) {
     };
     out!("  {:<44} on {:<30} {when}", safe(&obligation.guest_name), safe(&obligation.host_name));
     out!("      {} owes it: {}", safe(&obligation.party), safe(&owed.rule));
-    if let Some(reason) = obligation.reasons.first() {
+    let told = matches!(obligation.state, State::Due { .. } | State::Late { .. });
+    if let Some(reason) = obligation.reasons.first().filter(|_| !told) {
         out!("      {}", paint.dim(&safe(reason)));
     }
 }

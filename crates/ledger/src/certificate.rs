@@ -21,6 +21,7 @@
 use std::path::Path;
 
 use hospitium_model::Digest;
+use jiff::Timestamp;
 
 use crate::dsse::{Envelope, EnvelopeError};
 use crate::files::{self, Access, FileError};
@@ -28,7 +29,8 @@ use crate::log::{Log, LogError, LogFolder, walk};
 use crate::note::{Checkpoint, Head, NoteError};
 use crate::party::Party;
 use crate::proof::{PROOF_LIMIT, ProofError, TlogProof};
-use crate::statement::{Record, Statement, StatementError};
+use crate::statement::{Record, Resource, Statement, StatementError, Waiver};
+use crate::vkey::VerifierKey;
 
 /// What a certificate's file ends with.
 pub const SUFFIX: &str = "tlog-proof";
@@ -185,5 +187,47 @@ pub fn find_validation(
             found = Some(index);
         }
     });
+    found
+}
+
+/// The waivers of a log of one's own that hold for this guest on this host now: those that the
+/// party's keys signed, and that are not withdrawn. The same check may be waived several times.
+pub fn find_waivers(
+    folder: &LogFolder,
+    head: &Head,
+    keys: &[VerifierKey],
+    guest: Digest,
+    host: &str,
+    now: Timestamp,
+) -> Vec<Waiver> {
+    let (mut found, mut withdrawn) = (Vec::new(), Vec::new());
+    walk(folder, head, |_, entry| {
+        let Ok(envelope) = Envelope::parse(entry) else { return };
+        if envelope.verify(keys).is_err() {
+            return;
+        }
+        let Ok(statement) = Statement::parse(envelope.payload()) else { return };
+        let about = |digest| statement.subject.iter().any(|s| s.sha256() == Some(digest));
+        match &statement.record {
+            Record::Waiver(waiver)
+                if about(guest)
+                    && waiver.until > now
+                    && waiver.host.as_ref().is_none_or(|name| name == host) =>
+            {
+                found.push(Waiver {
+                    check: waiver.check.clone(),
+                    reason: waiver.reason.clone(),
+                    until: waiver.until,
+                    by: waiver.by.clone(),
+                    record: Some(Digest::of(entry)),
+                });
+            }
+            Record::Withdrawal(_) => {
+                withdrawn.extend(statement.subject.iter().filter_map(Resource::sha256));
+            }
+            _ => {}
+        }
+    });
+    found.retain(|waiver| waiver.record.is_none_or(|record| !withdrawn.contains(&record)));
     found
 }

@@ -172,11 +172,22 @@ impl Envelope {
     /// # Errors
     /// If none has, or a signature is wrong.
     pub fn verify<'k>(&self, trusted: &'k [VerifierKey]) -> Result<&'k VerifierKey, EnvelopeError> {
+        self.verify_among(trusted.iter())
+    }
+
+    /// The same, for keys that are chosen one by one.
+    ///
+    /// # Errors
+    /// If none has, or a signature is wrong.
+    pub fn verify_among<'k>(
+        &self,
+        trusted: impl Iterator<Item = &'k VerifierKey> + Clone,
+    ) -> Result<&'k VerifierKey, EnvelopeError> {
         let message = pae(IN_TOTO, &self.payload);
         let mut by = None;
         for signature in &self.signatures {
-            for key in trusted {
-                let hinted = signature.keyid == key.key().fingerprint().to_string();
+            for key in trusted.clone() {
+                let hinted = signature.keyid == key.key_id();
                 if !hinted && !signature.keyid.is_empty() {
                     continue;
                 }
@@ -189,7 +200,7 @@ impl Envelope {
         }
         by.ok_or_else(|| EnvelopeError::Unsigned {
             found: list(self.signatures.iter().map(|s| short(&s.keyid))),
-            trusted: list(trusted.iter().map(name)),
+            trusted: list(trusted.map(name)),
         })
     }
 }
@@ -205,7 +216,7 @@ fn short(keyid: &str) -> String {
 }
 
 fn name(key: &VerifierKey) -> String {
-    format!("{} ({})", key.name(), short(&key.key().fingerprint().to_string()))
+    format!("{} ({})", key.name(), short(key.key_id()))
 }
 
 fn list(names: impl Iterator<Item = String>) -> String {

@@ -6,6 +6,8 @@ use hospitium_evidence::{Bundle, Problem};
 use hospitium_model::{CheckRecord, Digest};
 use serde::Serialize;
 
+use crate::statement::inputs::{arch, envelope};
+use crate::statement::machines::{self, widened};
 use crate::statement::{ExcludedWhy, Validation};
 use crate::text::shown;
 
@@ -98,14 +100,21 @@ fn differences(bundle: &Bundle, validation: &Validation) -> Vec<String> {
     let (guest, host) = (&cell.record.guest, &cell.record.host);
     differ("the run", ours.run.id.clone(), bundle.run.id.clone());
     differ("the guest", ours.guest.digest.to_string(), guest.digest.to_string());
+    if let Some(told) = &ours.guest.arch {
+        let evidence = arch(cell).unwrap_or_default();
+        differ("the guest's architecture", told.clone(), evidence);
+    }
     differ("the host's version", ours.host.version.clone(), host.version.clone());
     differ("the host's build", ours.host.build.clone(), host.build.clone());
     let used = |a: hospitium_model::Accelerator| a.name().to_owned();
     differ("the accelerator", used(ours.host.accelerator.used), used(host.accelerator.used));
-    let vcpus = cell.record.machine.cpus.count().to_string();
-    differ("vCPUs", ours.envelope.vcpus.to_string(), vcpus);
-    let memory = cell.record.machine.memory.size.to_string();
-    differ("memory", ours.envelope.memory.to_string(), memory);
+    let tried =
+        widened(envelope(&cell.record.machine, host.accelerator.used), ours.machines.as_ref());
+    differ("vCPUs", ours.envelope.vcpus.to_string(), tried.vcpus.to_string());
+    differ("memory", ours.envelope.memory.to_string(), tried.memory.to_string());
+    let list = |words: &[String]| words.join(", ");
+    differ("disk buses", list(&ours.envelope.disk_buses), list(&tried.disk_buses));
+    differ("network adapters", list(&ours.envelope.nics), list(&tried.nics));
     differ(
         "the canary",
         "failed".into(),
@@ -135,6 +144,9 @@ fn differences(bundle: &Bundle, validation: &Validation) -> Vec<String> {
         if !listed && check.id.subsystem() != hospitium_model::Subsystem::Canary {
             differ(check.id.as_str(), "nothing".into(), check.verdict.word().into());
         }
+    }
+    if let Some(claim) = &ours.machines {
+        found.extend(machines::differences(claim, bundle, cell, &ours.waivers));
     }
     found
 }

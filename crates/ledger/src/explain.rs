@@ -4,10 +4,10 @@ use hospitium_model::{Digest, Verdict};
 use jiff::Timestamp;
 
 use crate::evidence::EvidenceFound;
-use crate::history::History;
+use crate::history::{History, Needed};
 use crate::key::Algorithm;
 use crate::note::Cosigned;
-use crate::statement::{Record, Statement, Validation};
+use crate::statement::{MachineCoverage, Record, Statement, Validation};
 
 /// What a certificate is worth at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,9 +104,35 @@ pub struct Explained {
 }
 
 impl Explained {
-    /// True if the pair is validated now, and nothing is wrong with evidence that was given.
-    pub const fn is_good(&self) -> bool {
-        matches!(self.standing, Standing::Valid { .. }) && self.evidence.is_good()
+    /// True if the pair is validated now, and nothing is wrong with evidence that was given, nor with
+    /// other records of a log that was given.
+    pub fn is_good(&self) -> bool {
+        let rests = self.history.iter().flat_map(|history| &history.rests_on);
+        matches!(self.standing, Standing::Valid { .. })
+            && self.evidence.is_good()
+            && rests.clone().all(|rests| rests.found.is_ok())
+    }
+
+    /// What it rests on besides, and whether that is known.
+    fn rests_lines(&self, lines: &mut Vec<(&'static str, String)>) {
+        let Some(history) = &self.history else {
+            let needed = self.validation().map(Needed::of).unwrap_or_default();
+            if !needed.is_empty() {
+                let count = needed.len();
+                let text =
+                    format!("{count} other records, which a copy of the log would show (--log)");
+                lines.push(("rests on", text));
+            }
+            return;
+        };
+        for rests in &history.rests_on {
+            let found = match &rests.found {
+                Ok(()) => "in the log, as claimed".to_owned(),
+                Err(why) => format!("WRONG: {why}"),
+            };
+            let text = format!("{}, {}: {found}", rests.what.words(), rests.record.short());
+            lines.push(("rests on", text));
+        }
     }
 
     /// The validation, if it is one.
@@ -170,6 +196,7 @@ impl Explained {
         }
         lines.push(("known since", self.known()));
         evidence_lines(&self.evidence, &mut lines);
+        self.rests_lines(&mut lines);
         lines
     }
 
@@ -261,19 +288,43 @@ fn validation_lines(validation: &Validation, lines: &mut Vec<(&'static str, Stri
     for line in &ours.excluded {
         lines.push(("excluded", format!("{}: {}", line.id, line.reason)));
     }
-    if let Some(m) = &ours.machines {
-        let text = format!(
-            "{} of {} feasible {}-way interactions, {} infeasible",
-            m.covered,
-            m.feasible,
-            m.strength,
-            m.infeasible.len()
-        );
-        lines.push(("machines", text));
+    if let Some(machines) = &ours.machines {
+        machine_lines(machines, lines);
     }
     let v = &ours.validity;
     let text = format!("{} to {} ({})", day(v.from), day(v.until), v.decided_by);
     lines.push(("valid", text));
+    lines.push(("rule", format!("{}; applied again, it gives this day", v.rule_words())));
+    let known = v.agreed.iter().flat_map(|agreed| &agreed.known);
+    for fact in known.chain(&v.next_version).chain(&v.ends) {
+        let source = match fact.source.is_empty() {
+            true => String::new(),
+            false => format!(" ({})", fact.source),
+        };
+        lines.push(("counts on", format!("{}: {}{source}", fact.what, day(fact.at))));
+    }
+}
+
+fn machine_lines(m: &MachineCoverage, lines: &mut Vec<(&'static str, String)>) {
+    let mut line = |text: String| lines.push(("machines", text));
+    let counted = match m.rows.len() {
+        0 => String::new(),
+        1 => "1 row covers ".to_owned(),
+        n => format!("{n} rows cover "),
+    };
+    line(format!(
+        "{counted}{} of {} feasible {}-way combinations",
+        m.covered, m.feasible, m.strength
+    ));
+    for parameter in &m.parameters {
+        line(format!("{:<9} {}", parameter.name, parameter.values.join(", ")));
+    }
+    for row in &m.failed {
+        line(format!("failed: {}", row.row.join(" ")));
+    }
+    for rule in &m.infeasible {
+        line(format!("cannot be: {}, for {}", rule.what, rule.reason));
+    }
 }
 
 fn evidence_lines(evidence: &EvidenceFound, lines: &mut Vec<(&'static str, String)>) {

@@ -1,6 +1,6 @@
 //! What a copy of a log says besides: keys that changed, certificates suspended and withdrawn.
 
-use hospitium_model::Digest;
+use hospitium_model::{CheckId, Digest};
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -10,7 +10,9 @@ use crate::note::{Hash, Head};
 use crate::party::belongs_to;
 use crate::policy::Policy;
 use crate::proof::TlogProof;
-use crate::statement::{KeyChange, KeyRole, Notice, Record, Statement, predicate};
+use crate::statement::{
+    KeyChange, KeyRole, Notice, Outcome, Record, Statement, Validation, predicate,
+};
 use crate::verify::VerifyError;
 use crate::vkey::VerifierKey;
 
@@ -49,6 +51,97 @@ pub struct History {
     pub suspensions: Vec<Found>,
     /// Withdrawals of the record.
     pub withdrawals: Vec<Found>,
+    /// What became of the other records that it rests on: waivers, and rows of earlier runs.
+    pub rests_on: Vec<RestsOn>,
+}
+
+/// A record that a certificate rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestsOn {
+    /// The record, by the digest of its entry.
+    pub record: Digest,
+    /// What it is to be.
+    pub what: Needed,
+    /// Whether the log has it as such; why not, in words.
+    pub found: Result<(), String>,
+}
+
+/// What a record has to be that another rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Needed {
+    /// The waiver of a check for this guest and host, until then at least.
+    Waiver {
+        /// The check.
+        check: CheckId,
+        /// What boots.
+        guest: Digest,
+        /// The host's name.
+        host: String,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// A validation of this guest on this machine configuration that passed.
+    Row {
+        /// What boots.
+        guest: Digest,
+        /// The VMM.
+        vmm: Option<Digest>,
+        /// The words of the configuration.
+        row: Vec<String>,
+    },
+}
+
+impl Needed {
+    /// What is due, in a few words.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Waiver { check, .. } => format!("the waiver of {check}"),
+            Self::Row { row, .. } => format!("the earlier run on {}", row.join(" ")),
+        }
+    }
+
+    /// What a validation rests on.
+    pub fn of(validation: &Validation) -> Vec<(Digest, Self)> {
+        let ours = &validation.hospitium;
+        let guest = ours.guest.digest;
+        let waivers = ours.waivers.iter().filter_map(|waiver| {
+            let (check, host) = (waiver.check.clone(), ours.host.name.clone());
+            Some((waiver.record?, Self::Waiver { check, guest, host, until: waiver.until }))
+        });
+        let rows = ours.machines.iter().flat_map(|machines| &machines.rows).filter_map(|row| {
+            let vmm = validation.vmm();
+            Some((row.record?, Self::Row { guest, vmm, row: row.row.clone() }))
+        });
+        waivers.chain(rows).collect()
+    }
+
+    /// Whether a statement is that; why not, in words.
+    fn is(&self, statement: &Statement) -> Result<(), String> {
+        match (self, &statement.record) {
+            (Self::Waiver { check, guest, host, until }, Record::Waiver(waiver)) => {
+                let of_guest = statement.subject.iter().any(|s| s.sha256() == Some(*guest));
+                let of_host = waiver.host.as_ref().is_none_or(|name| name == host);
+                match (waiver.check == *check && of_guest && of_host, waiver.until >= *until) {
+                    (true, true) => Ok(()),
+                    (true, false) => Err("it ended earlier".into()),
+                    (false, _) => Err("it waives something else".into()),
+                }
+            }
+            (Self::Row { guest, vmm, row }, Record::Validation(validation)) => {
+                let ours = &validation.hospitium;
+                let own = ours.machines.as_ref().and_then(|m| m.own_row(&ours.evidence.cell));
+                let same = ours.guest.digest == *guest
+                    && validation.vmm() == *vmm
+                    && own.is_some_and(|own| own.words().as_slice() == row.as_slice());
+                match (same, validation.result) {
+                    (false, _) => Err("it is of another guest, host or machine".into()),
+                    (true, Outcome::Failed) => Err("it says that the pair failed".into()),
+                    (true, _) => Ok(()),
+                }
+            }
+            _ => Err("it is a record of another kind".into()),
+        }
+    }
 }
 
 /// The part of a statement by which it is known what it is.
@@ -68,6 +161,7 @@ pub fn read(
     policy: &Policy,
     certificate: &TlogProof,
     record: Digest,
+    rests_on: Vec<(Digest, Needed)>,
     now: Timestamp,
 ) -> Result<History, VerifyError> {
     let checkpoint = folder.checkpoint()?;
@@ -111,6 +205,13 @@ pub fn read(
             keys: Vec::new(),
             suspensions: Vec::new(),
             withdrawals: Vec::new(),
+            rests_on: rests_on
+                .into_iter()
+                .map(|(record, what)| {
+                    let found = Err("the log does not have it".into());
+                    RestsOn { record, what, found }
+                })
+                .collect(),
         },
     };
     reading.history.keys = policy.signers_of(&reading.party);
@@ -143,10 +244,14 @@ impl Reading<'_> {
         let Ok(envelope) = Envelope::parse(entry) else { return };
         let Ok(peek) = serde_json::from_slice::<Peek>(envelope.payload()) else { return };
         let last = index + 1 == self.head.size;
-        let concerns = matches!(
-            peek.predicate_type.as_str(),
-            predicate::KEY_CHANGE | predicate::SUSPENSION | predicate::WITHDRAWAL
-        );
+        let needed = &self.history.rests_on;
+        let own = (!needed.is_empty()).then(|| Digest::of(entry));
+        let is_needed = own.is_some_and(|own| needed.iter().any(|rests| rests.record == own));
+        let concerns = is_needed
+            || matches!(
+                peek.predicate_type.as_str(),
+                predicate::KEY_CHANGE | predicate::SUSPENSION | predicate::WITHDRAWAL
+            );
         if !concerns && !last {
             return;
         }
@@ -160,6 +265,15 @@ impl Reading<'_> {
             self.history.last_record = Some(statement.issued());
         }
         let about = statement.subject.iter().any(|s| s.sha256() == Some(self.record));
+        for rests in &mut self.history.rests_on {
+            if Some(rests.record) == own {
+                rests.found = rests.what.is(&statement);
+            }
+            let about = statement.subject.iter().any(|s| s.sha256() == Some(rests.record));
+            if about && matches!(statement.record, Record::Withdrawal(_)) {
+                rests.found = Err(format!("it was withdrawn by entry {index}"));
+            }
+        }
         match statement.record {
             Record::KeyChange(change) => self.key_change(index, by, *change),
             Record::Suspension(notice) if about => {

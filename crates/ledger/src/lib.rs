@@ -33,11 +33,11 @@ mod verify;
 mod vkey;
 mod witness;
 
-pub use certificate::{Certificate, CertificateError, SUFFIX, find_validation};
 pub use evidence::{EvidenceFound, compare as compare_evidence};
+pub use certificate::{Certificate, CertificateError, SUFFIX, find_validation, find_waivers};
 pub use explain::{Explained, LogKnown, Signed, Standing};
 pub use files::FileError;
-pub use history::{Found, History, KeySpan};
+pub use history::{Found, History, KeySpan, Needed, RestsOn};
 pub use key::{Algorithm, KeyError, PublicKey, SecretKey};
 pub use log::{Appended, Checked, ENTRY_LIMIT, Log, LogError, LogFolder, LogProblem, Tree, walk};
 pub use note::{CLOCK_TOLERANCE, Checkpoint, Cosigned, Hash, Head, NoteError};
@@ -45,7 +45,7 @@ pub use party::{Party, PartyError, PublicParty, RetiredKey, belongs_to, log_orig
 pub use policy::{POLICY_LIMIT, Policy, PolicyError, PolicyReadError, PolicyWitness};
 pub use proof::{PROOF_LIMIT, ProofError, TlogProof, check_consistency, check_inclusion};
 pub use statement::Statement;
-pub use validity::{DatedFact, Validity, ValidityError, ValidityRule};
+pub use validity::{Agreed, DatedFact, Validity, ValidityError, ValidityRule};
 pub use verify::{Given, VerifyError, verify, verify_bytes};
 pub use vkey::{Purpose, VerifierKey, VerifierKeyError};
 pub use witness::{CosignError, Cosignature, Witness};

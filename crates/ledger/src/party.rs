@@ -139,6 +139,14 @@ pub struct PublicParty {
     pub retired: Vec<RetiredKey>,
 }
 
+impl PublicParty {
+    /// The keys that sign records, or did.
+    pub fn keys(&self) -> Vec<VerifierKey> {
+        let retired = self.retired.iter().map(|retired| retired.key.clone());
+        std::iter::once(self.record.clone()).chain(retired).collect()
+    }
+}
+
 /// A key of records that was given up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,6 +1,7 @@
 //! How long a certificate is valid, with the rule that says so and what went into it, so that
 //! anybody can compute it again.
 
+use hospitium_model::{Day, Days, Formula};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _, Zoned};
 use serde::{Deserialize, Serialize};
@@ -41,8 +42,11 @@ pub struct Validity {
     pub from: Timestamp,
     /// The last moment, by the rule and what was known.
     pub until: Timestamp,
-    /// The rule.
+    /// The rule; where an agreement's formula stands beside it, that decides instead.
     pub rule: ValidityRule,
+    /// The agreement's formula, and the days that it was applied to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreed: Option<Agreed>,
     /// The next version of either side, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_version: Option<DatedFact>,
@@ -51,6 +55,18 @@ pub struct Validity {
     pub ends: Vec<DatedFact>,
     /// Which part of the rule decided, in words.
     pub decided_by: String,
+}
+
+/// The rule of an agreement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agreed {
+    /// The last day, as the agreement words it: `validated + 12 months`.
+    pub until: Formula,
+    /// The days that it counts on, as far as they were known when the record was made.
+    pub days: Days,
+    /// Who says so, of those that products have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<DatedFact>,
 }
 
 /// Why there is no validity.
@@ -65,6 +81,18 @@ pub enum ValidityError {
         at: Timestamp,
         /// When the validation ended.
         from: Timestamp,
+    },
+    /// An agreement's rule that counts on days that nobody knows.
+    #[error(
+        "the agreement's rule {formula:?} gives no day: nobody knows {}; add the dates to a \
+         definition of the products, or certify without --agreement",
+        unknown.iter().map(|day| day.words()).collect::<Vec<_>>().join(", ")
+    )]
+    Unknown {
+        /// The rule.
+        formula: String,
+        /// What is not known.
+        unknown: Vec<Day>,
     },
     /// A date beyond what a calendar has.
     #[error("the rule's months lead beyond the year 9999")]
@@ -98,23 +126,80 @@ impl Validity {
                     format!("{} months after {}", rule.months_after_next_version, next.what);
             }
         }
-        for end in &ends {
-            if end.at <= from {
+        let whole = Self { from, until, rule, agreed: None, next_version, ends, decided_by };
+        whole.cut()
+    }
+
+    /// Applies an agreement's rule: valid until the end, in UTC, of the last day that it gives, and no
+    /// longer than the earliest of `ends`, which are those that no agreement knows of (of waivers).
+    ///
+    /// # Errors
+    /// If it counts on days that nobody knows, or one of the ends lies before the beginning.
+    pub fn by_agreement(
+        from: Timestamp,
+        mut agreed: Agreed,
+        next_version: Option<DatedFact>,
+        ends: Vec<DatedFact>,
+    ) -> Result<Self, ValidityError> {
+        agreed.days.validated = Some(TimeZone::UTC.to_datetime(from).date());
+        let until = agreed.until.until(&agreed.days);
+        let Some(day) = until.date else {
+            let formula = agreed.until.as_str().to_owned();
+            return Err(ValidityError::Unknown { formula, unknown: until.unknown });
+        };
+        let end = day.at(23, 59, 59, 0).to_zoned(TimeZone::UTC);
+        let at = end.map_err(|_| ValidityError::Range)?.timestamp();
+        if at <= from {
+            return Err(ValidityError::Over { what: until.because, at, from });
+        }
+        let whole = Self {
+            from,
+            until: at,
+            rule: ValidityRule::default(),
+            agreed: Some(agreed),
+            next_version,
+            ends,
+            decided_by: until.because,
+        };
+        whole.cut()
+    }
+
+    /// Cut short by its ends.
+    fn cut(mut self) -> Result<Self, ValidityError> {
+        for end in &self.ends {
+            if end.at <= self.from {
                 let DatedFact { what, at, .. } = end.clone();
-                return Err(ValidityError::Over { what, at, from });
+                return Err(ValidityError::Over { what, at, from: self.from });
             }
-            if end.at < until {
-                until = end.at;
-                decided_by = format!("it ends with: {}", end.what);
+            if end.at < self.until {
+                self.until = end.at;
+                self.decided_by = format!("it ends with: {}", end.what);
             }
         }
-        Ok(Self { from, until, rule, next_version, ends, decided_by })
+        Ok(self)
     }
 
     /// True if the rule, applied to what is written down with it, gives these dates.
     pub fn follows(&self) -> bool {
-        let Self { from, rule, next_version, ends, .. } = self.clone();
-        Self::compute(from, rule, next_version, ends).is_ok_and(|again| again == *self)
+        let Self { from, rule, agreed, next_version, ends, .. } = self.clone();
+        let again = match agreed {
+            Some(agreed) => Self::by_agreement(from, agreed, next_version, ends),
+            None => Self::compute(from, rule, next_version, ends),
+        };
+        again.is_ok_and(|again| again == *self)
+    }
+
+    /// The rule in words.
+    pub fn rule_words(&self) -> String {
+        let months = self.rule;
+        match &self.agreed {
+            Some(agreed) => format!("until {}, by the agreement", agreed.until.as_str()),
+            None => format!(
+                "until the later of {} months after the validation and {} months after the next \
+                 version of either side, and no longer than either side's life",
+                months.months_after_validation, months.months_after_next_version
+            ),
+        }
     }
 }
 
@@ -156,6 +241,61 @@ mod tests {
             Validity::compute(from, ValidityRule::default(), None, vec![]).expect("valid");
         good.until = at("2036-01-31T12:00:00Z");
         assert!(!good.follows());
+    }
+
+    fn agreed(formula: &str) -> Agreed {
+        let days = Days {
+            next_host_version: Some("2026-10-01".parse().expect("a day")),
+            guest_end_of_life: Some("2028-06-30".parse().expect("a day")),
+            ..Days::default()
+        };
+        Agreed { until: Formula::new(formula).expect("a formula"), days, known: Vec::new() }
+    }
+
+    #[test]
+    fn an_agreements_formula_decides_and_its_words_are_kept() {
+        let from = at("2026-01-31T12:00:00Z");
+        let formula = "min(max(validated + 12 months, next-version + 9 months), guest-end-of-life)";
+        let valid = Validity::by_agreement(from, agreed(formula), None, vec![]).expect("valid");
+        assert_eq!(valid.until, at("2027-07-01T23:59:59Z"));
+        assert!(valid.decided_by.contains("9 months after"), "{}", valid.decided_by);
+        assert!(valid.rule_words().contains(formula) && valid.follows());
+        let waiver = fact("the waiver of x", "2026-05-01T00:00:00Z");
+        let cut = Validity::by_agreement(from, agreed(formula), None, vec![waiver]).expect("valid");
+        assert_eq!(cut.until, at("2026-05-01T00:00:00Z"));
+        assert!(cut.follows());
+        let text = serde_json::to_string(&cut).expect("written");
+        assert_eq!(serde_json::from_str::<Validity>(&text).expect("reads back"), cut);
+    }
+
+    #[test]
+    fn a_date_that_the_agreements_formula_does_not_give_is_noticed() {
+        let from = at("2026-01-31T12:00:00Z");
+        let good = Validity::by_agreement(from, agreed("validated + 1 year"), None, vec![]);
+        let good = good.expect("valid");
+        let bad = |change: fn(&mut Validity)| {
+            let mut bad = good.clone();
+            change(&mut bad);
+            bad.follows()
+        };
+        assert!(good.follows());
+        assert!(!bad(|v| v.until = at("2036-01-31T23:59:59Z")));
+        assert!(!bad(|v| v.agreed = None), "the months give another moment");
+        assert!(!bad(|v| v.decided_by = "because".into()));
+        assert!(!bad(|v| {
+            let days = &mut v.agreed.as_mut().expect("there").days;
+            days.validated = Some("2030-01-01".parse().expect("a day"));
+        }));
+    }
+
+    #[test]
+    fn a_formula_that_counts_on_what_nobody_knows_gives_nothing() {
+        let from = at("2026-01-31T12:00:00Z");
+        let unknown = Validity::by_agreement(from, agreed("host-end-of-life"), None, vec![]);
+        let error = unknown.expect_err("nobody knows").to_string();
+        assert!(error.contains("nobody knows the end of the host's life"), "{error}");
+        let over = Validity::by_agreement(from, agreed("2020-01-01"), None, vec![]);
+        assert!(matches!(over, Err(ValidityError::Over { .. })));
     }
 
     #[test]

@@ -195,7 +195,13 @@ fn examine(certificate: &Certificate, given: Given<'_>) -> Result<Explained, Ver
         return Err(VerifyError::UnknownParty { party, origin });
     }
     let history = match given.log {
-        Some(folder) => Some(history::read(folder, policy, proof, certificate.record(), now)?),
+        Some(folder) => {
+            let rests_on = match &statement.record {
+                Record::Validation(validation) => history::Needed::of(validation),
+                _ => Vec::new(),
+            };
+            Some(history::read(folder, policy, proof, certificate.record(), rests_on, now)?)
+        }
         None => None,
     };
     let by = signer(certificate, &party, &trusted, history.as_ref())?;

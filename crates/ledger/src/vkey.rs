@@ -41,6 +41,8 @@ pub struct VerifierKey {
     name: String,
     purpose: Purpose,
     key: PublicKey,
+    /// The key's fingerprint in hexadecimal: every signature is held against it.
+    key_id: String,
 }
 
 /// Why a text is no verifier key.
@@ -98,7 +100,8 @@ impl VerifierKey {
                 | (Purpose::Ecdsa, PublicKey::P256(_))
         );
         if fits {
-            Ok(Self { name: name.to_owned(), purpose, key })
+            let key_id = key.fingerprint().to_string();
+            Ok(Self { name: name.to_owned(), purpose, key, key_id })
         } else {
             Err(VerifierKeyError::Key(KeyError::Pem))
         }
@@ -127,6 +130,11 @@ impl VerifierKey {
     /// The key.
     pub const fn key(&self) -> &PublicKey {
         &self.key
+    }
+
+    /// What names the key in DSSE signatures: its fingerprint in hexadecimal.
+    pub fn key_id(&self) -> &str {
+        &self.key_id
     }
 
     /// The key id: the first four bytes of SHA-256 over name, newline, type byte and key; for

@@ -8,6 +8,8 @@ mod read;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use crate::MachineValues;
+
 pub use calendar::{Day, Days, Term};
 pub use formula::{Formula, FormulaError, Until};
 pub use read::{LARGEST_AGREEMENT, read_agreement};
@@ -206,11 +208,19 @@ pub struct Validation {
     pub emulation: bool,
     /// How many other parties have to cosign the log.
     pub cosigners: u32,
+    /// The values of the machine's configuration that are tried.
+    pub machines: MachineValues,
 }
 
 impl Default for Validation {
     fn default() -> Self {
-        Self { profile: "standard".into(), strength: 2, emulation: false, cosigners: 1 }
+        Self {
+            profile: "standard".into(),
+            strength: 2,
+            emulation: false,
+            cosigners: 1,
+            machines: MachineValues::default(),
+        }
     }
 }
 

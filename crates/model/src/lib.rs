@@ -18,6 +18,7 @@ mod record;
 #[cfg(feature = "schema")]
 mod schema;
 mod size;
+mod space;
 mod verdict;
 
 pub use agreement::{
@@ -44,4 +45,8 @@ pub use record::{
     RunRecord, TimelineEvent, TimelineSource, Timings,
 };
 pub use size::{ByteSize, ByteSizeError};
+pub use space::{
+    MACHINE_PARAMETERS, MOST_MACHINE_VALUES, MachineRow, MachineSpace, MachineValues,
+    SpaceParameter, SpaceRule,
+};
 pub use verdict::{SkipReason, Verdict};

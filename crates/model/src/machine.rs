@@ -78,6 +78,7 @@ fn four() -> u32 {
 /// Chipset generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Chipset {
     /// PCI Express, AHCI, ACPI hot plug (Intel Q35 and the like).
     #[default]
@@ -172,6 +173,7 @@ pub enum Boot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the buses' own names")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Bus {
     Virtio,
     VirtioScsi,
@@ -258,6 +260,7 @@ pub struct Disk {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the models' own names")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum NicModel {
     Virtio,
     E1000,
@@ -308,6 +311,7 @@ pub struct Channel {
 /// How the guest sees a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum ChannelKind {
     /// The n-th 16550 serial port, in the order of the list.
     Serial,

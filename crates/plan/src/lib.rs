@@ -3,6 +3,9 @@
 //! [`obligation`]: in come an agreement, products and what the logs hold; out goes what each party
 //! owes on a day, how it stands, and why.
 //!
+//! [`cells`]: in come the machine configurations that an agreement promises, and what guest and host
+//! cannot do; out go the rows to run, in a file.
+//!
 //! [`covering`]: in comes a [`covering::Model`]: the parameters of a machine with their values, and the
 //! constraints that say which values cannot go together. Out goes a
 //! [`covering::CoveringArray`]: the fewest rows found in which every combination of values of the
@@ -11,5 +14,6 @@
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod cells;
 pub mod covering;
 pub mod obligation;

@@ -7,6 +7,9 @@
 mod expand;
 mod state;
 
+pub use expand::end_of_life;
+pub use state::next_version;
+
 use hospitium_model::{Agreement, Days};
 use hospitium_products::{ProductId, Products};
 use jiff::civil::Date;

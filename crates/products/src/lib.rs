@@ -26,7 +26,6 @@ mod search;
 mod store;
 mod version;
 mod words;
-pub mod xml;
 
 pub use builder::Builder;
 pub use definition::Definitions;
@@ -35,7 +34,7 @@ pub use error::{FormError, ProductsError};
 pub use fact::{Conflict, Fact, FactValue, Property, Source, SourceKind, conflicts};
 pub use fetch::endoflife as read_endoflife;
 pub use id::{DeviceId, IdError, ProductId};
-pub use machine::{Choice, MachineError, Part, Resolved};
+pub use machine::{Choice, MachineError, MachineOption, Part, Resolved, osinfo_devices};
 pub use product::{
     Alias, Arch, DeviceStatement, FirmwareStatement, Link, LinkKind, Product, ProductKind,
 };

@@ -6,9 +6,10 @@ mod making;
 
 use std::collections::BTreeMap;
 
-use hospitium_model::{Boot, ByteSize, MachineSpec};
+use hospitium_model::{Boot, Bus, ByteSize, Firmware, MachineSpec, NicModel};
 use serde::Serialize;
 
+pub use self::devices::osinfo_devices;
 use self::making::{MEMORY, Making};
 use crate::{Arch, DeviceId, Product, ProductId, Products, Property};
 
@@ -141,8 +142,55 @@ pub enum MachineError {
     },
 }
 
+/// Something that a machine could be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MachineOption {
+    /// Disks on this bus.
+    Disk(Bus),
+    /// A network adapter.
+    Nic(NicModel),
+    /// Firmware.
+    Firmware(Firmware),
+    /// So many vCPUs.
+    Vcpus(u32),
+    /// So much memory.
+    Memory(ByteSize),
+}
+
 /// A device on one side, and who says so.
 type Side = BTreeMap<DeviceId, String>;
+
+/// Two products whose limits a quantity is held against.
+struct Beyond<'a> {
+    guest: &'a Product,
+    host: &'a Product,
+    arch: &'a Arch,
+    unit: &'static str,
+}
+
+impl Beyond<'_> {
+    /// Which of the limits is not kept, if one is not.
+    fn limit(
+        &self,
+        [least, most]: [Property; 2],
+        given: u64,
+        value: impl Fn(&crate::Fact) -> Option<u64>,
+    ) -> Option<String> {
+        let said = |product: &Product, property| {
+            let fact = product.best_for(property, self.arch)?;
+            Some((value(fact)?, format!("{} {} ({})", fact.value, self.unit, fact.source)))
+        };
+        if let Some((limit, words)) = said(self.guest, least)
+            && given < limit
+        {
+            return Some(format!("{} needs {words}", self.guest.name));
+        }
+        [self.guest, self.host].into_iter().find_map(|product| {
+            let (limit, words) = said(product, most)?;
+            (given > limit).then(|| format!("{} has at most {words}", product.name))
+        })
+    }
+}
 
 impl Products {
     /// What the guest drives without drivers from elsewhere, and who says so.
@@ -178,6 +226,63 @@ impl Products {
             }
         }
         side
+    }
+
+    /// Why a guest on a host cannot have this, by what is said of both; none if nothing speaks against
+    /// it. Of devices, silence speaks against them where others are known; of limits it does not.
+    pub fn cannot(
+        &self,
+        guest: &Product,
+        host: &Product,
+        arch: &Arch,
+        what: MachineOption,
+    ) -> Option<String> {
+        let silent = |tails: &[&str], name: &str| {
+            let is = |id: &DeviceId| tails.iter().any(|tail| devices::is(id, tail));
+            let driven = self.driven(guest, arch);
+            if !driven.is_empty() && !driven.keys().any(is) {
+                return Some(format!("no source says that {} drives {name}", guest.name));
+            }
+            let offered = self.devices_of(host, arch);
+            let offers = offered.iter().any(|support| is(support.device));
+            (!offered.is_empty() && !offers)
+                .then(|| format!("no source says that {} offers {name}", host.name))
+        };
+        match what {
+            MachineOption::Disk(bus) => match bus {
+                Bus::Virtio => silent(&devices::VIRTIO_BLOCK, "virtio-blk"),
+                Bus::VirtioScsi => silent(&devices::VIRTIO_SCSI, "virtio-scsi"),
+                Bus::Sata => silent(&devices::AHCI, "AHCI"),
+                Bus::Ide => silent(&devices::IDE, "IDE"),
+                // No source tells of these.
+                Bus::Nvme | Bus::Usb | Bus::Floppy => None,
+            },
+            MachineOption::Nic(model) => {
+                let all = devices::NETWORK.into_iter();
+                let (tails, _) = all.clone().find(|(_, known)| *known == Some(model))?;
+                let known = self.devices.values();
+                let mut named = known.filter(|d| tails.iter().any(|tail| devices::is(&d.id, tail)));
+                let name = named.next().map_or("this network adapter", |d| d.name.as_str());
+                silent(tails, name)
+            }
+            MachineOption::Firmware(firmware) => [guest, host].into_iter().find_map(|product| {
+                let said = self.firmware_of(product, firmware, arch)?;
+                let name = if firmware == Firmware::Uefi { "UEFI" } else { "BIOS" };
+                (!said.supported)
+                    .then(|| format!("{} has no {name} ({})", product.name, said.source))
+            }),
+            MachineOption::Vcpus(count) => {
+                let beyond = Beyond { guest, host, arch, unit: "vCPUs" };
+                let limits = [Property::MinimumCpus, Property::MaximumCpus];
+                beyond.limit(limits, u64::from(count), |fact| fact.value.as_count())
+            }
+            MachineOption::Memory(size) => {
+                let beyond = Beyond { guest, host, arch, unit: "of memory" };
+                let limits = [Property::MinimumMemory, Property::MaximumMemory];
+                let bytes = |fact: &crate::Fact| fact.value.as_size().map(ByteSize::as_bytes);
+                beyond.limit(limits, size.as_bytes(), bytes)
+            }
+        }
     }
 
     /// The machine for a guest on a host.

@@ -10,12 +10,12 @@ use hospitium_model::{ByteSize, Firmware};
 use jiff::civil::Date;
 
 use crate::error::printable;
-use crate::xml::{self, Element};
 use crate::{
     Arch, Deployment, Device, DeviceId, DeviceStatement, Fact, FactValue, FirmwareStatement,
     FormError, Link, LinkKind, Product, ProductId, ProductKind, ProductsError, Property, Source,
     SourceKind, Version, file,
 };
+use hospitium_xml::{self as xml, Element};
 
 /// Largest file that is read; osinfo-db's largest has about 100 KiB.
 const LARGEST: u64 = 4 << 20;

@@ -21,6 +21,8 @@ pub struct RunPlan {
     pub guests: Vec<PlannedGuest>,
     /// The hosts that each of them runs on.
     pub hosts: Vec<PlannedHost>,
+    /// Which guest runs on which host, by their places; none to run each on each.
+    pub exactly: Option<Vec<(usize, usize)>>,
     /// The checks to run.
     pub checks: Vec<&'static Check>,
     /// Ids of the checks that the profile requires, chosen or not.
@@ -96,6 +98,7 @@ impl RunPlan {
         Ok(Self {
             guests,
             hosts,
+            exactly: None,
             checks: checks::all(),
             required: required(),
             expectations: Expectations::from_toml(EXPECTATIONS)?,
@@ -120,8 +123,11 @@ impl RunPlan {
     pub(crate) fn cells(&self) -> Vec<PlannedCell> {
         let mut taken = BTreeSet::new();
         let mut cells = Vec::new();
-        for guest in &self.guests {
-            for host in &self.hosts {
+        for (g, guest) in self.guests.iter().enumerate() {
+            for (h, host) in self.hosts.iter().enumerate() {
+                if self.exactly.as_ref().is_some_and(|pairs| !pairs.contains(&(g, h))) {
+                    continue;
+                }
                 let base = cell_name(&guest.guest.facts().name, &host.host.facts().name);
                 let name = (1..)
                     .map(|n| if n == 1 { base.clone() } else { format!("{base}-{n}") })

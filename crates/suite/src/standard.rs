@@ -3,9 +3,9 @@
 use hospitium_guest::Guest;
 use hospitium_host::Host;
 use hospitium_model::{
-    Boot, Bus, ByteSize, Capability, Channel, ChannelKind, CpuTopology, CrashAction, Disk,
-    DiskRole, Firmware, MachineSpec, Memory, Network, Nic, NicModel, Smbios, Watchdog,
-    WatchdogAction,
+    Boot, Bus, ByteSize, Capability, Channel, ChannelKind, Chipset, CpuTopology, CrashAction, Disk,
+    DiskRole, Firmware, GuestKind, MachineRow, MachineSpec, Memory, Network, Nic, NicModel, Smbios,
+    Watchdog, WatchdogAction,
 };
 
 use crate::device;
@@ -21,11 +21,44 @@ pub struct StandardOptions {
     pub firmware: Firmware,
     /// NUMA nodes.
     pub nodes: u32,
+    /// Chipset generation.
+    pub chipset: Chipset,
+    /// Bus of the disks; none to take the best that the guest drives.
+    pub disk: Option<Bus>,
+    /// Network adapter; none to take the best that the guest drives.
+    pub nic: Option<NicModel>,
+    /// How the guest sees the probe's channel; none to take the best that it drives.
+    pub channel: Option<ChannelKind>,
+}
+
+impl From<MachineRow> for StandardOptions {
+    /// The machine of a row, all of it chosen.
+    fn from(row: MachineRow) -> Self {
+        Self {
+            memory: row.memory,
+            vcpus: row.vcpus,
+            firmware: row.firmware,
+            nodes: if row.nodes > 1 { row.nodes } else { 0 },
+            chipset: row.chipset,
+            disk: Some(row.disk),
+            nic: Some(row.nic),
+            channel: Some(row.channel),
+        }
+    }
 }
 
 impl Default for StandardOptions {
     fn default() -> Self {
-        Self { memory: ByteSize::mib(512), vcpus: 2, firmware: Firmware::Bios, nodes: 0 }
+        Self {
+            memory: ByteSize::mib(512),
+            vcpus: 2,
+            firmware: Firmware::Bios,
+            nodes: 0,
+            chipset: Chipset::Modern,
+            disk: None,
+            nic: None,
+            channel: None,
+        }
     }
 }
 
@@ -42,6 +75,7 @@ pub fn standard_machine(
     let can = |what| host.capability(what).is_yes();
     let mut spec = MachineSpec::new(options.memory, Boot::Nothing);
     spec.firmware = options.firmware;
+    spec.chipset = options.chipset;
     spec.cpus = CpuTopology {
         sockets: options.vcpus,
         cores: 1,
@@ -55,17 +89,39 @@ pub fn standard_machine(
         nodes: options.nodes,
     };
     // Paravirtual where the guest has the driver; else what systems of before 2008 have.
-    let bus = if has("virtio") { Bus::Virtio } else { Bus::Sata };
+    let usual = if has("virtio") { Bus::Virtio } else { own_bus(options.chipset) };
+    let bus = options.disk.unwrap_or(usual);
     let scratch = Disk {
         power_loss_log: can(Capability::PowerLossLog),
         ..disk(device::SCRATCH, bus, ByteSize::mib(64))
     };
     let cramped =
         Disk { room: Some(ByteSize::mib(8)), ..disk(device::CRAMPED, bus, ByteSize::mib(64)) };
-    let sealed = Disk { read_only: true, ..disk(device::SEALED, bus, ByteSize::mib(16)) };
-    let mut cdrom = disk(device::CDROM, Bus::Sata, ByteSize::default());
+    // ATA knows no write-protected disk: on another bus then, or there is none.
+    let paravirtual = [(Bus::Virtio, "virtio"), (Bus::VirtioScsi, "virtio-scsi")];
+    let paravirtual =
+        || paravirtual.into_iter().find(|(_, driver)| has(driver)).map(|(bus, _)| bus);
+    let sealed = match bus {
+        Bus::Sata | Bus::Ide | Bus::Floppy => paravirtual(),
+        other => Some(other),
+    };
+    let sealed =
+        sealed.map(|bus| Disk { read_only: true, ..disk(device::SEALED, bus, ByteSize::mib(16)) });
+    let mut cdrom = disk(device::CDROM, own_bus(options.chipset), ByteSize::default());
     cdrom.role = DiskRole::Cdrom;
-    spec.disks = vec![scratch, cramped, sealed, cdrom];
+    spec.disks =
+        [Some(scratch), Some(cramped), sealed, Some(cdrom)].into_iter().flatten().collect();
+    // Where a bus is chosen, the system's own disk is on it; its image comes in by the guest.
+    if guest.facts().kind == GuestKind::Disk
+        && let Some(bus) = options.disk
+    {
+        let system = Disk {
+            role: DiskRole::System,
+            serial: SYSTEM.into(),
+            ..disk(SYSTEM, bus, ByteSize::default())
+        };
+        spec.disks.insert(0, system);
+    }
     for (bus, driver) in [(Bus::VirtioScsi, "virtio-scsi"), (Bus::Usb, "xhci")] {
         if has(driver) && can(Capability::HotplugDisk(bus)) {
             spec.controllers.push(bus);
@@ -77,7 +133,8 @@ pub fn standard_machine(
         (NicModel::E1000, "e1000"),
         (NicModel::Rtl8139, "rtl8139"),
     ];
-    if let Some((model, _)) = model.into_iter().find(|(_, driver)| has(driver)) {
+    let usual = || model.into_iter().find(|(_, driver)| has(driver)).map(|(model, _)| model);
+    if let Some(model) = options.nic.or_else(usual) {
         spec.nics.push(Nic {
             id: device::NIC.into(),
             model,
@@ -86,7 +143,8 @@ pub fn standard_machine(
             queues: 0,
         });
     }
-    let kind = if has("virtio-console") { ChannelKind::Virtio } else { ChannelKind::Serial };
+    let usual = if has("virtio-console") { ChannelKind::Virtio } else { ChannelKind::Serial };
+    let kind = options.channel.unwrap_or(usual);
     spec.channels = vec![
         Channel { name: "console".into(), kind: ChannelKind::Serial },
         Channel { name: "probe".into(), kind },
@@ -105,8 +163,22 @@ pub fn standard_machine(
     spec.panic_notifier = can(Capability::PanicNotifier);
     spec.display = can(Capability::Screenshot);
     spec.on_crash = CrashAction::Pause;
-    spec.hotplug_slots = 4;
+    spec.hotplug_slots = match options.chipset {
+        Chipset::Modern => 4,
+        Chipset::Legacy => 0,
+    };
     spec
+}
+
+/// Id of a system's own disk.
+const SYSTEM: &str = "system";
+
+/// The bus of the chipset's own disk controller.
+const fn own_bus(chipset: Chipset) -> Bus {
+    match chipset {
+        Chipset::Modern => Bus::Sata,
+        Chipset::Legacy => Bus::Ide,
+    }
 }
 
 /// A disk for the checks, its serial number its id in capitals, by which the guest finds it.

@@ -1,8 +1,8 @@
 //! Feeds: Atom (RFC 4287), RSS 2.0 and RSS 1.0. Of each entry its title and its day are looked at.
 
 use hospitium_model::printable;
-use hospitium_products::xml::{self, Element};
 use hospitium_products::{FactValue, Products, Property};
+use hospitium_xml::{self as xml, Element};
 use jiff::civil::Date;
 
 use crate::release::seen_fact;

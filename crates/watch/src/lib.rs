@@ -27,7 +27,9 @@ mod release;
 mod source;
 mod state;
 
-pub use debian::{Signature, packages::read as read_packages};
+pub use debian::Signature;
+pub use debian::list::{List, read as read_list};
+pub use debian::packages::{Package, read as read_packages};
 pub use error::WatchError;
 pub use feed::read as read_feed;
 pub use look::{Change, Look, News, Seen, look};

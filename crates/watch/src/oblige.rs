@@ -20,7 +20,7 @@ pub struct Deal<'a> {
     pub as_of: Date,
 }
 
-/// An obligation that was not there before.
+/// An obligation that was not there before, or could not be delivered any more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Owed {
@@ -107,6 +107,13 @@ pub fn compare(
         match old.get(owed.id.as_str()) {
             None if matches!(owed.state, State::Over { .. }) => obliged.too_late += 1,
             None => obliged.created.push(created(deal, owed, changed)),
+            // It could not be delivered any more, and now it can: a life goes on for longer.
+            Some(old)
+                if matches!(old.state, State::Over { .. })
+                    && !matches!(owed.state, State::Over { .. }) =>
+            {
+                obliged.created.push(created(deal, owed, changed));
+            }
             Some(old) => obliged.moved.extend(moved(deal, old, owed)),
         }
     }

@@ -65,7 +65,7 @@ impl Known {
 
 impl State {
     /// Takes in what a source says of a release.
-    pub(crate) fn learn(&mut self, label: &str, release: &Release, on: Date) {
+    pub fn learn(&mut self, label: &str, release: &Release, on: Date) {
         let known = self.releases.entry(release.key()).or_insert_with(|| Known {
             product: release.product.clone(),
             name: release.name.clone(),

@@ -23,6 +23,8 @@ mod pages;
 mod sample;
 pub mod serve;
 mod site;
+#[cfg(test)]
+mod tests;
 
 pub use error::{Refused, SiteError};
 pub use export::{Exported, export};

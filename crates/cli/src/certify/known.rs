@@ -1,46 +1,104 @@
 //! What the products add to a record: which products guest and host are, and when their lives end.
 
-use hospitium_ledger::DatedFact;
 use hospitium_ledger::statement::Issue;
-use hospitium_model::{CellRecord, GuestKind};
+use hospitium_ledger::{Agreed, DatedFact};
+use hospitium_model::{CellRecord, Days, Formula, GuestFacts, GuestKind, HostFacts};
+use hospitium_plan::obligation::next_version;
 use hospitium_products::{Product, ProductKind, Products, Property, ResolveError};
+use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::out::note;
 use crate::view::safe;
 
-/// Fills in what the caller did not name. A product that cannot be made out stays open, with a note.
-pub fn fill(issue: &mut Issue, cell: &CellRecord, products: &Products) {
-    let host = format!("{} {}", cell.host.kind, cell.host.version);
-    let host = look_up(products, issue.host_product.as_deref(), &host, ProductKind::Host);
-    let told = issue.guest_product.as_deref().or(cell.guest.product.as_deref());
-    let guest = match cell.guest.kind {
-        GuestKind::Kernel => format!("linux kernel {}", upstream(&cell.guest.version)),
-        GuestKind::Disk => cell.guest.name.clone(),
-    };
-    let guest = look_up(products, told, &guest, ProductKind::Guest);
-    for (found, product) in [(guest, &mut issue.guest_product), (host, &mut issue.host_product)] {
-        match found {
-            Ok(found) => {
-                *product = Some(found.id.to_string());
-                issue.ends.extend(end_of_life(found));
+/// Fills in what the caller did not name: products, the ends of their lives, the next version of
+/// either, and with an agreement the days that its rule counts on. A product that cannot be made out
+/// stays open, with a note.
+pub fn fill(
+    issue: &mut Issue,
+    cell: &CellRecord,
+    ended: Option<Timestamp>,
+    rule: Option<&Formula>,
+    products: &Products,
+) {
+    let told = issue.guest_product.clone();
+    let guest = guest_product(products, &cell.guest, told.as_deref());
+    let told = issue.host_product.clone();
+    let host = host_product(products, &cell.host, told.as_deref());
+    let validated = ended.map(|at| TimeZone::UTC.to_datetime(at).date());
+    let (mut days, mut known, mut next) = (Days::default(), Vec::new(), Vec::new());
+    for (found, is_guest) in [(guest, true), (host, false)] {
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                note!(
+                    "note: {}; name it with --guest-product or --host-product",
+                    safe(&error.to_string())
+                );
+                continue;
             }
-            Err(error) => note!(
-                "note: {}; name it with --guest-product or --host-product",
-                safe(&error.to_string())
+        };
+        let (product, end, version) = match is_guest {
+            true => (
+                &mut issue.guest_product,
+                &mut days.guest_end_of_life,
+                &mut days.next_guest_version,
             ),
+            false => {
+                (&mut issue.host_product, &mut days.host_end_of_life, &mut days.next_host_version)
+            }
+        };
+        *product = Some(found.id.to_string());
+        if let Some((day, fact)) = end_of_life(found) {
+            *end = Some(day);
+            issue.ends.push(fact.clone());
+            known.push(fact);
+        }
+        let later = validated.and_then(|day| next_version(products, found, day));
+        if let Some((later, day)) = later {
+            *version = Some(day);
+            next.extend(release(later, day));
         }
     }
+    next.sort_by_key(|fact: &DatedFact| fact.at);
+    issue.next_version = next.into_iter().next();
+    issue.agreed = rule.map(|until| Agreed { until: until.clone(), days, known });
 }
 
-/// The product of this id or name, else the one that this text means.
-fn look_up<'a>(
+/// The release of a version, with who says so.
+fn release(product: &Product, day: Date) -> Option<DatedFact> {
+    let said = product.said(Property::ReleaseDate);
+    let fact = said.into_iter().find(|fact| fact.value.as_date() == Some(day));
+    Some(DatedFact {
+        what: format!("the release of {} on {day}", product.name),
+        at: day.to_zoned(TimeZone::UTC).ok()?.timestamp(),
+        source: fact.map(|fact| fact.source.to_string()).unwrap_or_default(),
+    })
+}
+
+/// The product that a guest is: of this id or name, else as it says itself.
+pub fn guest_product<'a>(
     products: &'a Products,
+    guest: &GuestFacts,
     told: Option<&str>,
-    text: &str,
-    kind: ProductKind,
 ) -> Result<&'a Product, ResolveError> {
-    products.resolve_kind(told.unwrap_or(text), Some(kind))
+    let text = match guest.kind {
+        GuestKind::Kernel => format!("linux kernel {}", upstream(&guest.version)),
+        GuestKind::Disk => guest.name.clone(),
+    };
+    let told = told.or(guest.product.as_deref());
+    products.resolve_kind(told.unwrap_or(&text), Some(ProductKind::Guest))
+}
+
+/// The product that a host is: of this id or name, else by its kind and version.
+pub fn host_product<'a>(
+    products: &'a Products,
+    host: &HostFacts,
+    told: Option<&str>,
+) -> Result<&'a Product, ResolveError> {
+    let text = format!("{} {}", host.kind, host.version);
+    products.resolve_kind(told.unwrap_or(&text), Some(ProductKind::Host))
 }
 
 /// `6.1.0` of `6.1.0-50-amd64`: what a distribution adds is no part of the kernel's own version.
@@ -48,15 +106,18 @@ fn upstream(version: &str) -> &str {
     version.split(['-', '+', '~']).next().unwrap_or(version)
 }
 
-fn end_of_life(product: &Product) -> Option<DatedFact> {
+/// The last day of a product's life, and the moment after it.
+fn end_of_life(product: &Product) -> Option<(Date, DatedFact)> {
+    let day = hospitium_plan::obligation::end_of_life(product)?;
     let said = product.said(Property::EndOfLife);
-    let (fact, day) = said.into_iter().find_map(|fact| Some((fact, fact.value.as_date()?)))?;
+    let fact = said.into_iter().find(|fact| fact.value.as_date() == Some(day))?;
     let midnight = day.tomorrow().ok()?.to_zoned(TimeZone::UTC).ok()?;
-    Some(DatedFact {
+    let fact = DatedFact {
         what: format!("the end of life of {} on {day}", product.name),
         at: midnight.timestamp(),
         source: fact.source.to_string(),
-    })
+    };
+    Some((day, fact))
 }
 
 #[cfg(test)]

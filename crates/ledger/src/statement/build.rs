@@ -7,13 +7,14 @@ use hospitium_model::{CheckId, CheckRecord, Subsystem, Verdict};
 use jiff::Timestamp;
 
 use super::compact::{STEPS, TEXT, apply, cut};
-use super::inputs::{configuration, envelope, subject};
+use super::inputs::{arch, configuration, envelope, subject};
+use super::machines::{Claim, MachineCoverage, widened};
 use super::validation::{
     CheckCounts, CheckLine, EvidenceRef, Excluded, ExcludedWhy, Extension, GuestLine, HostLine,
-    MachineCoverage, Outcome, RunLine, Validation, Waiver,
+    Outcome, RunLine, Validation, Waiver,
 };
 use super::{FORMAT, Record, Resource, STATEMENT_LIMIT, Statement, StatementError};
-use crate::validity::{DatedFact, Validity, ValidityError, ValidityRule};
+use crate::validity::{Agreed, DatedFact, Validity, ValidityError, ValidityRule};
 
 /// What the party adds to the evidence.
 #[derive(Debug, Clone)]
@@ -22,8 +23,10 @@ pub struct Issue {
     pub party: String,
     /// When the record is made.
     pub issued: Timestamp,
-    /// The rule of validity.
+    /// The rule of validity, unless an agreement's decides.
     pub rule: ValidityRule,
+    /// The agreement's rule, with the days that are known.
+    pub agreed: Option<Agreed>,
     /// The next version of either side, if one is out.
     pub next_version: Option<DatedFact>,
     /// Ends of life of guest and host.
@@ -36,8 +39,8 @@ pub struct Issue {
     pub host_product: Option<String>,
     /// The agreement's file.
     pub agreement: Option<Resource>,
-    /// What the plan covers, of which this cell is one.
-    pub machines: Option<MachineCoverage>,
+    /// The machine configurations of which the run's cells are to cover so much.
+    pub machines: Option<Claim>,
     /// Where the run can be looked at.
     pub url: Option<String>,
 }
@@ -49,6 +52,7 @@ impl Issue {
             party: party.to_owned(),
             issued,
             rule: ValidityRule::default(),
+            agreed: None,
             next_version: None,
             ends: Vec::new(),
             waivers: Vec::new(),
@@ -135,6 +139,14 @@ pub enum Refused {
         /// When the record is made.
         issued: Timestamp,
     },
+    /// The machine configurations.
+    #[error("{cell}: what its run covers of the machine's configurations cannot be told: {why}")]
+    Machines {
+        /// The cell.
+        cell: String,
+        /// Why.
+        why: String,
+    },
     /// The validity.
     #[error(transparent)]
     Validity(#[from] ValidityError),
@@ -169,20 +181,34 @@ pub fn validation(bundle: &Bundle, cell: &str, issue: &Issue) -> Result<Statemen
         return Err(Refused::Canary { cell: name });
     }
     let sorted = sort(bundle, cell, issue)?;
-    let used: Vec<Waiver> = issue
-        .waivers
-        .iter()
-        .filter(|waiver| sorted.lines.iter().any(|line| is_waived(line, waiver)))
-        .cloned()
-        .collect();
-    let mut ends = issue.ends.clone();
+    let claim = |claim| MachineCoverage::of(claim, bundle, cell, &issue.waivers);
+    let machines = issue.machines.as_ref().map(claim).transpose();
+    let machines = machines.map_err(|why| Refused::Machines { cell: name.clone(), why })?;
+    // A waiver counts for the cell, and for the rows on which its claim rests.
+    let rows = machines.iter().flat_map(|m| &m.rows).filter_map(|row| row.cell.as_deref());
+    let rows: Vec<&Cell> = rows.filter_map(|name| bundle.cell(name)).collect();
+    let excuses = |waiver: &Waiver| {
+        let failed = |check: &CheckRecord| {
+            check.id == waiver.check && matches!(check.verdict, Verdict::Fail { .. })
+        };
+        sorted.lines.iter().any(|line| is_waived(line, waiver))
+            || rows.iter().any(|cell| cell.checks.iter().any(failed))
+    };
+    let used: Vec<Waiver> =
+        issue.waivers.iter().filter(|waiver| excuses(waiver)).cloned().collect();
+    // An agreement's rule has the ends of lives in it, as far as it counts them.
+    let mut ends = if issue.agreed.is_some() { Vec::new() } else { issue.ends.clone() };
     ends.extend(used.iter().map(|waiver| DatedFact {
         what: format!("the waiver of {}", waiver.check),
         at: waiver.until,
         source: waiver.by.clone(),
     }));
-    let validity = Validity::compute(ended, issue.rule, issue.next_version.clone(), ends)?;
-    let validation = put_together(bundle, cell, issue, sorted, used, validity, ended);
+    let next = issue.next_version.clone();
+    let validity = match issue.agreed.clone() {
+        Some(agreed) => Validity::by_agreement(ended, agreed, next, ends)?,
+        None => Validity::compute(ended, issue.rule, next, ends)?,
+    };
+    let validation = put_together(bundle, cell, issue, sorted, used, (machines, validity), ended);
     fit(subject(cell, issue), validation)
 }
 
@@ -291,7 +317,7 @@ fn put_together(
     issue: &Issue,
     sorted: Sorted,
     waivers: Vec<Waiver>,
-    validity: Validity,
+    (machines, validity): (Option<MachineCoverage>, Validity),
     ended: Timestamp,
 ) -> Validation {
     let Sorted { lines, excluded, skipped, inconclusive } = sorted;
@@ -339,6 +365,7 @@ fn put_together(
             kind: guest.kind,
             os: guest.os,
             version: cut(&guest.version, 120),
+            arch: arch(cell),
             digest: guest.digest,
         },
         host: HostLine {
@@ -354,12 +381,12 @@ fn put_together(
             cpu_model: cut(&host.cpu_model, 120),
             kernel: cut(&host.kernel, 120),
         },
-        envelope: envelope(&cell.record.machine, host.accelerator.used),
+        envelope: widened(envelope(&cell.record.machine, host.accelerator.used), machines.as_ref()),
         checks: lines,
         excluded,
         waivers,
         coverage,
-        machines: issue.machines.clone(),
+        machines,
         validity,
         evidence: EvidenceRef {
             manifest: bundle.digest,

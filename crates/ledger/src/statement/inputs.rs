@@ -81,3 +81,15 @@ pub fn envelope(machine: &MachineSpec, accelerator: hospitium_model::Accelerator
         accelerator,
     }
 }
+
+/// The guest's architecture, as its kernel told: the last word of `uname`.
+pub fn arch(cell: &Cell) -> Option<String> {
+    let told = cell.record.observed.get("kernel")?;
+    let word = told.split_ascii_whitespace().next_back()?;
+    // What a stranger's guest tells is not taken for more than a name.
+    let sound = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    (word.len() <= 24
+        && word.bytes().all(sound)
+        && word.starts_with(|c: char| c.is_ascii_alphabetic()))
+    .then(|| word.to_owned())
+}

@@ -2,15 +2,17 @@
 
 mod build;
 mod compact;
-mod inputs;
+pub(crate) mod inputs;
+pub(crate) mod machines;
 mod notice;
 mod validation;
 
 pub use build::{Issue, Refused, validation};
+pub use machines::{Claim, CoveredRow, Infeasible, MachineCoverage};
 pub use notice::{KeyChange, KeyRole, Notice, WaiverRecord};
 pub use validation::{
     CheckCounts, CheckLine, Envelope, EvidenceRef, Excluded, ExcludedWhy, Extension, GuestLine,
-    HostLine, Infeasible, MachineCoverage, Outcome, RunLine, Validation, Waiver,
+    HostLine, Outcome, RunLine, Validation, Waiver,
 };
 
 use std::collections::BTreeMap;
@@ -246,19 +248,11 @@ impl Statement {
         let record = match read.predicate_type.as_str() {
             predicate::TEST_RESULT => {
                 #[derive(Deserialize)]
-                struct Ours {
-                    hospitium: Option<serde::de::IgnoredAny>,
-                }
-                let ours: Ours = content("test result", raw)?;
-                if ours.hospitium.is_none() {
-                    return Err(StatementError::Foreign);
-                }
-                #[derive(Deserialize)]
                 struct Outer {
-                    hospitium: Version,
+                    hospitium: Option<Version>,
                 }
                 let Outer { hospitium } = content("test result", raw)?;
-                hospitium.check()?;
+                hospitium.ok_or(StatementError::Foreign)?.check()?;
                 let validation: Validation = content("test result", raw)?;
                 validation.check().map_err(StatementError::Contradiction)?;
                 Record::Validation(Box::new(validation))

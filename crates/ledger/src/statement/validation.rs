@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Resource;
+use super::machines::MachineCoverage;
 use crate::validity::Validity;
 
 /// How a validation ended.
@@ -89,7 +90,7 @@ pub struct Extension {
     pub waivers: Vec<Waiver>,
     /// How many checks ended how.
     pub coverage: CheckCounts,
-    /// How much of the machine configurations the plan covers, of which this cell is one.
+    /// How much of the machine configurations is covered, of which this cell's is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machines: Option<MachineCoverage>,
     /// From when until when, and by which rule.
@@ -127,6 +128,10 @@ pub struct GuestLine {
     pub os: OperatingSystem,
     /// Version.
     pub version: String,
+    /// Architecture, as the guest itself told it: `x86_64`. None in records from before it was told,
+    /// and where the guest did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arch: Option<String>,
     /// What boots.
     pub digest: Digest,
 }
@@ -285,29 +290,6 @@ pub struct CheckCounts {
     pub one_witness: usize,
 }
 
-/// How much of the machine configurations a plan covers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MachineCoverage {
-    /// Interactions of how many parameters.
-    pub strength: u32,
-    /// Interactions covered by the plan's cells.
-    pub covered: u64,
-    /// Interactions that can be.
-    pub feasible: u64,
-    /// Those that cannot be, each with its reason.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub infeasible: Vec<Infeasible>,
-}
-
-/// An interaction that cannot be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Infeasible {
-    /// Which: `firmware=uefi disk=ide`.
-    pub what: String,
-    /// Why.
-    pub reason: String,
-}
-
 /// The evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvidenceRef {
@@ -320,6 +302,12 @@ pub struct EvidenceRef {
 }
 
 impl Validation {
+    /// The VMM that it names.
+    pub fn vmm(&self) -> Option<Digest> {
+        let is_vmm = |r: &&Resource| r.annotations.get("role").is_some_and(|role| role == "vmm");
+        self.configuration.iter().find(is_vmm).and_then(Resource::sha256)
+    }
+
     /// What in this record contradicts something else in it.
     pub(super) fn check(&self) -> Result<(), String> {
         let ours = &self.hospitium;
@@ -379,6 +367,13 @@ impl Validation {
         }
         if ours.waivers.iter().any(|waiver| waiver.until < ours.validity.until) {
             return Err("it is valid for longer than a waiver that it rests on".into());
+        }
+        if let Some(machines) = &ours.machines {
+            machines.check()?;
+            let own = machines.own_row(&ours.evidence.cell);
+            if !machines.parameters.is_empty() && self.result != Outcome::Failed && own.is_none() {
+                return Err("its own machine is not among the rows that it claims".into());
+            }
         }
         if ours.envelope.accelerator != ours.host.accelerator.used {
             return Err("it names two accelerators".into());

@@ -148,10 +148,7 @@ fn checked(raw: RawAgreement, text: &str) -> Result<Agreement, Wrong> {
     }
     let validation = match raw.validation {
         None => Validation::default(),
-        Some(validation) if (1..=6).contains(&validation.get_ref().strength) => {
-            validation.into_inner()
-        }
-        Some(validation) => return Err((validation.span(), "strength is 1 to 6".into())),
+        Some(validation) => agreed(validation, text)?,
     };
     Ok(Agreement {
         id: raw.id.into_inner(),
@@ -168,6 +165,35 @@ fn checked(raw: RawAgreement, text: &str) -> Result<Agreement, Wrong> {
         support: raw.support,
         exclusions: raw.exclusion,
     })
+}
+
+fn agreed(raw: Spanned<Validation>, text: &str) -> Result<Validation, Wrong> {
+    let place = raw.span();
+    let validation = raw.into_inner();
+    if !(1..=6).contains(&validation.strength) {
+        return Err((key(text, place, "strength"), "strength is 1 to 6".into()));
+    }
+    match validation.machines.check() {
+        Ok(()) => Ok(validation),
+        // What is wrong begins with the parameter's name.
+        Err(what) => {
+            let name = what.split(' ').next().unwrap_or_default().to_owned();
+            Err((key(text, place, &name), what))
+        }
+    }
+}
+
+/// Where a key of a table stands: its first line from the table's beginning on that begins with it,
+/// or where it stands in an inline table.
+fn key(text: &str, table: Range<usize>, name: &str) -> Range<usize> {
+    let rest = text.get(table.start..).unwrap_or_default();
+    let boundary = |at: usize| {
+        let before = rest.get(..at).and_then(|t| t.chars().next_back());
+        let after = rest.get(at + name.len()..).unwrap_or_default().trim_start();
+        before.is_none_or(|c| c.is_whitespace() || "{,".contains(c)) && after.starts_with('=')
+    };
+    let found = rest.match_indices(name).map(|(at, _)| at).find(|at| boundary(*at));
+    found.map_or(table.clone(), |at| table.start + at..table.start + at + name.len())
 }
 
 fn parties(raw: Vec<Spanned<Party>>) -> Result<Vec<Party>, Wrong> {
@@ -339,6 +365,23 @@ words = "Nothing is said of patents."
     }
 
     #[test]
+    fn a_wrong_value_of_a_machine_is_shown_where_it_stands() {
+        let error = wrong(
+            "[validity]",
+            "[validation]\nstrength = 3\n[validation.machines]\nfirmware = [\"bios\"]\nvcpus = [2, 2]\n[validity]",
+        );
+        assert!(
+            error.starts_with("deal.toml:33:1: vcpus names 2 twice\n33 | vcpus = [2, 2]"),
+            "{error}"
+        );
+        let deal =
+            GOOD.replace("[validity]", "[validation.machines]\ndisk = [\"sata\"]\n[validity]");
+        let deal = read_agreement("f", &deal).expect("reads");
+        assert_eq!(deal.validation.machines.disk, [crate::Bus::Sata]);
+        assert_eq!(deal.validation.machines.vcpus, [1, 2, 4], "the rest is as usual");
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_told() {
         for (from, to, says) in [
             ("format = 1", "format = 2", "format 1 only"),
@@ -355,6 +398,14 @@ words = "Nothing is said of patents."
             ("within = \"6 months\"", "within = \"soon\"", "no span of time"),
             ("id = \"a-b-2020\"", "id = \"../a\"", "an id has"),
             ("[validity]", "[validation]\nstrength = 7\n[validity]", "strength is 1 to 6"),
+            (
+                "[validity]",
+                "[validation.machines]\ndisk = [\"scsi\"]\n[validity]",
+                "unknown variant",
+            ),
+            ("[validity]", "[validation.machines]\ndisks = [\"ide\"]\n[validity]", "unknown field"),
+            ("[validity]", "[validation.machines]\nmemory = [\"1 MiB\"]\n[validity]", "16 MiB"),
+            ("[validity]", "[validation]\nmachines = { nic = [] }\n[validity]", "no value"),
         ] {
             let error = wrong(from, to);
             assert!(error.contains(says) && error.contains("deal.toml:"), "{to}: {error}");

@@ -32,8 +32,11 @@ pub fn judge(
     let state = match counts {
         Some(outcome) => {
             days.validated = Some(outcome.validated);
-            days.next_guest_version = next_version(grounds.products, guest, outcome.validated);
-            days.next_host_version = next_version(grounds.products, host, outcome.validated);
+            let next = |product| {
+                next_version(grounds.products, product, outcome.validated).map(|(_, day)| day)
+            };
+            days.next_guest_version = next(guest);
+            days.next_host_version = next(host);
             by_outcome(agreement, outcome, &days, grounds, &mut reasons)
         }
         None => without_outcome(agreement, from, due, &days, grounds.as_of, &mut reasons),
@@ -242,13 +245,17 @@ fn without_outcome(
     State::Due { by }
 }
 
-/// The release of the first later version of the same line after this day.
-fn next_version(products: &Products, product: &Product, day: Date) -> Option<Date> {
+/// The first later version of the same line that is released after this day, with the day.
+pub fn next_version<'a>(
+    products: &'a Products,
+    product: &Product,
+    day: Date,
+) -> Option<(&'a Product, Date)> {
     products
         .after(product)
         .into_iter()
         .filter(|later| !later.release.is_prerelease())
-        .filter_map(Product::released)
-        .filter(|released| *released > day)
-        .min()
+        .filter_map(|later| Some((later, later.released()?)))
+        .filter(|(_, released)| *released > day)
+        .min_by_key(|(_, released)| *released)
 }

@@ -1,9 +1,12 @@
 //! The devices that choices are made among, by the ends of their ids, the one to prefer first.
 
-use hospitium_model::NicModel;
+use hospitium_model::{Bus, Chipset, NicModel};
+
+use crate::DeviceId;
 
 pub(super) const Q35: &str = "http://qemu.org/chipset/x86/q35";
 pub(super) const VIRTIO_BLOCK: [&str; 2] = ["pci/1af4/1042", "pci/1af4/1001"];
+pub(super) const VIRTIO_SCSI: [&str; 2] = ["pci/1af4/1048", "pci/1af4/1004"];
 pub(super) const VIRTIO_NET: [&str; 2] = ["pci/1af4/1041", "pci/1af4/1000"];
 pub(super) const VIRTIO_CONSOLE: [&str; 2] = ["pci/1af4/1043", "pci/1af4/1003"];
 pub(super) const VIRTIO_RNG: [&str; 2] = ["pci/1af4/1044", "pci/1af4/1005"];
@@ -36,3 +39,37 @@ pub(super) const OTHER_DISKS: [&str; 6] = [
     "xen/vbd",
     "vmbus/ba6163d9-04a1-4d29-b605-72e2ffb1dc7f",
 ];
+
+/// Whether an id ends in `pci/1af4/1001` and the like.
+pub(super) fn is(id: &DeviceId, tail: &str) -> bool {
+    id.as_str().strip_suffix(tail).is_some_and(|before| before.ends_with('/'))
+        || id.as_str() == tail
+}
+
+/// The ids by which osinfo-db (20221130 and later) knows the devices of a machine that was tried: its
+/// virtio disk controllers and its network adapters; of AHCI, IDE, NVMe and vmxnet3 it has none. Behind a PCI Express port, QEMU's virtio devices have the ids of virtio
+/// 1.0 (OASIS virtio 1.1, section 4.1.2), on PCI those of before.
+pub fn osinfo_devices(chipset: Chipset, buses: &[Bus], nics: &[NicModel]) -> Vec<String> {
+    let generation = |[modern, legacy]: [&'static str; 2]| match chipset {
+        Chipset::Modern => modern,
+        Chipset::Legacy => legacy,
+    };
+    let buses = buses.iter().filter_map(|bus| match bus {
+        Bus::Virtio => Some(generation(VIRTIO_BLOCK)),
+        Bus::VirtioScsi => Some(generation(VIRTIO_SCSI)),
+        _ => None,
+    });
+    let nics = nics.iter().filter_map(|nic| match nic {
+        NicModel::Virtio => Some(generation(VIRTIO_NET)),
+        NicModel::Vmxnet3 => None,
+        other => {
+            let mut known = NETWORK.into_iter();
+            known.find(|(_, model)| *model == Some(*other))?.0.first().copied()
+        }
+    });
+    let mut ids: Vec<String> =
+        buses.chain(nics).map(|tail| format!("http://pcisig.com/{tail}")).collect();
+    ids.sort();
+    ids.dedup();
+    ids
+}

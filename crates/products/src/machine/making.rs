@@ -28,12 +28,6 @@ pub(super) struct Making<'a> {
     pub(super) choices: Vec<Choice>,
 }
 
-/// Whether an id ends in `pci/1af4/1001` and the like.
-fn is(id: &DeviceId, tail: &str) -> bool {
-    id.as_str().strip_suffix(tail).is_some_and(|before| before.ends_with('/'))
-        || id.as_str() == tail
-}
-
 impl Making<'_> {
     /// The first of these devices that both sides have.
     fn shared(&self, tails: &[&str]) -> Option<(DeviceId, Vec<String>)> {

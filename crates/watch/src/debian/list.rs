@@ -28,9 +28,13 @@ pub struct List {
     sha256: BTreeMap<String, String>,
 }
 
+/// Reads the text of a list, its signature taken away. `what` is its name in errors.
+pub fn read(what: &str, text: &str) -> Result<List, WatchError> {
+    List::read(what, text)
+}
+
 impl List {
-    /// Reads the text of a list, its signature taken away. `what` is its name in errors.
-    pub fn read(what: &str, text: &str) -> Result<Self, WatchError> {
+    pub(crate) fn read(what: &str, text: &str) -> Result<Self, WatchError> {
         let wrong = |why: &str| WatchError::Archive { what: what.to_owned(), why: why.to_owned() };
         let mut fields: BTreeMap<String, String> = BTreeMap::new();
         let mut sha256 = BTreeMap::new();

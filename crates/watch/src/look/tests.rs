@@ -176,6 +176,17 @@ fn an_end_of_life_that_comes_forward_is_a_change_and_may_end_what_holds() {
 }
 
 #[test]
+fn a_life_that_goes_on_for_longer_brings_back_what_was_over() {
+    let lab = Lab::new();
+    lab.says(&OLD.replace("2029-01-01", "2026-01-01"));
+    lab.look();
+    lab.says(OLD);
+    let look = lab.look();
+    let [owed] = look.obliged[0].created.as_slice() else { panic!("{:?}", look.obliged) };
+    assert_eq!(owed.obligation.id, "os-on-vmm/os5/vmm1");
+}
+
+#[test]
 fn the_overlay_knows_what_was_seen_with_its_source_and_its_rank() {
     let lab = Lab::new();
     lab.says(&format!("{OLD}{NEW}"));

@@ -57,7 +57,7 @@ const fn meaning(word: Word) -> &'static str {
         Word::Validated => "A validation holds and covers what is asked.",
         Word::ValidatedWithLimits => "A validation holds; read the limits.",
         Word::Lapsed => "It was validated, and that does not hold any more.",
-        Word::Planned => "An agreement promises it, and nothing was delivered yet.",
+        Word::Planned => "An agreement owes it, and nothing was delivered.",
         Word::Failed => "It was tried, and failed.",
         Word::NotValidated => "What was said of it was taken back.",
         Word::Unknown => "Nobody here says anything of it. That is not a no.",

@@ -1,17 +1,20 @@
 //! XML as a small tree, from a text that is not trusted.
 //!
-//! No document type is accepted, so no entity can be defined; depth, elements and text are bounded.
+//! In comes the text of a file, of a size that its reader has bounded; out goes an [`Element`], or an
+//! error with file, line and caret. No document type is accepted, so no entity can be defined; depth and
+//! elements are bounded.
 
 use quick_xml::Reader;
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
 
-use crate::FormError;
+use hospitium_model::FormError;
 
-/// Deepest nesting; osinfo-db's is seven.
-const DEEPEST: usize = 32;
-/// Most elements in a file; osinfo-db's largest has some hundreds.
-const MOST_ELEMENTS: usize = 100_000;
+/// Deepest nesting. A virtual machine's definition has about ten levels, osinfo-db seven.
+pub const DEEPEST: usize = 48;
+/// Most elements in a file. The largest of osinfo-db, and a virtual machine with a thousand devices, have
+/// fewer.
+pub const MOST_ELEMENTS: usize = 100_000;
 
 /// An element.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,6 +50,9 @@ impl Element {
 
 /// Reads a text; `wanted` tells by name and attributes which elements are kept with what is in
 /// them.
+///
+/// # Errors
+/// If it is no XML, has a document type, or is beyond a bound.
 pub fn read(
     file: &str,
     text: &str,
@@ -141,7 +147,11 @@ pub fn read(
                 }
             }
             Event::DocType(_) => {
-                return Err(wrong(offset, "a document type; such files need none".into()));
+                return Err(wrong(
+                    offset,
+                    "a document type, which could define entities; remove it, such files need none"
+                        .into(),
+                ));
             }
             Event::Eof => break,
             Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
@@ -223,6 +233,8 @@ mod tests {
     fn a_text_without_end_of_nesting_is_refused() {
         let deep = "<a>".repeat(1_000_000);
         assert!(all(&deep).expect_err("deep").to_string().contains("levels"));
+        let many = format!("<a>{}</a>", "<b/>".repeat(MOST_ELEMENTS));
+        assert!(all(&many).expect_err("many").to_string().contains("elements"));
     }
 
     #[test]

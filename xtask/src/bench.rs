@@ -4,6 +4,7 @@ mod catalog;
 mod covering;
 mod machine;
 mod page;
+mod pages;
 mod peer;
 
 use std::cell::OnceCell;

@@ -47,11 +47,10 @@ pub fn router() -> Router<Arc<Site>> {
 }
 
 /// A page, with what lets a browser know that it is still the same.
-fn page(headers: &HeaderMap, view: &View, page: &impl Template) -> Result<Response, Refused> {
+fn page(headers: &HeaderMap, _: &View, page: &impl Template) -> Result<Response, Refused> {
     let html = page.render().map_err(crate::SiteError::from)?;
     let tag = format!("\"{}\"", &hospitium_model::Digest::of(html.as_bytes()).to_string()[..32]);
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let _ = view;
     let kept = [(header::ETAG, tag.clone()), (header::CACHE_CONTROL, "no-cache".to_owned())];
     if known.is_some_and(|known| known.split(',').any(|one| one.trim() == tag)) {
         return Ok((StatusCode::NOT_MODIFIED, kept).into_response());

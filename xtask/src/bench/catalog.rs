@@ -108,6 +108,13 @@ async fn measure(records: u64) -> Result<Vec<Measured>> {
     };
     let (median, late) = (ms(&mut times, 50), ms(&mut times, 95));
     let searched = ms(&mut searches, 50);
+    let first = pairs.first().context("no pair")?;
+    let other = pairs.iter().find(|(guest, host)| guest.2 == first.0.2 && host.2 != first.1.2);
+    let other = other.unwrap_or(first).1.2.clone();
+    let ids = (first.0.2.as_str(), first.1.2.as_str(), other.as_str());
+    let known = Products::load(&Sources::of_this_system())?;
+    let served = Catalog::open(&db.to_string_lossy()).await?;
+    let site = super::pages::pages(served, known, source.clone(), ids, records).await?;
     Ok(vec![
         Measured {
             what: format!("`ask` in process, {records} certificates (median; p95 {late:.2} ms)"),
@@ -145,6 +152,7 @@ async fn measure(records: u64) -> Result<Vec<Measured>> {
             reached: walked.as_secs_f64() <= hashed.as_secs_f64() * 1.5,
             bound: "SHA-256 and the disk; it uses all processors, sha256sum one".into(),
         },
+        site,
     ])
 }
 

@@ -194,7 +194,7 @@ fn formula_words(formula: &str) -> String {
         }
         rest = after;
     }
-    sentence(&words.replace(" (", " ("))
+    sentence(&words)
 }
 
 fn when(owed: &Obligation) -> String {

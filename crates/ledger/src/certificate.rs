@@ -191,7 +191,7 @@ pub fn find_validation(
 }
 
 /// The waivers of a log of one's own that hold for this guest on this host now: those that the
-/// party's keys signed, and that are not withdrawn. The same check may be waived several times.
+/// party's keys signed, and that are not withdrawn: of each check's, the one that holds longest.
 pub fn find_waivers(
     folder: &LogFolder,
     head: &Head,
@@ -229,5 +229,8 @@ pub fn find_waivers(
         }
     });
     found.retain(|waiver| waiver.record.is_none_or(|record| !withdrawn.contains(&record)));
+    // Of each check's, the one that holds longest.
+    found.sort_by(|a, b| (a.check.as_str(), b.until).cmp(&(b.check.as_str(), a.until)));
+    found.dedup_by(|a, b| a.check == b.check);
     found
 }

@@ -293,7 +293,7 @@ mod tests {
         let from = at("2026-01-31T12:00:00Z");
         let unknown = Validity::by_agreement(from, agreed("host-end-of-life"), None, vec![]);
         let error = unknown.expect_err("nobody knows").to_string();
-        assert!(error.contains("nobody knows the end of the host's life"), "{error}");
+        assert!(error.contains("nobody knows the host's end of life"), "{error}");
         let over = Validity::by_agreement(from, agreed("2020-01-01"), None, vec![]);
         assert!(matches!(over, Err(ValidityError::Over { .. })));
     }

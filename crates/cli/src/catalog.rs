@@ -99,10 +99,14 @@ pub fn sources(arguments: &LogArguments) -> Result<Vec<LogSource>> {
 
 /// A catalog made on the spot from the logs that are named.
 pub async fn of_logs(logs: &LogArguments) -> Result<Catalog> {
-    let sources = sources(logs)?;
+    of_sources(&sources(logs)?).await
+}
+
+/// The same, of logs that were looked up already.
+pub async fn of_sources(sources: &[LogSource]) -> Result<Catalog> {
     let mut catalog =
         Catalog::open("sqlite::memory:").await.context("the catalog cannot be made")?;
-    tell(&catalog.rebuild(&sources).await.context("the logs cannot be taken in")?);
+    tell(&catalog.rebuild(sources).await.context("the logs cannot be taken in")?);
     Ok(catalog)
 }
 

@@ -9,7 +9,7 @@ use hospitium_web::{Site, Sources, serve as server};
 use jiff::civil::Date;
 
 use crate::agreement;
-use crate::catalog::{LogArguments, USUAL, of_logs, open, sources};
+use crate::catalog::{LogArguments, USUAL, of_sources, open, sources};
 use crate::failure::{End, Usage};
 use crate::out::{note, out};
 use crate::product::SourceArguments;
@@ -83,7 +83,7 @@ impl SiteArguments {
                          records; `hospitium catalog build --log DIR` makes a catalog"
                     );
                 }
-                of_logs(&logs).await?
+                of_sources(&at_hand).await?
             }
         };
         let site = Site::new(

@@ -148,7 +148,7 @@ fn show(deal: &hospitium_model::Agreement, plan: &Plan, why: bool) {
                 paint.verdict(colour(&owed.state), &word),
                 safe(&owed.guest_name),
                 safe(&owed.host_name),
-                dates(owed),
+                owed.state.when(),
                 owed.blocked
                     .as_ref()
                     .map_or_else(String::new, |why| format!("; blocked: {}", safe(why)))
@@ -203,20 +203,5 @@ const fn colour(state: &State) -> &'static str {
         State::Late { .. } | State::Failed { .. } | State::Lapsed { .. } => "fail",
         State::AboutToLapse { .. } | State::Due { .. } => "flaky",
         State::Planned { .. } | State::Over { .. } => "skip",
-    }
-}
-
-fn dates(owed: &Obligation) -> String {
-    match &owed.state {
-        State::Planned { from: None } => "no release date known".into(),
-        State::Planned { from: Some(day) } => format!("from {day}"),
-        State::Due { by } | State::Late { by } => format!("by {by}"),
-        State::Failed { on, .. } => format!("on {on}"),
-        State::Fulfilled { until: Some(day), .. } | State::AboutToLapse { until: day, .. } => {
-            format!("until {day}")
-        }
-        State::Fulfilled { until: None, .. } => "without an end that is known".into(),
-        State::Lapsed { on, .. } => format!("since {on}"),
-        State::Over { on } => format!("its time ended on {on}"),
     }
 }

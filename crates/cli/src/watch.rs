@@ -57,7 +57,7 @@ pub struct WatchArguments {
     /// Where definitions go of what is new, for `hospitium plan --products`
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, default_value = "watch-products/seen.toml")]
     pub overlay: PathBuf,
-    /// Look once [default]
+    /// Look once, as it does without --every
     #[arg(long, conflicts_with = "every")]
     pub once: bool,
     /// Look again and again, such as every 6h or 30min, until it is ended

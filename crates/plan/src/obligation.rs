@@ -139,6 +139,22 @@ impl State {
         }
     }
 
+    /// Its day, in a word or a few: `by 2009-11-16`.
+    pub fn when(&self) -> String {
+        match self {
+            Self::Planned { from: None } => "no release date known".into(),
+            Self::Planned { from: Some(day) } => format!("from {day}"),
+            Self::Due { by } | Self::Late { by } => format!("by {by}"),
+            Self::Failed { on, .. } => format!("on {on}"),
+            Self::Fulfilled { until: Some(day), .. } | Self::AboutToLapse { until: day, .. } => {
+                format!("until {day}")
+            }
+            Self::Fulfilled { until: None, .. } => "no end known".into(),
+            Self::Lapsed { on, .. } => format!("since {on}"),
+            Self::Over { on } => format!("ended {on}"),
+        }
+    }
+
     /// Whether a validation holds on that day.
     pub const fn holds(&self) -> bool {
         matches!(self, Self::Fulfilled { .. } | Self::AboutToLapse { .. })

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use askama::Template;
 use hospitium_model::{Agreement, Clause, Day, Reach, Trigger};
-use hospitium_plan::obligation::{Because, Obligation, State};
+use hospitium_plan::obligation::{Because, Obligation};
 
 use super::home::{Party, parties};
 use super::{Context, Frame, Text, name, sentence};
@@ -197,21 +197,6 @@ fn formula_words(formula: &str) -> String {
     sentence(&words)
 }
 
-fn when(owed: &Obligation) -> String {
-    match &owed.state {
-        State::Planned { from: None } => "no release date known".into(),
-        State::Planned { from: Some(day) } => format!("from {day}"),
-        State::Due { by } | State::Late { by } => format!("by {by}"),
-        State::Failed { on, .. } => format!("on {on}"),
-        State::Fulfilled { until: Some(day), .. } | State::AboutToLapse { until: day, .. } => {
-            format!("until {day}")
-        }
-        State::Fulfilled { until: None, .. } => "no end known".into(),
-        State::Lapsed { on, .. } => format!("since {on}"),
-        State::Over { on } => format!("ended {on}"),
-    }
-}
-
 fn matrix(
     context: &Context<'_>,
     frame: &Frame,
@@ -251,7 +236,7 @@ fn matrix(
         };
         Cell {
             mark: (&owed.state).into(),
-            when: when(owed),
+            when: owed.state.when(),
             href: links.pair(&guest, &host),
             why: format!("{} on {}{later}", name(&owed.guest_name), name(&owed.host_name)),
         }

@@ -1,6 +1,6 @@
 //! Records as lists that people page through: the newest, those of a product, those of a name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hospitium_products::Product;
 use jiff::civil::Date;
@@ -9,7 +9,7 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use crate::pair::{Judged, Stands, stands};
-use crate::record::{Stored, end_of};
+use crate::record::Stored;
 use crate::store::{SELECT, stored};
 use crate::{Catalog, CatalogError, Desk};
 
@@ -71,27 +71,10 @@ impl Catalog {
         after: Option<Cursor>,
         limit: u32,
     ) -> Result<(Vec<Listed>, Option<Cursor>), CatalogError> {
-        let from = after.unwrap_or(Cursor { ended: end_of(as_of), log: i64::MAX, entry: i64::MAX });
-        let sql = format!(
-            "{SELECT} WHERE r.ended <= $1 AND (r.ended < $1 OR r.log < $2 OR \
-             (r.log = $2 AND r.entry < $3)) \
-             ORDER BY r.ended DESC, r.log DESC, r.entry DESC LIMIT $4"
-        );
-        let rows = sqlx::query(&sql)
-            .bind(from.ended)
-            .bind(from.log)
-            .bind(from.entry)
-            .bind(i64::from(limit))
-            .fetch_all(&self.pool)
-            .await
-            .map_err(CatalogError::database("read its newest records"))?;
-        let place = |row: &AnyRow| -> Result<Cursor, sqlx::Error> {
-            Ok(Cursor { ended: row.try_get(9)?, log: row.try_get(0)?, entry: row.try_get(2)? })
-        };
-        let more = rows.len() == usize::try_from(limit).unwrap_or(usize::MAX);
-        let next = rows.last().filter(|_| more).map(place).transpose();
-        let next = next.map_err(CatalogError::database("read its newest records"))?;
-        Ok((self.listed(&rows, as_of).await?, next))
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let batch = self.batch(as_of, None, (None, None), after, limit).await?;
+        let next = batch.last().filter(|_| batch.len() == limit).map(|(at, _)| *at);
+        Ok((batch.into_iter().map(|(_, listed)| listed).collect(), next))
     }
 
     /// Records whose name, the SHA-256 of their entry in hexadecimal digits, begins so.
@@ -167,6 +150,13 @@ impl Desk<'_> {
                 sides: guest.err().into_iter().chain(host.err()).collect(),
             }),
         }
+    }
+
+    /// The pairs that agreements speak of, each side by its product's short id, in their order.
+    pub fn owed_pairs(&self) -> BTreeSet<(String, String)> {
+        let short = |id| self.products.get(id).map(|product| product.short().to_owned());
+        let pairs = self.ready.owed_pairs();
+        pairs.filter_map(|(guest, host)| Some((short(guest)?, short(host)?))).collect()
     }
 
     /// Guests and hosts of which there is a record, each as a product's short id or as records name

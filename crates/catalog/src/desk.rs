@@ -78,7 +78,7 @@ impl Ready {
     }
 
     /// The pairs that agreements speak of, guest and host.
-    pub fn owed_pairs(&self) -> impl Iterator<Item = (&ProductId, &ProductId)> {
+    pub(crate) fn owed_pairs(&self) -> impl Iterator<Item = (&ProductId, &ProductId)> {
         self.owed.keys().map(|(guest, host)| (guest, host))
     }
 
@@ -377,19 +377,8 @@ pub(crate) fn outcomes(judged: &[Judged], pair: &(ProductId, ProductId)) -> Vec<
     }
     runs.into_iter()
         .map(|judged| {
-            let record = &judged.record;
-            Outcome {
-                party: record.party.clone(),
-                guest: pair.0.clone(),
-                host: pair.1.clone(),
-                arch: record.arch.clone(),
-                passed: record.passed(),
-                validated: record.validated,
-                emulated: record.emulated,
-                suite: record.detail.suite.clone(),
-                certificate: record.place(),
-                withdrawn: judged.set_aside_on(),
-            }
+            let (guest, host) = pair.clone();
+            judged.record.outcome(guest, host, judged.set_aside_on())
         })
         .collect()
 }

@@ -4,9 +4,33 @@ use std::collections::HashMap;
 
 use hospitium_model::Digest;
 use hospitium_plan::obligation::Outcome;
+use hospitium_products::ProductId;
 use jiff::civil::Date;
 
-use crate::{Catalog, CatalogError};
+use crate::{Catalog, CatalogError, Stored};
+
+impl Stored {
+    /// What a plan takes in of it. `withdrawn` is the day from which it does not count, if it does not.
+    pub(crate) fn outcome(
+        &self,
+        guest: ProductId,
+        host: ProductId,
+        withdrawn: Option<Date>,
+    ) -> Outcome {
+        Outcome {
+            party: self.party.clone(),
+            guest,
+            host,
+            arch: self.arch.clone(),
+            passed: self.passed(),
+            validated: self.validated,
+            emulated: self.emulated,
+            suite: self.detail.suite.clone(),
+            certificate: self.place(),
+            withdrawn,
+        }
+    }
+}
 
 impl Catalog {
     /// The outcome of every record until a day whose guest and host are known products. One that is
@@ -24,18 +48,8 @@ impl Catalog {
             if let (Ok(guest), Ok(host)) = ids {
                 let detail = &record.detail;
                 let cell = (record.log.clone(), detail.evidence, detail.cell.clone());
-                let outcome = Outcome {
-                    party: record.party.clone(),
-                    guest,
-                    host,
-                    arch: record.arch.clone(),
-                    passed: record.passed(),
-                    validated: record.validated,
-                    emulated: record.emulated,
-                    suite: record.detail.suite.clone(),
-                    certificate: record.place(),
-                    withdrawn: matches!(line.stands, "suspended" | "withdrawn").then_some(as_of),
-                };
+                let back = matches!(line.stands, "suspended" | "withdrawn").then_some(as_of);
+                let outcome = record.outcome(guest, host, back);
                 match cells.get(&cell).and_then(|at| outcomes.get_mut(*at)) {
                     Some(before) if outcome.withdrawn.is_none() => *before = outcome,
                     Some(_) => {}

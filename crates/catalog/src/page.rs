@@ -6,7 +6,7 @@ use sqlx::Row as _;
 use crate::browse::{Cursor, Listed};
 use crate::record::{Stored, day, end_of};
 use crate::store::{SELECT, stored};
-use crate::{CatalogError, Desk, Unclear};
+use crate::{Catalog, CatalogError, Desk, Unclear};
 
 /// Records that are looked at for one page, at most. A page may therefore have fewer than were asked
 /// for although more follow; its cursor says so.
@@ -66,62 +66,17 @@ impl Cursor {
     }
 }
 
-impl Desk<'_> {
-    /// So many records that fit, the newest first, after a place in that order.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn records(
+impl Catalog {
+    /// So many records until a day that fit, the newest first, each with its place in that order.
+    pub(crate) async fn batch(
         &self,
-        filter: &RecordFilter,
-        after: Option<Cursor>,
-        limit: usize,
-    ) -> Result<RecordPage, CatalogError> {
-        let side = |text: &Option<String>, guest| {
-            let found =
-                text.as_deref().map(|text| self.ready.subjects.side(text, guest, self.products));
-            found.transpose().map(|side| side.map(|side| side.subjects))
-        };
-        let (guests, hosts) = match (side(&filter.guest, true), side(&filter.host, false)) {
-            (Ok(guests), Ok(hosts)) => (guests, hosts),
-            (guests, hosts) => {
-                let unclear = guests.err().into_iter().chain(hosts.err()).collect();
-                return Ok(RecordPage::Unclear(unclear));
-            }
-        };
-        let mut found = Vec::new();
-        let mut place = after;
-        let mut looked_at = 0;
-        while looked_at < LOOKED_AT {
-            let most = if filter.word.is_some() { 200 } else { limit - found.len() };
-            let sides = (guests.as_deref(), hosts.as_deref());
-            let batch = self.batch(filter.party.as_deref(), sides, place, most).await?;
-            looked_at += batch.len();
-            let last = batch.len() < most;
-            for (at, listed) in batch {
-                place = Some(at);
-                if filter.word.as_deref().is_none_or(|word| word == listed.stands.word()) {
-                    found.push(listed);
-                }
-                if found.len() == limit {
-                    return Ok(RecordPage::Records(found, place));
-                }
-            }
-            if last {
-                return Ok(RecordPage::Records(found, None));
-            }
-        }
-        Ok(RecordPage::Records(found, place))
-    }
-
-    async fn batch(
-        &self,
+        as_of: Date,
         party: Option<&str>,
         (guests, hosts): (Option<&[i64]>, Option<&[i64]>),
         after: Option<Cursor>,
         most: usize,
     ) -> Result<Vec<(Cursor, Listed)>, CatalogError> {
-        let start = Cursor { ended: end_of(self.as_of), log: i64::MAX, entry: i64::MAX };
+        let start = Cursor { ended: end_of(as_of), log: i64::MAX, entry: i64::MAX };
         let from = after.unwrap_or(start);
         // A cursor is text from outside: nothing later than the day is shown for it.
         let from = if from.ended > start.ended { start } else { from };
@@ -159,7 +114,7 @@ impl Desk<'_> {
             query = query.bind(party.to_owned());
         }
         let failed = || CatalogError::database("read a page of records");
-        let rows = query.fetch_all(&self.catalog.pool).await.map_err(failed())?;
+        let rows = query.fetch_all(&self.pool).await.map_err(failed())?;
         let places: Vec<Cursor> = rows
             .iter()
             .map(|row| {
@@ -167,8 +122,58 @@ impl Desk<'_> {
             })
             .collect::<Result<_, sqlx::Error>>()
             .map_err(failed())?;
-        let listed = self.catalog.listed(&rows, self.as_of).await?;
+        let listed = self.listed(&rows, as_of).await?;
         Ok(places.into_iter().zip(listed).collect())
+    }
+}
+
+impl Desk<'_> {
+    /// So many records that fit, the newest first, after a place in that order.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn records(
+        &self,
+        filter: &RecordFilter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<RecordPage, CatalogError> {
+        let side = |text: &Option<String>, guest| {
+            let found =
+                text.as_deref().map(|text| self.ready.subjects.side(text, guest, self.products));
+            found.transpose().map(|side| side.map(|side| side.subjects))
+        };
+        let (guests, hosts) = match (side(&filter.guest, true), side(&filter.host, false)) {
+            (Ok(guests), Ok(hosts)) => (guests, hosts),
+            (guests, hosts) => {
+                let unclear = guests.err().into_iter().chain(hosts.err()).collect();
+                return Ok(RecordPage::Unclear(unclear));
+            }
+        };
+        let mut found = Vec::new();
+        let mut place = after;
+        let mut looked_at = 0;
+        while looked_at < LOOKED_AT {
+            let most = if filter.word.is_some() { 200 } else { limit - found.len() };
+            let sides = (guests.as_deref(), hosts.as_deref());
+            let party = filter.party.as_deref();
+            let batch = self.catalog.batch(self.as_of, party, sides, place, most).await?;
+            looked_at += batch.len();
+            let last = batch.len() < most;
+            for (at, listed) in batch {
+                place = Some(at);
+                if filter.word.as_deref().is_none_or(|word| word == listed.stands.word()) {
+                    found.push(listed);
+                }
+                if found.len() == limit {
+                    return Ok(RecordPage::Records(found, place));
+                }
+            }
+            if last {
+                return Ok(RecordPage::Records(found, None));
+            }
+        }
+        Ok(RecordPage::Records(found, place))
     }
 
     /// So many suspensions and withdrawals until the desk's day, the newest first.

@@ -75,6 +75,15 @@ pub fn open(named: &str) -> Result<(PathBuf, Agreement)> {
     Ok((path, deal))
 }
 
+/// Opens the agreements that are named, or all of ./agreements; none if there is none there.
+pub fn open_all(named: Vec<String>) -> Result<Vec<Agreement>> {
+    let named = match named.is_empty() {
+        true => named_or_all(named).unwrap_or_default(),
+        false => named,
+    };
+    named.iter().map(|named| Ok(open(named)?.1)).collect()
+}
+
 /// The agreements that are named, or all of ./agreements.
 pub fn named_or_all(named: Vec<String>) -> Result<Vec<String>> {
     if !named.is_empty() {

@@ -1,11 +1,8 @@
 //! `hospitium ask`: is this guest validated on this host?
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
-use hospitium_catalog::{Catalog, Desk, Ready, Reply, Word};
+use hospitium_catalog::{Catalog, Desk, Reply, Word};
 use hospitium_model::Agreement;
 use hospitium_products::Products;
 use jiff::civil::Date;
@@ -70,13 +67,8 @@ pub async fn ask(arguments: AskArguments) -> Result<End> {
 /// What questions are asked of: the catalog, the agreements, the day.
 async fn opened(options: AskOptions) -> Result<(Catalog, Vec<Agreement>, Date)> {
     let AskOptions { db, logs, agreement, as_of, .. } = options;
-    let named = match agreement.is_empty() {
-        // Without any, the question can still be answered from the logs.
-        true => agreement::named_or_all(agreement).unwrap_or_default(),
-        false => agreement,
-    };
-    let agreements =
-        named.iter().map(|named| Ok(agreement::open(named)?.1)).collect::<Result<Vec<_>>>()?;
+    // Without any, the question can still be answered from the logs.
+    let agreements = agreement::open_all(agreement)?;
     // A catalog of the environment is not asked beside logs that are named.
     let catalog = match db.filter(|_| logs.log.is_empty()) {
         Some(db) => open(&db).await?,
@@ -99,11 +91,8 @@ const PAIRS: u32 = 10_000;
 async fn pairs(products: &Products, options: AskOptions) -> Result<End> {
     let json = options.json;
     let (catalog, agreements, as_of) = opened(options).await?;
-    let ready = Arc::new(Ready::new(&catalog, products, &agreements, as_of).await?);
-    let short = |id| products.get(id).map(|product| product.short().to_owned());
-    let owed = ready.owed_pairs().filter_map(|(guest, host)| Some((short(guest)?, short(host)?)));
-    let mut all: BTreeSet<(String, String)> = owed.collect();
-    let desk = Desk::at(&catalog, products, &agreements, Arc::clone(&ready));
+    let desk = Desk::new(&catalog, products, &agreements, as_of).await?;
+    let mut all = desk.owed_pairs();
     let (recorded, count) = desk.recorded_pairs(PAIRS).await?;
     let left_out = count.saturating_sub(recorded.len() as u64);
     all.extend(recorded);

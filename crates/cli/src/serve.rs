@@ -66,12 +66,7 @@ impl SiteArguments {
             }
         }
         let products = products.load()?;
-        let named = match agreement.is_empty() {
-            true => agreement::named_or_all(agreement).unwrap_or_default(),
-            false => agreement,
-        };
-        let agreements =
-            named.iter().map(|named| Ok(agreement::open(named)?.1)).collect::<Result<Vec<_>>>()?;
+        let agreements = agreement::open_all(agreement)?;
         let at_hand = sources(&logs)?;
         let usual = || at_hand.is_empty() && Path::new(USUAL).is_file();
         let catalog = match db.or_else(|| usual().then(|| USUAL.to_owned())) {

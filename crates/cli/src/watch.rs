@@ -92,12 +92,7 @@ pub async fn watch(arguments: WatchArguments) -> Result<End> {
     if !sound || arguments.arch.is_empty() {
         return Err(Usage::error("that is no architecture of Debian", "--arch amd64"));
     }
-    let named = match arguments.agreements.is_empty() {
-        true => agreement::named_or_all(Vec::new()).unwrap_or_default(),
-        false => arguments.agreements.clone(),
-    };
-    let deals =
-        named.iter().map(|named| Ok(agreement::open(named)?.1)).collect::<Result<Vec<_>>>()?;
+    let deals = agreement::open_all(arguments.agreements.clone())?;
     if deals.is_empty() {
         note!(
             "note: no agreement is named and there is none in ./agreements, so releases oblige to nothing"

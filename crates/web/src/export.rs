@@ -92,8 +92,7 @@ pub async fn export(site: &Site, folder: &Path) -> Result<Exported, SiteError> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     let mut seen = BTreeSet::new();
     let (of_records, count) = desk.recorded_pairs(PAIRS).await?;
-    let mut owed = site.owed_pairs(&view);
-    owed.sort();
+    let owed = desk.owed_pairs();
     let all = owed.len() as u64 + count;
     for pair in owed.into_iter().chain(of_records) {
         if pairs.len() < PAIRS as usize && seen.insert(pair.clone()) {

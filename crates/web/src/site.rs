@@ -137,13 +137,6 @@ impl Site {
         }
     }
 
-    /// The pairs that agreements owe, each side by its product's short id.
-    pub fn owed_pairs(&self, view: &View) -> Vec<(String, String)> {
-        let short = |id| self.products().get(id).map(|product| product.short().to_owned());
-        let pairs = view.ready.owed_pairs();
-        pairs.filter_map(|(guest, host)| Some((short(guest)?, short(host)?))).collect()
-    }
-
     /// Products of which there is a record.
     pub fn of_records<'v>(&self, view: &'v View) -> &'v BTreeSet<ProductId> {
         &view.tried

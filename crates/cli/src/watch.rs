@@ -119,13 +119,17 @@ async fn again_and_again(
     deals: &[Agreement],
     every: Duration,
 ) -> Result<End> {
-    let mut ended = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-        .context("cannot wait for the signal to end")?;
+    use tokio::signal::unix::{SignalKind, signal};
+    // Listened to from here to the end: `tokio::signal::ctrl_c` made anew at each wait would lose
+    // the one that comes between two of them.
+    let listen = |kind| signal(kind).context("cannot wait for the signal to end");
+    let mut interrupted = listen(SignalKind::interrupt())?;
+    let mut ended = listen(SignalKind::terminate())?;
     let mut wait = FIRST_WAIT.min(every);
     loop {
         let looked = tokio::select! {
             looked = one(arguments, sources, deals) => looked,
-            _ = tokio::signal::ctrl_c() => return Ok(End::Good),
+            _ = interrupted.recv() => return Ok(End::Good),
             _ = ended.recv() => return Ok(End::Good),
         };
         let partial = match looked {
@@ -141,7 +145,7 @@ async fn again_and_again(
         note!("next look in {:#}", jiff::SignedDuration::from_secs(seconds));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            _ = tokio::signal::ctrl_c() => return Ok(End::Good),
+            _ = interrupted.recv() => return Ok(End::Good),
             _ = ended.recv() => return Ok(End::Good),
         }
     }

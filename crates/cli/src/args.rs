@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use hospitium_model::{ByteSize, Firmware};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use hospitium_model::{Bus, ByteSize, ChannelKind, Chipset, Firmware, NicModel};
+use serde::de::DeserializeOwned;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -98,7 +100,7 @@ pub struct RunArguments {
     /// The cells of a plan, as `hospitium plan --cells --out` writes them: guests and machines are
     /// taken from it, and of the hosts those that --host names
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,
-          conflicts_with_all = ["memory", "vcpus", "firmware", "nodes"])]
+          conflicts_with_all = ["memory", "vcpus", "firmware", "nodes", "chipset", "disk", "nic", "channel"])]
     pub plan: Option<PathBuf>,
     /// A guest: a kernel package (.deb), a kernel image, KERNEL+MODULES-FOLDER, a disk image, a
     /// definition (guests/NAME.toml) or its NAME; all definitions of ./guests if none is given
@@ -129,6 +131,19 @@ pub struct RunArguments {
     /// NUMA nodes of the machines
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(0..=16))]
     pub nodes: Option<u32>,
+    /// Chipset of the machines: `modern` has PCI Express and SATA, `legacy` PCI and IDE, as systems
+    /// of before about 2008 want it [default: modern]
+    #[arg(long, value_parser = word_of::<Chipset>(&["modern", "legacy"]))]
+    pub chipset: Option<Chipset>,
+    /// Bus of the disks [default: the best that the guest drives]
+    #[arg(long, value_name = "BUS", value_parser = word_of::<Bus>(&["virtio", "virtio-scsi", "sata", "ide", "usb", "nvme"]))]
+    pub disk: Option<Bus>,
+    /// Network adapter [default: the best that the guest drives]
+    #[arg(long, value_name = "MODEL", value_parser = word_of::<NicModel>(&["virtio", "e1000e", "e1000", "rtl8139", "vmxnet3"]))]
+    pub nic: Option<NicModel>,
+    /// How the guest sees the probe's channel [default: virtio where the guest drives it]
+    #[arg(long, value_name = "KIND", value_parser = word_of::<ChannelKind>(&["virtio", "serial"]))]
+    pub channel: Option<ChannelKind>,
     /// Which accelerator: `auto` takes KVM where it really boots something
     #[arg(long, value_enum, default_value_t = AcceleratorArgument::Auto)]
     pub accelerator: AcceleratorArgument,
@@ -153,6 +168,14 @@ pub struct RunArguments {
     /// Seed of all patterns that are written and compared
     #[arg(long, default_value_t = 2009)]
     pub seed: u64,
+}
+
+/// A value by the word that it has in files.
+fn word_of<T: DeserializeOwned + Clone + Send + Sync + 'static>(
+    words: &'static [&'static str],
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(words)
+        .try_map(|word| serde_json::from_value(serde_json::Value::String(word)))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use hospitium_guest::Guest;
 use hospitium_host::qemu::{AcceleratorChoice, Qemu, QemuOptions};
-use hospitium_model::{ByteSize, Digest, Firmware, GuestFacts};
+use hospitium_model::{
+    Bus, ByteSize, ChannelKind, Chipset, Digest, Firmware, GuestFacts, NicModel,
+};
 use hospitium_run::{Places, PlannedGuest, PlannedHost};
 use hospitium_suite::StandardOptions;
 
@@ -26,6 +28,10 @@ pub struct Wishes {
     pub vcpus: Option<u32>,
     pub firmware: Option<Firmware>,
     pub nodes: Option<u32>,
+    pub chipset: Option<Chipset>,
+    pub disk: Option<Bus>,
+    pub nic: Option<NicModel>,
+    pub channel: Option<ChannelKind>,
     pub boot_limit: Option<u64>,
 }
 
@@ -36,6 +42,10 @@ impl From<&RunArguments> for Wishes {
             vcpus: arguments.vcpus,
             firmware: arguments.firmware.map(Firmware::from),
             nodes: arguments.nodes,
+            chipset: arguments.chipset,
+            disk: arguments.disk,
+            nic: arguments.nic,
+            channel: arguments.channel,
             boot_limit: arguments.boot_limit,
         }
     }
@@ -168,7 +178,10 @@ fn planned(
             .or_else(|| definition.and_then(GuestDefinition::firmware))
             .unwrap_or(usual.firmware),
         nodes: wishes.nodes.unwrap_or(usual.nodes),
-        ..usual
+        chipset: wishes.chipset.unwrap_or(usual.chipset),
+        disk: wishes.disk.or(usual.disk),
+        nic: wishes.nic.or(usual.nic),
+        channel: wishes.channel.or(usual.channel),
     };
     let boot_limit = wishes.boot_limit.map(Duration::from_secs);
     PlannedGuest { guest, options, origin: absolute(what), boot_limit }

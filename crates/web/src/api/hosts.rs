@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Query, State};
 use axum_extra::extract::WithRejection;
-use hospitium_catalog::{PairNow, Stands};
+use hospitium_catalog::{Becomes, Change, PairNow, Stands};
 use hospitium_products::{Product, ProductKind};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -27,22 +27,6 @@ pub struct Sides {
     /// The host that is to take its place.
     #[param(example = "qemu 10.0")]
     after: String,
-}
-
-/// What becomes of a guest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Becomes {
-    /// Validated before, and not after.
-    Regression,
-    /// Tried before only.
-    Untried,
-    /// Not validated before, and validated after.
-    Improvement,
-    /// Tried after only.
-    New,
-    /// As it was.
-    Same,
 }
 
 /// A guest on one of the hosts.
@@ -71,9 +55,9 @@ pub struct GuestOnBoth {
     before: Option<OnHost>,
     /// On the other.
     after: Option<OnHost>,
-    /// Checks that failed after and not before.
+    /// Checks that failed after and not before; none if there is a record on one side only.
     broke: Vec<String>,
-    /// Checks that failed before and not after.
+    /// Checks that failed before and not after; none if there is a record on one side only.
     mended: Vec<String>,
 }
 
@@ -140,28 +124,7 @@ pub async fn differences(
 }
 
 fn change((before, after): (Option<PairNow>, Option<PairNow>)) -> Option<GuestOnBoth> {
-    let holds = |pair: &PairNow| pair.stands == Stands::Valid;
-    let becomes = match (&before, &after) {
-        (Some(_), None) => Becomes::Untried,
-        (None, _) => Becomes::New,
-        (Some(before), Some(after)) => match (holds(before), holds(after)) {
-            (true, false) => Becomes::Regression,
-            (false, true) => Becomes::Improvement,
-            _ => Becomes::Same,
-        },
-    };
-    let failed = |pair: &Option<PairNow>| {
-        pair.as_ref().map(|pair| pair.record.detail.failed.clone()).unwrap_or_default()
-    };
-    let (failed_before, failed_after) = (failed(&before), failed(&after));
-    let only = |these: &[String], others: &[String]| -> Vec<String> {
-        match before.is_some() && after.is_some() {
-            true => these.iter().filter(|check| !others.contains(check)).cloned().collect(),
-            false => Vec::new(),
-        }
-    };
-    let (broke, mended) =
-        (only(&failed_after, &failed_before), only(&failed_before, &failed_after));
+    let Change { becomes, broke, mended } = Change::of(before.as_ref(), after.as_ref());
     let any = after.as_ref().or(before.as_ref())?;
     let (guest, guest_product) = (any.guest.clone(), any.guest_product.clone());
     let on = |pair: PairNow| OnHost {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
-use hospitium_catalog::{PairNow, Stands};
+use hospitium_catalog::{Becomes, PairNow};
 use hospitium_products::{Product, ProductKind};
 
 use super::{Context, Frame, Text, name, side};
@@ -161,20 +161,15 @@ impl Differences {
             frame: frame.clone(),
         };
         for (a, b) in guests.into_values() {
-            let change = change(&context, &frame, a, b);
-            let holds = |pair: &PairNow| pair.stands == Stands::Valid;
-            let list = match (a, b) {
-                (Some(_), None) => &mut page.untried,
-                (None, _) => &mut page.only_after,
-                (Some(a), Some(b)) => match (holds(a), holds(b)) {
-                    (true, false) => &mut page.regressions,
-                    (false, true) => &mut page.improvements,
-                    _ if !change.broke.is_empty() => &mut page.regressions,
-                    _ if !change.mended.is_empty() => &mut page.improvements,
-                    _ => &mut page.same,
-                },
+            let decided = hospitium_catalog::Change::of(a, b);
+            let list = match decided.becomes {
+                Becomes::Regression => &mut page.regressions,
+                Becomes::Untried => &mut page.untried,
+                Becomes::Improvement => &mut page.improvements,
+                Becomes::New => &mut page.only_after,
+                Becomes::Same => &mut page.same,
             };
-            list.push(change);
+            list.push(change(&context, &frame, a, b, &decided));
         }
         Ok(page)
     }
@@ -185,6 +180,7 @@ fn change(
     frame: &Frame,
     before: Option<&PairNow>,
     after: Option<&PairNow>,
+    decided: &hospitium_catalog::Change,
 ) -> Change {
     let links = &frame.links;
     let cell = |pair: &PairNow| Cell {
@@ -192,14 +188,9 @@ fn change(
         when: pair.record.validated.to_string(),
         href: links.certificate(&pair.record.digest),
     };
-    let failed = |pair: Option<&PairNow>| -> Vec<String> {
-        pair.map(|pair| pair.record.detail.failed.clone()).unwrap_or_default()
+    let named = |checks: &[String]| -> Vec<String> {
+        checks.iter().take(CHECKS).map(|c| name(c)).collect()
     };
-    let (then, now) = (failed(before), failed(after));
-    let only = |of: &[String], other: &[String]| -> Vec<String> {
-        of.iter().filter(|check| !other.contains(check)).take(CHECKS).map(|c| name(c)).collect()
-    };
-    let both = before.is_some() && after.is_some();
     let guest = after.or(before);
     Change {
         guest: guest.map_or_else(
@@ -208,7 +199,7 @@ fn change(
         ),
         before: before.map(cell),
         after: after.map(cell),
-        broke: if both { only(&now, &then) } else { Vec::new() },
-        mended: if both { only(&then, &now) } else { Vec::new() },
+        broke: named(&decided.broke),
+        mended: named(&decided.mended),
     }
 }

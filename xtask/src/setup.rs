@@ -31,6 +31,14 @@ pub struct Lab {
     pub login_system: PathBuf,
 }
 
+/// What the demo validates.
+pub struct Demo {
+    /// Debian kernel packages of different releases, newest last.
+    pub kernels: Vec<PathBuf>,
+    /// The Debian system with cloud-init.
+    pub system: PathBuf,
+}
+
 impl Lab {
     /// Tells a test or bench command where everything is.
     pub fn environment<'c>(&self, command: &'c mut Command) -> &'c mut Command {
@@ -53,15 +61,19 @@ pub fn cache() -> Result<PathBuf> {
 
 /// Does all of it; what is there already is left as it is.
 pub fn everything() -> Result<Lab> {
-    let wanted = PACKAGES.iter().chain(image::PACKAGES);
-    install(wanted)?;
-    let cache = cache()?;
-    let kernels = kernels(&cache.join("debs"))?;
-    let images = cache.join("images");
+    let Demo { kernels, system } = for_demo()?;
+    Ok(Lab { kernels, system, login_system: image(Variant::Login)? })
+}
+
+/// Does what the demo needs: a system with cloud-init, and none with a login.
+pub fn for_demo() -> Result<Demo> {
+    install(PACKAGES.iter().chain(image::PACKAGES))?;
+    Ok(Demo { kernels: kernels(&cache()?.join("debs"))?, system: image(Variant::CloudInit)? })
+}
+
+fn image(variant: Variant) -> Result<PathBuf> {
     let mut say = |line: &str| println!("{line}");
-    let system = image::build_debian(Variant::CloudInit, &images, &mut say)?;
-    let login = image::build_debian(Variant::Login, &images, &mut say)?;
-    Ok(Lab { kernels, system: system.path, login_system: login.path })
+    Ok(image::build_debian(variant, &cache()?.join("images"), &mut say)?.path)
 }
 
 /// Installs the packages that are not there yet.

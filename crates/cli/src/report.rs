@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use hospitium_evidence::Bundle;
+use hospitium_evidence::{Bundle, ReadError, so_far};
 
 use crate::args::{ReportArguments, ReportFormat};
 use crate::failure::End;
@@ -21,8 +21,16 @@ pub fn write_all(evidence: &Path, folder: &Path) -> Result<[PathBuf; 4]> {
 /// `hospitium report`.
 pub fn report(arguments: &ReportArguments) -> Result<End> {
     let evidence = places::evidence(&arguments.run)?;
-    let bundle = Bundle::open(&evidence)
-        .with_context(|| format!("the evidence {} cannot be read", evidence.display()))?;
+    // Kept until the documents are written: the bundle is read from there.
+    let now = tempfile::tempdir().context("cannot make a folder for what the run has so far")?;
+    let bundle = match Bundle::open(&evidence) {
+        Err(ReadError::Unfinished) => so_far(&evidence, now.path())
+            .map_err(Into::into)
+            .and_then(|_| Ok(Bundle::open(now.path())?)),
+        opened => opened.map_err(anyhow::Error::from),
+    };
+    let bundle =
+        bundle.with_context(|| format!("the evidence {} cannot be read", evidence.display()))?;
     let Some(format) = arguments.format else {
         let usual = if arguments.run.is_dir() { arguments.run.clone() } else { PathBuf::from(".") };
         for path in
@@ -50,7 +58,19 @@ pub fn report(arguments: &ReportArguments) -> Result<End> {
     Ok(soundness(&bundle))
 }
 
+/// Writes `report.html` of what a run that goes on has finished until now; its path.
+pub fn write_so_far(evidence: &Path, folder: &Path) -> Result<PathBuf> {
+    let now = tempfile::tempdir().context("cannot make a folder for what the run has so far")?;
+    so_far(evidence, now.path())?;
+    let bundle = Bundle::open(now.path())?;
+    Ok(hospitium_report::write_html(&bundle, folder)?)
+}
+
 fn soundness(bundle: &Bundle) -> End {
+    if hospitium_report::goes_on(bundle) {
+        note!("note: the run still goes on; this is what it has until now");
+        return End::Unfinished;
+    }
     if bundle.is_sound() {
         return End::Good;
     }

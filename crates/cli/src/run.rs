@@ -46,9 +46,11 @@ pub async fn run(
     plan.limits = Limits { memory: arguments.memory_budget.unwrap_or(usual.memory), ..usual };
     let stop = Stop::default();
     let signals = watch_signals(stop.clone(), arguments.json)?;
-    let observer = view::fitting(arguments.json, verbose);
-    let done = hospitium_run::run(plan, Arc::clone(&observer), stop).await;
+    let view = view::fitting(arguments.json, verbose);
+    let observer = Arc::new(view::SoFar::new(view, folder.clone()));
+    let done = hospitium_run::run(plan, observer.clone(), stop).await;
     signals.abort();
+    observer.close();
     drop(observer);
     let done = done.context("the run did not come to its end")?;
 

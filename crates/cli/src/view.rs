@@ -3,6 +3,7 @@
 mod json;
 mod live;
 mod plain;
+mod so_far;
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use hospitium_run::Observer;
 pub use json::Json;
 pub use live::Live;
 pub use plain::Plain;
+pub use so_far::SoFar;
 
 /// The view that fits: events for programs, a live view on a terminal, else plain lines.
 pub fn fitting(json: bool, verbose: bool) -> Arc<dyn Observer> {

@@ -24,5 +24,5 @@ pub use layout::{NameFault, check_cell_name, check_path, limit};
 pub use pack::pack;
 pub use problem::Problem;
 pub use reader::{Bundle, Cell, read_bytes};
-pub use recover::{Recovered, recover};
+pub use recover::{Recovered, recover, so_far};
 pub use writer::{BundleWriter, CellWriter};

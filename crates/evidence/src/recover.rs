@@ -1,7 +1,7 @@
 //! Makes a readable bundle of what a killed harness left.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hospitium_model::{CellRecord, CheckRecord, PlannedCheck, RunRecord, TimelineEvent, Verdict};
 use serde::de::DeserializeOwned;
@@ -12,6 +12,10 @@ use crate::layout::{
 };
 use crate::store::Store;
 use crate::writer::write_manifest;
+
+/// Why a run has no end, and a check of it no verdict, if the harness is gone.
+const CUT_OFF: &str = "the harness was ended before the run was; what had been finished is kept";
+const NOT_REACHED: &str = "the harness was ended before this check was";
 
 /// What a recovery found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,20 +42,90 @@ pub fn recover(folder: &Path) -> Result<Recovered, WriteError> {
     if store.path(MANIFEST).exists() {
         return Err(WriteError::Complete { folder: folder.into() });
     }
-    let no_run = || WriteError::NoRun { folder: folder.into() };
-    let mut run: RunRecord = read(&store, RUN).ok_or_else(no_run)?;
+    remove_partial(folder, 0)?;
+    close(&store, Some(CUT_OFF), NOT_REACHED)
+}
+
+/// Makes a bundle of what a run has finished until now, in `into`, which is to be empty or not
+/// there. The run is not touched; as a rule it goes on meanwhile. Then the bundle's record of it has
+/// neither an end nor a reason for being cut off. What is planned and has not ended is `miss`.
+///
+/// # Errors
+/// [`WriteError::Complete`] if the run has ended, [`WriteError::NoRun`] if none ever began there;
+/// else if it cannot be read or written.
+pub fn so_far(folder: &Path, into: &Path) -> Result<Recovered, WriteError> {
+    if !folder.is_dir() {
+        return Err(WriteError::NoRun { folder: folder.into() });
+    }
+    // Whoever writes a run's evidence holds its lock.
+    let goes_on = match Store::open(folder) {
+        Err(WriteError::InUse { .. }) => true,
+        opened => opened.map(|_| false)?,
+    };
+    if folder.join(MANIFEST).exists() {
+        return Err(WriteError::Complete { folder: folder.into() });
+    }
+    let mut files = Vec::new();
+    files_of(folder, Path::new(""), 0, &mut files)?;
+    // A record is written after the files that it speaks of, so it is copied before them.
+    files.sort_by_key(|path| path.extension().is_none_or(|kind| kind != "json"));
+    let store = Store::open(into)?;
+    for path in files {
+        if let Some(parent) = path.parent().and_then(Path::to_str) {
+            store.make_folder(parent)?;
+        }
+        let (from, to) = (folder.join(&path), into.join(&path));
+        match fs::copy(&from, &to) {
+            // It has been replaced between the listing and now, or was never whole.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            copied => drop(copied.map_err(|e| store.error("copy", &from, e))?),
+        }
+    }
+    match goes_on {
+        true => close(&store, None, "this check has not ended yet: the run still goes on"),
+        false => close(&store, Some(CUT_OFF), NOT_REACHED),
+    }
+}
+
+/// The finished files of a run, by their paths within its folder.
+fn files_of(
+    folder: &Path,
+    within: &Path,
+    depth: usize,
+    files: &mut Vec<PathBuf>,
+) -> Result<(), WriteError> {
+    let at = folder.join(within);
+    let io = |doing| {
+        let path = at.clone();
+        move |source| WriteError::Io { doing, path, source }
+    };
+    for entry in fs::read_dir(&at).map_err(io("list"))? {
+        let entry = entry.map_err(io("list"))?;
+        let kind = entry.file_type().map_err(io("look at an entry of"))?;
+        let path = within.join(entry.file_name());
+        if kind.is_dir() && depth < limit::DEPTH {
+            files_of(folder, &path, depth + 1, files)?;
+        } else if kind.is_file() && !entry.file_name().to_string_lossy().starts_with(PARTIAL) {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Closes a bundle over what is there: what was planned and did not end becomes `miss`, and the
+/// manifest is written.
+fn close(store: &Store, cut_off: Option<&str>, missed: &str) -> Result<Recovered, WriteError> {
+    let no_run = || WriteError::NoRun { folder: store.folder().into() };
+    let mut run: RunRecord = read(store, RUN).ok_or_else(no_run)?;
     if run.cells.iter().any(|name| check_cell_name(name).is_err()) {
         return Err(no_run());
     }
-    remove_partial(folder, 0)?;
-
-    let reason = "the harness was ended before the run was; what had been finished is kept";
     let mut recovered = Recovered::default();
     let (begun, not_started): (Vec<_>, Vec<_>) = run
         .cells
         .iter()
         .cloned()
-        .partition(|name| read::<CellRecord>(&store, &in_cell(name, CELL)).is_some());
+        .partition(|name| read::<CellRecord>(store, &in_cell(name, CELL)).is_some());
     for name in &not_started {
         // Files of a cell that cannot be told anything about would only be unexplained.
         let at = store.path(&format!("{CELLS}/{name}"));
@@ -60,22 +134,23 @@ pub fn recover(folder: &Path) -> Result<Recovered, WriteError> {
         }
     }
     for name in &begun {
-        recover_cell(&store, &run, name, &mut recovered)?;
+        close_cell(store, &run, name, missed, &mut recovered)?;
     }
     recovered.not_started = not_started.len();
     run.cells = begun;
     run.not_started = not_started;
     run.ended = None;
-    run.cut_off.get_or_insert_with(|| reason.to_owned());
+    run.cut_off = run.cut_off.or_else(|| cut_off.map(str::to_owned));
     store.put_json(RUN, &run, limit::RECORD)?;
-    write_manifest(&store)?;
+    write_manifest(store)?;
     Ok(recovered)
 }
 
-fn recover_cell(
+fn close_cell(
     store: &Store,
     run: &RunRecord,
     name: &str,
+    missed: &str,
     recovered: &mut Recovered,
 ) -> Result<(), WriteError> {
     store.make_folder(&in_cell(name, CHECKS))?;
@@ -98,7 +173,7 @@ fn recover_cell(
     let plan: Vec<PlannedCheck> = read(store, &in_cell(name, PLAN)).unwrap_or_default();
     for planned in plan.into_iter().filter(|planned| !finished.contains(&planned.id)) {
         let path = in_cell(name, &format!("{CHECKS}/{}.json", planned.id.file_name()));
-        let reason = "the harness was ended before this check was".into();
+        let reason = missed.into();
         let record = planned.without_run(Verdict::Miss { reason });
         store.put_json(&path, &record, limit::RECORD)?;
         recovered.missed += 1;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::{begin, cell, check, event, good, planned, run};
 use hospitium_evidence::{
-    Bundle, BundleWriter, Problem, ReadError, Recovered, WriteError, limit, recover,
+    Bundle, BundleWriter, Problem, ReadError, Recovered, WriteError, limit, recover, so_far,
 };
 use hospitium_model::{Finding, Observations, PlannedCheck, Verdict};
 use tempfile::tempdir;
@@ -243,4 +243,35 @@ fn recovery_of_what_is_no_run_says_so() {
     assert!(matches!(recover(dir.path()), Err(WriteError::NoRun { .. })));
     good(&dir.path().join("good"));
     assert!(matches!(recover(&dir.path().join("good")), Err(WriteError::Complete { .. })));
+}
+
+#[test]
+fn a_run_that_goes_on_can_be_read_without_touching_it() {
+    let dir = tempdir().expect("a folder");
+    let (folder, copy) = (dir.path().join("run"), dir.path().join("copy"));
+    let writer = BundleWriter::create(&folder, &run()).expect("begins");
+    let one = writer.cell("one").expect("a cell");
+    one.record(&cell("one")).expect("its record");
+    one.plan(&many()).expect("its plan");
+    one.check(&check("stor.n0")).expect("a check");
+    fs::write(folder.join("cells/one/checks/.partial-stor.n1.json"), "{").expect("writes");
+
+    let Recovered { kept, missed, .. } = so_far(&folder, &copy).expect("copies");
+    assert_eq!((kept, missed), (1, 4999));
+    let bundle = Bundle::open(&copy).expect("opens");
+    assert!(bundle.run.ended.is_none() && bundle.run.cut_off.is_none(), "it goes on");
+    assert_eq!(bundle.cells[0].checks.iter().filter(|c| c.verdict == Verdict::Pass).count(), 1);
+
+    // It goes on to its end as if nothing had been.
+    one.check(&check("stor.n1")).expect("another check");
+    drop(one);
+    drop(writer);
+    assert!(matches!(Bundle::open(&folder), Err(ReadError::Unfinished)));
+    // Nobody holds its lock any more: it was cut off.
+    fs::remove_dir_all(&copy).expect("removed");
+    assert_eq!(so_far(&folder, &copy).expect("copies").kept, 2);
+    assert!(Bundle::open(&copy).expect("opens").run.cut_off.is_some());
+    recover(&folder).expect("recovers");
+    assert!(matches!(so_far(&folder, &copy), Err(WriteError::Complete { .. })));
+    assert!(matches!(so_far(&dir.path().join("none"), &copy), Err(WriteError::NoRun { .. })));
 }

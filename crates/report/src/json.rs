@@ -5,7 +5,7 @@ use hospitium_model::{CellRecord, CheckRecord, Holds, RunRecord, Verdict};
 use serde_json::{Value, json};
 
 use crate::ReportError;
-use crate::outcome::{Outcome, Tally, is_canary, of_cell};
+use crate::outcome::{Outcome, Tally, goes_on, is_canary, of_cell};
 use crate::summary::{headline, warnings};
 use crate::words;
 
@@ -40,11 +40,12 @@ pub fn json(bundle: &Bundle) -> Result<String, ReportError> {
             "ended": ended,
             "seed": seed,
             "required": required,
+            "goes_on": goes_on(bundle),
             "cut_off": bundle.run.cut_off,
             "not_started": bundle.run.not_started,
         },
         "counts": counts(&Tally::of_cells(&bundle.cells)),
-        "cells": bundle.cells.iter().map(cell).collect::<Vec<_>>(),
+        "cells": bundle.cells.iter().map(|c| cell(bundle, c)).collect::<Vec<_>>(),
     });
     Ok(serde_json::to_string_pretty(&document)? + "\n")
 }
@@ -58,11 +59,11 @@ fn counts(tally: &Tally) -> Value {
     counts.into()
 }
 
-fn cell(cell: &Cell) -> Value {
+fn cell(bundle: &Bundle, cell: &Cell) -> Value {
     let CellRecord { name, guest, host, machine, inputs, timings, failure, .. } = &cell.record;
     json!({
         "name": name,
-        "outcome": of_cell(cell).word(),
+        "outcome": of_cell(bundle, cell).word(),
         "counts": counts(&Tally::of(&cell.checks)),
         "guest": guest,
         "host": host,

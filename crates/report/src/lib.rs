@@ -21,8 +21,10 @@ pub use html::html;
 pub use json::json;
 pub use junit::junit;
 pub use markdown::markdown;
-pub use outcome::{Outcome, Tally};
+pub use outcome::{Outcome, Tally, goes_on};
 pub use summary::headline;
+
+const PAGE: &str = "report.html";
 
 /// Why a report could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -52,21 +54,37 @@ pub enum ReportError {
 /// # Errors
 /// If one cannot be made or written.
 pub fn write_all(bundle: &Bundle, folder: &Path) -> Result<[PathBuf; 4], ReportError> {
-    let write = |path: &Path| {
-        let path = path.to_owned();
-        |source| ReportError::Write { path, source }
-    };
-    fs::create_dir_all(folder).map_err(write(folder))?;
+    fs::create_dir_all(folder).map_err(refused(folder))?;
     let documents = [
-        ("report.html", html(bundle)?),
+        (PAGE, html(bundle)?),
         ("junit.xml", junit(bundle)?),
         ("report.json", json(bundle)?),
         ("report.md", markdown(bundle)),
     ];
     let mut paths = [const { PathBuf::new() }; 4];
     for (path, (name, text)) in paths.iter_mut().zip(documents) {
-        *path = folder.join(name);
-        fs::write(&path, text).map_err(write(path))?;
+        *path = put(folder, name, &text)?;
     }
     Ok(paths)
+}
+
+/// Writes `report.html` alone, and gives its path.
+///
+/// # Errors
+/// If it cannot be made or written.
+pub fn write_html(bundle: &Bundle, folder: &Path) -> Result<PathBuf, ReportError> {
+    put(folder, PAGE, &html(bundle)?)
+}
+
+/// Whole or not at all: a page that a browser shows may be replaced while the run goes on.
+fn put(folder: &Path, name: &str, text: &str) -> Result<PathBuf, ReportError> {
+    let (path, partial) = (folder.join(name), folder.join(format!(".{name}.partial")));
+    fs::write(&partial, text).map_err(refused(&partial))?;
+    fs::rename(&partial, &path).map_err(refused(&path))?;
+    Ok(path)
+}
+
+fn refused(path: &Path) -> impl FnOnce(io::Error) -> ReportError {
+    let path = path.to_owned();
+    |source| ReportError::Write { path, source }
 }

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use hospitium_evidence::Bundle;
 use hospitium_model::{CheckRecord, Verdict};
 
-use crate::outcome::{Outcome, Tally, is_canary, of_cell};
-use crate::summary::{headline, warnings};
+use crate::outcome::{Outcome, Tally, goes_on, is_canary, of_cell};
+use crate::summary::{headline, problems, warnings};
 use crate::words::{short_digests, visible};
 
 /// Rows of a table; the rest is in the other documents.
@@ -27,9 +27,10 @@ fn write_to(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
     for warning in warnings(bundle) {
         writeln!(out, "> ⚠ {}\n", text(&warning))?;
     }
-    if !bundle.is_sound() {
+    let problems = problems(bundle);
+    if !problems.is_empty() {
         writeln!(out, "> ⚠ The evidence is not sound:\n>")?;
-        for problem in bundle.problems.iter().take(ROWS) {
+        for problem in problems.iter().take(ROWS) {
             writeln!(out, "> - {}", text(&problem.to_string()))?;
         }
         writeln!(out)?;
@@ -38,7 +39,7 @@ fn write_to(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
     writeln!(out, "|---|---|---|---|--:|--:|--:|--:|--:|--:|")?;
     for cell in &bundle.cells {
         let tally = Tally::of(&cell.checks);
-        let outcome = of_cell(cell);
+        let outcome = of_cell(bundle, cell);
         write!(
             out,
             "| {} | {} | {} | {} {} |",
@@ -76,6 +77,7 @@ fn troubles(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
         .iter()
         .flat_map(|cell| cell.checks.iter().map(move |check| (cell, check, Outcome::of(check))))
         .filter(|(_, check, outcome)| outcome.wants_attention() && !is_canary(check))
+        .filter(|(_, _, outcome)| !goes_on(bundle) || *outcome != Outcome::Miss)
         .collect();
     rows.sort_by_key(|(_, _, outcome)| *outcome);
     if rows.is_empty() {

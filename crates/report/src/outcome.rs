@@ -1,6 +1,6 @@
 //! How a check ended, as reports show it, and how many ended how.
 
-use hospitium_evidence::Cell;
+use hospitium_evidence::{Bundle, Cell};
 use hospitium_model::{CheckRecord, Subsystem, Verdict};
 
 /// How a check ended: its verdict, with a flaky one told apart from a pass and from a fail.
@@ -141,11 +141,24 @@ pub fn is_canary(check: &CheckRecord) -> bool {
     check.id.subsystem() == Subsystem::Canary
 }
 
-/// How a cell as a whole stands.
-pub fn of_cell(cell: &Cell) -> Outcome {
+/// True for the evidence of a run that has not ended: neither an end nor a reason for having none.
+pub fn goes_on(bundle: &Bundle) -> bool {
+    bundle.run.ended.is_none() && bundle.run.cut_off.is_none()
+}
+
+/// True for a cell of a run that goes on, some of whose checks have not ended.
+pub fn still_runs(bundle: &Bundle, cell: &Cell) -> bool {
+    let missed = |check: &CheckRecord| matches!(check.verdict, Verdict::Miss { .. });
+    goes_on(bundle) && cell.checks.iter().any(missed)
+}
+
+/// How a cell as a whole stands; for one that still runs, how it does until now.
+pub fn of_cell(bundle: &Bundle, cell: &Cell) -> Outcome {
     let worst = Tally::of(&cell.checks).worst();
     let record = &cell.record;
-    if record.failure.is_some() || !record.canary_failed {
+    if still_runs(bundle, cell) {
+        worst
+    } else if record.failure.is_some() || !record.canary_failed {
         worst.min(Outcome::Error)
     } else if !record.required_not_run.is_empty() {
         worst.min(Outcome::Miss)

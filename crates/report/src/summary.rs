@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use hospitium_evidence::Bundle;
+use hospitium_evidence::{Bundle, Problem};
 use hospitium_model::{CheckRecord, GuestKind};
 
-use crate::outcome::{Outcome, Tally, is_canary};
+use crate::outcome::{Outcome, Tally, goes_on, is_canary, still_runs};
 use crate::words::{plural, visible};
 
 /// The answer in a sentence: which guests on which hosts, how many checks passed, what did not.
@@ -40,15 +40,26 @@ pub fn warnings(bundle: &Bundle) -> Vec<String> {
     if let Some(why) = &bundle.run.cut_off {
         warnings.push(format!("The run was cut off: {}.", visible(why, 400).trim_end_matches('.')));
     }
+    let goes_on = goes_on(bundle);
+    if goes_on {
+        warnings.push(
+            "The run still goes on. This is what it has until now; what has not ended counts as missed."
+                .into(),
+        );
+    }
     if !bundle.run.not_started.is_empty() {
         let names: Vec<_> = bundle.run.not_started.iter().map(|name| visible(name, 64)).collect();
-        warnings.push(format!("These cells never began: {}.", listed(&names, 10)));
+        let begun = if goes_on { "have not begun yet" } else { "never began" };
+        warnings.push(format!("These cells {begun}: {}.", listed(&names, 10)));
     }
     for cell in &bundle.cells {
         let name = visible(&cell.record.name, 64);
         if let Some(why) = &cell.record.failure {
             let why = visible(why.lines().next().unwrap_or_default(), 400);
             warnings.push(format!("{name} could not be run: {why}"));
+        } else if still_runs(bundle, cell) {
+            warnings.push(format!("{name} still runs."));
+            continue;
         } else if !cell.record.canary_failed {
             warnings.push(format!(
                 "{name}: the canary did not fail, so this cell's other verdicts prove nothing."
@@ -61,6 +72,18 @@ pub fn warnings(bundle: &Bundle) -> Vec<String> {
         }
     }
     warnings
+}
+
+/// What is wrong with the evidence. That a canary has not failed yet is nothing wrong while its cell
+/// runs, which [`warnings`] tell.
+pub fn problems(bundle: &Bundle) -> Vec<&Problem> {
+    let not_yet = |problem: &&Problem| match problem {
+        Problem::CanaryUnproven { cell } => {
+            bundle.cell(cell).is_some_and(|cell| still_runs(bundle, cell))
+        }
+        _ => false,
+    };
+    bundle.problems.iter().filter(|problem| !not_yet(problem)).collect()
 }
 
 fn guests(bundle: &Bundle) -> String {

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use common::HOSTILE;
-use hospitium_evidence::{Bundle, BundleWriter, recover};
-use hospitium_report::{Outcome, Tally, headline, html, json, junit, markdown, write_all};
+use hospitium_evidence::{Bundle, BundleWriter, recover, so_far};
+use hospitium_model::{CheckRecord, PlannedCheck, Verdict};
+use hospitium_report::{Outcome, Tally, goes_on, headline, html, json, junit, markdown, write_all};
 use quick_xml::Reader;
 use quick_xml::events::Event;
 use tempfile::tempdir;
@@ -243,4 +244,38 @@ fn a_run_cut_off_before_anything_ran_has_a_report_too() {
     assert!(markdown(&bundle).contains("never began"));
     // Again over the first: replaced.
     write_all(&bundle, &out).expect("writes");
+}
+
+#[test]
+fn a_run_that_goes_on_says_so_and_blames_nothing_for_not_having_ended() {
+    let (dir, bundle) = sample();
+    let (folder, copy) = (dir.path().join("going"), dir.path().join("copy"));
+    let mut run = bundle.run.clone();
+    run.ended = None;
+    let writer = BundleWriter::create(&folder, &run).expect("begins");
+    let first = &bundle.cells[0];
+    let cell = writer.cell(&first.record.name).expect("a cell");
+    let mut record = first.record.clone();
+    record.canary_failed = false;
+    cell.record(&record).expect("its record");
+    let planned = |check: &CheckRecord| PlannedCheck {
+        id: check.id.clone(),
+        requirement: check.requirement.clone(),
+        tier: check.tier,
+    };
+    cell.plan(&first.checks.iter().map(planned).collect::<Vec<_>>()).expect("its plan");
+    let passed = first.checks.iter().find(|check| check.verdict == Verdict::Pass).expect("one");
+    cell.check(passed).expect("written");
+    so_far(&folder, &copy).expect("copies");
+
+    let bundle = Bundle::open(&copy).expect("opens");
+    assert!(goes_on(&bundle));
+    assert_eq!(bundle.problems.iter().map(ToString::to_string).collect::<Vec<_>>(), [""; 0]);
+    let page = html(&bundle).expect("lays out");
+    assert!(page.contains("http-equiv=\"refresh\"") && page.contains("still runs."));
+    assert!(!page.contains("wrong with this evidence") && !page.contains("prove nothing"));
+    let short = markdown(&bundle);
+    assert!(short.contains("The run still goes on") && !short.contains("What did not pass"));
+    let (_dir, ended) = sample();
+    assert!(!html(&ended).expect("lays out").contains("http-equiv=\"refresh\""));
 }

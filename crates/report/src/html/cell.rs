@@ -6,7 +6,7 @@ use hospitium_model::{CellRecord, CheckRecord, GuestKind, MachineSpec, Subsystem
 use super::check::CheckView;
 use super::picture::{Picture, Pictures};
 use super::timeline::Timeline;
-use crate::outcome::{Outcome, Tally, is_canary, of_cell};
+use crate::outcome::{Outcome, Tally, is_canary, of_cell, still_runs};
 use crate::words::{self, visible};
 
 /// Console lines that stand open.
@@ -94,10 +94,10 @@ impl CellView {
             title: format!("{guest} on {host}"),
             guest,
             host,
-            outcome: of_cell(cell),
+            outcome: of_cell(bundle, cell),
             counts: Tally::of(&cell.checks).words(),
             failure: failure.lines().take(60).map(|line| visible(line, 600)).collect(),
-            canary: canary(cell),
+            canary: canary(bundle, cell),
             accelerator: record.host.accelerator.used.name(),
             emulated: !record.host.accelerator.used.is_hardware(),
             accelerator_how: visible(&record.host.accelerator.how, 400),
@@ -125,11 +125,13 @@ impl CellView {
     }
 }
 
-fn canary(cell: &Cell) -> (Outcome, &'static str) {
+fn canary(bundle: &Bundle, cell: &Cell) -> (Outcome, &'static str) {
     if cell.record.canary_failed {
         (Outcome::Pass, "failed, as it must: this cell's harness can tell wrong from right")
     } else if cell.record.failure.is_some() {
         (Outcome::Miss, "did not run")
+    } else if still_runs(bundle, cell) {
+        (Outcome::Miss, "has not failed yet: this cell still runs")
     } else {
         (Outcome::Fail, "did not fail: the other verdicts of this cell prove nothing")
     }

@@ -9,8 +9,8 @@ use hospitium_model::Digest;
 use super::cell::CellView;
 use super::check::CheckView;
 use super::picture::Pictures;
-use crate::outcome::{Outcome, Tally, of_cell};
-use crate::summary::{headline, warnings};
+use crate::outcome::{Outcome, Tally, goes_on, of_cell};
+use crate::summary::{headline, problems, warnings};
 use crate::words::{self, visible};
 
 const CSS: &str = include_str!("../../templates/style.css");
@@ -26,6 +26,8 @@ pub struct Page {
     css: &'static str,
     js: &'static str,
     policy: String,
+    /// Set while the run goes on: the page loads itself again.
+    goes_on: bool,
     run_id: String,
     headline: String,
     warnings: Vec<String>,
@@ -77,6 +79,7 @@ struct Trouble {
 impl Page {
     pub fn of(bundle: &Bundle) -> Self {
         let tally = Tally::of_cells(&bundle.cells);
+        let goes_on = goes_on(bundle);
         let mut pictures = Pictures::of(bundle);
         let cells: Vec<CellView> = bundle
             .cells
@@ -89,6 +92,7 @@ impl Page {
             .flat_map(|cell| cell.groups.iter().map(move |group| (cell, group)))
             .flat_map(|(cell, group)| group.checks.iter().map(move |check| (cell, check)))
             .filter(|(_, check)| check.outcome.wants_attention())
+            .filter(|(_, check)| !goes_on || check.outcome != Outcome::Miss)
             .map(|(cell, check)| Trouble {
                 cell: cell.title.clone(),
                 reason: visible(&check.reason, 280),
@@ -98,16 +102,18 @@ impl Page {
         troubles.sort_by_key(|trouble| trouble.check.outcome);
         let trouble_count = troubles.len();
         troubles.truncate(ROWS);
-        let problems = bundle.problems.iter().take(ROWS).map(ToString::to_string);
+        let problems = problems(bundle);
+        let problem_count = problems.len();
         Self {
             css: CSS,
             js: JS,
             policy: policy(),
+            goes_on,
             run_id: visible(&bundle.run.id, 64),
             headline: headline(bundle),
             warnings: warnings(bundle),
-            problems: problems.collect(),
-            problem_count: bundle.problems.len(),
+            problems: problems.iter().take(ROWS).map(ToString::to_string).collect(),
+            problem_count,
             bar: bar(&tally),
             tally: counted(&tally),
             matrix: matrix(bundle),
@@ -203,7 +209,7 @@ fn matrix(bundle: &Bundle) -> Matrix {
                         anchor: format!("c{index}"),
                         name: visible(&cell.record.name, 64),
                         ambiguous,
-                        outcome: of_cell(cell),
+                        outcome: of_cell(bundle, cell),
                         passed: tally.count(Outcome::Pass),
                         apply: tally.apply(),
                         rest: rest.join(", "),

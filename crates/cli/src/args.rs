@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use hospitium_model::{Bus, ByteSize, ChannelKind, Chipset, Firmware, NicModel};
 use serde::de::DeserializeOwned;
 

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::{npm, setup};
+use xtask::setup;
+
+use crate::npm;
 
 /// Debian packages, and what each is for.
 const PACKAGES: &[(&str, &str)] = &[("chromium", "shows the pages to their tests")];

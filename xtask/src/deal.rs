@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::root;
+use xtask::root;
 
 /// The agreement, by the name of its file.
 const AGREEMENT: &str = "debian-qemu";

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{cargo, root};
+use xtask::{cargo, root};
 
 /// Fuzzes the named targets, or all of them, for so many seconds each.
 ///

@@ -3,21 +3,18 @@
 //! `cargo xtask` with no arguments lists what there is. Each command installs what it needs, saying
 //! which Debian packages and why, so that a machine with only Rust and Debian 12 is enough.
 
-mod bench;
 mod browser;
-mod compare;
 mod deal;
 mod fuzz;
-mod image;
 mod npm;
 mod oracles;
-mod setup;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Child, Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
+use xtask::{cargo, image, root, setup, show, target};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Set-up, demo, tests and benches of Hospitium")]
@@ -47,12 +44,10 @@ enum Task {
     },
     /// Formatting, lints, documentation
     Check,
-    /// Compare the machine resolver with virt-install; writes the table of docs/products.md
-    Compare,
-    /// Measure; prints ratios of things measured side by side, and writes docs/benchmarks.md
+    /// Measure; prints ratios of things measured side by side, and writes them into docs/
     Bench {
-        /// Only these: suite, clone, memory, warm, overhead, catalog, autopkgtest; or
-        /// autopkgtest-full or covering, by themselves
+        /// Only these: suite, clone, memory, warm, overhead, autopkgtest; or catalog, covering,
+        /// autopkgtest-full or virt-install, by themselves
         names: Vec<String>,
     },
     /// Run the fuzz targets, each for a while
@@ -81,57 +76,51 @@ fn run(task: Task) -> Result<()> {
         Task::Demo { out } => demo(&out),
         Task::Test { quick, rest } => test(quick, &rest),
         Task::Check => check(),
-        Task::Compare => compare::run(&root()),
-        Task::Bench { names } => bench::run(&names),
+        Task::Bench { names } => bench(&names),
         Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
     }
 }
 
-/// The workspace's root.
-pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_owned)
+/// The command line while it is built, as the tests are: digests, signatures and compression are optimised
+/// there too, and all else waits for machines.
+struct Building(Child);
+
+impl Building {
+    /// Begins, beside whatever set-up has to do.
+    fn start() -> Result<Self> {
+        println!("Building hospitium beside the set-up (a first time takes minutes)");
+        let mut command = cargo();
+        command.args(["build", "--quiet", "--package", "hospitium"]).stdin(Stdio::null());
+        Ok(Self(command.spawn().context("running cargo build")?))
+    }
+
+    /// Waits for its end.
+    fn finish(mut self) -> Result<PathBuf> {
+        println!("Waiting for hospitium to be built");
+        let status = self.0.wait().context("waiting for cargo build")?;
+        ensure!(status.success(), "cargo build --package hospitium: {status}");
+        Ok(target().join("debug/hospitium"))
+    }
 }
 
-/// A cargo command in the workspace.
-pub(crate) fn cargo() -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root());
-    command
+impl Drop for Building {
+    fn drop(&mut self) {
+        // Set-up failed. One that has ended by itself cannot be killed, and need not be.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
-/// Runs a command whose output the person sees.
-pub(crate) fn show(command: &mut Command) -> Result<()> {
-    let words: Vec<_> = std::iter::once(command.get_program())
-        .chain(command.get_args())
-        .map(|w| w.to_string_lossy())
-        .collect();
-    let text = words.join(" ");
-    println!("$ {text}");
-    let status = command.status().with_context(|| format!("running {text}"))?;
-    ensure!(status.success(), "{text}: {status}");
-    Ok(())
-}
-
-/// Builds the command line, optimised, and returns its path.
-pub(crate) fn build() -> Result<PathBuf> {
-    show(cargo().args(["build", "--release", "--package", "hospitium"]))?;
-    Ok(target().join("release/hospitium"))
-}
-
-/// The same as the tests are built, a third of the work: digests, signatures and compression are
-/// optimised there too, and all else waits for machines.
-fn build_quickly() -> Result<PathBuf> {
-    show(cargo().args(["build", "--package", "hospitium"]))?;
-    Ok(target().join("debug/hospitium"))
-}
-
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+/// The benches are a program of their own, and optimised: what they measure is linked into them.
+fn bench(names: &[String]) -> Result<()> {
+    let build = ["run", "--release", "--package", "hospitium-bench", "--"];
+    show(cargo().args(build).args(names))
 }
 
 fn demo(out: &Path) -> Result<()> {
+    let building = Building::start()?;
     let lab = setup::for_demo()?;
-    let hospitium = build_quickly()?;
+    let hospitium = building.finish()?;
     let out = if out.is_absolute() { out.to_owned() } else { root().join(out) };
     if out.exists() {
         // A demo is for looking at; the last one makes room.

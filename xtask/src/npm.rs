@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::setup;
+use xtask::setup;
 
 /// Debian packages, and what each is for.
 const PACKAGES: &[(&str, &str)] =

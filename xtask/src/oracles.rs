@@ -6,7 +6,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{npm, setup};
+use xtask::setup;
+
+use crate::npm;
 
 /// Debian packages, and what each is for.
 const PACKAGES: &[(&str, &str)] = &[

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -77,27 +77,51 @@ fn image(variant: Variant) -> Result<PathBuf> {
 }
 
 /// Installs the packages that are not there yet.
+///
+/// To install one, apt may remove another that is of a newer release than this Debian's (qemu-utils of backports
+/// and qemu-system-x86 of Debian 12 exclude each other), so it is looked twice.
 pub fn install<'a>(wanted: impl Iterator<Item = &'a (&'a str, &'a str)>) -> Result<()> {
     let mut seen = BTreeSet::new();
-    let missing: Vec<_> =
-        wanted.filter(|(name, _)| seen.insert(*name) && !is_installed(name)).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    println!("These Debian packages are needed and will be installed:");
-    for (name, why) in &missing {
-        println!("  {name:<24} {why}");
-    }
-    let names: Vec<&str> = missing.iter().map(|(name, _)| *name).collect();
+    let wanted: Vec<_> = wanted.filter(|(name, _)| seen.insert(*name)).collect();
+    let missing = || wanted.iter().filter(|(name, _)| !is_installed(name)).collect::<Vec<_>>();
     let quiet = [("DEBIAN_FRONTEND", "noninteractive")];
-    show(as_root("apt-get").args(["-q", "update"]).envs(quiet))?;
-    show(
-        as_root("apt-get")
-            .args(["-qq", "-y", "--no-install-recommends", "install"])
-            .args(names)
-            .envs(quiet),
-    )
-    .context("installing Debian packages; this set-up is made for Debian 12, as root or with sudo")
+    for again in [false, true] {
+        let missing = missing();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        if again {
+            println!(
+                "apt removed these for the others; they are installed as this Debian has them:"
+            );
+        } else {
+            println!("These Debian packages are needed and will be installed:");
+        }
+        for (name, why) in &missing {
+            println!("  {name:<24} {why}");
+        }
+        if !again {
+            show(as_root("apt-get").args(["-q", "update"]).envs(quiet))?;
+        }
+        show(
+            as_root("apt-get")
+                .args(["-qq", "-y", "--no-install-recommends", "install"])
+                .args(missing.iter().map(|(name, _)| name))
+                .envs(quiet)
+                .stdout(Stdio::null()),
+        )
+        .context(
+            "installing Debian packages; this set-up is made for Debian 12, as root or with sudo",
+        )?;
+    }
+    let missing: Vec<&str> = missing().iter().map(|(name, _)| *name).collect();
+    ensure!(
+        missing.is_empty(),
+        "apt installs these packages and removes them again for each other's sake: {}; apt-get install {} says why",
+        missing.join(", "),
+        missing.join(" ")
+    );
+    Ok(())
 }
 
 fn is_installed(name: &str) -> bool {

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Bench, Measured, defined};
-use crate::setup::{self, Lab};
+use xtask::setup::{self, Lab};
+
+use crate::Measured;
+use crate::machines::{Bench, defined};
 
 /// Isolated tests on both sides.
 const TESTS: u32 = 20;

@@ -50,7 +50,7 @@ impl Pict {
                 )?;
             ensure!(out.status.success(), "npm pack {PACKAGE}: {}", out.status);
             let archive = String::from_utf8_lossy(&out.stdout).trim().to_owned();
-            crate::show(Command::new("tar").current_dir(&scratch).args(["-xzf", &archive]))?;
+            xtask::show(Command::new("tar").current_dir(&scratch).args(["-xzf", &archive]))?;
         }
         let out = Command::new("sha256sum").arg(&program).output().context("running sha256sum")?;
         let digest = String::from_utf8_lossy(&out.stdout);

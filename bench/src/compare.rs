@@ -58,7 +58,7 @@ const SYSTEMS: &[&str] = &[
     "openbsd7.0",
 ];
 
-const BEGIN: &str = "<!-- made by `cargo xtask compare` -->";
+const BEGIN: &str = "<!-- made by `cargo xtask bench virt-install` -->";
 const END: &str = "<!-- end -->";
 
 /// What one of the two takes, in the same words.
@@ -78,7 +78,7 @@ struct Taken {
 }
 
 /// Makes the table and writes it into `docs/products.md`.
-pub fn run(root: &Path) -> Result<()> {
+pub fn run() -> Result<()> {
     let products = Products::load(&Sources::of_this_system())?;
     let version = qemu_version()?;
     let host = products.resolve_kind(&format!("qemu {version}"), None)?;
@@ -111,7 +111,7 @@ pub fn run(root: &Path) -> Result<()> {
         table.unexplained.join("\n")
     );
     ensure!(rows >= 30, "only {rows} systems could be compared");
-    write_into(&root.join("docs/products.md"), &table.text(host))?;
+    write_into(&xtask::root().join("docs/products.md"), &table.text(host))?;
     println!("{rows} systems on {}: {same} alike in all, the others with a reason each", host.name);
     Ok(())
 }

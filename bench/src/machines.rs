@@ -1,11 +1,4 @@
-//! Benches: each runs both sides in one go and prints the ratio. Nothing here asserts a time.
-
-mod catalog;
-mod covering;
-mod machine;
-mod page;
-mod pages;
-mod peer;
+//! What needs a lab: the suite, clones, memory, the cache, and autopkgtest beside them, on real guests.
 
 use std::cell::OnceCell;
 use std::fs::File;
@@ -16,30 +9,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::setup::{self, Lab};
+use xtask::setup::{self, Lab};
 
-/// One number: two sides measured side by side, and the bar.
-pub struct Measured {
-    /// What is compared.
-    pub what: String,
-    /// Our side, in words with its unit.
-    pub ours: String,
-    /// The other side.
-    pub other: String,
-    /// Ours divided by the other, or the other way round where more is better.
-    pub ratio: f64,
-    /// What the ratio is to be: `≤ 5`.
-    pub bar: &'static str,
-    /// Reached?
-    pub reached: bool,
-    /// What bounds it.
-    pub bound: String,
-}
+use crate::{Measured, machine, page, peer};
 
-/// The benches by name, in their order. The last repeats `autopkgtest` with all of its tests run; it
-/// and `catalog`, which boots nothing, are run only if they are named.
-const NAMES: [&str; 8] =
-    ["suite", "clone", "memory", "warm", "overhead", "catalog", "autopkgtest", "autopkgtest-full"];
+/// The benches by name, in their order. The last repeats `autopkgtest` with all of its tests run; it is run only
+/// if it is named.
+const NAMES: [&str; 7] =
+    ["suite", "clone", "memory", "warm", "overhead", "autopkgtest", "autopkgtest-full"];
 /// What machines of both sides have.
 const SIZE: [&str; 4] = ["--memory", "512 MiB", "--vcpus", "2"];
 /// Short checks that each have a clone of their own.
@@ -52,30 +29,23 @@ const SHORT: [&str; 6] = [
     "rng.device",
 ];
 
-/// Runs the benches of these names, or all.
+/// Runs the benches of these names, or all, and writes what each measured into its part of the page.
 pub fn run(names: &[String]) -> Result<()> {
-    // This one needs no lab: no machine runs.
-    if names.iter().any(|name| name == "covering") {
-        ensure!(names.len() == 1, "the bench covering is run by itself");
-        return covering::run();
-    }
     if let Some(unknown) = names.iter().find(|name| !NAMES.contains(&name.as_str())) {
-        bail!("no bench {unknown:?}; there are {}", NAMES.join(", "));
-    }
-    if names == ["catalog"] {
-        // Boots nothing, and so needs neither kernels nor images.
-        page::show(&catalog::catalog()?);
-        return Ok(());
+        bail!(
+            "no bench {unknown:?}; there are {}, covering, catalog, virt-install",
+            NAMES.join(", ")
+        );
     }
     let lab = setup::everything()?;
-    let hospitium = crate::build()?;
+    let hospitium = xtask::build()?;
     let scratch = setup::cache()?.join("bench");
     std::fs::create_dir_all(&scratch).with_context(|| format!("making {}", scratch.display()))?;
     let bench = Bench::new(hospitium, lab, scratch)?;
-    let (mut all, mut failed) = (Vec::new(), 0);
+    let mut failed = 0;
     for name in NAMES {
         let wanted = names.iter().any(|n| n == name);
-        if !wanted && (!names.is_empty() || ["autopkgtest-full", "catalog"].contains(&name)) {
+        if !wanted && (!names.is_empty() || name == "autopkgtest-full") {
             continue;
         }
         println!("\nMeasuring {name}");
@@ -85,14 +55,12 @@ pub fn run(names: &[String]) -> Result<()> {
             "memory" => bench.memory().map(|m| vec![m]),
             "warm" => bench.warm().map(|m| vec![m]),
             "overhead" => bench.overhead(),
-            "catalog" => catalog::catalog(),
-            _ => peer::autopkgtest(&bench, ["autopkgtest-full", "catalog"].contains(&name))
-                .map(|m| vec![m]),
+            _ => peer::autopkgtest(&bench, name == "autopkgtest-full").map(|m| vec![m]),
         };
         match measured {
             Ok(measured) => {
                 page::show(&measured);
-                all.extend(measured);
+                page::write(name, &measured, Some(&bench.lab))?;
             }
             Err(error) => {
                 eprintln!("bench {name} came to no end: {error:#}");
@@ -100,11 +68,10 @@ pub fn run(names: &[String]) -> Result<()> {
             }
         }
     }
-    ensure!(failed == 0, "{failed} benches came to no end; docs/benchmarks.md is left as it was");
-    // A page of some of the numbers would pass for all of them.
-    if names.is_empty() {
-        page::write(&crate::root().join("docs/benchmarks.md"), &all, &bench.lab)?;
-    }
+    ensure!(
+        failed == 0,
+        "{failed} benches came to no end; their parts of the page are left as they were"
+    );
     Ok(())
 }
 
@@ -190,7 +157,7 @@ impl Bench {
         let log = File::create(&path).with_context(|| format!("making {}", path.display()))?;
         let begun = Instant::now();
         let mut child = Command::new(&self.hospitium)
-            .current_dir(crate::root())
+            .current_dir(xtask::root())
             .args(["run", "--host", "qemu", "--accelerator", "tcg", "--guest", guest, "--cache"])
             .arg(self.scratch.join("cache"))
             .arg("--out")

@@ -11,7 +11,7 @@ use hospitium_web::{Site, Sources, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::Measured;
+use crate::Measured;
 
 /// Requests for each page.
 const REQUESTS: usize = 30;

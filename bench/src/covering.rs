@@ -14,7 +14,7 @@ use hospitium_plan::covering::{Coverage, DEFAULT_ITERATIONS, Generator, Model, v
 
 use self::models::Named;
 use self::pict::Pict;
-use crate::setup;
+use xtask::setup;
 
 /// The other side may take this long for one model.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -49,19 +49,6 @@ enum Theirs {
 
 /// Measures, prints a table, and writes it into docs/covering.md.
 pub fn run() -> Result<()> {
-    if cfg!(debug_assertions) {
-        // The search is arithmetic all through; without optimization its times would say nothing.
-        let mut command = crate::cargo();
-        return crate::show(command.args([
-            "run",
-            "--release",
-            "--package",
-            "xtask",
-            "--",
-            "bench",
-            "covering",
-        ]));
-    }
     let scratch = setup::cache()?.join("bench/covering");
     std::fs::create_dir_all(&scratch).with_context(|| format!("making {}", scratch.display()))?;
     let pict = Pict::find(&scratch)?;
@@ -84,7 +71,11 @@ pub fn run() -> Result<()> {
         _ => false,
     });
     println!("\nLarger than PICT's: {} of {}", larger.count(), lines.len());
-    super::page::write_part(&crate::root().join("docs/covering.md"), &part(&lines, &pict)?)
+    crate::page::write_part(
+        &xtask::root().join("docs/covering.md"),
+        "covering",
+        &part(&lines, &pict)?,
+    )
 }
 
 fn measure(named: Named, strength: usize, pict: &Pict) -> Result<Line> {

@@ -15,7 +15,7 @@ use hospitium_ledger::{Algorithm, Log, LogFolder, Party, Policy, walk};
 use hospitium_products::{Products, Sources};
 use jiff::{Timestamp, ToSpan as _};
 
-use super::Measured;
+use crate::{Measured, page, pages};
 
 /// Certificates, if `HOSPITIUM_BENCH_RECORDS` says nothing else.
 const RECORDS: u64 = 1_000_000;
@@ -24,24 +24,20 @@ const AT_ONCE: u64 = 10_000;
 /// Questions that are asked.
 const QUESTIONS: usize = 200;
 
-/// Makes the log, rebuilds, asks. It is measured in this very process, so an unoptimised one hands
-/// over to an optimised one, which prints the numbers.
-pub fn catalog() -> Result<Vec<Measured>> {
-    if cfg!(debug_assertions) {
-        let arguments = ["run", "--release", "--package", "xtask", "--", "bench", "catalog"];
-        crate::show(crate::cargo().args(arguments))?;
-        return Ok(Vec::new());
-    }
+/// Makes the log, rebuilds, asks, serves; writes the numbers into the page.
+pub fn run() -> Result<()> {
     let records = match std::env::var("HOSPITIUM_BENCH_RECORDS") {
         Ok(text) => text.parse().context("HOSPITIUM_BENCH_RECORDS is no number")?,
         Err(_) => RECORDS,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(measure(records))
+    let measured = runtime.block_on(measure(records))?;
+    page::show(&measured);
+    page::write("catalog", &measured, None)
 }
 
 async fn measure(records: u64) -> Result<Vec<Measured>> {
-    let scratch = crate::setup::cache()?.join("bench/catalog");
+    let scratch = xtask::setup::cache()?.join("bench/catalog");
     if scratch.exists() {
         std::fs::remove_dir_all(&scratch)?;
     }
@@ -114,7 +110,7 @@ async fn measure(records: u64) -> Result<Vec<Measured>> {
     let ids = (first.0.2.as_str(), first.1.2.as_str(), other.as_str());
     let known = Products::load(&Sources::of_this_system())?;
     let served = Catalog::open(&db.to_string_lossy()).await?;
-    let site = super::pages::pages(served, known, source.clone(), ids, records).await?;
+    let site = pages::pages(served, known, source.clone(), ids, records).await?;
     Ok(vec![
         Measured {
             what: format!("`ask` in process, {records} certificates (median; p95 {late:.2} ms)"),

@@ -391,6 +391,9 @@ pub struct ProcessFacts {
     pub pss: ByteSize,
     /// CPU time so far.
     pub cpu_time: Duration,
+    /// The longest that any of its threads has wanted a CPU so far and got none. What the guest did not do in
+    /// this time says nothing about it.
+    pub cpu_wait: Duration,
     /// Inodes of the network, mount and pid name spaces that differ from the harness's own.
     pub own_namespaces: Vec<String>,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ByteSize;
+use crate::{Answer, ByteSize};
 
 /// What a machine is made of. Device ids are unique in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -195,6 +195,35 @@ impl Bus {
             Self::Nvme => "nvme",
             Self::Usb => "usb",
             Self::Floppy => "floppy",
+        }
+    }
+
+    /// Whether a guest can give back blocks of a disk on it that it no longer needs; else why not.
+    pub fn takes_discard(self) -> Answer {
+        match self {
+            Self::Virtio | Self::VirtioScsi | Self::Sata | Self::Ide | Self::Nvme => Answer::Yes,
+            // Linux drivers/usb/storage/scsiglue.c, skip_vpd_pages.
+            Self::Usb => Answer::No(
+                "USB mass storage is not asked for the pages that tell that blocks can be given back".into(),
+            ),
+            Self::Floppy => Answer::No("floppy disks know no blocks that are given back".into()),
+        }
+    }
+
+    /// Whether a disk on it can tell the guest, by itself, that its size is another; else why not.
+    pub fn tells_of_size(self) -> Answer {
+        match self {
+            // virtio 1.2, 5.2.4 (configuration change) and 5.6.6.3 (parameter change); NVM Express Base 2.0,
+            // figure 145 (namespace attribute changed).
+            Self::Virtio | Self::VirtioScsi | Self::Nvme => Answer::Yes,
+            // ACS-4: IDENTIFY DEVICE is read when the disk is found, and nothing says that it has changed.
+            Self::Sata | Self::Ide => {
+                Answer::No("ATA has no way to tell that a disk's size has changed".into())
+            }
+            // USB Mass Storage Bulk-Only 1.0: a device speaks only when it is asked.
+            Self::Usb | Self::Floppy => {
+                Answer::No(format!("{} devices speak only when they are asked", self.name()))
+            }
         }
     }
 }

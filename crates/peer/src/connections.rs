@@ -6,7 +6,7 @@ use std::time::Duration;
 use hospitium_model::Digest;
 use sha2::{Digest as _, Sha256};
 use smoltcp::iface::{SocketHandle, SocketSet};
-use smoltcp::socket::tcp::{RecvError, Socket, SocketBuffer, State};
+use smoltcp::socket::tcp::{CongestionControl, RecvError, Socket, SocketBuffer, State};
 use smoltcp::wire::IpAddress;
 
 use crate::stats::{Books, TRANSFERS};
@@ -122,6 +122,9 @@ fn listening(service: Service, port: u16) -> Socket<'static> {
     // Frames are handled in batches, so there is one acknowledgement a batch anyway.
     socket.set_ack_delay(None);
     socket.set_timeout(Some(SILENCE));
+    // An adapter takes what it has descriptors for and loses the rest (an rtl8139 has 64). Without this, whole windows
+    // are sent at once, after each loss again.
+    socket.set_congestion_control(CongestionControl::Reno);
     // Fails only for port 0 or a socket in use.
     let _listens = socket.listen(port);
     socket

@@ -96,6 +96,20 @@ async fn the_source_sends_its_pattern_and_closes() {
 }
 
 #[tokio::test]
+async fn a_card_that_loses_what_it_has_no_room_for_still_gets_everything() {
+    let source = Source { pattern: Pattern::seeded(7), length: 2_000_003 };
+    // As between processes, the cable holds a whole window. A peer that sends one whole after each loss comes to
+    // no end.
+    let (near, far) = tokio::io::duplex(1 << 20);
+    let options = PeerOptions { source, ..PeerOptions::default() };
+    let (_peer, mut guest) =
+        (Peer::start(near, options).expect("good options"), Guest::new(far, 1500));
+    guest.device.descriptors = 16;
+    let handle = guest.connect(PEER, SOURCE_PORT, 40_000).await;
+    assert!(receive(&mut guest, handle).await == pattern(7, 2_000_003));
+}
+
+#[tokio::test]
 async fn an_echo_connection_outlives_a_change_of_cable() {
     let (peer, mut guest) = pair(PeerOptions::default(), 1500);
     let handle = guest.connect(PEER, ECHO_PORT, 40_000).await;

@@ -10,6 +10,7 @@ use hospitium_host::HostError;
 use hospitium_model::{Observations, Verdict};
 use hospitium_suite::{Cell, Check, CheckError, Lab};
 
+use crate::pressure::within;
 use crate::usage::ms;
 
 /// What one attempt gave.
@@ -94,26 +95,26 @@ pub async fn finish(cell: Cell) -> CloneEnd {
 pub async fn in_clone(cell: &mut Cell, check: &'static Check) -> Attempt {
     let began = Instant::now();
     let clone = cell.place().name.clone();
-    let ended = tokio::time::timeout(check.limit, unpanicked((check.run)(cell))).await;
+    let ended = within(check.limit, unpanicked((check.run)(cell))).await;
     let mut observations = Observations::new();
     let mut clone_is_good = true;
     let verdict = match ended {
-        Ok(Ok(Ok(seen))) => {
+        Some(Ok(Ok(seen))) => {
             let verdict = seen.judge();
             observations = seen;
             verdict
         }
-        Ok(Ok(Err(error))) => {
+        Some(Ok(Err(error))) => {
             clone_is_good = false;
             verdict_on(cell, &error).await
         }
-        Ok(Err(panic)) => {
+        Some(Err(panic)) => {
             clone_is_good = false;
             Verdict::Error {
                 reason: format!("the check itself broke off: {panic}; this is a bug of the suite"),
             }
         }
-        Err(_) => {
+        None => {
             clone_is_good = false;
             let limit = check.limit.as_secs();
             crashed(cell).unwrap_or_else(|| Verdict::Error {

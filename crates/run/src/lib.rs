@@ -22,6 +22,7 @@ pub mod made;
 mod pins;
 mod places;
 mod plan;
+mod pressure;
 pub mod replay;
 mod run;
 mod select;

@@ -10,6 +10,7 @@ use hospitium_peer::{Peer, PeerOptions};
 use hospitium_wire::PowerAction;
 
 use crate::lab::forward_events;
+use crate::patience::Patience;
 use crate::{Check, CheckError, Fault, FaultyMachine, Lab, device};
 
 /// How long a machine that goes on from a saved one may take to answer.
@@ -221,12 +222,18 @@ impl Cell {
         limit: Duration,
         wanted: impl for<'a> Fn(&'a EventKind) -> bool + Send + Sync,
     ) -> Result<Option<Event>, CheckError> {
-        match self.machine.wait_event(from, what, limit, &wanted).await {
-            Ok((_, event)) => Ok(Some(event)),
-            // A machine that has ended will send no more events: that it did not is the answer.
-            Err(HostError::TimedOut { .. } | HostError::Ended { .. }) => Ok(None),
-            Err(other) => Err(other.into()),
+        let patience = Patience::begin(&*self.machine, limit).await;
+        let mut left = limit;
+        while !left.is_zero() {
+            match self.machine.wait_event(from, what, left, &wanted).await {
+                Ok((_, event)) => return Ok(Some(event)),
+                Err(HostError::TimedOut { .. }) => left = patience.left(&*self.machine).await,
+                // A machine that has ended will send no more events: that it did not is the answer.
+                Err(HostError::Ended { .. }) => break,
+                Err(other) => return Err(other.into()),
+            }
         }
+        Ok(None)
     }
 
     /// Pulls the plug and reads what is left on a disk.
@@ -311,13 +318,17 @@ impl Cell {
     /// Asks until another boot than `before` answers. A guest that shuts down in order still answers
     /// for a while from the old one.
     async fn another_boot(&self, before: &str, limit: Duration) -> Result<String, CheckError> {
-        let until = Instant::now() + limit;
+        let patience = Patience::begin(&*self.machine, limit).await;
         loop {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = patience.left(&*self.machine).await;
             if left.is_zero() {
                 return Err(CheckError::TimedOut { what: "the guest's next boot".into(), limit });
             }
-            self.guest.greet(left).await?;
+            match self.guest.greet(left).await {
+                // It may have been kept from a CPU meanwhile; then there is more time.
+                Err(SessionError::NoAnswer { .. }) => continue,
+                answered => answered?,
+            };
             // The old boot's probe may be gone between the two questions; then it is asked again.
             match self.boot_id().await {
                 Ok(now) if now != before => return Ok(now),

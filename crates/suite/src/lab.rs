@@ -11,6 +11,7 @@ use hospitium_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::patience::cpu_wait;
 use crate::{Cell, Check, CheckError, Fault, FaultyMachine};
 
 /// Where timeline events go, with the moment that counts as zero.
@@ -81,6 +82,9 @@ const ANSWER: Duration = Duration::from_secs(20);
 pub struct BootFacts {
     /// From start to the probe's first answer, in milliseconds.
     pub ready_ms: f64,
+    /// What of that its VMM wanted a CPU and got none, in milliseconds.
+    #[serde(default)]
+    pub cpu_wait_ms: f64,
     /// Saving the snapshot, in milliseconds.
     pub snapshot_ms: f64,
     /// The console, lines escaped.
@@ -185,6 +189,7 @@ pub async fn boot(
     let session = guest.enter(&*machine, &console, Some(trace), limit).await?;
     let hello = session.greet(limit).await?;
     let ready_ms = begun.elapsed().as_secs_f64() * 1e3;
+    let cpu_wait_ms = cpu_wait(&*machine).await.as_secs_f64() * 1e3;
     say("the probe answers");
     let clock_offset_ms = clock_offset(&session).await?;
     let events = machine.events();
@@ -200,6 +205,7 @@ pub async fn boot(
     };
     let facts = BootFacts {
         ready_ms,
+        cpu_wait_ms,
         snapshot_ms: 0.0,
         console: console.lines_since(0).into_iter().map(|(_, line)| line).collect(),
         console_raw: console.raw(),

@@ -13,6 +13,7 @@ mod error;
 mod fault;
 mod lab;
 mod needs;
+mod patience;
 mod standard;
 
 pub use cell::Cell;

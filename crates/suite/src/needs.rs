@@ -15,6 +15,10 @@ pub enum Need {
     Driver(&'static str),
     /// The machine has a device of this id.
     Device(&'static str),
+    /// The disk of this id is on a bus by which blocks can be given back.
+    TakesDiscard(&'static str),
+    /// The disk of this id is on a bus by which the guest is told of a new size.
+    TellsOfSize(&'static str),
     /// The machine has at least so many vCPUs.
     Vcpus(u32),
     /// The machine can be given more vCPUs.
@@ -61,6 +65,14 @@ impl Need {
                 spec.disk(id).is_some() || spec.nic(id).is_some(),
                 &format!("the device {id:?}"),
             ),
+            Self::TakesDiscard(id) => match spec.disk(id).map(|disk| disk.bus.takes_discard()) {
+                Some(Answer::No(why)) => guest(why),
+                Some(Answer::Yes) | None => None,
+            },
+            Self::TellsOfSize(id) => match spec.disk(id).map(|disk| disk.bus.tells_of_size()) {
+                Some(Answer::No(why)) => skip(SkipReason::UnsupportedByHost, why),
+                Some(Answer::Yes) | None => None,
+            },
             Self::Vcpus(n) => machine(spec.cpus.count() >= n, &format!("{n} vCPUs")),
             Self::SpareVcpus => machine(spec.cpus.max_count() > spec.cpus.count(), "spare vCPUs"),
             Self::SpareMemory => {

@@ -219,6 +219,17 @@ async fn macs(machine: &QemuMachine) -> Result<Vec<(String, String)>, HostError>
     Ok(macs)
 }
 
+/// The longest that a thread of a process has waited on a run queue (Linux Documentation/scheduler/sched-stats.rst:
+/// the second number, in nanoseconds). None where the kernel does not count it.
+fn longest_wait(pid: u32) -> Duration {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let waits = threads.filter_map(|thread| {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split_whitespace().nth(1)?.parse().ok()
+    });
+    Duration::from_nanos(waits.max().unwrap_or_default())
+}
+
 /// What /proc says of a process (proc_pid_status(5), proc_pid_stat(5), proc_pid_smaps(5)).
 pub(super) fn process(pid: u32) -> Result<ProcessFacts, HostError> {
     let read = |name: &str| {
@@ -252,6 +263,7 @@ pub(super) fn process(pid: u32) -> Result<ProcessFacts, HostError> {
         rss: ByteSize::bytes(field(&rollup, "Rss", 0, 10) << 10),
         pss: ByteSize::bytes(field(&rollup, "Pss", 0, 10) << 10),
         cpu_time: Duration::from_millis(ticks * 1000 / per_second),
+        cpu_wait: longest_wait(pid),
         own_namespaces: ["net", "mnt", "pid", "ipc", "uts", "user"]
             .iter()
             .filter(own)
@@ -269,6 +281,10 @@ mod tests {
         let facts = process(std::process::id()).expect("we are there");
         assert_eq!(facts.uid, rustix::process::geteuid().as_raw());
         assert!(facts.rss.as_bytes() > 0 && facts.own_namespaces.is_empty());
+        let another = process(std::process::id()).expect("we are there");
+        assert!(
+            another.cpu_wait >= facts.cpu_wait && another.cpu_wait < Duration::from_secs(86_400)
+        );
         assert!(matches!(process(u32::MAX), Err(HostError::Io { .. })));
     }
 

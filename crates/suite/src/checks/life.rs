@@ -40,7 +40,7 @@ async fn open_session(cell: &mut Cell) -> Result<bool, CheckError> {
     let Some(name) = net::interface(&cell.guest, &nic).await? else {
         return Ok(false);
     };
-    cell.guest.net_up(&name, options.guest.octets(), options.prefix, 0).await?;
+    net::bring_up(&cell.guest, &name, &options, 0).await?;
     cell.guest.tcp_open(SLOT, (options.address.octets(), ECHO_PORT)).await?;
     exchange(cell, b"before").await
 }

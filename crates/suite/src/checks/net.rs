@@ -39,8 +39,7 @@ check! {
         let Some(name) = interface(&cell.guest, &nic).await? else {
             return Ok(absent(&nic, &host));
         };
-        let address = options.guest.octets();
-        cell.guest.net_up(&name, address, options.prefix, 0).await?;
+        bring_up(&cell.guest, &name, &options, 0).await?;
         let answered = echo(&cell.guest, &options, 64, cell.pattern(0)).await?;
         let pinged = ping(cell.peer().await?, &options).await?;
         let mac = text_if_there(&cell.guest, &format!("/sys/class/net/{name}/address")).await?;
@@ -82,7 +81,7 @@ check! {
         let Some(name) = interface(&cell.guest, &nic).await? else {
             return Ok(absent(&nic, &nic.mac));
         };
-        cell.guest.net_up(&name, options.guest.octets(), options.prefix, 0).await?;
+        bring_up(&cell.guest, &name, &options, 0).await?;
         let peer = options.address.octets();
         let before = (counters(&cell.guest, &name).await?, cell.peer().await?.stats());
         let sent = cell.guest.tcp_send((peer, SINK_PORT), length, out.seed()).await?;
@@ -165,6 +164,33 @@ pub async fn interface(guest: &Session, nic: &Nic) -> Result<Option<String>, Che
         }
         if Instant::now() >= until {
             return Ok(None);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Gives the interface the guest's address at this peer and waits for its carrier: adapters that negotiate
+/// (e1000, e1000e, rtl8139) lose what is sent before. An MTU of 0 leaves it as it is. A carrier that does not come
+/// is left to whoever then sends.
+pub async fn bring_up(
+    guest: &Session,
+    name: &str,
+    peer: &PeerOptions,
+    mtu: u32,
+) -> Result<(), CheckError> {
+    guest.net_up(name, peer.guest.octets(), peer.prefix, mtu).await?;
+    carrier(guest, name, true).await?;
+    Ok(())
+}
+
+/// The carrier as the guest sees it, as soon as it is what is wanted, else after the time.
+pub async fn carrier(guest: &Session, name: &str, wanted: bool) -> Result<bool, CheckError> {
+    let until = Instant::now() + SETTLE;
+    loop {
+        let text = text_if_there(guest, &format!("/sys/class/net/{name}/carrier")).await?;
+        let there = text.as_deref() == Some("1");
+        if there == wanted || Instant::now() >= until {
+            return Ok(there);
         }
         tokio::time::sleep(PAUSE).await;
     }

@@ -9,7 +9,7 @@ use hospitium_peer::{Peer, PeerOptions};
 use hospitium_wire::Request;
 
 use super::disks::{PAUSE, SETTLE, text_if_there};
-use super::net::{absent, configured, echo, interface, peer_error, ping};
+use super::net::{absent, bring_up, carrier, configured, echo, interface, peer_error, ping};
 use super::{load, read};
 use crate::fault::{Call, SeamFault};
 use crate::{Check, CheckError, Fault, Need, check, device};
@@ -33,7 +33,7 @@ check! {
         let Some(name) = interface(&cell.guest, &nic).await? else {
             return Ok(absent(&nic, &nic.mac));
         };
-        cell.guest.net_up(&name, options.guest.octets(), options.prefix, 0).await?;
+        bring_up(&cell.guest, &name, &options, 0).await?;
         let mut carriers = vec![Value::from(carrier(&cell.guest, &name, true).await?)];
         let mut answers = vec![Value::from(echo(&cell.guest, &options, 256, cell.pattern(0)).await?)];
         cell.machine().set_link(&nic.id, false).await?;
@@ -74,19 +74,6 @@ fn at(peer: &PeerOptions) -> ([u8; 4], u16) {
     (peer.address.octets(), hospitium_peer::ECHO_PORT)
 }
 
-/// The carrier as the guest sees it, as soon as it is what is wanted, else after the time.
-async fn carrier(guest: &Session, name: &str, wanted: bool) -> Result<bool, CheckError> {
-    let until = Instant::now() + SETTLE;
-    loop {
-        let text = text_if_there(guest, &format!("/sys/class/net/{name}/carrier")).await?;
-        let there = text.as_deref() == Some("1");
-        if there == wanted || Instant::now() >= until {
-            return Ok(there);
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
 check! {
     /// With a large MTU the guest sends large datagrams in one frame, and they arrive unharmed.
     pub MTU = "net.mtu", tier: Reversible, needs: [Need::Device(device::NIC)],
@@ -105,7 +92,7 @@ check! {
         let Some(name) = interface(&cell.guest, &nic).await? else {
             return Ok(absent(&nic, &nic.mac));
         };
-        cell.guest.net_up(&name, options.guest.octets(), options.prefix, mtu).await?;
+        bring_up(&cell.guest, &name, &options, mtu).await?;
         let text = text_if_there(&cell.guest, &format!("/sys/class/net/{name}/mtu")).await?;
         let set: u32 = text.as_deref().unwrap_or("0").parse().unwrap_or(0);
         let length = mtu - 100;
@@ -158,7 +145,7 @@ check! {
         let Some(name) = interface(&cell.guest, &nic).await? else {
             return Ok(absent(&nic, &nic.mac));
         };
-        cell.guest.net_up(&name, options.guest.octets(), options.prefix, 0).await?;
+        bring_up(&cell.guest, &name, &options, 0).await?;
         let answered = echo(&cell.guest, &options, 1024, cell.pattern(0)).await?;
         let pinged = ping(&peer, &options).await?;
         let macs: Vec<Value> = peer.stats().guest_macs.keys().map(|m| m.to_string().into()).collect();

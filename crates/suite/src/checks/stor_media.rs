@@ -18,7 +18,11 @@ check! {
     /// A disk that is made larger while in use is larger in the guest without a restart, and what is
     /// written in the new part is on the medium.
     pub RESIZE_ONLINE = "stor.resize-online", tier: Reversible,
-        needs: [Need::Device(device::SCRATCH), Need::Host(Capability::ResizeDisk)],
+        needs: [
+            Need::Device(device::SCRATCH),
+            Need::TellsOfSize(device::SCRATCH),
+            Need::Host(Capability::ResizeDisk),
+        ],
         fault: Fault::Seam(SeamFault::Ignore(Call::ResizeDisk));
     async fn resize_online(cell) {
         let disk = disks::configured(cell, device::SCRATCH)?;
@@ -54,7 +58,8 @@ check! {
 
 check! {
     /// What the guest discards no longer takes room on the host, and what it keeps stays as it is.
-    pub DISCARD = "stor.discard", tier: Reversible, needs: [Need::Device(device::SCRATCH)],
+    pub DISCARD = "stor.discard", tier: Reversible,
+        needs: [Need::Device(device::SCRATCH), Need::TakesDiscard(device::SCRATCH)],
         fault: Fault::Seam(SeamFault::Allocated(|size| *size = ByteSize::mib(64)));
     async fn discard(cell) {
         let disk = disks::configured(cell, device::SCRATCH)?;

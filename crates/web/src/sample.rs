@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
-use hospitium_catalog::sample::Sample;
-use hospitium_catalog::{Catalog, LogSource};
+use hospitium_catalog::LogSource;
+use hospitium_catalog::sample::{Sample, database};
 use hospitium_evidence::{BundleWriter, CellWriter};
 use hospitium_ledger::{Algorithm, Certificate, Log, LogFolder, Party, Policy};
 use hospitium_model::{
@@ -105,7 +105,7 @@ pub async fn world() -> World {
         folder: LogFolder::new(&home.join("log")),
         policy: Policy::parse("policy", party.public.policy().as_bytes()).expect("reads"),
     };
-    let mut catalog = Catalog::open("sqlite::memory:").await.expect("opens");
+    let mut catalog = database::catalog().await.expect("opens");
     catalog.rebuild(std::slice::from_ref(&source)).await.expect("rebuilds");
     let sources = Sources {
         products: builder.finish().expect("finishes"),

@@ -18,12 +18,9 @@ const PACKAGES: &[(&str, &str)] = &[
     ("python3-venv", "a place for securesystemslib apart from the system"),
 ];
 
-/// What is taken from npm: Sigstore's verifier, and the form of its bundles.
-const SIGSTORE: [&str; 2] = ["@sigstore/verify@2.1.1", "@sigstore/bundle@3.1.0"];
-
-/// The folder with Sigstore's library.
+/// The folder with Sigstore's library from npm: its verifier, and the form of its bundles.
 pub fn sigstore() -> Result<PathBuf> {
-    npm::packages("sigstore", &SIGSTORE)
+    npm::packages("sigstore")
 }
 
 /// Installs them; gives the Python that has securesystemslib.

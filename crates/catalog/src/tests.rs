@@ -3,6 +3,7 @@
 //! PostgreSQL.
 
 mod junit;
+mod lists;
 mod rebuild;
 mod words;
 

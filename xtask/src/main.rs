@@ -181,6 +181,16 @@ fn test(quick: bool, rest: &[String]) -> Result<()> {
         let mut pages = cargo();
         pages.args(["test", "--package", "hospitium-web", "--lib", "browser", "--", "--ignored"]);
         show(pages.env("HOSPITIUM_BROWSER", browser::modules()?))?;
+        oracles::of_feeds()?;
+        show(cargo().args([
+            "test",
+            "--package",
+            "hospitium-web",
+            "--lib",
+            "feed::tests",
+            "--",
+            "--ignored",
+        ]))?;
         on_postgres()?;
     }
     show(lab.environment(&mut all))

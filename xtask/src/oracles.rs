@@ -1,5 +1,5 @@
-//! The tools that are not ours and verify what the ledger writes: openssl, Go's sumdb, securesystemslib,
-//! Sigstore's own library.
+//! The tools that are not ours and verify what we write. Of the ledger: openssl, Go's sumdb, securesystemslib,
+//! Sigstore's own library. Of the site: xmllint.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -17,6 +17,15 @@ const PACKAGES: &[(&str, &str)] = &[
     ("golang-golang-x-mod-dev", "Go's signed notes and tiles (x/mod/sumdb)"),
     ("python3-venv", "a place for securesystemslib apart from the system"),
 ];
+
+/// What verifies the site's feeds.
+const OF_FEEDS: &[(&str, &str)] =
+    &[("libxml2-utils", "xmllint holds the feeds against Atom's own schema")];
+
+/// Installs what verifies the site's feeds.
+pub fn of_feeds() -> Result<()> {
+    setup::install(OF_FEEDS.iter())
+}
 
 /// The folder with Sigstore's library from npm: its verifier, and the form of its bundles.
 pub fn sigstore() -> Result<PathBuf> {

@@ -68,8 +68,8 @@ within = "6 months"
 until = "validated + 6 months"
 "#;
 
-const OSA: (&str, &str) = ("Osa 5.2", "http://a.example/osa/5.2");
-const VMMO: (&str, &str) = ("Vmmo 1", "http://b.example/vmmo/1");
+pub const OSA: (&str, &str) = ("Osa 5.2", "http://a.example/osa/5.2");
+pub const VMMO: (&str, &str) = ("Vmmo 1", "http://b.example/vmmo/1");
 const VMMO_2: (&str, &str) = ("Vmmo 2", "http://b.example/vmmo/2");
 /// A guest's name that would run.
 pub const HOSTILE: &str =
@@ -94,17 +94,27 @@ pub async fn world() -> World {
     let hostile = Sample::new("b.example", (HOSTILE, ""), VMMO, at("2022-04-01"));
     let statements: Vec<_> =
         [passed, failed, hostile].iter().map(|s| s.statement().expect("is one")).collect();
-    world_of(tempfile::tempdir().expect("made"), &statements).await
+    world_of(tempfile::tempdir().expect("made"), &statements, |_| Vec::new()).await
 }
 
-/// Makes a site of what `b.example` says, as of the same day. Evidence may be in the folder `evidence`.
-pub async fn world_of(folder: tempfile::TempDir, statements: &[Statement]) -> World {
+/// Makes a site of what `b.example` says, and says later of the records that these became, as of the same day.
+/// Evidence may be in the folder `evidence`.
+pub async fn world_of(
+    folder: tempfile::TempDir,
+    statements: &[Statement],
+    later: impl FnOnce(&[Digest]) -> Vec<Statement>,
+) -> World {
     let home = folder.path().join("b.example");
     let party = Party::init(&home, "b.example", Algorithm::Ed25519).expect("made");
     let mut builder = Builder::empty();
     builder.add_definitions(Definitions::read("products", PRODUCTS).expect("reads"));
     let mut log = Log::open(&home.join("log"), &party).expect("opens");
     let made = Certificate::issue(&mut log, &party, statements).expect("issued");
+    let records: Vec<Digest> = made.iter().map(Certificate::record).collect();
+    let later = later(&records);
+    if !later.is_empty() {
+        Certificate::issue(&mut log, &party, &later).expect("issued");
+    }
     let source = LogSource {
         folder: LogFolder::new(&home.join("log")),
         policy: Policy::parse("policy", party.public.policy().as_bytes()).expect("reads"),
@@ -123,7 +133,7 @@ pub async fn world_of(folder: tempfile::TempDir, statements: &[Statement]) -> Wo
         as_of: Some(date(2022, 6, 1)),
         base: Some("https://catalog.example".to_owned()),
     };
-    let records = made.iter().map(|c| c.record().to_string()).collect();
+    let records = records.iter().map(ToString::to_string).collect();
     World { site: Arc::new(Site::new(catalog, sources)), folder, records }
 }
 

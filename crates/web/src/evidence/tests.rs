@@ -108,7 +108,7 @@ async fn with_evidence(lie: impl FnOnce(&mut Validation), passes: bool) -> (Worl
     if let Record::Validation(validation) = &mut statement.record {
         lie(validation);
     }
-    (world_of(folder, &[statement]).await, place)
+    (world_of(folder, &[statement], |_| Vec::new()).await, place)
 }
 
 async fn page(world: &World) -> String {
@@ -196,6 +196,6 @@ async fn evidence_that_is_not_at_hand_is_absent_and_nothing_else_is_said_of_it()
     );
     let folder = tempfile::tempdir().expect("made");
     let statement = run(&folder.path().join("run"), true);
-    let html = page(&world_of(folder, &[statement]).await).await;
+    let html = page(&world_of(folder, &[statement], |_| Vec::new()).await).await;
     assert!(html.contains("> absent</span>") && html.contains("--evidence"), "{html}");
 }

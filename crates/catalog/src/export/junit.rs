@@ -127,7 +127,7 @@ fn of_obligation(owed: &Obligation) -> Case {
         format!("{word}, {}; {} owes it. {}", owed.state.when(), owed.party, reasons.join(" "));
     Case {
         class: owed.clause.clone(),
-        name: format!("{} on {} ({})", owed.guest_name, owed.host_name, owed.arch),
+        name: format!("{} on {}, {}", owed.guest_name, owed.host_name, owed.arch),
         end: match owed.state {
             State::Fulfilled { .. } | State::AboutToLapse { .. } => End::Passed,
             State::Planned { .. } | State::Due { .. } => End::Skipped(word, words),
@@ -161,7 +161,7 @@ fn of_record(line: &Line) -> Case {
         ),
         _ => End::Skipped(word, format!("{word}: the record of {place} does not count.")),
     };
-    let name = format!("{} on {} ({})", record.guest, record.host, record.arch);
+    let name = format!("{} on {}, {}", record.guest, record.host, record.arch);
     Case { class: record.party.clone(), name, end }
 }
 

@@ -11,11 +11,9 @@ use crate::npm;
 /// Debian packages, and what each is for.
 const PACKAGES: &[(&str, &str)] = &[("chromium", "shows the pages to their tests")];
 
-/// From npm: what drives the browser, and the rules of accessibility.
-const MODULES: &[&str] = &["puppeteer-core@24.8.2", "axe-core@4.14.1"];
-
-/// The folder of packages, fetched if they are not there; the browser is installed if it is not.
+/// The folder of packages from npm, what drives the browser and the rules of accessibility, fetched if they
+/// are not there; the browser is installed if it is not.
 pub fn modules() -> Result<PathBuf> {
     setup::install(PACKAGES.iter())?;
-    npm::packages("browser", MODULES)
+    npm::packages("browser")
 }

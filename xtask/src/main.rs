@@ -8,6 +8,7 @@ mod deal;
 mod fuzz;
 mod npm;
 mod oracles;
+mod postgres;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -180,8 +181,27 @@ fn test(quick: bool, rest: &[String]) -> Result<()> {
         let mut pages = cargo();
         pages.args(["test", "--package", "hospitium-web", "--lib", "browser", "--", "--ignored"]);
         show(pages.env("HOSPITIUM_BROWSER", browser::modules()?))?;
+        oracles::of_feeds()?;
+        show(cargo().args([
+            "test",
+            "--package",
+            "hospitium-web",
+            "--lib",
+            "feed::tests",
+            "--",
+            "--ignored",
+        ]))?;
+        on_postgres()?;
     }
     show(lab.environment(&mut all))
+}
+
+/// What is promised of the catalog holds with PostgreSQL as it does with SQLite: the same tests.
+fn on_postgres() -> Result<()> {
+    let server = postgres::Server::start()?;
+    let mut tests = cargo();
+    tests.args(["test", "--package", "hospitium-catalog", "--package", "hospitium-web", "--lib"]);
+    show(tests.env("HOSPITIUM_TEST_POSTGRES", server.address()))
 }
 
 fn check() -> Result<()> {

@@ -1,5 +1,5 @@
-//! The tools that are not ours and verify what the ledger writes: openssl, Go's sumdb, securesystemslib,
-//! Sigstore's own library.
+//! The tools that are not ours and verify what we write. Of the ledger: openssl, Go's sumdb, securesystemslib,
+//! Sigstore's own library. Of the site: xmllint.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -18,12 +18,18 @@ const PACKAGES: &[(&str, &str)] = &[
     ("python3-venv", "a place for securesystemslib apart from the system"),
 ];
 
-/// What is taken from npm: Sigstore's verifier, and the form of its bundles.
-const SIGSTORE: [&str; 2] = ["@sigstore/verify@2.1.1", "@sigstore/bundle@3.1.0"];
+/// What verifies the site's feeds.
+const OF_FEEDS: &[(&str, &str)] =
+    &[("libxml2-utils", "xmllint holds the feeds against Atom's own schema")];
 
-/// The folder with Sigstore's library.
+/// Installs what verifies the site's feeds.
+pub fn of_feeds() -> Result<()> {
+    setup::install(OF_FEEDS.iter())
+}
+
+/// The folder with Sigstore's library from npm: its verifier, and the form of its bundles.
 pub fn sigstore() -> Result<PathBuf> {
-    npm::packages("sigstore", &SIGSTORE)
+    npm::packages("sigstore")
 }
 
 /// Installs them; gives the Python that has securesystemslib.

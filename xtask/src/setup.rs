@@ -124,14 +124,20 @@ pub fn install<'a>(wanted: impl Iterator<Item = &'a (&'a str, &'a str)>) -> Resu
     Ok(())
 }
 
-fn is_installed(name: &str) -> bool {
+/// Whether a Debian package is installed.
+pub fn is_installed(name: &str) -> bool {
     let out = Command::new("dpkg-query").args(["-W", "-f", "${db:Status-Status}", name]).output();
     out.is_ok_and(|out| out.stdout == b"installed")
 }
 
-fn as_root(program: &str) -> Command {
-    let is_root = Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout == b"0\n");
-    if is_root {
+/// Whether this runs as root.
+pub fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout == b"0\n")
+}
+
+/// A command as root: with `sudo`, if need be.
+pub fn as_root(program: &str) -> Command {
+    if is_root() {
         return Command::new(program);
     }
     let mut command = Command::new("sudo");

@@ -8,6 +8,7 @@ use serde::Serialize;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
+use crate::notices::Notices;
 use crate::pair::{Judged, Stands, stands};
 use crate::record::Stored;
 use crate::store::{SELECT, stored};
@@ -110,14 +111,14 @@ impl Catalog {
         rows: &[AnyRow],
         as_of: Date,
     ) -> Result<Vec<Listed>, CatalogError> {
+        let records = rows.iter().map(stored).collect::<Result<Vec<_>, _>>()?;
+        let notices = self.notices_of(&records.iter().collect::<Vec<_>>()).await?;
         let mut listed = Vec::new();
-        for row in rows {
-            let record = stored(row)?;
+        for (row, record) in rows.iter().zip(records) {
             let text =
                 |column| row.try_get(column).map_err(CatalogError::database("read a product's id"));
             let (guest_product, host_product) = (text(13)?, text(14)?);
-            let notices = self.notices(record.log_id, &record.digest).await?;
-            let stands = stands(&record, &notices, as_of);
+            let stands = stands(&record, notices.of(&record), as_of);
             listed.push(Listed { guest_product, host_product, stands, record });
         }
         Ok(listed)
@@ -199,21 +200,38 @@ impl Desk<'_> {
             }
         }
         wanted.sort();
-        let mut more = false;
+        let side = |id| self.ready.subjects.product(id).unwrap_or_default().to_owned();
+        let name = |id| match side(id) {
+            product if product.is_empty() => {
+                self.ready.subjects.name(id).unwrap_or_default().to_owned()
+            }
+            product => product,
+        };
         // Two subjects of one product are one pair.
-        let mut pairs: BTreeMap<(String, String), PairNow> = BTreeMap::new();
-        let mut order = Vec::new();
+        let mut order: Vec<(String, String)> = Vec::new();
+        let mut found = Vec::new();
+        let mut more = false;
         for (_, (guest, host)) in wanted {
-            if pairs.len() >= most {
+            if order.len() >= most {
                 more = true;
                 break;
             }
-            let Some(Judged { record, stands }) = self.newest_of(guest, host).await? else {
+            let records = self.newest_of(guest, host).await?;
+            if records.is_empty() {
                 continue;
-            };
-            let side = |id| {
-                let of = self.ready.subjects.product(id);
-                of.unwrap_or_default().to_owned()
+            }
+            let key = (name(guest), name(host));
+            if !order.contains(&key) {
+                order.push(key.clone());
+            }
+            found.push((key, (guest, host), records));
+        }
+        let all: Vec<&Stored> = found.iter().flat_map(|(.., records)| records).flatten().collect();
+        let notices = self.catalog.notices_of(&all).await?;
+        let mut pairs: BTreeMap<(String, String), PairNow> = BTreeMap::new();
+        for (key, (guest, host), records) in found {
+            let Some(Judged { record, stands }) = best(records, &notices, self.as_of) else {
+                continue;
             };
             let now = PairNow {
                 guest: record.guest.clone(),
@@ -223,50 +241,50 @@ impl Desk<'_> {
                 record,
                 stands,
             };
-            let name = |product: &String, name: &String| {
-                if product.is_empty() { name.clone() } else { product.clone() }
-            };
-            let key = (name(&now.guest_product, &now.guest), name(&now.host_product, &now.host));
-            match pairs.get_mut(&key) {
-                Some(known)
-                    if rank(&known.stands, &known.record) < rank(&now.stands, &now.record) =>
-                {
-                    *known = now;
-                }
-                Some(_) => {}
-                None => {
-                    order.push(key.clone());
-                    pairs.insert(key, now);
-                }
+            let known = pairs.get(&key);
+            let better = known.is_none_or(|known| {
+                rank(&known.stands, &known.record) < rank(&now.stands, &now.record)
+            });
+            if better {
+                pairs.insert(key, now);
             }
         }
         let listed = order.into_iter().filter_map(|key| pairs.remove(&key)).collect();
         Ok((listed, more))
     }
 
-    /// The newest record of two subjects that counts, else the newest at all.
-    async fn newest_of(&self, guest: i64, host: i64) -> Result<Option<Judged>, CatalogError> {
-        let mut best: Option<Judged> = None;
+    /// The newest records of two subjects, those of each log by themselves.
+    async fn newest_of(&self, guest: i64, host: i64) -> Result<Vec<Vec<Stored>>, CatalogError> {
+        let mut of_logs = Vec::new();
         for (log, ..) in &self.ready.logs {
             let records = self.catalog.newest_few(*log, (guest, host), self.as_of, NEWEST).await?;
-            for record in records {
-                let notices = self.catalog.notices(*log, &record.digest).await?;
-                let judged = Judged { stands: stands(&record, &notices, self.as_of), record };
-                let counts = judged.counts();
-                let better = best.as_ref().is_none_or(|known| {
-                    rank(&known.stands, &known.record) < rank(&judged.stands, &judged.record)
-                });
-                if better {
-                    best = Some(judged);
-                }
-                // The log's own records come newest first.
-                if counts {
-                    break;
-                }
+            if !records.is_empty() {
+                of_logs.push(records);
             }
         }
-        Ok(best)
+        Ok(of_logs)
     }
+}
+
+/// The newest record that counts, else the newest at all; of each log they come newest first.
+fn best(of_logs: Vec<Vec<Stored>>, notices: &Notices, as_of: Date) -> Option<Judged> {
+    let mut best: Option<Judged> = None;
+    for records in of_logs {
+        for record in records {
+            let judged = Judged { stands: stands(&record, notices.of(&record), as_of), record };
+            let counts = judged.counts();
+            let better = best.as_ref().is_none_or(|known| {
+                rank(&known.stands, &known.record) < rank(&judged.stands, &judged.record)
+            });
+            if better {
+                best = Some(judged);
+            }
+            if counts {
+                break;
+            }
+        }
+    }
+    best
 }
 
 /// What counts before what does not; then the newest.

@@ -1,4 +1,6 @@
-//! The catalog's records in other forms: CSV, JSON, Markdown, and osinfo's deployments.
+//! The catalog's records in other forms: CSV, JSON, Markdown, osinfo's deployments, and JUnit XML.
+
+mod junit;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write;

@@ -16,6 +16,7 @@ mod error;
 pub mod export;
 mod machine;
 mod nearest;
+mod notices;
 mod outcomes;
 mod page;
 mod pair;

@@ -29,6 +29,10 @@ pub struct Notice {
     pub entry: u64,
     /// The record.
     pub about: Stored,
+    /// The product id of its guest, empty if the record has none.
+    pub guest_product: String,
+    /// The product id of its host, empty if the record has none.
+    pub host_product: String,
 }
 
 /// Which records are wanted; what is not set, is any.
@@ -205,6 +209,8 @@ impl Desk<'_> {
                         reason: row.try_get(18)?,
                         entry: u64::try_from(entry).unwrap_or_default(),
                         about: about.clone(),
+                        guest_product: row.try_get(13)?,
+                        host_product: row.try_get(14)?,
                     })
                 };
                 read().map_err(failed())

@@ -1,6 +1,8 @@
 //! Synthetic records, for tests and benches: like those of real runs in form and size, of nothing
 //! that ever ran.
 
+pub mod database;
+
 use hospitium_ledger::statement::{
     CheckCounts, CheckLine, Envelope, EvidenceRef, Extension, GuestLine, HostLine, Outcome, Record,
     Resource, RunLine, Validation, Waiver,

@@ -1,6 +1,5 @@
 //! The database of a catalog, and what is read from it.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Once;
 
@@ -11,11 +10,11 @@ use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::{AnyPool, Executor as _, Row as _};
 
 use crate::CatalogError;
-use crate::record::{NoticeRow, Stored, Subject, day, end_of};
+use crate::record::{Stored, Subject, day, end_of};
 use crate::schema::{CONTENT, FORM, INDEXES, TABLES};
 
 /// Newest records of a pair in each log that are looked at.
-const NEWEST: i64 = 64;
+pub const NEWEST: i64 = 64;
 
 /// The read model.
 #[derive(Debug, Clone)]
@@ -231,69 +230,6 @@ impl Catalog {
         rows.iter().map(stored).collect()
     }
 
-    /// What was said of a record.
-    pub(crate) async fn notices(
-        &self,
-        log: i64,
-        digest: &str,
-    ) -> Result<Vec<NoticeRow>, CatalogError> {
-        let failed = || CatalogError::database("find a record's notices");
-        let sql = "SELECT kind, issued, until, reason FROM notices WHERE log = $1 AND about = $2 \
-                   ORDER BY entry";
-        let rows =
-            sqlx::query(sql).bind(log).bind(digest).fetch_all(&self.pool).await.map_err(failed())?;
-        rows.iter().map(notice).collect::<Result<_, sqlx::Error>>().map_err(failed())
-    }
-
-    /// What was said of the newest records of a pair, by the record's digest.
-    pub(crate) async fn notices_of_pair(
-        &self,
-        log: i64,
-        guest: i64,
-        host: i64,
-        as_of: Date,
-    ) -> Result<HashMap<String, Vec<NoticeRow>>, CatalogError> {
-        let failed = || CatalogError::database("find records' notices");
-        // All at once: to ask for each record takes longer than everything else in an answer.
-        let sql = "SELECT n.kind, n.issued, n.until, n.reason, n.about FROM \
-                   (SELECT log, digest FROM records WHERE guest = $1 AND host = $2 AND log = $3 \
-                   AND ended <= $4 ORDER BY ended DESC, entry DESC LIMIT $5) r \
-                   JOIN notices n ON n.log = r.log AND n.about = r.digest ORDER BY n.entry";
-        let rows = sqlx::query(sql)
-            .bind(guest)
-            .bind(host)
-            .bind(log)
-            .bind(end_of(as_of))
-            .bind(NEWEST)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(failed())?;
-        let mut of: HashMap<String, Vec<NoticeRow>> = HashMap::new();
-        for row in &rows {
-            let about: String = row.try_get(4).map_err(failed())?;
-            of.entry(about).or_default().push(notice(row).map_err(failed())?);
-        }
-        Ok(of)
-    }
-
-    /// What was said of the records of these entries, first and last, each with the record's digest.
-    pub(crate) async fn notices_within(
-        &self,
-        log: i64,
-        (first, last): (i64, i64),
-    ) -> Result<Vec<(String, NoticeRow)>, CatalogError> {
-        let failed = || CatalogError::database("find records' notices");
-        let sql = "SELECT n.kind, n.issued, n.until, n.reason, n.about FROM notices n \
-                   JOIN records r ON r.log = n.log AND r.digest = n.about \
-                   WHERE r.log = $1 AND r.entry BETWEEN $2 AND $3 ORDER BY n.entry";
-        let rows = sqlx::query(sql).bind(log).bind(first).bind(last).fetch_all(&self.pool).await;
-        rows.map_err(failed())?
-            .iter()
-            .map(|row| Ok((row.try_get(4)?, notice(row)?)))
-            .collect::<Result<_, sqlx::Error>>()
-            .map_err(failed())
-    }
-
     /// So many pairs of which there is a record.
     pub(crate) async fn pairs(&self, most: u32) -> Result<Vec<(i64, i64)>, CatalogError> {
         let failed = || CatalogError::database("read its pairs");
@@ -316,17 +252,6 @@ impl Catalog {
         let rows = sqlx::query(sql).bind(id).fetch_all(&self.pool).await.map_err(failed())?;
         rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(failed())
     }
-}
-
-/// Reads a notice's kind, days and reason.
-fn notice(row: &AnyRow) -> Result<NoticeRow, sqlx::Error> {
-    let (kind, until): (String, i64) = (row.try_get(0)?, row.try_get(2)?);
-    Ok(NoticeRow {
-        withdrawal: kind == "withdrawal",
-        issued: day(row.try_get(1)?),
-        until: (until != i64::MAX).then(|| day(until)),
-        reason: row.try_get(3)?,
-    })
 }
 
 /// All columns of a stored record.

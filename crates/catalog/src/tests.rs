@@ -1,6 +1,9 @@
 //! What the catalog promises: each word by its rule, nothing unverified taken in, the same content
-//! from the same logs.
+//! from the same logs. It is promised of every database: `HOSPITIUM_TEST_POSTGRES` has the tests run on
+//! PostgreSQL.
 
+mod junit;
+mod lists;
 mod rebuild;
 mod words;
 
@@ -10,7 +13,7 @@ use hospitium_products::{Builder, Definitions, Products};
 use jiff::Timestamp;
 use jiff::civil::{Date, date};
 
-use crate::sample::Sample;
+use crate::sample::{Sample, database};
 use crate::{Answer, Catalog, LogSource, Reply};
 
 const PRODUCTS: &str = r#"
@@ -145,7 +148,7 @@ impl World {
     }
 
     pub async fn catalog(&self) -> Catalog {
-        let mut catalog = Catalog::open("sqlite::memory:").await.expect("opens");
+        let mut catalog = database::catalog().await.expect("opens");
         catalog.rebuild(&self.sources()).await.expect("rebuilds");
         catalog
     }

@@ -186,7 +186,8 @@ async fn export(arguments: &ExportArguments) -> Result<End> {
     }
     let site = site.clone().open(None, None).await?;
     let catalog = site.catalog();
-    let as_of = site.view().await?.as_of;
+    let view = site.view().await?;
+    let (as_of, desk) = (view.as_of, site.desk(&view));
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let exported =
         hospitium_web::export(&site, folder).await.context("the site cannot be written")?;
@@ -194,7 +195,7 @@ async fn export(arguments: &ExportArguments) -> Result<End> {
         note!("left out: {left_out}");
     }
     out!("{} ({} files)", folder.join("index.html").display(), exported.files);
-    for name in ["catalog.csv", "catalog.json", "catalog.md", "deployments.xml"] {
+    for name in ["catalog.csv", "catalog.json", "catalog.md", "deployments.xml", "junit.xml"] {
         let path = folder.join(name);
         let doing = || format!("cannot write {}", path.display());
         let mut file = BufWriter::new(File::create(&path).with_context(doing)?);
@@ -202,6 +203,7 @@ async fn export(arguments: &ExportArguments) -> Result<End> {
             "catalog.csv" => catalog.export_csv(as_of, &mut file).await,
             "catalog.json" => catalog.export_json(as_of, &mut file).await,
             "catalog.md" => catalog.export_markdown(as_of, &mut file).await,
+            "junit.xml" => desk.export_junit(&mut file).await,
             _ => catalog.export_osinfo(as_of, &mut file).await,
         }
         .with_context(doing)?;

@@ -16,18 +16,20 @@ mod tests;
 use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, Query, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use serde::Deserialize;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use problem::Problem;
 
+use crate::day::Day;
 use crate::site::Site;
 
 /// Where the API is.
@@ -38,7 +40,8 @@ pub const ROOT: &str = "/api/v1";
     info(
         title = "Hospitium catalog",
         description = "Whether a guest is validated on a host, by whom, until when, and why. All \
-                       answers hold for the day that the site shows, which each answer tells. \
+                       answers hold for the day that the site shows, which each answer tells, or for \
+                       another that is asked for with `as_of`. \
                        Nothing needs a key, and nothing here changes anything.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
@@ -98,13 +101,25 @@ pub fn router(site: &Arc<Site>) -> Router<Arc<Site>> {
     Router::new().nest(ROOT, api).route("/api/v1/", get(page::page))
 }
 
+#[derive(Deserialize)]
+struct On {
+    as_of: Option<Day>,
+}
+
 /// Marks answers with the catalog's state, and answers 304 to whoever has that state already.
 async fn kept(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return next.run(request).await;
     }
+    // What names no day gets the route's own refusal, whatever the one who asks has already.
+    let Ok(Query(On { as_of })) = Query::try_from_uri(request.uri()) else {
+        return next.run(request).await;
+    };
     let tag = match site.view().await {
-        Ok(view) => format!("W/\"{}-{}-{}\"", view.mark, view.as_of, started()),
+        Ok(view) => {
+            let day = as_of.map_or(view.as_of, |Day(day)| day);
+            format!("W/\"{}-{day}-{}\"", view.mark, started())
+        }
         Err(error) => return Problem::from(error).into_response(),
     };
     let known = request

@@ -1,6 +1,9 @@
 //! Evidence that is at hand: found by the digest that a certificate names, read with distrust, and
 //! never by a path that came from outside.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};

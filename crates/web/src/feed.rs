@@ -203,9 +203,7 @@ async fn of_records(site: &Site, view: &View, about: &About) -> Result<Vec<News>
     };
     for notice in desk.newest_notices(LOOKED_AT.try_into().unwrap_or(u32::MAX)).await? {
         let record = &notice.about;
-        let found = site.catalog().records_named(&record.digest, view.as_of, 1).await?;
-        let Some(of) = found.first() else { continue };
-        let pair = (of.guest_product.clone(), of.host_product.clone());
+        let pair = (notice.guest_product.clone(), notice.host_product.clone());
         let fits = pairs.as_ref().is_none_or(|pairs| pairs.contains(&pair))
             && product.is_none_or(|id| pair.0 == id || pair.1 == id);
         if !fits {

@@ -10,6 +10,7 @@ pub mod api;
 mod badge;
 #[cfg(test)]
 mod browser;
+mod day;
 mod error;
 mod evidence;
 mod export;

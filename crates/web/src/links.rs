@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use hospitium_model::Digest;
+use jiff::civil::Date;
 
 /// The pages of a static site of which there may be too many, so that not all are written.
 #[derive(Debug, Default)]
@@ -24,12 +25,14 @@ pub struct Links {
     pub live: bool,
     /// Of a static site, what of it there is.
     pub written: Option<Arc<Written>>,
+    /// The day that was asked for, if it is not the site's: other questions keep to it.
+    pub as_of: Option<Date>,
 }
 
 impl Links {
     /// For a page so many folders deep.
     pub fn new(live: bool, depth: usize) -> Self {
-        Self { root: "../".repeat(depth), live, written: None }
+        Self { root: "../".repeat(depth), live, written: None, as_of: None }
     }
 
     fn to(&self, path: &str) -> String {
@@ -53,7 +56,8 @@ impl Links {
 
     /// A question.
     pub fn question(&self, question: &str) -> String {
-        format!("{}ask?q={}", self.root, encoded(question))
+        let day = self.as_of.map_or_else(String::new, |day| format!("&as_of={day}"));
+        format!("{}ask?q={}{day}", self.root, encoded(question))
     }
 
     /// An agreement.

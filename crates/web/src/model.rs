@@ -62,7 +62,11 @@ impl Context<'_> {
     /// The frame of a page so many folders deep.
     pub fn frame(&self, depth: usize, here: &'static str) -> Frame {
         let as_of = self.view.as_of.to_string();
-        let links = Links { written: self.written.cloned(), ..Links::new(self.live, depth) };
+        let links = Links {
+            written: self.written.cloned(),
+            as_of: self.view.other_day.then_some(self.view.as_of),
+            ..Links::new(self.live, depth)
+        };
         Frame { links, here, as_of }
     }
 

@@ -12,6 +12,7 @@ use axum::routing::get;
 use serde::Deserialize;
 
 use crate::Refused;
+use crate::day::Day;
 use crate::links::Links;
 use crate::model::agreement::AgreementPage;
 use crate::model::answer::AnswerPage;
@@ -75,6 +76,7 @@ async fn home(State(site): State<Arc<Site>>, headers: HeaderMap) -> Answered {
 struct Asked {
     #[serde(default)]
     q: String,
+    as_of: Option<String>,
     after: Option<String>,
     a: Option<String>,
     b: Option<String>,
@@ -85,7 +87,7 @@ async fn ask(
     headers: HeaderMap,
     Query(asked): Query<Asked>,
 ) -> Answered {
-    let view = site.view().await?;
+    let view = site.view_on(Day::of_field(asked.as_of.as_deref())?).await?;
     let context = context!(site, view);
     match asked.q.trim() {
         "" => page(&headers, &view, &AnswerPage::empty(context)),
@@ -248,7 +250,7 @@ pub fn refusal(status: StatusCode, words: &str) -> Response {
         StatusCode::INTERNAL_SERVER_ERROR => "Something failed here",
         _ => status.canonical_reason().unwrap_or("Error"),
     };
-    let links = Links { root: "/".into(), live: true, written: None };
+    let links = Links { root: "/".to_owned(), ..Links::new(true, 0) };
     let frame = Frame { links, here: "", as_of: String::new() };
     let page = Refusal { frame, status: status.as_u16(), title, words };
     match page.render() {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
-use hospitium_catalog::sample::Sample;
-use hospitium_catalog::{Catalog, LogSource};
+use hospitium_catalog::LogSource;
+use hospitium_catalog::sample::{Sample, database};
 use hospitium_evidence::{BundleWriter, CellWriter};
-use hospitium_ledger::{Algorithm, Certificate, Log, LogFolder, Party, Policy};
+use hospitium_ledger::{Algorithm, Certificate, Log, LogFolder, Party, Policy, Statement};
 use hospitium_model::{
     CheckRecord, Digest, EVIDENCE_FORMAT, PlannedCheck, RunRecord, Tier, Verdict, read_agreement,
 };
@@ -68,8 +68,8 @@ within = "6 months"
 until = "validated + 6 months"
 "#;
 
-const OSA: (&str, &str) = ("Osa 5.2", "http://a.example/osa/5.2");
-const VMMO: (&str, &str) = ("Vmmo 1", "http://b.example/vmmo/1");
+pub const OSA: (&str, &str) = ("Osa 5.2", "http://a.example/osa/5.2");
+pub const VMMO: (&str, &str) = ("Vmmo 1", "http://b.example/vmmo/1");
 const VMMO_2: (&str, &str) = ("Vmmo 2", "http://b.example/vmmo/2");
 /// A guest's name that would run.
 pub const HOSTILE: &str =
@@ -87,36 +87,53 @@ pub struct World {
 
 /// Makes the site, as of 2022-06-01.
 pub async fn world() -> World {
-    let folder = tempfile::tempdir().expect("made");
-    let mut builder = Builder::empty();
-    builder.add_definitions(Definitions::read("products", PRODUCTS).expect("reads"));
     let at = |day: &str| -> Timestamp { format!("{day}T12:00:00Z").parse().expect("is a time") };
-    let home = folder.path().join("b.example");
-    let party = Party::init(&home, "b.example", Algorithm::Ed25519).expect("made");
     let passed = Sample::new("b.example", OSA, VMMO, at("2022-02-01"));
     let failed =
         Sample { passed: false, ..Sample::new("b.example", OSA, VMMO_2, at("2022-03-01")) };
     let hostile = Sample::new("b.example", (HOSTILE, ""), VMMO, at("2022-04-01"));
     let statements: Vec<_> =
         [passed, failed, hostile].iter().map(|s| s.statement().expect("is one")).collect();
+    world_of(tempfile::tempdir().expect("made"), &statements, |_| Vec::new()).await
+}
+
+/// Makes a site of what `b.example` says, and says later of the records that these became, as of the same day.
+/// Evidence may be in the folder `evidence`.
+pub async fn world_of(
+    folder: tempfile::TempDir,
+    statements: &[Statement],
+    later: impl FnOnce(&[Digest]) -> Vec<Statement>,
+) -> World {
+    let home = folder.path().join("b.example");
+    let party = Party::init(&home, "b.example", Algorithm::Ed25519).expect("made");
+    let mut builder = Builder::empty();
+    builder.add_definitions(Definitions::read("products", PRODUCTS).expect("reads"));
     let mut log = Log::open(&home.join("log"), &party).expect("opens");
-    let made = Certificate::issue(&mut log, &party, &statements).expect("issued");
+    let made = Certificate::issue(&mut log, &party, statements).expect("issued");
+    let records: Vec<Digest> = made.iter().map(Certificate::record).collect();
+    let later = later(&records);
+    if !later.is_empty() {
+        Certificate::issue(&mut log, &party, &later).expect("issued");
+    }
     let source = LogSource {
         folder: LogFolder::new(&home.join("log")),
         policy: Policy::parse("policy", party.public.policy().as_bytes()).expect("reads"),
     };
-    let mut catalog = Catalog::open("sqlite::memory:").await.expect("opens");
+    let mut catalog = database::catalog().await.expect("opens");
     catalog.rebuild(std::slice::from_ref(&source)).await.expect("rebuilds");
     let sources = Sources {
         products: builder.finish().expect("finishes"),
         agreements: vec![read_agreement("deal", DEAL).expect("reads")],
         logs: vec![source],
-        evidence: Vec::new(),
+        evidence: vec![folder.path().join("evidence")]
+            .into_iter()
+            .filter(|folder| folder.is_dir())
+            .collect(),
         runs: Some(folder.path().join("runs")),
         as_of: Some(date(2022, 6, 1)),
         base: Some("https://catalog.example".to_owned()),
     };
-    let records = made.iter().map(|c| c.record().to_string()).collect();
+    let records = records.iter().map(ToString::to_string).collect();
     World { site: Arc::new(Site::new(catalog, sources)), folder, records }
 }
 

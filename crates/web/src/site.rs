@@ -16,6 +16,8 @@ use crate::SiteError;
 
 /// How long the catalog's state is taken as it was seen.
 const FRESH: Duration = Duration::from_secs(2);
+/// Other days whose state is kept: those that were asked for last.
+const DAYS: usize = 8;
 
 /// What a site is made from.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub struct Site {
     slugs: HashMap<String, ProductId>,
     pub(crate) evidence: Arc<crate::evidence::Evidence>,
     view: Mutex<Option<(Instant, Arc<View>)>>,
+    /// The state on other days, the one that was asked for last at the end.
+    others: Mutex<Vec<Arc<View>>>,
     closing: watch::Sender<bool>,
 }
 
@@ -54,6 +58,8 @@ pub struct Site {
 pub struct View {
     /// The day.
     pub as_of: Date,
+    /// Whether it is another day than the site's, which was asked for.
+    pub other_day: bool,
     /// A mark of the catalog's state; with the day it says whether a page can have changed.
     pub mark: String,
     /// The logs.
@@ -84,7 +90,15 @@ impl Site {
             slugs.entry(slug).or_insert_with(|| product.id.clone());
         }
         let evidence = Arc::new(crate::evidence::Evidence::new(sources.evidence.clone()));
-        Self { catalog, sources, slugs, evidence, view: Mutex::new(None), closing }
+        Self {
+            catalog,
+            sources,
+            slugs,
+            evidence,
+            view: Mutex::new(None),
+            others: Mutex::default(),
+            closing,
+        }
     }
 
     /// The catalog.
@@ -166,7 +180,35 @@ impl Site {
                 return Ok(Arc::clone(view));
             }
         }
-        let mark = self.catalog.mark().await?;
+        let view = Arc::new(self.made(as_of, self.catalog.mark().await?).await?);
+        *held = Some((Instant::now(), Arc::clone(&view)));
+        Ok(view)
+    }
+
+    /// The state on a day that was asked for; now, if none was. Nothing that was said later is in it.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn view_on(&self, day: Option<Date>) -> Result<Arc<View>, SiteError> {
+        let now = self.view().await?;
+        let Some(day) = day.filter(|day| *day != now.as_of) else { return Ok(now) };
+        let mut held = self.others.lock().await;
+        held.retain(|view| view.mark == now.mark);
+        if let Some(at) = held.iter().position(|view| view.as_of == day) {
+            let view = held.remove(at);
+            held.push(Arc::clone(&view));
+            return Ok(view);
+        }
+        let made = self.made(day, now.mark.clone()).await?;
+        let view = Arc::new(View { other_day: true, ..made });
+        if held.len() >= DAYS {
+            held.remove(0);
+        }
+        held.push(Arc::clone(&view));
+        Ok(view)
+    }
+
+    async fn made(&self, as_of: Date, mark: String) -> Result<View, SiteError> {
         let Sources { products, agreements, .. } = &self.sources;
         let ready = Ready::new(&self.catalog, products, agreements, as_of).await?;
         let mut names = HashMap::new();
@@ -181,8 +223,9 @@ impl Site {
                 }
             }
         }
-        let view = Arc::new(View {
+        Ok(View {
             as_of,
+            other_day: false,
             mark,
             logs: self.catalog.log_rows().await?,
             numbers: self.catalog.numbers().await?,
@@ -190,9 +233,7 @@ impl Site {
             names,
             tried,
             plans: agreements.iter().map(|_| OnceCell::new()).collect(),
-        });
-        *held = Some((Instant::now(), Arc::clone(&view)));
-        Ok(view)
+        })
     }
 
     /// Where questions are asked in this state.

@@ -13,6 +13,7 @@ fn pages(world: &World) -> Vec<String> {
         "/",
         "/ask",
         "/ask?q=osa+5.2+on+vmmo+1,+4+vcpu",
+        "/ask?q=osa+5.2+on+vmmo+1&as_of=2022-01-31",
         "/ask?q=nothing+that+is+known+on+vmmo+1",
         "/ask?q=%3Cscript%3Ealert(1)%3C/script%3E+on+%E2%80%AEvmmo",
         "/pairs/osa5.2/vmmo1",
@@ -74,6 +75,22 @@ async fn an_answer_says_its_word_rule_and_certificate() {
     let (_, html) = world.get("/hosts/vmmo1/vmmo2").await;
     let (regressions, rest) = html.split_once("Regressions</h2>").expect("has regressions");
     assert!(rest.contains("cpu.count/v0") && !regressions.contains("cpu.count/v0"), "{html}");
+}
+
+#[tokio::test]
+async fn a_question_of_another_day_is_answered_for_it_and_its_links_keep_to_it() {
+    let world = world().await;
+    let (_, html) = world.get("/ask?q=osa+5.2+on+vmmo+2&as_of=2022-02-28").await;
+    assert!(html.contains("> planned</span>") && html.contains("As of 2022-02-28"), "{html}");
+    assert!(html.contains("name=\"as_of\" value=\"2022-02-28\""), "{html}");
+    assert!(html.contains("&#38;as_of=2022-02-28\""), "{html}");
+    let (_, now) = world.get("/ask?q=osa+5.2+on+vmmo+2").await;
+    let (_, same) = world.get("/ask?q=osa+5.2+on+vmmo+2&as_of=").await;
+    assert!(now.contains("> failed</span>") && !now.contains("as_of"), "{now}");
+    assert_eq!(now, same);
+    let (status, html) = world.get("/ask?q=x&as_of=%3Cb%3E").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(html.contains("YYYY-MM-DD") && !html.contains("<b>"), "{html}");
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Problem;
+use crate::day::Day;
 use crate::site::Site;
 
 /// An agreement in a list.
@@ -76,6 +77,10 @@ pub struct Which {
     /// In this state only: `planned`, `due`, `late`, `failed`, `fulfilled`, `about to lapse`, `lapsed`,
     /// `never delivered`.
     state: Option<String>,
+    /// As of this day, `YYYY-MM-DD`: nothing that was said later is taken in. Without it, as of the day
+    /// that the site shows.
+    #[param(value_type = Option<Date>)]
+    as_of: Option<Day>,
 }
 
 /// What an agreement obliges to, how each obligation stands and why; planned against delivered.
@@ -85,16 +90,18 @@ pub struct Which {
     params(("agreement" = String, Path, description = "Its id", example = "debian-qemu"), Which),
     responses(
     (status = 200, description = "The obligations", body = Plan),
+    (status = 400, description = "Not understood", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such agreement", body = Problem,
         content_type = "application/problem+json"),
 ))]
 pub async fn obligations(
     State(site): State<Arc<Site>>,
     WithRejection(Path(id), _): WithRejection<Path<String>, Problem>,
-    WithRejection(Query(Which { party, state }), _): WithRejection<Query<Which>, Problem>,
+    WithRejection(Query(which), _): WithRejection<Query<Which>, Problem>,
 ) -> Result<Json<Plan>, Problem> {
+    let Which { party, state, as_of } = which;
     let (number, _) = find(&site, &id)?;
-    let view = site.view().await?;
+    let view = site.view_on(as_of.map(|Day(day)| day)).await?;
     let plan = site.plan(&view, number).await?;
     let plan = plan.ok_or_else(|| Problem::not_found("There is no plan of this agreement."))?;
     let wanted = |owed: &&Obligation| {

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::Problem;
+use crate::day::Day;
 use crate::site::Site;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -20,6 +21,10 @@ pub struct Asked {
     /// GUEST on HOST, and what is asked of the machine.
     #[param(example = "debian 12 on qemu 7.2, 4 vcpu, 8 GiB")]
     q: String,
+    /// As of this day, `YYYY-MM-DD`: nothing that was said later is taken in. Without it, as of the day
+    /// that the site shows.
+    #[param(value_type = Option<Date>)]
+    as_of: Option<Day>,
 }
 
 /// Is this guest validated on this host?
@@ -29,13 +34,13 @@ pub struct Asked {
 /// may be meant, the reply is `unclear` and lists them.
 #[utoipa::path(get, path = "/ask", tag = "Questions", params(Asked), responses(
     (status = 200, description = "The answer, or what may be meant", body = Reply),
-    (status = 400, description = "No question", body = Problem, content_type = "application/problem+json"),
+    (status = 400, description = "No question, or no day", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn ask(
     State(site): State<Arc<Site>>,
-    WithRejection(Query(Asked { q }), _): WithRejection<Query<Asked>, Problem>,
+    WithRejection(Query(Asked { q, as_of }), _): WithRejection<Query<Asked>, Problem>,
 ) -> Result<Json<Reply>, Problem> {
-    let view = site.view().await?;
+    let view = site.view_on(as_of.map(|Day(day)| day)).await?;
     Ok(Json(site.desk(&view).ask(&q).await?))
 }
 
@@ -47,6 +52,10 @@ pub struct Sides {
     /// The host that runs it, where the definition does not tell.
     #[param(example = "qemu 7.2")]
     host: Option<String>,
+    /// As of this day, `YYYY-MM-DD`: nothing that was said later is taken in. Without it, as of the day
+    /// that the site shows.
+    #[param(value_type = Option<Date>)]
+    as_of: Option<Day>,
 }
 
 /// Is this machine's guest validated on its host?
@@ -59,13 +68,14 @@ pub struct Sides {
         description = "The definition"),
     responses(
     (status = 200, description = "The answer, or what may be meant", body = Reply),
+    (status = 400, description = "No day", body = Problem, content_type = "application/problem+json"),
     (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
     (status = 422, description = "No definition, or it does not tell a side", body = Problem,
         content_type = "application/problem+json"),
 ))]
 pub async fn check_vm(
     State(site): State<Arc<Site>>,
-    WithRejection(Query(Sides { guest, host }), _): WithRejection<Query<Sides>, Problem>,
+    WithRejection(Query(Sides { guest, host, as_of }), _): WithRejection<Query<Sides>, Problem>,
     request: Request,
 ) -> Result<Json<Reply>, Problem> {
     let bytes = definition(request).await?;
@@ -81,7 +91,7 @@ pub async fn check_vm(
         };
         unfit(format!("{untold}. Name it: {name}"))
     })?;
-    let view = site.view().await?;
+    let view = site.view_on(as_of.map(|Day(day)| day)).await?;
     Ok(Json(site.desk(&view).ask(&question).await?))
 }
 

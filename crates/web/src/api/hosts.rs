@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Problem;
+use crate::day::Day;
 use crate::site::Site;
 
 /// Guests of each host that are looked at.
@@ -27,6 +28,10 @@ pub struct Sides {
     /// The host that is to take its place.
     #[param(example = "qemu 10.0")]
     after: String,
+    /// As of this day, `YYYY-MM-DD`: nothing that was said later is taken in. Without it, as of the day
+    /// that the site shows.
+    #[param(value_type = Option<Date>)]
+    as_of: Option<Day>,
 }
 
 /// A guest on one of the hosts.
@@ -85,8 +90,9 @@ pub struct Differences {
 ))]
 pub async fn differences(
     State(site): State<Arc<Site>>,
-    WithRejection(Query(Sides { before, after }), _): WithRejection<Query<Sides>, Problem>,
+    WithRejection(Query(sides), _): WithRejection<Query<Sides>, Problem>,
 ) -> Result<Json<Differences>, Problem> {
+    let Sides { before, after, as_of } = sides;
     let host = |text: &str| -> Result<&Product, Problem> {
         if text.len() > 500 {
             return Err(Problem::bad("A name has at most 500 bytes."));
@@ -95,7 +101,7 @@ pub async fn differences(
         found.map_err(|error| Problem::not_found(error.to_string()))
     };
     let (before, after) = (host(&before)?, host(&after)?);
-    let view = site.view().await?;
+    let view = site.view_on(as_of.map(|Day(day)| day)).await?;
     let desk = site.desk(&view);
     let (of_before, more_before) = desk.pairs_of(false, before, GUESTS).await?;
     let (of_after, more_after) = desk.pairs_of(false, after, GUESTS).await?;

@@ -15,6 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Problem;
 use crate::SiteError;
+use crate::day::Day;
 use crate::model::Context;
 use crate::model::certificate;
 use crate::site::Site;
@@ -68,6 +69,18 @@ pub struct Wanted {
     cursor: Option<String>,
     /// How many, 1 to 500.
     limit: Option<usize>,
+    /// As of this day, `YYYY-MM-DD`: nothing that was said later is taken in. Without it, as of the day
+    /// that the site shows. Name it again with each `cursor`.
+    #[param(value_type = Option<Date>)]
+    as_of: Option<Day>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct On {
+    /// How it stands on this day, `YYYY-MM-DD`. Without it, on the day that the site shows.
+    #[param(value_type = Option<Date>)]
+    as_of: Option<Day>,
 }
 
 /// A page of records.
@@ -90,7 +103,7 @@ pub async fn list(
     State(site): State<Arc<Site>>,
     WithRejection(Query(wanted), _): WithRejection<Query<Wanted>, Problem>,
 ) -> Result<Json<Records>, Problem> {
-    let Wanted { guest, host, party, word, cursor, limit } = wanted;
+    let Wanted { guest, host, party, word, cursor, limit, as_of } = wanted;
     let limit = limit.unwrap_or(PAGE);
     if !(1..=MOST).contains(&limit) {
         return Err(Problem::bad(format!("limit is a number from 1 to {MOST}.")));
@@ -103,7 +116,7 @@ pub async fn list(
     };
     let word = word.map(|word| word.word().to_owned());
     let filter = RecordFilter { guest, host, party, word };
-    let view = site.view().await?;
+    let view = site.view_on(as_of.map(|Day(day)| day)).await?;
     match site.desk(&view).records(&filter, after, limit).await? {
         RecordPage::Records(records, next) => {
             let next = next.map(Cursor::to_text);
@@ -128,29 +141,38 @@ pub async fn list(
     }
 }
 
-async fn find(site: &Site, digest: &str) -> Result<Listed, Problem> {
+async fn find(site: &Site, digest: &str, as_of: Option<Date>) -> Result<Listed, Problem> {
     let named = || format!("No record has the name {digest:?}. It is a SHA-256 in 64 digits.");
     if digest.len() != 64 {
         return Err(Problem::not_found(named()));
     }
-    let view = site.view().await?;
+    let view = site.view_on(as_of).await?;
     let found = site.catalog().records_named(digest, view.as_of, 1).await?;
-    found.into_iter().next().ok_or_else(|| Problem::not_found(named()))
+    let found = found.into_iter().next().ok_or_else(|| Problem::not_found(named()))?;
+    match as_of.filter(|day| found.record.validated > *day) {
+        None => Ok(found),
+        Some(day) => Err(Problem::not_found(format!(
+            "On {day} there was no such record: it was made on {}. Ask for that day or a later one.",
+            found.record.validated
+        ))),
+    }
 }
 
 /// A record, and how it stands.
 #[utoipa::path(get, path = "/records/{digest}", tag = "Records",
-    params(("digest" = String, Path, description = "The SHA-256 of the log's entry")),
+    params(("digest" = String, Path, description = "The SHA-256 of the log's entry"), On),
     responses(
     (status = 200, description = "The record", body = Listed),
+    (status = 400, description = "No day", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such record", body = Problem,
         content_type = "application/problem+json"),
 ))]
 pub async fn record(
     State(site): State<Arc<Site>>,
     WithRejection(Path(digest), _): WithRejection<Path<String>, Problem>,
+    WithRejection(Query(On { as_of }), _): WithRejection<Query<On>, Problem>,
 ) -> Result<Json<Listed>, Problem> {
-    Ok(Json(find(&site, &digest).await?))
+    Ok(Json(find(&site, &digest, as_of.map(|Day(day)| day)).await?))
 }
 
 /// The certificate's file, which `hospitium verify` verifies without this site.
@@ -167,7 +189,7 @@ pub async fn certificate_file(
     State(site): State<Arc<Site>>,
     WithRejection(Path(digest), _): WithRejection<Path<String>, Problem>,
 ) -> Result<Response, Problem> {
-    let Listed { record, .. } = find(&site, &digest).await?;
+    let Listed { record, .. } = find(&site, &digest, None).await?;
     let name = format!("attachment; filename=\"{}.{SUFFIX}\"", record.digest);
     let view = site.view().await?;
     let context = Context { site: &site, view: &view, live: true, written: None };

@@ -205,6 +205,116 @@ async fn who_has_the_state_already_is_told_so() {
     assert_eq!(world.ask(get(Some("W/\"other\""))).await.status(), StatusCode::OK);
 }
 
+/// Calls that answer for a day.
+const OF_A_DAY: [&str; 5] = [
+    "/api/v1/ask?q=osa+5.2+on+vmmo+2",
+    "/api/v1/agreements/deal/obligations?",
+    "/api/v1/records?",
+    "/api/v1/records/RECORD?",
+    "/api/v1/hosts/differences?before=vmmo1&after=vmmo2",
+];
+
+fn on(world: &World, address: &str, day: &str) -> String {
+    format!("{address}&as_of={day}").replace("?&", "?").replace("RECORD", &world.records[0])
+}
+
+#[tokio::test]
+async fn on_another_day_nothing_is_known_that_was_said_later() {
+    let world = world().await;
+    let get = async |address: &str, day: &str| -> Value {
+        let (status, body) = world.get(&on(&world, address, day)).await;
+        assert_eq!(status, StatusCode::OK, "{address} {day}: {body}");
+        let answer: Value = serde_json::from_str(&body).expect("is JSON");
+        let told = answer.get("as_of").or_else(|| answer.get("as-of"));
+        assert!(told.is_none_or(|told| told == day), "{answer:#}");
+        answer
+    };
+    // The failure is of 2022-03-01, and the pair is owed by 2022-07-01.
+    let [ask, obligations, records, record, differences] = OF_A_DAY;
+    assert_eq!(get(ask, "2022-02-28").await["verdict"], "planned");
+    assert_eq!(get(ask, "2022-03-01").await["verdict"], "failed");
+    for (day, fulfilled) in [("2022-01-31", 0), ("2022-02-01", 1)] {
+        let plan = get(&format!("{obligations}state=fulfilled"), day).await;
+        assert_eq!(plan["obligations"].as_array().map(Vec::len), Some(fulfilled), "{day}");
+    }
+    let count = |page: Value| page["records"].as_array().map(Vec::len);
+    assert_eq!(count(get(records, "2022-01-31").await), Some(0));
+    assert_eq!(count(get(records, "2022-02-01").await), Some(1));
+    assert_eq!(count(get(records, "2022-06-01").await), Some(3));
+    assert_eq!(get(record, "2022-02-01").await["stands"], "valid");
+    assert_eq!(get(record, "2024-01-01").await["stands"], "lapsed");
+    let (status, body) = world.get(&on(&world, record, "2022-01-31")).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(body.contains("it was made on 2022-02-01"), "{body}");
+    let becomes = |answer: Value| answer["guests"][0]["becomes"].clone();
+    assert_eq!(becomes(get(differences, "2022-02-28").await), "untried");
+    assert_eq!(becomes(get(differences, "2022-06-01").await), "regression");
+    // Days on which the calendar begins and ends break nothing.
+    for address in OF_A_DAY {
+        get(address, "9999-12-31").await;
+        let (status, body) = world.get(&on(&world, address, "0000-01-01")).await;
+        assert!(status == StatusCode::OK || status == StatusCode::NOT_FOUND, "{body}");
+    }
+    let definition = "<domain><name>vm</name><os><type>hvm</type></os></domain>";
+    for (day, verdict) in [("2022-02-28", "planned"), ("2022-03-01", "failed")] {
+        let address = format!("/api/v1/check-vm?guest=osa+5.2&host=vmmo+2&as_of={day}");
+        let request = Request::post(address).body(definition.into()).expect("is a request");
+        let answer: Value =
+            serde_json::from_str(&text(world.ask(request).await).await).expect("is JSON");
+        assert_eq!(answer["verdict"], verdict, "{answer:#}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_day_is_a_problem_that_says_what_to_write() {
+    let (world, document) = (world().await, document());
+    let routes = ["ask", "agreements/{agreement}/obligations", "records", "records/{digest}"];
+    let routes = routes.into_iter().chain(["hosts/differences"]);
+    for (address, route) in OF_A_DAY.into_iter().zip(routes) {
+        let route = format!("/api/v1/{route}");
+        let parameters = document["paths"][&route]["get"]["parameters"].as_array();
+        let as_of = parameters.into_iter().flatten().find(|p| p["name"] == "as_of");
+        assert_eq!(as_of.expect("is described")["required"], false, "{route}");
+        for day in ["today", "", "2022-02-30", "2022-6-1", "-009999-01-01", "%3Cb%3E"] {
+            let (status, body) = world.get(&on(&world, address, day)).await;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{address} {day}: {body}");
+            let problem = serde_json::from_str(&body).expect("is JSON");
+            fits(&document, &route, "get", 400, &problem);
+            let detail = problem["detail"].as_str().expect("is text");
+            assert!(detail.contains("write the day as YYYY-MM-DD"), "{detail}");
+        }
+    }
+    let post = "/api/v1/check-vm?guest=osa+5.2&host=vmmo+2&as_of=today";
+    let request = Request::post(post).body(Body::empty()).expect("is a request");
+    assert_eq!(world.ask(request).await.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn the_state_that_somebody_has_is_of_a_day() {
+    let world = world().await;
+    let get = async |day: &str, tag: Option<&str>| {
+        let request = Request::get(on(&world, OF_A_DAY[0], day));
+        let request = tag.into_iter().fold(request, |r, tag| r.header(header::IF_NONE_MATCH, tag));
+        world.ask(request.body(Body::empty()).expect("is a request")).await
+    };
+    let tag = async |day| {
+        let response = get(day, None).await;
+        response.headers()[header::ETAG].to_str().expect("is text").to_owned()
+    };
+    let (before, after) = (tag("2022-02-28").await, tag("2022-03-01").await);
+    assert_ne!(before, after);
+    assert_eq!(get("2022-02-28", Some(&before)).await.status(), StatusCode::NOT_MODIFIED);
+    assert_eq!(get("2022-03-01", Some(&before)).await.status(), StatusCode::OK);
+    // To name the site's own day is to name none.
+    let (_, plain) = world.get(OF_A_DAY[0]).await;
+    assert_eq!(text(get("2022-06-01", None).await).await, plain);
+    for known in [&before, "*"] {
+        let refused = get("today", Some(known)).await;
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST, "{known}");
+        assert!(refused.headers().get(header::ETAG).is_none());
+    }
+}
+
 #[tokio::test]
 async fn the_page_of_the_api_needs_no_script_and_names_every_route() {
     let world = world().await;

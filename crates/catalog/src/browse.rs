@@ -116,7 +116,8 @@ impl Catalog {
             let text =
                 |column| row.try_get(column).map_err(CatalogError::database("read a product's id"));
             let (guest_product, host_product) = (text(13)?, text(14)?);
-            let notices = self.notices(record.log_id, &record.digest).await?;
+            let mut notices = self.notices(record.log_id, &record.digest).await?;
+            notices.extend(self.on_what_it_rests(&record).await?);
             let stands = stands(&record, &notices, as_of);
             listed.push(Listed { guest_product, host_product, stands, record });
         }
@@ -250,7 +251,8 @@ impl Desk<'_> {
         for (log, ..) in &self.ready.logs {
             let records = self.catalog.newest_few(*log, (guest, host), self.as_of, NEWEST).await?;
             for record in records {
-                let notices = self.catalog.notices(*log, &record.digest).await?;
+                let mut notices = self.catalog.notices(*log, &record.digest).await?;
+                notices.extend(self.catalog.on_what_it_rests(&record).await?);
                 let judged = Judged { stands: stands(&record, &notices, self.as_of), record };
                 let counts = judged.counts();
                 let better = best.as_ref().is_none_or(|known| {

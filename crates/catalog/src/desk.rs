@@ -360,25 +360,11 @@ fn narrowed(agreement: &Agreement, obligation: &Obligation) -> Option<Agreement>
     Some(Agreement { clauses: vec![clause], ..agreement.clone() })
 }
 
-/// What a plan takes in, newest first, so that of two on one day the later counts. The cells of a
-/// run are one outcome, which passed if one did: what failed beside it stands among the limits.
+/// What a plan takes in.
 pub(crate) fn outcomes(judged: &[Judged], pair: &(ProductId, ProductId)) -> Vec<Outcome> {
-    let mut places: HashMap<(&str, &str, bool), usize> = HashMap::new();
-    let mut runs: Vec<&Judged> = Vec::new();
-    for judged in judged {
-        let record = &judged.record;
-        let key = (record.log.as_str(), record.detail.run.as_str(), judged.counts());
-        let place = *places.entry(key).or_insert(runs.len());
-        match runs.get_mut(place) {
-            Some(best) if record.passed() && !best.record.passed() => *best = judged,
-            Some(_) => {}
-            None => runs.push(judged),
-        }
-    }
-    runs.into_iter()
-        .map(|judged| {
-            let (guest, host) = pair.clone();
-            judged.record.outcome(guest, host, judged.set_aside_on())
-        })
-        .collect()
+    let outcome = |judged: &Judged| {
+        let (guest, host) = pair.clone();
+        judged.record.outcome(guest, host, judged.set_aside_on())
+    };
+    judged.iter().map(outcome).collect()
 }

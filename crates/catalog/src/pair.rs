@@ -110,6 +110,22 @@ pub fn stands(record: &Stored, notices: &[NoticeRow], as_of: Date) -> Stands {
 }
 
 impl Catalog {
+    /// What was said of the records that this one rests on. Where a waiver is taken back, or an earlier
+    /// run, so is the pass that counts on it; a failure stands by itself.
+    pub(crate) async fn on_what_it_rests(
+        &self,
+        record: &Stored,
+    ) -> Result<Vec<NoticeRow>, CatalogError> {
+        let mut said = Vec::new();
+        for about in record.detail.rests_on.iter().filter(|_| record.passed()) {
+            for notice in self.notices(record.log_id, &about.to_string()).await? {
+                let reason = format!("what it rests on was taken back: {}", notice.reason);
+                said.push(NoticeRow { reason, ..notice });
+            }
+        }
+        Ok(said)
+    }
+
     /// The records of a pair, newest first.
     pub(crate) async fn judged(
         &self,
@@ -135,8 +151,9 @@ impl Catalog {
                     }
                     let notices = self.notices_of_pair(*log, *guest, host, as_of).await?;
                     for record in records {
-                        let said = notices.get(&record.digest).map(Vec::as_slice);
-                        let stands = stands(&record, said.unwrap_or_default(), as_of);
+                        let mut said = self.on_what_it_rests(&record).await?;
+                        said.extend(notices.get(&record.digest).into_iter().flatten().cloned());
+                        let stands = stands(&record, &said, as_of);
                         judged.push(Judged { record, stands });
                     }
                 }

@@ -15,7 +15,7 @@ use crate::record::{NoticeRow, Stored, Subject, day, end_of};
 use crate::schema::{CONTENT, FORM, INDEXES, TABLES};
 
 /// Newest records of a pair in each log that are looked at.
-const NEWEST: i64 = 64;
+const NEWEST: i64 = 256;
 
 /// The read model.
 #[derive(Debug, Clone)]

@@ -1,6 +1,7 @@
 //! What the catalog promises: each word by its rule, nothing unverified taken in, the same content
 //! from the same logs.
 
+mod machines;
 mod rebuild;
 mod words;
 

@@ -257,6 +257,13 @@ fn a_waiver_of_the_log_counts_until_it_is_withdrawn() {
         find_waivers(log.folder(), log.checkpoint().head(), &keys, digest, host, now())
     };
     assert!(found("another host").is_empty());
+    let ended = {
+        let (log, keys) = (lab.log(), lab.party.public.keys());
+        let (digest, host) = (guest.sha256().expect("a digest"), &record.hospitium.host.name);
+        let at = "2026-06-01T00:00:00Z".parse().expect("a time");
+        find_waivers(log.folder(), log.checkpoint().head(), &keys, digest, host, at)
+    };
+    assert!(ended.is_empty(), "one whose time is over excuses nothing");
     let host = record.hospitium.host.name.clone();
     let waivers = found(&host);
     assert_eq!(waivers.iter().filter_map(|w| w.record).collect::<Vec<_>>(), [entry]);

@@ -10,6 +10,7 @@ use hospitium_products::{Product, ProductId, ProductKind, Products};
 use jiff::civil::Date;
 
 use crate::answer::{Answer, Certified, Reply, Word};
+use crate::beside::beside;
 use crate::decide::{LINES, Owed, conflict, decide, shown};
 use crate::nearest;
 use crate::pair::Judged;
@@ -184,6 +185,9 @@ impl<'a> Desk<'a> {
             reasons.extend(owed.obligation.reasons.iter().take(LINES).cloned());
         }
         reasons.retain(|reason| !decision.rule.contains(reason.as_str()));
+        if decision.verdict == Word::Unknown {
+            reasons.extend(beside(self, guest.product, host.product));
+        }
         let certificate =
             decision.record.and_then(|at| judged.get(at)).map(|j| Certified::of(&j.record));
         if decision.verdict == Word::Failed

@@ -187,11 +187,13 @@ pub fn decide(
 
 /// Whether a record says of the same machine, later, that it failed.
 fn disproves(later: &Judged, earlier: &Judged) -> bool {
-    let (one, other) = (later.record.trial(), earlier.record.trial());
-    let (later_voice, earlier_voice) = (later.record.voice(&one), earlier.record.voice(&other));
-    later.stands == Stands::Failed
-        && later_voice.is_of_machine_of(&earlier_voice)
-        && later_voice.is_newer(&earlier_voice)
+    // Most say nothing of the kind: nothing is made ready for these.
+    if later.stands != Stands::Failed {
+        return false;
+    }
+    let trials = (later.record.trial(), earlier.record.trial());
+    let (later, earlier) = (later.record.voice(&trials.0), earlier.record.voice(&trials.1));
+    later.is_of_machine_of(&earlier) && later.is_newer(&earlier)
 }
 
 /// A validation that holds: the certificate that covers most of what is asked, and what it leaves.

@@ -1,5 +1,6 @@
 //! Answers: the word, the rule that decided, and everything that bears it out.
 
+use hospitium_ledger::statement::Waiver;
 use jiff::civil::Date;
 use serde::Serialize;
 
@@ -273,6 +274,19 @@ pub fn outside(asked: &Limits, record: &Stored) -> Vec<String> {
     outside
 }
 
+/// The failures of a record that are accepted for a time, in words.
+pub fn waived(record: &Stored) -> Vec<String> {
+    let words = |waiver: &Waiver| {
+        let until = crate::record::day(waiver.until.as_second());
+        let text = format!(
+            "{} failed and is waived until {until} by {}: {}",
+            waiver.check, waiver.by, waiver.reason
+        );
+        hospitium_model::printable(&text, 500)
+    };
+    record.detail.waivers.iter().map(words).collect()
+}
+
 /// What has to be said with a validation, whatever is asked.
 pub fn reservations(record: &Stored) -> Vec<String> {
     let mut limits = Vec::new();
@@ -281,14 +295,7 @@ pub fn reservations(record: &Stored) -> Vec<String> {
             "the guest ran under emulation only, which says nothing of the hardware's path".into(),
         );
     }
-    for waiver in &record.detail.waivers {
-        let until = crate::record::day(waiver.until.as_second());
-        let text = format!(
-            "{} failed and is waived until {until} by {}: {}",
-            waiver.check, waiver.by, waiver.reason
-        );
-        limits.push(hospitium_model::printable(&text, 500));
-    }
+    limits.extend(waived(record));
     for check in record.detail.failed.iter().filter(|_| record.passed()) {
         let text = format!("{check}, which is not required, failed");
         limits.push(hospitium_model::printable(&text, 200));

@@ -118,7 +118,7 @@ impl Catalog {
             let text =
                 |column| row.try_get(column).map_err(CatalogError::database("read a product's id"));
             let (guest_product, host_product) = (text(13)?, text(14)?);
-            let stands = stands(&record, notices.of(&record), as_of);
+            let stands = stands(&record, &notices.of(&record), as_of);
             listed.push(Listed { guest_product, host_product, stands, record });
         }
         Ok(listed)
@@ -271,7 +271,7 @@ fn best(of_logs: Vec<Vec<Stored>>, notices: &Notices, as_of: Date) -> Option<Jud
     let mut best: Option<Judged> = None;
     for records in of_logs {
         for record in records {
-            let judged = Judged { stands: stands(&record, notices.of(&record), as_of), record };
+            let judged = Judged { stands: stands(&record, &notices.of(&record), as_of), record };
             let counts = judged.counts();
             let better = best.as_ref().is_none_or(|known| {
                 rank(&known.stands, &known.record) < rank(&judged.stands, &judged.record)

@@ -1,10 +1,10 @@
 //! Which word is given, and by which rule. docs/catalog.md has the order of the rules.
 
 use hospitium_model::Agreement;
-use hospitium_plan::obligation::{Obligation, State};
+use hospitium_plan::obligation::{Obligation, State, Trial, Voice, speaking};
 
 use crate::Limits;
-use crate::answer::{Said, Word, outside, reservations};
+use crate::answer::{Said, Word, outside, reservations, waived};
 use crate::pair::{Judged, Stands};
 
 /// Lines of one kind that an answer has at most.
@@ -14,6 +14,18 @@ pub const LINES: usize = 20;
 pub struct Owed<'d> {
     pub agreement: &'d Agreement,
     pub obligation: Obligation,
+}
+
+impl Owed<'_> {
+    /// How it stands; where some machines of the newest run passed and that holds, by these. What
+    /// failed beside them is a limit of the answer then.
+    fn state(&self) -> &State {
+        self.on_other_machines().unwrap_or(&self.obligation.state)
+    }
+
+    fn on_other_machines(&self) -> Option<&State> {
+        self.obligation.on_other_machines.as_ref().filter(|state| state.holds())
+    }
 }
 
 /// What decided.
@@ -30,10 +42,19 @@ pub fn shown(text: &str) -> String {
     hospitium_model::printable(text, 200)
 }
 
-/// Each party's newest run that counts: its records.
-fn latest(of_pair: &[Judged]) -> Vec<Vec<&Judged>> {
+/// Of records that count, those that speak: of each party and machine, its newest run.
+fn spoken(of_pair: &[Judged]) -> Vec<&Judged> {
+    let counting: Vec<&Judged> = of_pair.iter().filter(|judged| judged.counts()).collect();
+    let trials: Vec<Trial> = counting.iter().map(|judged| judged.record.trial()).collect();
+    let voices = counting.iter().zip(&trials).map(|(judged, trial)| judged.record.voice(trial));
+    let voices: Vec<Voice<'_>> = voices.collect();
+    speaking(&voices).into_iter().filter_map(|place| counting.get(place).copied()).collect()
+}
+
+/// Each party's newest run of those that speak: its records.
+fn latest<'j>(spoken: &[&'j Judged]) -> Vec<Vec<&'j Judged>> {
     let mut runs: Vec<Vec<&Judged>> = Vec::new();
-    for judged in of_pair.iter().filter(|judged| judged.counts()) {
+    for judged in spoken {
         let record = &judged.record;
         let same_log = |run: &&mut Vec<&Judged>| run.iter().any(|j| j.record.log == record.log);
         match runs.iter_mut().find(same_log) {
@@ -60,7 +81,7 @@ pub fn conflict(of_pair: &[Judged]) -> Vec<Said> {
             place: shown.record.place(),
         })
     };
-    let said: Vec<Said> = latest(of_pair).iter().filter_map(says).collect();
+    let said: Vec<Said> = latest(&spoken(of_pair)).iter().filter_map(says).collect();
     let differ = said.iter().any(|s| s.says == "passed") && said.iter().any(|s| s.says == "failed");
     if differ { said } else { Vec::new() }
 }
@@ -82,19 +103,25 @@ pub fn decide(
     let plain = |verdict, rule, record| Decision { verdict, rule, record, limits: Vec::new() };
     // What the one who owes it says, by the agreement's own rule. A failure before all else.
     for owed in owed {
-        if let State::Failed { certificate, .. } = &owed.obligation.state {
+        if let State::Failed { certificate, .. } = owed.state() {
             return plain(Word::Failed, by(owed, "it failed"), at(certificate));
         }
     }
     for owed in owed {
         let (State::Fulfilled { certificate, .. } | State::AboutToLapse { certificate, .. }) =
-            &owed.obligation.state
+            owed.state()
         else {
             continue;
         };
         let Some(decisive) = at(certificate) else { continue };
-        let mut rule = by(owed, "it holds");
-        if let State::AboutToLapse { until, .. } = &owed.obligation.state {
+        let mut rule = match owed.on_other_machines() {
+            Some(state) => {
+                let when = state.when();
+                by(owed, &format!("it holds on the machines that passed ({when})"))
+            }
+            None => by(owed, "it holds"),
+        };
+        if let State::AboutToLapse { until, .. } = owed.state() {
             rule.push_str(&format!(" It is about to lapse, on {until}."));
         }
         if let Some(other) = judged.get(decisive).filter(|_| decisive >= of_pair.len()) {
@@ -106,14 +133,15 @@ pub fn decide(
         return validated(asked, judged, of_pair, decisive, rule);
     }
     for owed in owed {
-        if let State::Lapsed { certificate, .. } = &owed.obligation.state {
+        if let State::Lapsed { certificate, .. } = owed.state() {
             return plain(Word::Lapsed, by(owed, "it lapsed"), at(certificate));
         }
     }
     let place = |run: &[&Judged], fits: fn(&Judged) -> bool| {
         run.iter().find(|j| fits(j)).and_then(|j| at(&j.record.place()))
     };
-    let runs = latest(of_pair);
+    let spoken = spoken(of_pair);
+    let runs = latest(&spoken);
     let failed = |run: &&Vec<&Judged>| run.iter().all(|j| !j.record.passed());
     if let Some(record) = runs.iter().find(failed).and_then(|run| place(run, |_| true)) {
         let rule = "The newest record of a party that counts says that a required check failed, and \
@@ -157,6 +185,17 @@ pub fn decide(
     plain(Word::Unknown, rule.into(), None)
 }
 
+/// Whether a record says of the same machine, later, that it failed.
+fn disproves(later: &Judged, earlier: &Judged) -> bool {
+    // Most say nothing of the kind: nothing is made ready for these.
+    if later.stands != Stands::Failed {
+        return false;
+    }
+    let trials = (later.record.trial(), earlier.record.trial());
+    let (later, earlier) = (later.record.voice(&trials.0), earlier.record.voice(&trials.1));
+    later.is_of_machine_of(&earlier) && later.is_newer(&earlier)
+}
+
 /// A validation that holds: the certificate that covers most of what is asked, and what it leaves.
 fn validated(
     asked: &Limits,
@@ -171,7 +210,10 @@ fn validated(
     };
     // Other certificates of the same party that are valid, the decisive one first.
     let others = judged.iter().enumerate().take(of_pair.len()).filter(|(at, j)| {
-        *at != decisive && j.stands == Stands::Valid && j.record.party == by.record.party
+        *at != decisive
+            && j.stands == Stands::Valid
+            && j.record.party == by.record.party
+            && !of_pair.iter().any(|other| disproves(other, j))
     });
     let all = std::iter::once((decisive, by)).chain(others);
     let left = |j: &Judged| {
@@ -184,18 +226,28 @@ fn validated(
     if record != decisive {
         rule.push_str(" Of the valid certificates, the one shown covers the most.");
     }
-    for run in latest(of_pair) {
-        for bad in run.iter().filter(|j| !j.record.passed()).take(LINES) {
-            let Judged { record, .. } = bad;
-            let envelope = &record.detail.envelope;
-            limits.push(format!(
-                "{} says that it failed on {} with up to {} vCPUs and {}",
-                shown(&record.party),
-                record.place(),
-                envelope.vcpus_max,
-                envelope.memory_max
-            ));
+    let spoken = spoken(of_pair);
+    // What a party says of one machine is not to be hidden by what is shown of another.
+    let of_party = spoken.iter().filter(|j| j.record.party == by.record.party);
+    for waiver in of_party.flat_map(|j| waived(&j.record)).take(LINES) {
+        if !limits.contains(&waiver) {
+            limits.push(waiver);
         }
+    }
+    let failed: Vec<_> = spoken.iter().filter(|j| !j.record.passed()).collect();
+    for Judged { record, .. } in failed.iter().take(LINES) {
+        let envelope = &record.detail.envelope;
+        limits.push(format!(
+            "{} says that it failed on {} with up to {} vCPUs and {} ({})",
+            shown(&record.party),
+            record.place(),
+            envelope.vcpus_max,
+            envelope.memory_max,
+            shown(&record.detail.machine)
+        ));
+    }
+    if failed.len() > LINES {
+        limits.push(format!("{} more records say that it failed", failed.len() - LINES));
     }
     let verdict = if limits.is_empty() { Word::Validated } else { Word::ValidatedWithLimits };
     Decision { verdict, rule, record: Some(record), limits }

@@ -10,6 +10,7 @@ use hospitium_products::{Product, ProductId, ProductKind, Products};
 use jiff::civil::Date;
 
 use crate::answer::{Answer, Certified, Reply, Word};
+use crate::beside::beside;
 use crate::decide::{LINES, Owed, conflict, decide, shown};
 use crate::nearest;
 use crate::pair::Judged;
@@ -184,6 +185,9 @@ impl<'a> Desk<'a> {
             reasons.extend(owed.obligation.reasons.iter().take(LINES).cloned());
         }
         reasons.retain(|reason| !decision.rule.contains(reason.as_str()));
+        if decision.verdict == Word::Unknown {
+            reasons.extend(beside(self, guest.product, host.product));
+        }
         let certificate =
             decision.record.and_then(|at| judged.get(at)).map(|j| Certified::of(&j.record));
         if decision.verdict == Word::Failed
@@ -360,25 +364,11 @@ fn narrowed(agreement: &Agreement, obligation: &Obligation) -> Option<Agreement>
     Some(Agreement { clauses: vec![clause], ..agreement.clone() })
 }
 
-/// What a plan takes in, newest first, so that of two on one day the later counts. The cells of a
-/// run are one outcome, which passed if one did: what failed beside it stands among the limits.
+/// What a plan takes in.
 pub(crate) fn outcomes(judged: &[Judged], pair: &(ProductId, ProductId)) -> Vec<Outcome> {
-    let mut places: HashMap<(&str, &str, bool), usize> = HashMap::new();
-    let mut runs: Vec<&Judged> = Vec::new();
-    for judged in judged {
-        let record = &judged.record;
-        let key = (record.log.as_str(), record.detail.run.as_str(), judged.counts());
-        let place = *places.entry(key).or_insert(runs.len());
-        match runs.get_mut(place) {
-            Some(best) if record.passed() && !best.record.passed() => *best = judged,
-            Some(_) => {}
-            None => runs.push(judged),
-        }
-    }
-    runs.into_iter()
-        .map(|judged| {
-            let (guest, host) = pair.clone();
-            judged.record.outcome(guest, host, judged.set_aside_on())
-        })
-        .collect()
+    let outcome = |judged: &Judged| {
+        let (guest, host) = pair.clone();
+        judged.record.outcome(guest, host, judged.set_aside_on())
+    };
+    judged.iter().map(outcome).collect()
 }

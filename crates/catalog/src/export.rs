@@ -2,11 +2,12 @@
 
 mod junit;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use hospitium_ledger::statement::Envelope;
 use hospitium_model::{Chipset, Digest};
+use hospitium_plan::obligation::{Outcome, speaking};
 use jiff::civil::Date;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 
 use crate::pair::stands;
-use crate::record::{NoticeRow, Stored};
+use crate::record::Stored;
 use crate::store::{SELECT, stored};
 use crate::{Catalog, CatalogError};
 
@@ -62,17 +63,7 @@ impl Catalog {
                 return Ok(());
             }
             let records = rows.iter().map(stored).collect::<Result<Vec<_>, _>>()?;
-            let mut said: HashMap<(i64, String), Vec<NoticeRow>> = HashMap::new();
-            let ranges: BTreeSet<i64> = records.iter().map(|record| record.log_id).collect();
-            for log in ranges {
-                let of_log = || records.iter().filter(|record| record.log_id == log);
-                let entries = of_log().map(|r| i64::try_from(r.entry).unwrap_or(i64::MAX));
-                let (least, most) = (entries.clone().min(), entries.max());
-                let range = (least.unwrap_or_default(), most.unwrap_or_default());
-                for (about, notice) in self.notices_within(log, range).await? {
-                    said.entry((log, about)).or_default().push(notice);
-                }
-            }
+            let said = self.notices_of(&records.iter().collect::<Vec<_>>()).await?;
             for (row, record) in rows.iter().zip(records) {
                 (log, entry) = (record.log_id, i64::try_from(record.entry).unwrap_or(i64::MAX));
                 if record.validated > as_of {
@@ -83,9 +74,7 @@ impl Catalog {
                         .map_err(CatalogError::database("read a product's id"))
                 };
                 let (guest_product, host_product) = (id(13)?, id(14)?);
-                let notices = said.get(&(record.log_id, record.digest.clone()));
-                let notices = notices.map(Vec::as_slice).unwrap_or_default();
-                let stands = stands(&record, notices, as_of).word();
+                let stands = stands(&record, &said.of(&record), as_of).word();
                 take(Line { guest_product, host_product, stands, record })?;
             }
         }
@@ -186,12 +175,18 @@ impl Catalog {
         as_of: Date,
         out: &mut impl Write,
     ) -> Result<(), CatalogError> {
-        // The newest record of each party on a pair, by the day and then by its place.
+        // The newest record of each party on a pair, by the day and then by its place, and the pairs
+        // of which any record says that it failed.
         let mut newest: BTreeMap<(String, String, String), (Date, u64, bool)> = BTreeMap::new();
+        let mut failed: BTreeMap<(String, String), Vec<Outcome>> = BTreeMap::new();
         self.each(as_of, |line| {
             let is_id = |id: &str| id.parse::<hospitium_products::ProductId>().is_ok();
             let counts = matches!(line.stands, "valid" | "failed" | "lapsed");
             if counts && is_id(&line.guest_product) && is_id(&line.host_product) {
+                if line.stands == "failed" {
+                    let pair = (line.guest_product.clone(), line.host_product.clone());
+                    failed.entry(pair).or_default();
+                }
                 let key = (line.guest_product, line.host_product, line.record.log.clone());
                 let now = (line.record.validated, line.record.entry, line.stands == "valid");
                 let known = newest.entry(key).or_insert(now);
@@ -202,19 +197,34 @@ impl Catalog {
             Ok(())
         })
         .await?;
-        // What was tried in records that stand valid.
+        // What was tried in records that stand valid, and all that was said of a pair that failed.
         let mut tried: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
         self.each(as_of, |line| {
             if line.stands == "valid" {
                 let devices = devices(&line.record.detail.envelope);
-                tried.entry((line.guest_product, line.host_product)).or_default().extend(devices);
+                let pair = (line.guest_product.clone(), line.host_product.clone());
+                tried.entry(pair).or_default().extend(devices);
+            }
+            let ids = (line.guest_product.parse(), line.host_product.parse());
+            let counts = matches!(line.stands, "valid" | "failed" | "lapsed");
+            if let (true, (Ok(guest), Ok(host))) = (counts, ids)
+                && let Some(said) = failed.get_mut(&(line.guest_product, line.host_product))
+            {
+                said.push(line.record.outcome(guest, host, None));
             }
             Ok(())
         })
         .await?;
+        // A machine that failed and did not pass since.
+        failed.retain(|_, said| {
+            let voices: Vec<_> = said.iter().map(Outcome::voice).collect();
+            speaking(&voices).iter().any(|at| said.get(*at).is_some_and(|o| !o.passed))
+        });
         let mut pairs: BTreeMap<(String, String), bool> = BTreeMap::new();
         for ((guest, host, _), (_, _, valid)) in newest {
-            *pairs.entry((guest, host)).or_insert(true) &= valid;
+            let pair = (guest, host);
+            let sound = valid && !failed.contains_key(&pair);
+            *pairs.entry(pair).or_insert(true) &= sound;
         }
         let mut xml = Writer::new_with_indent(&mut *out, b' ', 2);
         xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;

@@ -8,6 +8,7 @@
 //! docs/catalog.md says what each word of an answer means and by which rule it is given.
 
 mod answer;
+mod beside;
 mod browse;
 mod decide;
 mod desk;

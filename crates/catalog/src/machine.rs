@@ -5,11 +5,14 @@ use hospitium_products::{ProductKind, Products};
 use hospitium_vmdef::{Hypervisor, VmDefinition, Words};
 
 /// What a definition does not tell and nobody has named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Untold {
     /// The system that runs in it.
     #[error("the definition does not tell which system the machine runs")]
     Guest,
+    /// Which one of several it is, or of a product that is known.
+    #[error("of the system in the machine the definition tells {0:?}, which means no one product")]
+    WhichGuest(String),
     /// The host that runs it.
     #[error("the definition does not tell which host runs the machine")]
     Host,
@@ -26,8 +29,11 @@ pub fn question_of(
     host: Option<String>,
     products: &Products,
 ) -> Result<String, Untold> {
-    let guest = guest.or_else(|| guest_of(vm, products)).ok_or(Untold::Guest)?;
-    let host = host.or_else(|| host_of(vm)).ok_or(Untold::Host)?;
+    let guest = match guest {
+        Some(named) => named,
+        None => guest_of(vm, products)?,
+    };
+    let host = host.or_else(|| host_of(vm, products)).ok_or(Untold::Host)?;
     let mut question = format!("{guest} on {host}");
     if let Some(count) = &vm.vcpus.count {
         question.push_str(&format!(", {} vcpu", count.value));
@@ -43,23 +49,34 @@ pub fn question_of(
 }
 
 /// What the file says of its system, as a product: the most exact hint that means exactly one.
-fn guest_of(vm: &VmDefinition, products: &Products) -> Option<String> {
-    vm.guest.iter().find_map(|hint| {
-        let text = match hint.value.words()? {
-            Words::Id(text) | Words::Search(text) => text,
-        };
-        let product = products.resolve_kind(&text, Some(ProductKind::Guest)).ok()?;
-        Some(product.short().to_owned())
-    })
+fn guest_of(vm: &VmDefinition, products: &Products) -> Result<String, Untold> {
+    let mut untold = Untold::Guest;
+    for hint in &vm.guest {
+        let Some(Words::Id(text) | Words::Search(text)) = hint.value.words() else { continue };
+        match products.resolve_kind(&text, Some(ProductKind::Guest)) {
+            Ok(product) => return Ok(product.short().to_owned()),
+            Err(_) if untold == Untold::Guest => {
+                untold = Untold::WhichGuest(hospitium_model::printable(&text, 200));
+            }
+            Err(_) => {}
+        }
+    }
+    Err(untold)
 }
 
 /// The hypervisor, in the version that the virtual hardware tells: the one that runs it may be newer.
-fn host_of(vm: &VmDefinition) -> Option<String> {
-    let version = vm.hypervisor_from.as_ref()?;
-    let kind = match &vm.hypervisor.as_ref()?.value {
+fn host_of(vm: &VmDefinition, products: &Products) -> Option<String> {
+    let version = &vm.hypervisor_from.as_ref()?.value;
+    let known = |name: &String| products.resolve_kind(name, Some(ProductKind::Host)).is_ok();
+    Some(match &vm.hypervisor.as_ref()?.value {
         // A libvirt machine type is QEMU's, whatever accelerates it.
-        Hypervisor::Qemu | Hypervisor::Kvm => "QEMU".to_owned(),
-        other => other.to_string(),
-    };
-    Some(format!("{kind} {}", version.value))
+        Hypervisor::Qemu | Hypervisor::Kvm => format!("QEMU {version}"),
+        // The server product of that version, which was called ESX until 4.1.
+        Hypervisor::Vmware => ["ESXi", "ESX"]
+            .map(|name| format!("VMware {name} {version}"))
+            .into_iter()
+            .find(known)
+            .unwrap_or_else(|| format!("VMware {version}")),
+        other => format!("{other} {version}"),
+    })
 }

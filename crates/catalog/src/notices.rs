@@ -3,12 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use jiff::civil::Date;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use crate::record::{NoticeRow, Stored, day, end_of};
-use crate::store::NEWEST;
+use crate::record::{NoticeRow, Stored, day};
 use crate::{Catalog, CatalogError};
 
 /// Records in one query: as many as a page of the API has. Two values for each stay below both databases'
@@ -20,19 +18,35 @@ const RECORDS: usize = 500;
 pub struct Notices(HashMap<(i64, String), Vec<NoticeRow>>);
 
 impl Notices {
-    /// What was said of this record, in its order.
-    pub fn of(&self, record: &Stored) -> &[NoticeRow] {
-        let key = (record.log_id, record.digest.clone());
-        self.0.get(&key).map(Vec::as_slice).unwrap_or_default()
+    /// What was said of this record, in its order, and of what it rests on.
+    pub fn of(&self, record: &Stored) -> Vec<NoticeRow> {
+        let about = |digest: String| self.0.get(&(record.log_id, digest)).into_iter().flatten();
+        let mut said: Vec<NoticeRow> = about(record.digest.clone()).cloned().collect();
+        said.extend(rests_on(record).flat_map(about).map(|notice| NoticeRow {
+            reason: format!("what it rests on was taken back: {}", notice.reason),
+            ..notice.clone()
+        }));
+        said
     }
 }
 
+/// The records that this one rests on. Where a waiver is taken back, or an earlier run, so is the pass that counts
+/// on it; a failure stands by itself.
+fn rests_on(record: &Stored) -> impl Iterator<Item = String> {
+    record.detail.rests_on.iter().filter(|_| record.passed()).map(ToString::to_string)
+}
+
 impl Catalog {
-    /// What was said of these records, each by its own log.
+    /// What was said of these records, and of those that they rest on, each by its own log.
     pub(crate) async fn notices_of(&self, records: &[&Stored]) -> Result<Notices, CatalogError> {
         let failed = || CatalogError::database("find records' notices");
-        let places: HashSet<(i64, &str)> =
-            records.iter().map(|record| (record.log_id, record.digest.as_str())).collect();
+        let places: HashSet<(i64, String)> = records
+            .iter()
+            .flat_map(|record| {
+                let all = std::iter::once(record.digest.clone()).chain(rests_on(record));
+                all.map(|digest| (record.log_id, digest))
+            })
+            .collect();
         let places: Vec<_> = places.into_iter().collect();
         let mut found = Notices::default();
         for some in places.chunks(RECORDS) {
@@ -46,7 +60,7 @@ impl Catalog {
             );
             let mut query = sqlx::query(&sql);
             for (log, digest) in some {
-                query = query.bind(*log).bind((*digest).to_owned());
+                query = query.bind(*log).bind(digest.clone());
             }
             for row in query.fetch_all(&self.pool).await.map_err(failed())? {
                 let read = || Ok((row.try_get(5)?, row.try_get(4)?, notice(&row)?));
@@ -55,55 +69,6 @@ impl Catalog {
             }
         }
         Ok(found)
-    }
-
-    /// What was said of the newest records of a pair, by the record's digest.
-    pub(crate) async fn notices_of_pair(
-        &self,
-        log: i64,
-        guest: i64,
-        host: i64,
-        as_of: Date,
-    ) -> Result<HashMap<String, Vec<NoticeRow>>, CatalogError> {
-        let failed = || CatalogError::database("find records' notices");
-        // All at once: to ask for each record takes longer than everything else in an answer.
-        let sql = "SELECT n.kind, n.issued, n.until, n.reason, n.about FROM \
-                   (SELECT log, digest FROM records WHERE guest = $1 AND host = $2 AND log = $3 \
-                   AND ended <= $4 ORDER BY ended DESC, entry DESC LIMIT $5) r \
-                   JOIN notices n ON n.log = r.log AND n.about = r.digest ORDER BY n.entry";
-        let rows = sqlx::query(sql)
-            .bind(guest)
-            .bind(host)
-            .bind(log)
-            .bind(end_of(as_of))
-            .bind(NEWEST)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(failed())?;
-        let mut of: HashMap<String, Vec<NoticeRow>> = HashMap::new();
-        for row in &rows {
-            let about: String = row.try_get(4).map_err(failed())?;
-            of.entry(about).or_default().push(notice(row).map_err(failed())?);
-        }
-        Ok(of)
-    }
-
-    /// What was said of the records of these entries, first and last, each with the record's digest.
-    pub(crate) async fn notices_within(
-        &self,
-        log: i64,
-        (first, last): (i64, i64),
-    ) -> Result<Vec<(String, NoticeRow)>, CatalogError> {
-        let failed = || CatalogError::database("find records' notices");
-        let sql = "SELECT n.kind, n.issued, n.until, n.reason, n.about FROM notices n \
-                   JOIN records r ON r.log = n.log AND r.digest = n.about \
-                   WHERE r.log = $1 AND r.entry BETWEEN $2 AND $3 ORDER BY n.entry";
-        let rows = sqlx::query(sql).bind(log).bind(first).bind(last).fetch_all(&self.pool).await;
-        rows.map_err(failed())?
-            .iter()
-            .map(|row| Ok((row.try_get(4)?, notice(row)?)))
-            .collect::<Result<_, sqlx::Error>>()
-            .map_err(failed())
     }
 }
 

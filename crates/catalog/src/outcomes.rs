@@ -1,8 +1,5 @@
 //! What the records say of pairs, as plans take it in.
 
-use std::collections::HashMap;
-
-use hospitium_model::Digest;
 use hospitium_plan::obligation::Outcome;
 use hospitium_products::ProductId;
 use jiff::civil::Date;
@@ -27,6 +24,7 @@ impl Stored {
             emulated: self.emulated,
             suite: self.detail.suite.clone(),
             certificate: self.place(),
+            trial: self.trial(),
             withdrawn,
         }
     }
@@ -40,24 +38,12 @@ impl Catalog {
     /// If the database fails.
     pub async fn outcomes(&self, as_of: Date) -> Result<Vec<Outcome>, CatalogError> {
         let mut outcomes: Vec<Outcome> = Vec::new();
-        // A cell of a run that is recorded again, as under a waiver, stands as it was said last.
-        let mut cells: HashMap<(String, Digest, String), usize> = HashMap::new();
         self.each(as_of, |line| {
             let record = &line.record;
             let ids = (line.guest_product.parse(), line.host_product.parse());
             if let (Ok(guest), Ok(host)) = ids {
-                let detail = &record.detail;
-                let cell = (record.log.clone(), detail.evidence, detail.cell.clone());
                 let back = matches!(line.stands, "suspended" | "withdrawn").then_some(as_of);
-                let outcome = record.outcome(guest, host, back);
-                match cells.get(&cell).and_then(|at| outcomes.get_mut(*at)) {
-                    Some(before) if outcome.withdrawn.is_none() => *before = outcome,
-                    Some(_) => {}
-                    None => {
-                        cells.insert(cell, outcomes.len());
-                        outcomes.push(outcome);
-                    }
-                }
+                outcomes.push(record.outcome(guest, host, back));
             }
             Ok(())
         })

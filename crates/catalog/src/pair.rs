@@ -133,10 +133,9 @@ impl Catalog {
                     if records.is_empty() {
                         continue;
                     }
-                    let notices = self.notices_of_pair(*log, *guest, host, as_of).await?;
+                    let notices = self.notices_of(&records.iter().collect::<Vec<_>>()).await?;
                     for record in records {
-                        let said = notices.get(&record.digest).map(Vec::as_slice);
-                        let stands = stands(&record, said.unwrap_or_default(), as_of);
+                        let stands = stands(&record, &notices.of(&record), as_of);
                         judged.push(Judged { record, stands });
                     }
                 }

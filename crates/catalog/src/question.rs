@@ -11,7 +11,25 @@ const MOST_VCPUS: u32 = 65_536;
 /// Most memory that can be asked for, in MiB: 1 PiB.
 const MOST_MIB: u64 = 1 << 30;
 /// Words between what is asked for.
-const FILLERS: [&str; 5] = ["with", "and", "of", "ram", "memory"];
+const FILLERS: [&str; 17] = [
+    "with",
+    "and",
+    "of",
+    "ram",
+    "memory",
+    "is",
+    "are",
+    "does",
+    "do",
+    "validated",
+    "certified",
+    "supported",
+    "run",
+    "runs",
+    "running",
+    "work",
+    "works",
+];
 /// Buses of disks, as the machine's own words and as people write them.
 const BUSES: [(&str, &str); 8] = [
     ("virtio", "virtio"),
@@ -82,7 +100,9 @@ pub enum QuestionError {
     )]
     NoOn(String),
     /// A number that no machine has.
-    #[error("{0:?} is more or less than a machine can have")]
+    #[error(
+        "{0:?} is more or less than a machine can have; ask for 1 to {MOST_VCPUS} vCPUs and 1 MiB to 1 PiB"
+    )]
     Number(String),
     /// Two different values for one thing.
     #[error("the question asks for two different {0}; ask for one")]
@@ -101,7 +121,7 @@ impl Question {
         let shown = printable(text.trim(), LONGEST);
         let clean: String = text
             .chars()
-            .map(|c| if c.is_control() || c == ',' || c == ';' { ' ' } else { c })
+            .map(|c| if c.is_control() || matches!(c, ',' | ';' | '?') { ' ' } else { c })
             .collect();
         let tokens: Vec<&str> = clean.split_whitespace().collect();
         let mut limits = Limits::default();
@@ -148,7 +168,7 @@ impl Limits {
                 "" => (next.to_ascii_lowercase(), 2),
                 unit => (unit.to_owned(), 1),
             };
-            return self.number(number, &unit, token).map(|taken| taken.then_some(used));
+            return self.number(number, &unit).map(|taken| taken.then_some(used));
         }
         let firmware = match word.as_str() {
             "bios" => Some(Firmware::Bios),
@@ -169,11 +189,13 @@ impl Limits {
         Ok(Some(1))
     }
 
-    fn number(&mut self, number: &str, unit: &str, token: &str) -> Result<bool, QuestionError> {
-        let wrong = || QuestionError::Number(printable(token, 80));
+    fn number(&mut self, number: &str, unit: &str) -> Result<bool, QuestionError> {
+        let wrong = || QuestionError::Number(printable(&format!("{number} {unit}"), 80));
         // GB is what people write and GiB what a machine gets.
         let mib: Option<(u64, u64)> = match unit {
-            "vcpu" | "vcpus" | "cpu" | "cpus" | "core" | "cores" => None,
+            "vcpu" | "vcpus" | "cpu" | "cpus" | "core" | "cores" | "processor" | "processors" => {
+                None
+            }
             "tib" | "tb" => Some((1 << 20, 1)),
             "gib" | "gb" | "g" => Some((1 << 10, 1)),
             "mib" | "mb" | "m" => Some((1, 1)),
@@ -251,6 +273,8 @@ mod tests {
             "rhel 5.3 on hyper-v server 2008, 4 vcpu, 8 GiB",
             "rhel 5.3 on hyper-v server 2008 with 8GB of memory and 4vCPUs",
             "rhel 5.3, 8192 MiB, 4 cores on hyper-v server 2008",
+            "Does rhel 5.3 run on hyper-v server 2008 with 4 processors and 8 GB memory?",
+            "is rhel 5.3 supported on hyper-v server 2008, 4 vcpus, 8 GiB?",
         ] {
             let question = Question::parse(text).expect("understood");
             assert_eq!(
@@ -274,6 +298,8 @@ mod tests {
         for bad in ["a on b, 0 vcpu", "a on b, 99999999999999999999 GiB", "a on b, 9999999 TiB"] {
             assert!(matches!(Question::parse(bad), Err(QuestionError::Number(_))), "{bad}");
         }
+        let none = Question::parse("a on b, 0 vcpu").expect_err("no machine").to_string();
+        assert!(none.contains("\"0 vcpu\"") && none.contains("1 to 65536 vCPUs"), "{none}");
         assert_eq!(
             Question::parse("a on b, 2 vcpu, 4 vcpu"),
             Err(QuestionError::Twice("numbers of vCPUs"))

@@ -1,11 +1,14 @@
 //! What is kept of a record.
 
 use hospitium_ledger::statement::{CheckCounts, Envelope, Validation, Waiver};
-use hospitium_model::{Digest, MachineRow};
+use hospitium_model::{Digest, MachineRow, printable};
+use hospitium_plan::obligation::{Trial, Voice};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
+
+use crate::question::firmware_word;
 
 /// What of a record is kept beside its columns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +34,12 @@ pub struct Detail {
     pub evidence: Digest,
     /// The cell in it.
     pub cell: String,
+    /// The machine configuration, in words: as the record tells it, else by what was tested.
+    pub machine: String,
+    /// Records of the same log that it rests on, by the digests of their entries: waivers, and earlier
+    /// runs of machines that it counts as covered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rests_on: Vec<Digest>,
     /// Which machine configuration was tried, of which guest under which VMM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tried: Option<Tried>,
@@ -72,9 +81,34 @@ impl Detail {
             run: ours.run.id.clone(),
             evidence: ours.evidence.manifest,
             cell: ours.evidence.cell.clone(),
+            machine: machine(validation),
+            rests_on: rests_on(validation),
             tried: Tried::of(validation),
         }
     }
+}
+
+fn rests_on(validation: &Validation) -> Vec<Digest> {
+    let ours = &validation.hospitium;
+    let rows = ours.machines.iter().flat_map(|machines| &machines.rows);
+    let waivers = ours.waivers.iter().filter_map(|waiver| waiver.record);
+    waivers.chain(rows.filter_map(|row| row.record)).collect()
+}
+
+/// The words of a record's machine configuration.
+fn machine(validation: &Validation) -> String {
+    if let Some(row) = validation.row() {
+        return row.words().join(" ");
+    }
+    let Envelope { vcpus, vcpus_max, memory, memory_max, nodes, chipset, firmware, .. } =
+        &validation.hospitium.envelope;
+    let Envelope { disk_buses, nics, .. } = &validation.hospitium.envelope;
+    let firmware = firmware_word(*firmware);
+    let (disks, nics) = (disk_buses.join("+"), nics.join("+"));
+    let text = format!(
+        "{chipset} {firmware} {disks} {nics} {vcpus}-{vcpus_max} {memory}-{memory_max} {nodes}"
+    );
+    printable(&text, 300)
 }
 
 /// A guest or host as records name it.
@@ -125,6 +159,28 @@ impl Stored {
     /// Where it is: `vendor.example/log entry 7`.
     pub fn place(&self) -> String {
         format!("{} entry {}", self.log, self.entry)
+    }
+
+    /// Which machine was tried in which run, and where that is recorded.
+    pub(crate) fn trial(&self) -> Trial {
+        Trial {
+            machine: self.detail.machine.clone(),
+            run: self.detail.run.clone(),
+            cell: self.detail.cell.clone(),
+            log: self.log.clone(),
+            entry: self.entry,
+        }
+    }
+
+    /// What of it decides whether it speaks.
+    pub(crate) fn voice<'a>(&'a self, trial: &'a Trial) -> Voice<'a> {
+        Voice {
+            party: &self.party,
+            arch: &self.arch,
+            validated: self.validated,
+            emulated: self.emulated,
+            trial,
+        }
     }
 
     /// Whether every required check passed or was waived.

@@ -10,7 +10,7 @@ use hospitium_ledger::statement::{
 use hospitium_ledger::{Statement, Validity, ValidityRule};
 use hospitium_model::{
     Accelerator, AcceleratorProof, ByteSize, CheckId, Digest, Finding, Firmware, GuestKind,
-    OperatingSystem, Verdict,
+    MachineRow, OperatingSystem, Verdict,
 };
 use jiff::Timestamp;
 
@@ -37,6 +37,10 @@ pub struct Sample {
     pub emulated: bool,
     /// The run's id.
     pub run: String,
+    /// The cell in it.
+    pub cell: String,
+    /// The machine configuration, where the record tells it.
+    pub machine: Option<MachineRow>,
     /// Months of validity.
     pub months: u32,
     /// How many required checks it lists; at least one.
@@ -61,6 +65,8 @@ impl Sample {
             memory: ByteSize::gib(8),
             emulated: false,
             run: format!("run-{}", ended.as_second()),
+            cell: "cell".to_owned(),
+            machine: None,
             months: 12,
             checks: 1,
         }
@@ -175,11 +181,12 @@ impl Sample {
                 excluded: Vec::new(),
                 waivers: waivers.into_iter().collect(),
                 coverage,
+                machine: self.machine.map(|row| row.words().into()),
                 machines: None,
                 validity,
                 evidence: EvidenceRef {
                     manifest: Digest::of(self.run.as_bytes()),
-                    cell: "cell".into(),
+                    cell: self.cell.clone(),
                     files: 1,
                 },
             },

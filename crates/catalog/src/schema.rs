@@ -1,7 +1,7 @@
 //! The read model's tables, in the SQL that SQLite and PostgreSQL share.
 
 /// Version of the tables.
-pub const FORM: &str = "1";
+pub const FORM: &str = "2";
 
 /// The tables. Times are seconds since 1970-01-01 UTC; `log` and `entry` are a record's place.
 pub const TABLES: [&str; 9] = [

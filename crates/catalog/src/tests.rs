@@ -4,6 +4,7 @@
 
 mod junit;
 mod lists;
+mod machines;
 mod rebuild;
 mod words;
 

@@ -58,10 +58,9 @@ pub fn open(named: &str) -> Result<(PathBuf, Agreement)> {
         _ => Path::new("agreements").join(format!("{named}.toml")),
     };
     let size = std::fs::metadata(&path).map_err(|error| {
-        anyhow::Error::new(error).context(Usage::error(
-            format!("there is no agreement {named:?}: neither a file nor agreements/{named}.toml"),
-            "name a file; docs/agreements.md has its form",
-        ))
+        let what =
+            format!("there is no agreement {named:?}: neither a file nor agreements/{named}.toml");
+        Usage::because(error, what, "name a file; docs/agreements.md has its form")
     })?;
     if size.len() > LARGEST_AGREEMENT as u64 {
         return Err(Usage::error(

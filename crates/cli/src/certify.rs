@@ -116,7 +116,7 @@ pub fn certify(arguments: &CertifyArguments) -> Result<End> {
             issue.waivers.extend(waived);
         }
         let known = find_validation(log.folder(), head, bundle.digest, cell);
-        if let Some(index) = known.filter(|index| !excused(&log, *index, &issue.waivers)) {
+        if let Some(index) = known.filter(|index| !waived_otherwise(&log, *index, &issue.waivers)) {
             note!("note: {} is in the log already, as entry {index}", safe(cell));
             indexes.push(index);
             continue;
@@ -158,8 +158,9 @@ pub fn certify(arguments: &CertifyArguments) -> Result<End> {
     })
 }
 
-/// Whether a waiver excuses something that an entry, which may be anything, says failed.
-fn excused(log: &Log, index: u64, waivers: &[Waiver]) -> bool {
+/// Whether waivers have changed since an entry, which may be anything, was made: one excuses something
+/// that it says failed, or one of the log that it rests on does not hold any more.
+fn waived_otherwise(log: &Log, index: u64, waivers: &[Waiver]) -> bool {
     let Ok(entry) = log.folder().tree(log.checkpoint().head()).entry(index) else { return false };
     let Ok(envelope) = Envelope::parse(&entry) else { return false };
     let Ok(statement) = Statement::parse(envelope.payload()) else { return false };
@@ -167,7 +168,10 @@ fn excused(log: &Log, index: u64, waivers: &[Waiver]) -> bool {
     let failed = |waiver: &Waiver| {
         validation.failed_tests.iter().any(|check| check == waiver.check.as_str())
     };
-    waivers.iter().any(failed)
+    let gone = |rested: &Waiver| {
+        rested.record.is_some() && !waivers.iter().any(|holds| holds.record == rested.record)
+    };
+    waivers.iter().any(failed) || validation.hospitium.waivers.iter().any(gone)
 }
 
 /// What a plan promises of the cell's guest on its host.

@@ -38,6 +38,9 @@ pub async fn check_vm(arguments: CheckVmArguments) -> Result<End> {
     let question = question_of(&vm, guest, host, &products).map_err(|untold| {
         let next = match untold {
             Untold::Guest => "name it: --guest \"rhel 5.3\"",
+            Untold::WhichGuest(_) => {
+                "name it: --guest \"rhel 5.3\"; `hospitium product search WORDS` shows which there are"
+            }
             Untold::Host => "name it: --host \"qemu 7.2\"",
         };
         Usage::error(untold.to_string(), next)

@@ -43,6 +43,15 @@ impl Usage {
     pub fn error(what: impl Into<String>, next: impl Into<String>) -> anyhow::Error {
         anyhow::Error::new(Self { what: what.into(), next: next.into() })
     }
+
+    /// The same, with what it comes from.
+    pub fn because(
+        cause: impl Into<anyhow::Error>,
+        what: impl Into<String>,
+        next: impl Into<String>,
+    ) -> anyhow::Error {
+        cause.into().context(Self { what: what.into(), next: next.into() })
+    }
 }
 
 impl std::fmt::Display for Usage {
@@ -65,8 +74,8 @@ pub fn tell(error: &anyhow::Error) -> ExitCode {
             told.push_str(&words);
         }
     }
-    let usage = error.chain().find_map(|cause| cause.downcast_ref::<Usage>());
-    if let Some(usage) = usage {
+    let usage = || error.chain().find_map(|cause| cause.downcast_ref::<Usage>());
+    if let Some(usage) = error.downcast_ref::<Usage>().or_else(usage) {
         note!("  next: {}", usage.next);
     }
     ExitCode::from(code(error))

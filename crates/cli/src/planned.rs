@@ -16,17 +16,18 @@ use crate::open::{Wishes, guest};
 /// The name under which a run keeps its plan in its folder.
 pub const PLAN: &str = "plan.json";
 
+const MAKE_ONE: &str = "make one: hospitium plan AGREEMENT --cells --out plan.json";
+
 /// Reads a plan's file.
 pub fn read(path: &Path) -> Result<CellPlan> {
     let doing = || format!("cannot read the plan {}", path.display());
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).with_context(doing)?;
+    let file =
+        std::fs::File::open(path).map_err(|error| Usage::because(error, doing(), MAKE_ONE))?;
     file.take(LARGEST_CELL_PLAN as u64 + 1).read_to_end(&mut bytes).with_context(doing)?;
     CellPlan::from_json(&bytes).map_err(|error| {
-        anyhow::Error::new(error).context(Usage::error(
-            format!("{} cannot be used as a plan", path.display()),
-            "make one: hospitium plan AGREEMENT --cells --out plan.json",
-        ))
+        let what = format!("{} cannot be used as a plan", path.display());
+        Usage::because(error, what, MAKE_ONE)
     })
 }
 
@@ -55,7 +56,15 @@ pub fn cells(
             return Err(other("host", &pair.host, hosts.iter().map(|h| h.host.facts().vmm)));
         };
         let opened = if named.is_empty() {
-            vec![guest(&pair.guest.origin, places, wishes)?]
+            let of_plan = guest(&pair.guest.origin, places, wishes);
+            vec![of_plan.map_err(|error| {
+                let name = hospitium_model::printable(&pair.guest.name, 200);
+                let next = format!(
+                    "name where it is: --guest FILE, with the digest {}; or make the plan again",
+                    pair.guest.digest.short()
+                );
+                Usage::because(error, format!("the plan's guest {name} cannot be opened"), next)
+            })?]
         } else {
             named.clone()
         };

@@ -4,7 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use hospitium_run::{Limits, Outcome, RunPlan, Selection, Stop};
+use hospitium_model::{Bus, ChannelKind, MACHINE_PARAMETERS, MachineRow, NicModel};
+use hospitium_plan::cells::excluded;
+use hospitium_run::{Limits, Outcome, PlannedGuest, PlannedHost, RunPlan, Selection, Stop};
+use hospitium_suite::StandardOptions;
 
 use crate::args::RunArguments;
 use crate::failure::{End, Usage};
@@ -37,6 +40,9 @@ pub async fn run(
             (found.guests, Some(found.exactly))
         }
     };
+    for guest in &guests {
+        hosts.iter().try_for_each(|host| can_be(guest, host))?;
+    }
     let mut plan = RunPlan::new(guests, hosts, folder.clone(), cache)?.selecting(&selection)?;
     plan.exactly = exactly;
     plan.seed = arguments.seed;
@@ -75,6 +81,36 @@ pub async fn run(
         Outcome::Failed => End::Bad,
         Outcome::Unfinished => End::Unfinished,
     })
+}
+
+/// Whether the machine that was chosen can be on this host at all: told before anything is started.
+fn can_be(guest: &PlannedGuest, host: &PlannedHost) -> Result<()> {
+    let StandardOptions { memory, vcpus, firmware, nodes, chipset, disk, nic, channel } =
+        guest.options;
+    let row = MachineRow {
+        chipset,
+        firmware,
+        disk: disk.unwrap_or(Bus::Virtio),
+        nic: nic.unwrap_or(NicModel::Virtio),
+        vcpus,
+        memory,
+        nodes: nodes.max(1),
+        channel: channel.unwrap_or(ChannelKind::Virtio),
+    };
+    let left = [("disk", disk.is_none()), ("nic", nic.is_none()), ("channel", channel.is_none())];
+    let chosen = MACHINE_PARAMETERS.into_iter().zip(row.words());
+    let chosen: Vec<_> = chosen.filter(|(name, _)| !left.contains(&(name, true))).collect();
+    let Some(rule) = excluded(&host.host.facts().kind, &chosen)? else { return Ok(()) };
+    let options: Vec<String> = rule.settings.keys().map(|name| format!("--{name}")).collect();
+    Err(Usage::error(
+        format!(
+            "a machine with {} cannot be on {}: {}",
+            rule.what(),
+            host.host.facts().name,
+            rule.reason
+        ),
+        format!("choose another {}, or leave it out", options.join(" or ")),
+    ))
 }
 
 /// Evidence is never overwritten.

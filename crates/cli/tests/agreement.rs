@@ -60,6 +60,14 @@ fn the_deal_of_2009_is_planned_and_nothing_of_it_is_delivered() {
 }
 
 #[test]
+fn an_agreement_that_is_not_here_is_told_with_the_next_step() {
+    let shown = hospitium(&["agreement", "show", "no-such-deal"]);
+    assert_eq!(shown.status.code(), Some(2));
+    let error = text(&shown.stderr);
+    assert!(error.contains("no-such-deal") && error.contains("next: name a file"), "{error}");
+}
+
+#[test]
 fn a_party_that_is_none_is_told_with_those_that_are() {
     let planned = hospitium(&["plan", "debian-qemu", "--party", "suse.example"]);
     assert_eq!(planned.status.code(), Some(2));

@@ -53,6 +53,24 @@ fn a_host_that_is_no_host_is_refused_with_the_next_step() {
 }
 
 #[test]
+fn a_machine_that_cannot_be_is_refused_before_it_is_started() {
+    let place = Place::new();
+    let guest = common::kernel().to_string_lossy().into_owned();
+    let with = |machine: &[&str], words: &[&str]| {
+        let run = ["run", "--accelerator", "tcg", "--guest", &guest];
+        refused(&place, &[&run[..], machine].concat(), words);
+    };
+    let ide = ["chipset=modern disk=ide cannot be", "ICH9", "next: choose another", "--chipset"];
+    with(&["--disk", "ide"], &ide);
+    with(&["--disk", "nvme"], &["disk=nvme cannot be on qemu", "clone of a saved one", "--disk"]);
+    with(&["--nodes", "2", "--vcpus", "1"], &["nodes=2 vcpus=1 cannot be", "--nodes or --vcpus"]);
+    with(&["--disk", "floppy"], &["floppy", "virtio-scsi"]);
+    with(&["--nic", "ne2000"], &["ne2000", "e1000e"]);
+    with(&["--chipset", "i440"], &["i440", "legacy"]);
+    with(&["--channel", "tcp"], &["tcp", "serial"]);
+}
+
+#[test]
 fn checks_and_options_that_do_not_exist_are_refused() {
     let place = Place::new();
     refused(&place, &["run", "--check", "cpu.cuont"], &["cpu.cuont", "cpu.count"]);

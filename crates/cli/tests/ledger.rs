@@ -149,3 +149,44 @@ fn what_is_no_certificate_party_or_policy_is_refused_with_the_next_step() {
     says(&place, 2, &["log", "check", "nowhere"], &["holds no log"]);
     says(&place, 2, &["certify", "nowhere", "--party", "vendor"], &["nowhere", "next:"]);
 }
+
+#[test]
+fn two_writers_of_a_log_exclude_each_other_and_the_second_is_told() {
+    let place = Place::new();
+    says(&place, 0, &["party", "init", "vendor", "--name", "vendor.example"], &[]);
+    recent(passing()).write(&place.path("run/evidence"));
+    let certify = ["certify", "run", "--party", "vendor"];
+    let party = hospitium_ledger::Party::open(&place.path("vendor")).expect("opens");
+    let first = hospitium_ledger::Log::open(&place.path("vendor/log"), &party).expect("opens");
+    let said = says(&place, 2, &certify, &["vendor/log"]);
+    assert!(said.contains("another"), "it says that another writes: {said}");
+    drop(first);
+    says(&place, 0, &certify, &["PASSED", "entry 0"]);
+}
+
+#[test]
+fn a_log_with_a_bent_tile_entry_or_head_is_not_relied_on() {
+    let place = Place::new();
+    says(&place, 0, &["party", "init", "vendor", "--name", "vendor.example"], &[]);
+    recent(passing()).write(&place.path("run/evidence"));
+    says(&place, 0, &["certify", "run", "--party", "vendor"], &["PASSED"]);
+    let check = ["log", "check", "vendor/log", "--policy", "vendor/policy"];
+    let ask = ["ask", "debian 12 on qemu 7.2", "--log", "vendor/log"];
+    says(&place, 0, &ask, &["validated"]);
+    for (name, code) in [("tile/0/000.p/1", 1), ("tile/entries/000.p/1", 1), ("checkpoint", 2)] {
+        let path = place.path("vendor/log").join(name);
+        let good = fs::read(&path).expect("there");
+        let mut bent = good.clone();
+        // In a head, a digit of the root; else any byte.
+        let at =
+            if code == 2 { good.iter().rposition(|b| *b == b'\n').expect("lines") - 9 } else { 20 };
+        bent[at] = if bent[at] == b'A' { b'B' } else { b'A' };
+        fs::write(&path, bent).expect("written");
+        says(&place, code, &check, &[]);
+        let output = place.hospitium().args(ask).output().expect("runs");
+        let said = text(&output);
+        assert!(!said.starts_with("validated"), "{name}: {said}");
+        fs::write(&path, good).expect("written");
+    }
+    says(&place, 0, &check, &["sound"]);
+}

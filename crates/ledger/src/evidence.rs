@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use hospitium_evidence::{Bundle, Problem};
-use hospitium_model::{CheckRecord, Digest};
+use hospitium_model::{CheckRecord, Digest, MachineRow};
 use serde::Serialize;
 
 use crate::statement::inputs::{arch, envelope};
@@ -106,6 +106,11 @@ fn differences(bundle: &Bundle, validation: &Validation) -> Vec<String> {
     }
     differ("the host's version", ours.host.version.clone(), host.version.clone());
     differ("the host's build", ours.host.build.clone(), host.build.clone());
+    if let Some(told) = &ours.machine {
+        let row = MachineRow::of(&cell.record.machine);
+        let evidence = row.map(|row| row.words().join(" ")).unwrap_or_default();
+        differ("the machine", told.join(" "), evidence);
+    }
     let used = |a: hospitium_model::Accelerator| a.name().to_owned();
     differ("the accelerator", used(ours.host.accelerator.used), used(host.accelerator.used));
     let tried =

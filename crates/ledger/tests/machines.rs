@@ -257,6 +257,13 @@ fn a_waiver_of_the_log_counts_until_it_is_withdrawn() {
         find_waivers(log.folder(), log.checkpoint().head(), &keys, digest, host, now())
     };
     assert!(found("another host").is_empty());
+    let ended = {
+        let (log, keys) = (lab.log(), lab.party.public.keys());
+        let (digest, host) = (guest.sha256().expect("a digest"), &record.hospitium.host.name);
+        let at = "2026-06-01T00:00:00Z".parse().expect("a time");
+        find_waivers(log.folder(), log.checkpoint().head(), &keys, digest, host, at)
+    };
+    assert!(ended.is_empty(), "one whose time is over excuses nothing");
     let host = record.hospitium.host.name.clone();
     let waivers = found(&host);
     assert_eq!(waivers.iter().filter_map(|w| w.record).collect::<Vec<_>>(), [entry]);
@@ -276,4 +283,33 @@ fn a_waiver_of_the_log_counts_until_it_is_withdrawn() {
     assert!(found(&host).is_empty());
     assert!(!check(), "what it excused is not excused any more");
     assert_ne!(Digest::of(b""), entry);
+}
+
+#[test]
+fn a_record_tells_its_machine_and_another_is_refused_or_shown_by_the_evidence() {
+    let lab = Lab::new(Algorithm::Ed25519);
+    let folder = lab.path("evidence");
+    write(&folder, &rows(&ALL));
+    for (planned, issue) in [(true, issue()), (false, Issue::new("vendor.example", now()))] {
+        let (statement, validation) = made(&folder, &issue).expect("a record");
+        let row = validation.row().expect("told");
+        assert_eq!((row.disk, row.nic), ALL[0]);
+        let other = |words: &[String]| {
+            let mut bad = validation.clone();
+            bad.hospitium.machine = Some(words.into());
+            Statement { record: Record::Validation(Box::new(bad)), ..statement.clone() }
+        };
+        assert!(other(&["modern".into()]).to_bytes().is_err(), "no machine");
+        let another = MachineRow { nic: NicModel::Rtl8139, ..row }.words();
+        if planned {
+            assert!(other(&another).to_bytes().is_err(), "it is not the one of its row");
+            continue;
+        }
+        let bytes = lab.record(&other(&another)).to_bytes();
+        let found = lab.verify_with(&bytes, &lab.policy(), Some(&folder), None).expect("accepted");
+        let EvidenceFound::Contradicts { differences } = &found.evidence else {
+            panic!("{:?}", found.evidence)
+        };
+        assert!(differences.iter().any(|d| d.starts_with("the machine: ")), "{differences:?}");
+    }
 }

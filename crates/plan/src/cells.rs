@@ -71,18 +71,11 @@ pub fn space(
     cannot: &Cannot<'_>,
 ) -> Result<MachineSpace, CellsError> {
     let words = values.words();
-    let rules: Rules = toml::from_str(include_str!("cells/rules.toml"))
-        .map_err(|error| CellsError::Rules(error.to_string()))?;
     let has = |(name, value): (&String, &String)| {
         words.iter().any(|(known, values)| known == name && values.contains(value))
     };
-    let of_host = |rule: &Rule| rule.host.as_deref().is_none_or(|host| host == host_kind);
-    let mut infeasible: Vec<SpaceRule> = rules
-        .rule
-        .into_iter()
-        .filter(|rule| of_host(rule) && rule.settings.iter().all(has))
-        .map(|Rule { settings, reason, .. }| SpaceRule { settings, reason })
-        .collect();
+    let mut infeasible = rules_of(host_kind)?;
+    infeasible.retain(|rule| rule.settings.iter().all(has));
     let first: Vec<String> =
         words.iter().filter_map(|(_, values)| values.first().cloned()).collect();
     for (place, (name, values)) in words.iter().enumerate() {
@@ -106,6 +99,28 @@ pub fn space(
         .map(|(name, values)| SpaceParameter { name: name.to_owned(), values })
         .collect();
     Ok(MachineSpace { parameters, infeasible })
+}
+
+/// What no machine on a host of this kind has together, whatever the guest is.
+fn rules_of(host_kind: &str) -> Result<Vec<SpaceRule>, CellsError> {
+    let rules: Rules = toml::from_str(include_str!("cells/rules.toml"))
+        .map_err(|error| CellsError::Rules(error.to_string()))?;
+    let of_host = |rule: &Rule| rule.host.as_deref().is_none_or(|host| host == host_kind);
+    let rules = rules.rule.into_iter().filter(of_host);
+    Ok(rules.map(|Rule { settings, reason, .. }| SpaceRule { settings, reason }).collect())
+}
+
+/// Why no machine on a host of this kind has all of these settings, names and words, if none has.
+///
+/// # Errors
+/// The table of rules is broken.
+pub fn excluded(
+    host_kind: &str,
+    settings: &[(&str, String)],
+) -> Result<Option<SpaceRule>, CellsError> {
+    let has =
+        |(name, value): (&String, &String)| settings.iter().any(|s| s.0 == name && s.1 == *value);
+    Ok(rules_of(host_kind)?.into_iter().find(|rule| rule.settings.iter().all(has)))
 }
 
 /// Rows of a space.
@@ -236,6 +251,19 @@ mod tests {
         let why: Vec<_> =
             found.coverage.infeasible_settings.iter().flat_map(|i| &i.because).collect();
         assert!(why.iter().any(|why| why.contains("8139cp")), "{why:?}");
+    }
+
+    #[test]
+    fn what_no_machine_has_together_is_told_with_its_reason() {
+        let of = |host: &str, settings: &[(&str, &str)]| {
+            let settings: Vec<_> = settings.iter().map(|(n, v)| (*n, (*v).to_owned())).collect();
+            excluded(host, &settings).expect("sound").map(|rule| rule.what())
+        };
+        let ide = [("chipset", "modern"), ("disk", "ide")];
+        assert_eq!(of("qemu", &ide).as_deref(), Some("chipset=modern disk=ide"));
+        assert_eq!(of("qemu", &ide[1..]), None, "which chipset is not said");
+        assert_eq!(of("qemu", &[("disk", "nvme")]).as_deref(), Some("disk=nvme"));
+        assert_eq!(of("another", &[("disk", "nvme")]), None, "the rule is of QEMU");
     }
 
     #[test]

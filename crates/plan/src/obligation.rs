@@ -4,10 +4,13 @@
 //! goes a [`Plan`]: every obligation with its state on that day and the reason for it, and per party
 //! what was planned and what was delivered.
 
+mod counting;
 mod expand;
+mod speaks;
 mod state;
 
 pub use expand::end_of_life;
+pub use speaks::{Trial, Voice, newest_run, speaking};
 pub use state::next_version;
 
 use hospitium_model::{Agreement, Days};
@@ -37,9 +40,25 @@ pub struct Outcome {
     pub suite: String,
     /// What names the record: its digest or its place in the log.
     pub certificate: String,
+    /// Which machine was tried in which run, and where that is recorded.
+    #[serde(default)]
+    pub trial: Trial,
     /// The day on which it was withdrawn, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<Date>,
+}
+
+impl Outcome {
+    /// What of it decides whether it speaks.
+    pub fn voice(&self) -> Voice<'_> {
+        Voice {
+            party: &self.party,
+            arch: &self.arch,
+            validated: self.validated,
+            emulated: self.emulated,
+            trial: &self.trial,
+        }
+    }
 }
 
 /// Why a pair is owed.
@@ -89,7 +108,7 @@ pub enum State {
         /// The last day for it.
         by: Date,
     },
-    /// It was tried, and the pair failed.
+    /// It was tried, and the pair failed, on one of its machines at least.
     Failed {
         /// The record.
         certificate: String,
@@ -202,6 +221,9 @@ pub struct Obligation {
     pub due: Option<Date>,
     /// How it stands.
     pub state: State,
+    /// Where it failed on some machines and others passed in the newest run: how it stands by these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_other_machines: Option<State>,
     /// The days that its validity counts from, as far as they are known.
     pub days: Days,
     /// Why it stands so, in sentences, the deciding one first.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use hospitium_evidence::{Bundle, Cell};
-use hospitium_model::{CheckId, CheckRecord, Subsystem, Verdict};
+use hospitium_model::{CheckId, CheckRecord, MachineRow, Subsystem, Verdict};
 use jiff::Timestamp;
 
 use super::compact::{STEPS, TEXT, apply, cut};
@@ -386,6 +386,7 @@ fn put_together(
         excluded,
         waivers,
         coverage,
+        machine: MachineRow::of(&cell.record.machine).map(|row| row.words().into()),
         machines,
         validity,
         evidence: EvidenceRef {

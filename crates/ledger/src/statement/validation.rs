@@ -3,7 +3,7 @@
 
 use hospitium_model::{
     Accelerator, AcceleratorProof, ByteSize, CheckId, Digest, Finding, Firmware, GuestKind,
-    OperatingSystem, SkipReason, Verdict,
+    MachineRow, OperatingSystem, SkipReason, Verdict,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -90,6 +90,10 @@ pub struct Extension {
     pub waivers: Vec<Waiver>,
     /// How many checks ended how.
     pub coverage: CheckCounts,
+    /// The machine configuration of this cell, in the words of a row. None in records from before it
+    /// was told, and of a machine that is no row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Vec<String>>,
     /// How much of the machine configurations is covered, of which this cell's is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machines: Option<MachineCoverage>,
@@ -308,6 +312,13 @@ impl Validation {
         self.configuration.iter().find(is_vmm).and_then(Resource::sha256)
     }
 
+    /// The machine configuration that it is about, where it tells that.
+    pub fn row(&self) -> Option<MachineRow> {
+        let ours = &self.hospitium;
+        let told = ours.machine.as_ref().and_then(|words| MachineRow::from_words(words));
+        told.or_else(|| ours.machines.as_ref()?.own_row(&ours.evidence.cell))
+    }
+
     /// What in this record contradicts something else in it.
     pub(super) fn check(&self) -> Result<(), String> {
         let ours = &self.hospitium;
@@ -368,11 +379,18 @@ impl Validation {
         if ours.waivers.iter().any(|waiver| waiver.until < ours.validity.until) {
             return Err("it is valid for longer than a waiver that it rests on".into());
         }
+        let told = ours.machine.as_ref();
+        if told.is_some_and(|words| MachineRow::from_words(words).is_none()) {
+            return Err("the machine that it tells is none".into());
+        }
         if let Some(machines) = &ours.machines {
             machines.check()?;
             let own = machines.own_row(&ours.evidence.cell);
             if !machines.parameters.is_empty() && self.result != Outcome::Failed && own.is_none() {
                 return Err("its own machine is not among the rows that it claims".into());
+            }
+            if told.is_some() && own.is_some_and(|own| Some(own) != self.row()) {
+                return Err("its own machine is not the one of its row".into());
             }
         }
         if ours.envelope.accelerator != ours.host.accelerator.used {

@@ -1,9 +1,10 @@
 //! How an obligation stands: which outcomes count for it, until when, and what that makes of it.
 
-use hospitium_model::{Agreement, Clause, Days, Reach, Trigger};
+use hospitium_model::{Agreement, Clause, Days, Trigger};
 use hospitium_products::{Product, Products};
 use jiff::civil::Date;
 
+use super::counting::counting;
 use super::expand::{Pair, end_of_life};
 use super::{Because, Grounds, Obligation, Outcome, State};
 
@@ -23,21 +24,31 @@ pub fn judge(
     };
     let due = from.map(|from| within.after(from));
     let mut reasons = Vec::new();
-    let mut days = Days {
+    let bare = Days {
         guest_end_of_life: end_of_life(guest),
         host_end_of_life: end_of_life(host),
         ..Days::default()
     };
+    let with = |outcome: &Outcome| {
+        let next = |product| {
+            next_version(grounds.products, product, outcome.validated).map(|(_, day)| day)
+        };
+        Days {
+            validated: Some(outcome.validated),
+            next_guest_version: next(guest),
+            next_host_version: next(host),
+            ..bare
+        }
+    };
+    let mut days = bare;
     let counts = counting(agreement, clause, guest, host, grounds, &mut reasons);
+    let other = counts.as_ref().and_then(|counts| counts.beside);
+    let on_other_machines =
+        other.map(|other| by_outcome(agreement, other, &with(other), grounds, &mut Vec::new()));
     let state = match counts {
-        Some(outcome) => {
-            days.validated = Some(outcome.validated);
-            let next = |product| {
-                next_version(grounds.products, product, outcome.validated).map(|(_, day)| day)
-            };
-            days.next_guest_version = next(guest);
-            days.next_host_version = next(host);
-            by_outcome(agreement, outcome, &days, grounds, &mut reasons)
+        Some(counts) => {
+            days = with(counts.decides);
+            by_outcome(agreement, counts.decides, &days, grounds, &mut reasons)
         }
         None => without_outcome(agreement, from, due, &days, grounds.as_of, &mut reasons),
     };
@@ -60,109 +71,11 @@ pub fn judge(
         from,
         due,
         state,
+        on_other_machines,
         days,
         reasons,
         blocked,
     }
-}
-
-/// The outcome that decides: the newest that counts for this pair.
-fn counting<'a>(
-    agreement: &Agreement,
-    clause: &Clause,
-    guest: &Product,
-    host: &Product,
-    grounds: &Grounds<'a>,
-    reasons: &mut Vec<String>,
-) -> Option<&'a Outcome> {
-    let mut best: Option<(&Outcome, bool)> = None;
-    for outcome in grounds.outcomes {
-        let Some(carried) = reaches(agreement, outcome, guest, host, grounds.products) else {
-            continue;
-        };
-        let record = &outcome.certificate;
-        let why_not = if outcome.party != clause.party {
-            Some(format!("was said by {}, who does not owe it", outcome.party))
-        } else if outcome.arch != clause.arch {
-            Some(format!("is about {}, and {} is owed", outcome.arch, clause.arch))
-        } else if outcome.validated > grounds.as_of {
-            continue;
-        } else if outcome.withdrawn.is_some_and(|day| day <= grounds.as_of) {
-            Some("was withdrawn".to_owned())
-        } else if outcome.emulated && !agreement.validation.emulation {
-            Some("was made under emulation, which this agreement does not take".to_owned())
-        } else if carried && !outcome.passed {
-            Some("failed, and a failure is not carried forward".to_owned())
-        } else {
-            None
-        };
-        if let Some(why) = why_not {
-            reasons.push(format!("Record {record} does not count: it {why}."));
-            continue;
-        }
-        // The pair's own record before one that is carried forward; the newest of these.
-        let rank = |o: &Outcome, carried: bool| (!carried, o.validated);
-        if best.is_none_or(|(o, c)| rank(outcome, carried) > rank(o, c)) {
-            best = Some((outcome, carried));
-        }
-    }
-    let (outcome, carried) = best?;
-    if carried {
-        reasons.push(format!(
-            "It is carried forward from {} on {}.",
-            name(grounds.products, &outcome.guest),
-            name(grounds.products, &outcome.host)
-        ));
-    }
-    Some(outcome)
-}
-
-fn name(products: &Products, id: &hospitium_products::ProductId) -> String {
-    products.get(id).map_or_else(|| id.to_string(), |product| product.name.clone())
-}
-
-/// Whether the outcome is about this pair (`Some(false)`), or is carried forward to it (`Some(true)`).
-fn reaches(
-    agreement: &Agreement,
-    outcome: &Outcome,
-    guest: &Product,
-    host: &Product,
-    products: &Products,
-) -> Option<bool> {
-    if outcome.guest == guest.id && outcome.host == host.id {
-        return Some(false);
-    }
-    let rule = &agreement.validity.carry_forward;
-    let again = |minor, major| {
-        let on = &agreement.validity.again_on;
-        (on.contains(&minor), on.contains(&major))
-    };
-    let carries = |from: &hospitium_products::ProductId, to: &Product, reach, (minor, major)| {
-        if *from == to.id {
-            return true;
-        }
-        let Some(from) = products.get(from) else { return false };
-        let same_major = from.release.major() == to.release.major();
-        let in_reach = match reach {
-            Reach::None => false,
-            Reach::Major => same_major,
-            Reach::All => true,
-        };
-        let down = to.release < from.release;
-        from.line == to.line
-            && in_reach
-            && (!down || rule.down_level)
-            && !(if same_major { minor } else { major })
-    };
-    let to_guest = carries(
-        &outcome.guest,
-        guest,
-        rule.guests,
-        again(Trigger::GuestMinor, Trigger::GuestMajor),
-    );
-    let to_host =
-        carries(&outcome.host, host, rule.hosts, again(Trigger::HostMinor, Trigger::HostMajor));
-    (to_guest && to_host).then_some(true)
 }
 
 fn by_outcome(

@@ -91,6 +91,7 @@ fn outcome(guest: &str, host: &str, validated: Date) -> Outcome {
         emulated: false,
         suite: "1".into(),
         certificate: format!("{guest}-{host}"),
+        trial: Trial::default(),
         withdrawn: None,
     }
 }
@@ -223,6 +224,88 @@ fn a_failure_is_kept_and_asks_for_another_run() {
     assert_eq!(state(&plan, "os5.2/vmm1").word(), "failed");
     assert!(plan.to_run().iter().any(|o| o.id == "os-on-vmm/os5.2/vmm1"));
     assert_eq!(plan.standings[1].delivered, 0);
+}
+
+/// An outcome of this machine in this run, on a day of May, at this place of the log.
+fn machine(machine: &str, run: &str, passed: bool, (day, entry): (i8, u64)) -> Outcome {
+    let trial = Trial {
+        machine: machine.into(),
+        run: run.into(),
+        cell: machine.into(),
+        log: "b.example/log".into(),
+        entry,
+    };
+    let certificate = format!("entry {entry}");
+    Outcome { passed, certificate, trial, ..outcome("5.2", "1", date(2009, 5, day)) }
+}
+
+/// The obligation with these outcomes, whatever their order.
+fn owed(outcomes: &[Outcome]) -> Obligation {
+    let of =
+        |outcomes: &[Outcome]| plan(AS_IT_IS, outcomes, date(2009, 6, 1)).obligations.remove(0);
+    let made = of(outcomes);
+    let backwards: Vec<Outcome> = outcomes.iter().rev().cloned().collect();
+    assert_eq!(made.state, of(&backwards).state, "the order decides");
+    made
+}
+
+#[test]
+fn a_machine_that_failed_is_not_hidden_by_one_that_passed_beside_it() {
+    for (first, second) in [(false, true), (true, false)] {
+        let owed = owed(&[machine("m1", "r", first, (1, 0)), machine("m2", "r", second, (1, 1))]);
+        assert_eq!(owed.state.word(), "failed");
+        assert_eq!(owed.on_other_machines.as_ref().map(State::word), Some("fulfilled"));
+        let bad = if first { "m2 on 2009-05-01 (entry 1)" } else { "m1 on 2009-05-01 (entry 0)" };
+        assert!(
+            owed.reasons[1].starts_with(&format!("Of 2 machines 1 failed: {bad}.")),
+            "{owed:#?}"
+        );
+    }
+}
+
+#[test]
+fn only_a_later_pass_of_the_same_machine_heals_its_failure() {
+    let run = [machine("m1", "r", false, (1, 0)), machine("m2", "r", true, (1, 1))];
+    let with = |more: Outcome| owed(&[run[0].clone(), run[1].clone(), more]).state.word();
+    assert_eq!(with(machine("m1", "s", true, (2, 2))), "fulfilled");
+    assert_eq!(with(machine("m1", "s", true, (1, 2))), "fulfilled", "the same day, recorded later");
+    assert_eq!(with(machine("m2", "s", true, (2, 2))), "failed");
+    assert_eq!(with(machine("m3", "s", true, (2, 2))), "failed");
+    let emulated = Outcome { emulated: true, ..machine("m1", "s", true, (2, 2)) };
+    assert_eq!(with(emulated), "failed", "what this deal does not take heals nothing");
+    let withdrawn = Some(date(2009, 5, 3));
+    let back = Outcome { withdrawn, ..machine("m1", "s", true, (2, 2)) };
+    assert_eq!(with(back), "failed", "what was taken back heals nothing");
+}
+
+#[test]
+fn a_machine_that_fails_later_fails_the_pair_and_a_newest_run_of_failures_holds_nowhere() {
+    let first = [machine("m1", "r", true, (1, 0)), machine("m2", "r", true, (1, 1))];
+    let owed = owed(&[first[0].clone(), first[1].clone(), machine("m1", "s", false, (2, 2))]);
+    assert_eq!(owed.state, State::Failed { certificate: "entry 2".into(), on: date(2009, 5, 2) });
+    assert_eq!(owed.on_other_machines, None, "nothing of the newest run passed");
+}
+
+#[test]
+fn a_record_of_a_failure_that_is_withdrawn_fails_nothing() {
+    let withdrawn = Some(date(2009, 5, 3));
+    let bad = Outcome { withdrawn, ..machine("m1", "r", false, (1, 0)) };
+    assert_eq!(owed(&[bad, machine("m2", "r", true, (1, 1))]).state.word(), "fulfilled");
+}
+
+#[test]
+fn what_failed_on_a_machine_or_since_is_not_carried_forward() {
+    let rule = ("[validity]", "[validity]\ncarry-forward = { guests = \"major\" }");
+    let carried = |outcomes: &[Outcome]| {
+        let plan = plan(rule, outcomes, date(2009, 10, 1));
+        state(&plan, "os5.10/vmm1").word()
+    };
+    let good = machine("m1", "r", true, (1, 0));
+    assert_eq!(carried(std::slice::from_ref(&good)), "fulfilled");
+    assert_eq!(carried(&[good.clone(), machine("m1", "s", false, (2, 1))]), "due");
+    assert_eq!(carried(&[good.clone(), machine("m2", "r", false, (1, 1))]), "due");
+    let healed = machine("m2", "s", true, (2, 2));
+    assert_eq!(carried(&[good, machine("m2", "r", false, (1, 1)), healed]), "fulfilled");
 }
 
 #[test]

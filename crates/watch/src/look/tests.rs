@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use hospitium_model::read_agreement;
-use hospitium_plan::obligation::Outcome;
+use hospitium_plan::obligation::{Outcome, Trial};
 use hospitium_products::{Builder, Property};
 use jiff::civil::date;
 
@@ -114,6 +114,7 @@ fn outcome() -> Outcome {
         emulated: false,
         suite: "1".into(),
         certificate: "c".into(),
+        trial: Trial::default(),
         withdrawn: None,
     }
 }

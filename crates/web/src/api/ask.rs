@@ -86,7 +86,7 @@ pub async fn check_vm(
     let vm = vm.map_err(|error| unfit(error.to_string()))?;
     let question = question_of(&vm, guest, host, site.products()).map_err(|untold| {
         let name = match untold {
-            Untold::Guest => "?guest=rhel 5.3",
+            Untold::Guest | Untold::WhichGuest(_) => "?guest=rhel 5.3",
             Untold::Host => "?host=qemu 7.2",
         };
         unfit(format!("{untold}. Name it: {name}"))

@@ -1,0 +1,143 @@
+//! Questions and machine definitions as people have them: an answer, or what to do to get one.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// What the program says under the deal of 2009, and its exit code.
+fn said(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_hospitium"))
+        .args(arguments)
+        .args(["--agreement", "redhat-microsoft-2009"])
+        .current_dir(root())
+        .env_remove("HOSPITIUM_ENDOFLIFE")
+        .env_remove("HOSPITIUM_CATALOG")
+        .output()
+        .expect("runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+}
+
+fn ask(question: &str, code: i32, words: &[&str]) {
+    let (ended, said) = said(&["ask", question]);
+    assert_eq!(ended, Some(code), "{question}: {said}");
+    for word in words {
+        assert!(said.contains(word), "{question} does not say {word:?}: {said}");
+    }
+}
+
+fn check_vm(file: &str, more: &[&str], code: i32, words: &[&str]) {
+    let file = format!("crates/vmdef/tests/samples/{file}");
+    let (ended, said) = said(&[&["check-vm", &file], more].concat());
+    assert_eq!(ended, Some(code), "{file}: {said}");
+    for word in words {
+        assert!(said.contains(word), "{file} does not say {word:?}: {said}");
+    }
+}
+
+#[test]
+fn every_pair_of_the_deal_of_2009_has_an_answer() {
+    let (code, answers) = said(&["ask", "--pairs", "--json", "--as-of", "2009-10-07"]);
+    assert_eq!(code, Some(0), "{answers}");
+    let answers: serde_json::Value = serde_json::from_str(&answers).expect("JSON");
+    let answers = answers.as_array().expect("a list");
+    let plan = Command::new(env!("CARGO_BIN_EXE_hospitium"))
+        .args(["plan", "redhat-microsoft-2009", "--json", "--as-of", "2009-10-07"])
+        .current_dir(root())
+        .output()
+        .expect("runs");
+    let plan: serde_json::Value = serde_json::from_slice(&plan.stdout).expect("JSON");
+    let owed = plan["obligations"].as_array().expect("a list");
+    assert!(owed.len() > 100);
+    for owed in owed {
+        let of_pair = |answer: &&serde_json::Value| {
+            answer["guest-id"] == owed["guest"] && answer["host-id"] == owed["host"]
+        };
+        let answer = answers.iter().find(of_pair).unwrap_or_else(|| panic!("{owed} has none"));
+        assert_eq!(answer["verdict"], "planned", "{answer}");
+    }
+}
+
+#[test]
+fn questions_are_understood_as_people_put_them() {
+    let pair = "planned: Red Hat Enterprise Linux 5.3 on Microsoft Hyper-V Server 2008";
+    for question in [
+        "rhel 5.3 on hyper-v server 2008",
+        "is rhel 5.3 supported on hyper-v server 2008?",
+        "does RHEL 5 U3 run on Microsoft Hyper-V Server 2008",
+    ] {
+        ask(question, 3, &[pair]);
+    }
+    let more = [pair, "4 vCPUs, 8 GiB"];
+    ask("rhel 5.3 on hyper-v server 2008 with 4 processors and 8192 MB memory", 3, &more);
+    let xen = "Microsoft Windows Server 2003 SP2 on Xen 3.1.0 (RHEL 5.3)";
+    ask("windows 2003 server sp2 64 bit on rhel 5.3 xen", 3, &[xen, "x86_64"]);
+}
+
+#[test]
+fn a_question_that_cannot_be_answered_says_what_to_ask() {
+    ask("rhel 5.3", 2, &["ask like this"]);
+    ask("rhel 5.3 on hyper-v server 2008, 0 vcpu", 2, &["\"0 vcpu\"", "1 to 65536 vCPUs"]);
+    ask("rhel 5 on hyper-v server 2008", 3, &["may be one of these", "rhel5.3"]);
+    ask("rhel 5.3 on frobnicator", 3, &["frobnicator"]);
+}
+
+#[test]
+fn what_nobody_speaks_of_is_unknown_with_what_is_spoken_of_beside_it() {
+    let beside = |what: &str| format!("2009 speaks of {what}. Is that what is meant?");
+    let of_2000 = beside("Microsoft Windows 2000 Server SP4 on Xen 3.1.0 (RHEL 5.2)");
+    ask("win2k on rhel 5.2 xen", 3, &["unknown: ", &of_2000]);
+    let edition = beside("Microsoft Windows Server 2008 on Xen 3.1.0 (RHEL 5.2)");
+    ask("windows server 2008 standard on rhel 5.2 xen", 3, &["unknown: ", &edition]);
+    let arch = beside("this pair for x86_64");
+    ask("rhel 5.3 i386 on hyper-v server 2008", 3, &["unknown: ", &arch]);
+    let (_, said) = said(&["ask", "solaris 10 on hyper-v server 2008"]);
+    assert!(!said.contains("Is that what is meant"), "nothing is near: {said}");
+}
+
+#[test]
+fn a_definition_is_answered_for_or_says_what_it_does_not_tell() {
+    check_vm("rhel5.xml", &[], 3, &["rhel5.3 on QEMU 7.2, 2 vcpu, 2 GiB", "unknown: "]);
+    // The virtual hardware of version 7 is that of ESX 4.0.
+    check_vm("win2003.vmx", &[], 3, &["unknown: Microsoft Windows Server 2003 on VMware ESX 4.0"]);
+    let which =
+        ["the definition tells \"Red Hat Enterprise Linux 6\"", "--guest", "product search"];
+    check_vm("rhel6.ovf", &[], 2, &which);
+    let none = ["does not tell which system", "--guest"];
+    check_vm("hyperv-2008r2.xml", &[], 2, &none);
+    check_vm(
+        "hyperv-2008.exp",
+        &["--guest", "rhel5.3"],
+        2,
+        &["does not tell which host", "--host"],
+    );
+    let both = ["--guest", "rhel5.3", "--host", "hyper-v server 2008"];
+    check_vm("hyperv-2008.exp", &both, 3, &["planned: Red Hat Enterprise Linux 5.3 on Microsoft"]);
+}
+
+#[test]
+fn a_definition_that_is_none_is_refused_with_the_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = |name: &str, bytes: &[u8], words: &[&str]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).expect("written");
+        let (code, said) = said(&["check-vm", &path.to_string_lossy()]);
+        assert_eq!(code, Some(2), "{name}: {said}");
+        for word in words.iter().chain(&[name]) {
+            assert!(said.contains(word), "{name} does not say {word:?}: {said}");
+        }
+        assert!(!said.contains('\u{1b}'), "{name} reaches the terminal: {said:?}");
+    };
+    refused("cut.xml", b"<domain type='kvm'>\n<name>x</nam>", &["cut.xml:2"]);
+    refused("bomb.xml", b"<!DOCTYPE d [<!ENTITY a \"aa\">]><domain>&a;</domain>", &["bomb.xml:1"]);
+    refused("bad.json", b"{\"Name\": \"\x1b[2J\", ", &[]);
+    refused("other.txt", b"hello\n", &[]);
+    let huge = std::fs::File::create(folder.path().join("huge.xml")).expect("made");
+    huge.set_len(1 << 30).expect("sparse");
+    let (code, said) = said(&["check-vm", &folder.path().join("huge.xml").to_string_lossy()]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("huge.xml"), "{said}");
+}

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueHint};
 use hospitium_model::Term;
 use hospitium_plan::obligation::{Grounds, Obligation, Plan, State};
@@ -33,8 +34,8 @@ pub struct PlanArguments {
     /// Only what this party owes
     #[arg(long, value_name = "NAME")]
     pub party: Option<String>,
-    /// Only obligations in this state: planned, due, late, failed, fulfilled, lapsed, …
-    #[arg(long, value_name = "STATE")]
+    /// Only obligations in this state
+    #[arg(long, value_name = "STATE", value_parser = PossibleValuesParser::new(State::WORDS))]
     pub state: Vec<String>,
     /// Each obligation with all its reasons
     #[arg(long)]

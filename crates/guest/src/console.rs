@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hospitium_host::ByteStream;
+use hospitium_model::span;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::watch;
 
@@ -48,7 +49,7 @@ pub struct ConsoleClosed;
 #[derive(Debug, thiserror::Error)]
 pub enum ConsoleError {
     /// The line did not come.
-    #[error("waited {limit:?} for {what} on the console{last}")]
+    #[error("waited {} for {what} on the console{last}", span(*.limit))]
     TimedOut {
         /// For what.
         what: String,

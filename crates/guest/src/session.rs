@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hospitium_host::ByteStream;
+use hospitium_model::span;
 use hospitium_wire::{Request, errno};
 
 use self::describe::describe;
@@ -61,7 +62,8 @@ pub enum SessionError {
     },
     /// Nothing came back.
     #[error(
-        "while {doing}: the probe did not answer within {limit:?}; the guest hangs or is very slow"
+        "while {doing}: the probe did not answer within {}; the guest hangs or is very slow",
+        span(*.limit)
     )]
     NoAnswer {
         /// What was being done.
@@ -71,8 +73,9 @@ pub enum SessionError {
     },
     /// Only broken frames came back.
     #[error(
-        "while {doing}: no whole answer within {limit:?}, but {frames} broken frames: something \
-         else writes to the probe's channel, or it loses bytes"
+        "while {doing}: no whole answer within {}, but {frames} broken frames: something \
+         else writes to the probe's channel, or it loses bytes",
+        span(*.limit)
     )]
     Broken {
         /// What was being done.

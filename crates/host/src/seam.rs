@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use hospitium_model::{Answer, ByteSize, Capability, Digest, Disk, HostFacts, MachineSpec, Nic};
+use hospitium_model::{
+    Answer, ByteSize, Capability, Digest, Disk, HostFacts, MachineSpec, Nic, span,
+};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -494,7 +496,7 @@ pub enum HostError {
         how: String,
     },
     /// Waited too long.
-    #[error("waited {limit:?} for {what}, and it did not come")]
+    #[error("waited {} for {what}, and it did not come", span(*.limit))]
     TimedOut {
         /// For what.
         what: String,

@@ -19,6 +19,7 @@ mod record;
 mod schema;
 mod size;
 mod space;
+mod span;
 mod verdict;
 
 pub use agreement::{
@@ -49,4 +50,5 @@ pub use space::{
     MACHINE_PARAMETERS, MOST_MACHINE_VALUES, MachineRow, MachineSpace, MachineValues,
     SpaceParameter, SpaceRule,
 };
+pub use span::span;
 pub use verdict::{SkipReason, Verdict};

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hospitium_model::span;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::cable::{Cable, FrameStream};
@@ -45,7 +46,7 @@ pub enum PeerError {
         source: io::Error,
     },
     /// Waited too long. Says what had been seen.
-    #[error("waited {limit:?} for {what}, and it did not come; seen so far: {seen}")]
+    #[error("waited {} for {what}, and it did not come; seen so far: {seen}", span(*.limit))]
     TimedOut {
         /// For what.
         what: String,

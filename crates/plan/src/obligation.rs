@@ -144,7 +144,19 @@ pub enum State {
 }
 
 impl State {
-    /// In a word or three.
+    /// All words that [`State::word`] gives.
+    pub const WORDS: [&str; 8] = [
+        "planned",
+        "due",
+        "late",
+        "failed",
+        "fulfilled",
+        "about to lapse",
+        "lapsed",
+        "never delivered",
+    ];
+
+    /// In a word or three: one of [`State::WORDS`].
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Planned { .. } => "planned",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hospitium_guest::{ConsoleError, GuestError, SessionError};
 use hospitium_host::HostError;
-use hospitium_model::ExpectationError;
+use hospitium_model::{ExpectationError, span};
 
 /// The harness or the lab failed.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +28,7 @@ pub enum CheckError {
     #[error("the network peer: {0}")]
     Peer(String),
     /// Something that was waited for did not come, and it says nothing about the pair.
-    #[error("waited {limit:?} for {what}, and it did not come")]
+    #[error("waited {} for {what}, and it did not come", span(*.limit))]
     TimedOut {
         /// For what.
         what: String,

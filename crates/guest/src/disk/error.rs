@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hospitium_model::{Bus, ByteSize, Firmware};
+use hospitium_model::{Bus, ByteSize, Firmware, span};
 
 use crate::console::ConsoleError;
 use crate::guest::LastLines;
@@ -114,9 +114,10 @@ pub enum DiskError {
     },
     /// cloud-init did not start the probe, and there are no credentials to log in with.
     #[error(
-        "the guest shows a login prompt, and within {waited:?} cloud-init has not started the probe; \
+        "the guest shows a login prompt, and within {} cloud-init has not started the probe; \
          is cloud-init installed in the image and enabled? If not, give a user and password in a guest \
-         definition ([login]), and it is done by logging in{last}"
+         definition ([login]), and it is done by logging in{last}",
+        span(*.waited)
     )]
     NoCloudInit {
         /// How long, from the prompt on.

@@ -221,6 +221,7 @@ fn what_does_not_count_is_told_with_its_reason() {
 fn a_failure_is_kept_and_asks_for_another_run() {
     let failed = Outcome { passed: false, ..outcome("5.2", "1", date(2009, 5, 1)) };
     let plan = plan(AS_IT_IS, &[failed], date(2009, 6, 1));
+    assert!(plan.obligations.iter().all(|owed| State::WORDS.contains(&owed.state.word())));
     assert_eq!(state(&plan, "os5.2/vmm1").word(), "failed");
     assert!(plan.to_run().iter().any(|o| o.id == "os-on-vmm/os5.2/vmm1"));
     assert_eq!(plan.standings[1].delivered, 0);

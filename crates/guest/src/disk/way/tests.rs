@@ -93,7 +93,7 @@ async fn errors_name_the_step_the_wait_and_the_last_lines() {
         "{error}"
     );
     let source = std::error::Error::source(&error).expect("has a cause").to_string();
-    assert!(source.contains("please wait") && source.contains("30s"), "{source}");
+    assert!(source.contains("please wait") && source.contains("30 s"), "{source}");
 }
 
 #[tokio::test(start_paused = true)]

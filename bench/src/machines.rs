@@ -78,8 +78,10 @@ pub fn run(names: &[String]) -> Result<()> {
 /// What the benches share; the two full runs are made once.
 pub struct Bench {
     hospitium: PathBuf,
-    lab: Lab,
-    scratch: PathBuf,
+    /// Kernels and images.
+    pub lab: Lab,
+    /// For what benches leave behind.
+    pub scratch: PathBuf,
     kernel: OnceCell<Run>,
     disk: OnceCell<Run>,
 }

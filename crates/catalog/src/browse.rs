@@ -216,7 +216,7 @@ impl Desk<'_> {
                 more = true;
                 break;
             }
-            let records = self.newest_of(guest, host).await?;
+            let records = self.newest_of(guest, host, 1).await?;
             if records.is_empty() {
                 continue;
             }
@@ -230,9 +230,17 @@ impl Desk<'_> {
         let notices = self.catalog.notices_of(&all).await?;
         let mut pairs: BTreeMap<(String, String), PairNow> = BTreeMap::new();
         for (key, (guest, host), records) in found {
-            let Some(Judged { record, stands }) = best(records, &notices, self.as_of) else {
-                continue;
+            let counts = |record: &Stored| stands(record, &notices.of(record), self.as_of).counts();
+            let best = if records.iter().flatten().all(counts) {
+                best(records, &notices, self.as_of)
+            } else {
+                // What was said before something that was taken back.
+                let records = self.newest_of(guest, host, NEWEST).await?;
+                let all: Vec<&Stored> = records.iter().flatten().collect();
+                let notices = self.catalog.notices_of(&all).await?;
+                best(records, &notices, self.as_of)
             };
+            let Some(Judged { record, stands }) = best else { continue };
             let now = PairNow {
                 guest: record.guest.clone(),
                 host: record.host.clone(),
@@ -253,11 +261,16 @@ impl Desk<'_> {
         Ok((listed, more))
     }
 
-    /// The newest records of two subjects, those of each log by themselves.
-    async fn newest_of(&self, guest: i64, host: i64) -> Result<Vec<Vec<Stored>>, CatalogError> {
+    /// The newest records of two subjects, those of each log by themselves, and so many of each.
+    async fn newest_of(
+        &self,
+        guest: i64,
+        host: i64,
+        most: i64,
+    ) -> Result<Vec<Vec<Stored>>, CatalogError> {
         let mut of_logs = Vec::new();
         for (log, ..) in &self.ready.logs {
-            let records = self.catalog.newest_few(*log, (guest, host), self.as_of, NEWEST).await?;
+            let records = self.catalog.newest_few(*log, (guest, host), self.as_of, most).await?;
             if !records.is_empty() {
                 of_logs.push(records);
             }
@@ -289,6 +302,5 @@ fn best(of_logs: Vec<Vec<Stored>>, notices: &Notices, as_of: Date) -> Option<Jud
 
 /// What counts before what does not; then the newest.
 const fn rank(stands: &Stands, record: &Stored) -> (bool, Date, u64) {
-    let counts = matches!(stands, Stands::Valid | Stands::Failed | Stands::Lapsed);
-    (counts, record.validated, record.entry)
+    (stands.counts(), record.validated, record.entry)
 }

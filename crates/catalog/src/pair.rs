@@ -41,6 +41,11 @@ pub enum Stands {
 }
 
 impl Stands {
+    /// Whether it is neither suspended nor withdrawn.
+    pub const fn counts(&self) -> bool {
+        matches!(self, Self::Valid | Self::Failed | Self::Lapsed)
+    }
+
     /// `valid`, `failed`, `lapsed`, `suspended` or `withdrawn`.
     pub const fn word(&self) -> &'static str {
         match self {
@@ -63,7 +68,7 @@ pub struct Judged {
 impl Judged {
     /// Whether it is neither suspended nor withdrawn.
     pub const fn counts(&self) -> bool {
-        matches!(self.stands, Stands::Valid | Stands::Failed | Stands::Lapsed)
+        self.stands.counts()
     }
 
     /// The day from which it does not count, if it does not.
@@ -133,7 +138,8 @@ impl Catalog {
                     if records.is_empty() {
                         continue;
                     }
-                    let notices = self.notices_of(&records.iter().collect::<Vec<_>>()).await?;
+                    let notices =
+                        self.notices_of_pair(*log, (*guest, host), as_of, &records).await?;
                     for record in records {
                         let stands = stands(&record, &notices.of(&record), as_of);
                         judged.push(Judged { record, stands });

@@ -159,7 +159,7 @@ impl CellRun {
             reason = "durations are bounded and not negative"
         )]
         let urgency = expected as u64;
-        let load = self.shared.durations.load(&self.pair, check.id);
+        let load = self.shared.durations.load(&self.pair, check.id, check.limit);
         let memory = clone_memory(lab.spec().memory.size);
         self.shared.budget.permit(Class::Check, urgency, load, memory).await
     }

@@ -6,7 +6,7 @@ mod evidence;
 
 use std::path::Path;
 
-use common::{Place, kernel, text};
+use common::{Place, kernel, says};
 use evidence::{Run, failing, passing};
 use hospitium_model::{
     Bus, ByteSize, ChannelKind, Digest, Disk, DiskRole, MachineRow, Network, Nic, NicModel,
@@ -46,16 +46,6 @@ fn place() -> Place {
     let place = Place::new();
     std::fs::write(place.path("small.toml"), DEAL).expect("written");
     place
-}
-
-fn says(place: &Place, code: i32, arguments: &[&str], words: &[&str]) -> String {
-    let output = place.hospitium().args(arguments).output().expect("runs");
-    let said = text(&output);
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-    for word in words {
-        assert!(said.contains(word), "{arguments:?} does not say {word:?}: {said}");
-    }
-    said
 }
 
 /// `plan --cells` for the kernel guest, with more arguments.

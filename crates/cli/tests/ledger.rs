@@ -6,7 +6,7 @@ mod evidence;
 
 use std::fs;
 
-use common::{Place, text};
+use common::{Place, says, text};
 use evidence::{Run, failing, passing, without_run};
 use hospitium_model::Verdict;
 use jiff::{Timestamp, ToSpan as _};
@@ -17,16 +17,6 @@ fn recent(mut run: Run) -> Run {
     run.record.started = now - 2.hours();
     run.record.ended = Some(now - 1.hour());
     run
-}
-
-fn says(place: &Place, code: i32, arguments: &[&str], words: &[&str]) -> String {
-    let output = place.hospitium().args(arguments).output().expect("runs");
-    let said = text(&output);
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-    for word in words {
-        assert!(said.contains(word), "{arguments:?} does not say {word:?}: {said}");
-    }
-    said
 }
 
 const CERTIFICATE: &str = "run/certificates/one.tlog-proof";

@@ -6,22 +6,12 @@ mod evidence;
 
 use std::fs;
 
-use common::{Place, text};
+use common::{Place, says};
 use evidence::{failing, passing};
 use jiff::{Timestamp, ToSpan as _};
 
 const CHECK: &str = "stor.flush-durable";
 const CERTIFICATE: &str = "run/certificates/one.tlog-proof";
-
-fn says(place: &Place, code: i32, arguments: &[&str], words: &[&str]) -> String {
-    let output = place.hospitium().args(arguments).output().expect("runs");
-    let said = text(&output);
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-    for word in words {
-        assert!(said.contains(word), "{arguments:?} does not say {word:?}: {said}");
-    }
-    said
-}
 
 /// A place where the failure of a check stands in the vendor's log, as entry 0.
 fn failed() -> Place {

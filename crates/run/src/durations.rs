@@ -125,7 +125,7 @@ mod tests {
     fn what_works_and_what_waits_is_remembered() {
         let durations = Durations::default();
         durations.took("a", "boot.reboot-xn", 15_000.0);
-        let minutes = |n| std::time::Duration::from_secs(60 * n);
+        let minutes = |n: u64| std::time::Duration::from_secs(60 * n);
         assert_eq!(durations.load("a", "boot.reboot-xn", minutes(1)), Load::Usual);
         assert_eq!(durations.load("a", "boot.reboot-xn", minutes(10)), Load::Works);
         durations.used("a", "boot.reboot-xn", 9_900.0);

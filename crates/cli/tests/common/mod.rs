@@ -199,6 +199,17 @@ pub fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
+/// Runs it with these arguments: it ends with this code and says these words.
+pub fn says(place: &Place, code: i32, arguments: &[&str], words: &[&str]) -> String {
+    let output = place.hospitium().args(arguments).output().expect("runs");
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    for word in words {
+        assert!(said.contains(word), "{arguments:?} does not say {word:?}: {said}");
+    }
+    said
+}
+
 impl Running {
     /// Waits until the probe answers in a check's clone.
     pub fn wait_answers(&self, place: &Place, out: &str, check: &str) {

@@ -75,9 +75,12 @@ impl Durations {
         }
     }
 
-    /// Its machine took this much CPU time.
+    /// Its machine took this much CPU time. Of one that has ended by itself nothing is known, which is not
+    /// that it took none.
     pub fn used(&self, pair: &str, what: &str, cpu_ms: f64) {
-        self.took(pair, &cpu_of(what), cpu_ms);
+        if cpu_ms > 0.0 {
+            self.took(pair, &cpu_of(what), cpu_ms);
+        }
     }
 
     /// Writes them down. They are guesses; losing them is no error.
@@ -128,6 +131,8 @@ mod tests {
         let minutes = |n: u64| std::time::Duration::from_secs(60 * n);
         assert_eq!(durations.load("a", "boot.reboot-xn", minutes(1)), Load::Usual);
         assert_eq!(durations.load("a", "boot.reboot-xn", minutes(10)), Load::Works);
+        durations.used("a", "boot.reboot-xn", 0.0);
+        assert_eq!(durations.load("a", "boot.reboot-xn", minutes(10)), Load::Works, "it had ended");
         durations.used("a", "boot.reboot-xn", 9_900.0);
         assert_eq!(durations.load("a", "boot.reboot-xn", minutes(1)), Load::Works);
         assert_eq!(durations.expected("a", "boot.reboot-xn"), Some(15_000.0));

@@ -3,8 +3,7 @@
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-/// A limit is at most this many times as long as it says.
-const MOST: u32 = 4;
+use hospitium_suite::time_left;
 
 /// For how long, since the machine's start, something that could have run has waited for a CPU (Linux
 /// Documentation/accounting/psi.rst, `some`). None where the kernel does not count it.
@@ -29,7 +28,7 @@ pub async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> 
             return Some(output);
         }
         let short = short_of_cpu().saturating_sub(before);
-        left = (limit + short).min(limit * MOST).saturating_sub(begun.elapsed());
+        left = time_left(limit, begun.elapsed(), short);
     }
     None
 }

@@ -22,6 +22,7 @@ pub use error::CheckError;
 pub use fault::{Call, Fault, FaultyMachine, SeamFault};
 pub use lab::{BootFacts, Booted, Lab, LabError, LabParts, Sink, boot};
 pub use needs::Need;
+pub use patience::time_left;
 pub use standard::{StandardOptions, serial, standard_machine};
 
 /// The expectations that ship with the suite: what is right for which guest on which host.

@@ -27,12 +27,12 @@ impl Patience {
     /// How much longer; zero when it is over.
     pub async fn left(&self, machine: &dyn Machine) -> Duration {
         let waited = cpu_wait(machine).await.saturating_sub(self.waited_before);
-        left(self.limit, self.begun.elapsed(), waited)
+        time_left(self.limit, self.begun.elapsed(), waited)
     }
 }
 
-/// Of a limit, after so long a time of which a CPU was waited for so long.
-fn left(limit: Duration, elapsed: Duration, waited: Duration) -> Duration {
+/// How much is left of a limit, after so long a time of which a CPU was waited for so long.
+pub fn time_left(limit: Duration, elapsed: Duration, waited: Duration) -> Duration {
     (limit + waited).min(limit * MOST).saturating_sub(elapsed)
 }
 
@@ -48,10 +48,10 @@ mod tests {
     #[test]
     fn time_without_a_cpu_does_not_count_and_no_limit_is_without_end() {
         let s = Duration::from_secs;
-        assert_eq!(left(s(10), s(4), s(0)), s(6));
-        assert_eq!(left(s(10), s(14), s(8)), s(4));
-        assert_eq!(left(s(10), s(14), s(3)), s(0));
-        assert_eq!(left(s(10), s(39), s(500)), s(1));
-        assert_eq!(left(s(10), s(41), s(500)), s(0));
+        assert_eq!(time_left(s(10), s(4), s(0)), s(6));
+        assert_eq!(time_left(s(10), s(14), s(8)), s(4));
+        assert_eq!(time_left(s(10), s(14), s(3)), s(0));
+        assert_eq!(time_left(s(10), s(39), s(500)), s(1));
+        assert_eq!(time_left(s(10), s(41), s(500)), s(0));
     }
 }

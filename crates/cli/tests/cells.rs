@@ -8,9 +8,7 @@ use std::path::Path;
 
 use common::{Place, kernel, says};
 use evidence::{Run, failing, passing};
-use hospitium_model::{
-    Bus, ByteSize, ChannelKind, Digest, Disk, DiskRole, MachineRow, Network, Nic, NicModel,
-};
+use hospitium_model::{Bus, ChannelKind, Digest, MachineRow, NicModel};
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::{Value, json};
 
@@ -70,7 +68,7 @@ fn ran(plan: &Value, row: MachineRow, base: Run) -> Run {
     let digest = |side: &str| -> Digest {
         plan["pairs"][0][side]["digest"].as_str().expect("told").parse().expect("a digest")
     };
-    let mut run = base;
+    let mut run = base.on(row.disk, row.nic);
     let now = Timestamp::now();
     run.record.started = now - 2.hours();
     run.record.ended = Some(now - 1.hour());
@@ -82,24 +80,6 @@ fn ran(plan: &Value, row: MachineRow, base: Run) -> Run {
     spec.firmware = row.firmware;
     (spec.cpus.sockets, spec.cpus.cores) = (row.vcpus, 1);
     spec.memory.size = row.memory;
-    spec.disks = vec![Disk {
-        id: "scratch".into(),
-        role: DiskRole::Scratch,
-        bus: row.disk,
-        image: None,
-        format: None,
-        size: ByteSize::mib(64),
-        serial: String::new(),
-        logical_sector: 0,
-        physical_sector: 0,
-        read_only: false,
-        power_loss_log: false,
-        ignore_flushes: false,
-        room: None,
-    }];
-    let mac = "52:54:00:48:4f:53".into();
-    spec.nics =
-        vec![Nic { id: "net0".into(), model: row.nic, mac, network: Network::Isolated, queues: 0 }];
     for channel in &mut spec.channels {
         channel.kind = row.channel;
     }

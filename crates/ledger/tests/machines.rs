@@ -12,33 +12,9 @@ use hospitium_ledger::statement::{
 };
 use hospitium_ledger::{Algorithm, EvidenceFound, Statement, find_waivers};
 use hospitium_model::{
-    Bus, ByteSize, ChannelKind, Digest, Disk, DiskRole, MachineRow, MachineSpace, MachineValues,
-    Network, Nic, NicModel, PlannedCheck, SpaceParameter,
+    Bus, ByteSize, ChannelKind, Digest, MachineRow, MachineSpace, MachineValues, NicModel,
+    PlannedCheck, SpaceParameter,
 };
-
-/// The run's machine on these devices.
-fn on(mut run: Run, disk: Bus, nic: NicModel) -> Run {
-    let spec = &mut run.cell.machine;
-    spec.disks = vec![Disk {
-        id: "scratch".into(),
-        role: DiskRole::Scratch,
-        bus: disk,
-        image: None,
-        format: None,
-        size: ByteSize::mib(64),
-        serial: String::new(),
-        logical_sector: 0,
-        physical_sector: 0,
-        read_only: false,
-        power_loss_log: false,
-        ignore_flushes: false,
-        room: None,
-    }];
-    let mac = "52:54:00:48:4f:53".into();
-    let network = Network::Isolated;
-    spec.nics = vec![Nic { id: "net0".into(), model: nic, mac, network, queues: 0 }];
-    run
-}
 
 /// A bundle of several cells.
 fn write(folder: &Path, cells: &[Run]) {
@@ -108,7 +84,7 @@ const ALL: [(Bus, NicModel); 4] = [
 ];
 
 fn rows(of: &[(Bus, NicModel)]) -> Vec<Run> {
-    of.iter().map(|(disk, nic)| on(passing(), *disk, *nic)).collect()
+    of.iter().map(|(disk, nic)| passing().on(*disk, *nic)).collect()
 }
 
 fn made(folder: &Path, issue: &Issue) -> Result<(Statement, Validation), Refused> {
@@ -148,7 +124,7 @@ fn rows_that_lack_something_or_failed_widen_nothing() {
 
     let failed = lab.path("failed");
     let mut runs = rows(&ALL);
-    runs[3] = on(passing().with(failing("stor.flush-durable")), Bus::Sata, NicModel::E1000);
+    runs[3] = passing().with(failing("stor.flush-durable")).on(Bus::Sata, NicModel::E1000);
     write(&failed, &runs);
     let (_, one_failed) = made(&failed, &issue()).expect("a record");
     let machines = one_failed.hospitium.machines.expect("a claim");
@@ -233,7 +209,7 @@ fn a_waiver_of_the_log_counts_until_it_is_withdrawn() {
     let folder = lab.path("evidence");
     write(
         &folder,
-        &[on(passing().with(failing("stor.flush-durable")), Bus::Virtio, NicModel::E1000)],
+        &[passing().with(failing("stor.flush-durable")).on(Bus::Virtio, NicModel::E1000)],
     );
     let plain = Issue::new("vendor.example", now());
     let (failed, record) = made(&folder, &plain).expect("a record");

@@ -9,9 +9,10 @@ use hospitium_ledger::{
     Algorithm, Certificate, Explained, Given, Log, LogFolder, Party, Policy, Statement, VerifyError,
 };
 use hospitium_model::{
-    Accelerator, AcceleratorProof, Boot, ByteSize, CellRecord, CheckRecord, Digest,
-    EVIDENCE_FORMAT, Finding, GuestFacts, GuestKind, HostFacts, InputPin, MachineSpec,
-    Observations, OperatingSystem, PlannedCheck, RunRecord, SkipReason, Tier, Timings, Verdict,
+    Accelerator, AcceleratorProof, Boot, Bus, ByteSize, CellRecord, CheckRecord, Digest, Disk,
+    DiskRole, EVIDENCE_FORMAT, Finding, GuestFacts, GuestKind, HostFacts, InputPin, MachineSpec,
+    Network, Nic, NicModel, Observations, OperatingSystem, PlannedCheck, RunRecord, SkipReason,
+    Tier, Timings, Verdict,
 };
 use jiff::Timestamp;
 
@@ -131,6 +132,30 @@ impl Run {
             self.cell.required_not_run.push(check.id.clone());
         }
         self.checks.push(check);
+        self
+    }
+
+    /// On a machine with one disk on this bus and this network adapter.
+    pub fn on(mut self, bus: Bus, model: NicModel) -> Self {
+        let spec = &mut self.cell.machine;
+        spec.disks = vec![Disk {
+            id: "scratch".into(),
+            role: DiskRole::Scratch,
+            bus,
+            image: None,
+            format: None,
+            size: ByteSize::mib(64),
+            serial: String::new(),
+            logical_sector: 0,
+            physical_sector: 0,
+            read_only: false,
+            power_loss_log: false,
+            ignore_flushes: false,
+            room: None,
+        }];
+        let mac = "52:54:00:48:4f:53".into();
+        let network = Network::Isolated;
+        spec.nics = vec![Nic { id: "net0".into(), model, mac, network, queues: 0 }];
         self
     }
 

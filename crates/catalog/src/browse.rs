@@ -8,14 +8,11 @@ use serde::Serialize;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use crate::notices::Notices;
+use crate::newest::{Depth, Pair};
 use crate::pair::{Judged, Stands, stands};
 use crate::record::Stored;
-use crate::store::{SELECT, stored};
+use crate::store::{COLUMNS, RECORDS, stored};
 use crate::{Catalog, CatalogError, Desk};
-
-/// Records of a pair in a log that are looked at for one that counts.
-const NEWEST: i64 = 8;
 
 /// A record in a list, as it stands on a day.
 #[derive(Debug, Clone, Serialize)]
@@ -94,7 +91,7 @@ impl Catalog {
         }
         // All digests that begin so are at least these digits, and less than them with a `g` behind.
         let sql = format!(
-            "{SELECT} WHERE r.digest >= $1 AND r.digest < $2 ORDER BY r.digest, r.log LIMIT $3"
+            "{COLUMNS}{RECORDS} WHERE r.digest >= $1 AND r.digest < $2 ORDER BY r.digest, r.log LIMIT $3"
         );
         let rows = sqlx::query(&sql)
             .bind(digits.clone())
@@ -209,95 +206,40 @@ impl Desk<'_> {
         };
         // Two subjects of one product are one pair.
         let mut order: Vec<(String, String)> = Vec::new();
-        let mut found = Vec::new();
-        let mut more = false;
-        for (_, (guest, host)) in wanted {
-            if order.len() >= most {
-                more = true;
-                break;
-            }
-            let records = self.newest_of(guest, host, 1).await?;
-            if records.is_empty() {
-                continue;
-            }
-            let key = (name(guest), name(host));
-            if !order.contains(&key) {
-                order.push(key.clone());
-            }
-            found.push((key, (guest, host), records));
-        }
-        let all: Vec<&Stored> = found.iter().flat_map(|(.., records)| records).flatten().collect();
-        let notices = self.catalog.notices_of(&all).await?;
         let mut pairs: BTreeMap<(String, String), PairNow> = BTreeMap::new();
-        for (key, (guest, host), records) in found {
-            let counts = |record: &Stored| stands(record, &notices.of(record), self.as_of).counts();
-            let best = if records.iter().flatten().all(counts) {
-                best(records, &notices, self.as_of)
-            } else {
-                // What was said before something that was taken back.
-                let records = self.newest_of(guest, host, NEWEST).await?;
-                let all: Vec<&Stored> = records.iter().flatten().collect();
-                let notices = self.catalog.notices_of(&all).await?;
-                best(records, &notices, self.as_of)
-            };
-            let Some(Judged { record, stands }) = best else { continue };
-            let now = PairNow {
-                guest: record.guest.clone(),
-                host: record.host.clone(),
-                guest_product: side(guest),
-                host_product: side(host),
-                record,
-                stands,
-            };
-            let known = pairs.get(&key);
-            let better = known.is_none_or(|known| {
-                rank(&known.stands, &known.record) < rank(&now.stands, &now.record)
-            });
-            if better {
-                pairs.insert(key, now);
+        let mut wanted = wanted.into_iter().map(|(_, pair)| pair).peekable();
+        // Pairs whose records were all made later do not fill the list.
+        while order.len() < most && wanted.peek().is_some() {
+            let some: Vec<Pair> = wanted.by_ref().take(most - order.len()).collect();
+            let mut judged = self.catalog.judged(&some, self.as_of, Depth::NEWEST).await?;
+            for pair in some {
+                let of_pair = judged.remove(&pair).into_iter().flatten();
+                let best = of_pair.max_by_key(|j| rank(&j.stands, &j.record));
+                let Some(Judged { record, stands }) = best else { continue };
+                let key = (name(pair.0), name(pair.1));
+                let now = PairNow {
+                    guest: record.guest.clone(),
+                    host: record.host.clone(),
+                    guest_product: side(pair.0),
+                    host_product: side(pair.1),
+                    record,
+                    stands,
+                };
+                let known = pairs.get(&key);
+                if known.is_none() {
+                    order.push(key.clone());
+                }
+                let better = known.is_none_or(|known| {
+                    rank(&known.stands, &known.record) < rank(&now.stands, &now.record)
+                });
+                if better {
+                    pairs.insert(key, now);
+                }
             }
         }
         let listed = order.into_iter().filter_map(|key| pairs.remove(&key)).collect();
-        Ok((listed, more))
+        Ok((listed, wanted.peek().is_some()))
     }
-
-    /// The newest records of two subjects, those of each log by themselves, and so many of each.
-    async fn newest_of(
-        &self,
-        guest: i64,
-        host: i64,
-        most: i64,
-    ) -> Result<Vec<Vec<Stored>>, CatalogError> {
-        let mut of_logs = Vec::new();
-        for (log, ..) in &self.ready.logs {
-            let records = self.catalog.newest_few(*log, (guest, host), self.as_of, most).await?;
-            if !records.is_empty() {
-                of_logs.push(records);
-            }
-        }
-        Ok(of_logs)
-    }
-}
-
-/// The newest record that counts, else the newest at all; of each log they come newest first.
-fn best(of_logs: Vec<Vec<Stored>>, notices: &Notices, as_of: Date) -> Option<Judged> {
-    let mut best: Option<Judged> = None;
-    for records in of_logs {
-        for record in records {
-            let judged = Judged { stands: stands(&record, &notices.of(&record), as_of), record };
-            let counts = judged.counts();
-            let better = best.as_ref().is_none_or(|known| {
-                rank(&known.stands, &known.record) < rank(&judged.stands, &judged.record)
-            });
-            if better {
-                best = Some(judged);
-            }
-            if counts {
-                break;
-            }
-        }
-    }
-    best
 }
 
 /// What counts before what does not; then the newest.

@@ -1,7 +1,7 @@
 //! Where questions are asked: products, agreements and a day, made ready once, for any number of
 //! questions.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use hospitium_model::{Agreement, Clause, Reach};
@@ -13,6 +13,7 @@ use crate::answer::{Answer, Certified, Reply, Word};
 use crate::beside::beside;
 use crate::decide::{LINES, Owed, conflict, decide, shown};
 use crate::nearest;
+use crate::newest::{Depth, Pair, in_order};
 use crate::pair::Judged;
 use crate::side::{Side, Subjects};
 use crate::support::support;
@@ -20,6 +21,9 @@ use crate::{Catalog, CatalogError, Limits, Question};
 
 /// Pairs from which a validation may be carried forward that are looked at.
 const CARRIED: usize = 32;
+/// Combinations of names in records that are looked at for one guest and host.
+const COMBINATIONS: usize = 256;
+
 /// A catalog with what is needed to ask it.
 pub struct Desk<'a> {
     pub(crate) catalog: &'a Catalog,
@@ -234,7 +238,45 @@ impl<'a> Desk<'a> {
         guests: &[i64],
         hosts: &[i64],
     ) -> Result<Vec<Judged>, CatalogError> {
-        self.catalog.judged(&self.ready.logs, guests, hosts, self.as_of).await
+        let pairs = self.catalog.met(guests, hosts, COMBINATIONS).await?;
+        let judged = self.catalog.judged(&pairs, self.as_of, Depth::DECIDING).await?;
+        Ok(in_order(judged.into_values().flatten().collect()))
+    }
+
+    /// The same of every guest with every host that have a record, in their order; of so many pairs.
+    pub(crate) async fn of_products(
+        &self,
+        guests: &[&Product],
+        hosts: &[&Product],
+        most: usize,
+    ) -> Result<Vec<((ProductId, ProductId), Vec<Judged>)>, CatalogError> {
+        let place = |guest: bool, products: &[&Product]| -> HashMap<i64, usize> {
+            let subjects = |(place, product): (usize, &&Product)| {
+                self.ready.subjects.of(guest, product).into_iter().map(move |id| (id, place))
+            };
+            products.iter().enumerate().flat_map(subjects).collect()
+        };
+        let (of_guests, of_hosts) = (place(true, guests), place(false, hosts));
+        let mut met: BTreeMap<(usize, usize), Vec<Pair>> = BTreeMap::new();
+        for (guest, place) in &of_guests {
+            for host in self.catalog.partners("guest", *guest).await? {
+                if let Some(of_host) = of_hosts.get(&host) {
+                    met.entry((*place, *of_host)).or_default().push((*guest, host));
+                }
+            }
+        }
+        let wanted: Vec<_> = met.into_iter().take(most).collect();
+        let pairs: Vec<Pair> = wanted.iter().flat_map(|(_, pairs)| pairs.iter().copied()).collect();
+        let mut judged = self.catalog.judged(&pairs, self.as_of, Depth::DECIDING).await?;
+        let mut found = Vec::new();
+        for ((guest, host), pairs) in wanted {
+            let all = pairs.iter().filter_map(|pair| judged.remove(pair)).flatten().collect();
+            if let (Some(guest), Some(host)) = (guests.get(guest), hosts.get(host)) {
+                found.push(((guest.id.clone(), host.id.clone()), in_order(all)));
+            }
+        }
+        found.retain(|(_, judged)| !judged.is_empty());
+        Ok(found)
     }
 
     fn warnings(&self, verdict: Word) -> Vec<String> {
@@ -324,25 +366,9 @@ impl<'a> Desk<'a> {
             line
         };
         let (guests, hosts) = (line(guest, ProductKind::Guest), line(host, ProductKind::Host));
-        let mut found = Vec::new();
-        let mut left = CARRIED;
-        for other_guest in &guests {
-            for other_host in &hosts {
-                let own = other_guest.id == guest.id && other_host.id == host.id;
-                if own || left == 0 {
-                    continue;
-                }
-                let subjects = (
-                    self.ready.subjects.of(true, other_guest),
-                    self.ready.subjects.of(false, other_host),
-                );
-                let judged = self.of_pair(&subjects.0, &subjects.1).await?;
-                if !judged.is_empty() {
-                    left -= 1;
-                    found.push(((other_guest.id.clone(), other_host.id.clone()), judged));
-                }
-            }
-        }
+        let mut found = self.of_products(&guests, &hosts, CARRIED + 1).await?;
+        found.retain(|((of_guest, of_host), _)| *of_guest != guest.id || *of_host != host.id);
+        found.truncate(CARRIED);
         Ok(found)
     }
 }

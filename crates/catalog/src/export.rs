@@ -16,7 +16,7 @@ use sqlx::Row as _;
 
 use crate::pair::stands;
 use crate::record::Stored;
-use crate::store::{SELECT, stored};
+use crate::store::{COLUMNS, RECORDS, stored};
 use crate::{Catalog, CatalogError};
 
 /// A record as exports have it.
@@ -47,7 +47,7 @@ impl Catalog {
         mut take: impl FnMut(Line) -> std::io::Result<()>,
     ) -> Result<(), CatalogError> {
         let sql = format!(
-            "{SELECT} WHERE (r.log > $1 OR (r.log = $1 AND r.entry > $2)) \
+            "{COLUMNS}{RECORDS} WHERE (r.log > $1 OR (r.log = $1 AND r.entry > $2)) \
              ORDER BY r.log, r.entry LIMIT $3"
         );
         let (mut log, mut entry) = (0_i64, -1_i64);

@@ -1,10 +1,13 @@
 //! The nearest configurations that are validated: the same guest on another version of the host, and
 //! another version of the guest on the same host.
 
+use std::collections::HashMap;
+
 use hospitium_products::Product;
 
 use crate::answer::{Certified, Nearest};
-use crate::pair::Stands;
+use crate::newest::{Depth, Pair, in_order};
+use crate::pair::{Judged, Stands};
 use crate::side::Side;
 use crate::{CatalogError, Desk};
 
@@ -21,26 +24,23 @@ pub async fn nearest(
     for of_guest in [false, true] {
         let (moving, fixed) = if of_guest { (guest, host) } else { (host, guest) };
         let Some(product) = moving.product else { continue };
-        if fixed.subjects.is_empty() {
-            continue;
+        let mut met: HashMap<i64, Vec<Pair>> = HashMap::new();
+        for own in &fixed.subjects {
+            let kind = if of_guest { "host" } else { "guest" };
+            for other in desk.catalog.partners(kind, *own).await? {
+                let pair = if of_guest { (other, *own) } else { (*own, other) };
+                met.entry(other).or_default().push(pair);
+            }
         }
-        let mut tried = 0;
-        for (steps, other) in by_distance(desk, product) {
+        // Each other version with the pairs that it is in; none of it has no record.
+        let tried = by_distance(desk, product).into_iter().filter_map(|(steps, other)| {
             let subjects = desk.ready.subjects.of(of_guest, other);
-            if subjects.is_empty() {
-                continue;
-            }
-            tried += 1;
-            if tried > TRIED {
-                break;
-            }
-            let judged = match of_guest {
-                true => desk.of_pair(&subjects, &fixed.subjects).await?,
-                false => desk.of_pair(&fixed.subjects, &subjects).await?,
-            };
-            // The newest that counts decides, as for the pair itself.
-            let newest = judged.iter().find(|j| j.counts());
-            let Some(valid) = newest.filter(|j| j.stands == Stands::Valid) else { continue };
+            let pairs: Vec<Pair> =
+                subjects.iter().filter_map(|s| met.get(s)).flatten().copied().collect();
+            (!pairs.is_empty()).then_some((steps, other, pairs))
+        });
+        let tried: Vec<_> = tried.take(TRIED).collect();
+        if let Some((steps, other, valid)) = first_valid(desk, &tried).await? {
             let side = if of_guest { "guest" } else { "host" };
             let versions = if steps == 1 { "version" } else { "versions" };
             let way = if other.release > product.release { "later" } else { "earlier" };
@@ -55,10 +55,30 @@ pub async fn nearest(
                 ),
                 certificate: Certified::of(&valid.record),
             });
-            break;
         }
     }
     Ok(found)
+}
+
+/// The first of these of which the newest record that counts is valid, as for the pair itself.
+async fn first_valid<'a>(
+    desk: &Desk<'_>,
+    tried: &[(usize, &'a Product, Vec<Pair>)],
+) -> Result<Option<(usize, &'a Product, Judged)>, CatalogError> {
+    // The nearest is mostly valid: the others are read only if it is not.
+    let (first, others) = tried.split_at(tried.len().min(1));
+    for some in [first, others] {
+        let pairs: Vec<Pair> = some.iter().flat_map(|(.., pairs)| pairs.iter().copied()).collect();
+        let mut judged = desk.catalog.judged(&pairs, desk.as_of, Depth::NEWEST).await?;
+        for (steps, other, pairs) in some {
+            let all = pairs.iter().filter_map(|pair| judged.remove(pair)).flatten().collect();
+            let newest = in_order(all).into_iter().find(Judged::counts);
+            if let Some(valid) = newest.filter(|j| j.stands == Stands::Valid) {
+                return Ok(Some((*steps, *other, valid)));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// The other versions of a product's line by how many releases they are away; of two alike, the

@@ -3,11 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use jiff::civil::Date;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use crate::record::{NoticeRow, Stored, day, end_of};
+use crate::record::{NoticeRow, Stored, day};
 use crate::{Catalog, CatalogError};
 
 /// Records in one query: as many as a page of the API has. Two values for each stay below both databases'
@@ -72,33 +71,6 @@ impl Catalog {
             for row in query.fetch_all(&self.pool).await.map_err(failed())? {
                 found.take(&row).map_err(failed())?;
             }
-        }
-        Ok(found)
-    }
-
-    /// What was said of the newest records of a pair in a log, and of what they rest on. One statement for all
-    /// pairs, which the database knows by then: this is what an answer waits for.
-    pub(crate) async fn notices_of_pair(
-        &self,
-        log: i64,
-        (guest, host): (i64, i64),
-        as_of: Date,
-        records: &[Stored],
-    ) -> Result<Notices, CatalogError> {
-        if records.iter().any(|record| rests_on(record).next().is_some()) {
-            return self.notices_of(&records.iter().collect::<Vec<_>>()).await;
-        }
-        let failed = || CatalogError::database("find records' notices");
-        let sql = "SELECT n.kind, n.issued, n.until, n.reason, n.about, n.log FROM \
-                   (SELECT log, digest FROM records WHERE guest = $1 AND host = $2 AND log = $3 \
-                   AND ended <= $4 ORDER BY ended DESC, entry DESC LIMIT $5) r \
-                   JOIN notices n ON n.log = r.log AND n.about = r.digest ORDER BY n.entry";
-        let most = i64::try_from(records.len()).unwrap_or(i64::MAX);
-        let query =
-            sqlx::query(sql).bind(guest).bind(host).bind(log).bind(end_of(as_of)).bind(most);
-        let mut found = Notices::default();
-        for row in query.fetch_all(&self.pool).await.map_err(failed())? {
-            found.take(&row).map_err(failed())?;
         }
         Ok(found)
     }

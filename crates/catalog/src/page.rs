@@ -5,7 +5,7 @@ use sqlx::Row as _;
 
 use crate::browse::{Cursor, Listed};
 use crate::record::{Stored, day, end_of};
-use crate::store::{SELECT, stored};
+use crate::store::{COLUMNS, RECORDS, stored};
 use crate::{Catalog, CatalogError, Desk, Unclear};
 
 /// Records that are looked at for one page, at most. A page may therefore have fewer than were asked
@@ -84,11 +84,11 @@ impl Catalog {
         let from = after.unwrap_or(start);
         // A cursor is text from outside: nothing later than the day is shown for it.
         let from = if from.ended > start.ended { start } else { from };
-        let mut sql = format!(
-            "{SELECT} WHERE r.ended <= $1 AND (r.ended < $1 OR r.log < $2 OR \
-             (r.log = $2 AND r.entry < $3))"
-        );
+        let mut which = "r.ended <= $1 AND (r.ended < $1 OR r.log < $2 OR \
+                         (r.log = $2 AND r.entry < $3))"
+            .to_owned();
         let mut bound: Vec<i64> = Vec::new();
+        let mut sides: Vec<String> = Vec::new();
         for (column, ids) in [("guest", guests), ("host", hosts)] {
             let Some(ids) = ids else { continue };
             if ids.is_empty() {
@@ -102,13 +102,24 @@ impl Catalog {
                     format!("${}", bound.len() + 3)
                 })
                 .collect();
-            sql.push_str(&format!(" AND r.{column} IN ({})", marks.join(", ")));
+            sides.push(format!("{column} IN ({})", marks.join(", ")));
+        }
+        if !sides.is_empty() {
+            let sides = sides.join(" AND ");
+            which.push_str(&format!(" AND r.machine IN (SELECT id FROM machines WHERE {sides})"));
         }
         let next = bound.len() + 4;
         if party.is_some() {
-            sql.push_str(&format!(" AND l.party = ${}", next + 1));
+            let logs = format!("SELECT id FROM logs WHERE party = ${}", next + 1);
+            which.push_str(&format!(" AND r.log IN ({logs})"));
         }
-        sql.push_str(&format!(" ORDER BY r.ended DESC, r.log DESC, r.entry DESC LIMIT ${next}"));
+        // Which they are is found first: what else is kept of them is read of these alone.
+        let order = "ORDER BY r.ended DESC, r.log DESC, r.entry DESC";
+        let places =
+            format!("SELECT r.log, r.entry FROM records r WHERE {which} {order} LIMIT ${next}");
+        let sql = format!(
+            "{COLUMNS}{RECORDS} JOIN ({places}) p ON p.log = r.log AND p.entry = r.entry {order}"
+        );
         let mut query = sqlx::query(&sql).bind(from.ended).bind(from.log).bind(from.entry);
         for id in bound {
             query = query.bind(id);
@@ -187,12 +198,9 @@ impl Desk<'_> {
     pub async fn newest_notices(&self, most: u32) -> Result<Vec<Notice>, CatalogError> {
         let failed = || CatalogError::database("read its newest notices");
         let sql = format!(
-            "{} JOIN notices n ON n.log = r.log AND n.about = r.digest WHERE n.issued <= $1 \
-             ORDER BY n.issued DESC, n.log DESC, n.entry DESC LIMIT $2",
-            SELECT.replace(
-                " FROM records r",
-                ", n.kind, n.issued, n.until, n.reason, n.entry FROM records r"
-            ),
+            "{COLUMNS}, n.kind, n.issued, n.until, n.reason, n.entry{RECORDS} \
+             JOIN notices n ON n.log = r.log AND n.about = r.digest WHERE n.issued <= $1 \
+             ORDER BY n.issued DESC, n.log DESC, n.entry DESC LIMIT $2"
         );
         let query = sqlx::query(&sql).bind(end_of(self.as_of)).bind(i64::from(most));
         let rows = query.fetch_all(&self.catalog.pool).await.map_err(failed())?;

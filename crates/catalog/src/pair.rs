@@ -1,15 +1,9 @@
 //! How the records of a guest on a host stand on a day.
 
-use std::collections::BTreeSet;
-
 use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::record::{NoticeRow, Stored};
-use crate::{Catalog, CatalogError};
-
-/// Combinations of names in records that are looked at for one guest and host.
-const COMBINATIONS: usize = 256;
 
 /// How a record stands on a day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -111,46 +105,5 @@ pub fn stands(record: &Stored, notices: &[NoticeRow], as_of: Date) -> Stands {
         (false, _) => Stands::Failed,
         (true, true) => Stands::Valid,
         (true, false) => Stands::Lapsed,
-    }
-}
-
-impl Catalog {
-    /// The records of a pair, newest first.
-    pub(crate) async fn judged(
-        &self,
-        logs: &[(i64, String, u64)],
-        guests: &[i64],
-        hosts: &[i64],
-        as_of: Date,
-    ) -> Result<Vec<Judged>, CatalogError> {
-        let mut judged = Vec::new();
-        let wanted: BTreeSet<i64> = hosts.iter().copied().collect();
-        let mut left = COMBINATIONS;
-        for guest in guests {
-            let met = self.partners("guest", *guest).await?;
-            for host in met.into_iter().filter(|host| wanted.contains(host)) {
-                if left == 0 {
-                    break;
-                }
-                left -= 1;
-                for (log, ..) in logs {
-                    let records = self.newest(*log, *guest, host, as_of).await?;
-                    if records.is_empty() {
-                        continue;
-                    }
-                    let notices =
-                        self.notices_of_pair(*log, (*guest, host), as_of, &records).await?;
-                    for record in records {
-                        let stands = stands(&record, &notices.of(&record), as_of);
-                        judged.push(Judged { record, stands });
-                    }
-                }
-            }
-        }
-        judged.sort_by(|a, b| {
-            let key = |j: &Judged| (j.record.validated, j.record.entry);
-            key(b).cmp(&key(a)).then_with(|| a.record.log.cmp(&b.record.log))
-        });
-        Ok(judged)
     }
 }

@@ -33,24 +33,11 @@ impl Desk<'_> {
         if guests.is_empty() || hosts.is_empty() {
             return Ok(bare);
         }
-        let mut found = Vec::new();
-        let mut left = PAIRS;
-        let mut plan_warning = false;
-        for guest in &guests {
-            let of_guest = self.ready.subjects.of(true, guest);
-            for host in &hosts {
-                if left == 0 {
-                    plan_warning = true;
-                    break;
-                }
-                left -= 1;
-                let of_host = self.ready.subjects.of(false, host);
-                let judged = self.of_pair(&of_guest, &of_host).await?;
-                found.extend(outcomes(&judged, &(guest.id.clone(), host.id.clone())));
-            }
-        }
+        let of_pairs = self.of_products(&guests, &hosts, PAIRS + 1).await?;
+        let found: Vec<_> =
+            of_pairs.iter().take(PAIRS).flat_map(|(pair, judged)| outcomes(judged, pair)).collect();
         let mut plan = Plan::make(agreement, &grounds(&found));
-        if plan_warning {
+        if of_pairs.len() > PAIRS {
             plan.problems.push(format!(
                 "the agreement is about more than {PAIRS} pairs that were tried; the records of \
                  the others are not looked at"

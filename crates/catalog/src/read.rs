@@ -1,20 +1,16 @@
 //! Reads a log with distrust: its checkpoint, every entry's place in the tree, every signature. Runs
 //! on a thread of its own and hands over batches, so that memory stays bounded.
 
-use std::thread;
-
-use hospitium_ledger::dsse::Envelope;
-use hospitium_ledger::statement::{KeyRole, Record};
-use hospitium_ledger::{
-    CLOCK_TOLERANCE, Head, KeySpan, LogFolder, Policy, Statement, VerifierKey, belongs_to, walk,
-};
+use hospitium_ledger::{Head, LogFolder, Policy, Statement, belongs_to, walk};
 use hospitium_model::Digest;
 use jiff::Timestamp;
 
 use crate::CatalogError;
+use crate::row::Row;
+use crate::verify::Verifier;
 
-/// Entries that are verified at once.
-const BATCH: usize = 1000;
+/// Entries that are handed over at once.
+const BATCH: usize = 250;
 
 /// A log, and under which policy it is believed.
 #[derive(Debug, Clone)]
@@ -39,7 +35,16 @@ pub struct Entry {
     /// SHA-256 of the entry.
     pub digest: Digest,
     /// What it says, or why that is not believed.
-    pub said: Result<Statement, String>,
+    pub said: Result<Said, String>,
+}
+
+/// What an entry says.
+#[derive(Debug)]
+pub enum Said {
+    /// A validation, as the catalog keeps it.
+    Validation(Box<Row>),
+    /// Anything else.
+    Other(Box<Statement>),
 }
 
 /// What the reader hands over.
@@ -92,27 +97,29 @@ impl LogSource {
 
     /// Reads the whole log. Gives up without a word if nobody takes what it hands over.
     pub fn read(&self, opened: &Opened, now: Timestamp, give: &mut dyn FnMut(Batch) -> bool) {
-        let mut reader = Reader::new(self, opened, now);
-        let mut pending: Vec<(u64, Vec<u8>)> = Vec::with_capacity(BATCH);
-        let mut going = true;
-        let checked = walk(&self.folder, &opened.head, |index, entry| {
-            if !going {
-                return;
+        let mut verifier = Verifier::new(self, opened, now);
+        let checked = verifier.in_order(
+            |take| {
+                let mut pending: Vec<(u64, Vec<u8>)> = Vec::with_capacity(BATCH);
+                let checked = walk(&self.folder, &opened.head, |index, entry| {
+                    pending.push((index, entry.to_vec()));
+                    if pending.len() >= BATCH {
+                        let next = Vec::with_capacity(BATCH);
+                        take(std::mem::replace(&mut pending, next));
+                    }
+                });
+                take(pending);
+                checked
+            },
+            &mut |entries| give(Batch::Entries(entries)),
+        );
+        match checked {
+            None => {}
+            Some(checked) if checked.is_sound() => {
+                let _ = give(Batch::End { damaged: 0 });
             }
-            pending.push((index, entry.to_vec()));
-            if pending.len() >= BATCH {
-                going = give(Batch::Entries(reader.verify(&std::mem::take(&mut pending))));
-            }
-        });
-        if !going {
-            return;
+            Some(_) => self.read_one_by_one(opened, now, give),
         }
-        if checked.is_sound() {
-            let rest = reader.verify(&pending);
-            let _ = give(Batch::Entries(rest)) && give(Batch::End { damaged: 0 });
-            return;
-        }
-        self.read_one_by_one(opened, now, give);
     }
 
     /// Each entry with its own proof: slower, and what is damaged spoils nothing else.
@@ -125,7 +132,7 @@ impl LogSource {
         if !give(Batch::Again) {
             return;
         }
-        let mut reader = Reader::new(self, opened, now);
+        let mut verifier = Verifier::new(self, opened, now);
         let tree = self.folder.tree(&opened.head);
         let (mut damaged, mut next) = (0, 0);
         while next < opened.head.size {
@@ -142,7 +149,7 @@ impl LogSource {
                 }
             }
             damaged += bad.len() as u64;
-            let mut entries = reader.verify(&sound);
+            let mut entries = verifier.verify(&sound);
             entries.extend(bad);
             entries.sort_by_key(|entry| entry.index);
             if !give(Batch::Entries(entries)) {
@@ -152,112 +159,5 @@ impl LogSource {
         }
         // Tiles can be wrong where all entries are right; nothing is missing then.
         let _ = give(Batch::End { damaged });
-    }
-}
-
-struct Reader<'a> {
-    party: &'a str,
-    now: Timestamp,
-    keys: Vec<KeySpan>,
-}
-
-impl<'a> Reader<'a> {
-    fn new(source: &LogSource, opened: &'a Opened, now: Timestamp) -> Self {
-        let keys = source.policy.signers_of(&opened.party);
-        Self { party: &opened.party, now, keys }
-    }
-
-    /// Verifies entries in order, signatures on all processors.
-    fn verify(&mut self, entries: &[(u64, Vec<u8>)]) -> Vec<Entry> {
-        let threads = thread::available_parallelism().map_or(1, usize::from).min(16);
-        let share = entries.len().div_ceil(threads).max(1);
-        let this = &*self;
-        let mut done: Vec<(Entry, Option<VerifierKey>)> = if entries.len() < 64 {
-            entries.iter().map(|(index, bytes)| this.one(*index, bytes)).collect()
-        } else {
-            thread::scope(|scope| {
-                let shares: Vec<_> = entries
-                    .chunks(share)
-                    .map(|chunk| {
-                        scope.spawn(move || {
-                            chunk.iter().map(|(i, b)| this.one(*i, b)).collect::<Vec<_>>()
-                        })
-                    })
-                    .collect();
-                // A share that is lost would be records that are lost: those are read again here.
-                shares
-                    .into_iter()
-                    .zip(entries.chunks(share))
-                    .flat_map(|(handle, chunk)| {
-                        handle.join().unwrap_or_else(|_| {
-                            chunk.iter().map(|(i, b)| this.one(*i, b)).collect()
-                        })
-                    })
-                    .collect()
-            })
-        };
-        // A change of key holds from the next entry on, so what follows it is verified once more.
-        let mut changed = false;
-        for ((entry, by), (index, bytes)) in done.iter_mut().zip(entries) {
-            if changed {
-                (*entry, *by) = self.one(*index, bytes);
-            }
-            if let (Ok(statement), Some(by)) = (&entry.said, &by) {
-                changed |= self.key_change(*index, by, statement);
-            }
-        }
-        done.into_iter().map(|(entry, _)| entry).collect()
-    }
-
-    fn one(&self, index: u64, bytes: &[u8]) -> (Entry, Option<VerifierKey>) {
-        let digest = Digest::of(bytes);
-        match self.statement(index, bytes) {
-            Ok((statement, by)) => (Entry { index, digest, said: Ok(statement) }, Some(by)),
-            Err(why) => (Entry { index, digest, said: Err(why) }, None),
-        }
-    }
-
-    fn statement(&self, index: u64, bytes: &[u8]) -> Result<(Statement, VerifierKey), String> {
-        let envelope = Envelope::parse_entry(bytes).map_err(|error| error.to_string())?;
-        let keys = self
-            .keys
-            .iter()
-            .filter(|span| span.from <= index && span.until.is_none_or(|until| index <= until))
-            .map(|span| &span.key);
-        let by = envelope.verify_among(keys).map_err(|error| error.to_string())?.clone();
-        let statement = Statement::parse(envelope.payload()).map_err(|error| error.to_string())?;
-        if statement.party() != self.party {
-            return Err(format!(
-                "it speaks for {} in the log of {}",
-                hospitium_model::printable(statement.party(), 80),
-                self.party
-            ));
-        }
-        let latest = self.now.checked_add(CLOCK_TOLERANCE).unwrap_or(Timestamp::MAX);
-        if statement.issued() > latest {
-            return Err(format!("it was made in the future, on {}", statement.issued()));
-        }
-        Ok((statement, by))
-    }
-
-    fn key_change(&mut self, index: u64, by: &VerifierKey, statement: &Statement) -> bool {
-        let Record::KeyChange(change) = &statement.record else { return false };
-        let ours = change.role == KeyRole::Record
-            && change.old == *by
-            && change.new.name() == self.party
-            && change.new != change.old;
-        if !ours {
-            return false;
-        }
-        for span in &mut self.keys {
-            if span.key == change.old && span.until.is_none() {
-                span.until = Some(index);
-            }
-        }
-        if !self.keys.iter().any(|span| span.key == change.new) {
-            let key = change.new.clone();
-            self.keys.push(KeySpan { key, from: index + 1, until: None });
-        }
-        true
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use hospitium_ledger::Statement;
-use hospitium_ledger::statement::{KeyRole, Record, Resource, Validation};
-use hospitium_model::{Accelerator, Digest, printable};
+use hospitium_ledger::statement::{KeyRole, Record, Resource};
+use hospitium_model::{Digest, printable};
 use jiff::Timestamp;
 use serde::Serialize;
 use sqlx::any::AnyArguments;
@@ -12,8 +12,9 @@ use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, Transaction};
 use tokio::sync::mpsc;
 
-use crate::read::{Batch, Entry, LogSource, Opened};
-use crate::record::Detail;
+use crate::newest::Pair;
+use crate::read::{Batch, Entry, LogSource, Opened, Said};
+use crate::row::{NAME, Row};
 use crate::schema::{CONTENT, INDEXES, insert};
 use crate::{Catalog, CatalogError};
 
@@ -22,8 +23,6 @@ use crate::{Catalog, CatalogError};
 const ROWS: usize = 200;
 /// Refused entries that are listed of each log; they are counted on.
 const LISTED: u64 = 1000;
-/// Longest name that is kept, in characters.
-const NAME: usize = 200;
 /// Longest reason that is kept, in characters.
 const REASON: usize = 1000;
 
@@ -96,7 +95,13 @@ impl Catalog {
             sqlx::query(&sql).execute(&mut *transaction).await.map_err(failed())?;
         }
         let numbered = transaction.backend_name() != "SQLite";
-        let mut filling = Filling { transaction, numbered, subjects: HashMap::new(), log: 0 };
+        let mut filling = Filling {
+            transaction,
+            numbered,
+            subjects: HashMap::new(),
+            machines: HashMap::new(),
+            log: 0,
+        };
         let mut rebuilt = Rebuilt::default();
         for (opened, source) in opened {
             filling.log += 1;
@@ -112,6 +117,7 @@ struct Filling<'c> {
     /// Whether the database wants numbered parameters.
     numbered: bool,
     subjects: HashMap<[String; 4], i64>,
+    machines: HashMap<Digest, i64>,
     log: i64,
 }
 
@@ -140,15 +146,19 @@ impl Filling<'_> {
         let reader = tokio::task::spawn_blocking(move || {
             source.read(&opened, now, &mut |batch| give.blocking_send(batch).is_ok());
         });
+        let before = number(self.machines.len() as u64);
         let mut ended = false;
         while let Some(batch) = take.recv().await {
             match batch {
                 Batch::Entries(entries) => self.entries(entries, &mut summary).await?,
                 Batch::Again => {
-                    for table in ["records", "notices", "waivers", "key_changes", "refused"] {
+                    for table in
+                        ["machines", "records", "notices", "waivers", "key_changes", "refused"]
+                    {
                         let sql = format!("DELETE FROM {table} WHERE log = $1");
                         self.run(sqlx::query(&sql).bind(self.log)).await?;
                     }
+                    self.machines.retain(|_, machine| *machine <= before);
                     let LogSummary { origin, party, entries, .. } = std::mem::take(&mut summary);
                     summary = LogSummary { origin, party, entries, ..LogSummary::default() };
                 }
@@ -182,8 +192,8 @@ impl Filling<'_> {
         let mut rows: HashMap<&'static str, Vec<Vec<Bound>>> = HashMap::new();
         for entry in entries {
             let place = [Bound::Number(self.log), Bound::Number(number(entry.index))];
-            let statement = match entry.said {
-                Ok(statement) => statement,
+            let said = match entry.said {
+                Ok(said) => said,
                 Err(why) => {
                     summary.refused += 1;
                     if summary.refused <= LISTED {
@@ -196,14 +206,16 @@ impl Filling<'_> {
                     continue;
                 }
             };
-            let digest = entry.digest.to_string();
-            if let Record::Validation(validation) = &statement.record {
-                summary.validations += 1;
-                let values = self.validation(&statement, validation, digest, &mut rows);
-                let row = place.into_iter().chain(values).collect();
-                rows.entry("records").or_default().push(row);
-                continue;
-            }
+            let statement = match said {
+                Said::Validation(row) => {
+                    summary.validations += 1;
+                    let values = self.validation(*row, entry.digest, &mut rows);
+                    let row = place.into_iter().chain(values).collect();
+                    rows.entry("records").or_default().push(row);
+                    continue;
+                }
+                Said::Other(statement) => statement,
+            };
             summary.others += 1;
             // A notice may be about several records; every other record is about one thing.
             let notice = matches!(statement.record, Record::Suspension(_) | Record::Withdrawal(_));
@@ -225,54 +237,66 @@ impl Filling<'_> {
 
     fn validation(
         &mut self,
-        statement: &Statement,
-        validation: &Validation,
-        digest: String,
+        row: Row,
+        digest: Digest,
         rows: &mut HashMap<&'static str, Vec<Vec<Bound>>>,
-    ) -> Vec<Bound> {
-        let ours = &validation.hospitium;
-        let guest = [
-            "guest",
-            ours.guest.product.as_deref().unwrap_or_default(),
-            &ours.guest.name,
-            &ours.guest.version,
-        ];
-        let host = [
-            "host",
-            ours.host.product.as_deref().unwrap_or_default(),
-            &ours.host.name,
-            &ours.host.version,
-        ];
-        let guest = self.subject(guest, rows);
-        let host = self.subject(host, rows);
-        // Records from before the guest told it are of 64-bit PCs, unless their subject says otherwise.
-        let noted = || statement.subject.iter().find_map(|subject| subject.annotations.get("arch"));
-        let arch = ours.guest.arch.as_ref().or_else(noted);
-        let detail = serde_json::to_string(&Detail::of(validation)).unwrap_or_default();
-        vec![
-            Bound::Text(digest),
+    ) -> [Bound; 10] {
+        let guest = self.subject(row.guest, rows);
+        let host = self.subject(row.host, rows);
+        let emulated = i64::from(row.emulated);
+        let machine = self.machine((guest, host), &row.arch, emulated, &row.machine, rows);
+        [
+            Bound::Text(digest.to_string()),
+            Bound::Number(machine),
             Bound::Number(guest),
             Bound::Number(host),
-            Bound::Text(printable(arch.map_or("x86_64", String::as_str), 24)),
-            Bound::Text(validation.result.word().to_owned()),
-            Bound::Number(ours.validity.from.as_second()),
-            Bound::Number(ours.validity.until.as_second()),
-            Bound::Number(i64::from(ours.envelope.accelerator == Accelerator::Tcg)),
-            Bound::Text(detail),
+            Bound::Text(row.arch),
+            Bound::Text(row.result.to_owned()),
+            Bound::Number(row.ended),
+            Bound::Number(row.until),
+            Bound::Number(emulated),
+            Bound::Text(row.detail),
         ]
     }
 
     fn subject(
         &mut self,
-        [kind, product, name, version]: [&str; 4],
+        key: [String; 4],
         rows: &mut HashMap<&'static str, Vec<Vec<Bound>>>,
     ) -> i64 {
-        let key = [kind, product, name, version].map(|text| printable(text, NAME));
         let next = number(self.subjects.len() as u64) + 1;
         *self.subjects.entry(key).or_insert_with_key(|key| {
             let texts = key.iter().map(|text| Bound::Text(text.clone()));
             let row = std::iter::once(Bound::Number(next)).chain(texts).collect();
             rows.entry("subjects").or_default().push(row);
+            next
+        })
+    }
+
+    /// The number of a machine configuration of a pair in the log that is read.
+    fn machine(
+        &mut self,
+        (guest, host): Pair,
+        arch: &str,
+        emulated: i64,
+        words: &str,
+        rows: &mut HashMap<&'static str, Vec<Vec<Bound>>>,
+    ) -> i64 {
+        let numbers = [self.log, guest, host, emulated];
+        // A log may have as many machines as records: only a digest of each is kept.
+        let key = Digest::of(format!("{numbers:?} {} {arch}{words}", arch.len()).as_bytes());
+        let next = number(self.machines.len() as u64) + 1;
+        let log = self.log;
+        *self.machines.entry(key).or_insert_with(|| {
+            rows.entry("machines").or_default().push(vec![
+                Bound::Number(next),
+                Bound::Number(log),
+                Bound::Number(guest),
+                Bound::Number(host),
+                Bound::Text(arch.to_owned()),
+                Bound::Number(emulated),
+                Bound::Text(words.to_owned()),
+            ]);
             next
         })
     }
@@ -307,7 +331,7 @@ impl Filling<'_> {
     }
 
     async fn finish(mut self) -> Result<(), CatalogError> {
-        let pairs = "INSERT INTO pairs (guest, host) SELECT DISTINCT guest, host FROM records";
+        let pairs = "INSERT INTO pairs (guest, host) SELECT DISTINCT guest, host FROM machines";
         self.run(sqlx::query(pairs)).await?;
         for (name, on) in INDEXES {
             self.run(sqlx::query(&format!("CREATE INDEX {name} ON {on}"))).await?;

@@ -4,18 +4,13 @@ use std::path::Path;
 use std::sync::Once;
 
 use hospitium_model::Digest;
-use jiff::civil::Date;
 use sha2::{Digest as _, Sha256};
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::{AnyPool, Executor as _, Row as _};
 
 use crate::CatalogError;
-use crate::record::{Stored, Subject, day, end_of};
+use crate::record::{Stored, Subject, day};
 use crate::schema::{CONTENT, FORM, INDEXES, TABLES};
-
-/// Newest records of a pair in each log that are looked at: more than a run of every row that covers
-/// the usual machine at strength 3 (149, docs/covering.md), so that no failure of it is left out.
-const NEWEST: i64 = 160;
 
 /// The read model.
 #[derive(Debug, Clone)]
@@ -196,41 +191,6 @@ impl Catalog {
             .map_err(failed())
     }
 
-    /// The newest records of a log on a guest and host, made until then, newest first.
-    pub(crate) async fn newest(
-        &self,
-        log: i64,
-        guest: i64,
-        host: i64,
-        as_of: Date,
-    ) -> Result<Vec<Stored>, CatalogError> {
-        self.newest_few(log, (guest, host), as_of, NEWEST).await
-    }
-
-    /// The same, at most so many.
-    pub(crate) async fn newest_few(
-        &self,
-        log: i64,
-        (guest, host): (i64, i64),
-        as_of: Date,
-        most: i64,
-    ) -> Result<Vec<Stored>, CatalogError> {
-        let sql = format!(
-            "{SELECT} WHERE r.guest = $1 AND r.host = $2 AND r.log = $3 AND r.ended <= $4 \
-             ORDER BY r.ended DESC, r.entry DESC LIMIT $5"
-        );
-        let rows = sqlx::query(&sql)
-            .bind(guest)
-            .bind(host)
-            .bind(log)
-            .bind(end_of(as_of))
-            .bind(most)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(CatalogError::database("find a pair's records"))?;
-        rows.iter().map(stored).collect()
-    }
-
     /// So many pairs of which there is a record.
     pub(crate) async fn pairs(&self, most: u32) -> Result<Vec<(i64, i64)>, CatalogError> {
         let failed = || CatalogError::database("read its pairs");
@@ -255,13 +215,15 @@ impl Catalog {
     }
 }
 
-/// All columns of a stored record.
-pub const SELECT: &str = "SELECT r.log, l.origin, r.entry, r.digest, l.party, g.name, h.name, \
-     r.arch, r.result, r.ended, r.until, r.emulated, r.detail, g.product, h.product \
-     FROM records r JOIN logs l ON l.id = r.log JOIN subjects g ON g.id = r.guest \
-     JOIN subjects h ON h.id = r.host";
+/// What is read of a record, all of it: the start of a `SELECT`.
+pub const COLUMNS: &str = "SELECT r.log, l.origin, r.entry, r.digest, l.party, g.name, h.name, \
+     r.arch, r.result, r.ended, r.until, r.emulated, r.detail, g.product, h.product";
 
-/// Reads a row of [`SELECT`].
+/// Of which tables; goes behind [`COLUMNS`] and what else is read.
+pub const RECORDS: &str = " FROM records r JOIN logs l ON l.id = r.log \
+     JOIN subjects g ON g.id = r.guest JOIN subjects h ON h.id = r.host";
+
+/// Reads a row that begins with [`COLUMNS`].
 pub fn stored(row: &AnyRow) -> Result<Stored, CatalogError> {
     let failed = || CatalogError::database("read a record");
     let text = |column: usize| row.try_get::<String, _>(column).map_err(failed());

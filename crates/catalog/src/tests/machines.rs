@@ -188,3 +188,41 @@ async fn every_failed_machine_is_named_or_counted() {
     let failed = |reason: &String| reason.starts_with("Of 25 machines 24 failed");
     assert!(answer.reasons.iter().any(failed), "{:?}", answer.reasons);
 }
+
+/// So many hours after the first of May.
+fn hour(hours: i64) -> Timestamp {
+    at("2022-05-01") + jiff::SignedDuration::from_hours(hours)
+}
+
+#[tokio::test]
+async fn a_failed_machine_is_not_forgotten_however_often_another_was_tried_since() {
+    let tried = |hours| Sample { ended: hour(hours), ..machine(1, &format!("s{hours}"), 1, true) };
+    let mut all = vec![machine(2, "r", 1, false)];
+    all.extend((1..=700).map(tried));
+    assert_eq!(said(&all).await, LIMITED);
+}
+
+#[tokio::test]
+async fn what_counts_is_found_behind_all_that_was_taken_back() {
+    let bad = |hours| Sample { ended: hour(hours), ..machine(1, &format!("s{hours}"), 1, false) };
+    // More than are read at first, on days of their own.
+    for since in [3, 4, 5, 40] {
+        let mut world = World::new(&["b.example"]);
+        let good = statement(&machine(1, "r", 1, true));
+        let others = (1..=since).map(|n| statement(&bad(n * 12)));
+        let all: Vec<_> = std::iter::once(good).chain(others).collect();
+        let records = world.say("b.example", &all);
+        assert_eq!(told(&world).await, FAILED);
+        let back = |record: &hospitium_model::Digest| {
+            Statement::withdrawal("b.example", at("2022-05-31"), *record, "a wrong disk")
+        };
+        let back: Vec<_> = records.iter().skip(1).map(back).collect();
+        world.say("b.example", &back);
+        assert_eq!(told(&world).await, GOOD, "{since} were taken back");
+        let (catalog, products) = (world.catalog().await, products());
+        let desk = crate::Desk::new(&catalog, &products, &[], DAY).await.expect("is ready");
+        let osa = products.resolve("osa5.2").expect("is known");
+        let (pairs, _) = desk.pairs_of(true, osa, 10).await.expect("reads");
+        assert_eq!(pairs[0].stands, crate::Stands::Valid, "in lists too");
+    }
+}

@@ -137,6 +137,31 @@ async fn a_damaged_record_is_left_out_and_reported_and_the_others_stay() {
 }
 
 #[tokio::test]
+async fn damage_that_shows_late_leaves_nothing_behind_of_what_was_taken_in_before() {
+    let mut world = World::new(&["b.example"]);
+    // More than are handed over at once, and the damaged one of a pair that no other is of.
+    let of = |n: u64| match n {
+        1050 => statement(&Sample::new("b.example", OSA_510, VMMO_2, at("2022-03-01"))),
+        n => statement(&Sample { run: format!("run-{n}"), ..sample("2022-03-01") }),
+    };
+    world.say("b.example", &(0..=1050).map(of).collect::<Vec<_>>());
+    let tile = world.log("b.example").join("tile/entries/004.p/27");
+    let mut bytes = std::fs::read(&tile).expect("reads");
+    let last = bytes.len() - 100;
+    bytes[last] ^= 1;
+    std::fs::write(&tile, bytes).expect("written");
+    let mut catalog = database::catalog().await.expect("opens");
+    let rebuilt = catalog.rebuild(&world.sources()).await.expect("rebuilds");
+    assert_eq!((rebuilt.logs[0].validations, rebuilt.logs[0].damaged), (1050, 1));
+    let numbers = catalog.numbers().await.expect("counts");
+    assert_eq!((numbers.records, numbers.pairs), (1050, 1));
+    let machines = sqlx::query("SELECT id FROM machines").fetch_all(&catalog.pool).await;
+    assert_eq!(machines.expect("reads").len(), 1);
+    let reply = catalog.ask(QUESTION, &products(), &[], DAY).await.expect("replies");
+    assert!(matches!(reply, Reply::Answer(answer) if answer.verdict == Word::Validated));
+}
+
+#[tokio::test]
 async fn a_changed_key_holds_from_the_next_entry_on_and_the_old_one_no_longer() {
     let mut world = World::new(&["b.example"]);
     let folder = world.log("b.example");
@@ -155,22 +180,27 @@ async fn a_changed_key_holds_from_the_next_entry_on_and_the_old_one_no_longer() 
     let sign = |key: &SecretKey, statement: &Statement| {
         Envelope::sign(statement.to_bytes().expect("written"), &[key]).to_bytes()
     };
-    // Far enough apart to be verified in one batch, on several threads.
+    // In the batch in which the key changes, and in several that are verified meanwhile.
     let mut entries: Vec<Vec<u8>> = Vec::new();
     for _ in 0..70 {
         entries.push(sign(&party.record, &statement(&sample("2022-03-01"))));
     }
     entries.push(sign(&party.record, &change));
     entries.push(sign(&new, &statement(&sample("2022-03-03"))));
-    entries.push(sign(&party.record, &statement(&sample("2022-03-04"))));
+    let late = sign(&party.record, &statement(&sample("2022-03-04")));
+    entries.push(late.clone());
+    let good = sign(&new, &statement(&sample("2022-03-05")));
+    entries.extend(std::iter::repeat_n(good, 1500));
+    entries.push(late);
     let mut log = Log::open(&folder, party).expect("opens");
     log.append(&entries).expect("appended");
     drop(log);
     let mut catalog = database::catalog().await.expect("opens");
     let rebuilt = catalog.rebuild(&world.sources()).await.expect("rebuilds");
     let log = &rebuilt.logs[0];
-    assert_eq!((log.validations, log.others, log.refused), (71, 1, 1), "{:?}", log.refusals);
-    assert_eq!(log.refusals[0].entry, 72);
+    assert_eq!((log.validations, log.others, log.refused), (1571, 1, 2), "{:?}", log.refusals);
+    let refused: Vec<_> = log.refusals.iter().map(|refusal| refusal.entry).collect();
+    assert_eq!(refused, [72, 1573]);
 }
 
 #[tokio::test]

@@ -1,0 +1,158 @@
+//! Of each machine configuration of a pair, what was said of it last. Only that decides (the rule is
+//! `hospitium_plan::obligation::speaking`), and a pair that is tried every night has thousands of
+//! records: reading them all for each answer would be nearly all of its time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::civil::Date;
+use sqlx::Row as _;
+
+use crate::pair::{Judged, stands};
+use crate::record::end_of;
+use crate::store::{COLUMNS, stored};
+use crate::{Catalog, CatalogError};
+
+/// A guest and a host, by their numbers among the subjects.
+pub type Pair = (i64, i64);
+
+/// Pairs in one statement.
+const PAIRS: usize = 64;
+/// Records of a machine that are looked at for one that counts, at most.
+const LOOKED_AT: i64 = 512;
+/// By how much more is read of a pair where nothing that was read counts.
+const FURTHER: i64 = 8;
+/// Rows of one statement, at most: a machine that is tried with one guest on one host in every way
+/// that covers the usual machine at strength 3 has 149 (docs/covering.md).
+const ROWS: i64 = 16_384;
+
+/// How far back it is looked, of each machine in each log by itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Depth {
+    /// At least so many records, if there are.
+    last: i64,
+    /// All others of the days of these: which of two runs of a day is the newer, its time does not
+    /// decide, and a run may have tried a machine with several images of a product.
+    whole_days: bool,
+}
+
+impl Depth {
+    /// All that can decide an answer. Of the certificates before the newest run's, which are valid for
+    /// months, one may cover more.
+    pub const DECIDING: Self = Self { last: 4, whole_days: true };
+    /// The newest record that counts.
+    pub const NEWEST: Self = Self { last: 1, whole_days: false };
+}
+
+/// The newest first; of one day, what stands further on in a log.
+pub fn in_order(mut judged: Vec<Judged>) -> Vec<Judged> {
+    judged.sort_by(|a, b| {
+        let key = |j: &Judged| (j.record.validated, j.record.entry);
+        key(b).cmp(&key(a)).then_with(|| a.record.log.cmp(&b.record.log))
+    });
+    judged
+}
+
+impl Catalog {
+    /// The pairs of these guests with these hosts of which there is a record, at most so many.
+    pub(crate) async fn met(
+        &self,
+        guests: &[i64],
+        hosts: &[i64],
+        most: usize,
+    ) -> Result<Vec<Pair>, CatalogError> {
+        // Two names: whether there is a record, shows when it is looked for.
+        if let ([guest], [host]) = (guests, hosts) {
+            return Ok(vec![(*guest, *host)]);
+        }
+        let wanted: BTreeSet<i64> = hosts.iter().copied().collect();
+        let mut met = Vec::new();
+        for guest in guests {
+            let hosts = self.partners("guest", *guest).await?;
+            met.extend(hosts.into_iter().filter(|host| wanted.contains(host)).map(|h| (*guest, h)));
+            if met.len() >= most {
+                break;
+            }
+        }
+        met.truncate(most);
+        Ok(met)
+    }
+
+    /// How what was said last of these pairs stands, of each machine in each log by itself. Where nothing
+    /// that was said of a machine counts, it is looked for further back. Each pair's come newest first.
+    pub(crate) async fn judged(
+        &self,
+        pairs: &[Pair],
+        as_of: Date,
+        mut depth: Depth,
+    ) -> Result<BTreeMap<Pair, Vec<Judged>>, CatalogError> {
+        let mut judged = BTreeMap::new();
+        let mut wanted: Vec<Pair> = pairs.to_vec();
+        wanted.sort_unstable();
+        wanted.dedup();
+        while !wanted.is_empty() {
+            let mut further = Vec::new();
+            for some in wanted.chunks(PAIRS) {
+                for (pair, of_machines) in self.last_said(some, as_of, depth).await? {
+                    let unsettled = |said: &Vec<Judged>| {
+                        said.len() >= usize::try_from(depth.last).unwrap_or(usize::MAX)
+                            && !said.iter().any(Judged::counts)
+                    };
+                    if depth.last < LOOKED_AT && of_machines.values().any(unsettled) {
+                        further.push(pair);
+                        continue;
+                    }
+                    judged.insert(pair, in_order(of_machines.into_values().flatten().collect()));
+                }
+            }
+            wanted = further;
+            depth.last = depth.last.saturating_mul(FURTHER).min(LOOKED_AT);
+        }
+        Ok(judged)
+    }
+
+    /// The records of each machine of these pairs, so far back.
+    async fn last_said(
+        &self,
+        pairs: &[Pair],
+        as_of: Date,
+        depth: Depth,
+    ) -> Result<BTreeMap<Pair, BTreeMap<i64, Vec<Judged>>>, CatalogError> {
+        // Of one length or another, so that the database knows the statement from the last time. No
+        // subject has the number that fills it up.
+        let length = if pairs.len() == 1 { 1 } else { PAIRS };
+        let filled = pairs.iter().copied().chain(std::iter::repeat((-1, -1))).take(length);
+        let mark = |at: usize| format!("(${}, ${})", 2 * at + 4, 2 * at + 5);
+        let marks: Vec<String> = (0..length).map(mark).collect();
+        // Both databases name the columns of VALUES so. A day has 86,400 s.
+        let sql = format!(
+            "{COLUMNS}, r.guest, r.host, r.machine FROM (VALUES {}) AS p \
+             JOIN machines m ON m.guest = p.column1 AND m.host = p.column2 \
+             JOIN records r ON r.log = m.log AND r.entry IN (\
+             SELECT e.entry FROM records e WHERE e.machine = m.id AND e.ended <= $1 \
+             AND e.ended >= COALESCE((SELECT f.ended / 86400 * 86400 FROM records f \
+             WHERE f.machine = m.id AND f.ended <= $1 ORDER BY f.ended DESC LIMIT 1 OFFSET $2), \
+             -9223372036854775807) ORDER BY e.ended / 86400 DESC, e.entry DESC LIMIT $3) \
+             JOIN logs l ON l.id = r.log JOIN subjects g ON g.id = r.guest \
+             JOIN subjects h ON h.id = r.host ORDER BY r.ended DESC, r.entry DESC LIMIT {ROWS}",
+            marks.join(", ")
+        );
+        let of_each = if depth.whole_days { ROWS } else { depth.last };
+        let mut query = sqlx::query(&sql).bind(end_of(as_of)).bind(depth.last - 1).bind(of_each);
+        for (guest, host) in filled {
+            query = query.bind(guest).bind(host);
+        }
+        let failed = || CatalogError::database("find what was said last of a pair");
+        let rows = query.fetch_all(&self.pool).await.map_err(failed())?;
+        let records = rows.iter().map(stored).collect::<Result<Vec<_>, _>>()?;
+        let notices = self.notices_of(&records.iter().collect::<Vec<_>>()).await?;
+        let mut said: BTreeMap<Pair, BTreeMap<i64, Vec<Judged>>> = BTreeMap::new();
+        for (row, record) in rows.iter().zip(records) {
+            let number = |column: usize| row.try_get::<i64, _>(column).map_err(failed());
+            let (pair, machine) = ((number(15)?, number(16)?), number(17)?);
+            let stands = stands(&record, &notices.of(&record), as_of);
+            let of_machine = said.entry(pair).or_default().entry(machine).or_default();
+            of_machine.push(Judged { record, stands });
+        }
+        Ok(said)
+    }
+}

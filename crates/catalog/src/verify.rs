@@ -1,0 +1,208 @@
+//! Verifies the entries of a log: who signed, whether that key was the party's at that place, and whether
+//! what is said is the party's to say. Signatures are nearly all of the work of a rebuild, so they are
+//! verified on all processors; the order of the log is kept, for a change of key holds from its place on.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+
+use hospitium_ledger::dsse::Envelope;
+use hospitium_ledger::statement::{KeyRole, Record};
+use hospitium_ledger::{CLOCK_TOLERANCE, KeySpan, Statement, VerifierKey};
+use hospitium_model::Digest;
+use jiff::Timestamp;
+
+use crate::read::{Entry, LogSource, Opened, Said};
+use crate::row::Row;
+
+/// Batches for each thread that are read and not handed over yet: memory stays bounded by them.
+const UNDER_WAY: usize = 4;
+
+/// An entry's place and its bytes.
+pub type Raw = (u64, Vec<u8>);
+
+/// The keys that are a party's, each with the entries at which it is.
+type Keys = Arc<Vec<KeySpan>>;
+
+/// Verifies the entries of one log.
+pub struct Verifier<'a> {
+    party: &'a str,
+    now: Timestamp,
+    keys: Keys,
+}
+
+/// What is known of an entry: for a change of key with who signed it.
+type Verified = (Entry, Option<VerifierKey>);
+
+/// Entries to verify under these keys.
+struct Job {
+    number: u64,
+    keys: Keys,
+    entries: Vec<Raw>,
+}
+
+impl<'a> Verifier<'a> {
+    /// With the keys that the policy names.
+    pub fn new(source: &LogSource, opened: &'a Opened, now: Timestamp) -> Self {
+        let keys = Arc::new(source.policy.signers_of(&opened.party));
+        Self { party: &opened.party, now, keys }
+    }
+
+    /// Verifies entries that follow each other.
+    pub fn verify(&mut self, entries: &[Raw]) -> Vec<Entry> {
+        let keys = Arc::clone(&self.keys);
+        let verified = entries.iter().map(|raw| one(self.party, self.now, &keys, raw)).collect();
+        self.settle(&keys, entries, verified)
+    }
+
+    /// Verifies what `feed` hands over, batch by batch, on all processors, and gives it on in the same
+    /// order. None if nobody took it any more, else what `feed` says.
+    pub fn in_order<T>(
+        &mut self,
+        feed: impl FnOnce(&mut dyn FnMut(Vec<Raw>)) -> T,
+        give: &mut dyn FnMut(Vec<Entry>) -> bool,
+    ) -> Option<T> {
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(16);
+        let (party, now) = (self.party, self.now);
+        let (work, jobs) = mpsc::channel::<Job>();
+        let (tell, done) = mpsc::channel::<(Job, Option<Vec<Verified>>)>();
+        let jobs = Mutex::new(jobs);
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                let (tell, jobs) = (tell.clone(), &jobs);
+                scope.spawn(move || {
+                    loop {
+                        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                        let Ok(job) = job else { return };
+                        let all = || {
+                            let each = job.entries.iter();
+                            each.map(|raw| one(party, now, &job.keys, raw)).collect()
+                        };
+                        // Where it panics, it is tried again by whoever waits for it.
+                        let verified = catch_unwind(AssertUnwindSafe(all)).ok();
+                        if tell.send((job, verified)).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop(tell);
+            // Both ends go with this closure, however it ends, and the threads with them.
+            let (work, done) = (work, done);
+            let (mut sent, mut given, mut going) = (0_u64, 0_u64, true);
+            let mut early = BTreeMap::new();
+            let mut take_in = |this: &mut Self, given: &mut u64, going: &mut bool| {
+                let Ok((job, verified)) = done.recv() else {
+                    *going = false;
+                    return;
+                };
+                early.insert(job.number, (job, verified));
+                while let Some((job, verified)) = early.remove(given) {
+                    *given += 1;
+                    let verified = verified.unwrap_or_else(|| {
+                        let each = job.entries.iter();
+                        each.map(|raw| one(party, now, &job.keys, raw)).collect()
+                    });
+                    let entries = this.settle(&job.keys, &job.entries, verified);
+                    *going = *going && give(entries);
+                }
+            };
+            let said = feed(&mut |entries| {
+                if !going || entries.is_empty() {
+                    return;
+                }
+                let job = Job { number: sent, keys: Arc::clone(&self.keys), entries };
+                going = work.send(job).is_ok();
+                sent += 1;
+                while going && sent - given >= (threads * UNDER_WAY) as u64 {
+                    take_in(self, &mut given, &mut going);
+                }
+            });
+            while going && given < sent {
+                take_in(self, &mut given, &mut going);
+            }
+            going.then_some(said)
+        })
+    }
+
+    /// Entries that were verified under these keys, as they stand under those that held at their place: a
+    /// change of key holds from the next entry on, so what follows it is verified once more.
+    fn settle(&mut self, keys: &Keys, entries: &[Raw], verified: Vec<Verified>) -> Vec<Entry> {
+        let mut settled = Vec::with_capacity(verified.len());
+        for ((mut entry, mut by), raw) in verified.into_iter().zip(entries) {
+            if !Arc::ptr_eq(keys, &self.keys) {
+                (entry, by) = one(self.party, self.now, &self.keys, raw);
+            }
+            if let (Ok(Said::Other(statement)), Some(by)) = (&entry.said, &by) {
+                self.key_change(raw.0, by, statement);
+            }
+            settled.push(entry);
+        }
+        settled
+    }
+
+    fn key_change(&mut self, index: u64, by: &VerifierKey, statement: &Statement) {
+        let Record::KeyChange(change) = &statement.record else { return };
+        let ours = change.role == KeyRole::Record
+            && change.old == *by
+            && change.new.name() == self.party
+            && change.new != change.old;
+        if !ours {
+            return;
+        }
+        let mut keys = Vec::clone(&self.keys);
+        for span in &mut keys {
+            if span.key == change.old && span.until.is_none() {
+                span.until = Some(index);
+            }
+        }
+        if !keys.iter().any(|span| span.key == change.new) {
+            let key = change.new.clone();
+            keys.push(KeySpan { key, from: index + 1, until: None });
+        }
+        self.keys = Arc::new(keys);
+    }
+}
+
+fn one(party: &str, now: Timestamp, keys: &[KeySpan], (index, bytes): &Raw) -> Verified {
+    let digest = Digest::of(bytes);
+    let (said, by) = match statement(party, now, keys, *index, bytes) {
+        Err(why) => (Err(why), None),
+        Ok((statement, by)) => match &statement.record {
+            Record::Validation(validation) => {
+                (Ok(Said::Validation(Box::new(Row::of(&statement, validation)))), None)
+            }
+            Record::KeyChange(_) => (Ok(Said::Other(Box::new(statement))), Some(by.clone())),
+            _ => (Ok(Said::Other(Box::new(statement))), None),
+        },
+    };
+    (Entry { index: *index, digest, said }, by)
+}
+
+fn statement<'k>(
+    party: &str,
+    now: Timestamp,
+    keys: &'k [KeySpan],
+    index: u64,
+    bytes: &[u8],
+) -> Result<(Statement, &'k VerifierKey), String> {
+    let envelope = Envelope::parse_entry(bytes).map_err(|error| error.to_string())?;
+    let keys = keys
+        .iter()
+        .filter(|span| span.from <= index && span.until.is_none_or(|until| index <= until))
+        .map(|span| &span.key);
+    let by = envelope.verify_among(keys).map_err(|error| error.to_string())?;
+    let statement = Statement::parse(envelope.payload()).map_err(|error| error.to_string())?;
+    if statement.party() != party {
+        return Err(format!(
+            "it speaks for {} in the log of {party}",
+            hospitium_model::printable(statement.party(), 80),
+        ));
+    }
+    let latest = now.checked_add(CLOCK_TOLERANCE).unwrap_or(Timestamp::MAX);
+    if statement.issued() > latest {
+        return Err(format!("it was made in the future, on {}", statement.issued()));
+    }
+    Ok((statement, by))
+}

@@ -14,8 +14,8 @@ const AGREEMENT: &str = "debian-qemu";
 /// side the whole systems.
 const PARTIES: [(&str, bool); 2] = [("debian.example", true), ("qemu.example", false)];
 
-/// Fulfils the agreement with this run; keys and logs stay in `folder`.
-pub fn fulfil(hospitium: &Path, run: &Path, folder: &Path) -> Result<()> {
+/// Fulfils the agreement with these runs; keys and logs stay in `folder`.
+pub fn fulfil(hospitium: &Path, runs: &[&Path], folder: &Path) -> Result<()> {
     let step = |arguments: &[&str]| -> Result<i32> {
         let quoted = |word: &&str| match word.contains(' ') {
             true => format!("\"{word}\""),
@@ -34,15 +34,9 @@ pub fn fulfil(hospitium: &Path, run: &Path, folder: &Path) -> Result<()> {
         Ok(code)
     };
     let shown = |path: &Path| path.strip_prefix(root()).unwrap_or(path).display().to_string();
-    let run_folder = shown(run);
     ensure!(step(&["agreement", "check", AGREEMENT])? == 0, "the agreement is not sound");
 
-    let cells: Vec<String> = run
-        .join("evidence/cells")
-        .read_dir()
-        .context("listing the run's cells")?
-        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
-        .collect();
+    let run_folders: Vec<String> = runs.iter().map(|run| shown(run)).collect();
     let mut logs = Vec::new();
     for (party, owes_kernels) in PARTIES {
         let home = folder.join(party);
@@ -51,26 +45,31 @@ pub fn fulfil(hospitium: &Path, run: &Path, folder: &Path) -> Result<()> {
             step(&["party", "init", &shown(&home), "--name", party])?;
         }
         let home = shown(&home);
-        let mut certify = vec!["certify", &run_folder, "--party", &home, "--agreement", AGREEMENT];
-        let owed: Vec<&String> =
-            cells.iter().filter(|cell| cell.starts_with("linux-") == owes_kernels).collect();
-        if owed.is_empty() {
-            continue;
-        }
-        for cell in &owed {
-            certify.extend(["--cell", cell.as_str()]);
-        }
-        step(&certify)?;
         let policy = format!("{home}/policy");
-        for cell in owed {
-            let certificate = format!("{run_folder}/certificates/{cell}.tlog-proof");
-            if root().join(&certificate).exists() {
-                let verify =
-                    ["verify", &certificate, "--policy", &policy, "--evidence", &run_folder];
-                step(&verify)?;
+        for (run, run_folder) in runs.iter().zip(&run_folders) {
+            let mut owed = cells(run)?;
+            owed.retain(|cell| cell.starts_with("linux-") == owes_kernels);
+            if owed.is_empty() {
+                continue;
+            }
+            let mut certify =
+                vec!["certify", run_folder, "--party", &home, "--agreement", AGREEMENT];
+            for cell in &owed {
+                certify.extend(["--cell", cell.as_str()]);
+            }
+            step(&certify)?;
+            for cell in &owed {
+                let certificate = format!("{run_folder}/certificates/{cell}.tlog-proof");
+                if root().join(&certificate).exists() {
+                    let verify =
+                        ["verify", &certificate, "--policy", &policy, "--evidence", run_folder];
+                    step(&verify)?;
+                }
             }
         }
-        logs.push(format!("{home}/log"));
+        if root().join(&home).join("log").exists() {
+            logs.push(format!("{home}/log"));
+        }
     }
     let mut plan = vec!["plan", AGREEMENT];
     for log in &logs {
@@ -95,7 +94,9 @@ pub fn fulfil(hospitium: &Path, run: &Path, folder: &Path) -> Result<()> {
     for log in &logs {
         given.extend(["--log", log]);
     }
-    given.extend(["--evidence", &run_folder]);
+    for run_folder in &run_folders {
+        given.extend(["--evidence", run_folder]);
+    }
     let site = shown(&folder.with_file_name("site"));
     let mut export = vec!["catalog", "export", &site];
     export.extend(&given);
@@ -103,4 +104,13 @@ pub fn fulfil(hospitium: &Path, run: &Path, folder: &Path) -> Result<()> {
     println!("\nThe catalog as a site:  {}/index.html", root().join(&site).display());
     println!("The same, to be asked:  hospitium serve --runs runs {}", given.join(" "));
     Ok(())
+}
+
+/// The cells of a run.
+fn cells(run: &Path) -> Result<Vec<String>> {
+    let folder = run.join("evidence/cells");
+    let cells = folder.read_dir().with_context(|| format!("listing {}", folder.display()))?;
+    Ok(cells
+        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
+        .collect())
 }

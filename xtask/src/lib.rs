@@ -16,9 +16,18 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_owned)
 }
 
-/// A cargo command in the workspace.
+/// A cargo command in the workspace, as a person would type it: without what cargo tells a program that it runs of
+/// that program's own package. Build scripts look at that (ring's does), and would be run again each time that
+/// cargo is called in the other way, and all that depends on them built anew.
 pub fn cargo() -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let of_package = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+        if name.to_str().is_some_and(|name| of_package.iter().any(|of| name.starts_with(of))) {
+            command.env_remove(&name);
+        }
+    }
     command.current_dir(root());
     command
 }

@@ -5,17 +5,19 @@
 
 mod browser;
 mod deal;
+mod demo;
 mod fuzz;
 mod npm;
 mod oracles;
 mod postgres;
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{cargo, image, root, setup, show, target};
+use xtask::image::Variant;
+use xtask::{cargo, setup, show};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Set-up, demo, tests and benches of Hospitium")]
@@ -30,10 +32,13 @@ enum Task {
     Setup,
     /// Set up, then validate two Debian kernels and one Debian system on the installed QEMU
     Demo {
-        /// Where the run goes
+        /// Where its runs go
         #[arg(long, default_value = "runs/demo")]
         out: PathBuf,
     },
+    /// Build the Debian disk image of the demo; part of it
+    #[command(hide = true)]
+    Image,
     /// Set up, then run every test
     Test {
         /// Leave out the tests that boot whole distributions (several minutes)
@@ -74,41 +79,12 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<()> {
     match task {
         Task::Setup => setup::everything().map(|_| ()),
-        Task::Demo { out } => demo(&out),
+        Task::Image => image(),
+        Task::Demo { out } => demo::demo(&out),
         Task::Test { quick, rest } => test(quick, &rest),
         Task::Check => check(),
         Task::Bench { names } => bench(&names),
         Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
-    }
-}
-
-/// The command line while it is built, as the tests are: digests, signatures and compression are optimised
-/// there too, and all else waits for machines.
-struct Building(Child);
-
-impl Building {
-    /// Begins, beside whatever set-up has to do.
-    fn start() -> Result<Self> {
-        println!("Building hospitium beside the set-up (a first time takes minutes)");
-        let mut command = cargo();
-        command.args(["build", "--quiet", "--package", "hospitium"]).stdin(Stdio::null());
-        Ok(Self(command.spawn().context("running cargo build")?))
-    }
-
-    /// Waits for its end.
-    fn finish(mut self) -> Result<PathBuf> {
-        println!("Waiting for hospitium to be built");
-        let status = self.0.wait().context("waiting for cargo build")?;
-        ensure!(status.success(), "cargo build --package hospitium: {status}");
-        Ok(target().join("debug/hospitium"))
-    }
-}
-
-impl Drop for Building {
-    fn drop(&mut self) {
-        // Set-up failed. One that has ended by itself cannot be killed, and need not be.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 
@@ -118,33 +94,8 @@ fn bench(names: &[String]) -> Result<()> {
     show(cargo().args(build).args(names))
 }
 
-fn demo(out: &Path) -> Result<()> {
-    let building = Building::start()?;
-    let lab = setup::for_demo()?;
-    let hospitium = building.finish()?;
-    let out = if out.is_absolute() { out.to_owned() } else { root().join(out) };
-    if out.exists() {
-        // A demo is for looking at; the last one makes room.
-        std::fs::remove_dir_all(&out).with_context(|| format!("removing {}", out.display()))?;
-    }
-    let mut command = Command::new(&hospitium);
-    command.current_dir(root()).arg("run").args(["--host", "qemu"]).arg("--out").arg(&out);
-    for kernel in &lab.kernels {
-        command.arg("--guest").arg(kernel);
-    }
-    // By the name of its definition, which knows the image that set-up has built.
-    command.args(["--guest", image::Variant::CloudInit.name()]);
-    let status = command.status().context("running hospitium")?;
-    // 1 says that some check failed, which is a finding and not a failure of the demo.
-    ensure!(matches!(status.code(), Some(0 | 1)), "hospitium run: {status}");
-    deal::fulfil(&hospitium, &out, &root().join("runs/parties"))?;
-    println!("\nOpen {} in a browser.", out.join("report.html").display());
-    if status.code() == Some(1) {
-        println!(
-            "Some checks failed: that is what these guests do on this QEMU. The report says why."
-        );
-    }
-    Ok(())
+fn image() -> Result<()> {
+    setup::image(Variant::CloudInit).map(|_| ())
 }
 
 fn test(quick: bool, rest: &[String]) -> Result<()> {
@@ -207,6 +158,9 @@ fn on_postgres() -> Result<()> {
 fn check() -> Result<()> {
     show(cargo().args(["fmt", "--all", "--check"]))?;
     show(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    // What the demo begins with.
+    let alone = ["clippy", "--package", "hospitium", "--no-default-features", "--bins"];
+    show(cargo().args(alone).args(["--", "-D", "warnings"]))?;
     show(
         cargo()
             .args(["doc", "--workspace", "--no-deps", "--quiet"])

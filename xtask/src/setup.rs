@@ -31,14 +31,6 @@ pub struct Lab {
     pub login_system: PathBuf,
 }
 
-/// What the demo validates.
-pub struct Demo {
-    /// Debian kernel packages of different releases, newest last.
-    pub kernels: Vec<PathBuf>,
-    /// The Debian system with cloud-init.
-    pub system: PathBuf,
-}
-
 impl Lab {
     /// Tells a test or bench command where everything is.
     pub fn environment<'c>(&self, command: &'c mut Command) -> &'c mut Command {
@@ -61,17 +53,18 @@ pub fn cache() -> Result<PathBuf> {
 
 /// Does all of it; what is there already is left as it is.
 pub fn everything() -> Result<Lab> {
-    let Demo { kernels, system } = for_demo()?;
+    packages_of_demo()?;
+    let (kernels, system) = (kernels()?, image(Variant::CloudInit)?);
     Ok(Lab { kernels, system, login_system: image(Variant::Login)? })
 }
 
-/// Does what the demo needs: a system with cloud-init, and none with a login.
-pub fn for_demo() -> Result<Demo> {
-    install(PACKAGES.iter().chain(image::PACKAGES))?;
-    Ok(Demo { kernels: kernels(&cache()?.join("debs"))?, system: image(Variant::CloudInit)? })
+/// Installs what building, running and the image need.
+pub fn packages_of_demo() -> Result<()> {
+    install(PACKAGES.iter().chain(image::PACKAGES))
 }
 
-fn image(variant: Variant) -> Result<PathBuf> {
+/// The image of a Debian system; built, if it is not there.
+pub fn image(variant: Variant) -> Result<PathBuf> {
     let mut say = |line: &str| println!("{line}");
     Ok(image::build_debian(variant, &cache()?.join("images"), &mut say)?.path)
 }
@@ -146,8 +139,9 @@ pub fn as_root(program: &str) -> Command {
 }
 
 /// Two kernel packages of different releases: what `linux-image-amd64` means today, and the newest of
-/// another release that this Debian has.
-fn kernels(folder: &Path) -> Result<Vec<PathBuf>> {
+/// another release that this Debian has; the newest last. Fetched, if they are not there.
+pub fn kernels() -> Result<Vec<PathBuf>> {
+    let folder = &cache()?.join("debs");
     fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
     let kept = kept_kernels(folder)?;
     if kept.len() >= 2 {

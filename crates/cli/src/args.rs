@@ -41,21 +41,28 @@ pub enum Command {
     /// Read a run's evidence with distrust and say what is wrong with it
     #[command(visible_alias = "verify-bundle")]
     Evidence(EvidenceArguments),
+    #[cfg(feature = "deal")]
     /// Sign what a run's evidence shows, put it in the party's log, write certificates
     Certify(crate::certify::CertifyArguments),
+    #[cfg(feature = "deal")]
     /// Verify a certificate without any network, and explain it
     Verify(crate::verify::VerifyArguments),
+    #[cfg(feature = "deal")]
     /// A party: its name and keys
     #[command(subcommand)]
     Party(crate::party::PartyCommand),
+    #[cfg(feature = "deal")]
     /// The append-only log of a party
     #[command(subcommand)]
     Log(crate::log::LogCommand),
+    #[cfg(feature = "deal")]
     /// Ask whether a guest is validated on a host; the answer comes with its reasons
     Ask(Box<crate::ask::AskArguments>),
+    #[cfg(feature = "deal")]
     /// The read model of logs that questions are answered from
     #[command(subcommand)]
     Catalog(crate::catalog::CatalogCommand),
+    #[cfg(feature = "deal")]
     /// Serve the catalog as a web site: pages that work without scripts
     Serve(Box<crate::serve::ServeArguments>),
     /// The hosts that are here
@@ -67,16 +74,21 @@ pub enum Command {
     /// The checks, each with its requirement
     #[command(subcommand)]
     Check(CheckCommand),
+    #[cfg(feature = "deal")]
     /// Answer for a machine that somebody has, from its definition
     CheckVm(Box<crate::check_vm::CheckVmArguments>),
+    #[cfg(feature = "deal")]
     /// Deals between parties: read, check, show
     #[command(subcommand)]
     Agreement(crate::agreement::AgreementCommand),
+    #[cfg(feature = "deal")]
     /// What an agreement obliges to, how each obligation stands, and why
     Plan(Box<crate::plan::PlanArguments>),
+    #[cfg(feature = "deal")]
     /// Which releases are new since the last look, and which obligations they create
     #[command(after_help = crate::watch::EXIT_CODES)]
     Watch(Box<crate::watch::WatchArguments>),
+    #[cfg(feature = "deal")]
     /// Guest systems and hypervisors, and what is said of them by whom
     Product(Box<crate::product::ProductArguments>),
     /// The booted machines that are kept from one run to the next

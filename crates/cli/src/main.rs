@@ -1,30 +1,42 @@
 //! The command line: arguments, progress and text, nothing else.
 
+#[cfg(feature = "deal")]
 mod agreement;
 mod args;
+#[cfg(feature = "deal")]
 mod ask;
+#[cfg(feature = "deal")]
 mod catalog;
+#[cfg(feature = "deal")]
 mod certify;
+#[cfg(feature = "deal")]
 mod check_vm;
 mod definition;
 mod failure;
 mod generate;
+#[cfg(feature = "deal")]
 mod log;
 mod open;
 mod out;
+#[cfg(feature = "deal")]
 mod party;
 mod places;
+#[cfg(feature = "deal")]
 mod plan;
 mod planned;
+#[cfg(feature = "deal")]
 mod product;
 mod replay;
 mod report;
 mod run;
+#[cfg(feature = "deal")]
 mod serve;
 mod show;
 mod summary;
+#[cfg(feature = "deal")]
 mod verify;
 mod view;
+#[cfg(feature = "deal")]
 mod watch;
 
 use std::process::ExitCode;
@@ -67,12 +79,19 @@ async fn carry_out(arguments: Arguments) -> Result<End> {
                 Err(Usage::error("no run is named", "hospitium evidence check runs/latest"))
             }
         },
+        #[cfg(feature = "deal")]
         Command::Ask(arguments) => ask::ask(*arguments).await,
+        #[cfg(feature = "deal")]
         Command::Catalog(command) => catalog::catalog(&command).await,
+        #[cfg(feature = "deal")]
         Command::Serve(arguments) => serve::serve(*arguments).await,
+        #[cfg(feature = "deal")]
         Command::Certify(arguments) => certify::certify(&arguments),
+        #[cfg(feature = "deal")]
         Command::Verify(arguments) => verify::verify(&arguments),
+        #[cfg(feature = "deal")]
         Command::Party(command) => party::party(&command),
+        #[cfg(feature = "deal")]
         Command::Log(command) => log::log(&command),
         Command::Host(HostCommand::List) => Ok(show::host_list()),
         Command::Host(HostCommand::Check { host, accelerator }) => {
@@ -81,13 +100,18 @@ async fn carry_out(arguments: Arguments) -> Result<End> {
         Command::Guest(GuestCommand::List) => Ok(show::guest_list(&places()?)),
         Command::Guest(GuestCommand::Check { guest }) => show::guest_check(&guest, &places()?),
         Command::Check(command) => show::check(&command),
+        #[cfg(feature = "deal")]
         Command::CheckVm(arguments) => check_vm::check_vm(*arguments).await,
+        #[cfg(feature = "deal")]
         Command::Agreement(command) => agreement::agreement(command),
+        #[cfg(feature = "deal")]
         Command::Plan(mut arguments) => {
             arguments.cache = cache;
             plan::plan(*arguments).await
         }
+        #[cfg(feature = "deal")]
         Command::Watch(arguments) => watch::watch(*arguments).await,
+        #[cfg(feature = "deal")]
         Command::Product(arguments) => product::product(*arguments),
         Command::Cache(command) => show::cache(&command, &places()?),
         Command::Completions { shell } => {

@@ -149,7 +149,9 @@ pub fn kernels() -> Result<Vec<PathBuf>> {
     }
     let names = choose(&known_kernels()?)?;
     println!("Fetching the kernel packages {}", names.join(" and "));
-    show(Command::new("apt-get").args(["-qq", "download"]).args(&names).current_dir(folder))?;
+    // As root apt would download as another user, who may not write here; it does so after all, and warns.
+    let download = ["-qq", "-o", "APT::Sandbox::User=root", "download"];
+    show(Command::new("apt-get").args(download).args(&names).current_dir(folder))?;
     let kept = kept_kernels(folder)?;
     ensure!(
         kept.len() >= 2,

@@ -54,7 +54,7 @@ impl From<&RunArguments> for Wishes {
 /// Opens all guests that are named; all definitions of `./guests` that are ready if none is.
 pub fn guests(named: &[String], places: &Places, wishes: &Wishes) -> Result<Vec<PlannedGuest>> {
     if !named.is_empty() {
-        return named.iter().map(|what| guest(what, places, wishes)).collect();
+        return at_once(named, |what| guest(what, places, wishes)).into_iter().collect();
     }
     let mut ready = Vec::new();
     for path in all("guests") {
@@ -70,6 +70,23 @@ pub fn guests(named: &[String], places: &Places, wishes: &Wishes) -> Result<Vec<
         ));
     }
     Ok(ready)
+}
+
+/// What `open` makes of each, in their order; on all processors, for a kernel package may have to be
+/// unpacked and an image read to its end.
+fn at_once<T: Send>(named: &[String], open: impl Fn(&str) -> Result<T> + Sync) -> Vec<Result<T>> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut opened = Vec::with_capacity(named.len());
+    for some in named.chunks(threads) {
+        opened.extend(std::thread::scope(|scope| {
+            let opening: Vec<_> = some.iter().map(|what| scope.spawn(|| open(what))).collect();
+            let broke_off = |_| Err(anyhow::anyhow!("opening a guest broke off; this is a bug"));
+            let join =
+                |one: std::thread::ScopedJoinHandle<'_, _>| one.join().unwrap_or_else(broke_off);
+            opening.into_iter().map(join).collect::<Vec<_>>()
+        }));
+    }
+    opened
 }
 
 /// Opens one guest.

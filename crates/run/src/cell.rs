@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::attempt::CloneEnd;
 use crate::budget::{Class, Load, Permit};
+use crate::durations::Pair;
 use crate::lab::{Made, MakeError, Maker, clone_memory, declared, pair};
 use crate::plan::PlannedCell;
 use crate::shared::Shared;
@@ -27,7 +28,7 @@ use crate::{RunEvent, pins};
 pub struct CellRun {
     shared: Arc<Shared>,
     cell: PlannedCell,
-    pair: String,
+    pair: Pair,
     writer: Arc<CellWriter>,
     work: PathBuf,
     sink: Sink,
@@ -245,7 +246,9 @@ impl CellRun {
             took_ms: record.took_ms,
         });
         if record.verdict.ran() {
-            self.shared.durations.took(&self.pair, record.id.as_str(), record.took_ms);
+            // What failed is run again, twice and side by side.
+            let rounds = if record.attempts.is_empty() { 1.0 } else { 2.0 };
+            self.shared.durations.took(&self.pair, record.id.as_str(), record.took_ms * rounds);
         }
         self.shared.ended(&self.cell.name, record.id.as_str());
         self.records.lock().unwrap_or_else(PoisonError::into_inner).push(record);

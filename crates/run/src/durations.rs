@@ -4,34 +4,42 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use hospitium_model::GuestKind;
+
 use crate::budget::Load;
+use crate::typical::typical;
 
 /// Past this many, all are forgotten: they cost nothing but better guesses.
 const MOST: usize = 20_000;
-/// What a check is thought to take before it has been seen: one with a long limit boots or waits.
-pub fn unknown_ms(limit: std::time::Duration) -> f64 {
-    limit.as_secs_f64() * 1e3 / 40.0
+/// What is thought of a check that is nowhere known, not even among the typical ones: milliseconds.
+const UNKNOWN_MS: f64 = 2_000.0;
+
+/// A guest on a host, as far as it decides how long things take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    /// Which guest on which host.
+    pub name: String,
+    /// What kind of guest it is: where a kernel is up in seconds, a whole system takes a minute.
+    pub kind: GuestKind,
 }
 
-/// What a check is thought to ask of the CPUs before it has been seen: one with so long a limit starts the
-/// guest again. Three such at once on two CPUs took 118 s of CPU time for a restart of Debian 12 that takes
-/// 60 s to 75 s otherwise: their vCPUs waited for each other.
-fn unknown_load(limit: std::time::Duration) -> Load {
-    if limit >= RESTARTS { Load::Works } else { Load::Usual }
+impl Pair {
+    /// The names under which it is kept, the most exact first.
+    fn names(&self, what: &str) -> [String; 2] {
+        let kind = match self.kind {
+            GuestKind::Kernel => "any kernel",
+            GuestKind::Disk => "any disk",
+        };
+        [format!("{}|{what}", self.name), format!("{kind}|{what}")]
+    }
 }
-
-/// The limit from which on a check is taken for one that starts the guest again.
-const RESTARTS: std::time::Duration = std::time::Duration::from_secs(300);
-
-/// What a boot is thought to take before any has been seen.
-pub const UNKNOWN_BOOT_MS: f64 = 15_000.0;
 
 /// The name of a check's CPU time among the durations.
-fn cpu_of(what: &str) -> String {
+pub fn cpu_of(what: &str) -> String {
     format!("{what} cpu")
 }
 
-/// Milliseconds by name, for one guest on one host and for any.
+/// Milliseconds by name, for one guest on one host and for any guest of a kind.
 #[derive(Debug, Default)]
 pub struct Durations {
     file: Option<PathBuf>,
@@ -49,35 +57,40 @@ impl Durations {
         Self { file: Some(file.to_owned()), known: Mutex::new(known) }
     }
 
-    /// How long `what` took in `pair`, else anywhere.
-    pub fn expected(&self, pair: &str, what: &str) -> Option<f64> {
+    /// How long `what` took of this pair, else of any of its kind, else what is typical of it.
+    pub fn expected(&self, pair: &Pair, what: &str) -> f64 {
+        self.seen(pair, what).or_else(|| typical(pair.kind, what)).unwrap_or(UNKNOWN_MS)
+    }
+
+    /// How long `what` took of this pair, else of any of its kind.
+    pub fn seen(&self, pair: &Pair, what: &str) -> Option<f64> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&format!("{pair}|{what}")).or_else(|| known.get(what)).copied()
+        pair.names(what).iter().find_map(|name| known.get(name)).copied()
     }
 
     /// It took this long. The latest counts for half.
-    pub fn took(&self, pair: &str, what: &str, ms: f64) {
+    pub fn took(&self, pair: &Pair, what: &str, ms: f64) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() > MOST {
             known.clear();
         }
-        for name in [format!("{pair}|{what}"), what.to_owned()] {
+        for name in pair.names(what) {
             known.entry(name).and_modify(|old| *old = (*old + ms) / 2.0).or_insert(ms);
         }
     }
 
-    /// What a check asks of the CPUs, as far as it is known, else by its limit.
-    pub fn load(&self, pair: &str, what: &str, limit: std::time::Duration) -> Load {
-        let cpu = self.expected(pair, &cpu_of(what));
-        match (cpu, self.expected(pair, what)) {
-            (Some(cpu_ms), Some(took_ms)) => Load::seen(cpu_ms, took_ms),
-            _ => unknown_load(limit),
-        }
+    /// What a check asks of the CPUs: as it was seen, else as is typical of it.
+    pub fn load(&self, pair: &Pair, what: &str) -> Load {
+        let cpu = cpu_of(what);
+        let known = |of: &dyn Fn(&str) -> Option<f64>| Some(Load::seen(of(&cpu)?, of(what)?));
+        known(&|what| self.seen(pair, what))
+            .or_else(|| known(&|what| typical(pair.kind, what)))
+            .unwrap_or(Load::Usual)
     }
 
     /// Its machine took this much CPU time. Of one that has ended by itself nothing is known, which is not
     /// that it took none.
-    pub fn used(&self, pair: &str, what: &str, cpu_ms: f64) {
+    pub fn used(&self, pair: &Pair, what: &str, cpu_ms: f64) {
         if cpu_ms > 0.0 {
             self.took(pair, &cpu_of(what), cpu_ms);
         }
@@ -114,37 +127,52 @@ pub fn left(remaining: impl IntoIterator<Item = f64>, jobs: usize) -> f64 {
 mod tests {
     use super::*;
 
+    fn pair(name: &str, kind: GuestKind) -> Pair {
+        Pair { name: name.into(), kind }
+    }
+
     #[test]
-    fn a_pair_is_asked_before_any_and_the_latest_counts_for_half() {
+    fn a_pair_is_asked_before_its_kind_and_that_before_what_is_typical() {
         let durations = Durations::default();
-        durations.took("a", "cpu.count", 100.0);
-        durations.took("b", "cpu.count", 300.0);
-        assert_eq!(durations.expected("a", "cpu.count"), Some(100.0));
-        assert_eq!(durations.expected("c", "cpu.count"), Some(200.0));
-        assert_eq!(durations.expected("a", "other"), None);
+        let kernel = |name| pair(name, GuestKind::Kernel);
+        durations.took(&kernel("a"), "cpu.count", 100.0);
+        durations.took(&kernel("b"), "cpu.count", 300.0);
+        assert_eq!(durations.expected(&kernel("a"), "cpu.count"), 100.0);
+        assert_eq!(durations.expected(&kernel("c"), "cpu.count"), 200.0, "the latest for half");
+        let disk = pair("a", GuestKind::Disk);
+        let typical = typical(GuestKind::Disk, "cpu.count").expect("is known");
+        assert_eq!(durations.expected(&disk, "cpu.count"), typical, "a kernel tells nothing of it");
+        assert_eq!(durations.expected(&disk, "of.another-suite"), UNKNOWN_MS);
     }
 
     #[test]
     fn what_works_and_what_waits_is_remembered() {
         let durations = Durations::default();
-        durations.took("a", "boot.reboot-xn", 15_000.0);
-        let minutes = |n: u64| std::time::Duration::from_secs(60 * n);
-        assert_eq!(durations.load("a", "boot.reboot-xn", minutes(1)), Load::Usual);
-        assert_eq!(durations.load("a", "boot.reboot-xn", minutes(10)), Load::Works);
-        durations.used("a", "boot.reboot-xn", 0.0);
-        assert_eq!(durations.load("a", "boot.reboot-xn", minutes(10)), Load::Works, "it had ended");
-        durations.used("a", "boot.reboot-xn", 9_900.0);
-        assert_eq!(durations.load("a", "boot.reboot-xn", minutes(1)), Load::Works);
-        assert_eq!(durations.expected("a", "boot.reboot-xn"), Some(15_000.0));
+        let disk = pair("a", GuestKind::Disk);
+        assert_eq!(durations.load(&disk, "boot.reboot-xn"), Load::Works, "before it was ever seen");
+        durations.took(&disk, "boot.reboot-xn", 15_000.0);
+        durations.used(&disk, "boot.reboot-xn", 0.0);
+        assert_eq!(durations.load(&disk, "boot.reboot-xn"), Load::Works, "it had ended by itself");
+        durations.used(&disk, "boot.reboot-xn", 900.0);
+        assert_eq!(durations.load(&disk, "boot.reboot-xn"), Load::Waits);
+        assert_eq!(durations.expected(&disk, "boot.reboot-xn"), 15_000.0);
+        assert_eq!(durations.load(&disk, "of.another-suite"), Load::Usual);
     }
 
     #[test]
     fn nonsense_in_the_file_is_forgotten() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("durations.json");
-        for (text, expected) in [("[", None), ("{\"x\":-5}", None), ("{\"x\":5}", Some(5.0))] {
+        let pair = pair("p", GuestKind::Kernel);
+        for (text, expected) in [
+            ("[", UNKNOWN_MS),
+            ("{\"p|x\":-5}", UNKNOWN_MS),
+            ("{\"p|x\":5}", 5.0),
+            ("{\"any kernel|x\":7}", 7.0),
+            ("{\"x\":5}", UNKNOWN_MS),
+        ] {
             std::fs::write(&file, text).expect("writes");
-            assert_eq!(Durations::kept_in(&file).expected("p", "x"), expected, "{text}");
+            assert_eq!(Durations::kept_in(&file).expected(&pair, "x"), expected, "{text}");
         }
     }
 

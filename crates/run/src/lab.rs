@@ -10,7 +10,7 @@ use hospitium_suite::{LabError, Sink, boot, standard_machine};
 
 use crate::budget::{Budget, Class, Load};
 use crate::cache::{Digests, Entry, Found, Held, KeyParts, SnapshotCache};
-use crate::durations::{Durations, UNKNOWN_BOOT_MS};
+use crate::durations::{Durations, Pair};
 use crate::plan::PlannedCell;
 use crate::usage::ms;
 use crate::work::chain;
@@ -137,15 +137,15 @@ impl Maker<'_> {
     ) -> Result<Made, MakeError> {
         let (guest, host) = (&self.cell.guest.guest, &self.cell.host.host);
         let pair = pair(self.cell);
-        let expected_ms = self.durations.expected(&pair, "boot");
+        let urgency = self.durations.expected(&pair, "boot");
         let memory = ByteSize::bytes(declared.memory.size.as_bytes() + MACHINE_OVERHEAD);
-        let urgency = expected_ms.unwrap_or(UNKNOWN_BOOT_MS);
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "durations are bounded and not negative"
         )]
         let _permit = self.budget.permit(Class::Boot, urgency as u64, Load::Works, memory).await;
+        let expected_ms = self.durations.seen(&pair, "boot");
         self.observer.tell(&RunEvent::Booting { cell: self.cell.name.clone(), expected_ms });
         let place = Place { name: "boot".into(), folder: reservation.boot_folder() };
         let limit = self.cell.guest.boot_limit();
@@ -204,8 +204,10 @@ pub const fn clone_memory(size: ByteSize) -> ByteSize {
     ByteSize::bytes(size.as_bytes() / 3 + MACHINE_OVERHEAD)
 }
 
-/// The name of guest and host under which durations are kept.
-pub fn pair(cell: &PlannedCell) -> String {
+/// Guest and host, as durations are kept of them.
+pub fn pair(cell: &PlannedCell) -> Pair {
     let (guest, host) = (cell.guest.guest.facts(), cell.host.host.facts());
-    format!("{} {} {}", guest.digest.short(), host.vmm.short(), host.accelerator.used.name())
+    let accelerator = host.accelerator.used.name();
+    let name = format!("{} {} {accelerator}", guest.digest.short(), host.vmm.short());
+    Pair { name, kind: guest.kind }
 }

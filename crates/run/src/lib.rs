@@ -28,6 +28,7 @@ mod run;
 mod select;
 mod shared;
 mod stop;
+mod typical;
 mod usage;
 mod work;
 

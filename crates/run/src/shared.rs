@@ -9,7 +9,7 @@ use hospitium_suite::Check;
 
 use crate::budget::Budget;
 use crate::cache::{Digests, SnapshotCache};
-use crate::durations::{Durations, left, unknown_ms};
+use crate::durations::{Durations, Pair, left};
 use crate::{Observer, RunEvent, Stop};
 
 /// What all cells of a run share.
@@ -74,17 +74,12 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// All checks of all cells are to be done; `pairs` are the cells with the name of their pair.
-    pub fn of(
-        pairs: &[(String, String)],
-        checks: &[&'static Check],
-        durations: &Durations,
-    ) -> Self {
+    /// All checks of all cells are to be done; `pairs` are the cells with their pair.
+    pub fn of(pairs: &[(String, Pair)], checks: &[&'static Check], durations: &Durations) -> Self {
         let mut remaining = BTreeMap::new();
         for (cell, pair) in pairs {
             for check in checks {
-                let ms =
-                    durations.expected(pair, check.id).unwrap_or_else(|| unknown_ms(check.limit));
+                let ms = durations.expected(pair, check.id);
                 remaining.insert((cell.clone(), check.id), ms);
             }
         }

@@ -12,7 +12,6 @@ use super::{CellRun, Ready};
 use crate::RunEvent;
 use crate::attempt::{Attempt, finish, in_clone, in_own_clone};
 use crate::budget::{Class, Permit};
-use crate::durations::unknown_ms;
 use crate::lab::clone_memory;
 use crate::usage::ms;
 
@@ -152,19 +151,18 @@ impl CellRun {
     }
 
     async fn permit(&self, lab: &Lab, check: &Check) -> Permit {
-        let expected = self.expected(check).unwrap_or_else(|| unknown_ms(check.limit));
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "durations are bounded and not negative"
         )]
-        let urgency = expected as u64;
-        let load = self.shared.durations.load(&self.pair, check.id, check.limit);
+        let urgency = self.expected(check) as u64;
+        let load = self.shared.durations.load(&self.pair, check.id);
         let memory = clone_memory(lab.spec().memory.size);
         self.shared.budget.permit(Class::Check, urgency, load, memory).await
     }
 
-    fn expected(&self, check: &Check) -> Option<f64> {
+    fn expected(&self, check: &Check) -> f64 {
         self.shared.durations.expected(&self.pair, check.id)
     }
 
@@ -173,7 +171,7 @@ impl CellRun {
             cell: self.cell.name.clone(),
             id: check.id(),
             attempt,
-            expected_ms: self.expected(check),
+            expected_ms: self.shared.durations.seen(&self.pair, check.id),
         });
     }
 

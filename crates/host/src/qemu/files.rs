@@ -96,15 +96,67 @@ pub(super) fn take_back(file: &File, mode: u32) -> io::Result<()> {
     file.set_permissions(std::fs::Permissions::from_mode(mode))
 }
 
-/// SHA-256 of a file, from where it stands.
+/// SHA-256 of a file. Its holes are not read: disks and memory are mostly that, and the kernel would
+/// make pages of zeroes for them.
 pub(super) fn digest(mut file: File) -> io::Result<Digest> {
+    use rustix::fs::SeekFrom;
     let mut hasher = sha2::Sha256::new();
     let mut buffer = vec![0; 1 << 20];
+    let size = file.metadata()?.len();
+    let mut at = 0;
     loop {
-        match io::Read::read(&mut file, &mut buffer)? {
-            0 => return Ok(Digest::from_bytes(hasher.finalize().into())),
-            n => hasher.update(&buffer[..n]),
+        match rustix::fs::seek(&file, SeekFrom::Data(at)) {
+            Ok(start) => {
+                hash_zeroes(&mut hasher, start - at);
+                let end = rustix::fs::seek(&file, SeekFrom::Hole(start))?;
+                rustix::fs::seek(&file, SeekFrom::Start(start))?;
+                at = start + hash_up_to(&mut hasher, &mut file, end - start, &mut buffer)?;
+                if at < end {
+                    // It has become shorter meanwhile: this is its end.
+                    break;
+                }
+            }
+            // The rest is a hole.
+            Err(rustix::io::Errno::NXIO) => {
+                hash_zeroes(&mut hasher, size.saturating_sub(at));
+                rustix::fs::seek(&file, SeekFrom::Start(size.max(at)))?;
+                break;
+            }
+            // No file with holes: a stream, or one of a file system that knows of none.
+            Err(_) => break,
         }
+    }
+    hash_up_to(&mut hasher, &mut file, u64::MAX, &mut buffer)?;
+    Ok(Digest::from_bytes(hasher.finalize().into()))
+}
+
+/// Reads on for so many bytes, or to the end; says how many there were.
+fn hash_up_to(
+    hasher: &mut sha2::Sha256,
+    file: &mut File,
+    most: u64,
+    buffer: &mut [u8],
+) -> io::Result<u64> {
+    let mut done = 0;
+    while done < most {
+        let wanted = usize::try_from(most - done).map_or(buffer.len(), |n| n.min(buffer.len()));
+        match io::Read::read(file, &mut buffer[..wanted])? {
+            0 => break,
+            n => {
+                hasher.update(&buffer[..n]);
+                done += n as u64;
+            }
+        }
+    }
+    Ok(done)
+}
+
+fn hash_zeroes(hasher: &mut sha2::Sha256, mut count: u64) {
+    const ZEROES: &[u8] = &[0; 1 << 16];
+    while count > 0 {
+        let some = usize::try_from(count).map_or(ZEROES.len(), |n| n.min(ZEROES.len()));
+        hasher.update(&ZEROES[..some]);
+        count -= some as u64;
     }
 }
 
@@ -130,6 +182,40 @@ mod tests {
     use std::os::unix::fs::FileExt as _;
 
     use super::*;
+
+    #[test]
+    fn the_digest_of_a_file_with_holes_is_that_of_its_bytes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a");
+        // Data at the start, in the middle, at the end; holes wherever there can be one.
+        let mib = 1 << 20;
+        for (size, parts) in [
+            (0, &[][..]),
+            (5 * mib, &[]),
+            (5 * mib, &[0]),
+            (5 * mib, &[2 * mib]),
+            (5 * mib, &[5 * mib - 7]),
+            (5 * mib + 3, &[0, 3 * mib - 1, 5 * mib]),
+            (3, &[0]),
+        ] {
+            let file = File::create(&path).expect("made");
+            file.set_len(size).expect("sized");
+            for part in parts {
+                let length = 7.min(size - part);
+                let bytes = &b"content"[..usize::try_from(length).expect("small")];
+                file.write_all_at(bytes, *part).expect("written");
+            }
+            let whole = Digest::of(&std::fs::read(&path).expect("reads"));
+            let found = digest(File::open(&path).expect("opens")).expect("reads");
+            assert_eq!(found, whole, "{size} {parts:?}");
+        }
+        // What tells no size and has no holes is read to its end.
+        let (reader, mut writer) = io::pipe().expect("a pipe");
+        io::Write::write_all(&mut writer, b"streamed").expect("written");
+        drop(writer);
+        let found = digest(File::from(std::os::fd::OwnedFd::from(reader))).expect("reads");
+        assert_eq!(found, Digest::of(b"streamed"));
+    }
 
     #[test]
     fn a_copy_has_the_same_bytes_and_the_holes() {

@@ -232,7 +232,9 @@ fn pairs(products: &Products) -> Vec<(Named, Named)> {
 
 fn generate(party: &Party, folder: &Path, pairs: &[(Named, Named)], records: u64) -> Result<()> {
     let mut log = Log::open(folder, party)?;
-    let start = Timestamp::now() - 8000.hours();
+    // Each pair is tried once a night, the last time last night.
+    let nights = i64::try_from(records.div_ceil(pairs.len() as u64))?;
+    let start = Timestamp::now() - (nights * 24).hours();
     let mut next = 0;
     while next < records {
         let until = (next + AT_ONCE).min(records);
@@ -260,9 +262,10 @@ fn generate(party: &Party, folder: &Path, pairs: &[(Named, Named)], records: u64
 }
 
 fn one(party: &Party, pairs: &[(Named, Named)], start: Timestamp, n: u64) -> Result<Vec<u8>> {
-    let at = usize::try_from(n)? % pairs.len();
-    let (guest, host) = pairs.get(at).context("no pair")?;
-    let ended = start.checked_add((i64::try_from(n)? % 7000).hours())?;
+    let (night, at) = (n / pairs.len() as u64, n % pairs.len() as u64);
+    let (guest, host) = pairs.get(usize::try_from(at)?).context("no pair")?;
+    let ended = start.checked_add((i64::try_from(night)? * 24).hours())?;
+    let ended = ended.checked_add(i64::try_from(at)?.seconds())?;
     let sample = Sample {
         passed: !n.is_multiple_of(50),
         run: format!("run-{n}"),

@@ -1,6 +1,6 @@
 //! Records as lists that people page through: the newest, those of a product, those of a name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 use hospitium_products::Product;
 use jiff::civil::Date;
@@ -8,7 +8,8 @@ use serde::Serialize;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use crate::newest::{Depth, Pair};
+use crate::decide::in_a_line;
+use crate::newest::{Pair, SPEAKING, in_order};
 use crate::pair::{Judged, Stands, stands};
 use crate::record::Stored;
 use crate::store::{COLUMNS, RECORDS, stored};
@@ -41,7 +42,7 @@ pub struct Cursor {
     pub entry: i64,
 }
 
-/// A pair of which there is a record, with the newest that counts.
+/// A pair of which there is a record, in a line.
 #[derive(Debug, Clone)]
 pub struct PairNow {
     /// The guest's name in the record.
@@ -52,10 +53,15 @@ pub struct PairNow {
     pub guest_product: String,
     /// The host's product id, empty if it is no known product.
     pub host_product: String,
-    /// Of all parties, the newest record that counts; the newest at all if none does.
+    /// The record that stands for the pair, by the rule of answers without an agreement: where some
+    /// machines passed, it is of one of these. If none counts, the newest.
     pub record: Stored,
     /// How it stands.
     pub stands: Stands,
+    /// How many of the other records that speak, each of a machine, say that it failed.
+    pub failed_beside: usize,
+    /// The checks that failed, in any of them.
+    pub failed: Vec<String>,
 }
 
 impl Catalog {
@@ -206,43 +212,44 @@ impl Desk<'_> {
         };
         // Two subjects of one product are one pair.
         let mut order: Vec<(String, String)> = Vec::new();
-        let mut pairs: BTreeMap<(String, String), PairNow> = BTreeMap::new();
+        let mut of_pairs: HashMap<(String, String), (Pair, Vec<Judged>)> = HashMap::new();
         let mut wanted = wanted.into_iter().map(|(_, pair)| pair).peekable();
         // Pairs whose records were all made later do not fill the list.
         while order.len() < most && wanted.peek().is_some() {
             let some: Vec<Pair> = wanted.by_ref().take(most - order.len()).collect();
-            let mut judged = self.catalog.judged(&some, self.as_of, Depth::NEWEST).await?;
+            let mut judged = self.catalog.judged(&some, self.as_of, SPEAKING).await?;
             for pair in some {
-                let of_pair = judged.remove(&pair).into_iter().flatten();
-                let best = of_pair.max_by_key(|j| rank(&j.stands, &j.record));
-                let Some(Judged { record, stands }) = best else { continue };
+                let Some(judged) = judged.remove(&pair) else { continue };
                 let key = (name(pair.0), name(pair.1));
-                let now = PairNow {
-                    guest: record.guest.clone(),
-                    host: record.host.clone(),
-                    guest_product: side(pair.0),
-                    host_product: side(pair.1),
-                    record,
-                    stands,
-                };
-                let known = pairs.get(&key);
-                if known.is_none() {
-                    order.push(key.clone());
-                }
-                let better = known.is_none_or(|known| {
-                    rank(&known.stands, &known.record) < rank(&now.stands, &now.record)
+                let of_pair = of_pairs.entry(key.clone()).or_insert_with(|| {
+                    order.push(key);
+                    (pair, Vec::new())
                 });
-                if better {
-                    pairs.insert(key, now);
-                }
+                of_pair.1.extend(judged);
             }
         }
-        let listed = order.into_iter().filter_map(|key| pairs.remove(&key)).collect();
-        Ok((listed, wanted.peek().is_some()))
+        let mut pairs = Vec::new();
+        for key in order {
+            let Some(((guest, host), judged)) = of_pairs.remove(&key) else { continue };
+            let judged = in_order(judged);
+            let Some((shown, failed)) = in_a_line(&judged) else { continue };
+            let mut checks = shown.record.detail.failed.clone();
+            for check in failed.iter().flat_map(|beside| &beside.record.detail.failed) {
+                if !checks.contains(check) {
+                    checks.push(check.clone());
+                }
+            }
+            pairs.push(PairNow {
+                guest: shown.record.guest.clone(),
+                host: shown.record.host.clone(),
+                guest_product: side(guest),
+                host_product: side(host),
+                stands: shown.stands.clone(),
+                failed_beside: failed.len(),
+                failed: checks,
+                record: shown.record.clone(),
+            });
+        }
+        Ok((pairs, wanted.peek().is_some()))
     }
-}
-
-/// What counts before what does not; then the newest.
-const fn rank(stands: &Stands, record: &Stored) -> (bool, Date, u64) {
-    (stands.counts(), record.validated, record.entry)
 }

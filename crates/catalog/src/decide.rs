@@ -69,6 +69,26 @@ fn latest<'j>(spoken: &[&'j Judged]) -> Vec<Vec<&'j Judged>> {
     runs
 }
 
+/// Whether nothing passed in a run.
+fn failed(run: &[&Judged]) -> bool {
+    run.iter().all(|judged| !judged.record.passed())
+}
+
+/// The record of a pair that stands for it in a list, in the order in which an answer without any
+/// agreement would decide: a party's newest run in which nothing passed, else what is valid, what has
+/// lapsed, the newest. With it, of the others that speak, those that say that it failed.
+pub fn in_a_line(of_pair: &[Judged]) -> Option<(&Judged, Vec<&Judged>)> {
+    let spoken = spoken(of_pair);
+    let runs = latest(&spoken);
+    let of_all_failed = runs.iter().find(|run| failed(run)).and_then(|run| run.first());
+    let of_stand = |stand| runs.iter().flatten().find(|judged| judged.stands == stand);
+    let shown = of_all_failed.or_else(|| of_stand(Stands::Valid));
+    let shown = shown.or_else(|| of_stand(Stands::Lapsed)).copied();
+    let shown = shown.or_else(|| of_pair.iter().find(|j| j.counts())).or(of_pair.first())?;
+    let beside = |judged: &&Judged| !judged.record.passed() && !std::ptr::eq(*judged, shown);
+    Some((shown, spoken.into_iter().filter(beside).collect()))
+}
+
 /// What parties say, if one says that it passed and another that it failed.
 pub fn conflict(of_pair: &[Judged]) -> Vec<Said> {
     let says = |run: &Vec<&Judged>| -> Option<Said> {
@@ -142,8 +162,7 @@ pub fn decide(
     };
     let spoken = spoken(of_pair);
     let runs = latest(&spoken);
-    let failed = |run: &&Vec<&Judged>| run.iter().all(|j| !j.record.passed());
-    if let Some(record) = runs.iter().find(failed).and_then(|run| place(run, |_| true)) {
+    if let Some(record) = runs.iter().find(|run| failed(run)).and_then(|run| place(run, |_| true)) {
         let rule = "The newest record of a party that counts says that a required check failed, and \
                     no agreement says whose word is the one that counts.";
         return plain(Word::Failed, rule.into(), Some(record));

@@ -13,7 +13,7 @@ use crate::answer::{Answer, Certified, Reply, Word};
 use crate::beside::beside;
 use crate::decide::{LINES, Owed, conflict, decide, shown};
 use crate::nearest;
-use crate::newest::{Depth, Pair, in_order};
+use crate::newest::{DECIDING, Pair, in_order};
 use crate::pair::Judged;
 use crate::side::{Side, Subjects};
 use crate::support::support;
@@ -239,7 +239,7 @@ impl<'a> Desk<'a> {
         hosts: &[i64],
     ) -> Result<Vec<Judged>, CatalogError> {
         let pairs = self.catalog.met(guests, hosts, COMBINATIONS).await?;
-        let judged = self.catalog.judged(&pairs, self.as_of, Depth::DECIDING).await?;
+        let judged = self.catalog.judged(&pairs, self.as_of, DECIDING).await?;
         Ok(in_order(judged.into_values().flatten().collect()))
     }
 
@@ -267,7 +267,7 @@ impl<'a> Desk<'a> {
         }
         let wanted: Vec<_> = met.into_iter().take(most).collect();
         let pairs: Vec<Pair> = wanted.iter().flat_map(|(_, pairs)| pairs.iter().copied()).collect();
-        let mut judged = self.catalog.judged(&pairs, self.as_of, Depth::DECIDING).await?;
+        let mut judged = self.catalog.judged(&pairs, self.as_of, DECIDING).await?;
         let mut found = Vec::new();
         for ((guest, host), pairs) in wanted {
             let all = pairs.iter().filter_map(|pair| judged.remove(pair)).flatten().collect();

@@ -21,7 +21,7 @@ pub enum Becomes {
     Same,
 }
 
-/// A guest's newest record on each of two hosts, held against each other.
+/// A guest's records on each of two hosts, held against each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// What becomes of it.
@@ -33,11 +33,12 @@ pub struct Change {
 }
 
 impl Change {
-    /// From a guest's newest record before to its newest after. The word counts more than single
-    /// checks: what may be relied on is what somebody vouched for.
+    /// From a guest's record before to that after. The word counts more than single checks: what may
+    /// be relied on is what somebody vouched for. What fails on one machine while another passed is a
+    /// check that fails.
     pub fn of(before: Option<&PairNow>, after: Option<&PairNow>) -> Self {
         let side = |pair: Option<&PairNow>| {
-            pair.map(|pair| (pair.stands == Stands::Valid, pair.record.detail.failed.clone()))
+            pair.map(|pair| (pair.stands == Stands::Valid, pair.failed.clone()))
         };
         Self::between(side(before), side(after))
     }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use hospitium_products::Product;
 
 use crate::answer::{Certified, Nearest};
-use crate::newest::{Depth, Pair, in_order};
+use crate::newest::{Pair, SPEAKING, in_order};
 use crate::pair::{Judged, Stands};
 use crate::side::Side;
 use crate::{CatalogError, Desk};
@@ -69,7 +69,7 @@ async fn first_valid<'a>(
     let (first, others) = tried.split_at(tried.len().min(1));
     for some in [first, others] {
         let pairs: Vec<Pair> = some.iter().flat_map(|(.., pairs)| pairs.iter().copied()).collect();
-        let mut judged = desk.catalog.judged(&pairs, desk.as_of, Depth::NEWEST).await?;
+        let mut judged = desk.catalog.judged(&pairs, desk.as_of, SPEAKING).await?;
         for (steps, other, pairs) in some {
             let all = pairs.iter().filter_map(|pair| judged.remove(pair)).flatten().collect();
             let newest = in_order(all).into_iter().find(Judged::counts);

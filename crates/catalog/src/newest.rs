@@ -25,23 +25,12 @@ const FURTHER: i64 = 8;
 /// that covers the usual machine at strength 3 has 149 (docs/covering.md).
 const ROWS: i64 = 16_384;
 
-/// How far back it is looked, of each machine in each log by itself.
-#[derive(Debug, Clone, Copy)]
-pub struct Depth {
-    /// At least so many records, if there are.
-    last: i64,
-    /// All others of the days of these: which of two runs of a day is the newer, its time does not
-    /// decide, and a run may have tried a machine with several images of a product.
-    whole_days: bool,
-}
-
-impl Depth {
-    /// All that can decide an answer. Of the certificates before the newest run's, which are valid for
-    /// months, one may cover more.
-    pub const DECIDING: Self = Self { last: 4, whole_days: true };
-    /// The newest record that counts.
-    pub const NEWEST: Self = Self { last: 1, whole_days: false };
-}
+/// Records of each machine that are read at first, with all others of their days, where they are to be
+/// told from each other only: the newest run.
+pub const SPEAKING: i64 = 1;
+/// The same for an answer: of the certificates before the newest run's, which are valid for months, one
+/// may cover more.
+pub const DECIDING: i64 = 4;
 
 /// The newest first; of one day, what stands further on in a log.
 pub fn in_order(mut judged: Vec<Judged>) -> Vec<Judged> {
@@ -77,13 +66,15 @@ impl Catalog {
         Ok(met)
     }
 
-    /// How what was said last of these pairs stands, of each machine in each log by itself. Where nothing
-    /// that was said of a machine counts, it is looked for further back. Each pair's come newest first.
+    /// How what was said last of these pairs stands, of each machine in each log by itself: all records of
+    /// the last days on which there are so many. Whole days: which of two runs of a day is the newer, its
+    /// time does not decide, and a run may have tried a machine with several images of a product. Where
+    /// nothing that was said of a machine counts, it is looked for further back. Each pair's come newest first.
     pub(crate) async fn judged(
         &self,
         pairs: &[Pair],
         as_of: Date,
-        mut depth: Depth,
+        mut so_many: i64,
     ) -> Result<BTreeMap<Pair, Vec<Judged>>, CatalogError> {
         let mut judged = BTreeMap::new();
         let mut wanted: Vec<Pair> = pairs.to_vec();
@@ -92,12 +83,12 @@ impl Catalog {
         while !wanted.is_empty() {
             let mut further = Vec::new();
             for some in wanted.chunks(PAIRS) {
-                for (pair, of_machines) in self.last_said(some, as_of, depth).await? {
+                for (pair, of_machines) in self.last_said(some, as_of, so_many).await? {
                     let unsettled = |said: &Vec<Judged>| {
-                        said.len() >= usize::try_from(depth.last).unwrap_or(usize::MAX)
+                        said.len() >= usize::try_from(so_many).unwrap_or(usize::MAX)
                             && !said.iter().any(Judged::counts)
                     };
-                    if depth.last < LOOKED_AT && of_machines.values().any(unsettled) {
+                    if so_many < LOOKED_AT && of_machines.values().any(unsettled) {
                         further.push(pair);
                         continue;
                     }
@@ -105,7 +96,7 @@ impl Catalog {
                 }
             }
             wanted = further;
-            depth.last = depth.last.saturating_mul(FURTHER).min(LOOKED_AT);
+            so_many = so_many.saturating_mul(FURTHER).min(LOOKED_AT);
         }
         Ok(judged)
     }
@@ -115,7 +106,7 @@ impl Catalog {
         &self,
         pairs: &[Pair],
         as_of: Date,
-        depth: Depth,
+        so_many: i64,
     ) -> Result<BTreeMap<Pair, BTreeMap<i64, Vec<Judged>>>, CatalogError> {
         // Of one length or another, so that the database knows the statement from the last time. No
         // subject has the number that fills it up.
@@ -127,17 +118,14 @@ impl Catalog {
         let sql = format!(
             "{COLUMNS}, r.guest, r.host, r.machine FROM (VALUES {}) AS p \
              JOIN machines m ON m.guest = p.column1 AND m.host = p.column2 \
-             JOIN records r ON r.log = m.log AND r.entry IN (\
-             SELECT e.entry FROM records e WHERE e.machine = m.id AND e.ended <= $1 \
-             AND e.ended >= COALESCE((SELECT f.ended / 86400 * 86400 FROM records f \
-             WHERE f.machine = m.id AND f.ended <= $1 ORDER BY f.ended DESC LIMIT 1 OFFSET $2), \
-             -9223372036854775807) ORDER BY e.ended / 86400 DESC, e.entry DESC LIMIT $3) \
+             JOIN records r ON r.machine = m.id AND r.ended <= $1 AND r.ended >= COALESCE(\
+             (SELECT e.ended / 86400 * 86400 FROM records e WHERE e.machine = m.id \
+             AND e.ended <= $1 ORDER BY e.ended DESC LIMIT 1 OFFSET $2), -9223372036854775807) \
              JOIN logs l ON l.id = r.log JOIN subjects g ON g.id = r.guest \
-             JOIN subjects h ON h.id = r.host ORDER BY r.ended DESC, r.entry DESC LIMIT {ROWS}",
+             JOIN subjects h ON h.id = r.host ORDER BY r.ended DESC, r.entry DESC LIMIT $3",
             marks.join(", ")
         );
-        let of_each = if depth.whole_days { ROWS } else { depth.last };
-        let mut query = sqlx::query(&sql).bind(end_of(as_of)).bind(depth.last - 1).bind(of_each);
+        let mut query = sqlx::query(&sql).bind(end_of(as_of)).bind(so_many - 1).bind(ROWS);
         for (guest, host) in filled {
             query = query.bind(guest).bind(host);
         }

@@ -83,6 +83,7 @@ fn json(explained: &Explained) -> Result<String> {
         Standing::Failed => "failed",
         Standing::Suspended { .. } => "suspended",
         Standing::Withdrawn { .. } => "withdrawn",
+        Standing::Fallen { .. } => "fallen",
         Standing::Notice(_) => "notice",
     };
     let lines: Vec<_> = explained

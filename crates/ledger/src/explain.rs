@@ -49,6 +49,13 @@ pub enum Standing {
         /// Why.
         reason: String,
     },
+    /// It passed, and something that it rests on was taken back or is not what it is said to be.
+    Fallen {
+        /// What, in words.
+        what: String,
+        /// Why.
+        why: String,
+    },
     /// It is a record of another kind, and certifies nothing.
     Notice(&'static str),
 }
@@ -104,13 +111,9 @@ pub struct Explained {
 }
 
 impl Explained {
-    /// True if the pair is validated now, and nothing is wrong with evidence that was given, nor with
-    /// other records of a log that was given.
+    /// True if the pair is validated now, and nothing is wrong with evidence that was given.
     pub fn is_good(&self) -> bool {
-        let rests = self.history.iter().flat_map(|history| &history.rests_on);
-        matches!(self.standing, Standing::Valid { .. })
-            && self.evidence.is_good()
-            && rests.clone().all(|rests| rests.found.is_ok())
+        matches!(self.standing, Standing::Valid { .. }) && self.evidence.is_good()
     }
 
     /// What it rests on besides, and whether that is known.
@@ -152,7 +155,13 @@ impl Explained {
         let party = &self.party;
         match &self.standing {
             Standing::Valid { until } => {
-                format!("{party} validated {pair}; valid until {}", day(*until))
+                let until = day(*until);
+                match self.evidence.is_good() {
+                    true => format!("{party} validated {pair}; valid until {until}"),
+                    false => format!(
+                        "{party} validated {pair}, until {until}; the evidence that was given does not bear it out"
+                    ),
+                }
             }
             Standing::Lapsed { since } => {
                 format!("{party} had validated {pair}; lapsed on {}", day(*since))
@@ -167,6 +176,11 @@ impl Explained {
             }
             Standing::Withdrawn { at, reason, .. } => {
                 format!("{party} withdrew this on {}: {reason}", day(*at))
+            }
+            Standing::Fallen { what, why } => {
+                format!(
+                    "{party} validated {pair}; what that rests on, {what}, does not hold: {why}"
+                )
             }
             Standing::Notice(what) => {
                 format!("a record of {party}: {what}, which certifies nothing")

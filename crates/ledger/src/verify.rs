@@ -304,8 +304,12 @@ fn standing(statement: &Statement, history: Option<&History>, now: Timestamp) ->
         return Standing::Suspended { index, at, until: found.notice.until, reason };
     }
     let validity = &validation.hospitium.validity;
+    let mut rests = history.iter().flat_map(|history| &history.rests_on);
+    let wrong = rests.find_map(|rests| Some((rests, rests.found.as_ref().err()?)));
     if now >= validity.until {
         Standing::Lapsed { since: validity.until }
+    } else if let Some((rests, why)) = wrong {
+        Standing::Fallen { what: rests.what.words(), why: why.clone() }
     } else if validity.from.duration_since(now) > CLOCK_TOLERANCE {
         Standing::NotYet { from: validity.from }
     } else {

@@ -1,6 +1,6 @@
 //! States as people see them: a word, a sign and a colour, never the colour alone.
 
-use hospitium_catalog::{Stands, Word};
+use hospitium_catalog::{PairNow, Stands, Word};
 use hospitium_model::Verdict;
 use hospitium_plan::obligation::State;
 
@@ -44,6 +44,17 @@ impl From<&Stands> for Mark {
             Stands::Withdrawn { .. } => ("fail", "–"),
         };
         mark(stands.word(), class, sign)
+    }
+}
+
+/// A pair in a list: what is valid on some machines and failed on others is valid with limits, as an
+/// answer says it.
+impl From<&PairNow> for Mark {
+    fn from(pair: &PairNow) -> Self {
+        match pair.stands {
+            Stands::Valid if pair.failed_beside > 0 => mark("valid with limits", "flaky", "✓"),
+            _ => (&pair.stands).into(),
+        }
     }
 }
 

@@ -183,5 +183,13 @@ fn row(context: &Context<'_>, links: &Links, listed: &Listed) -> Row {
 
 fn pair_row(context: &Context<'_>, links: &Links, pair: &PairNow) -> Row {
     let products = (pair.guest_product.as_str(), pair.host_product.as_str());
-    row_of(context, links, products, &pair.stands, &pair.record)
+    let mut row = row_of(context, links, products, &pair.stands, &pair.record);
+    row.mark = pair.into();
+    if pair.failed_beside > 0 {
+        let machines = hospitium_report::words::plural(pair.failed_beside, "other machine");
+        let failed = format!("failed on {machines}");
+        row.note =
+            [failed, row.note].into_iter().filter(|n| !n.is_empty()).collect::<Vec<_>>().join(", ");
+    }
+    row
 }

@@ -4,7 +4,7 @@ use hospitium_ledger::Statement;
 use hospitium_model::Digest;
 
 use super::*;
-use crate::{Desk, RecordFilter, RecordPage, Stands};
+use crate::{Desk, RecordFilter, RecordPage, Stands, Word};
 
 /// Two parties that say the same of 600 records each, more than one query takes; then some of it is taken
 /// back.
@@ -61,7 +61,7 @@ async fn every_record_of_a_long_page_stands_as_its_own_log_says() {
 }
 
 #[tokio::test]
-async fn of_a_pair_the_newest_record_that_counts_is_listed() {
+async fn of_a_pair_a_list_says_what_an_answer_would_say() {
     let mut world = World::new(&["a.example", "b.example"]);
     let of = |party, host, day: &str, passed| {
         statement(&Sample { passed, ..Sample::new(party, OSA, host, at(day)) })
@@ -77,13 +77,22 @@ async fn of_a_pair_the_newest_record_that_counts_is_listed() {
     let back =
         |record| Statement::withdrawal("b.example", at("2022-05-01"), record, "a wrong disk");
     world.say("b.example", &[back(said[1]), back(said[2])]);
+    let listed = async |world: &World| {
+        let (catalog, products) = (world.catalog().await, products());
+        let desk = Desk::new(&catalog, &products, &[], DAY).await.expect("is ready");
+        let osa = products.resolve("osa5.2").expect("is known");
+        let (pairs, more) = desk.pairs_of(true, osa, 1).await.expect("reads");
+        assert_eq!((pairs.len(), more), (1, true));
+        let (pairs, more) = desk.pairs_of(true, osa, 10).await.expect("reads");
+        assert!(!more);
+        let stands = |pair: &crate::PairNow| (pair.host.clone(), pair.stands.word());
+        pairs.iter().map(stands).collect::<Vec<_>>()
+    };
+    let vmmo_2 = ("Vmmo 2".to_owned(), "withdrawn");
+    assert_eq!(listed(&world).await, [("Vmmo 1".to_owned(), "valid"), vmmo_2.clone()]);
+    assert_eq!(world.ask(QUESTION, &[], DAY).await.verdict, Word::Validated);
+    // Another party says that it failed: without an agreement, the more careful word is given.
     world.say("a.example", &[of("a.example", VMMO, "2022-02-01", false)]);
-    let (catalog, products) = (world.catalog().await, products());
-    let desk = Desk::new(&catalog, &products, &[], DAY).await.expect("is ready");
-    let osa = products.resolve("osa5.2").expect("is known");
-    let (pairs, more) = desk.pairs_of(true, osa, 10).await.expect("reads");
-    let found: Vec<_> = pairs.iter().map(|p| (p.host.as_str(), p.stands.word())).collect();
-    assert_eq!((found, more), (vec![("Vmmo 1", "valid"), ("Vmmo 2", "withdrawn")], false));
-    let (pairs, more) = desk.pairs_of(true, osa, 1).await.expect("reads");
-    assert_eq!((pairs.len(), more), (1, true));
+    assert_eq!(listed(&world).await, [("Vmmo 1".to_owned(), "failed"), vmmo_2]);
+    assert_eq!(world.ask(QUESTION, &[], DAY).await.verdict, Word::Failed);
 }

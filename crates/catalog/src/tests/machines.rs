@@ -226,3 +226,29 @@ async fn what_counts_is_found_behind_all_that_was_taken_back() {
         assert_eq!(pairs[0].stands, crate::Stands::Valid, "in lists too");
     }
 }
+
+#[tokio::test]
+async fn a_list_does_not_hide_a_machine_that_failed() {
+    let (good, bad) = (machine(1, "r", 1, true), machine(2, "r", 1, false));
+    for order in [[good.clone(), bad.clone()], [bad, good.clone()]] {
+        let mut world = World::new(&["b.example"]);
+        world.say("b.example", &order.each_ref().map(statement));
+        let (catalog, products) = (world.catalog().await, products());
+        let desk = crate::Desk::new(&catalog, &products, &[], DAY).await.expect("is ready");
+        let osa = products.resolve("osa5.2").expect("is known");
+        let (pairs, _) = desk.pairs_of(true, osa, 10).await.expect("reads");
+        assert_eq!((pairs.len(), &pairs[0].stands), (1, &crate::Stands::Valid));
+        assert_eq!(pairs[0].failed_beside, 1);
+        assert_eq!(pairs[0].failed, ["cpu.count/v0"]);
+    }
+    // Where nothing passed in the newest run, the pair stands failed, as an answer says it.
+    let mut world = World::new(&["b.example"]);
+    let since = machine(4, "s", 2, false);
+    world.say("b.example", &[statement(&good), statement(&since)]);
+    assert_eq!(world.ask(QUESTION, &[], DAY).await.verdict, Word::Failed);
+    let (catalog, products) = (world.catalog().await, products());
+    let desk = crate::Desk::new(&catalog, &products, &[], DAY).await.expect("is ready");
+    let osa = products.resolve("osa5.2").expect("is known");
+    let (pairs, _) = desk.pairs_of(true, osa, 10).await.expect("reads");
+    assert_eq!((&pairs[0].stands, pairs[0].failed_beside), (&crate::Stands::Failed, 0));
+}

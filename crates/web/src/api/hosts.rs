@@ -45,6 +45,8 @@ pub struct OnHost {
     validated: Date,
     /// The record, by its name.
     record: String,
+    /// How many other machines failed in what counts.
+    failed_beside: usize,
 }
 
 /// A guest on both.
@@ -138,6 +140,7 @@ fn change((before, after): (Option<PairNow>, Option<PairNow>)) -> Option<GuestOn
         party: pair.record.party,
         validated: pair.record.validated,
         record: pair.record.digest,
+        failed_beside: pair.failed_beside,
     };
     Some(GuestOnBoth {
         becomes,

@@ -184,7 +184,7 @@ fn change(
 ) -> Change {
     let links = &frame.links;
     let cell = |pair: &PairNow| Cell {
-        mark: (&pair.stands).into(),
+        mark: pair.into(),
         when: pair.record.validated.to_string(),
         href: links.certificate(&pair.record.digest),
     };

@@ -10,7 +10,7 @@ use hospitium_peer::{Peer, PeerOptions};
 use hospitium_wire::PowerAction;
 
 use crate::lab::forward_events;
-use crate::patience::Patience;
+use crate::patience::{MOST, Patience};
 use crate::{Check, CheckError, Fault, FaultyMachine, Lab, device};
 
 /// How long a machine that goes on from a saved one may take to answer.
@@ -299,30 +299,44 @@ impl Cell {
         Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
     }
 
-    /// Waits until the probe answers in another boot than `before`, and returns that boot's id. Where
-    /// the probe does not start by itself, the guest is entered again.
+    /// Waits until the probe answers in another boot than `before`, and returns that boot's id; none if
+    /// none answers within the limit, though the machine had the CPUs that it wanted: a guest that does
+    /// not come up again is a finding. Where the probe does not start by itself, the guest is entered again.
     pub async fn wait_restarted(
         &mut self,
         before: &str,
         limit: Duration,
-    ) -> Result<String, CheckError> {
+    ) -> Result<Option<String>, CheckError> {
         let now = tokio::select! {
             biased;
             now = self.another_boot(before, limit) => now?,
-            error = self.enter_again(limit) => return Err(error.into()),
+            // Whoever waits for the probe decides how long.
+            error = self.enter_again(limit * MOST) => return Err(error.into()),
         };
+        if now.is_none() {
+            let took = self.machine.screenshot().await.and_then(|screen| screen.png());
+            if let Ok(png) = took {
+                self.keep_picture("not-up-again", png);
+            }
+        }
         self.boot_events = self.events_so_far();
         Ok(now)
     }
 
     /// Asks until another boot than `before` answers. A guest that shuts down in order still answers
     /// for a while from the old one.
-    async fn another_boot(&self, before: &str, limit: Duration) -> Result<String, CheckError> {
+    async fn another_boot(
+        &self,
+        before: &str,
+        limit: Duration,
+    ) -> Result<Option<String>, CheckError> {
         let patience = Patience::begin(&*self.machine, limit).await;
         loop {
             let left = patience.left(&*self.machine).await;
             if left.is_zero() {
-                return Err(CheckError::TimedOut { what: "the guest's next boot".into(), limit });
+                let what = "the guest's next boot".into();
+                let lost = patience.lost().then_some(CheckError::TimedOut { what, limit });
+                return lost.map_or(Ok(None), Err);
             }
             match self.guest.greet(left).await {
                 // It may have been kept from a CPU meanwhile; then there is more time.
@@ -331,7 +345,7 @@ impl Cell {
             };
             // The old boot's probe may be gone between the two questions; then it is asked again.
             match self.boot_id().await {
-                Ok(now) if now != before => return Ok(now),
+                Ok(now) if now != before => return Ok(Some(now)),
                 Ok(_) | Err(CheckError::Session(SessionError::NoAnswer { .. })) => {}
                 Err(other) => return Err(other),
             }

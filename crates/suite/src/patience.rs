@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use hospitium_host::Machine;
 
 /// A limit is at most this many times as long as it says: what would take longer comes to no end on this lab.
-const MOST: u32 = 4;
+pub(crate) const MOST: u32 = 4;
 
 /// A limit on what a machine does, from now on.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +22,12 @@ impl Patience {
     /// Begins to wait for something that this machine is to do within `limit`.
     pub async fn begin(machine: &dyn Machine, limit: Duration) -> Self {
         Self { begun: Instant::now(), limit, waited_before: cpu_wait(machine).await }
+    }
+
+    /// Whether the machine was kept from the CPUs for longer than anybody waits: what did not come until
+    /// then, says nothing of the guest.
+    pub fn lost(&self) -> bool {
+        self.begun.elapsed() >= self.limit * MOST
     }
 
     /// How much longer; zero when it is over.

@@ -37,6 +37,17 @@ async fn lab(
     real: &MachineSpec,
     folder: &Path,
 ) -> Arc<Lab> {
+    lab_expecting(hospitium_suite::EXPECTATIONS, host, guest, (declared, real), folder).await
+}
+
+/// The same, with other expectations.
+async fn lab_expecting(
+    expectations: &str,
+    host: &Arc<dyn Host>,
+    guest: &Arc<dyn Guest>,
+    (declared, real): (&MachineSpec, &MachineSpec),
+    folder: &Path,
+) -> Arc<Lab> {
     let place = Place { name: "boot".into(), folder: folder.join("boot") };
     let saved = folder.join("saved");
     std::fs::create_dir_all(&place.folder).expect("a folder");
@@ -54,7 +65,7 @@ async fn lab(
         snapshot,
         boot: booted.facts,
         folder: folder.to_owned(),
-        expectations: Expectations::from_toml(hospitium_suite::EXPECTATIONS).expect("reads"),
+        expectations: Expectations::from_toml(expectations).expect("reads"),
         seed: 2009,
         sink,
     }))
@@ -150,4 +161,35 @@ async fn every_check_holds_on_a_real_machine_and_is_turned_red_by_its_fault() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Hanging in a restart is what these checks are there to find: it is a failure, not the lab's error.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_does_not_come_up_again_has_failed() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let host = host(&scratch.path().join("cache")).await;
+    let guest: Arc<dyn Guest> = Arc::from(
+        hospitium_guest::open(&kernel(), &scratch.path().join("cache"))
+            .unwrap_or_else(|e| panic!("{e}")),
+    );
+    let machine = standard_machine(&*guest, &*host, &StandardOptions::default());
+    // No guest boots in so short a time.
+    let hasty = ["value = 240000", "value = 180000"].into_iter().fold(
+        hospitium_suite::EXPECTATIONS.to_owned(),
+        |text, usual| {
+            assert!(text.contains(usual), "no check waits {usual} any more");
+            text.replace(usual, "value = 400")
+        },
+    );
+    let folder = scratch.path().join("hasty");
+    let lab = lab_expecting(&hasty, &host, &guest, (&machine, &machine), &folder).await;
+    let ids = ["boot.reboot-xn", "power.reset-in-boot", "crash.recovers"];
+    for check in checks::all().into_iter().filter(|check| ids.contains(&check.id)) {
+        let (seen, took) = run(&lab, check, None).await;
+        let (verdict, why) = word(&seen);
+        eprintln!("{:<34} {verdict:<6} {:>6} ms  {why}", check.id, took.as_millis());
+        assert_eq!(verdict, "fail", "{}: {why}", check.id);
+        let what = if check.id == "boot.reboot-xn" { "restarts" } else { "came up again" };
+        assert!(why.contains(what), "{}: {why}", check.id);
+    }
 }

@@ -250,7 +250,8 @@ check! {
         let pid = cell.machine().process().await?.pid;
         let (mut episodes, mut resets) = (0, 0);
         let mut ids = vec![cell.boot_id().await?];
-        for _ in 0..times {
+        let mut hung = None;
+        for restart in 1..=times {
             let from = cell.events_so_far();
             cell.guest.power(hospitium_wire::PowerAction::Reboot).await?;
             let before = ids.last().map_or("", String::as_str);
@@ -261,6 +262,10 @@ check! {
             let seen = events[from..].iter().filter(|e| matches!(e.kind, EventKind::Reset { .. })).count();
             episodes += usize::from(seen > 0);
             resets += seen;
+            let Some(now) = now else {
+                hung = Some(format!("after restart {restart} the guest did not come up within {limit:?}"));
+                break;
+            };
             ids.push(now);
         }
         ids.sort();
@@ -271,6 +276,7 @@ check! {
             Finding::host_is("one VM process", pid_after == pid, true),
         ]);
         seen.note(format!("{resets} resets in all, those of the firmware included"));
+        hung.into_iter().for_each(|hung| seen.note(hung));
         Ok(seen)
     }
 }

@@ -1,6 +1,6 @@
 //! What clocks do across a pause, a restore and a migration: jump or not, as declared for this pair.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hospitium_guest::OwnedReply;
 use hospitium_model::{Capability, Finding, Observations};
@@ -27,15 +27,36 @@ fn passed(first: &Sample, second: &Sample) -> (f64, f64, f64) {
     (guest, host, (first.uncertain + second.uncertain).as_secs_f64() * 1e3)
 }
 
+/// For how long a machine was away, in ms, and how exactly that is known.
+struct Away {
+    ms: f64,
+    uncertain: f64,
+}
+
+impl Away {
+    /// For so long at least; when within these two calls its clock stopped and went on again, only the
+    /// hypervisor knows. On a busy lab a call takes a good part of a second.
+    fn between(least: Duration, calls: Duration) -> Self {
+        let uncertain = calls.as_secs_f64() * 1e3 / 2.0;
+        Self { ms: least.as_secs_f64() * 1e3 + uncertain, uncertain }
+    }
+
+    /// For so long.
+    fn of(away: Duration) -> Self {
+        Self::between(away, Duration::ZERO)
+    }
+}
+
 /// The findings of all three: by how much of the time away the guest's clock went on.
 fn judge(
     cell: &Cell,
     first: &Sample,
     second: &Sample,
-    away: Duration,
+    away: Away,
 ) -> Result<Observations, CheckError> {
     let (guest, host, uncertain) = passed(first, second);
-    let away = away.as_secs_f64() * 1e3;
+    let uncertain = uncertain + away.uncertain;
+    let away = away.ms;
     // 0: the monotonic clock stands still while the machine is away. 1: it goes on.
     let share = cell.expect_number("share-of-time-away")?;
     let tolerance = cell.expect_number("tolerance-ms")? + uncertain;
@@ -59,11 +80,13 @@ check! {
     pub AFTER_PAUSE = "clk.after-pause", tier: Reversible, needs: [], fault: Fault::Seam(SeamFault::Ignore(Call::Pause));
     async fn after_pause(cell) {
         let first = sample(cell).await?;
+        let asked = Instant::now();
         cell.machine().pause().await?;
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         tokio::time::sleep(Duration::from_millis(1000)).await;
-        let away = begun.elapsed();
+        let least = begun.elapsed();
         cell.machine().resume().await?;
+        let away = Away::between(least, asked.elapsed().saturating_sub(least));
         let second = sample(cell).await?;
         judge(cell, &first, &second, away)
     }
@@ -77,7 +100,7 @@ check! {
         let first = sample(cell).await?;
         let away = cell.save_and_restore(Duration::from_millis(500)).await?;
         let second = sample(cell).await?;
-        judge(cell, &first, &second, away)
+        judge(cell, &first, &second, Away::of(away))
     }
 }
 
@@ -89,6 +112,6 @@ check! {
         let first = sample(cell).await?;
         let downtime = cell.migrate().await?;
         let second = sample(cell).await?;
-        judge(cell, &first, &second, downtime)
+        judge(cell, &first, &second, Away::of(downtime))
     }
 }

@@ -105,12 +105,30 @@ pub struct GuestFacts {
     /// Product id from osinfo-db where known: `http://debian.org/debian/12`.
     #[serde(default)]
     pub product: Option<String>,
-    /// Version: of the kernel for a kernel guest, of the distribution for a disk guest.
+    /// Version: of the kernel for a kernel guest, of the distribution for a disk guest;
+    /// [`UNDECLARED`] if nobody says which.
     pub version: String,
     /// Digest of what boots: the image, or the kernel.
     pub digest: Digest,
     /// Has udev or the like, which loads modules and names devices by itself.
     pub manages_devices: bool,
+}
+
+/// The version of a guest of which nobody says which it is.
+pub const UNDECLARED: &str = "unknown";
+
+impl GuestFacts {
+    /// Whether somebody says which version it is, so that it can be compared.
+    pub fn tells_version(&self) -> Answer {
+        match self.version.as_str() {
+            UNDECLARED => Answer::No(
+                "nobody says which version this guest is; `version` in a definition of it \
+                 (guests/NAME.toml) does"
+                    .into(),
+            ),
+            _ => Answer::Yes,
+        }
+    }
 }
 
 /// Something optional that a host may be able to do.

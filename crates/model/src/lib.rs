@@ -32,7 +32,7 @@ pub use digest::{Digest, DigestError};
 pub use expect::{Expectation, ExpectationError, Expectations};
 pub use facts::{
     Accelerator, AcceleratorProof, Answer, Capability, GuestFacts, GuestKind, HostFacts,
-    OperatingSystem,
+    OperatingSystem, UNDECLARED,
 };
 pub use finding::{Finding, Holds, Observations, Rule, Value};
 pub use form::{FormError, is_invisible, printable};

@@ -19,6 +19,8 @@ pub enum Need {
     TakesDiscard(&'static str),
     /// The disk of this id is on a bus by which the guest is told of a new size.
     TellsOfSize(&'static str),
+    /// Somebody says which version the guest is.
+    DeclaredVersion,
     /// The machine has at least so many vCPUs.
     Vcpus(u32),
     /// The machine can be given more vCPUs.
@@ -72,6 +74,10 @@ impl Need {
             Self::TellsOfSize(id) => match spec.disk(id).map(|disk| disk.bus.tells_of_size()) {
                 Some(Answer::No(why)) => skip(SkipReason::UnsupportedByHost, why),
                 Some(Answer::Yes) | None => None,
+            },
+            Self::DeclaredVersion => match lab.guest().facts().tells_version() {
+                Answer::No(why) => skip(SkipReason::NotRequired, why),
+                Answer::Yes => None,
             },
             Self::Vcpus(n) => machine(spec.cpus.count() >= n, &format!("{n} vCPUs")),
             Self::SpareVcpus => machine(spec.cpus.max_count() > spec.cpus.count(), "spare vCPUs"),

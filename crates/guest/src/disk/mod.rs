@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use hospitium_host::Machine;
 use hospitium_model::{
     Boot, Bus, ByteSize, ChannelKind, Chipset, Digest, Disk, DiskRole, GuestFacts, GuestKind,
-    InputPin, MachineSpec,
+    InputPin, MachineSpec, UNDECLARED,
 };
 
 pub use self::definition::{Definition, Login, Step, Way};
@@ -66,7 +66,7 @@ impl DiskGuest {
             kind: GuestKind::Disk,
             os: definition.os,
             product: definition.product.clone(),
-            version: definition.version.clone().unwrap_or_else(|| "unknown".into()),
+            version: definition.version.clone().unwrap_or_else(|| UNDECLARED.into()),
             digest,
             manages_devices: true,
         };

@@ -119,6 +119,10 @@ fn a_guest_can_be_named_by_definition_and_image() {
     let both = format!("{}+{}", toml.display(), image.display());
     let guest = DiskGuest::open(Path::new(&both), &cache).expect("both").expect("a guest");
     assert_eq!((guest.facts().name.as_str(), guest.facts().version.as_str()), ("Some 1", "1"));
+    assert!(guest.facts().tells_version().is_yes());
+    // Of an image alone nobody says what is in it, and a check that compares it does not apply.
+    let bare = DiskGuest::new(&image, Definition::default(), &cache).expect("a guest");
+    assert!(!bare.facts().tells_version().is_yes());
     let roles: Vec<String> = guest.inputs().into_iter().map(|pin| pin.role).collect();
     assert_eq!(roles, ["image", "probe"]);
     let wrong = format!("image = \"disk.img\"\nsha256 = \"{}\"\n", Digest::of(b"other"));

@@ -71,7 +71,7 @@ check! {
 
 check! {
     /// The guest reports the operating system that it was declared to be.
-    pub OS_REPORTED = "ident.os-reported", tier: Reads, needs: [],
+    pub OS_REPORTED = "ident.os-reported", tier: Reads, needs: [Need::DeclaredVersion],
         fault: Fault::Guest(|request, reply| {
             if let (Request::ReadFile { path: "/proc/sys/kernel/osrelease" | "/etc/os-release", .. }, OwnedReply::Data(data)) = (request, reply) {
                 *data = b"VERSION_ID=\"0\"\n".to_vec();

@@ -9,8 +9,11 @@ use crate::CatalogError;
 use crate::row::Row;
 use crate::verify::Verifier;
 
-/// Entries that are handed over at once.
+/// Entries that are handed over at once, at most.
 const BATCH: usize = 250;
+/// Bytes of them from which on there are enough, too: an entry may have 64 KiB, and several batches for
+/// each processor are under way.
+const BATCH_BYTES: usize = 1 << 20;
 
 /// A log, and under which policy it is believed.
 #[derive(Debug, Clone)]
@@ -101,9 +104,12 @@ impl LogSource {
         let checked = verifier.in_order(
             |take| {
                 let mut pending: Vec<(u64, Vec<u8>)> = Vec::with_capacity(BATCH);
+                let mut bytes = 0;
                 let checked = walk(&self.folder, &opened.head, |index, entry| {
+                    bytes += entry.len();
                     pending.push((index, entry.to_vec()));
-                    if pending.len() >= BATCH {
+                    if pending.len() >= BATCH || bytes >= BATCH_BYTES {
+                        bytes = 0;
                         let next = Vec::with_capacity(BATCH);
                         take(std::mem::replace(&mut pending, next));
                     }

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
 use hospitium_ledger::dsse::Envelope;
-use hospitium_ledger::statement::{KeyRole, Record};
-use hospitium_ledger::{CLOCK_TOLERANCE, KeySpan, Statement, VerifierKey};
+use hospitium_ledger::statement::Record;
+use hospitium_ledger::{CLOCK_TOLERANCE, KeySpan, Statement, VerifierKey, change_key, holding};
 use hospitium_model::Digest;
 use jiff::Timestamp;
 
@@ -52,7 +52,7 @@ impl<'a> Verifier<'a> {
     /// Verifies entries that follow each other.
     pub fn verify(&mut self, entries: &[Raw]) -> Vec<Entry> {
         let keys = Arc::clone(&self.keys);
-        let verified = entries.iter().map(|raw| one(self.party, self.now, &keys, raw)).collect();
+        let verified = each(self.party, self.now, &keys, entries);
         self.settle(&keys, entries, verified)
     }
 
@@ -75,10 +75,7 @@ impl<'a> Verifier<'a> {
                     loop {
                         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
                         let Ok(job) = job else { return };
-                        let all = || {
-                            let each = job.entries.iter();
-                            each.map(|raw| one(party, now, &job.keys, raw)).collect()
-                        };
+                        let all = || each(party, now, &job.keys, &job.entries);
                         // Where it panics, it is tried again by whoever waits for it.
                         let verified = catch_unwind(AssertUnwindSafe(all)).ok();
                         if tell.send((job, verified)).is_err() {
@@ -100,10 +97,8 @@ impl<'a> Verifier<'a> {
                 early.insert(job.number, (job, verified));
                 while let Some((job, verified)) = early.remove(given) {
                     *given += 1;
-                    let verified = verified.unwrap_or_else(|| {
-                        let each = job.entries.iter();
-                        each.map(|raw| one(party, now, &job.keys, raw)).collect()
-                    });
+                    let verified =
+                        verified.unwrap_or_else(|| each(party, now, &job.keys, &job.entries));
                     let entries = this.settle(&job.keys, &job.entries, verified);
                     *going = *going && give(entries);
                 }
@@ -134,35 +129,24 @@ impl<'a> Verifier<'a> {
             if !Arc::ptr_eq(keys, &self.keys) {
                 (entry, by) = one(self.party, self.now, &self.keys, raw);
             }
-            if let (Ok(Said::Other(statement)), Some(by)) = (&entry.said, &by) {
-                self.key_change(raw.0, by, statement);
+            if let (Ok(Said::Other(statement)), Some(by)) = (&entry.said, &by)
+                && let Record::KeyChange(change) = &statement.record
+            {
+                // A list of its own: what is under way was verified under the one before, and `ptr_eq` tells.
+                let mut changed = Vec::clone(&self.keys);
+                if change_key(&mut changed, self.party, raw.0, by, change) {
+                    self.keys = Arc::new(changed);
+                }
             }
             settled.push(entry);
         }
         settled
     }
+}
 
-    fn key_change(&mut self, index: u64, by: &VerifierKey, statement: &Statement) {
-        let Record::KeyChange(change) = &statement.record else { return };
-        let ours = change.role == KeyRole::Record
-            && change.old == *by
-            && change.new.name() == self.party
-            && change.new != change.old;
-        if !ours {
-            return;
-        }
-        let mut keys = Vec::clone(&self.keys);
-        for span in &mut keys {
-            if span.key == change.old && span.until.is_none() {
-                span.until = Some(index);
-            }
-        }
-        if !keys.iter().any(|span| span.key == change.new) {
-            let key = change.new.clone();
-            keys.push(KeySpan { key, from: index + 1, until: None });
-        }
-        self.keys = Arc::new(keys);
-    }
+/// All of these, each by itself.
+fn each(party: &str, now: Timestamp, keys: &[KeySpan], entries: &[Raw]) -> Vec<Verified> {
+    entries.iter().map(|raw| one(party, now, keys, raw)).collect()
 }
 
 fn one(party: &str, now: Timestamp, keys: &[KeySpan], (index, bytes): &Raw) -> Verified {
@@ -188,11 +172,7 @@ fn statement<'k>(
     bytes: &[u8],
 ) -> Result<(Statement, &'k VerifierKey), String> {
     let envelope = Envelope::parse_entry(bytes).map_err(|error| error.to_string())?;
-    let keys = keys
-        .iter()
-        .filter(|span| span.from <= index && span.until.is_none_or(|until| index <= until))
-        .map(|span| &span.key);
-    let by = envelope.verify_among(keys).map_err(|error| error.to_string())?;
+    let by = envelope.verify_among(holding(keys, index)).map_err(|error| error.to_string())?;
     let statement = Statement::parse(envelope.payload()).map_err(|error| error.to_string())?;
     if statement.party() != party {
         return Err(format!(

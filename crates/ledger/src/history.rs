@@ -275,7 +275,9 @@ impl Reading<'_> {
             }
         }
         match statement.record {
-            Record::KeyChange(change) => self.key_change(index, by, *change),
+            Record::KeyChange(change) => {
+                change_key(&mut self.history.keys, &self.party, index, by, &change);
+            }
             Record::Suspension(notice) if about => {
                 self.history.suspensions.push(Found { index, notice });
             }
@@ -285,29 +287,38 @@ impl Reading<'_> {
             _ => {}
         }
     }
+}
 
-    fn key_change(&mut self, index: u64, by: &VerifierKey, change: KeyChange) {
-        let ours = change.role == KeyRole::Record
-            && change.old == *by
-            && change.new.name() == self.party
-            && change.new != change.old;
-        if !ours {
-            return;
-        }
-        for span in &mut self.history.keys {
-            if span.key == change.old && span.until.is_none() {
-                span.until = Some(index);
-            }
-        }
-        if !self.history.keys.iter().any(|span| span.key == change.new) {
-            let span = KeySpan { key: change.new, from: index + 1, until: None };
-            self.history.keys.push(span);
+/// Takes in a change of a party's record key that stands at this entry and was signed by this key: from the
+/// next entry on the new one holds, and the old one no longer. Any other change is of no weight; whether it
+/// was one is said.
+pub fn change_key(
+    keys: &mut Vec<KeySpan>,
+    party: &str,
+    index: u64,
+    by: &VerifierKey,
+    change: &KeyChange,
+) -> bool {
+    let ours = change.role == KeyRole::Record
+        && change.old == *by
+        && change.new.name() == party
+        && change.new != change.old;
+    if !ours {
+        return false;
+    }
+    for span in &mut *keys {
+        if span.key == change.old && span.until.is_none() {
+            span.until = Some(index);
         }
     }
+    if !keys.iter().any(|span| span.key == change.new) {
+        keys.push(KeySpan { key: change.new.clone(), from: index + 1, until: None });
+    }
+    true
 }
 
 /// The keys that hold for this entry.
-pub fn holding(keys: &[KeySpan], index: u64) -> impl Iterator<Item = &VerifierKey> {
+pub fn holding(keys: &[KeySpan], index: u64) -> impl Iterator<Item = &VerifierKey> + Clone {
     keys.iter()
         .filter(move |span| span.from <= index && span.until.is_none_or(|until| index <= until))
         .map(|span| &span.key)

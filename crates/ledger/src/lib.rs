@@ -37,7 +37,7 @@ pub use certificate::{Certificate, CertificateError, SUFFIX, find_validation, fi
 pub use evidence::{EvidenceFound, compare as compare_evidence};
 pub use explain::{Explained, LogKnown, Signed, Standing};
 pub use files::FileError;
-pub use history::{Found, History, KeySpan, Needed, RestsOn};
+pub use history::{Found, History, KeySpan, Needed, RestsOn, change_key, holding};
 pub use key::{Algorithm, KeyError, PublicKey, SecretKey};
 pub use log::{Appended, Checked, ENTRY_LIMIT, Log, LogError, LogFolder, LogProblem, Tree, walk};
 pub use note::{CLOCK_TOLERANCE, Checkpoint, Cosigned, Hash, Head, NoteError};

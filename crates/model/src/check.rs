@@ -5,10 +5,11 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text_form::text_form;
+
 /// The id of a check: `subsystem.name` or `subsystem.name/variant`, such as
 /// `stor.flush-durable` or `stor.hot-add-remove/virtio`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "schema", schema(value_type = String))]
 pub struct CheckId(String);
@@ -179,19 +180,7 @@ impl FromStr for CheckId {
     }
 }
 
-impl TryFrom<String> for CheckId {
-    type Error = CheckIdError;
-
-    fn try_from(text: String) -> Result<Self, CheckIdError> {
-        text.parse()
-    }
-}
-
-impl From<CheckId> for String {
-    fn from(id: CheckId) -> Self {
-        id.0
-    }
-}
+text_form!(CheckId);
 
 impl fmt::Display for CheckId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,6 +4,8 @@
 //! both sides were asked about. The verdict follows from them by rule alone, so that it
 //! can be given again, by anyone, from the evidence.
 
+mod read;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::Verdict;
 
 /// An observed value.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Value {
     /// Yes or no.
@@ -76,17 +78,18 @@ pub enum Rule {
 
 /// One thing that the witnesses were asked about.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "read::Fields")]
 pub struct Finding {
     /// What was asked, as a noun phrase: "online vCPUs".
     pub what: String,
     /// Unit of the numbers, empty if none.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub unit: String,
     /// What the guest saw, from inside.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub guest: Option<Value>,
     /// What the host saw, from outside.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<Value>,
     /// When it is right.
     #[serde(flatten)]

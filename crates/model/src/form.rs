@@ -94,6 +94,10 @@ impl std::error::Error for FormError {}
 /// What can be shown on a terminal, at most so many characters of it: control characters and those
 /// that turn or hide text as `·`, tabs and line ends as a space.
 pub fn printable(text: &str, most: usize) -> String {
+    // Most text is plain, and a catalog looks at some ten of them for each record.
+    if text.len() <= most && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     text.chars()
         .take(most)
         .map(|c| match c {

@@ -20,6 +20,7 @@ mod schema;
 mod size;
 mod space;
 mod span;
+mod text_form;
 mod verdict;
 
 pub use agreement::{
@@ -51,4 +52,4 @@ pub use space::{
     SpaceParameter, SpaceRule,
 };
 pub use span::span;
-pub use verdict::{SkipReason, Verdict};
+pub use verdict::{SkipReason, Verdict, VerdictWord};

@@ -32,6 +32,18 @@ pub enum Verdict {
     },
 }
 
+/// The words of [`Verdict`]s, as they are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "each is a verdict's")]
+pub enum VerdictWord {
+    Pass,
+    Fail,
+    Skip,
+    Error,
+    Miss,
+}
+
 /// Why a check does not apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -45,6 +57,28 @@ pub enum SkipReason {
 }
 
 impl Verdict {
+    /// The verdict of these fields, for those who read them among others: serde would keep all of what they
+    /// stand in first.
+    ///
+    /// # Errors
+    /// If a field is missing, in words.
+    pub fn of_fields(
+        word: VerdictWord,
+        why: Option<SkipReason>,
+        reason: Option<String>,
+    ) -> Result<Self, &'static str> {
+        let reason = || reason.ok_or("missing field `reason`");
+        Ok(match word {
+            VerdictWord::Pass => Self::Pass,
+            VerdictWord::Fail => Self::Fail { reason: reason()? },
+            VerdictWord::Skip => {
+                Self::Skip { why: why.ok_or("missing field `why`")?, reason: reason()? }
+            }
+            VerdictWord::Error => Self::Error { reason: reason()? },
+            VerdictWord::Miss => Self::Miss { reason: reason()? },
+        })
+    }
+
     /// The one word for it: `pass`, `fail`, `skip`, `error`, `miss`.
     pub const fn word(&self) -> &'static str {
         match self {
@@ -80,6 +114,35 @@ impl SkipReason {
             Self::UnsupportedByGuest => "unsupported by guest",
             Self::UnsupportedByHost => "unsupported by host",
             Self::NotRequired => "not required",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_of_its_fields_is_the_one_that_serde_derives() {
+        #[derive(Deserialize)]
+        struct Fields {
+            verdict: VerdictWord,
+            why: Option<SkipReason>,
+            reason: Option<String>,
+        }
+        for word in ["pass", "fail", "skip", "error", "miss", "Pass", ""] {
+            for rest in [
+                "",
+                r#","reason":"r""#,
+                r#","why":"not-required""#,
+                r#","why":"unsupported-by-host","reason":"r""#,
+            ] {
+                let text = format!(r#"{{"verdict":"{word}"{rest}}}"#);
+                let derived: Option<Verdict> = serde_json::from_str(&text).ok();
+                let fields: Option<Fields> = serde_json::from_str(&text).ok();
+                let ours = fields.and_then(|f| Verdict::of_fields(f.verdict, f.why, f.reason).ok());
+                assert_eq!(ours, derived, "{text}");
+            }
         }
     }
 }

@@ -159,15 +159,27 @@ struct Form<'a, P> {
     predicate: &'a P,
 }
 
+/// A statement as it is read; its predicate is raw where its kind is not known yet.
 #[derive(Deserialize)]
-struct Read<'a> {
+struct Read<P> {
     #[serde(rename = "_type")]
     kind: String,
     subject: Vec<Resource>,
     #[serde(rename = "predicateType")]
     predicate_type: String,
-    #[serde(borrow)]
-    predicate: &'a RawValue,
+    predicate: P,
+}
+
+impl<P> Read<P> {
+    fn check(&self) -> Result<(), StatementError> {
+        if self.kind != STATEMENT {
+            return Err(StatementError::Type(shown(&self.kind)));
+        }
+        if self.subject.is_empty() || self.subject.iter().any(|s| s.sha256().is_none()) {
+            return Err(StatementError::Form("a subject with a sha256 digest is due".into()));
+        }
+        Ok(())
+    }
 }
 
 impl Statement {
@@ -236,30 +248,26 @@ impl Statement {
         if bytes.len() > STATEMENT_LIMIT {
             return Err(StatementError::TooLarge { size: bytes.len() });
         }
-        let read: Read<'_> = serde_json::from_slice(bytes)
+        // Nearly every record is a validation, and is read once; everything else by its predicate's type.
+        let whole = serde_json::from_slice::<Read<Box<Validation>>>(bytes).ok();
+        if let Some(read) = whole.filter(|read| read.predicate_type == predicate::TEST_RESULT) {
+            read.check()?;
+            return Self::of_validation(read.subject, read.predicate);
+        }
+        let read: Read<&RawValue> = serde_json::from_slice(bytes)
             .map_err(|error| StatementError::Form(shown(&error.to_string())))?;
-        if read.kind != STATEMENT {
-            return Err(StatementError::Type(shown(&read.kind)));
-        }
-        if read.subject.is_empty() || read.subject.iter().any(|s| s.sha256().is_none()) {
-            return Err(StatementError::Form("a subject with a sha256 digest is due".into()));
-        }
+        read.check()?;
         let raw = read.predicate;
         let record = match read.predicate_type.as_str() {
             predicate::TEST_RESULT => {
-                // What fits is read once; what does not, again for the reason.
-                let validation: Validation = content("test result", raw).or_else(|error| {
-                    #[derive(Deserialize)]
-                    struct Outer {
-                        hospitium: Option<Version>,
-                    }
-                    let Outer { hospitium } = content("test result", raw)?;
-                    hospitium.ok_or(StatementError::Foreign)?.check()?;
-                    Err(error)
-                })?;
-                Version { format: validation.hospitium.format }.check()?;
-                validation.check().map_err(StatementError::Contradiction)?;
-                Record::Validation(Box::new(validation))
+                // A foreign one or a later one does not fit for another reason than what it lacks.
+                #[derive(Deserialize)]
+                struct Outer {
+                    hospitium: Option<Version>,
+                }
+                let Outer { hospitium } = content("test result", raw)?;
+                hospitium.ok_or(StatementError::Foreign)?.check()?;
+                return Self::of_validation(read.subject, content("test result", raw)?);
             }
             predicate::KEY_CHANGE => Record::KeyChange(Box::new(versioned("key change", raw)?)),
             predicate::SUSPENSION => Record::Suspension(versioned("suspension", raw)?),
@@ -268,6 +276,15 @@ impl Statement {
             other => return Err(StatementError::Predicate(shown(other))),
         };
         Ok(Self { subject: read.subject, record })
+    }
+
+    fn of_validation(
+        subject: Vec<Resource>,
+        validation: Box<Validation>,
+    ) -> Result<Self, StatementError> {
+        Version { format: validation.hospitium.format }.check()?;
+        validation.check().map_err(StatementError::Contradiction)?;
+        Ok(Self { subject, record: Record::Validation(validation) })
     }
 }
 

@@ -3,7 +3,7 @@
 
 use hospitium_model::{
     Accelerator, AcceleratorProof, ByteSize, CheckId, Digest, Finding, Firmware, GuestKind,
-    MachineRow, OperatingSystem, SkipReason, Verdict,
+    MachineRow, OperatingSystem, SkipReason, Verdict, VerdictWord,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -192,6 +192,7 @@ pub struct Envelope {
 
 /// A check that ran.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "CheckFields")]
 pub struct CheckLine {
     /// Its id.
     pub id: CheckId,
@@ -201,16 +202,42 @@ pub struct CheckLine {
     #[serde(flatten)]
     pub verdict: Verdict,
     /// For one that gave different verdicts from the same state: failed, of how many.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub flaky: Option<[usize; 2]>,
     /// Set if only one side can see this at all, and why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub one_witness: Option<String>,
     /// What both witnesses saw, and the rule under which they agree.
     pub findings: Vec<Finding>,
     /// Findings that are in the evidence only, for want of room.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub left_out: usize,
+}
+
+/// A [`CheckLine`] as it is read, its verdict's fields among the others.
+#[derive(Deserialize)]
+struct CheckFields {
+    id: CheckId,
+    required: bool,
+    verdict: VerdictWord,
+    why: Option<SkipReason>,
+    reason: Option<String>,
+    flaky: Option<[usize; 2]>,
+    one_witness: Option<String>,
+    findings: Vec<Finding>,
+    #[serde(default)]
+    left_out: usize,
+}
+
+impl TryFrom<CheckFields> for CheckLine {
+    type Error = &'static str;
+
+    fn try_from(fields: CheckFields) -> Result<Self, &'static str> {
+        let CheckFields { id, required, verdict, why, reason, .. } = fields;
+        let CheckFields { flaky, one_witness, findings, left_out, .. } = fields;
+        let verdict = Verdict::of_fields(verdict, why, reason)?;
+        Ok(Self { id, required, verdict, flaky, one_witness, findings, left_out })
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]

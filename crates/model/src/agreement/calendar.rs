@@ -4,14 +4,16 @@ use std::fmt;
 
 use jiff::ToSpan as _;
 use jiff::civil::Date;
+
 use serde::{Deserialize, Serialize};
+
+use crate::text_form::text_form;
 
 /// Longest term, in its unit: the calendar ends in the year 9999.
 const MOST: u32 = 5000;
 
 /// A span of the calendar: `12 months`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Term {
     count: u32,
     unit: Unit,
@@ -87,19 +89,7 @@ impl std::str::FromStr for Term {
     }
 }
 
-impl TryFrom<String> for Term {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Term> for String {
-    fn from(term: Term) -> Self {
-        term.to_string()
-    }
-}
+text_form!(Term);
 
 /// A day that a formula can name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,11 +1,13 @@
 //! Signed envelopes: DSSE 1.0 (github.com/secure-systems-lab/dsse, `protocol.md`, `envelope.md`).
 
+use std::borrow::Cow;
+
 use hospitium_model::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::key::SecretKey;
 use crate::log::ENTRY_LIMIT;
-use crate::text::{from_base64, shown, to_base64};
+use crate::text::{append_base64, decoded_len, from_base64, shown, to_base64};
 use crate::vkey::VerifierKey;
 
 /// The payload type of in-toto statements.
@@ -61,7 +63,10 @@ pub enum EnvelopeError {
 /// A signed record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
-    payload: Vec<u8>,
+    /// What is signed ([`pae`]); the payload is its end.
+    signed: Vec<u8>,
+    /// Where the payload begins.
+    payload: usize,
     signatures: Vec<EnvelopeSignature>,
 }
 
@@ -82,9 +87,11 @@ impl EnvelopeSignature {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Form {
-    payload: String,
-    payload_type: String,
+struct Form<'a> {
+    #[serde(borrow)]
+    payload: Cow<'a, str>,
+    #[serde(borrow)]
+    payload_type: Cow<'a, str>,
     signatures: Vec<FormSignature>,
 }
 
@@ -97,24 +104,34 @@ struct FormSignature {
 
 /// What is signed: DSSE's pre-authentication encoding.
 pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let mut text =
-        format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
+    let mut text = pae_header(payload_type, payload.len());
     text.extend(payload);
+    text
+}
+
+fn pae_header(payload_type: &str, length: usize) -> Vec<u8> {
+    let mut text = Vec::with_capacity(payload_type.len() + 30 + length);
+    text.extend(format!("DSSEv1 {} {payload_type} {length} ", payload_type.len()).into_bytes());
     text
 }
 
 impl Envelope {
     /// Signs an in-toto statement's bytes with these keys.
     pub fn sign(payload: Vec<u8>, keys: &[&SecretKey]) -> Self {
-        let message = pae(IN_TOTO, &payload);
-        let signatures = keys
+        let mut envelope = Self::of(&payload, Vec::new());
+        envelope.signatures = keys
             .iter()
             .map(|key| EnvelopeSignature {
                 keyid: key.public().fingerprint().to_string(),
-                sig: key.sign(&message),
+                sig: key.sign(&envelope.signed),
             })
             .collect();
-        Self { payload, signatures }
+        envelope
+    }
+
+    fn of(payload: &[u8], signatures: Vec<EnvelopeSignature>) -> Self {
+        let signed = pae(IN_TOTO, payload);
+        Self { payload: signed.len() - payload.len(), signed, signatures }
     }
 
     /// Reads an envelope; verifies nothing.
@@ -160,11 +177,11 @@ impl Envelope {
     }
 
     /// The envelope, and the text of its payload.
-    fn read(bytes: &[u8]) -> Result<(Self, String), EnvelopeError> {
+    fn read(bytes: &[u8]) -> Result<(Self, Cow<'_, str>), EnvelopeError> {
         if bytes.len() > ENTRY_LIMIT {
             return Err(EnvelopeError::TooLarge { size: bytes.len() });
         }
-        let form: Form = serde_json::from_slice(bytes)
+        let form: Form<'_> = serde_json::from_slice(bytes)
             .map_err(|error| EnvelopeError::Form(shown(&error.to_string())))?;
         if form.payload_type != IN_TOTO {
             return Err(EnvelopeError::Type(shown(&form.payload_type)));
@@ -172,7 +189,12 @@ impl Envelope {
         if !(1..=SIGNATURES).contains(&form.signatures.len()) {
             return Err(EnvelopeError::Count(form.signatures.len()));
         }
-        let payload = from_base64(&form.payload).ok_or(EnvelopeError::Base64("payload"))?;
+        let length = decoded_len(&form.payload);
+        let mut signed = pae_header(IN_TOTO, length);
+        let payload = signed.len();
+        if !append_base64(&form.payload, &mut signed) || signed.len() != payload + length {
+            return Err(EnvelopeError::Base64("payload"));
+        }
         let mut signatures: Vec<EnvelopeSignature> = Vec::new();
         for FormSignature { keyid, sig } in form.signatures {
             let sig = from_base64(&sig).filter(|sig| (1..=SIGNATURE).contains(&sig.len()));
@@ -182,14 +204,14 @@ impl Envelope {
             }
             signatures.push(EnvelopeSignature { keyid, sig });
         }
-        Ok((Self { payload, signatures }, form.payload))
+        Ok((Self { signed, payload, signatures }, form.payload))
     }
 
     /// The entry of the log: JSON without spaces, fields in a fixed order.
     pub fn to_bytes(&self) -> Vec<u8> {
         let form = Form {
-            payload: to_base64(&self.payload),
-            payload_type: IN_TOTO.to_owned(),
+            payload: to_base64(self.payload()).into(),
+            payload_type: IN_TOTO.into(),
             signatures: self.signatures.iter().map(EnvelopeSignature::form).collect(),
         };
         serde_json::to_vec(&form).unwrap_or_default()
@@ -202,7 +224,7 @@ impl Envelope {
 
     /// What is signed, as yet unverified.
     pub fn payload(&self) -> &[u8] {
-        &self.payload
+        self.signed.get(self.payload..).unwrap_or_default()
     }
 
     /// The signatures, as yet unverified.
@@ -227,7 +249,6 @@ impl Envelope {
         &self,
         trusted: impl Iterator<Item = &'k VerifierKey> + Clone,
     ) -> Result<&'k VerifierKey, EnvelopeError> {
-        let message = pae(IN_TOTO, &self.payload);
         let mut by = None;
         for signature in &self.signatures {
             for key in trusted.clone() {
@@ -235,7 +256,7 @@ impl Envelope {
                 if !hinted && !signature.keyid.is_empty() {
                     continue;
                 }
-                if key.key().verifies(&message, &signature.sig) {
+                if key.key().verifies(&self.signed, &signature.sig) {
                     by = by.or(Some(key));
                 } else if hinted {
                     return Err(EnvelopeError::Wrong(name(key)));
@@ -282,7 +303,7 @@ pub fn sigstore_bundle(envelope: &Envelope) -> Result<Vec<u8>, EnvelopeError> {
         "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
         "verificationMaterial": { "publicKey": { "hint": first.keyid } },
         "dsseEnvelope": {
-            "payload": to_base64(&envelope.payload),
+            "payload": to_base64(envelope.payload()),
             "payloadType": IN_TOTO,
             "signatures": [{ "sig": to_base64(&first.sig), "keyid": first.keyid }],
         },
@@ -327,7 +348,7 @@ mod tests {
         let (envelope, key) = signed(Algorithm::Ed25519);
         let (_, stranger) = signed(Algorithm::Ed25519);
         let mut altered = envelope.clone();
-        altered.payload = b"{\"a\":2}".to_vec();
+        altered = Envelope::of(b"{\"a\":2}", altered.signatures);
         let refused = altered.verify(std::slice::from_ref(&key));
         assert!(matches!(refused, Err(EnvelopeError::Wrong(_))), "{refused:?}");
         let strangers = [stranger];
@@ -406,7 +427,7 @@ mod tests {
                 .enumerate()
                 .map(|(n, keyid)| EnvelopeSignature { keyid, sig: vec![n as u8; 64] })
                 .collect();
-            let envelope = Envelope { payload, signatures };
+            let envelope = Envelope::of(&payload, signatures);
             let bytes = envelope.to_bytes();
             let read = Envelope::parse_entry(&bytes);
             prop_assert_eq!(read.as_ref(), Ok(&envelope));

@@ -13,6 +13,7 @@
 
 mod certificate;
 pub mod dsse;
+mod ed25519;
 mod evidence;
 mod explain;
 mod fault;
@@ -34,6 +35,7 @@ mod vkey;
 mod witness;
 
 pub use certificate::{Certificate, CertificateError, SUFFIX, find_validation, find_waivers};
+pub use ed25519::Ed25519Key;
 pub use evidence::{EvidenceFound, compare as compare_evidence};
 pub use explain::{Explained, LogKnown, Signed, Standing};
 pub use files::FileError;

@@ -23,6 +23,17 @@ pub fn from_base64(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
 }
 
+/// How many bytes [`append_base64`] appends, if the text is what that reads.
+pub fn decoded_len(text: &str) -> usize {
+    let padding = text.bytes().rev().take(2).filter(|byte| *byte == b'=').count();
+    (text.len() / 4 * 3).saturating_sub(padding)
+}
+
+/// Appends what the text says to these bytes, read as [`from_base64`] does; false if it cannot be.
+pub fn append_base64(text: &str, bytes: &mut Vec<u8>) -> bool {
+    STANDARD.decode_vec(text, bytes).is_ok()
+}
+
 /// Reads base64 of exactly 32 bytes.
 pub fn hash_from_base64(text: &str) -> Option<[u8; 32]> {
     if text.len() != 44 {
@@ -46,6 +57,13 @@ mod tests {
         assert_eq!(from_base64("YQ=="), Some(b"a".to_vec()));
         for bad in ["YQ", "YQ=", "YR==", "YQ==\n", "Y Q==", "YQ--", "_w=="] {
             assert_eq!(from_base64(bad), None, "{bad:?}");
+            assert!(!append_base64(bad, &mut Vec::new()), "{bad:?}");
+        }
+        for length in 0..20 {
+            let text = to_base64(&vec![7; length]);
+            let mut bytes = b"before".to_vec();
+            assert!(append_base64(&text, &mut bytes));
+            assert_eq!((decoded_len(&text), bytes.len()), (length, length + 6));
         }
     }
 

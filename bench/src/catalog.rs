@@ -23,6 +23,10 @@ const RECORDS: u64 = 1_000_000;
 const AT_ONCE: u64 = 10_000;
 /// Signatures that each processor verifies for comparison.
 const SIGNATURES: u64 = 20_000;
+/// Checks in each certificate of the large log.
+const CHECKS: usize = 4;
+/// Checks in a certificate of the whole suite; of these, a fiftieth as many are taken in, for comparison.
+const WHOLE_SUITE: usize = 71;
 /// Questions that are asked.
 const QUESTIONS: usize = 200;
 
@@ -50,13 +54,10 @@ async fn measure(records: u64) -> Result<Vec<Measured>> {
     let party = Party::init(&scratch.join("party"), "vendor.example", Algorithm::Ed25519)?;
     let folder = scratch.join("log");
     let began = Instant::now();
-    generate(&party, &folder, &pairs, records)?;
+    generate(&party, &folder, &pairs, records, CHECKS)?;
     println!("{records} records signed and appended in {:.1} s", began.elapsed().as_secs_f64());
 
-    let source = LogSource {
-        folder: LogFolder::new(&folder),
-        policy: Policy::parse("policy", party.public.policy().as_bytes())?,
-    };
+    let source = source(&party, &folder)?;
     let checkpoint = source.folder.checkpoint()?;
     let head = checkpoint.verify_log(&party.public.log)?;
     let mut bytes = 0;
@@ -82,6 +83,7 @@ async fn measure(records: u64) -> Result<Vec<Measured>> {
     let peak = peak_memory()?;
     ensure!(rebuilt.logs.iter().all(|log| log.validations == records), "records were left out");
     let rate = |time: Duration| records as f64 / time.as_secs_f64();
+    let whole = whole_suites(&scratch.join("whole"), &pairs, (records / 50).max(1)).await?;
 
     let as_of = Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
     let began = Instant::now();
@@ -134,9 +136,12 @@ async fn measure(records: u64) -> Result<Vec<Measured>> {
             bar: "> 20,000 records/s",
             reached: rate(took) > 20_000.0,
             bound: format!(
-                "signatures, then JSON of {} MiB and the database; reading and hashing alone goes at {:.0}/s",
+                "signatures, then JSON of {} MiB and the database; reading and hashing alone goes at {:.0}/s; \
+                 certificates of {WHOLE_SUITE} checks, {:.1} KiB each: {:.0} records/s",
                 bytes >> 20,
-                rate(walked)
+                rate(walked),
+                whole.bytes as f64 / 1024.0,
+                whole.rate
             ),
         },
         Measured {
@@ -161,9 +166,39 @@ async fn measure(records: u64) -> Result<Vec<Measured>> {
     ])
 }
 
+/// How a log of certificates of the whole suite is taken in.
+struct Whole {
+    /// Bytes of an entry.
+    bytes: usize,
+    /// Records in a second.
+    rate: f64,
+}
+
+async fn whole_suites(scratch: &Path, pairs: &[(Named, Named)], records: u64) -> Result<Whole> {
+    let party = Party::init(&scratch.join("party"), "vendor.example", Algorithm::Ed25519)?;
+    let folder = scratch.join("log");
+    generate(&party, &folder, pairs, records, WHOLE_SUITE)?;
+    let source = source(&party, &folder)?;
+    let mut catalog = Catalog::open(&scratch.join("catalog.db").to_string_lossy()).await?;
+    let began = Instant::now();
+    let rebuilt = catalog.rebuild(&[source]).await?;
+    let rate = records as f64 / began.elapsed().as_secs_f64();
+    ensure!(rebuilt.logs.iter().all(|log| log.validations == records), "records were left out");
+    let first = one(&party, pairs, Timestamp::now(), 0, WHOLE_SUITE)?;
+    Ok(Whole { bytes: first.len(), rate })
+}
+
+/// The log, trusted with the party's own keys.
+fn source(party: &Party, folder: &Path) -> Result<LogSource> {
+    Ok(LogSource {
+        folder: LogFolder::new(folder),
+        policy: Policy::parse("policy", party.public.policy().as_bytes())?,
+    })
+}
+
 /// Signatures of such records that all processors together verify in a second, and nothing else.
 fn signatures(party: &Party, pair: &(Named, Named)) -> Result<f64> {
-    let bytes = one(party, std::slice::from_ref(pair), Timestamp::now(), 0)?;
+    let bytes = one(party, std::slice::from_ref(pair), Timestamp::now(), 0, CHECKS)?;
     let envelope = Envelope::parse_entry(&bytes)?;
     let key = &party.public.record;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -230,7 +265,13 @@ fn pairs(products: &Products) -> Vec<(Named, Named)> {
         .collect()
 }
 
-fn generate(party: &Party, folder: &Path, pairs: &[(Named, Named)], records: u64) -> Result<()> {
+fn generate(
+    party: &Party,
+    folder: &Path,
+    pairs: &[(Named, Named)],
+    records: u64,
+    checks: usize,
+) -> Result<()> {
     let mut log = Log::open(folder, party)?;
     // Each pair is tried once a night, the last time last night.
     let nights = i64::try_from(records.div_ceil(pairs.len() as u64))?;
@@ -246,7 +287,9 @@ fn generate(party: &Party, folder: &Path, pairs: &[(Named, Named)], records: u64
                 .map(|from| {
                     scope.spawn(move || {
                         let numbers = from..(from + share).min(until);
-                        numbers.map(|n| one(party, pairs, start, n)).collect::<Result<Vec<_>>>()
+                        numbers
+                            .map(|n| one(party, pairs, start, n, checks))
+                            .collect::<Result<Vec<_>>>()
                     })
                 })
                 .collect();
@@ -261,7 +304,13 @@ fn generate(party: &Party, folder: &Path, pairs: &[(Named, Named)], records: u64
     Ok(())
 }
 
-fn one(party: &Party, pairs: &[(Named, Named)], start: Timestamp, n: u64) -> Result<Vec<u8>> {
+fn one(
+    party: &Party,
+    pairs: &[(Named, Named)],
+    start: Timestamp,
+    n: u64,
+    checks: usize,
+) -> Result<Vec<u8>> {
     let (night, at) = (n / pairs.len() as u64, n % pairs.len() as u64);
     let (guest, host) = pairs.get(usize::try_from(at)?).context("no pair")?;
     let ended = start.checked_add((i64::try_from(night)? * 24).hours())?;
@@ -269,7 +318,7 @@ fn one(party: &Party, pairs: &[(Named, Named)], start: Timestamp, n: u64) -> Res
     let sample = Sample {
         passed: !n.is_multiple_of(50),
         run: format!("run-{n}"),
-        checks: 4,
+        checks,
         ..Sample::new("vendor.example", (&guest.0, &guest.1), (&host.0, &host.1), ended)
     };
     let statement = sample.statement().context("no statement")?;

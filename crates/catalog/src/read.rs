@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::CatalogError;
 use crate::row::Row;
-use crate::verify::Verifier;
+use crate::verify::{Raw, Verifier};
 
 /// Entries that are handed over at once, at most.
 const BATCH: usize = 250;
@@ -103,15 +103,11 @@ impl LogSource {
         let mut verifier = Verifier::new(self, opened, now);
         let checked = verifier.in_order(
             |take| {
-                let mut pending: Vec<(u64, Vec<u8>)> = Vec::with_capacity(BATCH);
-                let mut bytes = 0;
+                let mut pending = Raw::default();
                 let checked = walk(&self.folder, &opened.head, |index, entry| {
-                    bytes += entry.len();
-                    pending.push((index, entry.to_vec()));
-                    if pending.len() >= BATCH || bytes >= BATCH_BYTES {
-                        bytes = 0;
-                        let next = Vec::with_capacity(BATCH);
-                        take(std::mem::replace(&mut pending, next));
+                    pending.push(index, entry);
+                    if pending.len() >= BATCH || pending.size() >= BATCH_BYTES {
+                        take(std::mem::take(&mut pending));
                     }
                 });
                 take(pending);
@@ -143,10 +139,10 @@ impl LogSource {
         let (mut damaged, mut next) = (0, 0);
         while next < opened.head.size {
             let until = (next + BATCH as u64).min(opened.head.size);
-            let (mut sound, mut bad) = (Vec::new(), Vec::new());
+            let (mut sound, mut bad) = (Raw::default(), Vec::new());
             for index in next..until {
                 match tree.entry(index) {
-                    Ok(entry) => sound.push((index, entry)),
+                    Ok(entry) => sound.push(index, &entry),
                     Err(error) => bad.push(Entry {
                         index,
                         digest: Digest::of(b""),

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::newest::Pair;
 use crate::read::{Batch, Entry, LogSource, Opened, Said};
-use crate::row::{NAME, Row};
+use crate::row::{self, NAME};
 use crate::schema::{CONTENT, INDEXES, insert};
 use crate::{Catalog, CatalogError};
 
@@ -100,6 +100,7 @@ impl Catalog {
             numbered,
             subjects: HashMap::new(),
             machines: HashMap::new(),
+            waiting: HashMap::new(),
             log: 0,
         };
         let mut rebuilt = Rebuilt::default();
@@ -118,8 +119,13 @@ struct Filling<'c> {
     numbered: bool,
     subjects: HashMap<[String; 4], i64>,
     machines: HashMap<Digest, i64>,
+    /// Rows by table that wait until there are enough for a statement.
+    waiting: HashMap<&'static str, Vec<Row>>,
     log: i64,
 }
+
+/// The values of a row.
+type Row = Vec<Bound>;
 
 /// A value to bind.
 enum Bound {
@@ -152,6 +158,8 @@ impl Filling<'_> {
             match batch {
                 Batch::Entries(entries) => self.entries(entries, &mut summary).await?,
                 Batch::Again => {
+                    // Subjects are every log's, and keep their numbers.
+                    self.waiting.retain(|table, _| *table == "subjects");
                     for table in
                         ["machines", "records", "notices", "waivers", "key_changes", "refused"]
                     {
@@ -180,7 +188,8 @@ impl Filling<'_> {
             Bound::Number(number(summary.damaged)),
             Bound::Number(number(summary.refused)),
         ];
-        self.insert("logs", vec![row]).await?;
+        self.waiting.entry("logs").or_default().push(row);
+        self.take_in_all().await?;
         Ok(summary)
     }
 
@@ -189,7 +198,6 @@ impl Filling<'_> {
         entries: Vec<Entry>,
         summary: &mut LogSummary,
     ) -> Result<(), CatalogError> {
-        let mut rows: HashMap<&'static str, Vec<Vec<Bound>>> = HashMap::new();
         for entry in entries {
             let place = [Bound::Number(self.log), Bound::Number(number(entry.index))];
             let said = match entry.said {
@@ -201,7 +209,7 @@ impl Filling<'_> {
                         let refusal = Refusal { entry: entry.index, why: why.clone() };
                         summary.refusals.push(refusal);
                         let row = place.into_iter().chain([Bound::Text(why)]).collect();
-                        rows.entry("refused").or_default().push(row);
+                        self.waiting.entry("refused").or_default().push(row);
                     }
                     continue;
                 }
@@ -209,9 +217,9 @@ impl Filling<'_> {
             let statement = match said {
                 Said::Validation(row) => {
                     summary.validations += 1;
-                    let values = self.validation(*row, entry.digest, &mut rows);
+                    let values = self.validation(*row, entry.digest);
                     let row = place.into_iter().chain(values).collect();
-                    rows.entry("records").or_default().push(row);
+                    self.waiting.entry("records").or_default().push(row);
                     continue;
                 }
                 Said::Other(statement) => statement,
@@ -224,27 +232,18 @@ impl Filling<'_> {
             for about in about.into_iter().take(if notice { usize::MAX } else { 1 }) {
                 let (table, values) = other_record(&statement, about);
                 let place = [Bound::Number(self.log), Bound::Number(number(entry.index))];
-                rows.entry(table).or_default().push(place.into_iter().chain(values).collect());
+                let row = place.into_iter().chain(values).collect();
+                self.waiting.entry(table).or_default().push(row);
             }
         }
-        for (table, ..) in CONTENT {
-            if let Some(rows) = rows.remove(table) {
-                self.insert(table, rows).await?;
-            }
-        }
-        Ok(())
+        self.take_in().await
     }
 
-    fn validation(
-        &mut self,
-        row: Row,
-        digest: Digest,
-        rows: &mut HashMap<&'static str, Vec<Vec<Bound>>>,
-    ) -> [Bound; 10] {
-        let guest = self.subject(row.guest, rows);
-        let host = self.subject(row.host, rows);
+    fn validation(&mut self, row: row::Row, digest: Digest) -> [Bound; 10] {
+        let guest = self.subject(row.guest);
+        let host = self.subject(row.host);
         let emulated = i64::from(row.emulated);
-        let machine = self.machine((guest, host), &row.arch, emulated, &row.machine, rows);
+        let machine = self.machine((guest, host), &row.arch, emulated, &row.machine);
         [
             Bound::Text(digest.to_string()),
             Bound::Number(machine),
@@ -259,36 +258,25 @@ impl Filling<'_> {
         ]
     }
 
-    fn subject(
-        &mut self,
-        key: [String; 4],
-        rows: &mut HashMap<&'static str, Vec<Vec<Bound>>>,
-    ) -> i64 {
+    fn subject(&mut self, key: [String; 4]) -> i64 {
         let next = number(self.subjects.len() as u64) + 1;
         *self.subjects.entry(key).or_insert_with_key(|key| {
             let texts = key.iter().map(|text| Bound::Text(text.clone()));
             let row = std::iter::once(Bound::Number(next)).chain(texts).collect();
-            rows.entry("subjects").or_default().push(row);
+            self.waiting.entry("subjects").or_default().push(row);
             next
         })
     }
 
     /// The number of a machine configuration of a pair in the log that is read.
-    fn machine(
-        &mut self,
-        (guest, host): Pair,
-        arch: &str,
-        emulated: i64,
-        words: &str,
-        rows: &mut HashMap<&'static str, Vec<Vec<Bound>>>,
-    ) -> i64 {
+    fn machine(&mut self, (guest, host): Pair, arch: &str, emulated: i64, words: &str) -> i64 {
         let numbers = [self.log, guest, host, emulated];
         // A log may have as many machines as records: only a digest of each is kept.
         let key = Digest::of(format!("{numbers:?} {} {arch}{words}", arch.len()).as_bytes());
         let next = number(self.machines.len() as u64) + 1;
         let log = self.log;
         *self.machines.entry(key).or_insert_with(|| {
-            rows.entry("machines").or_default().push(vec![
+            self.waiting.entry("machines").or_default().push(vec![
                 Bound::Number(next),
                 Bound::Number(log),
                 Bound::Number(guest),
@@ -301,24 +289,32 @@ impl Filling<'_> {
         })
     }
 
-    async fn insert(&mut self, table: &str, rows: Vec<Vec<Bound>>) -> Result<(), CatalogError> {
-        let Some((_, columns, _)) = CONTENT.iter().find(|(name, ..)| *name == table) else {
-            return Ok(());
-        };
-        let of = |rows| insert(table, columns, rows, self.numbered);
-        let (many, one) = (of(ROWS), of(1));
-        let mut rows = rows.into_iter();
-        loop {
-            let mut chunk: Vec<_> = rows.by_ref().take(ROWS).collect();
-            if chunk.len() == ROWS {
-                self.run(bound(&many, chunk.into_iter().flatten())).await?;
+    /// Takes in the rows that wait, of each table as many as make whole statements.
+    async fn take_in(&mut self) -> Result<(), CatalogError> {
+        for (table, columns, _) in CONTENT {
+            let Some(rows) = self.waiting.get_mut(table).filter(|rows| rows.len() >= ROWS) else {
                 continue;
+            };
+            let left = rows.split_off(rows.len() / ROWS * ROWS);
+            let mut rows = std::mem::replace(rows, left).into_iter();
+            let sql = insert(table, columns, ROWS, self.numbered);
+            while rows.len() > 0 {
+                self.run(bound(&sql, rows.by_ref().take(ROWS).flatten())).await?;
             }
-            for row in chunk.drain(..) {
-                self.run(bound(&one, row.into_iter())).await?;
-            }
-            return Ok(());
         }
+        Ok(())
+    }
+
+    /// Takes in all rows that wait.
+    async fn take_in_all(&mut self) -> Result<(), CatalogError> {
+        self.take_in().await?;
+        for (table, columns, _) in CONTENT {
+            let sql = insert(table, columns, 1, self.numbered);
+            for row in self.waiting.remove(table).unwrap_or_default() {
+                self.run(bound(&sql, row.into_iter())).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn run<'q>(

@@ -19,8 +19,37 @@ use crate::row::Row;
 /// Batches for each thread that are read and not handed over yet: memory stays bounded by them.
 const UNDER_WAY: usize = 4;
 
-/// An entry's place and its bytes.
-pub type Raw = (u64, Vec<u8>);
+/// Entries that follow each other, with their places, in one piece of memory.
+#[derive(Debug, Default)]
+pub struct Raw {
+    bytes: Vec<u8>,
+    /// Of each entry its place in the log, and where it ends in the bytes.
+    ends: Vec<(u64, usize)>,
+}
+
+impl Raw {
+    /// Adds an entry.
+    pub fn push(&mut self, index: u64, entry: &[u8]) {
+        self.bytes.extend_from_slice(entry);
+        self.ends.push((index, self.bytes.len()));
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// How many bytes they have together.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let starts = std::iter::once(0).chain(self.ends.iter().map(|(_, end)| *end));
+        let of = |start: usize, end: usize| self.bytes.get(start..end).unwrap_or_default();
+        starts.zip(&self.ends).map(move |(start, (index, end))| (*index, of(start, *end)))
+    }
+}
 
 /// The keys that are a party's, each with the entries at which it is.
 type Keys = Arc<Vec<KeySpan>>;
@@ -39,7 +68,7 @@ type Verified = (Entry, Option<VerifierKey>);
 struct Job {
     number: u64,
     keys: Keys,
-    entries: Vec<Raw>,
+    entries: Raw,
 }
 
 impl<'a> Verifier<'a> {
@@ -50,7 +79,7 @@ impl<'a> Verifier<'a> {
     }
 
     /// Verifies entries that follow each other.
-    pub fn verify(&mut self, entries: &[Raw]) -> Vec<Entry> {
+    pub fn verify(&mut self, entries: &Raw) -> Vec<Entry> {
         let keys = Arc::clone(&self.keys);
         let verified = each(self.party, self.now, &keys, entries);
         self.settle(&keys, entries, verified)
@@ -60,7 +89,7 @@ impl<'a> Verifier<'a> {
     /// order. None if nobody took it any more, else what `feed` says.
     pub fn in_order<T>(
         &mut self,
-        feed: impl FnOnce(&mut dyn FnMut(Vec<Raw>)) -> T,
+        feed: impl FnOnce(&mut dyn FnMut(Raw)) -> T,
         give: &mut dyn FnMut(Vec<Entry>) -> bool,
     ) -> Option<T> {
         let threads = thread::available_parallelism().map_or(1, usize::from).min(16);
@@ -104,7 +133,7 @@ impl<'a> Verifier<'a> {
                 }
             };
             let said = feed(&mut |entries| {
-                if !going || entries.is_empty() {
+                if !going || entries.len() == 0 {
                     return;
                 }
                 let job = Job { number: sent, keys: Arc::clone(&self.keys), entries };
@@ -123,9 +152,9 @@ impl<'a> Verifier<'a> {
 
     /// Entries that were verified under these keys, as they stand under those that held at their place: a
     /// change of key holds from the next entry on, so what follows it is verified once more.
-    fn settle(&mut self, keys: &Keys, entries: &[Raw], verified: Vec<Verified>) -> Vec<Entry> {
+    fn settle(&mut self, keys: &Keys, entries: &Raw, verified: Vec<Verified>) -> Vec<Entry> {
         let mut settled = Vec::with_capacity(verified.len());
-        for ((mut entry, mut by), raw) in verified.into_iter().zip(entries) {
+        for ((mut entry, mut by), raw) in verified.into_iter().zip(entries.iter()) {
             if !Arc::ptr_eq(keys, &self.keys) {
                 (entry, by) = one(self.party, self.now, &self.keys, raw);
             }
@@ -145,13 +174,13 @@ impl<'a> Verifier<'a> {
 }
 
 /// All of these, each by itself.
-fn each(party: &str, now: Timestamp, keys: &[KeySpan], entries: &[Raw]) -> Vec<Verified> {
+fn each(party: &str, now: Timestamp, keys: &[KeySpan], entries: &Raw) -> Vec<Verified> {
     entries.iter().map(|raw| one(party, now, keys, raw)).collect()
 }
 
-fn one(party: &str, now: Timestamp, keys: &[KeySpan], (index, bytes): &Raw) -> Verified {
+fn one(party: &str, now: Timestamp, keys: &[KeySpan], (index, bytes): (u64, &[u8])) -> Verified {
     let digest = Digest::of(bytes);
-    let (said, by) = match statement(party, now, keys, *index, bytes) {
+    let (said, by) = match statement(party, now, keys, index, bytes) {
         Err(why) => (Err(why), None),
         Ok((statement, by)) => match &statement.record {
             Record::Validation(validation) => {
@@ -161,7 +190,7 @@ fn one(party: &str, now: Timestamp, keys: &[KeySpan], (index, bytes): &Raw) -> V
             _ => (Ok(Said::Other(Box::new(statement))), None),
         },
     };
-    (Entry { index: *index, digest, said }, by)
+    (Entry { index, digest, said }, by)
 }
 
 fn statement<'k>(

@@ -1,4 +1,5 @@
-//! What needs a lab: the suite, clones, memory, the cache, and autopkgtest beside them, on real guests.
+//! What needs a lab: the suite, clones, memory, the cache, verifying what a run certified, and autopkgtest
+//! beside them, on real guests.
 
 use std::cell::OnceCell;
 use std::fs::File;
@@ -11,12 +12,14 @@ use serde_json::Value;
 
 use xtask::setup::{self, Lab};
 
-use crate::{Measured, machine, page, peer};
+use crate::{Measured, machine, page, peer, verify};
 
 /// The benches by name, in their order. The last repeats `autopkgtest` with all of its tests run; it is run only
 /// if it is named.
-const NAMES: [&str; 7] =
-    ["suite", "clone", "memory", "warm", "overhead", "autopkgtest", "autopkgtest-full"];
+const NAMES: [&str; 8] =
+    ["suite", "clone", "memory", "warm", "overhead", "verify", "autopkgtest", "autopkgtest-full"];
+/// The folder of the full run of the kernel guest, under the scratch folder.
+const KERNEL_SUITE: &str = "kernel-suite";
 /// What machines of both sides have.
 const SIZE: [&str; 4] = ["--memory", "512 MiB", "--vcpus", "2"];
 /// Short checks that each have a clone of their own.
@@ -55,6 +58,7 @@ pub fn run(names: &[String]) -> Result<()> {
             "memory" => bench.memory().map(|m| vec![m]),
             "warm" => bench.warm().map(|m| vec![m]),
             "overhead" => bench.overhead(),
+            "verify" => verify::verify(&bench).map(|m| vec![m]),
             _ => peer::autopkgtest(&bench, name == "autopkgtest-full").map(|m| vec![m]),
         };
         match measured {
@@ -77,7 +81,8 @@ pub fn run(names: &[String]) -> Result<()> {
 
 /// What the benches share; the two full runs are made once.
 pub struct Bench {
-    hospitium: PathBuf,
+    /// The command line, built optimised.
+    pub hospitium: PathBuf,
     /// Kernels and images.
     pub lab: Lab,
     /// For what benches leave behind.
@@ -192,10 +197,16 @@ impl Bench {
     fn kernel(&self) -> Result<&Run> {
         if self.kernel.get().is_none() {
             let guest = self.newest_kernel()?.to_string_lossy().into_owned();
-            let run = self.ours("kernel-suite", &guest, &["--no-cache"], &mut |_| ())?;
+            let run = self.ours(KERNEL_SUITE, &guest, &["--no-cache"], &mut |_| ())?;
             let _ = self.kernel.set(run);
         }
         self.kernel.get().context("the kernel guest's run is lost")
+    }
+
+    /// The folder of the full run of the kernel guest.
+    pub fn kernel_folder(&self) -> Result<PathBuf> {
+        self.kernel()?;
+        Ok(self.scratch.join(KERNEL_SUITE))
     }
 
     fn disk(&self) -> Result<&Run> {

@@ -11,6 +11,7 @@ mod machines;
 mod page;
 mod pages;
 mod peer;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -38,10 +39,14 @@ pub struct Measured {
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", about = "Measures both sides in one go and prints the ratio")]
 struct Arguments {
-    /// Only these: suite, clone, memory, warm, overhead, autopkgtest; or catalog, covering,
+    /// Only these: suite, clone, memory, warm, overhead, verify, autopkgtest; or catalog, covering,
     /// autopkgtest-full or virt-install, by themselves
     names: Vec<String>,
 }
+
+/// As in the command line.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     match run(&Arguments::parse().names) {

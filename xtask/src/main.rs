@@ -52,7 +52,7 @@ enum Task {
     Check,
     /// Measure; prints ratios of things measured side by side, and writes them into docs/
     Bench {
-        /// Only these: suite, clone, memory, warm, overhead, autopkgtest; or catalog, covering,
+        /// Only these: suite, clone, memory, warm, overhead, verify, autopkgtest; or catalog, covering,
         /// autopkgtest-full or virt-install, by themselves
         names: Vec<String>,
     },

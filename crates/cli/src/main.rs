@@ -47,6 +47,11 @@ use clap::Parser;
 use crate::args::{Arguments, Command, EvidenceCommand, GuestCommand, HostCommand};
 use crate::failure::{End, Usage};
 
+/// A rebuilt catalog's records are made on some threads and given back on others, by the million.
+#[cfg(feature = "deal")]
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

@@ -349,29 +349,21 @@ impl Validation {
     /// What in this record contradicts something else in it.
     pub(super) fn check(&self) -> Result<(), String> {
         let ours = &self.hospitium;
-        let ids = |lines: &mut dyn Iterator<Item = &CheckLine>| -> Vec<String> {
-            lines.map(|line| line.id.to_string()).collect()
-        };
         let waived = |line: &&CheckLine| ours.waivers.iter().any(|w| w.check == line.id);
         let failed = |line: &&CheckLine| matches!(line.verdict, Verdict::Fail { .. });
         let checks = || ours.checks.iter();
         if checks().any(|line| !line.verdict.ran()) {
             return Err("a check that did not run stands among those that did".into());
         }
-        for (name, listed, due) in [
-            ("passedTests", &self.passed_tests, ids(&mut checks().filter(|l| !failed(l)))),
-            (
-                "warnedTests",
-                &self.warned_tests,
-                ids(&mut checks().filter(|l| failed(l) && waived(l))),
-            ),
-            (
-                "failedTests",
-                &self.failed_tests,
-                ids(&mut checks().filter(|l| failed(l) && !waived(l))),
-            ),
+        let is = |listed: &[String], due: &dyn Fn(&&CheckLine) -> bool| {
+            listed.iter().map(String::as_str).eq(checks().filter(due).map(|line| line.id.as_str()))
+        };
+        for (name, good) in [
+            ("passedTests", is(&self.passed_tests, &|l| !failed(l))),
+            ("warnedTests", is(&self.warned_tests, &|l| failed(l) && waived(l))),
+            ("failedTests", is(&self.failed_tests, &|l| failed(l) && !waived(l))),
         ] {
-            if *listed != due {
+            if !good {
                 return Err(format!("{name} are not the checks with that verdict"));
             }
         }

@@ -102,57 +102,103 @@ fn test(quick: bool, rest: &[String]) -> Result<()> {
     let lab = setup::everything()?;
     let nextest = Command::new("cargo").args(["nextest", "--version"]).output();
     let nextest = nextest.is_ok_and(|out| out.status.success());
-    let mut all = cargo();
-    // Tests that are ignored by default boot whole kernels and distributions; those of the guest
-    // crate are run first, one after the other, so that the closing lines count the most.
-    let mut long = cargo();
-    if nextest {
-        all.args(["nextest", "run", "--workspace"]);
-        long.args(["nextest", "run", "--package", "hospitium-guest", "--run-ignored", "only"]);
-        all.args(rest);
-    } else {
-        all.args(["test", "--workspace", "--", "--test-threads=1"]);
-        long.args(["test", "--package", "hospitium-guest", "--", "--ignored", "--test-threads=1"]);
-        all.args(rest);
-    }
     if !quick {
-        show(lab.environment(&mut long))?;
-        let mut beside = cargo();
-        beside.args([
-            "test",
-            "--package",
-            "hospitium-ledger",
-            "--test",
-            "oracles",
-            "--",
-            "--ignored",
-        ]);
-        beside.env("HOSPITIUM_ORACLES", oracles::python()?);
-        show(beside.env("HOSPITIUM_SIGSTORE", oracles::sigstore()?))?;
-        let mut pages = cargo();
-        pages.args(["test", "--package", "hospitium-web", "--lib", "browser", "--", "--ignored"]);
-        show(pages.env("HOSPITIUM_BROWSER", browser::modules()?))?;
-        oracles::of_feeds()?;
-        show(cargo().args([
-            "test",
-            "--package",
-            "hospitium-web",
-            "--lib",
-            "feed::tests",
-            "--",
-            "--ignored",
-        ]))?;
-        on_postgres()?;
+        for part in PARTS {
+            let mut tests = part.command(nextest);
+            match part.needs {
+                Needs::Lab => show(lab.environment(&mut tests))?,
+                Needs::Oracles => {
+                    tests.env("HOSPITIUM_ORACLES", oracles::python()?);
+                    show(tests.env("HOSPITIUM_SIGSTORE", oracles::sigstore()?))?;
+                }
+                Needs::Browser => show(tests.env("HOSPITIUM_BROWSER", browser::modules()?))?,
+                Needs::Feeds => {
+                    oracles::of_feeds()?;
+                    show(&mut tests)?;
+                }
+                Needs::Postgres => {
+                    let server = postgres::Server::start()?;
+                    show(tests.env("HOSPITIUM_TEST_POSTGRES", server.address()))?;
+                }
+            }
+        }
     }
-    show(lab.environment(&mut all))
+    let mut all = cargo();
+    match nextest {
+        true => all.args(["nextest", "run", "--workspace"]),
+        false => all.args(["test", "--workspace", "--", "--test-threads=1"]),
+    };
+    show(lab.environment(all.args(rest)))
 }
 
-/// What is promised of the catalog holds with PostgreSQL as it does with SQLite: the same tests.
-fn on_postgres() -> Result<()> {
-    let server = postgres::Server::start()?;
-    let mut tests = cargo();
-    tests.args(["test", "--package", "hospitium-catalog", "--package", "hospitium-web", "--lib"]);
-    show(tests.env("HOSPITIUM_TEST_POSTGRES", server.address()))
+/// Tests that need something of their own beside what all have. They come first, so that the closing
+/// lines count the most.
+struct Part {
+    needs: Needs,
+    /// Which they are, for nextest. With it they are built with the whole workspace, and nothing twice: by
+    /// themselves the packages have fewer features, and all that they depend on is built anew.
+    expression: &'static str,
+    /// And for `cargo test`.
+    plain: &'static [&'static str],
+    /// Whether the run of all tests leaves them out.
+    ignored: bool,
+}
+
+enum Needs {
+    Lab,
+    Oracles,
+    Browser,
+    Feeds,
+    Postgres,
+}
+
+const PARTS: [Part; 5] = [
+    // They boot whole kernels and distributions.
+    Part {
+        needs: Needs::Lab,
+        expression: "package(hospitium-guest)",
+        plain: &["--package", "hospitium-guest", "--", "--test-threads=1"],
+        ignored: true,
+    },
+    Part {
+        needs: Needs::Oracles,
+        expression: "package(hospitium-ledger) and binary(oracles)",
+        plain: &["--package", "hospitium-ledger", "--test", "oracles", "--"],
+        ignored: true,
+    },
+    Part {
+        needs: Needs::Browser,
+        expression: "package(hospitium-web) and test(browser)",
+        plain: &["--package", "hospitium-web", "--lib", "browser", "--"],
+        ignored: true,
+    },
+    Part {
+        needs: Needs::Feeds,
+        expression: "package(hospitium-web) and test(feed::tests)",
+        plain: &["--package", "hospitium-web", "--lib", "feed::tests", "--"],
+        ignored: true,
+    },
+    // What is promised of the catalog holds with PostgreSQL as it does with SQLite: the same tests.
+    Part {
+        needs: Needs::Postgres,
+        expression: "(package(hospitium-catalog) or package(hospitium-web)) and kind(lib)",
+        plain: &["--package", "hospitium-catalog", "--package", "hospitium-web", "--lib", "--"],
+        ignored: false,
+    },
+];
+
+impl Part {
+    fn command(&self, nextest: bool) -> Command {
+        let mut command = cargo();
+        if nextest {
+            command.args(["nextest", "run", "--workspace", "-E", self.expression]);
+            command.args(if self.ignored { &["--run-ignored", "only"][..] } else { &[] });
+        } else {
+            command.arg("test").args(self.plain);
+            command.args(if self.ignored { &["--ignored"][..] } else { &[] });
+        }
+        command
+    }
 }
 
 fn check() -> Result<()> {

@@ -140,7 +140,9 @@ impl LogSource {
         while next < opened.head.size {
             let until = (next + BATCH as u64).min(opened.head.size);
             let (mut sound, mut bad) = (Raw::default(), Vec::new());
-            for index in next..until {
+            while next < until && sound.size() < BATCH_BYTES {
+                let index = next;
+                next += 1;
                 match tree.entry(index) {
                     Ok(entry) => sound.push(index, &entry),
                     Err(error) => bad.push(Entry {
@@ -157,7 +159,6 @@ impl LogSource {
             if !give(Batch::Entries(entries)) {
                 return;
             }
-            next = until;
         }
         // Tiles can be wrong where all entries are right; nothing is missing then.
         let _ = give(Batch::End { damaged });

@@ -18,7 +18,7 @@ use crate::row::{self, NAME};
 use crate::schema::{CONTENT, INDEXES, insert};
 use crate::{Catalog, CatalogError};
 
-/// Rows in one statement: 11 columns of so many stay below both databases' bounds on parameters
+/// Rows in one statement: 12 columns of so many stay below both databases' bounds on parameters
 /// (SQLite 32,766, PostgreSQL 65,535), and more saves nothing.
 const ROWS: usize = 200;
 /// Refused entries that are listed of each log; they are counted on.
@@ -152,21 +152,25 @@ impl Filling<'_> {
         let reader = tokio::task::spawn_blocking(move || {
             source.read(&opened, now, &mut |batch| give.blocking_send(batch).is_ok());
         });
-        let before = number(self.machines.len() as u64);
+        let subjects = number(self.subjects.len() as u64);
+        let machines = number(self.machines.len() as u64);
         let mut ended = false;
         while let Some(batch) = take.recv().await {
             match batch {
                 Batch::Entries(entries) => self.entries(entries, &mut summary).await?,
                 Batch::Again => {
-                    // Subjects are every log's, and keep their numbers.
-                    self.waiting.retain(|table, _| *table == "subjects");
+                    self.waiting.clear();
                     for table in
                         ["machines", "records", "notices", "waivers", "key_changes", "refused"]
                     {
                         let sql = format!("DELETE FROM {table} WHERE log = $1");
                         self.run(sqlx::query(&sql).bind(self.log)).await?;
                     }
-                    self.machines.retain(|_, machine| *machine <= before);
+                    // Those of earlier logs are kept.
+                    let sql = "DELETE FROM subjects WHERE id > $1";
+                    self.run(sqlx::query(sql).bind(subjects)).await?;
+                    self.subjects.retain(|_, subject| *subject <= subjects);
+                    self.machines.retain(|_, machine| *machine <= machines);
                     let LogSummary { origin, party, entries, .. } = std::mem::take(&mut summary);
                     summary = LogSummary { origin, party, entries, ..LogSummary::default() };
                 }

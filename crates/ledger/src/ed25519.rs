@@ -2,7 +2,7 @@
 //! signatures by the million, so a key that is used often gets a table of its multiples.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
@@ -60,6 +60,27 @@ impl Multiples {
     }
 }
 
+/// Tables of keys that there are at a time, each of 215 KiB: a log may change its key as often as it likes.
+const MOST: usize = 64;
+static TABLES: AtomicUsize = AtomicUsize::new(0);
+
+/// The table of a key, which counts as long as it is there.
+struct Kept(Multiples);
+
+impl Kept {
+    fn of(point: EdwardsPoint) -> Option<Self> {
+        let one_more = |count| (count < MOST).then_some(count + 1);
+        TABLES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
+        Some(Self(Multiples::of(point)))
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        TABLES.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A public key.
 #[derive(Clone)]
 pub struct Ed25519Key {
@@ -71,8 +92,8 @@ pub struct Ed25519Key {
 #[derive(Default)]
 struct Use {
     signatures: AtomicU32,
-    /// Of the negative key.
-    multiples: OnceLock<Multiples>,
+    /// Of the negative key; none if there were too many already.
+    multiples: OnceLock<Option<Kept>>,
 }
 
 impl Ed25519Key {
@@ -109,7 +130,8 @@ impl Ed25519Key {
             .finalize();
         let k = Scalar::from_bytes_mod_order_wide(&hash.into());
         let base = BASE.get_or_init(|| Multiples::of(ED25519_BASEPOINT_POINT));
-        let minus = self.use_of.multiples.get_or_init(|| Multiples::of(-self.key.to_edwards()));
+        let minus = self.use_of.multiples.get_or_init(|| Kept::of(-self.key.to_edwards()));
+        let Some(Kept(minus)) = minus else { return false };
         let mut r = EdwardsPoint::identity();
         base.add_product(&s, &mut r);
         minus.add_product(&k, &mut r);
@@ -139,14 +161,20 @@ impl fmt::Debug for Ed25519Key {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::RwLock;
+
     use super::*;
     use curve25519_dalek::constants::EIGHT_TORSION;
     use curve25519_dalek::edwards::CompressedEdwardsY;
     use ed25519_dalek::{Signer as _, SigningKey};
     use proptest::prelude::*;
 
+    /// Held for writing by the test that uses up all tables, for reading by those that need one.
+    static ROOM: RwLock<()> = RwLock::new(());
+
     /// What both say of a signature; they have to say the same.
     fn verdict(key: &Ed25519Key, message: &[u8], signature: &[u8; 64]) -> bool {
+        let _room = ROOM.read();
         let signature = Signature::from_bytes(signature);
         let strict = key.dalek().verify_strict(message, &signature).is_ok();
         assert_eq!(key.verifies_by_table(message, &signature), strict, "{key:?} {signature:?}");
@@ -202,6 +230,24 @@ mod tests {
             signature[32..].copy_from_slice(s.as_bytes());
             assert!(!verdict(&key, b"words", &signature));
         }
+        // A key with a torsion, so that R can be any point of small order: R = sB − kA = −kT.
+        let torsion = EIGHT_TORSION[1];
+        let point = (EdwardsPoint::mul_base(&a) + torsion).compress();
+        let mixed = Ed25519Key::from(VerifyingKey::from_bytes(point.as_bytes()).expect("a point"));
+        let mut tried = 0;
+        for of_r in &EIGHT_TORSION[1..] {
+            let commitment = of_r.compress();
+            let words = (0..200_u8)
+                .find(|number| -(torsion * challenge(&commitment, &point, &[*number])) == *of_r);
+            let Some(number) = words else { continue };
+            let s = challenge(&commitment, &point, &[number]) * a;
+            let mut signature = [0; 64];
+            signature[..32].copy_from_slice(commitment.as_bytes());
+            signature[32..].copy_from_slice(s.as_bytes());
+            assert!(!verdict(&mixed, &[number], &signature));
+            tried += 1;
+        }
+        assert!(tried > 3, "{tried}");
         // The identity in its second form, with y = 1 + p.
         let mut signature = [0xff; 64];
         signature[0] = 0xee;
@@ -249,6 +295,7 @@ mod tests {
 
     #[test]
     fn a_key_that_is_used_often_still_refuses_what_is_not_its_own() {
+        let _room = ROOM.read();
         let signing = SigningKey::from_bytes(&[3; 32]);
         let key = Ed25519Key::from(signing.verifying_key());
         let copy = key.clone();
@@ -258,7 +305,28 @@ mod tests {
             assert!(copy.verifies(&message, &signature));
             assert!(!copy.verifies(&(number + 1).to_be_bytes(), &signature));
         }
-        assert!(key.use_of.multiples.get().is_some(), "its copies share the table");
+        assert!(matches!(key.use_of.multiples.get(), Some(Some(_))), "its copies share the table");
+    }
+
+    #[test]
+    fn there_are_no_more_tables_than_memory_is_meant_for_and_all_keys_verify() {
+        let _room = ROOM.write();
+        let signing =
+            |number: usize| SigningKey::from_bytes(&[u8::try_from(number).expect("few"); 32]);
+        let keys: Vec<_> =
+            (0..MOST + 8).map(|number| Ed25519Key::from(signing(number).verifying_key())).collect();
+        for (number, key) in keys.iter().enumerate() {
+            let signature = signing(number).sign(b"words");
+            assert!((0..=OFTEN).all(|_| key.verifies(b"words", &signature)));
+        }
+        let with_table = |key: &&Ed25519Key| matches!(key.use_of.multiples.get(), Some(Some(_)));
+        assert!(keys.iter().filter(with_table).count() <= MOST);
+        assert!(TABLES.load(Ordering::Relaxed) <= MOST);
+        drop(keys);
+        let key = Ed25519Key::from(signing(200).verifying_key());
+        let signature = signing(200).sign(b"words");
+        assert!((0..=OFTEN).all(|_| key.verifies(b"words", &signature)));
+        assert!(with_table(&&key), "those that went made room");
     }
 
     /// Some scalars with digits at their ends: those around powers of two, and the largest.

@@ -209,3 +209,19 @@ fn a_statement_that_contradicts_itself_is_refused() {
         assert!(Statement::parse(bad.as_bytes()).is_err(), "{from} → {to}");
     }
 }
+
+#[test]
+fn a_statement_that_is_no_text_is_refused_wherever_that_is() {
+    let lab = Lab::new(Algorithm::Ed25519);
+    let good = lab.statement(&passing()).to_bytes().expect("written");
+    let good = String::from_utf8(good).expect("text");
+    for place in ["\"result\":", "\"predicateType\":", "\"required\":"] {
+        let with = good.replacen(place, &format!("\"more\":\"?\",{place}"), 1);
+        assert!(Statement::parse(with.as_bytes()).is_ok(), "what is not known is left alone");
+        let mut bytes = with.into_bytes();
+        let at = bytes.windows(10).position(|bytes| bytes == b"\"more\":\"?\"").expect("there");
+        bytes[at + 8] = 0xff;
+        let refused = Statement::parse(&bytes).expect_err("refused").to_string();
+        assert!(refused.contains("UTF-8"), "{refused}");
+    }
+}

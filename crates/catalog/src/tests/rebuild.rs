@@ -162,6 +162,32 @@ async fn damage_that_shows_late_leaves_nothing_behind_of_what_was_taken_in_befor
 }
 
 #[tokio::test]
+async fn what_a_party_signed_and_did_not_log_leaves_no_name_behind() {
+    let mut world = World::new(&["a.example", "b.example"]);
+    let of_a = Sample::new("a.example", OSA, VMMO, at("2022-03-01"));
+    world.say("a.example", &[statement(&of_a)]);
+    world.say("b.example", &[statement(&sample("2022-03-01")), statement(&sample("2022-03-02"))]);
+    let other = statement(&Sample::new("b.example", OSA_510, VMMO_2, at("2022-03-02")));
+    let party = world.party("b.example");
+    let other = Envelope::sign(other.to_bytes().expect("written"), &[&party.record]).to_bytes();
+    let tile = world.log("b.example").join("tile/entries/000.p/2");
+    let mut bytes = std::fs::read(&tile).expect("reads");
+    bytes.truncate(2 + usize::from(u16::from_be_bytes([bytes[0], bytes[1]])));
+    bytes.extend(u16::try_from(other.len()).expect("fits").to_be_bytes());
+    bytes.extend(other);
+    std::fs::write(&tile, bytes).expect("written");
+    let mut catalog = database::catalog().await.expect("opens");
+    let rebuilt = catalog.rebuild(&world.sources()).await.expect("rebuilds");
+    let taken: Vec<_> = rebuilt.logs.iter().map(|log| (log.validations, log.damaged)).collect();
+    assert_eq!(taken, [(1, 0), (1, 1)]);
+    let subjects = catalog.subjects().await.expect("reads");
+    let names: Vec<_> = subjects.iter().map(|subject| subject.name.as_str()).collect();
+    assert_eq!(names, [OSA.0, VMMO.0]);
+    let numbers = catalog.numbers().await.expect("counts");
+    assert_eq!((numbers.records, numbers.pairs), (2, 1));
+}
+
+#[tokio::test]
 async fn a_changed_key_holds_from_the_next_entry_on_and_the_old_one_no_longer() {
     let mut world = World::new(&["b.example"]);
     let folder = world.log("b.example");

@@ -249,12 +249,14 @@ impl Statement {
             return Err(StatementError::TooLarge { size: bytes.len() });
         }
         // Nearly every record is a validation, and is read once; everything else by its predicate's type.
-        let whole = serde_json::from_slice::<Read<Box<Validation>>>(bytes).ok();
+        let text = str::from_utf8(bytes)
+            .map_err(|_| StatementError::Form("it is not UTF-8 text".into()))?;
+        let whole = serde_json::from_str::<Read<Box<Validation>>>(text).ok();
         if let Some(read) = whole.filter(|read| read.predicate_type == predicate::TEST_RESULT) {
             read.check()?;
             return Self::of_validation(read.subject, read.predicate);
         }
-        let read: Read<&RawValue> = serde_json::from_slice(bytes)
+        let read: Read<&RawValue> = serde_json::from_str(text)
             .map_err(|error| StatementError::Form(shown(&error.to_string())))?;
         read.check()?;
         let raw = read.predicate;

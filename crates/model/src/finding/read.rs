@@ -56,7 +56,8 @@ impl<'de> Deserialize<'de> for Value {
     }
 }
 
-/// The fields of a finding and of all rules.
+/// The fields of a finding and of all rules. One that is not its rule's may be there, and has to be of its
+/// own form all the same.
 #[derive(Deserialize)]
 pub(super) struct Fields {
     what: String,

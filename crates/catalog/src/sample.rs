@@ -1,5 +1,5 @@
-//! Synthetic records, for tests and benches: like those of real runs in form and size, of nothing
-//! that ever ran.
+//! Synthetic records, for tests and benches: like those of real runs in form, with fewer checks and findings, of
+//! nothing that ever ran.
 
 pub mod database;
 

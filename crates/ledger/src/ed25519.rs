@@ -92,7 +92,7 @@ pub struct Ed25519Key {
 #[derive(Default)]
 struct Use {
     signatures: AtomicU32,
-    /// Of the negative key; none if there were too many already.
+    /// Of the negative key; none if it is weak or there were too many already.
     multiples: OnceLock<Option<Kept>>,
 }
 
@@ -122,7 +122,7 @@ impl Ed25519Key {
     fn verifies_by_table(&self, message: &[u8], signature: &Signature) -> bool {
         static BASE: OnceLock<Multiples> = OnceLock::new();
         let scalar: Option<Scalar> = Scalar::from_canonical_bytes(*signature.s_bytes()).into();
-        let Some(s) = scalar.filter(|_| !self.key.is_weak()) else { return false };
+        let Some(s) = scalar else { return false };
         let hash = Sha512::new()
             .chain_update(signature.r_bytes())
             .chain_update(self.key.as_bytes())
@@ -130,7 +130,9 @@ impl Ed25519Key {
             .finalize();
         let k = Scalar::from_bytes_mod_order_wide(&hash.into());
         let base = BASE.get_or_init(|| Multiples::of(ED25519_BASEPOINT_POINT));
-        let minus = self.use_of.multiples.get_or_init(|| Kept::of(-self.key.to_edwards()));
+        let minus = self.use_of.multiples.get_or_init(|| {
+            if self.key.is_weak() { None } else { Kept::of(-self.key.to_edwards()) }
+        });
         let Some(Kept(minus)) = minus else { return false };
         let mut r = EdwardsPoint::identity();
         base.add_product(&s, &mut r);

@@ -4,7 +4,6 @@ use std::fmt;
 
 use jiff::ToSpan as _;
 use jiff::civil::Date;
-
 use serde::{Deserialize, Serialize};
 
 use crate::text_form::text_form;

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hospitium_guest::disk::{Definition, DiskGuest};
-use hospitium_guest::{Console, Guest};
+use hospitium_guest::{Console, Guest, Session};
 use hospitium_host::qemu::{AcceleratorChoice, Qemu, QemuOptions};
 use hospitium_host::{Host, Place};
 use hospitium_model::{
     Boot, Bus, ByteSize, Channel, ChannelKind, Disk, DiskRole, Firmware, MachineSpec,
 };
+use hospitium_wire::PowerAction;
 
 /// Emulated, and beside other tests.
 const LIMIT: Duration = Duration::from_secs(400);
@@ -51,7 +52,29 @@ fn machine(firmware: Firmware, bus: Bus) -> MachineSpec {
     spec
 }
 
-async fn enters(name: &str, firmware: Firmware, bus: Bus) {
+async fn boot_id(session: &Session) -> Option<String> {
+    session.greet(Duration::from_secs(5)).await.ok()?;
+    session.read_text("/proc/sys/kernel/random/boot_id").await.ok()
+}
+
+/// Nobody enters the guest again: its own init starts the probe, while it is still starting the rest.
+async fn answers_after_a_restart(session: &Session) {
+    let before = boot_id(session).await.expect("a boot id");
+    let begun = std::time::Instant::now();
+    session.power(PowerAction::Reboot).await.expect("restarts");
+    let anew = async {
+        while boot_id(session).await.is_none_or(|now| now == before) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, anew).await.expect("the probe answers from the next boot");
+    println!("after a restart it answered in {:.1?}", begun.elapsed());
+    let unit = ["/usr/bin/systemctl", "is-active", "hospitium-again.service"];
+    let ended = session.run(&unit, LIMIT).await.expect("runs");
+    assert_eq!(String::from_utf8_lossy(&ended.output).trim(), "active");
+}
+
+async fn enters(name: &str, firmware: Firmware, bus: Bus, restart: bool) {
     let image = image(name);
     let folder = tempfile::tempdir().expect("a folder");
     let definition =
@@ -82,30 +105,33 @@ async fn enters(name: &str, firmware: Firmware, bus: Bus) {
     assert_eq!(String::from_utf8_lossy(&state.output).trim(), "running");
     let mounts = session.read_text("/proc/mounts").await.expect("read");
     assert!(!mounts.contains("hospitium-drive"), "the drive was let go of: {mounts}");
+    if restart {
+        answers_after_a_restart(&session).await;
+    }
     machine.end().await.expect("ends");
     assert_eq!(before, changed(), "the image is never written");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "boots a whole distribution; cargo xtask test runs it"]
-async fn debian_is_entered_by_cloud_init_under_bios() {
-    enters("debian-12", Firmware::Bios, Bus::Virtio).await;
+async fn debian_is_entered_by_cloud_init_under_bios_and_answers_after_a_restart() {
+    enters("debian-12", Firmware::Bios, Bus::Virtio, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "boots a whole distribution; cargo xtask test runs it"]
 async fn debian_is_entered_by_cloud_init_under_uefi_from_a_sata_disk() {
-    enters("debian-12", Firmware::Uefi, Bus::Sata).await;
+    enters("debian-12", Firmware::Uefi, Bus::Sata, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "boots a whole distribution; cargo xtask test runs it"]
-async fn debian_is_entered_by_logging_in_under_bios() {
-    enters("debian-12-login", Firmware::Bios, Bus::Virtio).await;
+async fn debian_is_entered_by_logging_in_under_bios_and_answers_after_a_restart() {
+    enters("debian-12-login", Firmware::Bios, Bus::Virtio, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "boots a whole distribution; cargo xtask test runs it"]
 async fn debian_is_entered_by_logging_in_under_uefi_from_an_nvme_disk() {
-    enters("debian-12-login", Firmware::Uefi, Bus::Nvme).await;
+    enters("debian-12-login", Firmware::Uefi, Bus::Nvme, false).await;
 }

@@ -6,8 +6,41 @@ export PATH
 
 say() { echo "hospitium: $*" >/dev/console 2>/dev/null; }
 
+# The path by which the probe knows its channel. A virtio port it finds by name, udev or not.
+channel() {
+	read -r kind name <"$1/channel"
+	[ "$kind" = virtio ] && name=virtio-ports/$name
+	echo "/dev/$name"
+}
+
+# So that later boots need neither of the two ways in: systemd starts the probe as soon as it starts
+# anything, and a check that restarts the guest waits for no more than that. Where it can't be started
+# from there, the way in is as at the first boot.
+units=/etc/systemd/system
+kept=/var/lib/hospitium
+unit=hospitium-again.service
+leave_unit() {
+	[ -d /run/systemd/system ] && [ -d $units ] && mkdir -m 700 $kept 2>/dev/null || return
+	cp "$1/hospitium-probe" $kept/ && chmod 700 $kept/hospitium-probe &&
+		mkdir -p $units/sysinit.target.wants && cat >$units/$unit <<-END &&
+			[Unit]
+			Description=Hospitium's probe, after a restart
+			DefaultDependencies=no
+			RequiresMountsFor=$kept
+			Conflicts=shutdown.target
+			Before=shutdown.target
+			[Service]
+			ExecStartPre=-/sbin/modprobe virtio_console
+			ExecStart=$kept/hospitium-probe $(channel "$1")
+		END
+		ln -s ../$unit $units/sysinit.target.wants/
+	# A guest that is crashed on purpose writes nothing back any more.
+	sync
+}
+
 if [ "$1" != probe ]; then
 	drive=${0%/*}
+	[ -f $units/$unit ] && systemctl is-active --quiet $unit && exit 0
 	# In memory first. Some distributions mount /run so that nothing in it can be executed.
 	for parent in /run /dev/shm /tmp /var/tmp /root; do
 		home=$parent/hospitium-probe.d
@@ -26,6 +59,7 @@ if [ "$1" != probe ]; then
 		exit 1
 	fi
 	cd / || exit 1
+	leave_unit "$drive"
 	# A unit of its own outlives the login or the cloud-init stage that started it.
 	if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null 2>&1; then
 		exec systemd-run --quiet --no-block --unit=hospitium-probe /bin/sh "$home/start.sh" probe
@@ -39,7 +73,6 @@ if [ "$1" != probe ]; then
 fi
 
 home=${0%/*}
-read -r kind name <"$home/channel"
 # The machine is looked at, and saved, when it is up and not while it comes up. A system that is
 # up in part ("degraded") is up.
 if [ -d /run/systemd/system ]; then
@@ -58,26 +91,7 @@ for mounted in /run/hospitium-drive /tmp/hospitium-drive; do
 		rmdir $mounted 2>/dev/null
 	fi
 done
-port=/dev/$name
-if [ "$kind" = virtio ]; then
-	modprobe virtio_console 2>/dev/null
-	tries=0
-	while [ $tries -lt 30 ]; do
-		port=/dev/virtio-ports/$name
-		[ -c "$port" ] && break
-		for entry in /sys/class/virtio-ports/*/name; do
-			[ -f "$entry" ] || continue
-			read -r found <"$entry"
-			entry=${entry%/name}
-			[ "$found" = "$name" ] && port=/dev/${entry##*/}
-		done
-		[ -c "$port" ] && break
-		sleep 1
-		tries=$((tries + 1))
-	done
-fi
-if [ ! -c "$port" ]; then
-	say "there is no $port for the probe; the machine's $kind channel is not seen by this system"
-	exit 1
-fi
-exec "$home/hospitium-probe" "$port"
+modprobe virtio_console 2>/dev/null
+port=$(channel "$home")
+"$home/hospitium-probe" "$port"
+[ $? = 1 ] && say "there is no $port for the probe; this system does not see the machine's channel"

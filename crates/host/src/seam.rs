@@ -40,6 +40,10 @@ pub trait Host: Send + Sync {
         snapshot: &Snapshot,
         place: &Place,
     ) -> Result<Box<dyn Machine>, HostError>;
+
+    /// No more machines will be made from the snapshot: what the host holds ready for the next one is let go. What it
+    /// holds lies beside the places of the machines made so far.
+    async fn forget(&self, _snapshot: &Snapshot) {}
 }
 
 /// Where a machine's files go: a folder of its own, made by the caller, removed by the caller.

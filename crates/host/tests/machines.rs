@@ -157,6 +157,66 @@ async fn two_clones_go_on_from_the_same_moment_each_on_its_own() {
     assert_ne!(c.medium("system").await.expect("the disk").digest(512, 512).expect("read"), sector);
 }
 
+/// The VMM that waits for the next clone in this lab, as noted in its folder.
+async fn waiting_vmm(lab: &Lab) -> i32 {
+    let note = || {
+        let folders = std::fs::read_dir(lab.path()).expect("read").flatten();
+        let mut ahead = folders.filter(|f| f.file_name().to_string_lossy().starts_with("ahead-"));
+        let text = std::fs::read(ahead.next()?.path().join("vmm.json")).ok()?;
+        serde_json::from_slice::<serde_json::Value>(&text).ok()?.get("pid")?.as_i64()
+    };
+    let found = async {
+        loop {
+            if let Some(pid) = note() {
+                return pid;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let pid = tokio::time::timeout(LIMIT, found).await.expect("one waits");
+    i32::try_from(pid).expect("a process id")
+}
+
+#[tokio::test]
+async fn from_the_third_clone_on_a_vmm_waits_that_is_moved_to_where_it_is_wanted() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, mut guest) = booted(&host, &lab, "boot").await;
+    assert_eq!(guest.ask(b'x').await, '1');
+    let snapshot = machine.snapshot(&lab.path().join("snapshot")).await.expect("saved");
+    for name in ["a", "b"] {
+        let clone = host.restore(&snapshot, &lab.place(name)).await.expect("restored");
+        clone.end().await.expect("ended");
+    }
+    let waits = waiting_vmm(&lab).await;
+    let place = lab.place("c");
+    let clone = host.restore(&snapshot, &place).await.expect("restored");
+    let process = clone.process().await.expect("a process");
+    assert_eq!((clone.name(), process.pid), ("c", waits as u32));
+    let works_in = std::fs::read_link(format!("/proc/{waits}/cwd")).expect("a link");
+    assert_eq!(works_in, place.folder.join("vmm").canonicalize().expect("a folder"));
+    let mut guest = Guest::of(&*clone).await;
+    clone.resume().await.expect("resumed");
+    assert_eq!(guest.ask(b'x').await, '2');
+    assert_eq!(guest.ask(b'w').await, '!');
+    clone.end().await.expect("ended");
+    let written = clone.medium("system").await.expect("the disk from outside");
+    assert_eq!(written.digest(512, 512).expect("read"), written.digest(0, 512).expect("read"));
+    // One that ended while it waited is not waited for.
+    let waits = waiting_vmm(&lab).await;
+    let killed = rustix::process::Pid::from_raw(waits).expect("a process id");
+    rustix::process::kill_process(killed, rustix::process::Signal::KILL).expect("killed");
+    let clone = host.restore(&snapshot, &lab.place("d")).await.expect("restored");
+    assert_ne!(clone.process().await.expect("a process").pid, waits as u32);
+    clone.end().await.expect("ended");
+    // None waits for a clone that will not be asked for.
+    let waits = waiting_vmm(&lab).await;
+    host.forget(&snapshot).await;
+    assert!(!std::path::Path::new(&format!("/proc/{waits}")).exists());
+    let left = std::fs::read_dir(lab.path()).expect("read").flatten();
+    let left = left.filter(|f| f.file_name().to_string_lossy().starts_with("ahead-"));
+    assert_eq!(left.count(), 0);
+}
+
 #[tokio::test]
 async fn every_clone_is_a_generation_of_its_own_unless_that_is_spoiled_on_purpose() {
     let (host, lab) = (qemu().await, Lab::new());

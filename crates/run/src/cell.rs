@@ -110,7 +110,9 @@ impl CellRun {
         match self.shared.stop.unless(self.ready()).await {
             Ok(Ok(ready)) => {
                 self.describe(&mut record, &ready.made);
+                let lab = ready.lab.clone();
                 self.run_checks(ready).await;
+                lab.host().forget(lab.snapshot()).await;
             }
             Ok(Err(error)) => self.could_not(&mut record, &error),
             Err(reason) => {

@@ -30,6 +30,7 @@ leave_unit() {
 			Conflicts=shutdown.target
 			Before=shutdown.target
 			[Service]
+			Nice=-20
 			ExecStartPre=-/sbin/modprobe virtio_console
 			ExecStart=$kept/hospitium-probe $(channel "$1")
 		END

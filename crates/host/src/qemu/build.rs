@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicU32;
 use hospitium_model::{Boot, MachineSpec, Network};
 use tokio::net::UnixStream;
 
+use super::ahead::LOG;
 use super::command::{self, Mapping, Setup};
 use super::disks::DiskPlan;
 use super::events::History;
@@ -18,7 +19,7 @@ use super::hardware::Plugged;
 use super::machine::QemuMachine;
 use super::process::{Confinement, Launch};
 use super::qmp::Qmp;
-use super::{Inner, orphans, stream};
+use super::{Inner, orphans};
 use crate::{HostError, Place};
 
 /// Name of the n-th file of the memory.
@@ -93,13 +94,29 @@ impl Handles {
 }
 
 impl Inner {
-    /// Makes the machine's files and starts its VMM, whose vCPUs stand still.
+    /// Makes the machine's files and starts its VMM, whose vCPUs stand still. If its state comes from elsewhere, it
+    /// begins to take it in.
     pub(super) async fn build(
         self: &Arc<Self>,
         spec: &MachineSpec,
         place: &Place,
-        mut origin: Origin,
+        origin: Origin,
     ) -> Result<QemuMachine, HostError> {
+        let (machine, incoming) = self.build_waiting(spec, place, origin).await?;
+        if let Some(fd) = incoming {
+            machine.take_in(fd).await?;
+        }
+        Ok(machine)
+    }
+
+    /// The same, but a state that comes from elsewhere is not taken in yet: the VMM's number of the descriptor that
+    /// it comes by is returned with it.
+    pub(super) async fn build_waiting(
+        self: &Arc<Self>,
+        spec: &MachineSpec,
+        place: &Place,
+        mut origin: Origin,
+    ) -> Result<(QemuMachine, Option<i32>), HostError> {
         let user = origin.user.or_else(|| self.next_user());
         let confinement = Confinement { user, ..self.confinement };
         let folder = &files::work_folder(&place.folder, confinement)?;
@@ -182,14 +199,10 @@ impl Inner {
             inherited: handles.inherited,
             confinement,
         };
-        let process = launch.start(&place.folder.join("vmm.log")).await?;
+        let process = launch.start(&place.folder.join(LOG)).await?;
         orphans::note(&place.folder, process.pid())?;
         let history = Arc::new(History::new());
         let qmp = Qmp::new(qmp, history.clone(), &process).await?;
-        if let Some(fd) = incoming {
-            let private = matches!(mapping, Mapping::Private { .. });
-            stream::take_in(&qmp, fd, private).await?;
-        }
         let machine = QemuMachine::new(super::machine::Parts {
             host: self.clone(),
             name: place.name.clone(),
@@ -210,7 +223,7 @@ impl Inner {
             removed: origin.removed,
             sets: AtomicU32::new(sets_used),
         });
-        Ok(machine)
+        Ok((machine, incoming))
     }
 
     /// The memory's files as the VMM opens them.

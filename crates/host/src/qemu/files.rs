@@ -54,6 +54,21 @@ pub(super) fn work_folder(folder: &Path, confinement: Confinement) -> Result<Pat
     Ok(work)
 }
 
+/// Moves the VMM's own folder, with the VMM in it, into another machine's folder, and closes that to all but us.
+pub(super) fn move_work_folder(from: &Path, to: &Path) -> Result<PathBuf, HostError> {
+    let closed = std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o700));
+    closed.map_err(HostError::io(format!("closing {} to others", to.display())))?;
+    let work = to.join(WORK);
+    // Renaming would replace an empty folder without a word.
+    if work.symlink_metadata().is_ok() {
+        let there = io::Error::from(io::ErrorKind::AlreadyExists);
+        return Err(HostError::io(format!("making {}", work.display()))(there));
+    }
+    let moved = std::fs::rename(from.join(WORK), &work);
+    moved.map_err(HostError::io(format!("moving a VMM's folder to {}", work.display())))?;
+    Ok(work)
+}
+
 /// Where [`work_folder`] is.
 pub(super) fn work_folder_of(folder: &Path) -> PathBuf {
     folder.join(WORK)

@@ -7,6 +7,7 @@
 //! for reading only. The process runs as a user without privileges, in its folder, in name spaces of
 //! its own where that can be had, under QEMU's seccomp filter, and ends when we end.
 
+mod ahead;
 mod attach;
 mod build;
 mod command;
@@ -45,6 +46,7 @@ use hospitium_model::{
     Accelerator, AcceleratorProof, Answer, Bus, Capability, Disk, HostFacts, MachineSpec,
 };
 
+use self::ahead::Ahead;
 use self::build::Origin;
 use self::disks::DiskPlan;
 use self::introspect::Traits;
@@ -61,6 +63,7 @@ pub(crate) const KIND: &str = "qemu";
 /// A QEMU, as a place where machines run.
 pub struct Qemu {
     inner: Arc<Inner>,
+    ahead: Ahead,
 }
 
 /// What machines share of it.
@@ -113,7 +116,7 @@ impl Qemu {
         let proof = kvm::prove(&options, vmm, confinement, trial).await?;
         let inner =
             Inner::new(programs.clone(), traits.clone(), confinement, proof, options.cache)?;
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), ahead: Ahead::default() })
     }
 
     /// The QEMU system emulators for x86-64 on PATH.
@@ -284,6 +287,17 @@ impl Host for Qemu {
         snapshot: &Snapshot,
         place: &Place,
     ) -> Result<Box<dyn Machine>, HostError> {
-        Ok(Box::new(self.inner.resume_from(snapshot, place).await?))
+        let notes = self.inner.verify(snapshot)?;
+        let waiting = match self.ahead.take(snapshot, place).await? {
+            Some(waiting) => waiting,
+            None => self.inner.wait_with(snapshot, notes.clone(), place).await?,
+        };
+        let machine = waiting.go_on().await?;
+        self.ahead.prepare(&self.inner, snapshot, notes, place);
+        Ok(Box::new(machine))
+    }
+
+    async fn forget(&self, snapshot: &Snapshot) {
+        self.ahead.forget(snapshot).await;
     }
 }

@@ -7,7 +7,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
 
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -55,7 +55,11 @@ pub(super) struct Process {
     pidfd: Arc<AsyncFd<OwnedFd>>,
     expected: Arc<AtomicBool>,
     died: watch::Receiver<Option<Died>>,
+    log: Log,
 }
+
+/// Where standard error is written to; it may move while the process runs.
+type Log = Arc<Mutex<PathBuf>>;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -70,7 +74,7 @@ fn on_spawner(job: Job) -> io::Result<()> {
         let _ = thread.spawn(move || jobs.into_iter().for_each(|job| job()));
         Mutex::new(sender)
     });
-    let sender = sender.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let sender = sender.lock().unwrap_or_else(PoisonError::into_inner);
     sender.send(job).map_err(|_| io::Error::other("the thread that starts processes is gone"))
 }
 
@@ -136,7 +140,8 @@ impl Launch {
                 return Err(HostError::io(doing)(error));
             }
         };
-        let stderr = tokio::spawn(keep_stderr(ends_read.into(), log.to_owned()));
+        let log: Log = Arc::new(Mutex::new(log.to_owned()));
+        let stderr = tokio::spawn(keep_stderr(ends_read.into(), log.clone()));
         let expected = Arc::new(AtomicBool::new(false));
         let (tell, died) = watch::channel(None);
         tokio::spawn({
@@ -151,7 +156,7 @@ impl Launch {
                 tell.send_replace(Some(Died { expected, how: how(status, &said) }));
             }
         });
-        Ok(Process { pid, pidfd, expected, died })
+        Ok(Process { pid, pidfd, expected, died, log })
     }
 
     fn spawn(self, parent: u32, stderr: OwnedFd) -> io::Result<std::process::Child> {
@@ -178,7 +183,7 @@ impl Launch {
 }
 
 /// Reads standard error to its end; returns the last of it.
-async fn keep_stderr(from: OwnedFd, log: PathBuf) -> Vec<u8> {
+async fn keep_stderr(from: OwnedFd, log: Log) -> Vec<u8> {
     let Ok(mut from) = tokio::net::unix::pipe::Receiver::from_owned_fd(from) else {
         return Vec::new();
     };
@@ -189,7 +194,8 @@ async fn keep_stderr(from: OwnedFd, log: PathBuf) -> Vec<u8> {
         let part = &buffer[..n];
         if written < STDERR_WRITTEN {
             written += n as u64;
-            let file = std::fs::OpenOptions::new().append(true).create(true).open(&log);
+            let log = log.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let file = std::fs::OpenOptions::new().append(true).create(true).open(log);
             let _ = file.and_then(|mut file| io::Write::write_all(&mut file, part));
         }
         kept.extend_from_slice(part);
@@ -233,6 +239,11 @@ pub(super) fn escape(text: &str, limit: usize) -> String {
 impl Process {
     pub(super) fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// From now on its standard error is written to another file. What it said before is not moved.
+    pub(super) fn log_to(&self, log: PathBuf) {
+        *self.log.lock().unwrap_or_else(PoisonError::into_inner) = log;
     }
 
     /// From now on its end is no surprise.

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use hospitium_model::Digest;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::UnixStream;
 
 use super::build::{Origin, UEFI_VARS, pair};
 use super::disks::{DiskPlan, Layer};
@@ -102,7 +103,7 @@ pub(super) fn load(folder: &Path) -> Result<Snapshot, HostError> {
 
 impl Inner {
     /// Checks all of a snapshot that is cheap to check.
-    fn verify(&self, snapshot: &Snapshot) -> Result<Notes, HostError> {
+    pub(super) fn verify(&self, snapshot: &Snapshot) -> Result<Notes, HostError> {
         let folder = &snapshot.folder;
         let bad = |why: String| HostError::BadSnapshot { folder: folder.clone(), why };
         if snapshot.format != FORMAT || snapshot.host_kind != super::KIND {
@@ -153,13 +154,13 @@ impl Inner {
         Ok(notes)
     }
 
-    /// See [`Host::restore`](crate::Host::restore).
-    pub(super) async fn resume_from(
+    /// Starts a VMM for a machine that goes on from a snapshot, up to where it takes in the machine's state.
+    pub(super) async fn wait_with(
         self: &Arc<Self>,
         snapshot: &Snapshot,
+        notes: Notes,
         place: &Place,
-    ) -> Result<QemuMachine, HostError> {
-        let notes = self.verify(snapshot)?;
+    ) -> Result<Waiting, HostError> {
         let folder = &snapshot.folder;
         let disks = notes.disks.into_iter().map(|saved| {
             let layers = saved.layers.into_iter().map(|layer| Layer {
@@ -169,7 +170,7 @@ impl Inner {
             });
             DiskPlan { disk: saved.disk, layers: layers.collect(), size: saved.size }
         });
-        let (mut ours, theirs) = pair()?;
+        let (feed, theirs) = pair()?;
         let origin = Origin {
             disks: disks.collect(),
             memory: notes.memory.iter().map(|name| folder.join(name)).collect(),
@@ -186,13 +187,36 @@ impl Inner {
             removed: notes.removed,
             user: None,
         };
-        let state = folder.join(STATE);
+        let (machine, fd) = self.build_waiting(&snapshot.spec, place, origin).await?;
+        let fd = fd.ok_or_else(|| HostError::BadSnapshot {
+            folder: folder.clone(),
+            why: "its VMM has no way to take it in".into(),
+        })?;
+        Ok(Waiting { machine, fd, feed, state: folder.join(STATE) })
+    }
+}
+
+/// A VMM that waits for the state of the machine that it is to be.
+pub(super) struct Waiting {
+    pub machine: QemuMachine,
+    /// Its number of the descriptor that the state comes by.
+    fd: i32,
+    /// Our end of that.
+    feed: UnixStream,
+    /// The file that the state is in.
+    state: PathBuf,
+}
+
+impl Waiting {
+    /// Gives it the state. The machine is paused then.
+    pub(super) async fn go_on(self) -> Result<QemuMachine, HostError> {
+        let Self { machine, fd, mut feed, state } = self;
         let feed = tokio::spawn(async move {
             let bytes = tokio::fs::read(state).await?;
-            ours.write_all(&bytes).await?;
-            ours.shutdown().await
+            feed.write_all(&bytes).await?;
+            feed.shutdown().await
         });
-        let machine = self.build(&snapshot.spec, place, origin).await?;
+        machine.take_in(fd).await?;
         arrived(&machine).await?;
         // The machine has taken in all of it, so a failure to send the rest can't be.
         feed.abort();

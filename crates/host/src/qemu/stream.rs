@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::build::pair;
+use super::command::Mapping;
 use super::machine::QemuMachine;
 use super::process::escape;
-use super::qmp::Qmp;
 use crate::{EventKind, HostError};
 
 /// Saving or loading a stream with a few GiB of memory in it takes no longer.
@@ -86,16 +86,19 @@ pub(super) async fn stream_out(machine: &QemuMachine, path: &Path) -> Result<(),
     sent(machine).await.map(drop)
 }
 
-/// Tells a VMM to take in its state from a descriptor that it inherited; with `shared_ignored` the
-/// memory is not in it.
-pub(super) async fn take_in(qmp: &Qmp, fd: i32, shared_ignored: bool) -> Result<(), HostError> {
-    let doing = "taking in the machine's state";
-    let capabilities = json!({"capabilities": [
-        {"capability": "events", "state": true},
-        {"capability": "x-ignore-shared", "state": shared_ignored},
-    ]});
-    qmp.call(doing, "migrate-set-capabilities", capabilities).await?;
-    qmp.call(doing, "migrate-incoming", json!({"uri": format!("fd:{fd}")})).await.map(drop)
+impl QemuMachine {
+    /// Begins to take in the machine's state from a descriptor that its VMM inherited; memory that is mapped
+    /// privately is not in it.
+    pub(super) async fn take_in(&self, fd: i32) -> Result<(), HostError> {
+        let doing = "taking in the machine's state";
+        let private = matches!(self.mapping, Mapping::Private { .. });
+        let capabilities = json!({"capabilities": [
+            {"capability": "events", "state": true},
+            {"capability": "x-ignore-shared", "state": private},
+        ]});
+        self.qmp.call(doing, "migrate-set-capabilities", capabilities).await?;
+        self.qmp.call(doing, "migrate-incoming", json!({"uri": format!("fd:{fd}")})).await.map(drop)
+    }
 }
 
 /// Waits until a machine's state has come in. If it can't be taken in, the VMM ends.

@@ -41,8 +41,11 @@ pub trait Host: Send + Sync {
         place: &Place,
     ) -> Result<Box<dyn Machine>, HostError>;
 
-    /// No more machines will be made from the snapshot: what the host holds ready for the next one is let go. What it
-    /// holds lies beside the places of the machines made so far.
+    /// Another machine will be made from the snapshot: the host may begin to make ready what it needs, in a folder of
+    /// its own within `folder`. Returns at once; what goes wrong is told by [`Host::restore`].
+    fn expect(&self, _snapshot: &Snapshot, _folder: &Path) {}
+
+    /// No more machines will be made from the snapshot: what was made ready is let go.
     async fn forget(&self, _snapshot: &Snapshot) {}
 }
 

@@ -178,15 +178,13 @@ async fn waiting_vmm(lab: &Lab) -> i32 {
 }
 
 #[tokio::test]
-async fn from_the_third_clone_on_a_vmm_waits_that_is_moved_to_where_it_is_wanted() {
+async fn an_expected_clone_is_a_vmm_that_waits_and_is_moved_to_where_it_is_wanted() {
     let (host, lab) = (qemu().await, Lab::new());
     let (machine, mut guest) = booted(&host, &lab, "boot").await;
     assert_eq!(guest.ask(b'x').await, '1');
     let snapshot = machine.snapshot(&lab.path().join("snapshot")).await.expect("saved");
-    for name in ["a", "b"] {
-        let clone = host.restore(&snapshot, &lab.place(name)).await.expect("restored");
-        clone.end().await.expect("ended");
-    }
+    host.expect(&snapshot, lab.path());
+    host.expect(&snapshot, lab.path());
     let waits = waiting_vmm(&lab).await;
     let place = lab.place("c");
     let clone = host.restore(&snapshot, &place).await.expect("restored");
@@ -202,6 +200,7 @@ async fn from_the_third_clone_on_a_vmm_waits_that_is_moved_to_where_it_is_wanted
     let written = clone.medium("system").await.expect("the disk from outside");
     assert_eq!(written.digest(512, 512).expect("read"), written.digest(0, 512).expect("read"));
     // One that ended while it waited is not waited for.
+    host.expect(&snapshot, lab.path());
     let waits = waiting_vmm(&lab).await;
     let killed = rustix::process::Pid::from_raw(waits).expect("a process id");
     rustix::process::kill_process(killed, rustix::process::Signal::KILL).expect("killed");
@@ -209,6 +208,7 @@ async fn from_the_third_clone_on_a_vmm_waits_that_is_moved_to_where_it_is_wanted
     assert_ne!(clone.process().await.expect("a process").pid, waits as u32);
     clone.end().await.expect("ended");
     // None waits for a clone that will not be asked for.
+    host.expect(&snapshot, lab.path());
     let waits = waiting_vmm(&lab).await;
     host.forget(&snapshot).await;
     assert!(!std::path::Path::new(&format!("/proc/{waits}")).exists());

@@ -75,6 +75,7 @@ pub async fn in_own_clone(
             return (attempt, CloneEnd::default());
         }
     };
+    lab.expect();
     let mut attempt = in_clone(&mut cell, check).await;
     let end = finish(cell).await;
     attempt.began = began;

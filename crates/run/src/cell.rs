@@ -112,7 +112,7 @@ impl CellRun {
                 self.describe(&mut record, &ready.made);
                 let lab = ready.lab.clone();
                 self.run_checks(ready).await;
-                lab.host().forget(lab.snapshot()).await;
+                lab.close().await;
             }
             Ok(Err(error)) => self.could_not(&mut record, &error),
             Err(reason) => {
@@ -168,6 +168,7 @@ impl CellRun {
             let made = maker.make(declared(&self.cell), &self.work.join("media")).await?;
             self.timed(|t| t.vmm_cpu_ms += made.vmm_cpu_ms);
             let lab = self.lab(&made);
+            lab.expect();
             let took_ms = ms(begun.elapsed());
             let cached = made.cached;
             self.shared.tell(&RunEvent::Ready { cell: self.cell.name.clone(), cached, took_ms });
@@ -176,10 +177,12 @@ impl CellRun {
                 self.shared.budget.permit(Class::Boot, u64::MAX, Load::Usual, memory).await;
             match lab.cell("tier0", &checks::CANARY, None).await {
                 Ok(first) => {
+                    lab.expect();
                     return Ok(Ready { lab, first, permit, made });
                 }
                 Err(error) if cached && again => {
                     again = false;
+                    lab.close().await;
                     let words = format!(
                         "the saved machine in the cache did not answer and is made anew: {}",
                         error.chain()
@@ -189,6 +192,7 @@ impl CellRun {
                     self.shared.cache.drop_entry(made.held).map_err(crate::RunError::from)?;
                 }
                 Err(error) => {
+                    lab.close().await;
                     return Err(MakeError::NoClone { why: error.chain() });
                 }
             }

@@ -270,6 +270,17 @@ impl Lab {
         &self.snapshot
     }
 
+    /// Another clone will be made. Best said when the one before answers: what the next one needs takes
+    /// from its first steps.
+    pub fn expect(&self) {
+        self.host.expect(&self.snapshot, &self.folder);
+    }
+
+    /// No more clones will be made.
+    pub async fn close(&self) {
+        self.host.forget(&self.snapshot).await;
+    }
+
     /// What was seen while it booted.
     pub fn boot_facts(&self) -> &BootFacts {
         &self.boot

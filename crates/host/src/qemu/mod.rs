@@ -290,14 +290,16 @@ impl Host for Qemu {
         let notes = self.inner.verify(snapshot)?;
         let waiting = match self.ahead.take(snapshot, place).await? {
             Some(waiting) => waiting,
-            None => self.inner.wait_with(snapshot, notes.clone(), place).await?,
+            None => self.inner.wait_with(snapshot, notes, place).await?,
         };
-        let machine = waiting.go_on().await?;
-        self.ahead.prepare(&self.inner, snapshot, notes, place);
-        Ok(Box::new(machine))
+        Ok(Box::new(waiting.go_on().await?))
+    }
+
+    fn expect(&self, snapshot: &Snapshot, folder: &Path) {
+        self.ahead.start(&self.inner, snapshot, folder);
     }
 
     async fn forget(&self, snapshot: &Snapshot) {
-        self.ahead.forget(snapshot).await;
+        self.ahead.end(snapshot).await;
     }
 }

@@ -247,7 +247,7 @@ impl Bench {
                 ratio: median / 150.0,
                 bar: "≤ 1",
                 reached: median <= 150.0,
-                bound: "starting the VMM's process, and translating the guest's first instructions anew; the floor is an idle VMM's start".into(),
+                bound: "taking in the state, and translating the guest's first instructions anew".into(),
             },
             Measured {
                 what: "a clone of Debian 12 ready to answer, one at a time, to its boot in the same run".into(),

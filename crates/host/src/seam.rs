@@ -46,7 +46,7 @@ pub trait Host: Send + Sync {
     fn expect(&self, _snapshot: &Snapshot, _folder: &Path) {}
 
     /// No more machines will be made from the snapshot: what was made ready is let go.
-    async fn forget(&self, _snapshot: &Snapshot) {}
+    fn forget(&self, _snapshot: &Snapshot) {}
 }
 
 /// Where a machine's files go: a folder of its own, made by the caller, removed by the caller.

@@ -110,9 +110,7 @@ impl CellRun {
         match self.shared.stop.unless(self.ready()).await {
             Ok(Ok(ready)) => {
                 self.describe(&mut record, &ready.made);
-                let lab = ready.lab.clone();
                 self.run_checks(ready).await;
-                lab.close().await;
             }
             Ok(Err(error)) => self.could_not(&mut record, &error),
             Err(reason) => {
@@ -182,7 +180,6 @@ impl CellRun {
                 }
                 Err(error) if cached && again => {
                     again = false;
-                    lab.close().await;
                     let words = format!(
                         "the saved machine in the cache did not answer and is made anew: {}",
                         error.chain()
@@ -192,7 +189,6 @@ impl CellRun {
                     self.shared.cache.drop_entry(made.held).map_err(crate::RunError::from)?;
                 }
                 Err(error) => {
-                    lab.close().await;
                     return Err(MakeError::NoClone { why: error.chain() });
                 }
             }

@@ -276,11 +276,6 @@ impl Lab {
         self.host.expect(&self.snapshot, &self.folder);
     }
 
-    /// No more clones will be made.
-    pub async fn close(&self) {
-        self.host.forget(&self.snapshot).await;
-    }
-
     /// What was seen while it booted.
     pub fn boot_facts(&self) -> &BootFacts {
         &self.boot
@@ -376,6 +371,12 @@ impl Lab {
             source,
         })?;
         Ok(Place { name: name.to_owned(), folder })
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.host.forget(&self.snapshot);
     }
 }
 

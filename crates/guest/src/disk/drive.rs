@@ -62,7 +62,7 @@ pub fn seed_drive(inputs: &[Digest]) -> std::io::Result<Vec<u8>> {
     )
 }
 
-/// Of all modules only `bootcmd` runs, which it does at every boot; nothing else is changed in the guest. The two
+/// Of all modules only `bootcmd` runs, which it does at every boot; what `start.sh` leaves is all that changes in the guest. The two
 /// stages of cloud-init after it have no modules then; they are taken back before they begin, because each
 /// is another start of Python, 3 to 4 s of CPU time on an emulated machine.
 const USER_DATA: &str = "\

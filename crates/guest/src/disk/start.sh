@@ -6,33 +6,35 @@ export PATH
 
 say() { echo "hospitium: $*" >/dev/console 2>/dev/null; }
 
-# The path by which the probe knows its channel. A virtio port it finds by name, udev or not.
-channel() {
-	read -r kind name <"$1/channel"
-	[ "$kind" = virtio ] && name=virtio-ports/$name
-	echo "/dev/$name"
-}
-
-# So that later boots need neither of the two ways in: systemd starts the probe as soon as it starts
-# anything, and a check that restarts the guest waits for no more than that. Where it can't be started
-# from there, the way in is as at the first boot.
+# So that later boots need neither of the two ways in: systemd starts the probe as soon as the local file
+# systems are checked and mounted, and a check that restarts the guest waits for no more than that. Where it
+# can't be started from there, the way in is as at the first boot.
 units=/etc/systemd/system
 kept=/var/lib/hospitium
 unit=hospitium-again.service
+# There in a boot in which the probe is started from here: systemd takes up the unit if it reads its units again.
+first=/run/hospitium-first
 leave_unit() {
-	[ -d /run/systemd/system ] && [ -d $units ] && mkdir -m 700 $kept 2>/dev/null || return
+	[ -d /run/systemd/system ] && [ -d $units ] && : >$first && mkdir -m 700 $kept 2>/dev/null || return
+	read -r kind name <"$1/channel"
+	# A virtio port is found by its name by the probe, udev or not.
+	[ "$kind" = virtio ] && name=virtio-ports/$name
 	cp "$1/hospitium-probe" $kept/ && chmod 700 $kept/hospitium-probe &&
 		mkdir -p $units/sysinit.target.wants && cat >$units/$unit <<-END &&
 			[Unit]
 			Description=Hospitium's probe, after a restart
 			DefaultDependencies=no
+			ConditionPathExists=!$first
 			RequiresMountsFor=$kept
+			# A guest that ends in its emergency shell has not come up.
+			Requires=local-fs.target
+			After=local-fs.target
 			Conflicts=shutdown.target
 			Before=shutdown.target
 			[Service]
 			Nice=-20
 			ExecStartPre=-/sbin/modprobe virtio_console
-			ExecStart=$kept/hospitium-probe $(channel "$1")
+			ExecStart=$kept/hospitium-probe /dev/$name
 		END
 		ln -s ../$unit $units/sysinit.target.wants/
 	# A guest that is crashed on purpose writes nothing back any more.
@@ -41,7 +43,10 @@ leave_unit() {
 
 if [ "$1" != probe ]; then
 	drive=${0%/*}
-	[ -f $units/$unit ] && systemctl is-active --quiet $unit && exit 0
+	if [ -f $units/$unit ] && systemctl is-active --quiet $unit; then
+		cd / && umount -l "$drive" 2>/dev/null && rmdir "$drive" 2>/dev/null
+		exit 0
+	fi
 	# In memory first. Some distributions mount /run so that nothing in it can be executed.
 	for parent in /run /dev/shm /tmp /var/tmp /root; do
 		home=$parent/hospitium-probe.d
@@ -74,6 +79,7 @@ if [ "$1" != probe ]; then
 fi
 
 home=${0%/*}
+read -r kind name <"$home/channel"
 # The machine is looked at, and saved, when it is up and not while it comes up. A system that is
 # up in part ("degraded") is up.
 if [ -d /run/systemd/system ]; then
@@ -92,7 +98,26 @@ for mounted in /run/hospitium-drive /tmp/hospitium-drive; do
 		rmdir $mounted 2>/dev/null
 	fi
 done
-modprobe virtio_console 2>/dev/null
-port=$(channel "$home")
-"$home/hospitium-probe" "$port"
-[ $? = 1 ] && say "there is no $port for the probe; this system does not see the machine's channel"
+port=/dev/$name
+if [ "$kind" = virtio ]; then
+	modprobe virtio_console 2>/dev/null
+	tries=0
+	while [ $tries -lt 30 ]; do
+		port=/dev/virtio-ports/$name
+		[ -c "$port" ] && break
+		for entry in /sys/class/virtio-ports/*/name; do
+			[ -f "$entry" ] || continue
+			read -r found <"$entry"
+			entry=${entry%/name}
+			[ "$found" = "$name" ] && port=/dev/${entry##*/}
+		done
+		[ -c "$port" ] && break
+		sleep 1
+		tries=$((tries + 1))
+	done
+fi
+if [ ! -c "$port" ]; then
+	say "there is no $port for the probe; the machine's $kind channel is not seen by this system"
+	exit 1
+fi
+exec "$home/hospitium-probe" "$port"

@@ -42,10 +42,22 @@ impl Drop for Scrap {
 }
 
 impl Start {
-    /// The VMM, with the folder that it is in. None if it could not be started or has ended.
-    async fn waiting(mut self) -> Option<(Waiting, Scrap)> {
-        let (waiting, scrap) = (&mut self.0).await.ok()?.ok()?;
-        waiting.machine.process.ended().is_none().then_some((waiting, scrap))
+    /// The VMM, with the folder that it is in; none if it could not be started.
+    ///
+    /// # Errors
+    /// It ended, while it started or while it waited: that is told, as it is of any other clone's.
+    async fn waiting(mut self) -> Result<Option<(Waiting, Scrap)>, HostError> {
+        match (&mut self.0).await {
+            Ok(Ok((waiting, scrap))) => match waiting.machine.process.ended() {
+                Some(died) => {
+                    Err(HostError::Ended { doing: "waiting for a machine".into(), how: died.how })
+                }
+                None => Ok(Some((waiting, scrap))),
+            },
+            Ok(Err(ended @ HostError::Ended { .. })) => Err(ended),
+            // Starting it where it is wanted tells what is wrong, if that is still so.
+            Ok(Err(_)) | Err(_) => Ok(None),
+        }
     }
 }
 
@@ -56,15 +68,14 @@ impl Ahead {
         Some(all.swap_remove(at).1)
     }
 
-    /// The VMM that waits to be a machine of this snapshot, moved to its place. None if none waits: starting it where it
-    /// is wanted tells what is wrong, if something is.
+    /// The VMM that waits to be a machine of this snapshot, moved to its place; none if none waits.
     pub(super) async fn take(
         &self,
         snapshot: &Snapshot,
         place: &Place,
     ) -> Result<Option<Waiting>, HostError> {
         let Some(start) = self.of(snapshot) else { return Ok(None) };
-        let Some((mut waiting, scrap)) = start.waiting().await else { return Ok(None) };
+        let Some((mut waiting, scrap)) = start.waiting().await? else { return Ok(None) };
         waiting.machine.move_to(&scrap.0, place)?;
         Ok(Some(waiting))
     }
@@ -89,22 +100,25 @@ impl Ahead {
         all.push((snapshot.clone(), Start(start)));
     }
 
-    /// Ends the one of this snapshot.
-    pub(super) async fn end(&self, snapshot: &Snapshot) {
-        if let Some(start) = self.of(snapshot)
-            && let Some((waiting, _scrap)) = start.waiting().await
-        {
-            waiting.machine.process.kill().await;
-        }
+    /// Kills the one of this snapshot.
+    pub(super) fn end(&self, snapshot: &Snapshot) {
+        drop(self.of(snapshot));
     }
 }
 
 impl QemuMachine {
-    /// Moves a machine in which nothing has run from the folder `from` to a place.
+    /// Moves a machine in which nothing has run from the folder `from` to a place. On its VMM's command line it keeps
+    /// the name that it had.
     fn move_to(&mut self, from: &Path, place: &Place) -> Result<(), HostError> {
         self.folder = files::move_work_folder(from, &place.folder)?;
         orphans::note(&place.folder, self.process.pid())?;
-        self.process.log_to(place.folder.join(LOG));
+        let log = place.folder.join(LOG);
+        match std::fs::rename(from.join(LOG), &log) {
+            // It has said nothing so far.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            moved => moved.map_err(HostError::io(format!("moving a log to {}", log.display())))?,
+        }
+        self.process.log_to(log);
         self.outside.clone_from(&place.folder);
         self.name.clone_from(&place.name);
         Ok(())

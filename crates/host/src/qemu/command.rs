@@ -50,8 +50,8 @@ pub(super) struct Setup<'a> {
 /// took an eighth of the CPU time of a boot of Debian 12 (one boot with and one without).
 const EMULATED_CPU: &str = "max,erms=off,fsrm=off";
 
-/// Room for translated code, in MiB. QEMU's own choice is 1024, which a guest's whole boot does not fill: what it
-/// translated is still there at the next restart, and is then taken back block by block as memory is written
+/// Room for translated code, in MiB. QEMU's own choice is 1024, or an eighth of the memory if that is less (tcg/region.c),
+/// which a guest's whole boot does not fill: what it translated is still there at the next restart, and is then taken back block by block as memory is written
 /// anew, with each block a search through the table and a cleared jump cache of every vCPU. After a boot of
 /// Debian 12 a restart took 49, 22 and 52 s up to the kernel's first line where the first start took
 /// 10 s; with 64 MiB it takes 11 s, with 128 MiB 12 to 15 s. With 32 MiB a boot translates the same code over

@@ -287,8 +287,10 @@ impl Host for Qemu {
         snapshot: &Snapshot,
         place: &Place,
     ) -> Result<Box<dyn Machine>, HostError> {
+        // Who starts one ahead has looked at the snapshot's files; looking again costs little after that.
+        let waiting = self.ahead.take(snapshot, place).await?;
         let notes = self.inner.verify(snapshot)?;
-        let waiting = match self.ahead.take(snapshot, place).await? {
+        let waiting = match waiting {
             Some(waiting) => waiting,
             None => self.inner.wait_with(snapshot, notes, place).await?,
         };
@@ -299,7 +301,7 @@ impl Host for Qemu {
         self.ahead.start(&self.inner, snapshot, folder);
     }
 
-    async fn forget(&self, snapshot: &Snapshot) {
-        self.ahead.end(snapshot).await;
+    fn forget(&self, snapshot: &Snapshot) {
+        self.ahead.end(snapshot);
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
@@ -60,6 +60,17 @@ pub(super) struct Process {
 
 /// Where standard error is written to; it may move while the process runs.
 type Log = Arc<Mutex<PathBuf>>;
+
+/// A child that is killed when nobody is left who would wait for it.
+struct Owned(Child);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        // Of one that was waited for nothing is left to kill, and the standard library knows.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -121,25 +132,18 @@ impl Launch {
         let (reply, answer) = oneshot::channel();
         let parent = std::process::id();
         on_spawner(Box::new(move || {
-            let _ = reply.send(self.spawn(parent, ends_write.into()));
+            let _ = reply.send(self.spawn(parent, ends_write.into()).map(Owned));
         }))
         .map_err(HostError::io(&doing))?;
         let answer = answer.await.map_err(|_| io::Error::other("the spawner thread is gone"));
         let mut child = answer.and_then(|spawned| spawned).map_err(HostError::io(&doing))?;
-        let pid = child.id();
+        let pid = child.0.id();
         let pidfd = rustix::process::Pid::from_raw(pid as i32)
             .ok_or(io::ErrorKind::InvalidData.into())
             .and_then(|pid| Ok(pidfd_open(pid, PidfdFlags::NONBLOCK)?))
             // SAFETY: the descriptor is owned by the `AsyncFd` and is not replaced within it.
             .and_then(|fd| Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?));
-        let pidfd = match pidfd {
-            Ok(pidfd) => Arc::new(pidfd),
-            Err(error) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(HostError::io(doing)(error));
-            }
-        };
+        let pidfd = Arc::new(pidfd.map_err(HostError::io(doing))?);
         let log: Log = Arc::new(Mutex::new(log.to_owned()));
         let stderr = tokio::spawn(keep_stderr(ends_read.into(), log.clone()));
         let expected = Arc::new(AtomicBool::new(false));
@@ -148,7 +152,7 @@ impl Launch {
             let (pidfd, expected) = (pidfd.clone(), expected.clone());
             async move {
                 let _ = pidfd.readable().await;
-                let status = child.wait();
+                let status = child.0.wait();
                 let expected = expected.load(Ordering::SeqCst)
                     || status.as_ref().is_ok_and(ExitStatus::success);
                 let said = tokio::time::timeout(Duration::from_secs(1), stderr).await;
@@ -159,7 +163,7 @@ impl Launch {
         Ok(Process { pid, pidfd, expected, died, log })
     }
 
-    fn spawn(self, parent: u32, stderr: OwnedFd) -> io::Result<std::process::Child> {
+    fn spawn(self, parent: u32, stderr: OwnedFd) -> io::Result<Child> {
         let mut command = Command::new(self.argv.first().cloned().unwrap_or_default());
         command.args(self.argv.iter().skip(1)).env_clear().envs(self.environment);
         command.env("PATH", "/usr/bin:/bin").env("LC_ALL", "C.UTF-8");
@@ -241,7 +245,7 @@ impl Process {
         self.pid
     }
 
-    /// From now on its standard error is written to another file. What it said before is not moved.
+    /// From now on its standard error is written to another file.
     pub(super) fn log_to(&self, log: PathBuf) {
         *self.log.lock().unwrap_or_else(PoisonError::into_inner) = log;
     }

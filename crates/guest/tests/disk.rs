@@ -61,7 +61,11 @@ async fn boot_id(session: &Session) -> Option<String> {
 /// before that, the unit starts nothing.
 async fn answers_after_a_restart(session: &Session) {
     let before = boot_id(session).await.expect("a boot id");
-    for words in [&["daemon-reload"][..], &["start", "sysinit.target"], &["is-active", "hospitium-again.service"]] {
+    for words in [
+        &["daemon-reload"][..],
+        &["start", "sysinit.target"],
+        &["is-active", "hospitium-again.service"],
+    ] {
         let line: Vec<&str> = [&["/usr/bin/systemctl"][..], words].concat();
         let ended = session.run(&line, LIMIT).await.expect("runs");
         let said = String::from_utf8_lossy(&ended.output).into_owned();

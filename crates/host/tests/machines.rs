@@ -157,12 +157,17 @@ async fn two_clones_go_on_from_the_same_moment_each_on_its_own() {
     assert_ne!(c.medium("system").await.expect("the disk").digest(512, 512).expect("read"), sector);
 }
 
+/// The folders in this lab of VMMs that were started before they were asked for.
+fn ahead(lab: &Lab) -> impl Iterator<Item = std::path::PathBuf> {
+    let folders = std::fs::read_dir(lab.path()).expect("read").flatten();
+    let ahead = folders.filter(|f| f.file_name().to_string_lossy().starts_with("ahead-"));
+    ahead.map(|folder| folder.path())
+}
+
 /// The VMM that waits for the next clone in this lab, as noted in its folder.
 async fn waiting_vmm(lab: &Lab) -> i32 {
     let note = || {
-        let folders = std::fs::read_dir(lab.path()).expect("read").flatten();
-        let mut ahead = folders.filter(|f| f.file_name().to_string_lossy().starts_with("ahead-"));
-        let text = std::fs::read(ahead.next()?.path().join("vmm.json")).ok()?;
+        let text = std::fs::read(ahead(lab).next()?.join("vmm.json")).ok()?;
         serde_json::from_slice::<serde_json::Value>(&text).ok()?.get("pid")?.as_i64()
     };
     let found = async {
@@ -221,9 +226,7 @@ async fn an_expected_clone_is_a_vmm_that_waits_and_is_moved_to_where_it_is_wante
         }
     };
     tokio::time::timeout(LIMIT, gone).await.expect("it ends");
-    let left = std::fs::read_dir(lab.path()).expect("read").flatten();
-    let left = left.filter(|f| f.file_name().to_string_lossy().starts_with("ahead-"));
-    assert_eq!(left.count(), 0);
+    assert_eq!(ahead(&lab).count(), 0);
 }
 
 #[tokio::test]

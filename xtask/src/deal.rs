@@ -87,7 +87,6 @@ pub fn fulfil(hospitium: &Path, runs: &[&Path], folder: &Path) -> Result<()> {
         step(&ask)?;
     }
     step(&["ask", "rhel 5.3 on hyper-v server 2008, 4 vcpu, 8 GiB"])?;
-    step(&["ask", "--pairs", "--agreement", "redhat-microsoft-2009", "--as-of", "2009-10-07"])?;
 
     // The site: the same as files, and how it is served.
     let mut given = Vec::new();

@@ -1,8 +1,10 @@
 //! `hospitium ask`: is this guest validated on this host?
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
-use hospitium_catalog::{Catalog, Desk, Reply, Word};
+use hospitium_catalog::{Answer, Catalog, Desk, Reply, Word};
 use hospitium_model::Agreement;
 use hospitium_products::Products;
 use jiff::civil::Date;
@@ -99,36 +101,73 @@ async fn pairs(products: &Products, options: AskOptions) -> Result<End> {
     let mut answers = Vec::new();
     for (guest, host) in &all {
         match desk.ask_pair(guest, host).await? {
-            Reply::Answer(answer) => answers.push(answer),
+            Reply::Answer(answer) => answers.push(*answer),
             Reply::Unclear { .. } => note!("{} on {} may be several", safe(guest), safe(host)),
         }
     }
     if json {
         out!("{}", serde_json::to_string(&answers).context("cannot write JSON")?);
     } else {
-        let paint = Paint::stdout();
-        for answer in &answers {
-            let word = format!("{:<22}", answer.verdict.words());
-            let colour = match answer.verdict {
-                Word::Validated => "pass",
-                Word::ValidatedWithLimits | Word::Lapsed => "flaky",
-                Word::Failed | Word::NotValidated => "fail",
-                Word::Planned | Word::Unknown => "skip",
-            };
-            out!(
-                "{} {:<44} on {:<36} {}",
-                paint.verdict(colour, &word),
-                safe(&answer.guest),
-                safe(&answer.host),
-                paint.dim(&safe(&answer.rule))
-            );
-        }
-        out!("{} pairs (as of {as_of})", answers.len());
+        list(&answers, crate::view::columns());
+        out!("{} (as of {as_of}){}", plural(answers.len()), counts(&answers));
     }
     if left_out > 0 {
         note!("left out: {left_out} more pairs that have a record");
     }
     Ok(End::Good)
+}
+
+fn plural(pairs: usize) -> String {
+    if pairs == 1 { "1 pair".into() } else { format!("{pairs} pairs") }
+}
+
+/// `: 3 validated, 126 planned`, the best first.
+fn counts(answers: &[Answer]) -> String {
+    let mut counts: BTreeMap<Word, usize> = BTreeMap::new();
+    for answer in answers {
+        *counts.entry(answer.verdict).or_default() += 1;
+    }
+    let words = counts.iter().map(|(word, count)| format!("{count} {}", word.words()));
+    let words = words.collect::<Vec<_>>().join(", ");
+    if words.is_empty() { String::new() } else { format!(": {words}") }
+}
+
+/// A line for each. On a terminal that is `columns` wide none is longer: the rule is cut, and all of it is shown where
+/// the list goes to a file, or when the pair is asked for.
+fn list(answers: &[Answer], columns: Option<usize>) {
+    let paint = Paint::stdout();
+    let widest = |of: fn(&Answer) -> &str, most: usize| {
+        answers.iter().map(|answer| safe(of(answer)).chars().count().min(most)).max().unwrap_or(0)
+    };
+    let (guests, hosts) = (widest(|answer| &answer.guest, 44), widest(|answer| &answer.host, 36));
+    for answer in answers {
+        let colour = match answer.verdict {
+            Word::Validated => "pass",
+            Word::ValidatedWithLimits | Word::Lapsed => "flaky",
+            Word::Failed | Word::NotValidated => "fail",
+            Word::Planned | Word::Unknown => "skip",
+        };
+        let word = format!("{:<22}", answer.verdict.words());
+        let pair = format!("{:<guests$} on {:<hosts$}", safe(&answer.guest), safe(&answer.host));
+        let taken = word.chars().count() + pair.chars().count() + 3;
+        let rule = match columns {
+            Some(columns) => cut(&safe(&answer.rule), columns.saturating_sub(taken)),
+            None => safe(&answer.rule),
+        };
+        out!("{} {pair}  {}", paint.verdict(colour, &word), paint.dim(&rule));
+    }
+}
+
+/// At most `room` characters, the last of them an ellipsis if something is missing.
+fn cut(text: &str, room: usize) -> String {
+    if text.chars().count() <= room {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(room.saturating_sub(1)).collect();
+    if room > 0 {
+        short.push('…');
+    }
+    short
 }
 
 /// Answers a question, with what else was given.
@@ -172,5 +211,19 @@ fn show(reply: &Reply) {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn what_is_cut_fits_and_says_that_it_was() {
+        assert_eq!(cut("as long", 7), "as long");
+        assert_eq!(cut("as long", 6), "as lo…");
+        assert_eq!(cut("ééé", 2), "é…");
+        assert_eq!(cut("as long", 1), "…");
+        assert_eq!(cut("as long", 0), "");
     }
 }

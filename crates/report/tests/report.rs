@@ -70,6 +70,20 @@ fn the_page_fetches_nothing_and_its_policy_lets_in_only_its_own() {
     assert!(!policy.contains("unsafe"), "{policy}");
 }
 
+/// One process works for all cells: against one cell's machines it would look busier than it was.
+#[test]
+fn the_harness_is_set_against_the_machines_of_all_cells() {
+    let (_folder, mut bundle) = sample();
+    let last = bundle.cells.len() - 1;
+    bundle.cells[last].record.timings.harness_cpu_ms = 2_512.0;
+    let machines = 31.4 * bundle.cells.len() as f64;
+    let share = format!("2.51 s ({:.1} % of all virtual machines'", 100.0 * 2.512 / machines);
+    let page = html(&bundle).expect("a page").replace("&#39;", "'").replace("&#x27;", "'");
+    assert_eq!(page.matches(&share).count(), bundle.cells.len(), "{share}");
+    bundle.cells.truncate(1);
+    assert!(html(&bundle).expect("a page").contains("1.31 s (4.2 % of theirs)"));
+}
+
 #[test]
 fn both_observations_rules_and_the_way_back_are_there() {
     let (_dir, bundle) = sample();

@@ -35,7 +35,9 @@ impl Live {
     pub fn new(paint: Paint) -> Self {
         let bars = MultiProgress::new();
         let total = bars.add(ProgressBar::new(0));
-        total.set_style(style("{bar:24} {pos}/{len} checks  {elapsed}{msg}").progress_chars("━╸─"));
+        total.set_style(
+            style("{bar:24} {pos}/{len} checks  {elapsed_precise}{msg}").progress_chars("━╸─"),
+        );
         Self { paint, bars, total, cells: Mutex::default() }
     }
 

@@ -110,7 +110,7 @@ impl CellView {
                 .map(|(name, value)| (visible(name, 80), visible(value, 1_000)))
                 .collect(),
             inputs: inputs(record),
-            timings: timings(record),
+            timings: timings(bundle, record),
             timeline: Timeline::of(cell),
             groups,
             skips: cell.checks.iter().filter_map(skip).collect(),
@@ -255,7 +255,7 @@ fn inputs(record: &CellRecord) -> Vec<Input> {
     pins.collect()
 }
 
-fn timings(record: &CellRecord) -> Vec<(&'static str, String)> {
+fn timings(bundle: &Bundle, record: &CellRecord) -> Vec<(&'static str, String)> {
     let timings = &record.timings;
     let mut rows = Vec::new();
     match timings.boot_ms {
@@ -279,12 +279,21 @@ fn timings(record: &CellRecord) -> Vec<(&'static str, String)> {
     }
     rows.push(("The whole cell", words::duration(timings.total_ms)));
     rows.push(("CPU time of the virtual machines", words::duration(timings.vmm_cpu_ms)));
-    if timings.vmm_cpu_ms > 0.0 {
-        let share = 100.0 * timings.harness_cpu_ms / timings.vmm_cpu_ms;
-        let own = words::duration(timings.harness_cpu_ms);
-        rows.push(("CPU time of the harness", format!("{own} ({share:.1} % of theirs)")));
-    }
+    rows.extend(harness(bundle));
     rows
+}
+
+/// The harness is one process for all cells: what it took stands against what all their machines took.
+fn harness(bundle: &Bundle) -> Option<(&'static str, String)> {
+    let all = || bundle.cells.iter().map(|cell| &cell.record.timings);
+    let own = all().map(|timings| timings.harness_cpu_ms).fold(0.0, f64::max);
+    let machines: f64 = all().map(|timings| timings.vmm_cpu_ms).sum();
+    let (what, whose) = match bundle.cells.len() {
+        1 => ("CPU time of the harness", "theirs"),
+        _ => ("CPU time of the harness, all cells", "all virtual machines'"),
+    };
+    let share = 100.0 * own / machines;
+    (machines > 0.0).then(|| (what, format!("{} ({share:.1} % of {whose})", words::duration(own))))
 }
 
 fn events(cell: &Cell) -> Vec<Event> {

@@ -8,6 +8,7 @@ use common::{Guest, LIMIT, Lab, booted, disk, qemu};
 use hospitium_host::qemu::{AcceleratorChoice, Orphan, Qemu, end_orphans};
 use hospitium_host::{Attachment, EventKind, Host, HostError, MachineState};
 use hospitium_model::{Accelerator, Boot, Bus, ByteSize, ChannelKind, DiskRole};
+use tokio::io::AsyncReadExt as _;
 
 #[tokio::test]
 async fn a_guest_boots_answers_and_is_ended() {
@@ -361,6 +362,36 @@ async fn a_machine_goes_on_in_another_process() {
     let (third, _) = clone.migrate(&lab.place("third")).await.expect("moved");
     let mut guest = Guest::of(&*third).await;
     assert_eq!(guest.ask(b'x').await, '3');
+}
+
+/// The EtherType of the next frame on a cable: behind its length (4 bytes) and two addresses.
+async fn next_ethertype(frames: &mut dyn hospitium_host::ByteStream) -> u16 {
+    let length = frames.read_u32().await.expect("the cable is there");
+    let mut frame = vec![0; length as usize];
+    frames.read_exact(&mut frame).await.expect("a whole frame");
+    u16::from_be_bytes([frame[12], frame[13]])
+}
+
+#[tokio::test]
+async fn a_machine_that_moved_is_told_to_the_network_and_a_clone_is_not() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let mut spec = lab.spec();
+    spec.nics = vec![nic("net0", hospitium_model::Network::Harness)];
+    let machine = host.define(&spec, &lab.place("boot")).await.expect("defined");
+    machine.start().await.expect("started");
+    Guest::of(&*machine).await.boots().await;
+    let snapshot = machine.snapshot(&lab.path().join("snapshot")).await.expect("saved");
+    let clone = host.restore(&snapshot, &lab.place("clone")).await.expect("restored");
+    let mut frames = clone.frames("net0").await.expect("a cable");
+    clone.resume().await.expect("resumed");
+    // QEMU begins with it 50 ms after the machine goes on. Its guest sends nothing by itself.
+    let some_time = Duration::from_millis(700);
+    let told = tokio::time::timeout(some_time, next_ethertype(&mut *frames)).await;
+    assert!(told.is_err(), "EtherType {told:x?}");
+    let (moved, _) = clone.migrate(&lab.place("moved")).await.expect("moved");
+    let mut frames = moved.frames("net0").await.expect("a cable");
+    let told = tokio::time::timeout(LIMIT, next_ethertype(&mut *frames)).await;
+    assert_eq!(told.expect("it is told"), 0x8035, "a reverse ARP (RFC 903)");
 }
 
 #[tokio::test]

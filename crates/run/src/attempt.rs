@@ -143,7 +143,35 @@ async fn verdict_on(cell: &Cell, error: &CheckError) -> Verdict {
     {
         return verdict_on_death(&died.how, &error.chain());
     }
-    Verdict::Error { reason: error.chain() }
+    let mut reason = error.chain();
+    if let CheckError::Session(SessionError::NoAnswer { .. }) = error
+        && let Some(used) = used_in(cell, LOOK).await
+    {
+        reason += &format!("; {}", activity(used, LOOK));
+    }
+    Verdict::Error { reason }
+}
+
+/// How long a machine is looked at whose guest does not answer.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// CPU time that the machine uses from now on.
+async fn used_in(cell: &Cell, time: Duration) -> Option<Duration> {
+    let used = async || cell.machine().process().await.ok().map(|facts| facts.cpu_time);
+    let before = used().await?;
+    tokio::time::sleep(time).await;
+    used().await?.checked_sub(before)
+}
+
+/// Whether a guest that does not answer hangs in a wait or computes, by what its machine used in some time.
+fn activity(used: Duration, time: Duration) -> String {
+    let share = used.as_secs_f64() / time.as_secs_f64();
+    let what = match share {
+        ..0.1 => "so the guest waits for something",
+        0.5.. => "so the guest computes: it loops, or is not done yet",
+        _ => "so the guest does little",
+    };
+    format!("after that its machine used {:.0} % of a CPU, {what}", 100.0 * share)
 }
 
 /// A crash of the guest that the check did not expect: had it done so, it would have come to an end.
@@ -214,6 +242,17 @@ mod tests {
         {
             assert_eq!(verdict_on_death(outside, "x").word(), "error", "{outside}");
         }
+    }
+
+    #[test]
+    fn a_guest_that_waits_is_told_from_one_that_computes() {
+        let said = |ms| activity(Duration::from_millis(ms), Duration::from_secs(1));
+        assert_eq!(
+            said(20),
+            "after that its machine used 2 % of a CPU, so the guest waits for something"
+        );
+        assert!(said(300).ends_with("30 % of a CPU, so the guest does little"), "{}", said(300));
+        assert!(said(1_900).contains("190 % of a CPU, so the guest computes"), "{}", said(1_900));
     }
 
     #[tokio::test]

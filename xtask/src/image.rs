@@ -92,7 +92,7 @@ pub fn build_debian(
     }
     check_tools()?;
     let started = Instant::now();
-    let work = WorkFolder::new(cache)?;
+    let work = WorkFolder::new(cache, variant)?;
     let tree = work.0.join("tree");
     fs::write(work.0.join("started"), "")?;
     say(&format!("{}: fetching and unpacking Debian's packages", variant.name()));
@@ -222,18 +222,19 @@ fn run(command: &mut Command) -> Result<String> {
 struct WorkFolder(PathBuf);
 
 impl WorkFolder {
-    fn new(cache: &Path) -> Result<Self> {
+    fn new(cache: &Path, variant: Variant) -> Result<Self> {
         for entry in fs::read_dir(cache)?.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let Some(owner) = name.strip_prefix("building-") else {
+            let Some(rest) = name.strip_prefix("building-") else {
                 continue;
             };
+            let owner = rest.split('-').next().unwrap_or(rest);
             if !Path::new("/proc").join(owner).exists() {
                 // Left by a build that was killed.
                 fs::remove_dir_all(entry.path()).ok();
             }
         }
-        let folder = cache.join(format!("building-{}", std::process::id()));
+        let folder = cache.join(format!("building-{}-{}", std::process::id(), variant.name()));
         fs::create_dir_all(&folder)?;
         Ok(Self(fs::canonicalize(folder)?))
     }

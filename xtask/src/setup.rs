@@ -54,8 +54,14 @@ pub fn cache() -> Result<PathBuf> {
 /// Does all of it; what is there already is left as it is.
 pub fn everything() -> Result<Lab> {
     packages_of_demo()?;
-    let (kernels, system) = (kernels()?, image(Variant::CloudInit)?);
-    Ok(Lab { kernels, system, login_system: image(Variant::Login)? })
+    let kernels = kernels()?;
+    // Each keeps one CPU busy.
+    let (system, login_system) = std::thread::scope(|both| {
+        let login = both.spawn(|| image(Variant::Login));
+        let system = image(Variant::CloudInit);
+        (system, login.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    Ok(Lab { kernels, system: system?, login_system: login_system? })
 }
 
 /// Installs what building, running and the image need.

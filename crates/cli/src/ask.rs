@@ -1,6 +1,7 @@
 //! `hospitium ask`: is this guest validated on this host?
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
@@ -108,7 +109,7 @@ async fn pairs(products: &Products, options: AskOptions) -> Result<End> {
     if json {
         out!("{}", serde_json::to_string(&answers).context("cannot write JSON")?);
     } else {
-        list(&answers, crate::view::columns());
+        list(&answers, columns());
         out!("{} (as of {as_of}){}", plural(answers.len()), counts(&answers));
     }
     if left_out > 0 {
@@ -132,13 +133,22 @@ fn counts(answers: &[Answer]) -> String {
     if words.is_empty() { String::new() } else { format!(": {words}") }
 }
 
-/// A line for each. On a terminal that is `columns` wide none is longer: the rule is cut, and all of it is shown where
-/// the list goes to a file, or when the pair is asked for.
+/// Columns of the terminal that standard output is; none if it is none, or does not tell.
+fn columns() -> Option<usize> {
+    let stdout = std::io::stdout();
+    let size =
+        stdout.is_terminal().then(|| rustix::termios::tcgetwinsize(stdout).ok()).flatten()?;
+    (size.ws_col > 0).then_some(size.ws_col.into())
+}
+
+/// A line for each. On a terminal that is `columns` wide the rule is cut to fit; all of it is shown where the list
+/// goes to a file, or when the pair is asked for.
 fn list(answers: &[Answer], columns: Option<usize>) {
     let paint = Paint::stdout();
     let widest = |of: fn(&Answer) -> &str, most: usize| {
         answers.iter().map(|answer| safe(of(answer)).chars().count().min(most)).max().unwrap_or(0)
     };
+    let words = widest(|answer| answer.verdict.words(), 22);
     let (guests, hosts) = (widest(|answer| &answer.guest, 44), widest(|answer| &answer.host, 36));
     for answer in answers {
         let colour = match answer.verdict {
@@ -147,14 +157,14 @@ fn list(answers: &[Answer], columns: Option<usize>) {
             Word::Failed | Word::NotValidated => "fail",
             Word::Planned | Word::Unknown => "skip",
         };
-        let word = format!("{:<22}", answer.verdict.words());
+        let word = format!("{:<words$}", answer.verdict.words());
         let pair = format!("{:<guests$} on {:<hosts$}", safe(&answer.guest), safe(&answer.host));
-        let taken = word.chars().count() + pair.chars().count() + 3;
+        let taken = word.chars().count() + pair.chars().count() + 4;
         let rule = match columns {
             Some(columns) => cut(&safe(&answer.rule), columns.saturating_sub(taken)),
             None => safe(&answer.rule),
         };
-        out!("{} {pair}  {}", paint.verdict(colour, &word), paint.dim(&rule));
+        out!("{}  {pair}  {}", paint.verdict(colour, &word), paint.dim(&rule));
     }
 }
 

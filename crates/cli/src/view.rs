@@ -76,14 +76,6 @@ impl Paint {
     }
 }
 
-/// Columns of the terminal that standard output is; none if it is none, or does not tell.
-pub fn columns() -> Option<usize> {
-    let stdout = std::io::stdout();
-    let size =
-        stdout.is_terminal().then(|| rustix::termios::tcgetwinsize(stdout).ok()).flatten()?;
-    (size.ws_col > 0).then_some(size.ws_col.into())
-}
-
 /// `3.4 s`, `2 min 5 s`.
 pub fn time(ms: f64) -> String {
     let seconds = ms / 1e3;

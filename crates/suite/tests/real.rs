@@ -105,7 +105,7 @@ fn word(result: &Result<Observations, String>) -> (String, String) {
 }
 
 /// What every check is tried on.
-struct Bench {
+struct Trials {
     scratch: tempfile::TempDir,
     host: Arc<dyn Host>,
     guest: Arc<dyn Guest>,
@@ -114,7 +114,7 @@ struct Bench {
     honest: Arc<Lab>,
 }
 
-impl Bench {
+impl Trials {
     async fn new() -> Self {
         let scratch = tempfile::tempdir().expect("a folder");
         let host = host(&scratch.path().join("cache")).await;
@@ -200,15 +200,15 @@ async fn every_check_holds_on_a_real_machine_and_is_turned_red_by_its_fault() {
         .into_iter()
         .filter(|check| check.id.starts_with(&only))
         .partition(|check| matches!(check.id().subsystem(), Subsystem::Clk | Subsystem::Irq));
-    let bench = Arc::new(Bench::new().await);
+    let trials = Arc::new(Trials::new().await);
     let mut wrong = Vec::new();
     for (at_once, checks) in [(2, others), (1, timed)] {
         let mut running = JoinSet::new();
         let mut checks = checks.into_iter();
         loop {
             for check in checks.by_ref().take(at_once - running.len()) {
-                let bench = bench.clone();
-                running.spawn(async move { bench.tries(check).await });
+                let trials = trials.clone();
+                running.spawn(async move { trials.tries(check).await });
             }
             match running.join_next().await {
                 Some(tried) => wrong.extend(tried.expect("the check was tried")),

@@ -8,6 +8,7 @@ use clap::{Args, ValueHint};
 use hospitium_catalog::{Answer, Catalog, Desk, Reply, Word};
 use hospitium_model::Agreement;
 use hospitium_products::Products;
+use hospitium_report::words::plural;
 use jiff::civil::Date;
 
 use crate::agreement;
@@ -110,16 +111,12 @@ async fn pairs(products: &Products, options: AskOptions) -> Result<End> {
         out!("{}", serde_json::to_string(&answers).context("cannot write JSON")?);
     } else {
         list(&answers, columns());
-        out!("{} (as of {as_of}){}", plural(answers.len()), counts(&answers));
+        out!("{} (as of {as_of}){}", plural(answers.len(), "pair"), counts(&answers));
     }
     if left_out > 0 {
         note!("left out: {left_out} more pairs that have a record");
     }
     Ok(End::Good)
-}
-
-fn plural(pairs: usize) -> String {
-    if pairs == 1 { "1 pair".into() } else { format!("{pairs} pairs") }
 }
 
 /// `: 3 validated, 126 planned`, the best first.

@@ -30,6 +30,15 @@ async fn host(cache: &Path) -> Arc<dyn Host> {
     Arc::new(Qemu::open(options).await.expect("QEMU is there; `cargo xtask setup` installs it"))
 }
 
+/// Host and guest, and the machine that fits both.
+async fn standard(cache: &Path) -> (Arc<dyn Host>, Arc<dyn Guest>, MachineSpec) {
+    let host = host(cache).await;
+    let guest: Arc<dyn Guest> =
+        Arc::from(hospitium_guest::open(&kernel(), cache).unwrap_or_else(|e| panic!("{e}")));
+    let machine = standard_machine(&*guest, &*host, &StandardOptions::default());
+    (host, guest, machine)
+}
+
 /// Boots the machine and saves it. `declared` is what the checks believe; `real` is what boots.
 async fn lab(
     host: &Arc<dyn Host>,
@@ -117,12 +126,7 @@ struct Trials {
 impl Trials {
     async fn new() -> Self {
         let scratch = tempfile::tempdir().expect("a folder");
-        let host = host(&scratch.path().join("cache")).await;
-        let guest: Arc<dyn Guest> = Arc::from(
-            hospitium_guest::open(&kernel(), &scratch.path().join("cache"))
-                .unwrap_or_else(|e| panic!("{e}")),
-        );
-        let declared = standard_machine(&*guest, &*host, &StandardOptions::default());
+        let (host, guest, declared) = standard(&scratch.path().join("cache")).await;
         let honest = lab(&host, &guest, &declared, &declared, &scratch.path().join("honest")).await;
         Self { scratch, host, guest, declared, honest }
     }
@@ -223,12 +227,7 @@ async fn every_check_holds_on_a_real_machine_and_is_turned_red_by_its_fault() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_does_not_come_up_again_has_failed() {
     let scratch = tempfile::tempdir().expect("a folder");
-    let host = host(&scratch.path().join("cache")).await;
-    let guest: Arc<dyn Guest> = Arc::from(
-        hospitium_guest::open(&kernel(), &scratch.path().join("cache"))
-            .unwrap_or_else(|e| panic!("{e}")),
-    );
-    let machine = standard_machine(&*guest, &*host, &StandardOptions::default());
+    let (host, guest, machine) = standard(&scratch.path().join("cache")).await;
     // No guest boots in so short a time.
     let hasty = ["value = 240000", "value = 180000"].into_iter().fold(
         hospitium_suite::EXPECTATIONS.to_owned(),

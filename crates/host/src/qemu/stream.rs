@@ -102,8 +102,8 @@ impl QemuMachine {
             // itself QEMU tells it for a second, and has the guest tell it (virtio-net's announcement, on which a
             // Linux 6.12 that takes the interface down hangs; docs/guests-and-hosts.md). Once is the least: told
             // never to, QEMU 7.2 dies when the guest is next reset.
-            let silent = json!({"announce-rounds": 1});
-            self.qmp.call(doing, "migrate-set-parameters", silent).await?;
+            let once = json!({"announce-rounds": 1});
+            self.qmp.call(doing, "migrate-set-parameters", once).await?;
         }
         self.qmp.call(doing, "migrate-incoming", json!({"uri": format!("fd:{fd}")})).await.map(drop)
     }

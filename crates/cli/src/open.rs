@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use hospitium_guest::Guest;
-use hospitium_host::qemu::{AcceleratorChoice, Qemu, QemuOptions};
+use hospitium_host::{Reaper, Reapers};
+use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuOptions, QemuReaper};
 use hospitium_model::{
     Bus, ByteSize, ChannelKind, Chipset, Digest, Firmware, GuestFacts, NicModel,
 };
@@ -241,6 +242,11 @@ impl Guest for Named {
     ) -> Result<hospitium_guest::Session, hospitium_guest::GuestError> {
         self.guest.enter(machine, console, trace, limit).await
     }
+}
+
+/// What ends the machines of killed runs, of all drivers.
+pub fn reapers() -> Reapers {
+    Reapers::from([Box::new(QemuReaper) as Box<dyn Reaper>])
 }
 
 /// Opens one host.

@@ -13,7 +13,7 @@ use hospitium_run::{Places, RunEvent, find, made};
 
 use crate::args::{AcceleratorArgument, ReplayArguments};
 use crate::failure::{End, Usage};
-use crate::open::{Wishes, guest, host};
+use crate::open::{Wishes, guest, host, reapers};
 use crate::out::note;
 use crate::view::{safe, time};
 use crate::{places, replay};
@@ -94,7 +94,15 @@ async fn open(
         AcceleratorArgument::Tcg
     };
     let host = host(&host_name, places, accelerator).await?;
-    let plan = ReplayPlan { record, seed: bundle.run.seed, check, guest, host, places };
+    let plan = ReplayPlan {
+        record,
+        seed: bundle.run.seed,
+        check,
+        guest,
+        host,
+        places,
+        reapers: reapers(),
+    };
     let tell = |event: &RunEvent| match event {
         RunEvent::Booting { expected_ms, .. } => {
             let about = expected_ms.map(|ms| format!(" (about {})", time(ms))).unwrap_or_default();

@@ -11,7 +11,7 @@ use hospitium_suite::StandardOptions;
 
 use crate::args::RunArguments;
 use crate::failure::{End, Usage};
-use crate::open::{Wishes, guests, host};
+use crate::open::{Wishes, guests, host, reapers};
 use crate::out::{note, out};
 use crate::view::Paint;
 use crate::{places, planned, report, summary, view};
@@ -44,6 +44,7 @@ pub async fn run(
         hosts.iter().try_for_each(|host| can_be(guest, host))?;
     }
     let mut plan = RunPlan::new(guests, hosts, folder.clone(), cache)?.selecting(&selection)?;
+    plan.reapers = reapers();
     plan.exactly = exactly;
     plan.seed = arguments.seed;
     plan.snapshots = (!arguments.no_cache).then_some(arguments.cache_size);

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
-use hospitium_host::qemu::Qemu;
+use hospitium_host_qemu::Qemu;
 use hospitium_model::{Answer, Bus, ByteSize, Capability};
 use hospitium_run::cache::{DEFAULT_SIZE, SnapshotCache, room_of_derived, trim_derived};
 use hospitium_run::{Places, Selection};
@@ -12,7 +12,7 @@ use hospitium_run::{Places, Selection};
 use crate::args::{AcceleratorArgument, CacheCommand, CheckCommand};
 use crate::definition::{GuestDefinition, HostDefinition, all, beside, read};
 use crate::failure::{End, Usage};
-use crate::open::{Wishes, guest, host};
+use crate::open::{Wishes, guest, host, reapers};
 use crate::out::out;
 use crate::view::{Paint, safe, time};
 
@@ -284,7 +284,7 @@ pub fn check(command: &CheckCommand) -> Result<End> {
 
 /// `hospitium cache …`.
 pub fn cache(command: &CacheCommand, places: &Places) -> Result<End> {
-    let cache = SnapshotCache::open(&places.snapshots(), DEFAULT_SIZE)?;
+    let cache = SnapshotCache::open(&places.snapshots(), DEFAULT_SIZE, reapers())?;
     match command {
         CacheCommand::List => {
             let mut entries = cache.list()?;

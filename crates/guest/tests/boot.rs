@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use hospitium_guest::{Console, DriverLoad, Guest, GuestError, Session, Trace, open};
-use hospitium_host::qemu::{AcceleratorChoice, Qemu, QemuOptions};
 use hospitium_host::{Host as _, Machine, Place};
+use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuOptions};
 use hospitium_model::{Boot, Bus, ByteSize, Channel, ChannelKind, MachineSpec};
 use hospitium_wire::PowerAction;
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use hospitium_guest::disk::{Definition, DiskGuest};
 use hospitium_guest::{Console, Guest, Session};
-use hospitium_host::qemu::{AcceleratorChoice, Qemu, QemuOptions};
 use hospitium_host::{Host, Place};
+use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuOptions};
 use hospitium_model::{
     Boot, Bus, ByteSize, Channel, ChannelKind, Disk, DiskRole, Firmware, MachineSpec,
 };

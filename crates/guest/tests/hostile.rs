@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use hospitium_guest::{Console, GuestError, SessionError, await_probe};
-use hospitium_host::qemu::{AcceleratorChoice, Qemu, QemuOptions};
 use hospitium_host::{Host as _, Machine, Place};
+use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuOptions};
 use hospitium_model::{Boot, Bus, ByteSize, Disk, DiskRole, MachineSpec};
 
 const LIMIT: Duration = Duration::from_secs(300);

@@ -49,6 +49,25 @@ pub trait Host: Send + Sync {
     fn forget(&self, _snapshot: &Snapshot) {}
 }
 
+/// A machine of a process of ours that is no more, found running and ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Orphan {
+    /// Process id of its VMM.
+    pub pid: u32,
+    /// The folder of its machine.
+    pub folder: PathBuf,
+}
+
+/// Ends machines of one driver that a killed process of ours left running. It needs no open host: the VMM that
+/// made them may be gone.
+pub trait Reaper: fmt::Debug + Send + Sync {
+    /// Ends every machine of this driver whose folder lies in `folder`, up to four levels below, and no other.
+    fn end_orphans(&self, folder: &Path) -> Vec<Orphan>;
+}
+
+/// The reapers of all drivers.
+pub type Reapers = std::sync::Arc<[Box<dyn Reaper>]>;
+
 /// Where a machine's files go: a folder of its own, made by the caller, removed by the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {

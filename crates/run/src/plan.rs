@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hospitium_guest::Guest;
-use hospitium_host::Host;
+use hospitium_host::{Host, Reapers};
 use hospitium_model::{ByteSize, CheckId, Expectations, GuestKind};
 use hospitium_suite::{Check, EXPECTATIONS, StandardOptions, checks};
 
@@ -39,6 +39,8 @@ pub struct RunPlan {
     pub cache: PathBuf,
     /// How much booted machines may take in the cache; none to keep none.
     pub snapshots: Option<ByteSize>,
+    /// End what killed runs left running.
+    pub reapers: Reapers,
 }
 
 /// A guest of a plan.
@@ -107,6 +109,7 @@ impl RunPlan {
             folder,
             cache,
             snapshots: Some(DEFAULT_SIZE),
+            reapers: Reapers::from([]),
         })
     }
 

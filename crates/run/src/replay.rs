@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use hospitium_host::Reapers;
 use hospitium_model::{Boot, CellRecord, Expectations};
 use hospitium_suite::{Cell, Check, EXPECTATIONS, Lab, LabParts, Sink};
 use jiff::Timestamp;
@@ -82,6 +83,8 @@ pub struct ReplayPlan<'a> {
     pub host: PlannedHost,
     /// Where the caches are.
     pub places: &'a Places,
+    /// End what killed runs left running.
+    pub reapers: Reapers,
 }
 
 /// Enters it.
@@ -90,7 +93,7 @@ pub struct ReplayPlan<'a> {
 /// If guest or host are not what the run had, or the machine can neither be taken from the cache nor be
 /// made again.
 pub async fn enter(plan: ReplayPlan<'_>, observer: &dyn Observer) -> Result<Replay, ReplayError> {
-    let ReplayPlan { record, seed, check, guest, host, places } = plan;
+    let ReplayPlan { record, seed, check, guest, host, places, reapers } = plan;
     let (found, expected) = (guest.guest.facts().digest, record.guest.digest);
     if found != expected {
         return Err(ReplayError::OtherGuest { expected, found });
@@ -110,7 +113,7 @@ pub async fn enter(plan: ReplayPlan<'_>, observer: &dyn Observer) -> Result<Repl
     let suite = pins::suite(&digests).map_err(RunError::from)?;
     let id = format!("replay-{}-{}", Timestamp::now().as_millisecond(), std::process::id());
     let work = WorkFolder::make(&places.work(), &id, None)?;
-    let cache = SnapshotCache::open(&places.snapshots(), crate::cache::DEFAULT_SIZE)
+    let cache = SnapshotCache::open(&places.snapshots(), crate::cache::DEFAULT_SIZE, reapers)
         .map_err(RunError::from)?;
     let cell = PlannedCell { name: record.name.clone(), guest, host };
     let maker = Maker {

@@ -87,8 +87,9 @@ pub async fn run(
 ) -> Result<RunSummary, RunError> {
     let begun = Instant::now();
     let places = Places::make(&plan.cache)?;
-    let work = places.work();
-    let recovered = tokio::task::spawn_blocking(move || recover(&work)).await.unwrap_or_default();
+    let (work, reapers) = (places.work(), plan.reapers.clone());
+    let recovered =
+        tokio::task::spawn_blocking(move || recover(&work, &reapers)).await.unwrap_or_default();
     recovered.iter().for_each(|event| observer.tell(event));
     let cells = plan.cells();
     if cells.is_empty() {
@@ -116,10 +117,11 @@ pub async fn run(
     let work = WorkFolder::make(&places.work(), &record.id, Some(&evidence))?;
     made::note(&places.made(), &record.id, &cells);
     let cache = match plan.snapshots {
-        Some(most) => SnapshotCache::open(&places.snapshots(), most)?,
+        Some(most) => SnapshotCache::open(&places.snapshots(), most, plan.reapers.clone())?,
         None => SnapshotCache::open(
             &work.path().join("snapshots"),
             hospitium_model::ByteSize::default(),
+            plan.reapers.clone(),
         )?,
     };
     let durations = Durations::kept_in(&places.durations());
@@ -195,7 +197,7 @@ pub async fn run(
         // at the next start.
         drop(writer);
         work.leave_to_recovery();
-        recover(&places.work()).iter().for_each(|event| shared.tell(event));
+        recover(&places.work(), &plan.reapers).iter().for_each(|event| shared.tell(event));
         return Err(error.into());
     }
     drop(work);

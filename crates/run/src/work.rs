@@ -8,7 +8,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use hospitium_host::qemu::end_orphans;
+use hospitium_host::Reapers;
 use serde::{Deserialize, Serialize};
 
 use crate::{RunError, RunEvent};
@@ -82,14 +82,14 @@ impl Drop for WorkFolder {
 /// Puts in order what killed runs left under `work`: ends machines that still run, finishes the
 /// evidence (what was finished is kept, the rest is `miss`), removes the machines' files. Says what
 /// it did. What cannot be put in order is said too and is no reason not to go on.
-pub fn recover(work: &Path) -> Vec<RunEvent> {
+pub fn recover(work: &Path, reapers: &Reapers) -> Vec<RunEvent> {
     let Ok(items) = fs::read_dir(work) else {
         return Vec::new();
     };
-    items.flatten().filter_map(|item| recover_one(&item.path())).collect()
+    items.flatten().filter_map(|item| recover_one(&item.path(), reapers)).collect()
 }
 
-fn recover_one(folder: &Path) -> Option<RunEvent> {
+fn recover_one(folder: &Path, reapers: &Reapers) -> Option<RunEvent> {
     let lock = File::open(folder.join(LOCK)).ok();
     match lock.as_ref().map(File::try_lock) {
         Some(Err(TryLockError::WouldBlock)) => return None,
@@ -99,7 +99,7 @@ fn recover_one(folder: &Path) -> Option<RunEvent> {
     }
     let owner = fs::read(folder.join(OWNER)).ok();
     let owner: Option<Owner> = owner.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let ended = end_orphans(folder).len();
+    let ended = reapers.iter().map(|reaper| reaper.end_orphans(folder).len()).sum::<usize>();
     let mut words = Vec::new();
     if ended > 0 {
         words.push(format!("ended {ended} of its machines that still ran"));
@@ -154,7 +154,7 @@ mod tests {
         let dead = WorkFolder::make(&work, "dead", Some(&top.path().join("b"))).expect("made");
         // As when the process is killed: the lock is free, the folder is not removed.
         dead._lock.unlock().expect("unlocks");
-        recover(&work);
+        recover(&work, &Reapers::from([]));
         assert!(!dead.path().exists());
         assert!(living.path().exists());
     }
@@ -163,7 +163,7 @@ mod tests {
     fn folders_that_are_not_ours_are_left_alone() {
         let top = tempfile::tempdir().expect("a folder");
         fs::create_dir(top.path().join("photos")).expect("made");
-        assert_eq!(recover(top.path()), []);
+        assert_eq!(recover(top.path(), &Reapers::from([])), []);
         assert!(top.path().join("photos").exists());
     }
 }

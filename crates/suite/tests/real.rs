@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hospitium_guest::Guest;
-use hospitium_host::qemu::{Qemu, QemuOptions};
 use hospitium_host::{Host, Place};
+use hospitium_host_qemu::{Qemu, QemuOptions};
 use hospitium_model::{Expectations, MachineSpec, Observations, Subsystem, Verdict};
 use hospitium_suite::{
     Check, Fault, Lab, LabParts, Sink, StandardOptions, boot, checks, standard_machine,

@@ -16,6 +16,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use hospitium_host::Reapers;
 use hospitium_model::{ByteSize, Digest};
 
 pub use derived::{room_of_derived, trim_derived};
@@ -31,6 +32,7 @@ pub const DEFAULT_SIZE: ByteSize = ByteSize::gib(8);
 pub struct SnapshotCache {
     folder: PathBuf,
     most: ByteSize,
+    reapers: Reapers,
 }
 
 /// What the cache has for a key.
@@ -81,14 +83,15 @@ impl CacheError {
 }
 
 impl SnapshotCache {
-    /// The cache in this folder, which is made if it is not there.
+    /// The cache in this folder, which is made if it is not there. `reapers` end what a killed run left running
+    /// in an entry.
     ///
     /// # Errors
     /// It cannot be made.
-    pub fn open(folder: &Path, most: ByteSize) -> Result<Self, CacheError> {
+    pub fn open(folder: &Path, most: ByteSize, reapers: Reapers) -> Result<Self, CacheError> {
         fs::create_dir_all(folder).map_err(CacheError::new("make", folder))?;
         let folder = folder.canonicalize().map_err(CacheError::new("find", folder))?;
-        Ok(Self { folder, most })
+        Ok(Self { folder, most, reapers })
     }
 
     /// Its folder.
@@ -120,7 +123,7 @@ impl SnapshotCache {
             }
             Err(why) => why,
         };
-        remove(&folder)?;
+        self.remove(&folder)?;
         let reservation = Reservation::make(folder, key, lock)?;
         Ok(Found::Miss { reservation, dropped })
     }
@@ -133,7 +136,7 @@ impl SnapshotCache {
         let (folder, key) = (held.folder().to_owned(), held.entry().key);
         drop(held);
         if Lock::try_now(&self.lock_path(key), Mode::Alone)?.is_some() {
-            remove(&folder)?;
+            self.remove(&folder)?;
         }
         Ok(())
     }
@@ -168,7 +171,7 @@ impl SnapshotCache {
             let Some(lock) = Lock::try_now(&path, Mode::Alone)? else {
                 continue;
             };
-            remove(&self.folder.join(listed.key.to_string()))?;
+            self.remove(&self.folder.join(listed.key.to_string()))?;
             lock.remove();
             total -= listed.size.as_bytes();
             gone += 1;
@@ -202,6 +205,19 @@ impl SnapshotCache {
         Ok(all)
     }
 
+    /// Removes an entry's files, and first ends a machine of a killed run that may still boot in it.
+    fn remove(&self, folder: &Path) -> Result<(), CacheError> {
+        for reaper in self.reapers.iter() {
+            reaper.end_orphans(folder);
+        }
+        match fs::remove_dir_all(folder) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(CacheError::new("remove", folder)(e))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn lock_path(&self, key: Digest) -> PathBuf {
         self.folder.join(format!("{key}.lock"))
     }
@@ -220,15 +236,6 @@ async fn verified(folder: &Path, key: Digest, _locked: &Lock) -> Result<Entry, O
         Ok(entry)
     });
     work.await.unwrap_or_else(|e| Err(Some(format!("verifying it failed: {e}"))))
-}
-
-/// Removes an entry's files, and first ends a machine of a killed run that may still boot in it.
-fn remove(folder: &Path) -> Result<(), CacheError> {
-    hospitium_host::qemu::end_orphans(folder);
-    match fs::remove_dir_all(folder) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(CacheError::new("remove", folder)(e)),
-        _ => Ok(()),
-    }
 }
 
 /// Bytes that a folder takes on the disk: holes do not count.

@@ -8,7 +8,7 @@ use super::*;
 
 fn cache(most: ByteSize) -> (tempfile::TempDir, SnapshotCache) {
     let folder = tempfile::tempdir().expect("a folder");
-    let cache = SnapshotCache::open(folder.path(), most).expect("opens");
+    let cache = SnapshotCache::open(folder.path(), most, Reapers::from([])).expect("opens");
     (folder, cache)
 }
 

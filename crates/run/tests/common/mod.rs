@@ -5,7 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use hospitium_host::qemu::{AcceleratorChoice, Qemu, QemuOptions};
+use hospitium_host::{Reaper, Reapers};
+use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuOptions, QemuReaper};
 use hospitium_run::{Observer, PlannedGuest, PlannedHost, RunEvent, RunPlan, Selection};
 use hospitium_suite::StandardOptions;
 
@@ -64,7 +65,8 @@ impl Bench {
             boot_limit: None,
         };
         let host = PlannedHost { host: Arc::new(host), origin: "qemu".into() };
-        let plan = RunPlan::new(vec![guest], vec![host], self.out(out), cache).expect("a plan");
+        let mut plan = RunPlan::new(vec![guest], vec![host], self.out(out), cache).expect("a plan");
+        plan.reapers = Reapers::from([Box::new(QemuReaper) as Box<dyn Reaper>]);
         let only = checks.iter().map(|check| (*check).to_owned()).collect();
         plan.selecting(&Selection { only, without: vec![] }).expect("known checks")
     }

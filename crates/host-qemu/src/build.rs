@@ -1,0 +1,316 @@
+//! Brings a machine into being: makes and opens its files, starts the VMM, connects to it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use hospitium_model::{Boot, MachineSpec, Network};
+use tokio::net::UnixStream;
+
+use crate::ahead::LOG;
+use crate::command::{self, Mapping, Setup};
+use crate::disks::DiskPlan;
+use crate::events::History;
+use crate::files::{self, open};
+use crate::hardware::Plugged;
+use crate::machine::QemuMachine;
+use crate::process::{Confinement, Launch};
+use crate::qmp::Qmp;
+use crate::{Inner, orphans};
+use hospitium_host::{HostError, Place};
+
+/// Name of the n-th file of the memory.
+pub(crate) fn memory_file(n: usize) -> String {
+    format!("memory-{n}")
+}
+
+/// File of the UEFI variables.
+pub(crate) const UEFI_VARS: &str = "uefi-vars.fd";
+
+/// How a machine comes into being.
+pub(crate) struct Origin {
+    /// Disks, the layers of each known.
+    pub disks: Vec<DiskPlan>,
+    /// Files whose content is mapped privately; empty to begin with fresh memory.
+    pub memory: Vec<PathBuf>,
+    /// The stream that its state comes by.
+    pub incoming: Option<OwnedFd>,
+    /// The folder of the process that it comes from (live migration): its overlays are used.
+    pub overlays: Option<PathBuf>,
+    /// UEFI variables to begin with; the firmware's own if none.
+    pub uefi_vars: Option<PathBuf>,
+    /// VM generation id.
+    pub generation_id: Option<String>,
+    /// Devices plugged in before.
+    pub plugged: Vec<Plugged>,
+    /// Devices removed before.
+    pub removed: Vec<String>,
+    /// The user that it ran as, if its files are that user's; else one of its own.
+    pub user: Option<u32>,
+}
+
+impl Origin {
+    /// A machine that is switched on for the first time.
+    pub(crate) fn fresh(spec: &MachineSpec, disks: Vec<DiskPlan>) -> Self {
+        Self {
+            disks,
+            memory: Vec::new(),
+            incoming: None,
+            overlays: None,
+            uefi_vars: None,
+            generation_id: spec.generation_id.clone(),
+            plugged: Vec::new(),
+            removed: Vec::new(),
+            user: None,
+        }
+    }
+}
+
+/// What the VMM is given open.
+struct Handles {
+    inherited: Vec<OwnedFd>,
+    sets: Vec<(i32, u32)>,
+}
+
+impl Handles {
+    fn give(&mut self, fd: impl Into<OwnedFd>) -> i32 {
+        let fd = fd.into();
+        let number = fd.as_raw_fd();
+        self.inherited.push(fd);
+        number
+    }
+
+    /// Opens a file for reading and puts it into a set of its own.
+    fn set_of(&mut self, path: &Path) -> Result<u32, HostError> {
+        let file = open(path)?;
+        let set = self.sets.len() as u32 + 1;
+        let number = self.give(file);
+        self.sets.push((number, set));
+        Ok(set)
+    }
+}
+
+impl Inner {
+    /// Makes the machine's files and starts its VMM, whose vCPUs stand still. If its state comes from elsewhere, it
+    /// begins to take it in.
+    pub(crate) async fn build(
+        self: &Arc<Self>,
+        spec: &MachineSpec,
+        place: &Place,
+        origin: Origin,
+    ) -> Result<QemuMachine, HostError> {
+        let (machine, incoming) = self.build_waiting(spec, place, origin).await?;
+        if let Some(fd) = incoming {
+            machine.take_in(fd).await?;
+        }
+        Ok(machine)
+    }
+
+    /// The same, but a state that comes from elsewhere is not taken in yet: the VMM's number of the descriptor that
+    /// it comes by is returned with it.
+    pub(crate) async fn build_waiting(
+        self: &Arc<Self>,
+        spec: &MachineSpec,
+        place: &Place,
+        mut origin: Origin,
+    ) -> Result<(QemuMachine, Option<i32>), HostError> {
+        let user = origin.user.or_else(|| self.next_user());
+        let confinement = Confinement { user, ..self.confinement };
+        let folder = &files::work_folder(&place.folder, confinement)?;
+        let mut handles = Handles { inherited: Vec::new(), sets: Vec::new() };
+        let (qmp, theirs) = pair()?;
+        let qmp_fd = handles.give(theirs);
+        let mut channels = BTreeMap::new();
+        let mut channel_fds = Vec::new();
+        for channel in &spec.channels {
+            let (ours, theirs) = pair()?;
+            channels.insert(channel.name.clone(), ours);
+            channel_fds.push(handles.give(theirs));
+        }
+        let mut cables = BTreeMap::new();
+        let mut cable_fds = Vec::new();
+        let plugged = origin.plugged.iter().filter_map(|plugged| match plugged {
+            Plugged::Nic { nic, .. } => Some(nic),
+            _ => None,
+        });
+        for nic in spec.nics.iter().chain(plugged).filter(|nic| nic.network == Network::Harness) {
+            let (ours, theirs) = pair()?;
+            cables.insert(nic.id.clone(), ours);
+            cable_fds.push((nic.id.clone(), handles.give(theirs)));
+        }
+        let mut disks = Vec::new();
+        for plan in std::mem::take(&mut origin.disks) {
+            match &origin.overlays {
+                Some(source) if plan.has_overlay() => link(source, folder, &plan.overlay())?,
+                Some(_) => {}
+                None => {
+                    for file in plan.make(folder)? {
+                        confinement.give_away(&file, folder)?;
+                    }
+                }
+            }
+            let sets = plan.layers.iter().map(|layer| handles.set_of(&layer.path));
+            let sets = sets.collect::<Result<Vec<u32>, _>>()?;
+            disks.push((plan, sets));
+        }
+        let (memory, mapping) = self.memory(spec, folder, confinement, &origin, &mut handles)?;
+        let kernel = match &spec.boot {
+            Boot::Kernel { kernel, initrd, .. } => {
+                let mut readable = |path: &Path, name: &str| {
+                    readable_path(confinement, &mut handles, path, &folder.join(name))
+                };
+                let kernel = readable(kernel, "kernel")?;
+                let initrd = initrd.as_ref().map(|path| readable(path, "initrd"));
+                Some((kernel, initrd.transpose()?))
+            }
+            _ => None,
+        };
+        let uefi = self.uefi(spec, folder, confinement, &origin, &mut handles)?;
+        let incoming = origin.incoming.take().map(|fd| handles.give(fd));
+        let arguments = command::arguments(&Setup {
+            spec,
+            name: &place.name,
+            accelerator: self.facts.accelerator.used,
+            has: &|name| self.traits.has(name),
+            disks: &disks,
+            sets: &handles.sets,
+            qmp: qmp_fd,
+            channels: &channel_fds,
+            cables: &cable_fds,
+            kernel,
+            uefi,
+            memory: &memory,
+            memory_mapping: mapping,
+            generation_id: origin.generation_id.as_deref(),
+            incoming: incoming.is_some(),
+            plugged: &origin.plugged,
+            removed: &origin.removed,
+        })?;
+        let mut argv = self.programs.vmm_argv();
+        argv.extend(arguments.into_iter().map(OsString::from));
+        let sets_used = handles.sets.len() as u32;
+        let launch = Launch {
+            argv: argv.clone(),
+            environment: self.programs.environment(),
+            folder: folder.clone(),
+            inherited: handles.inherited,
+            confinement,
+        };
+        let process = launch.start(&place.folder.join(LOG)).await?;
+        orphans::note(&place.folder, process.pid())?;
+        let history = Arc::new(History::new());
+        let qmp = Qmp::new(qmp, history.clone(), &process).await?;
+        let machine = QemuMachine::new(crate::machine::Parts {
+            host: self.clone(),
+            name: place.name.clone(),
+            spec: spec.clone(),
+            folder: folder.clone(),
+            outside: place.folder.clone(),
+            confinement,
+            command: argv.iter().map(|arg| arg.to_string_lossy().into_owned()).collect(),
+            process,
+            qmp,
+            history,
+            channels,
+            cables,
+            disks: disks.into_iter().map(|(plan, _)| plan).collect(),
+            mapping,
+            generation_id: origin.generation_id,
+            plugged: origin.plugged,
+            removed: origin.removed,
+            sets: AtomicU32::new(sets_used),
+        });
+        Ok((machine, incoming))
+    }
+
+    /// The memory's files as the VMM opens them.
+    fn memory(
+        &self,
+        spec: &MachineSpec,
+        folder: &Path,
+        confinement: Confinement,
+        origin: &Origin,
+        handles: &mut Handles,
+    ) -> Result<(Vec<String>, Mapping), HostError> {
+        let nodes = u64::from(spec.memory.nodes.max(1));
+        if origin.memory.is_empty() {
+            let sizes = command::node_sizes(spec.memory.size.as_mib(), nodes);
+            let files = sizes.enumerate().map(|(n, mib)| {
+                let name = memory_file(n);
+                confinement.make_file(&folder.join(&name), mib << 20)?;
+                Ok(name)
+            });
+            return Ok((files.collect::<Result<_, HostError>>()?, Mapping::Shared));
+        }
+        let read_only = self.traits.private_read_only_memory;
+        let files = origin.memory.iter().map(|path| {
+            // The VMM opens the inode anew, with its own rights; the folder need not be open to it.
+            Ok(format!("/proc/self/fd/{}", handles.give(open(path)?)))
+        });
+        Ok((files.collect::<Result<_, HostError>>()?, Mapping::Private { read_only }))
+    }
+
+    fn uefi(
+        &self,
+        spec: &MachineSpec,
+        folder: &Path,
+        confinement: Confinement,
+        origin: &Origin,
+        handles: &mut Handles,
+    ) -> Result<Option<u32>, HostError> {
+        if !command::is_uefi(spec) {
+            return Ok(None);
+        }
+        let firmware = self.uefi_files().ok_or_else(|| HostError::Unsupported {
+            what: "UEFI".into(),
+            why: "OVMF is not installed; install it (Debian: apt install ovmf)".into(),
+        })?;
+        let vars = folder.join(UEFI_VARS);
+        if let Some(source) = &origin.overlays {
+            link(source, folder, UEFI_VARS)?;
+        } else {
+            let from = origin.uefi_vars.as_ref().unwrap_or(&firmware.1);
+            let doing = format!("copying {}", from.display());
+            let content = std::fs::read(from).map_err(HostError::io(&doing))?;
+            let mut file = confinement.make_file(&vars, 0)?;
+            std::io::Write::write_all(&mut file, &content).map_err(HostError::io(doing))?;
+        }
+        Ok(Some(handles.set_of(&firmware.0)?))
+    }
+}
+
+/// A path by which the VMM can open an input that may lie where its user can't go: through the
+/// descriptor that it inherits, or a copy in its folder if the file itself is closed to it.
+fn readable_path(
+    confinement: Confinement,
+    handles: &mut Handles,
+    path: &Path,
+    copy: &Path,
+) -> Result<String, HostError> {
+    let file = open(path)?;
+    if confinement.can_read(&file) {
+        return Ok(format!("/proc/self/fd/{}", handles.give(file)));
+    }
+    let mut target = confinement.make_file(copy, 0)?;
+    let copied = std::io::copy(&mut &file, &mut target);
+    copied.map_err(HostError::io(format!("copying {}", path.display())))?;
+    Ok(copy.file_name().unwrap_or_default().to_string_lossy().into_owned())
+}
+
+/// The same file for a second process of the machine.
+fn link(from: &Path, to: &Path, name: &str) -> Result<(), HostError> {
+    let (from, to) = (from.join(name), to.join(name));
+    let doing = format!("linking {} to {}", from.display(), to.display());
+    std::fs::hard_link(from, to).map_err(HostError::io(doing))
+}
+
+/// A pair of connected sockets: ours for the runtime, theirs to be inherited.
+pub(crate) fn pair() -> Result<(UnixStream, OwnedFd), HostError> {
+    let io = || HostError::io("making a socket pair");
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(io())?;
+    ours.set_nonblocking(true).map_err(io())?;
+    Ok((UnixStream::from_std(ours).map_err(io())?, theirs.into()))
+}

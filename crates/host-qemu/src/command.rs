@@ -1,0 +1,367 @@
+//! A machine's specification as QEMU's command line. Pure: everything opened or made is given.
+//!
+//! Ids of our own contain a dot, which ids in a specification can't, so the two never meet.
+
+use hospitium_model::{Accelerator, Boot, Chipset, CrashAction, Firmware, MachineSpec};
+use serde_json::{Value, json};
+
+use crate::devices;
+use crate::disks::DiskPlan;
+use crate::hardware::Plugged;
+use hospitium_host::HostError;
+
+/// What has been opened or made for the machine, and how it comes into being.
+pub(crate) struct Setup<'a> {
+    pub spec: &'a MachineSpec,
+    pub name: &'a str,
+    pub accelerator: Accelerator,
+    /// Device types that this QEMU has.
+    pub has: &'a dyn Fn(&str) -> bool,
+    /// Disks with the descriptor sets of their layers.
+    pub disks: &'a [(DiskPlan, Vec<u32>)],
+    /// Descriptors that go into sets.
+    pub sets: &'a [(i32, u32)],
+    /// Descriptor of the control connection.
+    pub qmp: i32,
+    /// Descriptors of the channels, in the order of the specification.
+    pub channels: &'a [i32],
+    /// Descriptors of the cables that end in the harness, by interface.
+    pub cables: &'a [(String, i32)],
+    /// Kernel and initial RAM disk as the VMM can open them.
+    pub kernel: Option<(String, Option<String>)>,
+    /// Descriptor set of the UEFI code; its variables are in `uefi-vars.fd`.
+    pub uefi: Option<u32>,
+    /// Files of the memory, one a NUMA node.
+    pub memory: &'a [String],
+    pub memory_mapping: Mapping,
+    /// VM generation id of this very machine.
+    pub generation_id: Option<&'a str>,
+    /// Whether its state comes in from elsewhere.
+    pub incoming: bool,
+    /// Devices that were plugged in before its state was taken.
+    pub plugged: &'a [Plugged],
+    /// Ids of devices that were removed before.
+    pub removed: &'a [String],
+}
+
+/// The CPU that is emulated: all that QEMU can, but the flags by which a CPU says that its byte-wise
+/// string instructions are the fast ones (ERMS and FSRM, Intel SDM vol. 1, 7.3.9.3). On an emulator they are
+/// the slow ones: a kernel that believes them clears and copies all its memory byte by byte, which
+/// took an eighth of the CPU time of a boot of Debian 12 (one boot with and one without).
+const EMULATED_CPU: &str = "max,erms=off,fsrm=off";
+
+/// Room for translated code, in MiB. QEMU's own choice is 1024, or an eighth of the memory if that is less (tcg/region.c),
+/// which a guest's whole boot does not fill: what it translated is still there at the next restart, and is then taken back block by block as memory is written
+/// anew, with each block a search through the table and a cleared jump cache of every vCPU. After a boot of
+/// Debian 12 a restart took 49, 22 and 52 s up to the kernel's first line where the first start took
+/// 10 s; with 64 MiB it takes 11 s, with 128 MiB 12 to 15 s. With 32 MiB a boot translates the same code over
+/// and over (116 s of CPU time for 90). QEMU 7.2, plain, one run each.
+const TRANSLATIONS_MIB: u32 = 64;
+
+/// How the memory's file is mapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mapping {
+    /// Writes go to the file.
+    Shared,
+    /// Writes stay in the process. `read_only` opens the file so, where QEMU can.
+    Private {
+        /// Whether this QEMU can map a file privately that it opened for reading only.
+        read_only: bool,
+    },
+}
+
+/// Text in an option that is not JSON: a comma is written twice.
+fn plain(text: &str) -> String {
+    text.replace(',', ",,")
+}
+
+/// The arguments after the program's own.
+pub(crate) fn arguments(setup: &Setup<'_>) -> Result<Vec<String>, HostError> {
+    let mut args = Arguments(Vec::new());
+    base(setup, &mut args);
+    memory(setup, &mut args);
+    firmware_and_boot(setup, &mut args);
+    devices::platform_devices(setup, &mut args)?;
+    devices::disks(setup, &mut args)?;
+    devices::nics(setup, &mut args)?;
+    for plugged in setup.plugged {
+        if let Plugged::Other { object: Some(object), .. } = plugged {
+            args.two("-object", object.to_string());
+        }
+        for device in plugged.devices() {
+            args.two("-device", device.to_string());
+        }
+    }
+    if setup.incoming {
+        args.two("-incoming", "defer");
+    }
+    Ok(args.0)
+}
+
+/// Arguments as they come together.
+pub(crate) struct Arguments(Vec<String>);
+
+impl Arguments {
+    fn one(&mut self, name: &str) {
+        self.0.push(name.to_owned());
+    }
+
+    /// An option with its value.
+    pub(crate) fn two(&mut self, name: &str, value: impl Into<String>) {
+        self.0.extend([name.to_owned(), value.into()]);
+    }
+
+    /// A device, unless it was removed before the state was taken.
+    pub(crate) fn device(&mut self, setup: &Setup<'_>, device: Value) {
+        let id = device.get("id").and_then(Value::as_str).unwrap_or_default();
+        if !setup.removed.iter().any(|removed| removed == id) {
+            self.two("-device", device.to_string());
+        }
+    }
+}
+
+fn base(setup: &Setup<'_>, args: &mut Arguments) {
+    let spec = setup.spec;
+    args.two("-name", format!("{},debug-threads=on", plain(setup.name)));
+    args.one("-nodefaults");
+    args.one("-no-user-config");
+    args.one("-S");
+    args.two("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+    args.two("-msg", "timestamp=on");
+    args.two("-display", "none");
+    for (fd, set) in setup.sets {
+        args.two("-add-fd", format!("fd={fd},set={set}"));
+    }
+    args.two("-chardev", format!("socket,id=x.qmp,fd={}", setup.qmp));
+    args.two("-mon", "chardev=x.qmp,mode=control");
+    let kind = match spec.chipset {
+        Chipset::Modern => "q35",
+        Chipset::Legacy => "pc",
+    };
+    let mut machine = format!("{kind},usb=off,vmport=off,dump-guest-core=off");
+    if spec.memory.nodes <= 1 {
+        machine += ",memory-backend=x.ram0";
+    }
+    if setup.uefi.is_some() {
+        machine += ",pflash0=x.code,pflash1=x.vars";
+    }
+    args.two("-machine", machine);
+    match setup.accelerator {
+        Accelerator::Kvm => {
+            args.two("-accel", "kvm");
+            args.two("-cpu", "host");
+        }
+        _ => {
+            args.two("-accel", format!("tcg,thread=multi,tb-size={TRANSLATIONS_MIB}"));
+            args.two("-cpu", EMULATED_CPU);
+        }
+    }
+    let cpus = &spec.cpus;
+    args.two(
+        "-smp",
+        format!(
+            "cpus={},sockets={},cores={},threads={},maxcpus={}",
+            cpus.count(),
+            cpus.max_sockets.max(cpus.sockets),
+            cpus.cores,
+            cpus.threads,
+            cpus.max_count()
+        ),
+    );
+    args.two("-rtc", "base=utc,clock=host");
+    let panic = match spec.on_crash {
+        CrashAction::PowerOff => "shutdown",
+        // QEMU has no such action: the driver presses reset when it sees the crash.
+        CrashAction::Reset | CrashAction::Pause => "pause",
+    };
+    args.two("-action", format!("panic={panic}"));
+    let smbios = &spec.smbios;
+    let mut strings = String::new();
+    for (key, value) in [
+        ("manufacturer", &smbios.manufacturer),
+        ("product", &smbios.product),
+        ("serial", &smbios.serial),
+    ] {
+        if !value.is_empty() {
+            strings += &format!(",{key}={}", plain(value));
+        }
+    }
+    if !strings.is_empty() {
+        args.two("-smbios", format!("type=1{strings}"));
+    }
+    if !smbios.uuid.is_empty() {
+        args.two("-uuid", &*smbios.uuid);
+    }
+}
+
+fn memory(setup: &Setup<'_>, args: &mut Arguments) {
+    let memory = &setup.spec.memory;
+    let nodes = setup.memory.len() as u64;
+    let mut options = format!("size={}M", memory.size.as_mib());
+    if memory.max > memory.size {
+        options += &format!(",slots=8,maxmem={}M", memory.max.as_mib());
+    }
+    args.two("-m", options);
+    for (n, (path, size)) in
+        setup.memory.iter().zip(node_sizes(memory.size.as_mib(), nodes)).enumerate()
+    {
+        let mut object = json!({
+            "qom-type": "memory-backend-file", "id": format!("x.ram{n}"),
+            "mem-path": path, "size": size << 20,
+        });
+        match setup.memory_mapping {
+            Mapping::Shared => object["share"] = json!(true),
+            Mapping::Private { read_only } => {
+                object["share"] = json!(false);
+                object["reserve"] = json!(false);
+                if read_only {
+                    object["readonly"] = json!(true);
+                    object["rom"] = json!("off");
+                }
+            }
+        }
+        args.two("-object", object.to_string());
+    }
+    if nodes > 1 {
+        for n in 0..nodes {
+            args.two("-numa", format!("node,nodeid={n},memdev=x.ram{n}"));
+        }
+        let sockets = u64::from(setup.spec.cpus.max_sockets.max(setup.spec.cpus.sockets));
+        for socket in 0..sockets {
+            args.two(
+                "-numa",
+                format!("cpu,node-id={},socket-id={socket}", socket * nodes / sockets),
+            );
+        }
+    }
+}
+
+/// MiB of each NUMA node: even, the rest to the first.
+pub(crate) fn node_sizes(mib: u64, nodes: u64) -> impl Iterator<Item = u64> {
+    let nodes = nodes.max(1);
+    (0..nodes).map(move |n| mib / nodes + if n == 0 { mib % nodes } else { 0 })
+}
+
+fn firmware_and_boot(setup: &Setup<'_>, args: &mut Arguments) {
+    if let Some(set) = setup.uefi {
+        args.two(
+            "-blockdev",
+            json!({"driver": "file", "node-name": "x.codefile", "read-only": true,
+            "filename": format!("/dev/fdset/{set}")})
+            .to_string(),
+        );
+        args.two(
+            "-blockdev",
+            json!({"driver": "raw", "node-name": "x.code", "read-only": true,
+            "file": "x.codefile"})
+            .to_string(),
+        );
+        args.two(
+            "-blockdev",
+            json!({"driver": "file", "node-name": "x.varsfile",
+            "filename": "uefi-vars.fd", "cache": {"no-flush": true}})
+            .to_string(),
+        );
+        args.two(
+            "-blockdev",
+            json!({"driver": "raw", "node-name": "x.vars", "file": "x.varsfile"}).to_string(),
+        );
+    }
+    args.two("-boot", "strict=on,menu=off");
+    if let Boot::Kernel { command_line, .. } = &setup.spec.boot
+        && let Some((kernel, initrd)) = &setup.kernel
+    {
+        args.two("-kernel", kernel);
+        if let Some(initrd) = initrd {
+            args.two("-initrd", initrd);
+        }
+        args.two("-append", command_line);
+    }
+}
+
+/// True if the machine starts UEFI.
+pub(crate) fn is_uefi(spec: &MachineSpec) -> bool {
+    spec.firmware == Firmware::Uefi
+}
+
+#[cfg(test)]
+mod tests {
+    use hospitium_model::{ByteSize, Network, Nic, NicModel, SpecError};
+
+    use super::*;
+
+    fn of(spec: &MachineSpec) -> Result<Vec<String>, HostError> {
+        arguments(&Setup {
+            spec,
+            name: "a,b=c",
+            accelerator: Accelerator::Tcg,
+            has: &|_| true,
+            disks: &[],
+            sets: &[(9, 1)],
+            qmp: 5,
+            channels: &[6, 7],
+            cables: &[("net0".into(), 8)],
+            kernel: Some(("/proc/self/fd/3".into(), None)),
+            uefi: None,
+            memory: &["memory-0".into()],
+            memory_mapping: Mapping::Shared,
+            generation_id: None,
+            incoming: false,
+            plugged: &[],
+            removed: &[],
+        })
+    }
+
+    fn spec() -> MachineSpec {
+        let kernel = Boot::Kernel { kernel: "k".into(), initrd: None, command_line: "a, b".into() };
+        MachineSpec::new(ByteSize::mib(64), kernel)
+    }
+
+    fn values<'a>(args: &'a [String], option: &str) -> Vec<&'a str> {
+        let pairs = args.windows(2).filter(|pair| pair[0] == option);
+        pairs.map(|pair| pair[1].as_str()).collect()
+    }
+
+    #[test]
+    fn a_vmm_is_sandboxed_and_starts_from_nothing_with_its_vcpus_still() {
+        let args = of(&spec()).expect("arguments");
+        for option in ["-nodefaults", "-no-user-config", "-S"] {
+            assert!(args.iter().any(|arg| arg == option), "{option}");
+        }
+        let sandbox = values(&args, "-sandbox");
+        assert!(sandbox[0].starts_with("on,") && !sandbox[0].contains("allow"), "{sandbox:?}");
+        assert!(values(&args, "-netdev").is_empty());
+    }
+
+    #[test]
+    fn text_of_a_specification_stays_within_its_option() {
+        let mut spec = spec();
+        spec.smbios.product = "x,serial=evil,file=/etc/passwd".into();
+        let args = of(&spec).expect("arguments");
+        assert_eq!(values(&args, "-smbios"), ["type=1,product=x,,serial=evil,,file=/etc/passwd"]);
+        assert_eq!(values(&args, "-name"), ["a,,b=c,debug-threads=on"]);
+        assert_eq!(values(&args, "-append"), ["a, b"]);
+        spec.channels[0].name = "x,path=/tmp/y".into();
+        assert!(matches!(spec.check(), Err(SpecError::BadId(_))));
+    }
+
+    #[test]
+    fn a_cable_ends_in_the_harness_or_nowhere() {
+        let mut spec = spec();
+        for (id, network) in [("net0", Network::Harness), ("net1", Network::Isolated)] {
+            let (id, mac) = (id.to_owned(), "52:54:00:00:00:01".to_owned());
+            spec.nics.push(Nic { id, model: NicModel::E1000, mac, network, queues: 0 });
+        }
+        let args = of(&spec).expect("arguments");
+        let netdevs = ["socket,id=n.net0,fd=8", "hubport,id=n.net1,hubid=1"];
+        assert_eq!(values(&args, "-netdev"), netdevs);
+        spec.nics[0].queues = 4;
+        assert!(matches!(of(&spec), Err(HostError::Unsupported { .. })));
+    }
+
+    #[test]
+    fn nodes_divide_the_memory_without_loss() {
+        assert_eq!(node_sizes(65, 2).collect::<Vec<_>>(), [33, 32]);
+        assert_eq!(node_sizes(64, 0).collect::<Vec<_>>(), [64]);
+    }
+}

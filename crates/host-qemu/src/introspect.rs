@@ -1,0 +1,218 @@
+//! What a QEMU is and has, asked of it once and kept by its binary.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hospitium_model::Digest;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::build::pair;
+use crate::events::History;
+use crate::files::{digest, open};
+use crate::options::{OLDEST, Programs};
+use crate::process::{Confinement, Launch, escape};
+use crate::qmp::Qmp;
+use hospitium_host::HostError;
+
+/// Devices whose lack changes what a host can do.
+const DEVICES: [&str; 15] = [
+    "virtio-blk-pci",
+    "virtio-scsi-pci",
+    "nvme",
+    "usb-storage",
+    "virtio-net-pci",
+    "pc-dimm",
+    "usb-kbd",
+    "virtio-balloon-pci",
+    "VGA",
+    "i6300esb",
+    "pvpanic",
+    "pvpanic-pci",
+    "virtio-rng-pci",
+    "vmgenid",
+    "virtio-serial-pci",
+];
+
+/// What a QEMU is and has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Traits {
+    /// The binary as it was when asked.
+    binary: Stamp,
+    /// Digest of the binary.
+    pub digest: Digest,
+    /// Version: major, minor, micro.
+    pub version: (u32, u32, u32),
+    /// Package, in its own words.
+    pub package: String,
+    /// Which of [`DEVICES`] it has.
+    devices: BTreeSet<String>,
+    /// Memory can be mapped privately from a file that is opened for reading only (since 9.0).
+    pub private_read_only_memory: bool,
+}
+
+/// A file as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Stamp {
+    path: PathBuf,
+    size: u64,
+    modified: i64,
+    modified_nanoseconds: i64,
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Result<Self, HostError> {
+        let meta = std::fs::metadata(path);
+        let meta = meta.map_err(HostError::io(format!("looking at {}", path.display())))?;
+        Ok(Self {
+            path: path.to_owned(),
+            size: meta.len(),
+            modified: meta.mtime(),
+            modified_nanoseconds: meta.mtime_nsec(),
+        })
+    }
+}
+
+impl Traits {
+    /// From the cache if the binary is as it was, else by asking it.
+    pub(crate) async fn of(
+        programs: &Programs,
+        confinement: Confinement,
+        cache: Option<&Path>,
+    ) -> Result<Self, HostError> {
+        let binary = Stamp::of(&programs.vmm)?;
+        let name = Digest::of(programs.vmm.as_os_str().as_encoded_bytes());
+        let kept = cache.map(|folder| folder.join(format!("qemu-{}.json", name.short())));
+        if let Some(traits) = kept.as_deref().and_then(read_kept)
+            && traits.binary == binary
+        {
+            return Ok(traits);
+        }
+        let traits = ask(programs, confinement, binary).await?;
+        if let Some(path) = kept {
+            // A cache that can't be written costs time and nothing else.
+            let _ = write_kept(&path, &traits);
+        }
+        Ok(traits)
+    }
+
+    /// Has it this type of device?
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.devices.contains(name)
+    }
+}
+
+fn read_kept(path: &Path) -> Option<Traits> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+pub(crate) fn write_kept(path: &Path, value: &impl Serialize) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(folder)?;
+    let file = tempfile::NamedTempFile::new_in(folder)?;
+    serde_json::to_writer(&file, value)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+async fn ask(
+    programs: &Programs,
+    confinement: Confinement,
+    binary: Stamp,
+) -> Result<Traits, HostError> {
+    let vmm = programs.vmm.display().to_string();
+    let unusable =
+        |why: String, next: &str| HostError::Unusable { vmm: vmm.clone(), why, next: next.into() };
+    let folder = tempfile::tempdir().map_err(HostError::io("making a temporary folder"))?;
+    if let Some(id) = confinement.user {
+        let given = std::os::unix::fs::chown(folder.path(), Some(id), Some(id));
+        given.map_err(HostError::io("giving a temporary folder away"))?;
+    }
+    let (ours, theirs) = pair()?;
+    let mut argv = programs.vmm_argv();
+    let control = format!("socket,id=x.qmp,fd={}", theirs.as_raw_fd());
+    let arguments = [
+        "-machine",
+        "none",
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-S",
+        "-chardev",
+        &control,
+        "-mon",
+        "chardev=x.qmp,mode=control",
+    ];
+    argv.extend(arguments.map(OsString::from));
+    let launch = Launch {
+        argv,
+        environment: programs.environment(),
+        folder: folder.path().to_owned(),
+        inherited: vec![theirs],
+        confinement,
+    };
+    let check = "Check that it is a QEMU system emulator for x86-64, with all its libraries, \
+        that every user can run";
+    let process = launch.start(&folder.path().join("log")).await.map_err(|error| match error {
+        HostError::Io { source, .. } => unusable(source.to_string(), check),
+        other => other,
+    })?;
+    let ended = |error| match error {
+        HostError::Ended { how, .. } => unusable(how, check),
+        other => other,
+    };
+    let qmp = Qmp::new(ours, Arc::new(History::new()), &process).await.map_err(ended)?;
+    let doing = "asking QEMU what it has";
+    let answer = qmp.call(doing, "query-version", json!({})).await.map_err(ended)?;
+    let part = |name: &str| {
+        let number = answer.get("qemu").and_then(|v| v.get(name)).and_then(Value::as_u64);
+        number.and_then(|n| u32::try_from(n).ok()).unwrap_or_default()
+    };
+    let version = (part("major"), part("minor"), part("micro"));
+    if (version.0, version.1) < OLDEST {
+        let why = format!("version {}.{}.{} is too old", version.0, version.1, version.2);
+        return Err(unusable(why, &format!("Use QEMU {}.{} or later", OLDEST.0, OLDEST.1)));
+    }
+    let package = answer.get("package").and_then(Value::as_str).unwrap_or_default();
+    let package = escape(package.trim().trim_matches(['(', ')']), 100);
+    let mut devices = BTreeSet::new();
+    for name in DEVICES {
+        // One by one: a list of all types would make it load all modules there are, and one of
+        // another version among them ends it.
+        match qmp.call(doing, "device-list-properties", json!({"typename": name})).await {
+            Ok(_) => drop(devices.insert(name.to_owned())),
+            Err(HostError::Refused { .. }) => {}
+            Err(error) => return Err(ended(error)),
+        }
+    }
+    let names = |list: &Value| -> BTreeSet<String> {
+        let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
+        list.iter().filter_map(|item| Some(item.get("name")?.as_str()?.to_owned())).collect()
+    };
+    let memory = json!({"typename": "memory-backend-file"});
+    let memory = qmp.call(doing, "qom-list-properties", memory).await.map_err(ended)?;
+    process.kill().await;
+    let path = programs.vmm.clone();
+    let digest = tokio::task::spawn_blocking(move || file_digest(&path)).await;
+    let digest = digest.map_err(|e| HostError::io(doing)(std::io::Error::other(e)))??;
+    Ok(Traits {
+        binary,
+        digest,
+        version,
+        package,
+        devices,
+        private_read_only_memory: names(&memory).contains("rom"),
+    })
+}
+
+/// Digest of a whole file.
+pub(crate) fn file_digest(path: &Path) -> Result<Digest, HostError> {
+    let file: File = open(path)?;
+    digest(file).map_err(HostError::io(format!("reading {}", path.display())))
+}

@@ -1,0 +1,307 @@
+//! QEMU system emulation, through QMP.
+//!
+//! In comes a [`MachineSpec`]; `command` turns it into arguments and
+//! `build` into a running process with everything that it needs open. A machine talks to us over
+//! sockets that its process inherits: the control connection, its channels, its network cables and
+//! its state, so nothing of it can be reached by name from outside. Inputs are handed over open and
+//! for reading only. The process runs as a user without privileges, in its folder, in name spaces of
+//! its own where that can be had, under QEMU's seccomp filter, and ends when we end.
+
+mod ahead;
+mod attach;
+mod build;
+mod command;
+mod convert;
+mod devices;
+mod disks;
+mod events;
+mod facts;
+mod files;
+mod hardware;
+mod introspect;
+mod keys;
+mod kvm;
+mod machine;
+mod media;
+mod medium;
+mod migrate;
+mod options;
+mod orphans;
+mod process;
+mod qcow2;
+mod qmp;
+mod save;
+mod screen;
+mod snapshot;
+mod stream;
+mod writelog;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use hospitium_model::{
+    Accelerator, AcceleratorProof, Answer, Bus, Capability, Disk, HostFacts, MachineSpec,
+};
+
+use crate::ahead::Ahead;
+use crate::build::Origin;
+use crate::disks::DiskPlan;
+use crate::introspect::Traits;
+use crate::options::Programs;
+use crate::process::Confinement;
+use hospitium_host::{Host, HostError, Machine, Place, Snapshot};
+
+pub use crate::options::{AcceleratorChoice, OLDEST, QemuOptions, UNPRIVILEGED, USERS};
+pub use crate::orphans::QemuReaper;
+
+/// This driver's kind of host.
+pub(crate) const KIND: &str = "qemu";
+
+/// A QEMU, as a place where machines run.
+pub struct Qemu {
+    inner: Arc<Inner>,
+    ahead: Ahead,
+}
+
+/// What machines share of it.
+pub(crate) struct Inner {
+    programs: Programs,
+    traits: Traits,
+    confinement: Confinement,
+    facts: HostFacts,
+    /// For what can be made again.
+    cache: Option<PathBuf>,
+    /// Locks on what is used of it.
+    held: Mutex<Vec<File>>,
+}
+
+/// Pairs of UEFI code and empty variables, below a root: Debian's, Arch's, Fedora's places and
+/// QEMU's own.
+const UEFI: [(&str, &str); 5] = [
+    ("usr/share/OVMF/OVMF_CODE_4M.fd", "usr/share/OVMF/OVMF_VARS_4M.fd"),
+    ("usr/share/OVMF/OVMF_CODE.fd", "usr/share/OVMF/OVMF_VARS.fd"),
+    ("usr/share/edk2/x64/OVMF_CODE.4m.fd", "usr/share/edk2/x64/OVMF_VARS.4m.fd"),
+    ("usr/share/edk2/ovmf/OVMF_CODE.fd", "usr/share/edk2/ovmf/OVMF_VARS.fd"),
+    ("usr/share/qemu/edk2-x86_64-code.fd", "usr/share/qemu/edk2-i386-vars.fd"),
+];
+const BIOS: [&str; 2] = ["usr/share/seabios/bios-256k.bin", "usr/share/qemu/bios-256k.bin"];
+
+/// Why a bus takes no disk while the machine runs.
+pub(crate) const fn no_hotplug(bus: Bus) -> &'static str {
+    match bus {
+        Bus::Sata => "QEMU's AHCI controller has no hot plug",
+        Bus::Ide => "IDE has no hot plug",
+        Bus::Floppy => "a floppy drive has no hot plug",
+        _ => "",
+    }
+}
+
+impl Qemu {
+    /// Finds out what a QEMU is and can do, and which accelerator works.
+    pub async fn open(options: QemuOptions) -> Result<Self, HostError> {
+        let programs = Programs::locate(&options)?;
+        let root = rustix::process::geteuid().is_root() && options.user != 0;
+        let user = root.then_some(options.user);
+        let confinement =
+            Confinement { user, group: user.and_then(|_| kvm::group()), namespaces: true };
+        let traits = Traits::of(&programs, confinement, options.cache.as_deref()).await?;
+        let vmm = traits.digest;
+        let trial = async || {
+            let proof = AcceleratorProof { used: Accelerator::Kvm, how: "on trial".into() };
+            Inner::new(programs.clone(), traits.clone(), confinement, proof, None)
+        };
+        let proof = kvm::prove(&options, vmm, confinement, trial).await?;
+        let inner =
+            Inner::new(programs.clone(), traits.clone(), confinement, proof, options.cache)?;
+        Ok(Self { inner: Arc::new(inner), ahead: Ahead::default() })
+    }
+
+    /// The QEMU system emulators for x86-64 on PATH.
+    pub fn find() -> Vec<PathBuf> {
+        options::find()
+    }
+
+    /// Reads what a folder of [`Machine::snapshot`] holds, so that it can be restored by a later run. What
+    /// it says is checked when it is restored.
+    pub fn load_snapshot(folder: &Path) -> Result<Snapshot, HostError> {
+        snapshot::load(folder)
+    }
+}
+
+impl Inner {
+    fn new(
+        programs: Programs,
+        traits: Traits,
+        confinement: Confinement,
+        accelerator: AcceleratorProof,
+        cache: Option<PathBuf>,
+    ) -> Result<Self, HostError> {
+        let (major, minor, micro) = traits.version;
+        let version = format!("{major}.{minor}.{micro}");
+        let mut firmware = Vec::new();
+        let bios = programs.firmware(&BIOS).map(|path| ("bios", path));
+        let uefi = uefi_files(&programs).map(|(code, _)| ("uefi", code));
+        for (kind, path) in bios.into_iter().chain(uefi) {
+            firmware.push((kind.to_owned(), introspect::file_digest(&path)?));
+        }
+        let line = |path: &str, key: &str| {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            let line = text.lines().find_map(|line| {
+                line.strip_prefix(key)?.split_once(':').map(|(_, v)| v.trim().to_owned())
+            });
+            line.unwrap_or_default()
+        };
+        let memory: u64 = line("/proc/meminfo", "MemTotal")
+            .split(' ')
+            .next()
+            .and_then(|kib| kib.parse().ok())
+            .unwrap_or(0);
+        let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let facts = HostFacts {
+            name: format!("qemu {version} ({})", accelerator.used.name()),
+            kind: KIND.into(),
+            version,
+            build: traits.package.clone(),
+            vmm: traits.digest,
+            firmware,
+            accelerator,
+            cpu_model: line("/proc/cpuinfo", "model name"),
+            cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
+            memory_mib: memory >> 10,
+            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+        };
+        Ok(Self { programs, traits, confinement, facts, cache, held: Mutex::default() })
+    }
+
+    /// A user id for the next machine, so that VMMs can't reach one another; none if we are not root.
+    fn next_user(&self) -> Option<u32> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let first = self.confinement.user?;
+        Some(first + NEXT.fetch_add(1, Ordering::Relaxed) % USERS)
+    }
+
+    /// UEFI code and empty variables.
+    fn uefi_files(&self) -> Option<(PathBuf, PathBuf)> {
+        uefi_files(&self.programs)
+    }
+
+    /// Finds out of which images a disk is made.
+    async fn plan_disk(&self, disk: &Disk) -> Result<DiskPlan, HostError> {
+        let mut disk = disk.clone();
+        let foreign = disk.format.as_deref().and_then(convert::foreign);
+        if let (Some(image), Some(driver)) = (&disk.image, foreign) {
+            disk.image = Some(self.converted(image, driver).await?);
+            disk.format = Some("qcow2".into());
+        }
+        DiskPlan::new(&disk, &|path, driver| {
+            Err(HostError::Unsupported {
+                what: format!("the backing file {}", path.display()),
+                why: format!("it is of format {driver}; convert it to qcow2 first"),
+            })
+        })
+    }
+
+    fn lacks(&self, device: &str) -> Answer {
+        if self.traits.has(device) {
+            Answer::Yes
+        } else {
+            Answer::No(format!("this QEMU was built without the device {device}"))
+        }
+    }
+}
+
+fn uefi_files(programs: &Programs) -> Option<(PathBuf, PathBuf)> {
+    UEFI.iter()
+        .find_map(|(code, vars)| Some((programs.firmware(&[code])?, programs.firmware(&[vars])?)))
+}
+
+#[async_trait]
+impl Host for Qemu {
+    fn facts(&self) -> &HostFacts {
+        &self.inner.facts
+    }
+
+    fn capability(&self, what: Capability) -> Answer {
+        let host = &self.inner;
+        let tool = |then: Answer| match host.programs.image_tool() {
+            Ok(_) => then,
+            Err(error) => Answer::No(error.to_string()),
+        };
+        match what {
+            Capability::Snapshot
+            | Capability::ResizeDisk
+            | Capability::Nmi
+            | Capability::SendKeys
+            | Capability::LiveMigration
+            | Capability::LinkState
+            | Capability::HotplugVcpu
+            | Capability::Sandbox => Answer::Yes,
+            Capability::PowerLossLog => tool(Answer::Yes),
+            Capability::HotplugDisk(bus @ (Bus::Sata | Bus::Ide | Bus::Floppy)) => {
+                Answer::No(no_hotplug(bus).into())
+            }
+            Capability::HotplugDisk(Bus::Virtio) => host.lacks("virtio-blk-pci"),
+            Capability::HotplugDisk(Bus::VirtioScsi) => host.lacks("virtio-scsi-pci"),
+            Capability::HotplugDisk(Bus::Nvme) => host.lacks("nvme"),
+            Capability::HotplugDisk(Bus::Usb) => host.lacks("usb-storage"),
+            Capability::HotplugNic => host.lacks("virtio-net-pci"),
+            Capability::HotplugMemory => host.lacks("pc-dimm"),
+            Capability::HotplugUsb => host.lacks("usb-kbd"),
+            Capability::Balloon => host.lacks("virtio-balloon-pci"),
+            Capability::Screenshot => host.lacks("VGA"),
+            Capability::Watchdog => host.lacks("i6300esb"),
+            Capability::PanicNotifier => host.lacks("pvpanic"),
+            Capability::RngDevice => host.lacks("virtio-rng-pci"),
+            Capability::GenerationId => host.lacks("vmgenid"),
+            Capability::Uefi => match host.uefi_files() {
+                Some(_) => Answer::Yes,
+                None => Answer::No("OVMF is not installed (Debian: apt install ovmf)".into()),
+            },
+            Capability::NestedVirtualization => match host.facts.accelerator.used {
+                // TCG emulates AMD's SVM for its models that have it, `max` among them.
+                Accelerator::Tcg => Answer::Yes,
+                _ => Answer::No("not measured under KVM".into()),
+            },
+        }
+    }
+
+    async fn define(
+        &self,
+        spec: &MachineSpec,
+        place: &Place,
+    ) -> Result<Box<dyn Machine>, HostError> {
+        spec.check()?;
+        let mut disks = Vec::new();
+        for disk in &spec.disks {
+            disks.push(self.inner.plan_disk(disk).await?);
+        }
+        let machine = self.inner.build(spec, place, Origin::fresh(spec, disks)).await?;
+        Ok(Box::new(machine))
+    }
+
+    async fn restore(
+        &self,
+        snapshot: &Snapshot,
+        place: &Place,
+    ) -> Result<Box<dyn Machine>, HostError> {
+        // Who starts one ahead has looked at the snapshot's files; looking again costs little after that.
+        let waiting = self.ahead.take(snapshot, place).await?;
+        let notes = self.inner.verify(snapshot)?;
+        let waiting = match waiting {
+            Some(waiting) => waiting,
+            None => self.inner.wait_with(snapshot, notes, place).await?,
+        };
+        Ok(Box::new(waiting.go_on().await?))
+    }
+
+    fn expect(&self, snapshot: &Snapshot, folder: &Path) {
+        self.ahead.start(&self.inner, snapshot, folder);
+    }
+
+    fn forget(&self, snapshot: &Snapshot) {
+        self.ahead.end(snapshot);
+    }
+}

@@ -1,0 +1,89 @@
+//! Live migration: the running machine goes on in a second process on the same host.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::build::Origin;
+use crate::disks::DiskPlan;
+use crate::machine::{QemuMachine, locked};
+use crate::stream::{arrived, send_state, sent, set_capability};
+use hospitium_host::{EventKind, HostError, Machine, Place};
+
+/// How long a destination that gave up takes to end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// See [`Machine::migrate`](hospitium_host::Machine::migrate). Both processes have the same overlays open; QEMU
+/// lets only one of them be active. A power-loss log ends with the source: it could not be told
+/// where the destination's begins.
+pub(crate) async fn migrate(
+    machine: &QemuMachine,
+    place: &Place,
+) -> Result<(Box<dyn Machine>, Duration), HostError> {
+    let mut disks: Vec<DiskPlan> = locked(&machine.disks).clone();
+    disks.iter_mut().for_each(|plan| plan.disk.power_loss_log = false);
+    let changes = machine.hardware.changes().clone();
+    let (out, theirs) =
+        std::os::unix::net::UnixStream::pair().map_err(HostError::io("making a socket pair"))?;
+    let origin = Origin {
+        disks,
+        memory: Vec::new(),
+        incoming: Some(theirs.into()),
+        overlays: Some(machine.folder.clone()),
+        uefi_vars: None,
+        generation_id: machine.generation_id.clone(),
+        plugged: changes.plugged,
+        removed: changes.removed,
+        user: machine.confinement.user,
+    };
+    let mut spec = machine.spec.clone();
+    spec.disks.iter_mut().for_each(|disk| disk.power_loss_log = false);
+    let host = Arc::clone(&machine.host);
+    let destination = host.build(&spec, place, origin).await?;
+    let running = machine.status().await? == "running";
+    // A clone has it on from its own beginning.
+    set_capability(machine, "x-ignore-shared", false).await?;
+    let from = machine.history.count();
+    send_state(machine, out.into()).await?;
+    let report = match sent(machine).await {
+        Ok(report) => report,
+        Err(error) => {
+            // If the destination refused what came, the cause is in its last words.
+            let refusal = tokio::time::timeout(LAST_WORDS, destination.died()).await;
+            destination.end().await?;
+            // A source that failed to send goes on.
+            if running {
+                machine.resume().await?;
+            }
+            return Err(match refusal {
+                Ok(died) => HostError::Ended {
+                    doing: "taking in the machine's state".into(),
+                    how: died.how,
+                },
+                Err(_) => error,
+            });
+        }
+    };
+    arrived(&destination).await?;
+    if running {
+        destination.resume().await?;
+    }
+    let seen = match running {
+        true => stood_still(machine, from),
+        false => Duration::ZERO,
+    };
+    let counted = report.get("downtime").and_then(Value::as_u64).unwrap_or_default();
+    machine.end().await?;
+    destination.mark_started();
+    Ok((Box::new(destination), Duration::from_millis(counted).max(seen)))
+}
+
+/// How long no vCPU has run: since the source said that they stopped. The source counts the same,
+/// but has often not done so by the time that it says that it has completed, and its count ends before
+/// the destination goes on.
+fn stood_still(machine: &QemuMachine, from: usize) -> Duration {
+    let events = machine.history.since(from);
+    let stopped = events.iter().rfind(|event| event.kind == EventKind::Paused);
+    stopped.map(|event| event.at.elapsed()).unwrap_or_default()
+}

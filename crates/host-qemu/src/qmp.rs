@@ -1,0 +1,313 @@
+//! A QMP client: commands with ids, descriptors passed along, events into the history.
+//!
+//! The VMM may be taken over by its guest, so its lines are bounded and a line that is no QMP
+//! ends the connection.
+
+use std::collections::HashMap;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use serde_json::{Value, json};
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+use tokio::sync::{oneshot, watch};
+
+use crate::events::{History, translate};
+use crate::process::{Process, escape, wait_died};
+use hospitium_host::{Died, EventKind, HostError};
+
+/// A line longer than this is no QMP. The longest real one, the schema, has about 300 KiB.
+const LONGEST_LINE: usize = 1 << 20;
+/// A command that takes longer is taken for lost. Those that wait for the guest return at once.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Between the end of the connection and that of the process.
+const GRACE: Duration = Duration::from_secs(3);
+
+type Answer = Result<Value, String>;
+
+/// The connection to a VMM.
+pub(crate) struct Qmp {
+    stream: Arc<UnixStream>,
+    writing: tokio::sync::Mutex<()>,
+    pending: Arc<Mutex<Pending>>,
+    next: AtomicU64,
+    died: watch::Receiver<Option<Died>>,
+}
+
+#[derive(Default)]
+struct Pending {
+    calls: HashMap<u64, oneshot::Sender<Answer>>,
+    closed: Option<String>,
+}
+
+/// A line from the VMM.
+#[derive(Debug, PartialEq)]
+enum Line {
+    Greeting,
+    Answer { id: u64, answer: Answer },
+    Event { name: String, data: Value },
+}
+
+fn parse(line: &[u8]) -> Result<Line, String> {
+    let wrong =
+        || format!("the VMM sent what is no QMP: {}", escape(&String::from_utf8_lossy(line), 80));
+    let mut value: Value = serde_json::from_slice(line).map_err(|_| wrong())?;
+    let object = value.as_object_mut().ok_or_else(wrong)?;
+    if object.contains_key("QMP") {
+        return Ok(Line::Greeting);
+    }
+    if let Some(Value::String(name)) = object.remove("event") {
+        return Ok(Line::Event { name, data: object.remove("data").unwrap_or_default() });
+    }
+    let answer = match (object.remove("return"), object.remove("error")) {
+        (Some(value), None) => Ok(value),
+        (None, Some(error)) => {
+            let words = error.get("desc").and_then(Value::as_str).unwrap_or("no reason given");
+            Err(escape(words, 500))
+        }
+        _ => return Err(wrong()),
+    };
+    match object.get("id").and_then(Value::as_u64) {
+        Some(id) => Ok(Line::Answer { id, answer }),
+        // An error without an id answers a line that it could not parse.
+        None => Err(answer.err().unwrap_or_else(wrong)),
+    }
+}
+
+/// Reads lines until the stream ends or is no QMP; returns why.
+async fn read_lines(stream: &UnixStream, mut each: impl FnMut(Line)) -> String {
+    let mut kept: Vec<u8> = Vec::new();
+    loop {
+        if let Err(error) = stream.readable().await {
+            return error.to_string();
+        }
+        let searched = kept.len();
+        let mut buffer = [0; 16 << 10];
+        match stream.try_read(&mut buffer) {
+            Ok(0) => return "the VMM closed its control connection".into(),
+            Ok(n) => kept.extend_from_slice(&buffer[..n]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(error) => return error.to_string(),
+        }
+        let mut start = 0;
+        let mut search = searched;
+        while let Some(at) = kept[search..].iter().position(|&b| b == b'\n').map(|at| search + at) {
+            let line = kept[start..at].trim_ascii();
+            if !line.is_empty() {
+                match parse(line) {
+                    Ok(line) => each(line),
+                    Err(why) => return why,
+                }
+            }
+            start = at + 1;
+            search = start;
+        }
+        kept.drain(..start);
+        if kept.len() > LONGEST_LINE {
+            return format!("the VMM sent a line of more than {LONGEST_LINE} bytes");
+        }
+    }
+}
+
+impl Qmp {
+    /// Takes over our end of the control connection and negotiates.
+    pub(crate) async fn new(
+        stream: UnixStream,
+        history: Arc<History>,
+        process: &Process,
+    ) -> Result<Self, HostError> {
+        let died = process.watch();
+        let killer = process.killer();
+        let stream = Arc::new(stream);
+        let pending = Arc::new(Mutex::new(Pending::default()));
+        tokio::spawn({
+            let (stream, pending, died) = (stream.clone(), pending.clone(), died.clone());
+            async move {
+                let why = read_lines(&stream, |line| match line {
+                    Line::Greeting => {}
+                    Line::Answer { id, answer } => {
+                        let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
+                        // An id that nobody waits for belongs to a call that timed out.
+                        if let Some(waiter) = pending.calls.remove(&id) {
+                            let _ = waiter.send(answer);
+                        }
+                    }
+                    Line::Event { name, data } => {
+                        if let Some(kind) = translate(&name, &data) {
+                            history.push(kind);
+                        }
+                    }
+                })
+                .await;
+                {
+                    let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
+                    pending.closed = Some(why);
+                    pending.calls.clear();
+                }
+                // A VMM that ends closes the connection a moment before; one that does not end is
+                // of no use any more.
+                let ending = tokio::time::timeout(GRACE, wait_died(died.clone())).await;
+                if ending.is_err() {
+                    killer();
+                }
+                let died = wait_died(died).await;
+                history.push(EventKind::Died(died));
+            }
+        });
+        let writing = tokio::sync::Mutex::new(());
+        let qmp = Self { stream, writing, pending, next: AtomicU64::new(1), died };
+        qmp.call("greeting the VMM", "qmp_capabilities", json!({})).await?;
+        Ok(qmp)
+    }
+
+    /// Runs a command. `doing` says what for, in errors.
+    pub(crate) async fn call(
+        &self,
+        doing: &str,
+        command: &str,
+        arguments: Value,
+    ) -> Result<Value, HostError> {
+        self.call_with(doing, command, arguments, None).await
+    }
+
+    /// Runs a command that takes a descriptor along (`getfd`, `add-fd`).
+    pub(crate) async fn call_with(
+        &self,
+        doing: &str,
+        command: &str,
+        arguments: Value,
+        fd: Option<BorrowedFd<'_>>,
+    ) -> Result<Value, HostError> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (waiter, answer) = oneshot::channel();
+        let closed = {
+            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            if pending.closed.is_none() {
+                pending.calls.insert(id, waiter);
+            }
+            pending.closed.clone()
+        };
+        if let Some(why) = closed {
+            return Err(self.ended(doing, why).await);
+        }
+        // QEMU reads its monitor byte by byte, at several system calls each, so lines are kept short.
+        let mut message = json!({"execute": command, "id": id});
+        if arguments.as_object().is_some_and(|arguments| !arguments.is_empty()) {
+            message["arguments"] = arguments;
+        }
+        let mut line = message.to_string();
+        line.push('\n');
+        let exchange = async {
+            let _one = self.writing.lock().await;
+            let sent = self.send(line.as_bytes(), fd).await;
+            drop(_one);
+            match sent {
+                Ok(()) => answer.await.map_err(|_| "the control connection closed".to_owned()),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        match tokio::time::timeout(PATIENCE, exchange).await {
+            Ok(Ok(Ok(value))) => Ok(value),
+            Ok(Ok(Err(why))) => Err(HostError::Refused { doing: doing.to_owned(), why }),
+            Ok(Err(why)) => Err(self.ended(doing, why).await),
+            Err(_) => {
+                let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+                pending.calls.remove(&id);
+                let what = format!("the VMM's answer to {command} while {doing}");
+                Err(HostError::TimedOut { what, limit: PATIENCE })
+            }
+        }
+    }
+
+    /// The connection is gone: the cause is how the process ended, if it did.
+    async fn ended(&self, doing: &str, why: String) -> HostError {
+        let died = wait_died(self.died.clone());
+        let how = match tokio::time::timeout(Duration::from_secs(5), died).await {
+            Ok(died) => died.how,
+            Err(_) => why,
+        };
+        HostError::Ended { doing: doing.to_owned(), how }
+    }
+
+    async fn send(&self, mut bytes: &[u8], mut fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let n = self.stream.async_io(Interest::WRITABLE, || {
+                let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+                let mut along = SendAncillaryBuffer::new(&mut space);
+                let fds: Vec<BorrowedFd> = fd.iter().copied().collect();
+                if !fds.is_empty() {
+                    along.push(SendAncillaryMessage::ScmRights(&fds));
+                }
+                let parts = [io::IoSlice::new(bytes)];
+                Ok(sendmsg(self.stream.as_fd(), &parts, &mut along, SendFlags::NOSIGNAL)?)
+            });
+            bytes = &bytes[n.await?..];
+            fd = None;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+
+    async fn fed(bytes: &[u8]) -> (String, Vec<Line>) {
+        let (ours, mut theirs) = UnixStream::pair().expect("a socket pair");
+        let bytes = bytes.to_vec();
+        let feed = tokio::spawn(async move {
+            let _ = theirs.write_all(&bytes).await;
+        });
+        let mut lines = Vec::new();
+        let why = read_lines(&ours, |line| lines.push(line)).await;
+        drop(ours);
+        let _ = feed.await;
+        (why, lines)
+    }
+
+    #[tokio::test]
+    async fn lines_are_read_however_they_are_cut() {
+        let (why, lines) = fed(
+            b"{\"QMP\": {}}\r\n{\"return\": {}, \"id\": 4}\r\n{\"event\":\"STOP\",\"data\":{}}\n",
+        )
+        .await;
+        assert!(why.contains("closed"));
+        assert_eq!(lines.len(), 3);
+        assert_eq!(lines[1], Line::Answer { id: 4, answer: Ok(json!({})) });
+    }
+
+    #[tokio::test]
+    async fn a_line_without_end_or_that_is_no_qmp_ends_the_connection() {
+        let (why, lines) = fed(&vec![b'['; 3 << 20]).await;
+        assert!(why.contains("more than"), "{why}");
+        assert!(lines.is_empty());
+        for bad in [
+            "\x1b[2J\n",
+            "[]\n",
+            "{\"id\":1}\n",
+            "{\"return\":{},\"error\":{},\"id\":1}\n",
+            "{\"return\":1}\n",
+            "{\"return\":1,\"id\":-1}\n",
+        ] {
+            let (why, lines) = fed(bad.as_bytes()).await;
+            assert!(why.contains("no QMP") && !why.contains('\x1b'), "{bad:?}: {why}");
+            assert!(lines.is_empty());
+        }
+        let deep = "[".repeat(100_000) + "\n";
+        assert!(fed(deep.as_bytes()).await.0.contains("no QMP"));
+    }
+
+    #[test]
+    fn a_refusal_is_escaped() {
+        let told = parse(b"{\"error\": {\"class\": \"X\", \"desc\": \"a\\u001b[0m\"}, \"id\": 3}");
+        assert_eq!(told, Ok(Line::Answer { id: 3, answer: Err("a\\u{1b}[0m".into()) }));
+    }
+}

@@ -1,0 +1,688 @@
+//! Real machines on the installed QEMU.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Guest, LIMIT, Lab, booted, disk, qemu};
+use hospitium_host::{Attachment, EventKind, Host, HostError, MachineState};
+use hospitium_host::{Orphan, Reaper};
+use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuReaper};
+use hospitium_model::{Accelerator, Boot, Bus, ByteSize, ChannelKind, DiskRole};
+use tokio::io::AsyncReadExt as _;
+
+#[tokio::test]
+async fn a_guest_boots_answers_and_is_ended() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, mut guest) = booted(&host, &lab, "boot").await;
+    assert_eq!(guest.ask(b'x').await, '1');
+    let facts = machine.facts().await.expect("facts");
+    assert_eq!(facts.state, MachineState::Running);
+    assert_eq!(facts.accelerator, Accelerator::Tcg);
+    assert_eq!(facts.memory, ByteSize::mib(64));
+    assert_eq!(facts.vcpus, [(0, 0, 0)]);
+    assert_eq!(facts.disks.len(), 1);
+    assert!(facts.devices.len() > 5, "{:?}", facts.devices);
+    assert!(machine.channel("console").await.is_err(), "a channel can be taken once");
+    machine.end().await.expect("ended");
+    assert!(machine.died().await.expected);
+    let after = machine.pause().await;
+    assert!(matches!(after, Err(HostError::Ended { .. })), "{after:?}");
+}
+
+#[tokio::test]
+async fn a_vmm_has_no_more_rights_than_it_needs() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, _guest) = booted(&host, &lab, "boot").await;
+    let process = machine.process().await.expect("process");
+    assert_eq!(process.seccomp, 2);
+    assert!(!process.may_gain_privileges);
+    assert_eq!(process.capabilities, 0);
+    assert_ne!(process.uid, 0);
+    assert!(process.own_namespaces.contains(&"net".to_owned()), "{process:?}");
+}
+
+#[tokio::test]
+async fn a_paused_guest_stands_still() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, mut guest) = booted(&host, &lab, "boot").await;
+    let before = machine.events().len();
+    machine.pause().await.expect("paused");
+    machine
+        .wait_event(before, "the pause", LIMIT, &|k| *k == EventKind::Paused)
+        .await
+        .expect("seen");
+    guest.say(b'x').await;
+    let silent = tokio::time::timeout(Duration::from_millis(300), guest.hear()).await;
+    assert!(silent.is_err(), "a paused guest answered");
+    machine.resume().await.expect("resumed");
+    assert_eq!(guest.hear().await, '1');
+}
+
+#[tokio::test]
+async fn a_reset_by_the_guest_and_one_from_outside_are_told_apart() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, mut guest) = booted(&host, &lab, "boot").await;
+    guest.say(b'r').await;
+    let reset = |k: &EventKind| matches!(k, EventKind::Reset { .. });
+    let (at, event) = machine.wait_event(0, "a reset", LIMIT, &reset).await.expect("seen");
+    assert_eq!(event.kind, EventKind::Reset { by_guest: true });
+    guest.boots().await;
+    machine.reset().await.expect("reset");
+    // SeaBIOS may itself reset once more after a reset through the keyboard controller.
+    let from_outside = |k: &EventKind| *k == EventKind::Reset { by_guest: false };
+    machine.wait_event(at + 1, "our reset", LIMIT, &from_outside).await.expect("seen");
+    guest.boots().await;
+}
+
+#[tokio::test]
+async fn a_guest_that_powers_off_ends_its_machine_as_expected() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, mut guest) = booted(&host, &lab, "boot").await;
+    guest.say(b'p').await;
+    let off = |k: &EventKind| matches!(k, EventKind::PoweredOff { .. });
+    let (_, event) = machine.wait_event(0, "power off", LIMIT, &off).await.expect("seen");
+    assert_eq!(event.kind, EventKind::PoweredOff { by_guest: true });
+    assert!(machine.died().await.expected);
+}
+
+#[tokio::test]
+async fn a_vmm_killed_from_outside_is_noticed_and_named() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, _guest) = booted(&host, &lab, "boot").await;
+    let pid = machine.process().await.expect("process").pid;
+    let pid = rustix::process::Pid::from_raw(pid as i32).expect("a pid");
+    let waiting =
+        machine.wait_event(0, "a reset", LIMIT, &|k| matches!(k, EventKind::Reset { .. }));
+    let kill = async {
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed")
+    };
+    let (waited, ()) = tokio::join!(waiting, kill);
+    let told = waited.expect_err("no reset came").to_string();
+    assert!(told.contains("a reset") && told.contains("signal 9"), "{told}");
+    let died = machine.died().await;
+    assert!(!died.expected && died.how.contains("signal 9"), "{died:?}");
+    assert!(matches!(machine.facts().await, Err(HostError::Ended { .. })));
+}
+
+#[tokio::test]
+async fn a_dropped_machine_leaves_no_process() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, _guest) = booted(&host, &lab, "boot").await;
+    let pid = machine.process().await.expect("process").pid;
+    drop(machine);
+    let gone = async {
+        while std::path::Path::new(&format!("/proc/{pid}")).exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, gone).await.expect("the process is gone");
+}
+
+#[tokio::test]
+async fn two_clones_go_on_from_the_same_moment_each_on_its_own() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, mut guest) = booted(&host, &lab, "boot").await;
+    assert_eq!(guest.ask(b'x').await, '1');
+    assert_eq!(guest.ask(b'x').await, '2');
+    let folder = lab.path().join("snapshot");
+    let started = std::time::Instant::now();
+    let snapshot = machine.snapshot(&folder).await.expect("saved");
+    println!("saved in {:?}", started.elapsed());
+    assert!(machine.died().await.expected);
+    let (a, b) = (lab.place("a"), lab.place("b"));
+    let started = std::time::Instant::now();
+    let (a, b) = tokio::join!(host.restore(&snapshot, &a), host.restore(&snapshot, &b));
+    let (a, b) = (a.expect("restored"), b.expect("restored"));
+    println!("two restored in {:?}", started.elapsed());
+    let (mut guest_a, mut guest_b) = (Guest::of(&*a).await, Guest::of(&*b).await);
+    a.resume().await.expect("resumed");
+    b.resume().await.expect("resumed");
+    assert_eq!(guest_a.ask(b'x').await, '3');
+    assert_eq!(guest_a.ask(b'x').await, '4');
+    assert_eq!(guest_b.ask(b'x').await, '3');
+    assert_eq!(guest_b.ask(b'w').await, '!');
+    // The snapshot is as it was, and what the clone wrote is its own.
+    let again = hospitium_host_qemu::Qemu::load_snapshot(&folder).expect("read");
+    assert_eq!(again, snapshot);
+    let c = host.restore(&again, &lab.place("c")).await.expect("restored");
+    let mut guest_c = Guest::of(&*c).await;
+    c.resume().await.expect("resumed");
+    assert_eq!(guest_c.ask(b'x').await, '3');
+    b.end().await.expect("ended");
+    let medium = b.medium("system").await.expect("the disk from outside");
+    let sector = hospitium_model::Digest::of(
+        &std::fs::read(lab.path().join("guest.raw")).expect("image")[..512],
+    );
+    assert_eq!(medium.digest(512, 512).expect("read"), sector);
+    c.end().await.expect("ended");
+    assert_ne!(c.medium("system").await.expect("the disk").digest(512, 512).expect("read"), sector);
+}
+
+/// The folders in this lab of VMMs that were started before they were asked for.
+fn ahead(lab: &Lab) -> impl Iterator<Item = std::path::PathBuf> {
+    let folders = std::fs::read_dir(lab.path()).expect("read").flatten();
+    let ahead = folders.filter(|f| f.file_name().to_string_lossy().starts_with("ahead-"));
+    ahead.map(|folder| folder.path())
+}
+
+/// The VMM that waits for the next clone in this lab, as noted in its folder.
+async fn waiting_vmm(lab: &Lab) -> i32 {
+    let note = || {
+        let text = std::fs::read(ahead(lab).next()?.join("vmm.json")).ok()?;
+        serde_json::from_slice::<serde_json::Value>(&text).ok()?.get("pid")?.as_i64()
+    };
+    let found = async {
+        loop {
+            if let Some(pid) = note() {
+                return pid;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let pid = tokio::time::timeout(LIMIT, found).await.expect("one waits");
+    i32::try_from(pid).expect("a process id")
+}
+
+#[tokio::test]
+async fn an_expected_clone_is_a_vmm_that_waits_and_is_moved_to_where_it_is_wanted() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, mut guest) = booted(&host, &lab, "boot").await;
+    assert_eq!(guest.ask(b'x').await, '1');
+    let snapshot = machine.snapshot(&lab.path().join("snapshot")).await.expect("saved");
+    host.expect(&snapshot, lab.path());
+    host.expect(&snapshot, lab.path());
+    let waits = waiting_vmm(&lab).await;
+    let place = lab.place("c");
+    let clone = host.restore(&snapshot, &place).await.expect("restored");
+    let process = clone.process().await.expect("a process");
+    assert_eq!((clone.name(), process.pid), ("c", waits as u32));
+    let works_in = std::fs::read_link(format!("/proc/{waits}/cwd")).expect("a link");
+    assert_eq!(works_in, place.folder.join("vmm").canonicalize().expect("a folder"));
+    let mut guest = Guest::of(&*clone).await;
+    clone.resume().await.expect("resumed");
+    assert_eq!(guest.ask(b'x').await, '2');
+    assert_eq!(guest.ask(b'w').await, '!');
+    clone.end().await.expect("ended");
+    let written = clone.medium("system").await.expect("the disk from outside");
+    assert_eq!(written.digest(512, 512).expect("read"), written.digest(0, 512).expect("read"));
+    // The end of one that waited is told, as that of any other.
+    host.expect(&snapshot, lab.path());
+    let waits = waiting_vmm(&lab).await;
+    let killed = rustix::process::Pid::from_raw(waits).expect("a process id");
+    rustix::process::kill_process(killed, rustix::process::Signal::KILL).expect("killed");
+    match host.restore(&snapshot, &lab.place("d")).await {
+        Err(HostError::Ended { how, .. }) => assert!(how.contains("signal 9"), "{how}"),
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("it had been killed"),
+    }
+    let clone = host.restore(&snapshot, &lab.place("e")).await.expect("restored");
+    clone.end().await.expect("ended");
+    // None waits for a clone that will not be asked for.
+    host.expect(&snapshot, lab.path());
+    let waits = waiting_vmm(&lab).await;
+    host.forget(&snapshot);
+    let gone = async {
+        while std::path::Path::new(&format!("/proc/{waits}")).exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, gone).await.expect("it ends");
+    assert_eq!(ahead(&lab).count(), 0);
+}
+
+#[tokio::test]
+async fn every_clone_is_a_generation_of_its_own_unless_that_is_spoiled_on_purpose() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let mut spec = lab.spec();
+    let specified = "324e6eaf-d1d1-4bf6-bf41-b9bb6c91fb87";
+    spec.generation_id = Some(specified.into());
+    let machine = host.define(&spec, &lab.place("boot")).await.expect("defined");
+    machine.start().await.expect("started");
+    let mut snapshot = machine.snapshot(&lab.path().join("snapshot")).await.expect("saved");
+    let mut ids = Vec::new();
+    for (name, same) in [("a", false), ("b", false), ("c", true)] {
+        snapshot.same_generation = same;
+        let clone = host.restore(&snapshot, &lab.place(name)).await.expect("restored");
+        ids.push(clone.facts().await.expect("facts").generation_id.expect("has one"));
+        clone.end().await.expect("ended");
+    }
+    assert_ne!(ids[0], ids[1]);
+    assert!(ids[0] != specified && ids[1] != specified);
+    assert_eq!(ids[2], specified);
+}
+
+#[tokio::test]
+async fn a_machine_on_an_image_of_another_hypervisor_can_be_saved_and_the_image_stays_as_it_is() {
+    let (host, lab) = (qemu().await, Lab::new());
+    for (format, driver) in [("vhd", "vpc"), ("vhdx", "vhdx"), ("vmdk", "vmdk")] {
+        let image = lab.path().join(format!("guest.{format}"));
+        let converted = std::process::Command::new("qemu-img")
+            .args(["convert", "-f", "raw", "-O", driver])
+            .args([&lab.path().join("guest.raw"), &image])
+            .status();
+        assert!(converted.expect("qemu-img is installed (Debian: qemu-utils)").success());
+        let before = std::fs::read(&image).expect("read");
+        let mut spec = lab.spec();
+        spec.disks[0].image = Some(image.clone());
+        spec.disks[0].format = Some(format.into());
+        let machine = host.define(&spec, &lab.place(format)).await.expect("defined");
+        let mut guest = Guest::of(&*machine).await;
+        machine.start().await.expect("started");
+        guest.boots().await;
+        assert_eq!(guest.ask(b'x').await, '1');
+        let snapshot = machine.snapshot(&lab.path().join(format!("saved-{format}"))).await;
+        let snapshot = snapshot.unwrap_or_else(|error| panic!("{format}: {error}"));
+        let clone = lab.place(&format!("clone-{format}"));
+        let clone = host.restore(&snapshot, &clone).await.expect("restored");
+        let mut guest = Guest::of(&*clone).await;
+        clone.resume().await.expect("resumed");
+        assert_eq!(guest.ask(b'w').await, '!');
+        clone.end().await.expect("ended");
+        assert_eq!(std::fs::read(&image).expect("read"), before, "{format}");
+    }
+}
+
+#[tokio::test]
+async fn a_clone_can_be_saved_again() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, mut guest) = booted(&host, &lab, "boot").await;
+    assert_eq!(guest.ask(b'x').await, '1');
+    let first = machine.snapshot(&lab.path().join("first")).await.expect("saved");
+    let clone = host.restore(&first, &lab.place("clone")).await.expect("restored");
+    let mut guest = Guest::of(&*clone).await;
+    clone.resume().await.expect("resumed");
+    assert_eq!(guest.ask(b'x').await, '2');
+    let second = clone.snapshot(&lab.path().join("second")).await.expect("saved again");
+    std::fs::remove_dir_all(lab.path().join("first")).expect("the first is not needed any more");
+    let clone = host.restore(&second, &lab.place("again")).await.expect("restored again");
+    let mut guest = Guest::of(&*clone).await;
+    clone.resume().await.expect("resumed");
+    assert_eq!(guest.ask(b'x').await, '3');
+}
+
+#[tokio::test]
+async fn a_partial_or_altered_snapshot_is_refused() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, _guest) = booted(&host, &lab, "boot").await;
+    let folder = lab.path().join("snapshot");
+    let snapshot = machine.snapshot(&folder).await.expect("saved");
+    let mut tries = 0;
+    for entry in &snapshot.files {
+        let path = folder.join(&entry.name);
+        let whole = std::fs::read(&path).expect("there");
+        // A snapshot's files are made read-only when it is taken.
+        let writable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        std::fs::set_permissions(&path, writable).expect("opened up");
+        if entry.sha256.is_some() {
+            let mut altered = whole.clone();
+            altered[whole.len() / 2] ^= 1;
+            std::fs::write(&path, altered).expect("altered");
+            tries += 1;
+            refused(&host, &snapshot, &lab, tries, &entry.name).await;
+        }
+        std::fs::write(&path, &whole[..whole.len() - 1]).expect("cut off");
+        tries += 1;
+        refused(&host, &snapshot, &lab, tries, &entry.name).await;
+        std::fs::write(&path, whole).expect("mended");
+    }
+    std::fs::write(folder.join("snapshot.json"), "{").expect("cut off");
+    let read = hospitium_host_qemu::Qemu::load_snapshot(&folder);
+    assert!(matches!(read, Err(HostError::BadSnapshot { .. })));
+}
+
+async fn refused(
+    host: &hospitium_host_qemu::Qemu,
+    snapshot: &hospitium_host::Snapshot,
+    lab: &Lab,
+    n: u32,
+    file: &str,
+) {
+    match host.restore(snapshot, &lab.place(&format!("try-{n}"))).await {
+        Err(HostError::BadSnapshot { why, .. }) => assert!(why.contains(file), "{why}"),
+        Err(other) => panic!("{file}: {other}"),
+        Ok(_) => panic!("{file}: restored"),
+    }
+}
+
+#[tokio::test]
+async fn a_machine_goes_on_in_another_process() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, mut guest) = booted(&host, &lab, "boot").await;
+    assert_eq!(guest.ask(b'x').await, '1');
+    let (second, downtime) = machine.migrate(&lab.place("second")).await.expect("moved");
+    assert!(machine.died().await.expected);
+    assert!(downtime < LIMIT);
+    let mut guest = Guest::of(&*second).await;
+    assert_eq!(guest.ask(b'x').await, '2');
+    assert_eq!(guest.ask(b'w').await, '!');
+    // From a clone too, whose memory is its own.
+    let snapshot = second.snapshot(&lab.path().join("snapshot")).await.expect("saved");
+    let clone = host.restore(&snapshot, &lab.place("clone")).await.expect("restored");
+    clone.resume().await.expect("resumed");
+    let (third, _) = clone.migrate(&lab.place("third")).await.expect("moved");
+    let mut guest = Guest::of(&*third).await;
+    assert_eq!(guest.ask(b'x').await, '3');
+}
+
+/// The EtherType of the next frame on a cable: behind its length (4 bytes) and two addresses.
+async fn next_ethertype(frames: &mut dyn hospitium_host::ByteStream) -> u16 {
+    let length = frames.read_u32().await.expect("the cable is there");
+    let mut frame = vec![0; length as usize];
+    frames.read_exact(&mut frame).await.expect("a whole frame");
+    u16::from_be_bytes([frame[12], frame[13]])
+}
+
+#[tokio::test]
+async fn a_machine_that_moved_is_told_to_the_network_again_and_again_and_a_clone_once() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let mut spec = lab.spec();
+    spec.nics = vec![nic("net0", hospitium_model::Network::Harness)];
+    let machine = host.define(&spec, &lab.place("boot")).await.expect("defined");
+    machine.start().await.expect("started");
+    Guest::of(&*machine).await.boots().await;
+    let snapshot = machine.snapshot(&lab.path().join("snapshot")).await.expect("saved");
+    let clone = host.restore(&snapshot, &lab.place("clone")).await.expect("restored");
+    let mut frames = clone.frames("net0").await.expect("a cable");
+    clone.resume().await.expect("resumed");
+    // Its guest sends nothing by itself. QEMU sends a reverse ARP (RFC 903), and the next one after 50 ms.
+    const TOLD: u16 = 0x8035;
+    assert_eq!(next_ethertype(&mut *frames).await, TOLD);
+    let some_time = Duration::from_millis(700);
+    let told = tokio::time::timeout(some_time, next_ethertype(&mut *frames)).await;
+    assert!(told.is_err(), "EtherType {told:x?}");
+    let (moved, _) = clone.migrate(&lab.place("moved")).await.expect("moved");
+    let mut frames = moved.frames("net0").await.expect("a cable");
+    for _ in 0..3 {
+        let told = tokio::time::timeout(LIMIT, next_ethertype(&mut *frames)).await;
+        assert_eq!(told.expect("it is told"), TOLD);
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_is_refused_is_a_clear_error() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let mut spec = lab.spec();
+    spec.disks[0].logical_sector = 4097;
+    let told =
+        host.define(&spec, &lab.place("odd-sector")).await.err().expect("refused").to_string();
+    assert!(told.contains("logical_block_size"), "{told}");
+    let mut spec = lab.spec();
+    spec.disks.push(disk("floppy", DiskRole::Cdrom, Bus::Nvme));
+    let told = host.define(&spec, &lab.place("odd-bus")).await.err().expect("refused").to_string();
+    assert!(told.contains("optical"), "{told}");
+    let mut spec = lab.spec();
+    spec.disks[0].image = Some(lab.path().join("missing.raw"));
+    let told = host.define(&spec, &lab.place("no-image")).await.err().expect("refused").to_string();
+    assert!(told.contains("missing.raw"), "{told}");
+}
+
+#[tokio::test]
+async fn with_nothing_to_boot_the_firmware_says_so_on_the_screen() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let mut spec = lab.spec();
+    spec.disks.clear();
+    spec.boot = Boot::Nothing;
+    let machine = host.define(&spec, &lab.place("empty")).await.expect("defined");
+    machine.start().await.expect("started");
+    let pictures = async {
+        loop {
+            let shot = machine.screenshot().await.expect("a screenshot");
+            if shot.colours() > 1 {
+                return shot;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let shot = tokio::time::timeout(LIMIT, pictures).await.expect("something on the screen");
+    assert!(shot.width >= 640 && shot.png().is_ok());
+    assert_eq!(machine.facts().await.expect("facts").state, MachineState::Running);
+}
+
+#[tokio::test]
+async fn every_device_of_a_specification_is_there() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let mut spec = lab.spec();
+    for (id, role, bus) in [
+        ("scratch", DiskRole::Scratch, Bus::Virtio),
+        ("scsi", DiskRole::Scratch, Bus::VirtioScsi),
+        ("sata", DiskRole::Scratch, Bus::Sata),
+        ("disc", DiskRole::Cdrom, Bus::Sata),
+        ("stick", DiskRole::Scratch, Bus::Usb),
+        ("floppy", DiskRole::Scratch, Bus::Floppy),
+    ] {
+        spec.disks.push(disk(id, role, bus));
+    }
+    spec.disks[1].power_loss_log = true;
+    spec.disks[6].size = ByteSize::bytes(1440 << 10);
+    spec.watchdog =
+        Some(hospitium_model::Watchdog { action: hospitium_model::WatchdogAction::Pause });
+    spec.generation_id = Some("12345678-1234-1234-1234-123456789abc".into());
+    spec.memory.nodes = 2;
+    spec.memory.max = ByteSize::mib(256);
+    spec.cpus = hospitium_model::CpuTopology { sockets: 2, cores: 1, threads: 1, max_sockets: 4 };
+    spec.smbios.manufacturer = "a, b=c".into();
+    spec.smbios.uuid = "6b1e5f5e-3c1d-4b6e-9d54-1d3c6a7e9f10".into();
+    spec.channels
+        .push(hospitium_model::Channel { name: "agent".into(), kind: ChannelKind::Virtio });
+    spec.nics = vec![
+        nic("net0", hospitium_model::Network::Harness),
+        nic("net1", hospitium_model::Network::Isolated),
+    ];
+    let machine = host.define(&spec, &lab.place("full")).await.expect("defined");
+    let facts = machine.facts().await.expect("facts");
+    assert_eq!(facts.nodes, 2);
+    assert_eq!(facts.vcpus.len(), 2);
+    assert_eq!(facts.disks.len(), 7, "{:?}", facts.disks);
+    assert_eq!(facts.macs.len(), 2);
+    assert_eq!(facts.generation_id.as_deref(), spec.generation_id.as_deref());
+    assert_eq!(facts.uuid.as_deref(), Some(&*spec.smbios.uuid));
+    assert!(!facts.cpu_features.is_empty());
+    machine.start().await.expect("started");
+    let mut guest = Guest::of(&*machine).await;
+    guest.boots().await;
+    // All of it can be saved and goes on.
+    let snapshot = machine.snapshot(&lab.path().join("snapshot")).await.expect("saved");
+    let clone = host.restore(&snapshot, &lab.place("clone")).await.expect("restored");
+    let mut guest = Guest::of(&*clone).await;
+    clone.resume().await.expect("resumed");
+    assert_eq!(guest.ask(b'x').await, '1');
+    let facts = clone.facts().await.expect("facts");
+    assert_eq!(facts.nodes, 2);
+    assert_ne!(
+        facts.generation_id.as_deref(),
+        spec.generation_id.as_deref(),
+        "a clone is a new generation"
+    );
+}
+
+fn nic(id: &str, network: hospitium_model::Network) -> hospitium_model::Nic {
+    hospitium_model::Nic {
+        id: id.into(),
+        model: hospitium_model::NicModel::Virtio,
+        mac: format!("52:54:00:00:00:0{}", &id[3..]),
+        network,
+        queues: 0,
+    }
+}
+
+#[tokio::test]
+async fn what_was_never_flushed_is_gone_after_a_power_cut_and_there_after_an_orderly_end() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let sector = hospitium_model::Digest::of(
+        &std::fs::read(lab.path().join("guest.raw")).expect("the image")[..512],
+    );
+    for (name, log, orderly, kept) in
+        [("cut", true, false, false), ("end", true, true, true), ("no-log", false, false, true)]
+    {
+        let mut spec = lab.spec();
+        spec.disks[0].power_loss_log = log;
+        let machine = host.define(&spec, &lab.place(name)).await.expect("defined");
+        let mut guest = Guest::of(&*machine).await;
+        machine.start().await.expect("started");
+        guest.boots().await;
+        // The firmware writes and does not flush.
+        assert_eq!(guest.ask(b'w').await, '!');
+        if orderly { machine.end().await } else { machine.power_cut().await }.expect("gone");
+        let medium = machine.medium("system").await.expect("the disk from outside");
+        let found = medium.digest(512, 512).expect("read");
+        assert_eq!(found == sector, kept, "{name}: {}", medium.how);
+        // The first sector, of the image below, is there in any case.
+        assert_eq!(medium.digest(0, 512).expect("read"), sector);
+    }
+}
+
+#[tokio::test]
+async fn a_disk_without_room_stops_the_machine_until_it_is_given_some() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let mut spec = lab.spec();
+    spec.disks[0].room = Some(ByteSize::bytes(0));
+    let machine = host.define(&spec, &lab.place("full")).await.expect("defined");
+    let mut guest = Guest::of(&*machine).await;
+    machine.start().await.expect("started");
+    guest.boots().await;
+    guest.say(b'w').await;
+    let full = EventKind::DiskError { id: "system".into(), no_space: true };
+    machine.wait_event(0, "the disk to be full", LIMIT, &|k| *k == full).await.expect("full");
+    assert_eq!(machine.facts().await.expect("facts").state, MachineState::IoError);
+    let less = machine.give_room("no-such-disk", ByteSize::mib(1)).await;
+    assert!(matches!(less, Err(HostError::Refused { .. })));
+    machine.give_room("system", ByteSize::mib(1)).await.expect("given");
+    machine.resume().await.expect("resumed");
+    assert_eq!(guest.hear().await, '!');
+}
+
+#[tokio::test]
+async fn a_disk_comes_and_goes_while_the_machine_runs() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, _guest) = booted(&host, &lab, "boot").await;
+    let stick = Attachment::Disk(disk("stick", DiskRole::Scratch, Bus::Usb));
+    // Twice, so that nothing is left of the first.
+    for _ in 0..2 {
+        let events = machine.events().len();
+        machine.attach(&stick).await.expect("plugged in");
+        let again = machine.attach(&stick).await;
+        assert!(matches!(again, Err(HostError::Refused { .. })), "{again:?}");
+        let disks = machine.facts().await.expect("facts").disks;
+        assert!(disks.iter().any(|disk| disk.id == "stick" && disk.size == ByteSize::mib(16)));
+        machine.detach("stick").await.expect("asked");
+        let gone = EventKind::DeviceRemoved { id: "stick".into() };
+        machine.wait_event(events, "the stick to go", LIMIT, &|k| *k == gone).await.expect("gone");
+        assert_eq!(machine.facts().await.expect("facts").disks.len(), 1);
+    }
+    let sata = machine.attach(&Attachment::Disk(disk("s", DiskRole::Scratch, Bus::Sata))).await;
+    assert!(matches!(sata, Err(HostError::Unsupported { .. })), "{sata:?}");
+    let bad = machine.attach(&Attachment::Vcpu { id: "a,b".into() }).await;
+    assert!(matches!(bad, Err(HostError::Spec(_))), "{bad:?}");
+    let full = machine.attach(&Attachment::Vcpu { id: "cpu1".into() }).await;
+    assert!(full.expect_err("no socket").to_string().contains("max_sockets"));
+}
+
+#[tokio::test]
+async fn a_machine_is_closed_to_the_vmms_of_others() {
+    use std::os::unix::fs::MetadataExt;
+    let (host, lab) = (qemu().await, Lab::new());
+    let (a, _guest) = booted(&host, &lab, "a").await;
+    let (b, _guest) = booted(&host, &lab, "b").await;
+    let (a, b) = (a.process().await.expect("a"), b.process().await.expect("b"));
+    if rustix::process::geteuid().is_root() {
+        assert_ne!(a.uid, b.uid);
+    }
+    let folder = std::fs::metadata(lab.path().join("a")).expect("there");
+    assert_eq!(folder.mode() & 0o077, 0);
+    assert_eq!(folder.uid(), rustix::process::geteuid().as_raw());
+}
+
+#[tokio::test]
+async fn a_vmm_left_over_is_found_by_its_note_and_ended() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, _guest) = booted(&host, &lab, "left").await;
+    let pid = machine.process().await.expect("process").pid;
+    let ended = QemuReaper.end_orphans(lab.path());
+    assert_eq!(ended, [Orphan { pid, folder: lab.path().join("left") }]);
+    assert!(machine.died().await.how.contains("signal 9"));
+    assert_eq!(QemuReaper.end_orphans(lab.path()), []);
+}
+
+/// Set for the process that is to be killed, to the folder that it works in.
+const VICTIM: &str = "HOSPITIUM_TEST_VICTIM";
+
+#[tokio::test]
+async fn a_vmm_ends_with_the_harness_however_that_ends() {
+    if let Some(folder) = std::env::var_os(VICTIM) {
+        // This is the victim: it holds a machine until it is killed.
+        let (host, lab) = (qemu().await, Lab::new());
+        let (machine, _guest) = booted(&host, &lab, "boot").await;
+        let pid = machine.process().await.expect("process").pid;
+        let note = std::path::PathBuf::from(folder).join("pid");
+        std::fs::write(note.with_extension("new"), pid.to_string()).expect("noted");
+        std::fs::rename(note.with_extension("new"), note).expect("noted");
+        return std::future::pending().await;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut victim = std::process::Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", "a_vmm_ends_with_the_harness_however_that_ends"])
+        .env(VICTIM, folder.path())
+        .env("TMPDIR", folder.path())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("a second process of this test");
+    let note = folder.path().join("pid");
+    let noted = async {
+        loop {
+            match std::fs::read_to_string(&note) {
+                Ok(pid) => return pid,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    let pid = tokio::time::timeout(LIMIT, noted).await.expect("the machine runs");
+    let process = format!("/proc/{pid}");
+    assert!(std::path::Path::new(&process).exists());
+    victim.kill().expect("killed with SIGKILL");
+    victim.wait().expect("gone");
+    let gone = async {
+        while std::fs::read_to_string(format!("{process}/stat")).is_ok_and(|s| !s.contains(") Z "))
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, gone).await.expect("the VMM is gone too");
+}
+
+#[tokio::test]
+async fn a_qemu_that_is_none_is_a_clear_error_with_the_next_step() {
+    for (binary, says) in [
+        ("/nonexistent/qemu", "No such file"),
+        ("no-such-qemu", "not on PATH"),
+        ("/bin/true", "exit code 0"),
+        ("/etc/passwd", "denied"),
+    ] {
+        let mut options = common::options();
+        options.binary = binary.into();
+        options.cache = None;
+        match Qemu::open(options).await {
+            Err(error @ HostError::Unusable { .. }) => {
+                let told = error.to_string();
+                assert!(told.contains(says) && told.contains(binary), "{binary}: {told}");
+            }
+            Err(other) => panic!("{binary}: {other}"),
+            Ok(_) => panic!("{binary} was taken for a QEMU"),
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut options = common::options();
+    options.root = Some(folder.path().to_owned());
+    let told = Qemu::open(options).await.err().expect("an empty root").to_string();
+    assert!(told.contains("dpkg-deb -x"), "{told}");
+}
+
+#[tokio::test]
+async fn kvm_that_was_not_proved_is_not_used() {
+    let mut options = common::options();
+    options.accelerator = AcceleratorChoice::Auto;
+    let host = Qemu::open(options).await.expect("opened");
+    let proof = &host.facts().accelerator;
+    assert_eq!(proof.used, Accelerator::Tcg);
+    assert!(proof.how.contains("KVM:") && proof.how.contains("TCG is used"), "{}", proof.how);
+}

@@ -236,10 +236,10 @@ impl Guest for Named {
     async fn enter(
         &self,
         machine: &dyn hospitium_host::Machine,
-        console: &hospitium_guest::Console,
-        trace: Option<hospitium_guest::Trace>,
+        console: &hospitium_system::Console,
+        trace: Option<hospitium_system::Trace>,
         limit: Duration,
-    ) -> Result<hospitium_guest::Session, hospitium_guest::GuestError> {
+    ) -> Result<hospitium_system::Session, hospitium_guest::GuestError> {
         self.guest.enter(machine, console, trace, limit).await
     }
 }

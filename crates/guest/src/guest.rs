@@ -3,21 +3,19 @@
 mod error;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use hospitium_host::{EventKind, Machine};
-use hospitium_model::{Answer, GuestFacts, InputPin, MachineSpec, TimelineSource};
+use hospitium_model::{Answer, GuestFacts, InputPin, MachineSpec};
+use hospitium_system::text::short;
+use hospitium_system::{Console, Session, SessionError, Trace};
 
-use crate::console::Console;
 use crate::disk::{Definition, DiskError, DiskGuest};
 use crate::image::{ImageError, Wrong};
 use crate::kernel::KernelGuest;
-use crate::session::{Session, SessionError};
-use crate::text::short;
 
-pub use self::error::{GuestError, LastLines};
+pub use self::error::GuestError;
 
 /// Something bootable made ready for validation.
 #[async_trait]
@@ -229,25 +227,4 @@ async fn until_reboots(machine: &dyn Machine) -> u32 {
         }
     }
     RESETS
-}
-
-/// Takes what happens on console and probe channel to the timeline: one short, escaped line each.
-#[derive(Clone)]
-pub struct Trace(Arc<Sink>);
-
-type Sink = dyn Fn(TimelineSource, &str) + Send + Sync;
-
-impl Trace {
-    /// Calls `sink` for each line.
-    pub fn new(sink: impl Fn(TimelineSource, &str) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(sink))
-    }
-
-    pub(crate) fn console(&self, line: &str) {
-        (self.0)(TimelineSource::Console, line);
-    }
-
-    pub(crate) fn probe(&self, line: &str) {
-        (self.0)(TimelineSource::Probe, line);
-    }
 }

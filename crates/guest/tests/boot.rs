@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use hospitium_guest::{Console, DriverLoad, Guest, GuestError, Session, Trace, open};
+use hospitium_guest::{Guest, GuestError, open};
 use hospitium_host::{Host as _, Machine, Place};
 use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuOptions};
 use hospitium_model::{Boot, Bus, ByteSize, Channel, ChannelKind, MachineSpec};
+use hospitium_system::{Console, DriverLoad, Session, Trace};
 use hospitium_wire::PowerAction;
 
 const LIMIT: Duration = Duration::from_secs(120);

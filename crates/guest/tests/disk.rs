@@ -6,13 +6,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hospitium_guest::Guest;
 use hospitium_guest::disk::{Definition, DiskGuest};
-use hospitium_guest::{Console, Guest, Session};
 use hospitium_host::{Host, Place};
 use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuOptions};
 use hospitium_model::{
     Boot, Bus, ByteSize, Channel, ChannelKind, Disk, DiskRole, Firmware, MachineSpec,
 };
+use hospitium_system::{Console, Session};
 use hospitium_wire::PowerAction;
 
 /// Emulated, and beside other tests.

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use hospitium_guest::{Console, GuestError, SessionError, await_probe};
+use hospitium_guest::{GuestError, await_probe};
 use hospitium_host::{Host as _, Machine, Place};
 use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuOptions};
 use hospitium_model::{Boot, Bus, ByteSize, Disk, DiskRole, MachineSpec};
+use hospitium_system::{Console, SessionError};
 
 const LIMIT: Duration = Duration::from_secs(300);
 

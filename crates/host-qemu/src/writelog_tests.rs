@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
 
-use crate::*;
+use super::*;
 
 const SECTOR: usize = 512;
 

@@ -176,6 +176,67 @@ impl Answer {
     }
 }
 
+/// Why something cannot be done or seen here, and on whose account: what a skip says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inability {
+    /// On whose account.
+    pub by: Unable,
+    /// Why, in words: "no driver for virtio-blk is built in".
+    pub why: String,
+}
+
+/// On whose account something cannot be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unable {
+    /// The host cannot do it.
+    Host,
+    /// The machine is configured without it.
+    Machine,
+    /// The guest cannot do it.
+    Guest,
+}
+
+impl Inability {
+    /// The host cannot do it.
+    pub fn of_host(why: impl Into<String>) -> Self {
+        Self { by: Unable::Host, why: why.into() }
+    }
+
+    /// The machine is configured without it.
+    pub fn of_machine(why: impl Into<String>) -> Self {
+        Self { by: Unable::Machine, why: why.into() }
+    }
+
+    /// The guest cannot do it.
+    pub fn of_guest(why: impl Into<String>) -> Self {
+        Self { by: Unable::Guest, why: why.into() }
+    }
+
+    /// The skip that follows from it.
+    pub fn skip(self) -> crate::Verdict {
+        let why = match self.by {
+            Unable::Host => crate::SkipReason::UnsupportedByHost,
+            Unable::Machine => crate::SkipReason::NotRequired,
+            Unable::Guest => crate::SkipReason::UnsupportedByGuest,
+        };
+        crate::Verdict::Skip { why, reason: self.why }
+    }
+}
+
+impl fmt::Display for Inability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by = match self.by {
+            Unable::Host => "the host cannot",
+            Unable::Machine => "the machine is configured without it",
+            Unable::Guest => "the guest cannot",
+        };
+        write!(f, "{by}: {}", self.why)
+    }
+}
+
+impl std::error::Error for Inability {}
+
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -18,6 +18,7 @@ mod record;
 #[cfg(feature = "schema")]
 mod schema;
 mod size;
+mod source;
 mod space;
 mod span;
 mod text_form;
@@ -32,8 +33,8 @@ pub use check::{CheckId, CheckIdError, Subsystem, Tier};
 pub use digest::{Digest, DigestError};
 pub use expect::{Expectation, ExpectationError, Expectations};
 pub use facts::{
-    Accelerator, AcceleratorProof, Answer, Capability, GuestFacts, GuestKind, HostFacts,
-    OperatingSystem, UNDECLARED,
+    Accelerator, AcceleratorProof, Answer, Capability, GuestFacts, GuestKind, HostFacts, Inability,
+    OperatingSystem, UNDECLARED, Unable,
 };
 pub use finding::{Finding, Holds, Observations, Rule, Value};
 pub use form::{FormError, is_invisible, printable};
@@ -47,6 +48,7 @@ pub use record::{
     RunRecord, TimelineEvent, TimelineSource, Timings,
 };
 pub use size::{ByteSize, ByteSizeError};
+pub use source::{GuestSource, HostSource, Inside, Outside, Seen};
 pub use space::{
     MACHINE_PARAMETERS, MOST_MACHINE_VALUES, MachineRow, MachineSpace, MachineValues,
     SpaceParameter, SpaceRule,

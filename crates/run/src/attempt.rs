@@ -5,10 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hospitium_guest::SessionError;
 use hospitium_host::HostError;
 use hospitium_model::{Observations, Verdict};
 use hospitium_suite::{Cell, Check, CheckError, Lab};
+use hospitium_system::SessionError;
 
 use crate::pressure::within;
 use crate::usage::ms;

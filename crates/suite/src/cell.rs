@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hospitium_guest::{Console, GuestError, Session, SessionError};
+use hospitium_guest::GuestError;
 use hospitium_host::{Event, EventKind, HostError, Machine, Medium, Place};
 use hospitium_model::{ExpectationError, MachineSpec, Pattern, TimelineSource, Value};
 use hospitium_peer::{Peer, PeerOptions};
+use hospitium_system::{Console, Session, SessionError};
 use hospitium_wire::PowerAction;
 
 use crate::lab::forward_events;

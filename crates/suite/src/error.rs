@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use hospitium_guest::{ConsoleError, GuestError, SessionError};
+use hospitium_guest::GuestError;
 use hospitium_host::HostError;
 use hospitium_model::{ExpectationError, span};
+use hospitium_system::{ConsoleError, SessionError};
 
 /// The harness or the lab failed.
 #[derive(Debug, thiserror::Error)]

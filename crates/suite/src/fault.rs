@@ -8,12 +8,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hospitium_guest::OwnedReply;
 use hospitium_host::{
     Attachment, ByteStream, Died, Event, EventKind, HostError, Machine, MachineFacts, Medium,
     Place, ProcessFacts, Screenshot, Snapshot,
 };
 use hospitium_model::{ByteSize, MachineSpec};
+use hospitium_system::OwnedReply;
 use hospitium_wire::Request;
 
 /// What is wrong on purpose.

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use hospitium_guest::{Console, Guest, GuestError, Session, SessionError, Trace};
+use hospitium_guest::{Guest, GuestError};
 use hospitium_host::{Event, EventKind, Host, HostError, Machine, Place, Snapshot};
 use hospitium_model::{
     Expectations, MachineSpec, OperatingSystem, Pattern, TimelineEvent, TimelineSource,
 };
+use hospitium_system::{Console, Session, SessionError, Trace};
 use serde::{Deserialize, Serialize};
 
 use crate::patience::cpu_wait;

@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use hospitium_guest::Console;
+use hospitium_system::Console;
 
 use super::keyboard::{Keyboard, Raw};
 use crate::out::note;

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use hospitium_model::{Bus, ByteSize, Firmware, span};
 
-use crate::console::ConsoleError;
-use crate::guest::LastLines;
 use crate::image::ImageError;
+use hospitium_system::{ConsoleError, LastLines};
 
 /// Why a disk guest cannot be made ready or entered.
 #[derive(Debug, thiserror::Error)]

@@ -25,11 +25,10 @@ pub use self::definition::{Definition, Login, Step, Way};
 pub use self::drive::{PROBE_LABEL, ProbePort, SEED_LABEL, probe_drive, seed_drive};
 pub use self::error::DiskError;
 pub use self::os_release::{OsRelease, parse as parse_os_release};
-use crate::console::Console;
-use crate::guest::{Guest, GuestError, Trace, await_probe};
+use crate::guest::{Guest, GuestError, await_probe};
 use crate::image::{self, Format, ImageInfo, Raw};
-use crate::session::{Session, SessionError};
 use crate::{PROBE, probe_digest};
+use hospitium_system::{Console, Session, SessionError, Trace};
 
 /// Device ids of the disks that a disk guest adds to a machine.
 const SYSTEM: &str = "system";

@@ -19,7 +19,7 @@ pub fn parse(text: &str) -> OsRelease {
         let raw = raw.map(|(_, value)| value.trim()).unwrap_or_default();
         let quoted = |q: char| raw.len() >= 2 && raw.starts_with(q) && raw.ends_with(q);
         let plain = if quoted('"') || quoted('\'') { &raw[1..raw.len() - 1] } else { raw };
-        crate::text::short(plain, 120)
+        hospitium_system::text::short(plain, 120)
     };
     OsRelease { id: value("ID"), version: value("VERSION_ID"), name: value("PRETTY_NAME") }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::definition::{Definition, Login, Way};
 use super::drive::START_COMMAND;
 use super::error::DiskError;
-use crate::console::{Console, ConsoleError};
+use hospitium_system::{Console, ConsoleError};
 
 /// Lines of the console that an error shows.
 const LAST: usize = 12;

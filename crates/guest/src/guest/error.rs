@@ -1,29 +1,13 @@
 //! Why a guest cannot be made ready or entered.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use hospitium_host::HostError;
+use hospitium_system::{LastLines, SessionError};
 
 use crate::disk::DiskError;
 use crate::kernel::KernelError;
-use crate::session::SessionError;
-use crate::text::short;
-
-/// The last lines of a console, escaped. As text they follow a message, each on its own line.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LastLines(pub Vec<String>);
-
-impl fmt::Display for LastLines {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("; the console shows nothing");
-        }
-        f.write_str("; the console's last lines:")?;
-        self.0.iter().try_for_each(|line| write!(f, "\n  | {}", short(line, 200)))
-    }
-}
 
 /// Why a guest cannot be made ready or entered.
 #[derive(Debug, thiserror::Error)]

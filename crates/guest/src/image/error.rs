@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use hospitium_model::{ByteSize, Digest};
 
-use crate::text::short;
+use hospitium_system::text::short;
 
 /// Why an image cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -11,18 +11,10 @@ use hospitium_model::{Answer, Boot, ChannelKind, GuestFacts, InputPin, MachineSp
 use super::initramfs::Archive;
 use super::table::devices_of;
 use super::{KernelError, KernelGuest};
-use crate::console::Console;
-use crate::guest::{Guest, GuestError, Trace, await_probe, raced};
+use crate::guest::{Guest, GuestError, await_probe, raced};
 use crate::probe::PROBE;
-use crate::session::Session;
+use hospitium_system::{CONFIG, Console, DRIVER_TABLE, Session, Trace};
 
-/// The file in the initramfs that says which modules drive which device: one device a line,
-/// followed by the modules' paths in the order to load them.
-pub const DRIVER_TABLE: &str = "/etc/hospitium.drivers";
-/// The file that the probe reads as init: `channel …` lines, and `module …` lines for what it loads itself, which
-/// are those of its channel. The `driver …` lines name the machine's other devices; they are loaded
-/// once the probe answers, so that a restart in a check takes no longer than what it asks for.
-pub const CONFIG: &str = "/etc/hospitium";
 const MODULES: &str = "/lib/modules";
 
 impl KernelGuest {

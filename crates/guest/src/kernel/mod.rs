@@ -22,7 +22,6 @@ use std::path::{Path, PathBuf};
 
 use hospitium_model::{ByteSize, Digest, GuestFacts, GuestKind, InputPin, OperatingSystem};
 
-pub use self::boot::{CONFIG, DRIVER_TABLE};
 pub use self::bzimage::{BzImageError, is_bzimage};
 pub use self::modinfo::ModInfoError;
 use self::modules::ModuleSet;
@@ -248,7 +247,7 @@ fn digest_of_file(path: &Path) -> io::Result<(Digest, u64)> {
 
 fn pin(role: &str, sha256: Digest, size: u64, path: &Path) -> InputPin {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let name = crate::text::short(&name, 100);
+    let name = hospitium_system::text::short(&name, 100);
     InputPin { role: role.into(), sha256, size: ByteSize::bytes(size), name }
 }
 

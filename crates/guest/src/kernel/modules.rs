@@ -76,7 +76,7 @@ impl ModuleSet {
         if let Some(other) = info.release.as_deref().filter(|other| *other != release) {
             return Err(KernelError::OtherRelease {
                 name: name.to_owned(),
-                module: crate::text::short(other, 64),
+                module: hospitium_system::text::short(other, 64),
                 kernel: release.to_owned(),
             });
         }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use hospitium_guest::OwnedReply;
 use hospitium_host::{EventKind, Machine, MachineState, Screenshot};
 use hospitium_model::{
     Boot, Capability, Finding, Firmware, GuestKind, MachineSpec, Observations, Value,
 };
+use hospitium_system::OwnedReply;
 use hospitium_wire::Request;
 
 use super::read;

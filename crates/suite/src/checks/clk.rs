@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use hospitium_guest::OwnedReply;
 use hospitium_model::{Finding, Observations, Value};
+use hospitium_system::OwnedReply;
 use hospitium_wire::{ClockReading, Request};
 
 use super::read;

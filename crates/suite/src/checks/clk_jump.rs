@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use hospitium_guest::OwnedReply;
 use hospitium_model::{Capability, Finding, Observations};
+use hospitium_system::OwnedReply;
 use hospitium_wire::Request;
 
 use super::clk::{Sample, sample};

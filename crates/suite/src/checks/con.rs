@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use hospitium_guest::OwnedReply;
 use hospitium_model::{Capability, Finding, GuestKind, Observations, Value};
+use hospitium_system::OwnedReply;
 use hospitium_wire::{Flags, Request};
 
 use super::{load, read};

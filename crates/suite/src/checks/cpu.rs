@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hospitium_guest::OwnedReply;
 use hospitium_model::{Finding, Observations, Value};
+use hospitium_system::OwnedReply;
 use hospitium_wire::{Flags, Request};
 
 use super::read;

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use hospitium_guest::{PatternDone, Session, SessionError};
 use hospitium_host::{HostError, SeenDisk};
 use hospitium_model::{Bus, Disk, Finding, Observations, Pattern};
+use hospitium_system::{PatternDone, Session, SessionError};
 use hospitium_wire::{Node, errno};
 
 use super::{load, read};
@@ -39,8 +39,8 @@ pub struct Range {
 }
 
 impl Range {
-    fn on(self, disk: &GuestDisk, direct: bool) -> hospitium_guest::Range<'_> {
-        hospitium_guest::Range {
+    fn on(self, disk: &GuestDisk, direct: bool) -> hospitium_system::Range<'_> {
+        hospitium_system::Range {
             path: &disk.path,
             offset: self.offset,
             length: self.length,

@@ -1,7 +1,7 @@
 //! Identity: what the guest is told about the machine, and what it finds there.
 
-use hospitium_guest::OwnedReply;
 use hospitium_model::{Capability, Finding, Observations, OperatingSystem, Value};
+use hospitium_system::OwnedReply;
 use hospitium_wire::Request;
 
 use super::read;

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use hospitium_guest::{OwnedReply, SessionError};
 use hospitium_host::MachineState;
 use hospitium_model::{Capability, Digest, Finding, Observations};
 use hospitium_peer::{ECHO_PORT, PeerOptions};
+use hospitium_system::{OwnedReply, SessionError};
 use hospitium_wire::{Flags, Request};
 
 use super::disks::{self, Range, Write};

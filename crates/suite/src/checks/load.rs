@@ -1,6 +1,6 @@
 //! Loading drivers that a kernel guest carries but does not load at boot.
 
-use hospitium_guest::DriverLoad;
+use hospitium_system::DriverLoad;
 
 use crate::{Cell, CheckError};
 

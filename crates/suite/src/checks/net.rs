@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use hospitium_guest::{OwnedReply, Session, SessionError};
 use hospitium_model::{Digest, Finding, Nic, Observations, Pattern, Value};
 use hospitium_peer::{
     ECHO_PORT, Peer, PeerError, PeerOptions, SINK_PORT, SOURCE_PORT, Service, Source,
 };
+use hospitium_system::{OwnedReply, Session, SessionError};
 use hospitium_wire::Request;
 
 use super::disks::{PAUSE, SETTLE, text_if_there};

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use hospitium_guest::{OwnedReply, Session, SessionError};
 use hospitium_host::{Attachment, EventKind};
 use hospitium_model::{Capability, Finding, Network, Nic, NicModel, Observations, Value};
 use hospitium_peer::{Peer, PeerOptions};
+use hospitium_system::{OwnedReply, Session, SessionError};
 use hospitium_wire::Request;
 
 use super::disks::{PAUSE, SETTLE, text_if_there};

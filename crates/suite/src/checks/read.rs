@@ -1,6 +1,6 @@
 //! Reading what a Linux guest shows in its pseudo file systems.
 
-use hospitium_guest::{Session, SessionError};
+use hospitium_system::{Session, SessionError};
 use hospitium_wire::errno;
 
 use crate::CheckError;

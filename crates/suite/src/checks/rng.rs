@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use hospitium_guest::OwnedReply;
 use hospitium_model::{Capability, Finding, Observations, Value};
+use hospitium_system::OwnedReply;
 use hospitium_wire::Request;
 
 use super::read;

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use hospitium_guest::SessionError;
 use hospitium_host::{EventKind, HostError};
 use hospitium_model::{Digest, Finding, Observations, Pattern};
+use hospitium_system::SessionError;
 
 use super::disks::{self, GuestDisk, Range};
 use super::{load, read};

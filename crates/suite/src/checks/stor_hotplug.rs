@@ -1,8 +1,8 @@
 //! Storage: disks that come and go while the guest runs.
 
-use hospitium_guest::OwnedReply;
 use hospitium_host::{Attachment, EventKind};
 use hospitium_model::{Bus, ByteSize, Capability, Disk, Finding, Observations};
+use hospitium_system::OwnedReply;
 use hospitium_wire::Request;
 
 use super::disks::{self, Range, Write};

@@ -276,13 +276,13 @@ async fn input_events_are_read_from_their_bytes() {
 /// A guest with this table of drivers, of whose modules `core` is loaded already.
 fn with_drivers(seq: u32, request: &Request<'_>) -> Vec<u8> {
     match *request {
-        Request::ReadFile { path: crate::kernel::DRIVER_TABLE, offset: 0, .. } => framed(
+        Request::ReadFile { path: crate::DRIVER_TABLE, offset: 0, .. } => framed(
             seq,
             Reply::Data {
                 data: b"rng\nnvme /m/nvme-core.ko /m/nvme.ko\nflux /m/flux.ko\nnet /m/net.ko\n",
             },
         ),
-        Request::ReadFile { path: crate::kernel::CONFIG, offset: 0, .. } => {
+        Request::ReadFile { path: crate::CONFIG, offset: 0, .. } => {
             framed(seq, Reply::Data { data: b"channel /dev/ttyS1\ndriver flux\ndriver nvme\n" })
         }
         Request::ReadFile { path: "/proc/modules", offset: 0, .. } => {

@@ -25,8 +25,16 @@ pub use self::reply::OwnedReply;
 pub use self::values::{
     BlockInfo, ClockScan, DriverLoad, Hello, MemoryScan, PatternDone, Ran, Range, Ticks,
 };
-use crate::Trace;
 use crate::text::short;
+use crate::trace::Trace;
+
+/// The file in the initramfs that says which modules drive which device: one device a line,
+/// followed by the modules' paths in the order to load them.
+pub const DRIVER_TABLE: &str = "/etc/hospitium.drivers";
+/// The file that the probe reads as init: `channel …` lines, and `module …` lines for what it loads itself, which
+/// are those of its channel. The `driver …` lines name the machine's other devices; they are loaded
+/// once the probe answers, so that a restart in a check takes no longer than what it asks for.
+pub const CONFIG: &str = "/etc/hospitium";
 
 /// How long a call may take when nothing else is said, beyond what the request itself asks for.
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(30);

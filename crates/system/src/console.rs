@@ -11,8 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::watch;
 
 use self::log::Log;
-use crate::Trace;
-use crate::guest::LastLines;
+use crate::trace::{LastLines, Trace};
 
 /// Lines passed on to the timeline; a guest that prints more is flooding it.
 const TRACED_LINES: u64 = 20_000;

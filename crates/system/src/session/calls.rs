@@ -183,7 +183,7 @@ impl Session {
     /// `guests/linux-modules.toml`. A kernel guest carries its modules and a table of them; a whole
     /// system loads its drivers itself.
     pub async fn load_driver(&self, device: &str) -> Result<DriverLoad> {
-        let Some(table) = self.text_of_ours(crate::kernel::DRIVER_TABLE).await? else {
+        let Some(table) = self.text_of_ours(crate::DRIVER_TABLE).await? else {
             return Ok(DriverLoad::Unmanaged);
         };
         let mut loaded = self.loaded_modules().await?;
@@ -193,8 +193,8 @@ impl Session {
     /// Loads the drivers of the devices that a kernel guest's machine has from the start. A module that
     /// does not load is left to the checks of its device.
     pub async fn load_boot_drivers(&self) -> Result<()> {
-        let Some(config) = self.text_of_ours(crate::kernel::CONFIG).await? else { return Ok(()) };
-        let Some(table) = self.text_of_ours(crate::kernel::DRIVER_TABLE).await? else {
+        let Some(config) = self.text_of_ours(crate::CONFIG).await? else { return Ok(()) };
+        let Some(table) = self.text_of_ours(crate::DRIVER_TABLE).await? else {
             return Ok(());
         };
         let mut loaded = self.loaded_modules().await?;

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::guest::LastLines;
 use crate::text::visible;
+use crate::trace::LastLines;
 
 /// Bytes kept of the beginning, and as many of the end.
 const KEPT: usize = 4 << 20;

@@ -10,7 +10,7 @@ use hospitium_ledger::statement::{
 use hospitium_ledger::{Statement, Validity, ValidityRule};
 use hospitium_model::{
     Accelerator, AcceleratorProof, ByteSize, CheckId, Digest, Finding, Firmware, GuestKind,
-    MachineRow, OperatingSystem, Verdict,
+    GuestSource, HostSource, MachineRow, OperatingSystem, Verdict,
 };
 use jiff::Timestamp;
 
@@ -99,7 +99,11 @@ impl Sample {
                 verdict,
                 flaky: None,
                 one_witness: None,
-                findings: vec![Finding::same("online vCPUs", seen, i64::from(self.vcpus))],
+                findings: vec![Finding::same(
+                    "online vCPUs",
+                    GuestSource::Kernel.saw(seen),
+                    HostSource::Hypervisor.saw(i64::from(self.vcpus)),
+                )],
                 left_out: 0,
             });
         }

@@ -92,6 +92,16 @@ impl Bundle {
         load(Source::Memory(unpack(BufReader::new(whole))?))
     }
 
+    /// The format that it was written in.
+    pub const fn format(&self) -> u32 {
+        self.manifest.format
+    }
+
+    /// True if its observations say where they were read. In format 1 they do not.
+    pub const fn names_sources(&self) -> bool {
+        self.manifest.format >= 2
+    }
+
     /// True if nothing is wrong with it.
     pub fn is_sound(&self) -> bool {
         self.problems.is_empty()
@@ -162,6 +172,10 @@ fn load(source: Source) -> Result<Bundle, ReadError> {
         path: path.to_owned(),
         problems: problems.to_vec(),
     };
+    if run.format != manifest.format {
+        let why = format!("it is of format {}, the manifest of {}", run.format, manifest.format);
+        problems.push(Problem::malformed(RUN, why));
+    }
     let names: BTreeSet<&String> = run.cells.iter().collect();
     if run.cells.len() > limit::CELLS || names.len() != run.cells.len() {
         return Err(damaged(RUN, &problems));

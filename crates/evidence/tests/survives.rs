@@ -11,7 +11,7 @@ use common::{begin, cell, check, event, good, planned, run};
 use hospitium_evidence::{
     Bundle, BundleWriter, Problem, ReadError, Recovered, WriteError, limit, recover, so_far,
 };
-use hospitium_model::{Finding, Observations, PlannedCheck, Verdict};
+use hospitium_model::{Finding, GuestSource, HostSource, Observations, PlannedCheck, Verdict};
 use tempfile::tempdir;
 
 const CHILD: &str = "HOSPITIUM_TEST_BUNDLE";
@@ -198,7 +198,13 @@ fn a_record_that_could_not_be_read_back_is_not_written() {
     let dir = tempdir().expect("a folder");
     let (_writer, one) = begin(dir.path());
     let mut record = check("cpu.count");
-    record.observations = Observations::of([Finding::within("offset", "ms", 1.0, 2.0, f64::NAN)]);
+    record.observations = Observations::of([Finding::within(
+        "offset",
+        "ms",
+        GuestSource::Kernel.saw(1.0),
+        HostSource::Hypervisor.saw(2.0),
+        f64::NAN,
+    )]);
     assert!(matches!(one.check(&record), Err(WriteError::NotReadable { .. })));
 }
 

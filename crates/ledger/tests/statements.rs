@@ -8,7 +8,7 @@ use hospitium_ledger::statement::{
     Issue, Outcome, Record, Refused, Validation, Waiver, validation,
 };
 use hospitium_ledger::{Algorithm, Statement};
-use hospitium_model::{Finding, Verdict};
+use hospitium_model::{Finding, GuestSource, HostSource, Verdict};
 
 fn make(run: &Run, issue: &Issue) -> Result<Validation, Refused> {
     let top = tempfile::tempdir().expect("a folder");
@@ -41,7 +41,10 @@ fn a_run_that_passed_is_recorded_with_what_both_witnesses_saw() {
     assert!(made.failed_tests.is_empty() && made.warned_tests.is_empty());
     let ours = &made.hospitium;
     let line = ours.checks.iter().find(|l| l.id.as_str() == "cpu.count").expect("there");
-    assert_eq!(line.findings, [Finding::same("online vCPUs", 2, 2)]);
+    assert_eq!(
+        line.findings,
+        [Finding::same("online vCPUs", GuestSource::Kernel.saw(2), HostSource::Hypervisor.saw(2))]
+    );
     assert!(line.required);
     let framebuffer = ours.checks.iter().find(|l| l.id.as_str() == "con.framebuffer-alive");
     assert!(!framebuffer.expect("there").required);
@@ -169,7 +172,11 @@ fn a_run_with_very_much_to_say_still_fits_an_entry() {
     for n in 0..90 {
         let findings = (0..20).map(|at| {
             let text = format!("{at} {}", "x".repeat(200));
-            Finding::same(format!("value {at}"), text.as_str(), text.as_str())
+            Finding::same(
+                format!("value {at}"),
+                GuestSource::Kernel.saw(text.as_str()),
+                HostSource::Hypervisor.saw(text.as_str()),
+            )
         });
         let id = format!("net.check-{n}");
         run.record.required.push(id.parse().expect("an id"));

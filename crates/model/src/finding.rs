@@ -4,29 +4,17 @@
 //! both sides were asked about. The verdict follows from them by rule alone, so that it
 //! can be given again, by anyone, from the evidence.
 
+mod judge;
+mod plain;
 mod read;
-
-use std::fmt;
+mod value;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Verdict;
+use crate::{GuestSource, HostSource, Seen};
 
-/// An observed value.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum Value {
-    /// Yes or no.
-    Bool(bool),
-    /// A count, or a whole number of the finding's unit.
-    Int(i64),
-    /// A measured number in the finding's unit.
-    Float(f64),
-    /// Text: a name, a digest in hexadecimal, a version.
-    Text(String),
-    /// Several, in order.
-    List(Vec<Value>),
-}
+pub use self::judge::Holds;
+pub use self::value::Value;
 
 /// The rule that says whether what the witnesses saw is right.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,6 +56,13 @@ pub enum Rule {
         /// Most accepted.
         most: f64,
     },
+    /// The guest saw the one value and the host the other: what each must see of one event is not the same.
+    Each {
+        /// What the guest must have seen.
+        guest_expected: Value,
+        /// What the host must have seen.
+        host_expected: Value,
+    },
     /// Guest's and host's values must differ (or, for lists, all elements be distinct).
     Differ,
     /// Every element of the guest's list is in the host's list.
@@ -88,23 +83,18 @@ pub struct Finding {
     /// What the guest saw, from inside.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guest: Option<Value>,
+    /// Where the guest's value was read; evidence of format 1 does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guest_source: Option<GuestSource>,
     /// What the host saw, from outside.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<Value>,
+    /// Where the host's value was read; evidence of format 1 does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_source: Option<HostSource>,
     /// When it is right.
     #[serde(flatten)]
     pub rule: Rule,
-}
-
-/// Whether a finding holds.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Holds {
-    /// It does.
-    Yes,
-    /// It does not, and why, in words.
-    No(String),
-    /// It was not to be judged.
-    NotJudged,
 }
 
 /// Everything a check saw. Empty observations never pass.
@@ -120,96 +110,126 @@ pub struct Observations {
     pub notes: Vec<String>,
 }
 
+/// What one side saw, with the place that it looked at.
+pub trait Sighted<S> {
+    /// The value and its source.
+    fn parts(self) -> (Value, Option<S>);
+}
+
+impl<T: Into<Value>, S> Sighted<S> for Seen<T, S> {
+    fn parts(self) -> (Value, Option<S>) {
+        (self.value.into(), Some(self.source))
+    }
+}
+
 impl Finding {
     /// Both sides saw `what`; they must have seen the same.
-    pub fn same(what: impl Into<String>, guest: impl Into<Value>, host: impl Into<Value>) -> Self {
-        Self::new(what, Some(guest.into()), Some(host.into()), Rule::Same)
+    pub fn same(
+        what: impl Into<String>,
+        guest: impl Sighted<GuestSource>,
+        host: impl Sighted<HostSource>,
+    ) -> Self {
+        Self::of(what, Rule::Same).inside(guest).outside(host)
     }
 
     /// Both sides saw `what`; both must have seen `expected`.
     pub fn same_as(
         what: impl Into<String>,
-        guest: impl Into<Value>,
-        host: impl Into<Value>,
+        guest: impl Sighted<GuestSource>,
+        host: impl Sighted<HostSource>,
         expected: impl Into<Value>,
     ) -> Self {
-        let rule = Rule::SameAs { expected: expected.into() };
-        Self::new(what, Some(guest.into()), Some(host.into()), rule)
+        Self::of(what, Rule::SameAs { expected: expected.into() }).inside(guest).outside(host)
+    }
+
+    /// Both sides saw `what`, each in its own words: the guest must have seen `guest_expected` and the host
+    /// `host_expected`.
+    pub fn each(
+        what: impl Into<String>,
+        guest: impl Sighted<GuestSource>,
+        guest_expected: impl Into<Value>,
+        host: impl Sighted<HostSource>,
+        host_expected: impl Into<Value>,
+    ) -> Self {
+        let rule = Rule::Each {
+            guest_expected: guest_expected.into(),
+            host_expected: host_expected.into(),
+        };
+        Self::of(what, rule).inside(guest).outside(host)
     }
 
     /// Both sides measured `what` in `unit`; they may differ by `tolerance`.
     pub fn within(
         what: impl Into<String>,
         unit: &str,
-        guest: f64,
-        host: f64,
+        guest: impl Sighted<GuestSource>,
+        host: impl Sighted<HostSource>,
         tolerance: f64,
     ) -> Self {
-        Self {
-            unit: unit.to_owned(),
-            ..Self::new(what, Some(guest.into()), Some(host.into()), Rule::Within { tolerance })
-        }
+        Self::of(what, Rule::Within { tolerance }).inside(guest).outside(host).unit(unit)
     }
 
     /// Only the guest can see `what`, and must have seen `expected`.
     pub fn guest_is(
         what: impl Into<String>,
-        guest: impl Into<Value>,
+        guest: impl Sighted<GuestSource>,
         expected: impl Into<Value>,
     ) -> Self {
-        Self::new(what, Some(guest.into()), None, Rule::GuestIs { expected: expected.into() })
+        Self::of(what, Rule::GuestIs { expected: expected.into() }).inside(guest)
     }
 
     /// Only the host can see `what`, and must have seen `expected`.
     pub fn host_is(
         what: impl Into<String>,
-        host: impl Into<Value>,
+        host: impl Sighted<HostSource>,
         expected: impl Into<Value>,
     ) -> Self {
-        Self::new(what, None, Some(host.into()), Rule::HostIs { expected: expected.into() })
+        Self::of(what, Rule::HostIs { expected: expected.into() }).outside(host)
     }
 
     /// The guest's number, in `unit`, must lie between.
     pub fn guest_between(
         what: impl Into<String>,
         unit: &str,
-        guest: f64,
+        guest: impl Sighted<GuestSource>,
         least: f64,
         most: f64,
     ) -> Self {
-        let rule = Rule::GuestBetween { least, most };
-        Self { unit: unit.to_owned(), ..Self::new(what, Some(guest.into()), None, rule) }
+        Self::of(what, Rule::GuestBetween { least, most }).inside(guest).unit(unit)
     }
 
     /// The host's number, in `unit`, must lie between.
     pub fn host_between(
         what: impl Into<String>,
         unit: &str,
-        host: f64,
+        host: impl Sighted<HostSource>,
         least: f64,
         most: f64,
     ) -> Self {
-        let rule = Rule::HostBetween { least, most };
-        Self { unit: unit.to_owned(), ..Self::new(what, None, Some(host.into()), rule) }
+        Self::of(what, Rule::HostBetween { least, most }).outside(host).unit(unit)
     }
 
     /// Guest and host values must differ.
     pub fn differ(
         what: impl Into<String>,
-        guest: impl Into<Value>,
-        host: impl Into<Value>,
+        guest: impl Sighted<GuestSource>,
+        host: impl Sighted<HostSource>,
     ) -> Self {
-        Self::new(what, Some(guest.into()), Some(host.into()), Rule::Differ)
+        Self::of(what, Rule::Differ).inside(guest).outside(host)
     }
 
     /// All that the guest listed must be in the host's list.
-    pub fn guest_subset(what: impl Into<String>, guest: Vec<Value>, host: Vec<Value>) -> Self {
-        Self::new(what, Some(Value::List(guest)), Some(Value::List(host)), Rule::GuestSubsetOfHost)
+    pub fn guest_subset(
+        what: impl Into<String>,
+        guest: impl Sighted<GuestSource>,
+        host: impl Sighted<HostSource>,
+    ) -> Self {
+        Self::of(what, Rule::GuestSubsetOfHost).inside(guest).outside(host)
     }
 
-    /// Written down, not judged.
-    pub fn recorded(what: impl Into<String>, guest: Option<Value>, host: Option<Value>) -> Self {
-        Self::new(what, guest, host, Rule::Recorded)
+    /// Written down, not judged. Add what was seen with [`inside`](Self::inside) and [`outside`](Self::outside).
+    pub fn recorded(what: impl Into<String>) -> Self {
+        Self::of(what, Rule::Recorded)
     }
 
     /// With this unit.
@@ -218,86 +238,30 @@ impl Finding {
         self
     }
 
-    fn new(what: impl Into<String>, guest: Option<Value>, host: Option<Value>, rule: Rule) -> Self {
-        Self { what: what.into(), unit: String::new(), guest, host, rule }
+    /// With what the guest saw.
+    pub fn inside(mut self, seen: impl Sighted<GuestSource>) -> Self {
+        let (value, source) = seen.parts();
+        (self.guest, self.guest_source) = (Some(value), source);
+        self
     }
 
-    /// Judges this finding by its rule.
-    pub fn judge(&self) -> Holds {
-        let Self { what, guest, host, rule, .. } = self;
-        let unit = if self.unit.is_empty() { String::new() } else { format!(" {}", self.unit) };
-        let when = |holds: bool, no: &dyn Fn() -> String| {
-            if holds { Holds::Yes } else { Holds::No(no()) }
-        };
-        let missing = |side: &str| Holds::No(format!("{what}: the {side} did not observe it"));
-        let between = |value: &Option<Value>, side: &str, least: f64, most: f64| match value {
-            None => missing(side),
-            Some(value) => match value.as_f64() {
-                Some(n) => when(n >= least && n <= most, &|| {
-                    format!("{what}: {side} saw {value}{unit}, accepted is {least} to {most}{unit}")
-                }),
-                None => Holds::No(format!("{what}: {side} saw {value}, which is no number")),
-            },
-        };
-        let is = |value: &Option<Value>, side: &str, expected: &Value| match value {
-            None => missing(side),
-            Some(value) => when(value.same(expected), &|| {
-                format!("{what}: {side} saw {value}{unit}, expected {expected}{unit}")
-            }),
-        };
-        match rule {
-            Rule::Recorded => return Holds::NotJudged,
-            Rule::GuestIs { expected } => return is(guest, "guest", expected),
-            Rule::HostIs { expected } => return is(host, "host", expected),
-            Rule::GuestBetween { least, most } => return between(guest, "guest", *least, *most),
-            Rule::HostBetween { least, most } => return between(host, "host", *least, *most),
-            _ => {}
-        }
-        let (g, h) = match (guest, host) {
-            (None, _) => return missing("guest"),
-            (_, None) => return missing("host"),
-            (Some(g), Some(h)) => (g, h),
-        };
-        match rule {
-            Rule::Same => {
-                when(g.same(h), &|| format!("{what}: guest saw {g}{unit}, host saw {h}{unit}"))
-            }
-            Rule::SameAs { expected } => when(g.same(expected) && h.same(expected), &|| {
-                format!(
-                    "{what}: guest saw {g}{unit}, host saw {h}{unit}, expected {expected}{unit}"
-                )
-            }),
-            Rule::Within { tolerance } => match (g.as_f64(), h.as_f64()) {
-                (Some(a), Some(b)) => when((a - b).abs() <= *tolerance, &|| {
-                    format!(
-                        "{what}: guest saw {g}{unit}, host saw {h}{unit}, \
-                         which differ by more than {tolerance}{unit}"
-                    )
-                }),
-                _ => Holds::No(format!("{what}: {g} and {h} are not both numbers")),
-            },
-            Rule::Differ => {
-                when(!g.same(h), &|| format!("{what}: both are {g}, and should differ"))
-            }
-            Rule::GuestSubsetOfHost => match (g, h) {
-                (Value::List(some), Value::List(all)) => {
-                    let extra: Vec<_> =
-                        some.iter().filter(|v| !all.iter().any(|w| w.same(v))).collect();
-                    when(extra.is_empty(), &|| {
-                        let names: Vec<_> = extra.iter().map(ToString::to_string).collect();
-                        format!(
-                            "{what}: guest saw {}, which the host does not have",
-                            names.join(", ")
-                        )
-                    })
-                }
-                _ => Holds::No(format!("{what}: {g} and {h} are not both lists")),
-            },
-            Rule::Recorded
-            | Rule::GuestIs { .. }
-            | Rule::HostIs { .. }
-            | Rule::GuestBetween { .. }
-            | Rule::HostBetween { .. } => Holds::NotJudged,
+    /// With what the host saw.
+    pub fn outside(mut self, seen: impl Sighted<HostSource>) -> Self {
+        let (value, source) = seen.parts();
+        (self.host, self.host_source) = (Some(value), source);
+        self
+    }
+
+    /// A finding that nobody has seen yet, under this rule.
+    pub fn of(what: impl Into<String>, rule: Rule) -> Self {
+        Self {
+            what: what.into(),
+            unit: String::new(),
+            guest: None,
+            guest_source: None,
+            host: None,
+            host_source: None,
+            rule,
         }
     }
 }
@@ -328,184 +292,111 @@ impl Observations {
         self.one_witness = Some(why.into());
         self
     }
-
-    /// The verdict that follows from these observations, by rule alone.
-    ///
-    /// Passes only if at least one finding was judged, every judged finding holds, and
-    /// both guest and host observed something, unless the check declares that one
-    /// witness is all there can be.
-    pub fn judge(&self) -> Verdict {
-        let mut judged = 0;
-        let mut wrong = Vec::new();
-        for finding in &self.findings {
-            match finding.judge() {
-                Holds::Yes => judged += 1,
-                Holds::No(why) => wrong.push(why),
-                Holds::NotJudged => {}
-            }
-        }
-        if !wrong.is_empty() {
-            let more = wrong.len().saturating_sub(4);
-            wrong.truncate(4);
-            if more > 0 {
-                wrong.push(format!("and {more} more"));
-            }
-            return Verdict::Fail { reason: wrong.join("; ") };
-        }
-        if judged == 0 {
-            return Verdict::Fail { reason: "nothing was observed that could be judged".into() };
-        }
-        let saw =
-            |side: fn(&Finding) -> &Option<Value>| self.findings.iter().any(|f| side(f).is_some());
-        match (saw(|f| &f.guest), saw(|f| &f.host), &self.one_witness) {
-            (true, true, _) | (_, _, Some(_)) => Verdict::Pass,
-            (false, _, None) => Verdict::Fail { reason: "the guest observed nothing".into() },
-            (_, false, None) => Verdict::Fail { reason: "the host observed nothing".into() },
-        }
-    }
-}
-
-impl Value {
-    /// As a number, if it is one.
-    #[expect(clippy::cast_precision_loss, reason = "counts and nanoseconds stay far below 2^53")]
-    pub fn as_f64(&self) -> Option<f64> {
-        match self {
-            Self::Int(n) => Some(*n as f64),
-            Self::Float(n) => Some(*n),
-            _ => None,
-        }
-    }
-
-    /// Equal, where 2 and 2.0 are.
-    pub fn same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::List(a), Self::List(b)) => {
-                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b))
-            }
-            (a, b) => match (a.as_f64(), b.as_f64()) {
-                (Some(a), Some(b)) => a == b,
-                _ => a == b,
-            },
-        }
-    }
-}
-
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bool(true) => f.write_str("yes"),
-            Self::Bool(false) => f.write_str("no"),
-            Self::Int(n) => write!(f, "{n}"),
-            Self::Float(n) => {
-                let digits = if n.abs() >= 100.0 { 1 } else { 4 };
-                let text = format!("{n:.digits$}");
-                f.write_str(text.trim_end_matches('0').trim_end_matches('.'))
-            }
-            Self::Text(text) => f.write_str(text),
-            Self::List(list) if list.is_empty() => f.write_str("none"),
-            Self::List(list) => {
-                for (i, value) in list.iter().enumerate() {
-                    if i > 0 {
-                        f.write_str(", ")?;
-                    }
-                    write!(f, "{value}")?;
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-macro_rules! value_from {
-    ($($from:ty => $variant:ident),*) => {
-        $(impl From<$from> for Value {
-            fn from(value: $from) -> Self {
-                Self::$variant(value.into())
-            }
-        })*
-    };
-}
-value_from!(bool => Bool, i64 => Int, i32 => Int, u32 => Int, u16 => Int, u8 => Int, f64 => Float, &str => Text, String => Text);
-
-impl From<u64> for Value {
-    fn from(value: u64) -> Self {
-        i64::try_from(value).map_or_else(|_| Self::Text(value.to_string()), Self::Int)
-    }
-}
-
-impl From<usize> for Value {
-    fn from(value: usize) -> Self {
-        (value as u64).into()
-    }
-}
-
-impl From<crate::Digest> for Value {
-    fn from(value: crate::Digest) -> Self {
-        Self::Text(value.to_string())
-    }
-}
-
-impl<T: Into<Value>> FromIterator<T> for Value {
-    fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
-        Self::List(values.into_iter().map(Into::into).collect())
-    }
-}
-
-impl<T: Into<Value>> From<Vec<T>> for Value {
-    fn from(values: Vec<T>) -> Self {
-        values.into_iter().collect()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Verdict;
+    use crate::{GuestSource as G, HostSource as H};
+
+    fn same(guest: i64, host: i64) -> Finding {
+        Finding::same("online vCPUs", G::Kernel.saw(guest), H::Hypervisor.saw(host))
+    }
 
     #[test]
     fn nothing_observed_never_passes() {
         assert_eq!(Observations::new().judge().word(), "fail");
-        let only_recorded =
-            Observations::of([Finding::recorded("x", Some(1.into()), Some(1.into()))]);
-        assert_eq!(only_recorded.judge().word(), "fail");
+        let seen = (G::Kernel.saw(1), H::Hypervisor.saw(1));
+        let recorded = Finding::recorded("x").inside(seen.0).outside(seen.1);
+        assert_eq!(Observations::of([recorded]).judge().word(), "fail");
     }
 
     #[test]
     fn one_witness_passes_only_where_the_check_says_so() {
-        let guest_only = Observations::of([Finding::guest_is("steps back", 0, 0)]);
+        let guest_only = Observations::of([Finding::guest_is("steps back", G::Register.saw(0), 0)]);
         assert_eq!(guest_only.judge().word(), "fail");
         assert_eq!(guest_only.only_one_witness("the host has no view").judge(), Verdict::Pass);
     }
 
     #[test]
+    fn unrelated_findings_lend_each_other_no_witness() {
+        let seen = Observations::of([
+            Finding::guest_is("answer to the discard", G::Kernel.saw("done"), "done"),
+            Finding::host_is("the process runs", H::Process.saw(true), true),
+        ]);
+        assert!(seen.judge().reason().contains("no judged finding rests on both witnesses"));
+        // By the rules of format 1 it was enough that both had seen something.
+        assert_eq!(seen.judge_as_of(1), Verdict::Pass);
+    }
+
+    #[test]
+    fn a_value_whose_source_is_not_named_is_no_witness() {
+        let mut finding = same(2, 2);
+        finding.host_source = None;
+        let seen = Observations::of([finding]);
+        assert!(seen.judge().reason().contains("where the host saw it is not said"));
+        assert_eq!(seen.judge_as_of(1), Verdict::Pass);
+        // Where a finding is only recorded, nothing rests on it.
+        let mut recorded = Finding::recorded("x").inside(G::Kernel.saw(1));
+        recorded.guest_source = None;
+        assert_eq!(Observations::of([same(2, 2), recorded]).judge(), Verdict::Pass);
+    }
+
+    #[test]
+    fn what_each_side_must_see_of_one_event_may_differ() {
+        let finding = |guest: &str, host: &str| {
+            let (guest, host) = (G::Console.saw(guest), H::Hypervisor.saw(host));
+            Finding::each(
+                "the shutdown",
+                guest,
+                "stopped in order",
+                host,
+                "powered off by the guest",
+            )
+        };
+        let judge = |finding| Observations::of([finding]).judge();
+        assert_eq!(judge(finding("stopped in order", "powered off by the guest")), Verdict::Pass);
+        assert!(judge(finding("nothing", "powered off by the guest")).reason().contains("nothing"));
+        assert!(judge(finding("stopped in order", "reset")).reason().contains("reset"));
+    }
+
+    #[test]
     fn witnesses_that_disagree_fail_with_both_values_named() {
-        let verdict = Observations::of([Finding::same("online vCPUs", 1, 2)]).judge();
+        let verdict = Observations::of([same(1, 2)]).judge();
         assert_eq!(verdict.reason(), "online vCPUs: guest saw 1, host saw 2");
     }
 
     #[test]
     fn a_missing_witness_fails() {
-        let mut finding = Finding::same("online vCPUs", 2, 2);
+        let mut finding = same(2, 2);
         finding.host = None;
         assert!(Observations::of([finding]).judge().reason().contains("host did not observe"));
     }
 
     #[test]
     fn not_a_number_is_not_within_anything() {
-        let finding = Finding::within("offset", "ms", f64::NAN, 0.0, 10.0);
+        let (nan, zero) = (G::Kernel.saw(f64::NAN), H::Clock.saw(0.0));
+        let finding = Finding::within("offset", "ms", nan, zero, 10.0);
         assert_eq!(Observations::of([finding]).judge().word(), "fail");
-        let finding = Finding::guest_between("x", "", f64::NAN, 0.0, 1.0);
+        let finding = Finding::guest_between("x", "", nan, 0.0, 1.0);
         assert!(matches!(finding.judge(), Holds::No(_)));
     }
 
     #[test]
     fn findings_survive_their_json_form() {
+        let list = |names: &[&str]| names.iter().copied().collect::<Value>();
         let all = Observations::of([
-            Finding::same("a", "x", "y"),
-            Finding::same_as("b", 1, 1, 1),
-            Finding::within("c", "ms", 1.5, 2.5, 3.0),
-            Finding::guest_subset("d", vec!["x".into()], vec!["x".into(), "y".into()]),
+            Finding::same("a", G::Kernel.saw("x"), H::Process.saw("y")),
+            Finding::same_as("b", G::Register.saw(1), H::Files.saw(1), 1),
+            Finding::within("c", "ms", G::Device.saw(1.5), H::Wire.saw(2.5), 3.0),
+            Finding::each("d", G::Console.saw(1), 1, H::Medium.saw("y"), "y"),
+            Finding::guest_subset("e", G::Memory.saw(list(&["x"])), H::Clock.saw(list(&["x"]))),
         ]);
         let text = serde_json::to_string(&all).expect("serialises");
         assert_eq!(serde_json::from_str::<Observations>(&text).expect("reads back"), all);
+        for name in ["\"guest_source\":\"kernel\"", "\"host_source\":\"process\""] {
+            assert!(text.contains(name), "{text}");
+        }
     }
 }

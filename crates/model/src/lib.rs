@@ -36,7 +36,7 @@ pub use facts::{
     Accelerator, AcceleratorProof, Answer, Capability, GuestFacts, GuestKind, HostFacts, Inability,
     OperatingSystem, UNDECLARED, Unable,
 };
-pub use finding::{Finding, Holds, Observations, Rule, Value};
+pub use finding::{Finding, Holds, Observations, Rule, Sighted, Value};
 pub use form::{FormError, is_invisible, printable};
 pub use machine::{
     Boot, Bus, Channel, ChannelKind, Chipset, CpuTopology, CrashAction, Disk, DiskRole, Firmware,

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Version of the bundle's format. A reader refuses a larger one.
-pub const EVIDENCE_FORMAT: u32 = 1;
+pub const EVIDENCE_FORMAT: u32 = 2;
 
 /// `manifest.json`: every other file of the bundle, by digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -251,8 +251,8 @@ fn details(check: &CheckRecord) -> String {
         lines.push(format!(
             "{}: guest saw {}; host saw {}; {}",
             finding.what,
-            words::value(finding.guest.as_ref(), &finding.unit),
-            words::value(finding.host.as_ref(), &finding.unit),
+            words::witnessed(finding.guest.as_ref(), finding.guest_source, &finding.unit),
+            words::witnessed(finding.host.as_ref(), finding.host_source, &finding.unit),
             words::rule(finding)
         ));
     }

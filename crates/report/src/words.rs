@@ -72,6 +72,23 @@ pub fn value(value: Option<&Value>, unit: &str) -> String {
     }
 }
 
+/// What a witness saw and where: `2 (kernel interface)`.
+pub fn witnessed(
+    seen: Option<&Value>,
+    source: Option<impl std::fmt::Display>,
+    unit: &str,
+) -> String {
+    match source {
+        Some(source) if seen.is_some() => format!("{} ({source})", value(seen, unit)),
+        _ => value(seen, unit),
+    }
+}
+
+/// Where a witness saw it, for a person; empty where evidence does not say.
+pub fn source(source: Option<impl std::fmt::Display>) -> String {
+    source.map(|source| source.to_string()).unwrap_or_default()
+}
+
 /// The rule of a finding in words.
 pub fn rule(finding: &Finding) -> String {
     let unit = if finding.unit.is_empty() { String::new() } else { format!(" {}", finding.unit) };
@@ -80,6 +97,9 @@ pub fn rule(finding: &Finding) -> String {
     let words = match &finding.rule {
         Rule::Same => "both the same".into(),
         Rule::SameAs { expected } => format!("both {}{unit}", shown(expected)),
+        Rule::Each { guest_expected, host_expected } => {
+            format!("guest: {}{unit}; host: {}{unit}", shown(guest_expected), shown(host_expected))
+        }
         Rule::Within { tolerance } => format!("at most {}{unit} apart", number(*tolerance)),
         Rule::GuestIs { expected } => format!("guest: {}{unit}", shown(expected)),
         Rule::HostIs { expected } => format!("host: {}{unit}", shown(expected)),
@@ -148,6 +168,7 @@ pub fn median(numbers: &[f64]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hospitium_model::{GuestSource, HostSource};
 
     #[test]
     fn hostile_text_is_shown_not_done() {
@@ -175,7 +196,24 @@ mod tests {
 
     #[test]
     fn a_rule_is_a_phrase_with_its_unit() {
-        assert_eq!(rule(&Finding::within("offset", "ms", 1.0, 2.0, 10.0)), "at most 10 ms apart");
-        assert_eq!(rule(&Finding::same_as("n", 2, 2, 2)), "both 2");
+        assert_eq!(
+            rule(&Finding::within(
+                "offset",
+                "ms",
+                GuestSource::Kernel.saw(1.0),
+                HostSource::Hypervisor.saw(2.0),
+                10.0
+            )),
+            "at most 10 ms apart"
+        );
+        assert_eq!(
+            rule(&Finding::same_as(
+                "n",
+                GuestSource::Kernel.saw(2),
+                HostSource::Hypervisor.saw(2),
+                2
+            )),
+            "both 2"
+        );
     }
 }

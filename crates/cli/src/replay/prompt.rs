@@ -155,15 +155,16 @@ async fn check(replay: &mut Replay, paint: Paint) {
             Holds::No(_) => paint.verdict("fail", "fails"),
             Holds::NotJudged => paint.dim("noted"),
         };
-        let side = |value: &Option<hospitium_model::Value>| {
-            value.as_ref().map_or_else(|| "–".into(), |value| safe(&value.to_string()))
+        let side = |value: &Option<hospitium_model::Value>, source: Option<String>| {
+            let source = source.map_or_else(String::new, |source| format!(" ({source})"));
+            value.as_ref().map_or_else(|| "–".into(), |value| safe(&value.to_string()) + &source)
         };
         let unit = &finding.unit;
         out!(
             "{holds}  {}  guest: {} {unit}  host: {} {unit}",
             safe(&finding.what),
-            side(&finding.guest),
-            side(&finding.host)
+            side(&finding.guest, finding.guest_source.map(|s| s.to_string())),
+            side(&finding.host, finding.host_source.map(|s| s.to_string()))
         );
     }
     for note in &seen.notes {

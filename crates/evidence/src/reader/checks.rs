@@ -29,7 +29,10 @@ pub fn read(
     let paths = files.manifest.files.keys().filter(|path| path.starts_with(&prefix));
     for path in paths {
         if let Some(record) = read_one(files, path, &prefix, problems) {
-            records.insert(record.id.clone(), judged(record, &cell.name, problems));
+            records.insert(
+                record.id.clone(),
+                judged(record, files.manifest.format, &cell.name, problems),
+            );
         }
     }
     let mut checks = Vec::with_capacity(records.len());
@@ -48,7 +51,7 @@ pub fn read(
         checks.push(record);
     }
     checks.extend(records.into_values());
-    account(files.run, cell, &checks, problems);
+    account(files.run, files.manifest.format, cell, &checks, problems);
     Ok(checks)
 }
 
@@ -83,8 +86,13 @@ fn read_one(
 }
 
 /// The record with a pass that does not follow from its observations taken away.
-fn judged(mut record: CheckRecord, cell: &str, problems: &mut Vec<Problem>) -> CheckRecord {
-    let follows = record.observations.judge();
+fn judged(
+    mut record: CheckRecord,
+    format: u32,
+    cell: &str,
+    problems: &mut Vec<Problem>,
+) -> CheckRecord {
+    let follows = record.observations.judge_as_of(format);
     if record.verdict == Verdict::Pass && follows != Verdict::Pass {
         let judged = follows.reason().to_owned();
         record.verdict = Verdict::Error {
@@ -124,6 +132,7 @@ fn blank(planned: PlannedCheck, reason: String) -> CheckRecord {
 /// What the cell's record claims about the run as a whole has to be borne out by its checks.
 fn account(
     run: &RunRecord,
+    format: u32,
     cell: &CellRecord,
     checks: &[CheckRecord],
     problems: &mut Vec<Problem>,
@@ -131,7 +140,7 @@ fn account(
     let is_failed_canary = |check: &CheckRecord| {
         check.id.subsystem() == Subsystem::Canary
             && matches!(check.verdict, Verdict::Fail { .. })
-            && check.observations.judge() != Verdict::Pass
+            && check.observations.judge_as_of(format) != Verdict::Pass
             && !check.observations.findings.is_empty()
     };
     if cell.canary_failed && !checks.iter().any(is_failed_canary) {

@@ -7,9 +7,9 @@ use std::path::Path;
 use hospitium_evidence::{BundleWriter, CellWriter};
 use hospitium_model::{
     Accelerator, AcceleratorProof, Boot, ByteSize, CellRecord, CheckRecord, Digest,
-    EVIDENCE_FORMAT, Finding, GuestFacts, GuestKind, HostFacts, MachineSpec, Manifest,
-    ManifestEntry, Observations, OperatingSystem, PlannedCheck, RunRecord, Tier, TimelineEvent,
-    TimelineSource, Timings, Verdict,
+    EVIDENCE_FORMAT, Finding, GuestFacts, GuestKind, GuestSource, HostFacts, HostSource,
+    MachineSpec, Manifest, ManifestEntry, Observations, OperatingSystem, PlannedCheck, RunRecord,
+    Tier, TimelineEvent, TimelineSource, Timings, Verdict,
 };
 
 pub const IDS: [&str; 3] = ["cpu.count", "stor.flush-durable", "canary.must-fail"];
@@ -67,7 +67,11 @@ pub fn cell(name: &str) -> CellRecord {
 
 pub fn check(id: &str) -> CheckRecord {
     let host = if id.starts_with("canary") { 3 } else { 2 };
-    let observations = Observations::of([Finding::same("online vCPUs", 2, host)]);
+    let observations = Observations::of([Finding::same(
+        "online vCPUs",
+        GuestSource::Kernel.saw(2),
+        HostSource::Hypervisor.saw(host),
+    )]);
     CheckRecord {
         id: id.parse().expect("an id"),
         requirement: "Every vCPU is online.".into(),

@@ -79,6 +79,15 @@ pub enum Refused {
         /// The first.
         first: String,
     },
+    /// Evidence of a format without sources.
+    #[error(
+        "the evidence is of format {format}, whose observations do not say where they were read; \
+         nothing is certified from it. Run again"
+    )]
+    NoSources {
+        /// Its format.
+        format: u32,
+    },
     /// No such cell.
     #[error("the run has no cell named {0:?}")]
     NoCell(String),
@@ -164,6 +173,9 @@ pub fn validation(bundle: &Bundle, cell: &str, issue: &Issue) -> Result<Statemen
     if let Some(first) = bundle.problems.first() {
         let count = bundle.problems.len();
         return Err(Refused::Unsound { count, first: first.to_string() });
+    }
+    if !bundle.names_sources() {
+        return Err(Refused::NoSources { format: bundle.format() });
     }
     let cell = bundle.cell(cell).ok_or_else(|| Refused::NoCell(cell.to_owned()))?;
     let name = cell.record.name.clone();

@@ -57,6 +57,10 @@ pub fn apply(line: &CheckLine, step: Step) -> CheckLine {
             Rule::SameAs { expected } | Rule::GuestIs { expected } | Rule::HostIs { expected } => {
                 shorten(expected, most);
             }
+            Rule::Each { guest_expected, host_expected } => {
+                shorten(guest_expected, most);
+                shorten(host_expected, most);
+            }
             _ => {}
         }
     }

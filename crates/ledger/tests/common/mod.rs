@@ -10,9 +10,9 @@ use hospitium_ledger::{
 };
 use hospitium_model::{
     Accelerator, AcceleratorProof, Boot, Bus, ByteSize, CellRecord, CheckRecord, Digest, Disk,
-    DiskRole, EVIDENCE_FORMAT, Finding, GuestFacts, GuestKind, HostFacts, InputPin, MachineSpec,
-    Network, Nic, NicModel, Observations, OperatingSystem, PlannedCheck, RunRecord, SkipReason,
-    Tier, Timings, Verdict,
+    DiskRole, EVIDENCE_FORMAT, Finding, GuestFacts, GuestKind, GuestSource, HostFacts, HostSource,
+    InputPin, MachineSpec, Network, Nic, NicModel, Observations, OperatingSystem, PlannedCheck,
+    RunRecord, SkipReason, Tier, Timings, Verdict,
 };
 use jiff::Timestamp;
 
@@ -47,7 +47,14 @@ pub fn without_run(id: &str, verdict: Verdict) -> CheckRecord {
 }
 
 pub fn failing(id: &str) -> CheckRecord {
-    check(id, [Finding::same("bytes on the medium", "aa", "bb")])
+    check(
+        id,
+        [Finding::same(
+            "bytes on the medium",
+            GuestSource::Kernel.saw("aa"),
+            HostSource::Hypervisor.saw("bb"),
+        )],
+    )
 }
 
 /// A run in which three required checks pass, one does not apply, and the canary fails.
@@ -113,12 +120,39 @@ pub fn passing() -> Run {
         reason: "the host sends no NMI".into(),
     };
     let checks = vec![
-        check("cpu.count", [Finding::same("online vCPUs", 2, 2)]),
-        check("stor.flush-durable", [Finding::same("bytes on the medium", "aa", "aa")]),
-        check("stor.hot-add-remove/virtio", [Finding::same("disks", 2, 2)]),
-        check("con.framebuffer-alive", [Finding::same("pixels", 7, 7)]),
+        check(
+            "cpu.count",
+            [Finding::same(
+                "online vCPUs",
+                GuestSource::Kernel.saw(2),
+                HostSource::Hypervisor.saw(2),
+            )],
+        ),
+        check(
+            "stor.flush-durable",
+            [Finding::same(
+                "bytes on the medium",
+                GuestSource::Kernel.saw("aa"),
+                HostSource::Hypervisor.saw("aa"),
+            )],
+        ),
+        check(
+            "stor.hot-add-remove/virtio",
+            [Finding::same("disks", GuestSource::Kernel.saw(2), HostSource::Hypervisor.saw(2))],
+        ),
+        check(
+            "con.framebuffer-alive",
+            [Finding::same("pixels", GuestSource::Kernel.saw(7), HostSource::Hypervisor.saw(7))],
+        ),
         without_run("irq.nmi", skip),
-        check("canary.must-fail", [Finding::same("online vCPUs", 2, 3)]),
+        check(
+            "canary.must-fail",
+            [Finding::same(
+                "online vCPUs",
+                GuestSource::Kernel.saw(2),
+                HostSource::Hypervisor.saw(3),
+            )],
+        ),
     ];
     Run { record, cell, checks }
 }

@@ -8,6 +8,7 @@ use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::{Finding, Rule, Value};
+use crate::{GuestSource, HostSource};
 
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -64,12 +65,16 @@ pub(super) struct Fields {
     #[serde(default)]
     unit: String,
     guest: Option<Value>,
+    guest_source: Option<GuestSource>,
     host: Option<Value>,
+    host_source: Option<HostSource>,
     rule: Name,
     expected: Option<Value>,
     tolerance: Option<f64>,
     least: Option<f64>,
     most: Option<f64>,
+    guest_expected: Option<Value>,
+    host_expected: Option<Value>,
 }
 
 /// The names of [`Rule`]s.
@@ -79,6 +84,7 @@ enum Name {
     Same,
     SameAs,
     Within,
+    Each,
     GuestIs,
     HostIs,
     GuestBetween,
@@ -95,13 +101,31 @@ impl TryFrom<Fields> for Finding {
         fn due<T>(field: Option<T>, name: &str) -> Result<T, String> {
             field.ok_or_else(|| format!("missing field `{name}`"))
         }
-        let Fields { what, unit, guest, host, rule, expected, tolerance, least, most } = fields;
+        let Fields {
+            what,
+            unit,
+            guest,
+            guest_source,
+            host,
+            host_source,
+            rule,
+            expected,
+            tolerance,
+            least,
+            most,
+            guest_expected,
+            host_expected,
+        } = fields;
         let expected = || due(expected, "expected");
         let (least, most) = (|| due(least, "least"), || due(most, "most"));
         let rule = match rule {
             Name::Same => Rule::Same,
             Name::SameAs => Rule::SameAs { expected: expected()? },
             Name::Within => Rule::Within { tolerance: due(tolerance, "tolerance")? },
+            Name::Each => Rule::Each {
+                guest_expected: due(guest_expected, "guest_expected")?,
+                host_expected: due(host_expected, "host_expected")?,
+            },
             Name::GuestIs => Rule::GuestIs { expected: expected()? },
             Name::HostIs => Rule::HostIs { expected: expected()? },
             Name::GuestBetween => Rule::GuestBetween { least: least()?, most: most()? },
@@ -110,7 +134,7 @@ impl TryFrom<Fields> for Finding {
             Name::GuestSubsetOfHost => Rule::GuestSubsetOfHost,
             Name::Recorded => Rule::Recorded,
         };
-        Ok(Self { what, unit, guest, host, rule })
+        Ok(Self { what, unit, guest, guest_source, host, host_source, rule })
     }
 }
 
@@ -175,10 +199,11 @@ mod tests {
     }
 
     fn loose() -> impl Strategy<Value = Loose> {
-        const NAMES: [&str; 12] = [
+        const NAMES: [&str; 13] = [
             "same",
             "same-as",
             "within",
+            "each",
             "guest-is",
             "host-is",
             "guest-between",

@@ -48,7 +48,11 @@ pub struct Glance {
 pub struct FindingView {
     pub what: String,
     pub guest: String,
+    /// Where the guest's value was read; empty if the evidence does not say.
+    pub guest_source: String,
     pub host: String,
+    /// Where the host's value was read.
+    pub host_source: String,
     pub rule: String,
     /// `holds`, `does not hold`, `not judged`.
     pub holds: &'static str,
@@ -142,7 +146,9 @@ fn finding(finding: &hospitium_model::Finding) -> FindingView {
     FindingView {
         what: visible(&finding.what, 300),
         guest: words::value(finding.guest.as_ref(), &finding.unit),
+        guest_source: words::source(finding.guest_source),
         host: words::value(finding.host.as_ref(), &finding.unit),
+        host_source: words::source(finding.host_source),
         rule: words::rule(finding),
         holds,
         class,

@@ -1,7 +1,8 @@
 //! The checks of the sample: about fifty a cell, with every way to end among them.
 
 use hospitium_model::{
-    CheckRecord, Digest, Finding, Observations, SkipReason, Tier, Value, Verdict,
+    CheckRecord, Digest, Finding, GuestSource, HostSource, Observations, SkipReason, Tier, Value,
+    Verdict,
 };
 
 use super::HOSTILE;
@@ -88,7 +89,11 @@ pub fn of_cell(cell: usize) -> Vec<CheckRecord> {
         checks.push(check);
     }
     let mut canary = blank("canary.must-fail", "This must fail.", Tier::Reads, 2.0);
-    canary.observations = Observations::of([Finding::same("a coin that differs", 1, 2)]);
+    canary.observations = Observations::of([Finding::same(
+        "a coin that differs",
+        GuestSource::Kernel.saw(1),
+        HostSource::Hypervisor.saw(2),
+    )]);
     canary.verdict = canary.observations.judge();
     canary.started_ms = shared;
     canary.clone = "tier0".into();
@@ -125,23 +130,33 @@ fn check(row: &Row, cell: usize) -> CheckRecord {
         "clk.monotonic-smp" => {
             let why = "only the guest can compare its vCPUs' clocks";
             check.observations =
-                Observations::of([Finding::guest_is(what, 0, 0)]).only_one_witness(why);
+                Observations::of([Finding::guest_is(what, GuestSource::Kernel.saw(0), 0)])
+                    .only_one_witness(why);
         }
         "cpu.features-vs-host" => {
             let flags = |names: &[&str]| names.iter().map(|n| Value::from(*n)).collect::<Vec<_>>();
             let guest = flags(&["fpu", "sse2", "nx", "lm", "cx16"]);
             let host = flags(&["fpu", "sse2", "sse4_2", "nx", "lm", "cx16", "svm"]);
-            check.observations = Observations::of([Finding::guest_subset(what, guest, host)]);
+            check.observations = Observations::of([Finding::guest_subset(
+                what,
+                GuestSource::Kernel.saw(guest),
+                HostSource::Hypervisor.saw(host),
+            )]);
         }
         "ident.driver-versions" => {
             let seen = HOSTILE.map(Value::from).to_vec();
-            let recorded = Finding::recorded("drivers", Some(Value::List(seen)), None);
+            let recorded =
+                Finding::recorded("drivers").inside(GuestSource::Kernel.saw(Value::List(seen)));
             check.observations.push(recorded);
         }
         "boot.reboot-x3" => {
             for n in 1..=3 {
                 let name = format!("boot id after reset {n} is new");
-                check.observations.push(Finding::same(name, true, true));
+                check.observations.push(Finding::same(
+                    name,
+                    GuestSource::Kernel.saw(true),
+                    HostSource::Hypervisor.saw(true),
+                ));
             }
             check.observations.note("median of the three: 2.9 s");
         }
@@ -176,23 +191,69 @@ fn skipped(id: &str, cell: usize) -> Option<(SkipReason, &'static str)> {
 
 fn finding(id: &str, what: &str, unit: &str) -> Finding {
     match (unit, id) {
-        ("ms", _) => Finding::within(what, unit, 1_003.2, 1_000.0, 60.0),
-        ("ppm", _) => Finding::within(what, unit, 11.4, 0.0, 200.0),
-        ("s", _) => Finding::within(what, unit, 3.18, 3.214, 0.5),
-        ("%", _) => Finding::within(what, unit, 100.0, 99.8, 1.0),
-        ("MiB" | "KiB", _) => Finding::within(what, unit, 256.0, 256.0, 8.0),
+        ("ms", _) => Finding::within(
+            what,
+            unit,
+            GuestSource::Kernel.saw(1_003.2),
+            HostSource::Hypervisor.saw(1_000.0),
+            60.0,
+        ),
+        ("ppm", _) => Finding::within(
+            what,
+            unit,
+            GuestSource::Kernel.saw(11.4),
+            HostSource::Hypervisor.saw(0.0),
+            200.0,
+        ),
+        ("s", _) => Finding::within(
+            what,
+            unit,
+            GuestSource::Kernel.saw(3.18),
+            HostSource::Hypervisor.saw(3.214),
+            0.5,
+        ),
+        ("%", _) => Finding::within(
+            what,
+            unit,
+            GuestSource::Kernel.saw(100.0),
+            HostSource::Hypervisor.saw(99.8),
+            1.0,
+        ),
+        ("MiB" | "KiB", _) => Finding::within(
+            what,
+            unit,
+            GuestSource::Kernel.saw(256.0),
+            HostSource::Hypervisor.saw(256.0),
+            8.0,
+        ),
         _ if what.starts_with("SHA-256") => {
             let digest = Digest::of(id.as_bytes());
-            Finding::same(what, digest, digest)
+            Finding::same(what, GuestSource::Kernel.saw(digest), HostSource::Hypervisor.saw(digest))
         }
         _ if what.ends_with("UUID") => {
             let uuid = "5b1f7e0c-4f0a-4d0c-9b0e-6d2f1a7c9e11";
-            Finding::same_as(what, uuid, uuid, uuid)
+            Finding::same_as(
+                what,
+                GuestSource::Kernel.saw(uuid),
+                HostSource::Hypervisor.saw(uuid),
+                uuid,
+            )
         }
-        (_, "clk.source") => Finding::same_as(what, "tsc", "tsc", "tsc"),
-        (_, "boot.firmware-kind") => Finding::same(what, "BIOS", "BIOS"),
-        (_, "ident.hypervisor-sig") => Finding::same(what, "TCGTCGTCGTCG", "TCGTCGTCGTCG"),
-        _ => Finding::same_as(what, 2, 2, 2),
+        (_, "clk.source") => Finding::same_as(
+            what,
+            GuestSource::Kernel.saw("tsc"),
+            HostSource::Hypervisor.saw("tsc"),
+            "tsc",
+        ),
+        (_, "boot.firmware-kind") => {
+            Finding::same(what, GuestSource::Kernel.saw("BIOS"), HostSource::Hypervisor.saw("BIOS"))
+        }
+        (_, "ident.hypervisor-sig") => Finding::same(
+            what,
+            GuestSource::Kernel.saw("TCGTCGTCGTCG"),
+            HostSource::Hypervisor.saw("TCGTCGTCGTCG"),
+        ),
+        _ => Finding::same_as(what, GuestSource::Kernel.saw(2), HostSource::Hypervisor.saw(2), 2),
     }
 }
 
@@ -200,11 +261,21 @@ fn finding(id: &str, what: &str, unit: &str) -> Finding {
 fn spoil(check: &mut CheckRecord, what: &str) {
     match check.id.as_str() {
         "stor.flush-durable" => {
-            let lost = Finding::same(what, Digest::of(b"written"), Digest::of(b"found"));
+            let lost = Finding::same(
+                what,
+                GuestSource::Kernel.saw(Digest::of(b"written")),
+                HostSource::Hypervisor.saw(Digest::of(b"found")),
+            );
             check.observations = Observations::of([
                 lost,
-                Finding::same("bytes that the guest had acknowledged", 1_048_576, 983_040),
-                Finding::recorded("flushes", Some(16.into()), Some(16.into())),
+                Finding::same(
+                    "bytes that the guest had acknowledged",
+                    GuestSource::Kernel.saw(1_048_576),
+                    HostSource::Hypervisor.saw(983_040),
+                ),
+                Finding::recorded("flushes")
+                    .inside(GuestSource::Kernel.saw(16))
+                    .outside(HostSource::Hypervisor.saw(16)),
             ]);
             check.console = (0..6)
                 .map(|n| {
@@ -214,7 +285,11 @@ fn spoil(check: &mut CheckRecord, what: &str) {
             check.attempts = vec![check.observations.judge(); 3];
         }
         "net.link-flap" => {
-            check.observations = Observations::of([Finding::same(what, 3, 4)]);
+            check.observations = Observations::of([Finding::same(
+                what,
+                GuestSource::Kernel.saw(3),
+                HostSource::Hypervisor.saw(4),
+            )]);
             let failed = check.observations.judge();
             check.attempts = vec![failed.clone(), Verdict::Pass, Verdict::Pass];
             check.verdict = failed;
@@ -222,8 +297,16 @@ fn spoil(check: &mut CheckRecord, what: &str) {
         "ident.smbios" => {
             let hostile = HOSTILE.concat() + &"A".repeat(3_000);
             check.observations = Observations::of([
-                Finding::same(what, hostile, "5b1f7e0c-4f0a-4d0c-9b0e-6d2f1a7c9e11"),
-                Finding::same("manufacturer", "Hospitium", "Hospitium"),
+                Finding::same(
+                    what,
+                    GuestSource::Kernel.saw(hostile),
+                    HostSource::Hypervisor.saw("5b1f7e0c-4f0a-4d0c-9b0e-6d2f1a7c9e11"),
+                ),
+                Finding::same(
+                    "manufacturer",
+                    GuestSource::Kernel.saw("Hospitium"),
+                    HostSource::Hypervisor.saw("Hospitium"),
+                ),
             ]);
         }
         "life.migrate-live" => {

@@ -1,7 +1,8 @@
 //! What a cell's checks say about the cell as a whole.
 
 use hospitium_model::{
-    CellRecord, CheckId, CheckRecord, Finding, Observations, Subsystem, Verdict,
+    CellRecord, CheckId, CheckRecord, Finding, GuestSource, HostSource, Observations, Subsystem,
+    Verdict,
 };
 
 /// The check that fails when the guest does not come up.
@@ -42,8 +43,12 @@ fn is_answered(verdict: &Verdict) -> bool {
 pub fn did_not_come_up(mut record: CheckRecord, words: &str) -> CheckRecord {
     let mut lines = words.lines();
     let first = lines.next().unwrap_or_default();
-    let mut seen = Observations::of([Finding::host_is("the probe answers", false, true)])
-        .only_one_witness("the guest never came to answer");
+    let mut seen = Observations::of([Finding::host_is(
+        "the probe answers",
+        HostSource::Hypervisor.saw(false),
+        true,
+    )])
+    .only_one_witness("the guest never came to answer");
     seen.note(first);
     record.console = lines.map(|line| line.trim_start_matches([' ', '|']).to_owned()).collect();
     record.verdict = Verdict::Fail { reason: first.to_owned() };

@@ -9,8 +9,8 @@ use hospitium_ledger::Statement;
 use hospitium_ledger::statement::{Issue, Record, Validation, validation};
 use hospitium_model::{
     Accelerator, AcceleratorProof, Boot, ByteSize, CellRecord, CheckRecord, Digest, Finding,
-    GuestFacts, GuestKind, HostFacts, MachineSpec, Observations, OperatingSystem, PlannedCheck,
-    RunRecord, Tier, Timings, Verdict,
+    GuestFacts, GuestKind, GuestSource, HostFacts, HostSource, MachineSpec, Observations,
+    OperatingSystem, PlannedCheck, RunRecord, Tier, Timings, Verdict,
 };
 
 use crate::sample::{HOSTILE, World, record, world_of};
@@ -60,7 +60,11 @@ fn check(id: &str, guest: i64, host: i64) -> CheckRecord {
         requirement: "It works.".into(),
         tier: Tier::Reads,
     };
-    let observations = Observations::of([Finding::same("online vCPUs", guest, host)]);
+    let observations = Observations::of([Finding::same(
+        "online vCPUs",
+        GuestSource::Kernel.saw(guest),
+        HostSource::Hypervisor.saw(host),
+    )]);
     CheckRecord {
         verdict: observations.judge(),
         observations,

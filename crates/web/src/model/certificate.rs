@@ -395,8 +395,8 @@ fn check(line: &CheckLine) -> Check {
             .map(|finding| {
                 [
                     name(&finding.what),
-                    words::value(finding.guest.as_ref(), &finding.unit),
-                    words::value(finding.host.as_ref(), &finding.unit),
+                    words::witnessed(finding.guest.as_ref(), finding.guest_source, &finding.unit),
+                    words::witnessed(finding.host.as_ref(), finding.host_source, &finding.unit),
                     words::rule(finding),
                 ]
             })

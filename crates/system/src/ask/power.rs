@@ -1,0 +1,62 @@
+//! Power, life and death; what the kernel says of them.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hospitium_wire::PowerAction;
+
+use crate::{Done, Told};
+
+/// A line of the kernel's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// Severity, 0 the worst, as syslog has it (RFC 5424, 6.2.1); none where the line has none.
+    pub level: Option<u8>,
+    /// The text, as the guest wrote it.
+    pub text: String,
+}
+
+/// How a guest listens to its power button.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Button {
+    /// It sees none.
+    None,
+    /// By itself, and says in its own words what it stops.
+    ByItself,
+    /// Through the probe, which writes this on the console.
+    Probe(&'static str),
+}
+
+/// Power, life and death.
+#[async_trait]
+pub trait Power {
+    /// Which boot of its system the guest is in: another text after every restart.
+    async fn boot_id(&self) -> Told<String>;
+
+    /// What the system says of its own start: `running` and the like, once it has finished.
+    async fn state(&self, limit: Duration) -> Told<String>;
+
+    /// Since the start of the guest's kernel.
+    async fn uptime(&self) -> Told<Duration>;
+
+    /// Version that the system reports of itself.
+    async fn version(&self) -> Told<String>;
+
+    /// Answers first, then does it.
+    async fn act(&self, action: PowerAction) -> Done;
+
+    /// Makes ready for the power button, where the system does not listen to it by itself.
+    async fn obey_power_button(&self) -> Told<Button>;
+
+    /// Console texts of an orderly shutdown by the system's own account, any of them.
+    fn shutdown_marks(&self) -> &'static [&'static str];
+
+    /// Console text of a kernel that gave up.
+    fn panic_mark(&self) -> &'static str;
+
+    /// Opens the watchdog, sets its time-out and does not pet it; seconds in force.
+    async fn arm_watchdog(&self, seconds: u32) -> Told<u64>;
+
+    /// The kernel's log, oldest first.
+    async fn log(&self) -> Told<Vec<LogLine>>;
+}

@@ -1,0 +1,44 @@
+//! Linux, from 2.6.18 on.
+//!
+//! Reads what a kernel shows in /proc and /sys and by system calls. Where a newer kernel has an easier way, an
+//! older one has another; a question is [unable](crate::SystemError::Unable) only where there is none.
+
+mod clocks;
+mod cpus;
+mod devices;
+mod disks;
+mod entropy;
+mod files;
+mod firmware;
+mod memory;
+mod network;
+mod power;
+mod read;
+mod terminals;
+
+use std::sync::atomic::AtomicU8;
+
+use hospitium_model::{GuestKind, OperatingSystem};
+
+use crate::{Session, System};
+
+/// A Linux guest, by the probe in it.
+pub struct LinuxSystem {
+    session: Session,
+    kind: GuestKind,
+    /// Slots of keyboards that are open.
+    keyboards: AtomicU8,
+}
+
+impl LinuxSystem {
+    /// The system that the probe of this session is in.
+    pub fn new(session: Session, kind: GuestKind) -> Self {
+        Self { session, kind, keyboards: AtomicU8::new(0) }
+    }
+}
+
+impl System for LinuxSystem {
+    fn os(&self) -> OperatingSystem {
+        OperatingSystem::Linux
+    }
+}

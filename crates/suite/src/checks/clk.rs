@@ -63,13 +63,13 @@ check! {
         let Value::List(accepted) = cell.expect("accepted")? else {
             return Err(CheckError::unreadable("the expectation", "not a list"));
         };
-        let accelerator = cell.machine().facts().await?.accelerator;
+        let accelerator = cell.look().await?.accelerator?.value;
         let good = accepted.contains(&used.as_str().into());
         let mut seen = Observations::of([
             Finding::guest_is(format!("clock source {used} is one that is right here"), good, true),
             Finding::host_is("accelerator in use", accelerator.name(), cell.lab().host().facts().accelerator.used.name()),
         ]);
-        seen.push(Finding::recorded("clock sources at hand, and accepted", Some(all.into()), Some(Value::List(accepted))));
+        seen.push(Finding::recorded("clock sources at hand, and accepted").inside(Value::from(all)).outside(Value::from(Value::List(accepted))));
         Ok(seen)
     }
 }

@@ -63,7 +63,7 @@ check! {
         fault: Fault::Seam(SeamFault::BlackScreen);
     async fn framebuffer(cell) {
         let mode = display_mode(cell).await?;
-        let before = cell.machine().screenshot().await?;
+        let before = cell.display()?.screenshot().await?;
         let text = "\r\nHospitium draws on this display.\r\n".repeat(8);
         let tty = ["/dev/tty1", "/dev/tty0"];
         let mut written = 0;
@@ -76,7 +76,7 @@ check! {
         let mut after = before.clone();
         // The VGA emulation redraws on its own clock.
         for _ in 0..20 {
-            after = cell.machine().screenshot().await?;
+            after = cell.display()?.screenshot().await?;
             if after != before {
                 break;
             }
@@ -84,7 +84,7 @@ check! {
         }
         cell.keep_picture("display", after.png()?);
         Ok(Observations::of([
-            Finding::recorded("mode", Some(mode.into()), Some(format!("{} × {}", after.width, after.height).into())),
+            Finding::recorded("mode").inside(Value::from(mode)).outside(Value::from(format!("{} × {}", after.width, after.height))),
             Finding::guest_is("bytes drawn", written, text.len()),
             Finding::host_between("colours", "", after.colours() as f64, 2.0, 65536.0),
             Finding::host_is("the picture changed", before != after, true),
@@ -118,7 +118,7 @@ check! {
             }
         }
         for (key, _) in KEYS {
-            cell.machine().send_key(key).await?;
+            cell.display()?.send_key(key).await?;
         }
         let mut codes = Vec::new();
         for round in 0..20 {
@@ -133,7 +133,7 @@ check! {
         let typed: Vec<u16> = KEYS.iter().map(|(_, code)| *code).collect();
         Ok(Observations::of([
             Finding::same("key codes", codes, typed),
-            Finding::recorded("keyboards", Some(Value::List(keyboards)), None),
+            Finding::recorded("keyboards").inside(Value::from(Value::List(keyboards))),
         ]))
     }
 }

@@ -21,7 +21,7 @@ pub use cell::Cell;
 pub use check::{Check, CheckFuture};
 pub use error::CheckError;
 pub use fault::{Call, Fault, FaultyMachine, SeamFault};
-pub use lab::{BootFacts, Booted, Lab, LabError, LabParts, Sink, boot};
+pub use lab::{BootFacts, Booted, CloneOptions, Lab, LabError, LabParts, Sink, boot};
 pub use needs::Need;
 pub use patience::time_left;
 pub use standard::{StandardOptions, serial, standard_machine};

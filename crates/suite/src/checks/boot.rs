@@ -109,7 +109,7 @@ check! {
     /// Neither the kernel's log nor the console shows an error during boot.
     pub CONSOLE_CLEAN = "boot.console-clean", tier: Reads, needs: [],
         fault: Fault::Guest(|request, reply| {
-            if let (Request::KernelLog { offset: 0 }, OwnedReply::Data(data)) = (request, reply) {
+            if let (Request::Linux(hospitium_wire::LinuxRequest::KernelLog { offset: 0 }), OwnedReply::Data(data)) = (request, reply) {
                 data.splice(0..0, b"<2>[    0.000000] BUG: seeded fault\n".iter().copied());
                 data.truncate(hospitium_wire::MAX_DATA);
             }

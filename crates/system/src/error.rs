@@ -2,11 +2,13 @@
 
 use hospitium_model::{Inability, Inside};
 use hospitium_wire::Domain;
+use serde::{Deserialize, Serialize};
 
 use crate::SessionError;
 
 /// Why a question to a guest has no answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SystemError {
     /// This guest has no such thing, by its own account: a skip, and no failure.
     #[error(transparent)]

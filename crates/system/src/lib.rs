@@ -10,9 +10,11 @@
 mod ask;
 mod console;
 mod error;
+mod forms;
 mod linux;
 mod session;
 mod system;
+pub mod tap;
 pub mod text;
 mod trace;
 

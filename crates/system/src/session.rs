@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use hospitium_host::ByteStream;
 use hospitium_model::span;
 use hospitium_wire::{Domain, PROTOCOL, Refusal, Request, Verbs};
+use serde::{Deserialize, Serialize};
 
 use self::describe::describe;
 use self::link::{Fault, Link, Resend};
@@ -58,7 +59,8 @@ struct Shared {
 }
 
 /// Why a call gave no result.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SessionError {
     /// The guest's own system refused.
     #[error("while {doing}: {call} failed in the guest with {}", domain.words(*.code))]
@@ -120,6 +122,7 @@ pub enum SessionError {
         doing: String,
         /// Cause.
         #[source]
+        #[serde(with = "crate::forms::io_error")]
         source: std::io::Error,
     },
     /// An answer to something else.
@@ -128,7 +131,8 @@ pub enum SessionError {
         /// What was being done.
         doing: String,
         /// The kind of answer.
-        got: &'static str,
+        #[serde(deserialize_with = "crate::forms::kept")]
+        got: crate::forms::Kept,
     },
     /// A probe of another version.
     #[error(

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hospitium_model::Digest;
 use hospitium_wire::{Arch, Os, Verbs};
+use serde::{Deserialize, Serialize};
 
 /// A range of a file or block device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub struct Range<'a> {
 }
 
 /// Readings of the monotonic clock on several vCPUs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockScan {
     /// Readings taken.
     pub readings: u64,
@@ -33,7 +34,7 @@ pub struct ClockScan {
 }
 
 /// Timer expirations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticks {
     /// How many.
     pub count: u32,
@@ -46,7 +47,7 @@ pub struct Ticks {
 }
 
 /// A block device as the guest sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockInfo {
     /// Bytes.
     pub size: u64,
@@ -59,7 +60,7 @@ pub struct BlockInfo {
 }
 
 /// A search of the guest's memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryScan {
     /// Bytes looked at.
     pub scanned: u64,
@@ -68,7 +69,7 @@ pub struct MemoryScan {
 }
 
 /// A pattern was written, read, sent or received.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PatternDone {
     /// SHA-256 of the bytes.
     pub digest: Digest,
@@ -88,7 +89,7 @@ pub struct Ran {
 }
 
 /// What a probe is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Platform {
     /// The operating system.
     pub os: Os,
@@ -125,7 +126,7 @@ pub struct Hello {
 }
 
 /// What became of [`Session::load_driver`](super::Session::load_driver).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DriverLoad {
     /// So many modules are loaded now; none if the driver is built in.
     Loaded(usize),

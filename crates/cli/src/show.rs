@@ -134,7 +134,7 @@ pub async fn host_check(
             safe(&facts.kernel)
         );
         for (capability, words) in CAPABILITIES {
-            match opened.host.capability(capability) {
+            match opened.host.offers(capability) {
                 Answer::Yes => out!("  {} {words}", paint.verdict("pass", "yes")),
                 Answer::No(why) => {
                     out!("  {}  {words}: {}", paint.verdict("miss", "no"), safe(&why))

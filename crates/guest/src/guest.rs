@@ -116,7 +116,7 @@ pub async fn await_probe(
     trace: Option<Trace>,
     limit: Duration,
 ) -> Result<Session, GuestError> {
-    let stream = machine.channel("probe").await?;
+    let stream = machine.serial("probe").await?;
     let session = Session::attach(stream, trace);
     raced(machine, console, session.greet(limit)).await?;
     Ok(session)
@@ -150,9 +150,9 @@ pub async fn raced<T>(
             Err(other) => other.into(),
         },
         error = trouble(machine, console, begun) => error,
-        died = machine.died() => GuestError::Ended {
+        ended = machine.ended() => GuestError::Ended {
             waited: begun.elapsed(),
-            how: short(&died.how, 400),
+            how: short(&ended.to_string(), 400),
             last: console.last_lines(LAST),
         },
     };
@@ -164,8 +164,8 @@ const LAST: usize = 12;
 
 /// When a channel closes, the machine's end is a moment away.
 async fn ended_soon(machine: &dyn Machine) -> Option<String> {
-    let died = tokio::time::timeout(Duration::from_secs(5), machine.died()).await.ok()?;
-    Some(short(&died.how, 400))
+    let ended = tokio::time::timeout(Duration::from_secs(5), machine.ended()).await.ok()?;
+    Some(short(&ended.to_string(), 400))
 }
 
 /// Ends with what went wrong, if anything does that the console or the machine's events show.

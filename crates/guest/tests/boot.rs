@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use hospitium_guest::{Guest, GuestError, open};
-use hospitium_host::{Host as _, Machine, Place};
+use hospitium_host::{Host as _, Machine, WorkDir};
 use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuOptions};
 use hospitium_model::{Boot, Bus, ByteSize, Channel, ChannelKind, MachineSpec};
 use hospitium_system::{Console, DriverLoad, Session, Trace};
@@ -51,12 +51,12 @@ async fn start(guest: &dyn Guest, spec: MachineSpec, alter: impl Fn(&mut String)
     if let Boot::Kernel { command_line, .. } = &mut spec.boot {
         alter(command_line);
     }
-    let place = Place { name: "boot".into(), folder: folder.path().join("machine") };
+    let place = WorkDir { name: "boot".into(), folder: folder.path().join("machine") };
     std::fs::create_dir(&place.folder).expect("made");
     let machine = qemu.define(&spec, &place).await.expect("a machine");
-    let stream = machine.channel("console").await.expect("the console");
+    let stream = machine.serial("console").await.expect("the console");
     let console = Console::start(stream, None);
-    machine.start().await.expect("starts");
+    machine.power(PowerVerb::On).await.expect("starts");
     Booted { machine, console, _folder: folder }
 }
 
@@ -164,7 +164,7 @@ async fn a_kernel_that_reboots_for_ever_is_told_from_one_that_hangs() {
 async fn a_vmm_that_is_killed_ends_the_wait() {
     let guest = open(&packages()[0], &cache()).expect("a kernel package");
     let booted = start(guest.as_ref(), spec(), |_| {}).await;
-    let process = booted.machine.process().await.expect("a process").pid;
+    let process = booted.pid_of(&*machine).await;
     let kill = async {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let killed = std::process::Command::new("kill").args(["-9", &process.to_string()]).status();

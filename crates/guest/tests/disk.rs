@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hospitium_guest::Guest;
 use hospitium_guest::disk::{Definition, DiskGuest};
-use hospitium_host::{Host, Place};
+use hospitium_host::{Host, WorkDir};
 use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuOptions};
 use hospitium_model::{
     Boot, Bus, ByteSize, Channel, ChannelKind, Disk, DiskRole, Firmware, MachineSpec,
@@ -47,7 +47,6 @@ fn machine(firmware: Firmware, bus: Bus) -> MachineSpec {
         physical_sector: 0,
         read_only: false,
         power_loss_log: false,
-        ignore_flushes: false,
         room: None,
     });
     spec
@@ -100,12 +99,12 @@ async fn enters(name: &str, firmware: Firmware, bus: Bus, restart: bool) {
     options.accelerator = AcceleratorChoice::Tcg;
     options.cache = Some(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("qemu"));
     let host = Qemu::open(options).await.expect("QEMU is installed");
-    let place = Place { name: "boot".into(), folder: folder.path().join("boot") };
+    let place = WorkDir { name: "boot".into(), folder: folder.path().join("boot") };
     std::fs::create_dir(&place.folder).expect("made");
     let spec = guest.prepare(&place.folder, machine(firmware, bus)).expect("prepared");
     let machine = host.define(&spec, &place).await.expect("defined");
-    let console = Console::start(machine.channel("console").await.expect("a console"), None);
-    machine.start().await.expect("started");
+    let console = Console::start(machine.serial("console").await.expect("a console"), None);
+    machine.power(PowerVerb::On).await.expect("started");
     let begun = std::time::Instant::now();
     let entered = guest.enter(&*machine, &console, None, LIMIT).await;
     let session = entered.unwrap_or_else(|e| panic!("{e}\n{:?}", std::error::Error::source(&e)));
@@ -120,7 +119,7 @@ async fn enters(name: &str, firmware: Firmware, bus: Bus, restart: bool) {
     if restart {
         answers_after_a_restart(&session).await;
     }
-    machine.end().await.expect("ends");
+    machine.finish().await.expect("ends");
     assert_eq!(before, changed(), "the image is never written");
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use hospitium_guest::{GuestError, await_probe};
-use hospitium_host::{Host as _, Machine, Place};
+use hospitium_host::{Host as _, Machine, WorkDir};
 use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuOptions};
 use hospitium_model::{Boot, Bus, ByteSize, Disk, DiskRole, MachineSpec};
 use hospitium_system::{Console, SessionError};
@@ -39,7 +39,6 @@ async fn enter(code: &[u8]) -> GuestError {
         physical_sector: 0,
         read_only: false,
         power_loss_log: false,
-        ignore_flushes: false,
         room: None,
     });
     let mut options = QemuOptions::new("qemu-system-x86_64");
@@ -48,12 +47,12 @@ async fn enter(code: &[u8]) -> GuestError {
     let qemu = Qemu::open(options)
         .await
         .expect("QEMU is installed (Debian: apt install qemu-system-x86 qemu-utils)");
-    let place = Place { name: "hostile".into(), folder: folder.path().join("machine") };
+    let place = WorkDir { name: "hostile".into(), folder: folder.path().join("machine") };
     std::fs::create_dir(&place.folder).expect("made");
     let machine: Box<dyn Machine> = qemu.define(&spec, &place).await.expect("a machine");
-    let stream = machine.channel("console").await.expect("the console");
+    let stream = machine.serial("console").await.expect("the console");
     let console = Console::start(stream, None);
-    machine.start().await.expect("starts");
+    machine.power(PowerVerb::On).await.expect("starts");
     let entered = await_probe(machine.as_ref(), &console, None, LIMIT).await;
     assert!(console.raw().len() < 9 << 20, "the log is bounded");
     entered.expect_err("nothing that can be entered")

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use crate::machine::{QemuMachine, locked};
 use crate::snapshot::Waiting;
 use crate::{Inner, files, orphans};
-use hospitium_host::{HostError, Place, Snapshot};
+use hospitium_host::{Generation, HostError, Snapshot, WorkDir};
 
 /// File of what a VMM says on standard error.
 pub(crate) const LOG: &str = "vmm.log";
@@ -48,9 +48,9 @@ impl Start {
     /// It ended, while it started or while it waited: that is told, as it is of any other clone's.
     async fn waiting(mut self) -> Result<Option<(Waiting, Scrap)>, HostError> {
         match (&mut self.0).await {
-            Ok(Ok((waiting, scrap))) => match waiting.machine.process.ended() {
-                Some(died) => {
-                    Err(HostError::Ended { doing: "waiting for a machine".into(), how: died.how })
+            Ok(Ok((waiting, scrap))) => match waiting.machine.process.has_ended() {
+                Some(ended) => {
+                    Err(HostError::Ended { doing: "waiting for a machine".into(), ended })
                 }
                 None => Ok(Some((waiting, scrap))),
             },
@@ -68,15 +68,15 @@ impl Ahead {
         Some(all.swap_remove(at).1)
     }
 
-    /// The VMM that waits to be a machine of this snapshot, moved to its place; none if none waits.
+    /// The VMM that waits to be a machine of this snapshot, moved to its folder; none if none waits.
     pub(crate) async fn take(
         &self,
         snapshot: &Snapshot,
-        place: &Place,
+        dir: &WorkDir,
     ) -> Result<Option<Waiting>, HostError> {
         let Some(start) = self.of(snapshot) else { return Ok(None) };
         let Some((mut waiting, scrap)) = start.waiting().await? else { return Ok(None) };
-        waiting.machine.move_to(&scrap.0, place)?;
+        waiting.machine.move_to(&scrap.0, dir)?;
         Ok(Some(waiting))
     }
 
@@ -88,14 +88,14 @@ impl Ahead {
             return;
         }
         let name = format!("ahead-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let place = Place { folder: folder.join(&name), name };
+        let dir = WorkDir { folder: folder.join(&name), name };
         let (host, of) = (host.clone(), snapshot.clone());
         let start = tokio::spawn(async move {
             let notes = host.verify(&of)?;
-            let doing = format!("making {}", place.folder.display());
-            std::fs::create_dir(&place.folder).map_err(HostError::io(doing))?;
-            let scrap = Scrap(place.folder.clone());
-            Ok((host.wait_with(&of, notes, &place).await?, scrap))
+            let doing = format!("making {}", dir.folder.display());
+            std::fs::create_dir(&dir.folder).map_err(HostError::io(doing))?;
+            let scrap = Scrap(dir.folder.clone());
+            Ok((host.wait_with(&of, notes, Generation::Fresh, &dir).await?, scrap))
         });
         all.push((snapshot.clone(), Start(start)));
     }
@@ -107,20 +107,20 @@ impl Ahead {
 }
 
 impl QemuMachine {
-    /// Moves a machine in which nothing has run from the folder `from` to a place. On its VMM's command line it keeps
+    /// Moves a machine in which nothing has run from the folder `from` to another. On its VMM's command line it keeps
     /// the name that it had.
-    fn move_to(&mut self, from: &Path, place: &Place) -> Result<(), HostError> {
-        self.folder = files::move_work_folder(from, &place.folder)?;
-        orphans::note(&place.folder, self.process.pid())?;
-        let log = place.folder.join(LOG);
+    fn move_to(&mut self, from: &Path, dir: &WorkDir) -> Result<(), HostError> {
+        self.folder = files::move_work_folder(from, &dir.folder)?;
+        orphans::note(&dir.folder, self.process.pid())?;
+        let log = dir.folder.join(LOG);
         match std::fs::rename(from.join(LOG), &log) {
             // It has said nothing so far.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             moved => moved.map_err(HostError::io(format!("moving a log to {}", log.display())))?,
         }
         self.process.log_to(log);
-        self.outside.clone_from(&place.folder);
-        self.name.clone_from(&place.name);
+        self.outside.clone_from(&dir.folder);
+        self.name.clone_from(&dir.name);
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use hospitium_model::{Bus, ByteSize, Chipset, Disk, MachineSpec, Network, Nic};
 use serde_json::{Map, Value, json};
 
 use crate::build::pair;
+use crate::defects::apply_to_disks;
 use crate::devices::nic_device;
 use crate::events::History;
 use crate::files::open;
@@ -55,7 +56,8 @@ fn check_id(machine: &QemuMachine, id: &str) -> Result<(), HostError> {
 async fn attach_disk(machine: &QemuMachine, disk: &Disk) -> Result<(), HostError> {
     check_id(machine, &disk.id)?;
     let doing = format!("plugging in the disk {}", disk.id);
-    let plan = machine.host.plan_disk(disk).await?;
+    let mut plan = machine.host.plan_disk(disk).await?;
+    apply_to_disks(&machine.host.defects, std::slice::from_mut(&mut plan));
     let mut device = plan.device()?;
     let bus = match (disk.bus, machine.spec.chipset) {
         (Bus::Virtio | Bus::Nvme, Chipset::Modern) => {

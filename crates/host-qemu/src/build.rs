@@ -12,6 +12,7 @@ use tokio::net::UnixStream;
 
 use crate::ahead::LOG;
 use crate::command::{self, Mapping, Setup};
+use crate::defects;
 use crate::disks::DiskPlan;
 use crate::events::History;
 use crate::files::{self, open};
@@ -20,7 +21,7 @@ use crate::machine::QemuMachine;
 use crate::process::{Confinement, Launch};
 use crate::qmp::Qmp;
 use crate::{Inner, orphans};
-use hospitium_host::{HostError, Place};
+use hospitium_host::{HostError, WorkDir};
 
 /// Name of the n-th file of the memory.
 pub(crate) fn memory_file(n: usize) -> String {
@@ -50,6 +51,8 @@ pub(crate) struct Origin {
     pub removed: Vec<String>,
     /// The user that it ran as, if its files are that user's; else one of its own.
     pub user: Option<u32>,
+    /// The machine type that it has, if it comes from a QEMU whose own may be another.
+    pub machine_type: Option<String>,
 }
 
 impl Origin {
@@ -65,6 +68,7 @@ impl Origin {
             plugged: Vec::new(),
             removed: Vec::new(),
             user: None,
+            machine_type: None,
         }
     }
 }
@@ -99,10 +103,10 @@ impl Inner {
     pub(crate) async fn build(
         self: &Arc<Self>,
         spec: &MachineSpec,
-        place: &Place,
+        dir: &WorkDir,
         origin: Origin,
     ) -> Result<QemuMachine, HostError> {
-        let (machine, incoming) = self.build_waiting(spec, place, origin).await?;
+        let (machine, incoming) = self.build_waiting(spec, dir, origin).await?;
         if let Some(fd) = incoming {
             machine.take_in(fd).await?;
         }
@@ -114,12 +118,14 @@ impl Inner {
     pub(crate) async fn build_waiting(
         self: &Arc<Self>,
         spec: &MachineSpec,
-        place: &Place,
+        dir: &WorkDir,
         mut origin: Origin,
     ) -> Result<(QemuMachine, Option<i32>), HostError> {
+        let real = &defects::altered(&self.defects, spec)?;
+        defects::apply_to_disks(&self.defects, &mut origin.disks);
         let user = origin.user.or_else(|| self.next_user());
         let confinement = Confinement { user, ..self.confinement };
-        let folder = &files::work_folder(&place.folder, confinement)?;
+        let folder = &files::work_folder(&dir.folder, confinement)?;
         let mut handles = Handles { inherited: Vec::new(), sets: Vec::new() };
         let (qmp, theirs) = pair()?;
         let qmp_fd = handles.give(theirs);
@@ -156,7 +162,7 @@ impl Inner {
             let sets = sets.collect::<Result<Vec<u32>, _>>()?;
             disks.push((plan, sets));
         }
-        let (memory, mapping) = self.memory(spec, folder, confinement, &origin, &mut handles)?;
+        let (memory, mapping) = self.memory(real, folder, confinement, &origin, &mut handles)?;
         let kernel = match &spec.boot {
             Boot::Kernel { kernel, initrd, .. } => {
                 let mut readable = |path: &Path, name: &str| {
@@ -171,8 +177,11 @@ impl Inner {
         let uefi = self.uefi(spec, folder, confinement, &origin, &mut handles)?;
         let incoming = origin.incoming.take().map(|fd| handles.give(fd));
         let arguments = command::arguments(&Setup {
-            spec,
-            name: &place.name,
+            spec: real,
+            name: &dir.name,
+            machine_type: origin.machine_type.as_deref(),
+            vcpus: defects::vcpus(&self.defects, spec),
+            clock_ahead: defects::clock_ahead(&self.defects),
             accelerator: self.facts.accelerator.used,
             has: &|name| self.traits.has(name),
             disks: &disks,
@@ -199,16 +208,16 @@ impl Inner {
             inherited: handles.inherited,
             confinement,
         };
-        let process = launch.start(&place.folder.join(LOG)).await?;
-        orphans::note(&place.folder, process.pid())?;
+        let process = launch.start(&dir.folder.join(LOG)).await?;
+        orphans::note(&dir.folder, process.pid())?;
         let history = Arc::new(History::new());
         let qmp = Qmp::new(qmp, history.clone(), &process).await?;
         let machine = QemuMachine::new(crate::machine::Parts {
             host: self.clone(),
-            name: place.name.clone(),
+            name: dir.name.clone(),
             spec: spec.clone(),
             folder: folder.clone(),
-            outside: place.folder.clone(),
+            outside: dir.folder.clone(),
             confinement,
             command: argv.iter().map(|arg| arg.to_string_lossy().into_owned()).collect(),
             process,
@@ -223,6 +232,9 @@ impl Inner {
             removed: origin.removed,
             sets: AtomicU32::new(sets_used),
         });
+        if incoming.is_none() {
+            machine.cut_dead_cables().await?;
+        }
         Ok((machine, incoming))
     }
 

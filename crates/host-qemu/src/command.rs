@@ -2,6 +2,8 @@
 //!
 //! Ids of our own contain a dot, which ids in a specification can't, so the two never meet.
 
+use std::time::Duration;
+
 use hospitium_model::{Accelerator, Boot, Chipset, CrashAction, Firmware, MachineSpec};
 use serde_json::{Value, json};
 
@@ -14,6 +16,12 @@ use hospitium_host::HostError;
 pub(crate) struct Setup<'a> {
     pub spec: &'a MachineSpec,
     pub name: &'a str,
+    /// The machine type, if it is not this QEMU's newest of its chipset.
+    pub machine_type: Option<&'a str>,
+    /// vCPUs there from the start.
+    pub vcpus: u32,
+    /// How far the hardware clock is ahead.
+    pub clock_ahead: Duration,
     pub accelerator: Accelerator,
     /// Device types that this QEMU has.
     pub has: &'a dyn Fn(&str) -> bool,
@@ -134,9 +142,10 @@ fn base(setup: &Setup<'_>, args: &mut Arguments) {
     }
     args.two("-chardev", format!("socket,id=x.qmp,fd={}", setup.qmp));
     args.two("-mon", "chardev=x.qmp,mode=control");
-    let kind = match spec.chipset {
-        Chipset::Modern => "q35",
-        Chipset::Legacy => "pc",
+    let kind = match (setup.machine_type, spec.chipset) {
+        (Some(kind), _) => kind,
+        (None, Chipset::Modern) => "q35",
+        (None, Chipset::Legacy) => "pc",
     };
     let mut machine = format!("{kind},usb=off,vmport=off,dump-guest-core=off");
     if spec.memory.nodes <= 1 {
@@ -161,14 +170,14 @@ fn base(setup: &Setup<'_>, args: &mut Arguments) {
         "-smp",
         format!(
             "cpus={},sockets={},cores={},threads={},maxcpus={}",
-            cpus.count(),
+            setup.vcpus,
             cpus.max_sockets.max(cpus.sockets),
             cpus.cores,
             cpus.threads,
             cpus.max_count()
         ),
     );
-    args.two("-rtc", "base=utc,clock=host");
+    args.two("-rtc", format!("base={},clock=host", clock_base(setup.clock_ahead)));
     let panic = match spec.on_crash {
         CrashAction::PowerOff => "shutdown",
         // QEMU has no such action: the driver presses reset when it sees the crash.
@@ -236,6 +245,15 @@ fn memory(setup: &Setup<'_>, args: &mut Arguments) {
     }
 }
 
+/// What the hardware clock begins with (`-rtc base`): a date in UTC, if it is to be ahead.
+fn clock_base(ahead: Duration) -> String {
+    if ahead.is_zero() {
+        return "utc".into();
+    }
+    let now = jiff::Timestamp::now().saturating_add(ahead).unwrap_or(jiff::Timestamp::MAX);
+    now.strftime("%Y-%m-%dT%H:%M:%S").to_string()
+}
+
 /// MiB of each NUMA node: even, the rest to the first.
 pub(crate) fn node_sizes(mib: u64, nodes: u64) -> impl Iterator<Item = u64> {
     let nodes = nodes.max(1);
@@ -294,6 +312,9 @@ mod tests {
         arguments(&Setup {
             spec,
             name: "a,b=c",
+            machine_type: None,
+            vcpus: spec.cpus.count(),
+            clock_ahead: Duration::ZERO,
             accelerator: Accelerator::Tcg,
             has: &|_| true,
             disks: &[],

@@ -29,6 +29,8 @@ pub(crate) struct DiskPlan {
     pub layers: Vec<Layer>,
     /// Size of what the layers hold.
     pub size: u64,
+    /// A defect on purpose: flushes are acknowledged and ignored.
+    pub ignore_flushes: bool,
 }
 
 /// Longest chain of backing files that is followed.
@@ -55,7 +57,7 @@ impl DiskPlan {
                 why: format!("its size of {size} bytes is no whole number of sectors"),
             });
         }
-        Ok(Self { disk: disk.clone(), layers, size })
+        Ok(Self { disk: disk.clone(), layers, size, ignore_flushes: false })
     }
 
     /// True if the guest may write to it, onto an overlay.
@@ -154,7 +156,7 @@ impl DiskPlan {
         nodes.push(json!({
             "driver": "qcow2", "node-name": name, "file": under, "backing": below,
             "read-only": read_only, "discard": "unmap",
-            "cache": {"no-flush": self.disk.ignore_flushes && !log},
+            "cache": {"no-flush": self.ignore_flushes && !log},
         }));
         if log {
             let file = format!("d.{id}.logfile");
@@ -165,7 +167,7 @@ impl DiskPlan {
                 "driver": "blklogwrites", "node-name": top, "file": name, "log": file,
                 // Only flushes are to update the superblock: see `writelog`.
                 "log-super-update-interval": 1u64 << 62,
-                "discard": "unmap", "cache": {"no-flush": self.disk.ignore_flushes},
+                "discard": "unmap", "cache": {"no-flush": self.ignore_flushes},
             }));
         }
         nodes
@@ -336,7 +338,6 @@ mod tests {
             physical_sector: 0,
             read_only: false,
             power_loss_log: false,
-            ignore_flushes: false,
             room: None,
         }
     }
@@ -362,10 +363,10 @@ mod tests {
 
     #[test]
     fn the_log_lies_directly_under_the_device_and_keeps_flushes_unless_told() {
-        let mut disk = Disk { power_loss_log: true, ..disk(DiskRole::Scratch, Bus::Virtio) };
+        let disk = Disk { power_loss_log: true, ..disk(DiskRole::Scratch, Bus::Virtio) };
         for ignore in [false, true] {
-            disk.ignore_flushes = ignore;
-            let plan = DiskPlan::new(&disk, &no_tool).expect("a plan");
+            let mut plan = DiskPlan::new(&disk, &no_tool).expect("a plan");
+            plan.ignore_flushes = ignore;
             let nodes = plan.nodes(&[]);
             let top = nodes.last().expect("nodes");
             assert_eq!(top["driver"], "blklogwrites");

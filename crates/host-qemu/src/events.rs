@@ -1,14 +1,14 @@
 //! The history of a machine's events: append-only, so that no waiter can miss one.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use hospitium_model::ByteSize;
 use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::process::escape;
-use hospitium_host::{Died, Event, EventKind, HostError};
+use hospitium_host::{Event, EventKind, HostError};
 
 /// A guest can cause events without end; past this many only the machine's death is recorded.
 const MOST: usize = 100_000;
@@ -24,12 +24,18 @@ impl History {
         Self { events: Mutex::new(Vec::new()), grown: watch::Sender::new(0) }
     }
 
+    /// Something that was noticed now.
     pub(crate) fn push(&self, kind: EventKind) {
+        self.push_at(SystemTime::now(), Duration::ZERO, kind);
+    }
+
+    /// Something that happened then, within this uncertainty.
+    pub(crate) fn push_at(&self, host_time: SystemTime, uncertainty: Duration, kind: EventKind) {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         if events.len() >= MOST && !matches!(kind, EventKind::Died(_)) {
             return;
         }
-        events.push(Event { at: Instant::now(), kind });
+        events.push(Event { host_time, uncertainty, at: Instant::now(), kind });
         self.grown.send_replace(events.len());
     }
 
@@ -64,8 +70,9 @@ impl History {
                     if wanted(&event.kind) {
                         return Ok((next, event));
                     }
-                    if let EventKind::Died(Died { how, .. }) = event.kind {
-                        return Err(HostError::Ended { doing: format!("waiting for {what}"), how });
+                    if let EventKind::Died(ended) = event.kind {
+                        let doing = format!("waiting for {what}");
+                        return Err(HostError::Ended { doing, ended });
                     }
                     next += 1;
                 }
@@ -139,6 +146,7 @@ pub(crate) fn path_id(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use hospitium_host::Ended;
     use serde_json::json;
 
     use super::*;
@@ -172,8 +180,9 @@ mod tests {
         assert_eq!(found.expect("there").0, 0);
         let late = history.wait(1, "x", Duration::from_millis(5), &|_| true).await;
         assert!(matches!(late, Err(HostError::TimedOut { .. })));
-        history.push(EventKind::Died(Died { expected: false, how: "signal 9".into() }));
+        let killed = Ended::Signalled { signal: 9, said: String::new() };
+        history.push(EventKind::Died(killed.clone()));
         let dead = history.wait(1, "a reset", second, &|k| *k == EventKind::Paused).await;
-        assert!(matches!(dead, Err(HostError::Ended { how, .. }) if how == "signal 9"));
+        assert!(matches!(dead, Err(HostError::Ended { ended, .. }) if ended == killed));
     }
 }

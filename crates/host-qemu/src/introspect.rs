@@ -164,7 +164,7 @@ async fn ask(
         other => other,
     })?;
     let ended = |error| match error {
-        HostError::Ended { how, .. } => unusable(how, check),
+        HostError::Ended { ended, .. } => unusable(ended.to_string(), check),
         other => other,
     };
     let qmp = Qmp::new(ours, Arc::new(History::new()), &process).await.map_err(ended)?;

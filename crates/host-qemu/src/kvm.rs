@@ -14,7 +14,7 @@ use crate::introspect::{file_digest, write_kept};
 use crate::options::AcceleratorChoice;
 use crate::process::{Confinement, escape};
 use crate::{Inner, QemuOptions, orphans};
-use hospitium_host::{HostError, Machine as _, Place};
+use hospitium_host::{HostError, Machine as _, PowerVerb, WorkDir};
 
 /// With working KVM a kernel gets to its missing root file system in about a second.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -113,7 +113,7 @@ async fn boots(
     kernel: &Path,
 ) -> Result<Result<(), String>, HostError> {
     let folder = tempfile::tempdir().map_err(HostError::io("making a temporary folder"))?;
-    let place = Place { name: "kvm-proof".into(), folder: folder.path().to_owned() };
+    let dir = WorkDir { name: "kvm-proof".into(), folder: folder.path().to_owned() };
     let mut spec = MachineSpec::new(
         ByteSize::mib(256),
         Boot::Kernel {
@@ -124,15 +124,15 @@ async fn boots(
     );
     spec.panic_notifier = false;
     let machine =
-        match host.build(&spec, &place, crate::build::Origin::fresh(&spec, Vec::new())).await {
+        match host.build(&spec, &dir, crate::build::Origin::fresh(&spec, Vec::new())).await {
             Ok(machine) => machine,
-            Err(HostError::Ended { how, .. }) => return Ok(Err(how)),
+            Err(HostError::Ended { ended, .. }) => return Ok(Err(ended.to_string())),
             Err(other) => return Err(other),
         };
-    let mut console = machine.channel("console").await?;
+    let mut console = machine.serial("console").await?;
     let mut seen = String::new();
     let watch = async {
-        machine.start().await?;
+        machine.power(PowerVerb::On).await?;
         let mut buffer = [0; 4096];
         while seen.len() < MOST_CONSOLE {
             match console.read(&mut buffer).await {
@@ -149,8 +149,8 @@ async fn boots(
     let verdict = match outcome {
         Ok(Ok(true)) => Ok(()),
         Ok(Ok(false) | Err(HostError::Ended { .. })) => {
-            let died = machine.process.died().await;
-            Err(format!("it ended while a kernel booted ({})", died.how))
+            let ended = machine.process.ended().await;
+            Err(format!("it ended while a kernel booted ({ended})"))
         }
         Ok(Err(error)) => return Err(error),
         Err(_) => {
@@ -161,6 +161,6 @@ async fn boots(
             ))
         }
     };
-    machine.power_cut().await?;
+    machine.power(PowerVerb::Off).await?;
     Ok(verdict)
 }

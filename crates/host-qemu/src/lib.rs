@@ -12,15 +12,17 @@ mod attach;
 mod build;
 mod command;
 mod convert;
+mod defects;
 mod devices;
 mod disks;
 mod events;
-mod facts;
+mod facets;
 mod files;
 mod hardware;
 mod introspect;
 mod keys;
 mod kvm;
+mod look;
 mod machine;
 mod media;
 mod medium;
@@ -32,6 +34,7 @@ mod qcow2;
 mod qmp;
 mod save;
 mod screen;
+mod smbios;
 mod snapshot;
 mod stream;
 mod writelog;
@@ -43,7 +46,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use hospitium_model::{
-    Accelerator, AcceleratorProof, Answer, Bus, Capability, Disk, HostFacts, MachineSpec,
+    Accelerator, AcceleratorProof, Answer, Bus, Capability, Disk, HostFacts, Inability, MachineSpec,
 };
 
 use crate::ahead::Ahead;
@@ -52,7 +55,11 @@ use crate::disks::DiskPlan;
 use crate::introspect::Traits;
 use crate::options::Programs;
 use crate::process::Confinement;
-use hospitium_host::{Host, HostError, Machine, Place, Snapshot};
+use hospitium_host::local::{self, LocalStore, LocalWitness};
+use hospitium_host::{
+    Cloning, Defect, Destination, Facet, Generation, Host, HostClock, HostError, HostWitness,
+    ImageStore, Isolation, Machine, Snapshot, WorkDir,
+};
 
 pub use crate::options::{AcceleratorChoice, OLDEST, QemuOptions, UNPRIVILEGED, USERS};
 pub use crate::orphans::QemuReaper;
@@ -60,10 +67,11 @@ pub use crate::orphans::QemuReaper;
 /// This driver's kind of host.
 pub(crate) const KIND: &str = "qemu";
 
-/// A QEMU, as a place where machines run.
+/// A QEMU, as a host where machines run.
 pub struct Qemu {
     inner: Arc<Inner>,
     ahead: Ahead,
+    isolation: Isolation,
 }
 
 /// What machines share of it.
@@ -76,6 +84,8 @@ pub(crate) struct Inner {
     cache: Option<PathBuf>,
     /// Locks on what is used of it.
     held: Mutex<Vec<File>>,
+    /// What is wrong on purpose with every machine.
+    defects: Vec<Defect>,
 }
 
 /// Pairs of UEFI code and empty variables, below a root: Debian's, Arch's, Fedora's places and
@@ -116,7 +126,7 @@ impl Qemu {
         let proof = kvm::prove(&options, vmm, confinement, trial).await?;
         let inner =
             Inner::new(programs.clone(), traits.clone(), confinement, proof, options.cache)?;
-        Ok(Self { inner: Arc::new(inner), ahead: Ahead::default() })
+        Ok(Self { inner: Arc::new(inner), ahead: Ahead::default(), isolation: options.isolation })
     }
 
     /// The QEMU system emulators for x86-64 on PATH.
@@ -124,7 +134,7 @@ impl Qemu {
         options::find()
     }
 
-    /// Reads what a folder of [`Machine::snapshot`] holds, so that it can be restored by a later run. What
+    /// Reads what a folder of [`Saving::snapshot`](hospitium_host::Saving::snapshot) holds, so that it can be restored by a later run. What
     /// it says is checked when it is restored.
     pub fn load_snapshot(folder: &Path) -> Result<Snapshot, HostError> {
         snapshot::load(folder)
@@ -173,7 +183,21 @@ impl Inner {
             memory_mib: memory >> 10,
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
         };
-        Ok(Self { programs, traits, confinement, facts, cache, held: Mutex::default() })
+        let (held, defects) = (Mutex::default(), Vec::new());
+        Ok(Self { programs, traits, confinement, facts, cache, held, defects })
+    }
+
+    /// The same QEMU once more, which has used nothing yet.
+    fn again(&self) -> Self {
+        Self {
+            programs: self.programs.clone(),
+            traits: self.traits.clone(),
+            confinement: self.confinement,
+            facts: self.facts.clone(),
+            cache: self.cache.clone(),
+            held: Mutex::default(),
+            defects: self.defects.clone(),
+        }
     }
 
     /// A user id for the next machine, so that VMMs can't reach one another; none if we are not root.
@@ -218,13 +242,15 @@ fn uefi_files(programs: &Programs) -> Option<(PathBuf, PathBuf)> {
         .find_map(|(code, vars)| Some((programs.firmware(&[code])?, programs.firmware(&[vars])?)))
 }
 
-#[async_trait]
-impl Host for Qemu {
+impl Destination for Qemu {
     fn facts(&self) -> &HostFacts {
         &self.inner.facts
     }
+}
 
-    fn capability(&self, what: Capability) -> Answer {
+#[async_trait]
+impl Host for Qemu {
+    fn offers(&self, what: Capability) -> Answer {
         let host = &self.inner;
         let tool = |then: Answer| match host.programs.image_tool() {
             Ok(_) => then,
@@ -268,31 +294,72 @@ impl Host for Qemu {
         }
     }
 
+    fn isolation(&self) -> Isolation {
+        self.isolation
+    }
+
+    async fn clock(&self) -> Result<HostClock, HostError> {
+        Ok(local::clock())
+    }
+
+    fn witness(&self) -> Facet<'_, dyn HostWitness> {
+        Ok(&LocalWitness)
+    }
+
+    fn store(&self) -> &dyn ImageStore {
+        &LocalStore
+    }
+
     async fn define(
         &self,
         spec: &MachineSpec,
-        place: &Place,
+        dir: &WorkDir,
     ) -> Result<Box<dyn Machine>, HostError> {
         spec.check()?;
         let mut disks = Vec::new();
         for disk in &spec.disks {
             disks.push(self.inner.plan_disk(disk).await?);
         }
-        let machine = self.inner.build(spec, place, Origin::fresh(spec, disks)).await?;
+        let machine = self.inner.build(spec, dir, Origin::fresh(spec, disks)).await?;
         Ok(Box::new(machine))
     }
 
+    fn cloning(&self) -> Facet<'_, dyn Cloning> {
+        match self.isolation {
+            Isolation::Fork | Isolation::Revert => Ok(self),
+            Isolation::Reboot => Err(Inability::of_host(
+                "it was told to boot anew instead of going on from a saved state",
+            )),
+        }
+    }
+
+    fn with_defects(&self, defects: &[Defect]) -> Result<Arc<dyn Host>, Inability> {
+        let inner = Inner { defects: defects.to_vec(), ..self.inner.again() };
+        Ok(Arc::new(Self {
+            inner: Arc::new(inner),
+            ahead: Ahead::default(),
+            isolation: self.isolation,
+        }))
+    }
+}
+
+#[async_trait]
+impl Cloning for Qemu {
     async fn restore(
         &self,
         snapshot: &Snapshot,
-        place: &Place,
+        generation: Generation,
+        dir: &WorkDir,
     ) -> Result<Box<dyn Machine>, HostError> {
         // Who starts one ahead has looked at the snapshot's files; looking again costs little after that.
-        let waiting = self.ahead.take(snapshot, place).await?;
+        let waiting = match generation {
+            Generation::Fresh => self.ahead.take(snapshot, dir).await?,
+            Generation::Kept => None,
+        };
         let notes = self.inner.verify(snapshot)?;
         let waiting = match waiting {
             Some(waiting) => waiting,
-            None => self.inner.wait_with(snapshot, notes, place).await?,
+            None => self.inner.wait_with(snapshot, notes, generation, dir).await?,
         };
         Ok(Box::new(waiting.go_on().await?))
     }

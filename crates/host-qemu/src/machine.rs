@@ -1,27 +1,26 @@
-//! One machine on QEMU: the seam's methods, each a QMP command or two.
+//! One machine on QEMU: what it is made of, and the core of the seam. Its facets are in `facets`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hospitium_model::{ByteSize, CrashAction, MachineSpec};
+use hospitium_model::{Answer, CrashAction, Inability, MachineSpec};
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
-use crate::attach;
 use crate::command::Mapping;
 use crate::disks::DiskPlan;
 use crate::events::History;
 use crate::hardware::{Changes, Hardware, Plugged};
 use crate::process::{Confinement, Process};
 use crate::qmp::Qmp;
-use crate::{Inner, facts, keys, media, screen};
+use crate::{Inner, look};
 use hospitium_host::{
-    Attachment, ByteStream, Died, Event, EventKind, HostError, Machine, MachineFacts, Medium,
-    Place, ProcessFacts, Screenshot, Snapshot,
+    Balloon, ByteStream, Display, Dump, Ended, Event, EventClass, EventKind, Facet, HostError,
+    Hotplug, Inject, Look, Machine, Media, Moving, PowerVerb, Saving, Wires,
 };
 
 /// What a machine is put together from.
@@ -138,6 +137,20 @@ impl QemuMachine {
         Ok(status.get("status").and_then(Value::as_str).unwrap_or_default().to_owned())
     }
 
+    /// The machine type that it has, without the version of this QEMU taken for granted: `pc-q35-7.2`.
+    pub(crate) async fn machine_type(&self) -> Result<String, HostError> {
+        let doing = "asking for the machine type";
+        let arguments = json!({"path": "/machine", "property": "type"});
+        let kind = self.qmp.call(doing, "qom-get", arguments).await?;
+        let kind = kind.as_str().and_then(|kind| kind.strip_suffix("-machine"));
+        let kind = kind
+            .filter(|kind| kind.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)));
+        kind.map(str::to_owned).ok_or_else(|| HostError::Refused {
+            doing: doing.into(),
+            why: "it has no name that could be one".into(),
+        })
+    }
+
     /// The plan of a disk.
     pub(crate) fn disk_plan(&self, id: &str) -> Result<DiskPlan, HostError> {
         let found = locked(&self.disks).iter().find(|plan| plan.disk.id == id).cloned();
@@ -147,7 +160,7 @@ impl QemuMachine {
         })
     }
 
-    fn take(
+    pub(crate) fn take(
         streams: &Mutex<BTreeMap<String, Option<UnixStream>>>,
         what: &str,
         name: &str,
@@ -206,20 +219,26 @@ impl Machine for QemuMachine {
         &self.spec
     }
 
-    async fn start(&self) -> Result<(), HostError> {
-        if self.started.swap(true, Ordering::SeqCst) {
-            let doing = format!("starting the machine {}", self.name);
-            return Err(HostError::Refused { doing, why: "it was started before".into() });
+    async fn power(&self, verb: PowerVerb) -> Result<(), HostError> {
+        match verb {
+            PowerVerb::On if self.started.swap(true, Ordering::SeqCst) => {
+                let doing = format!("starting the machine {}", self.name);
+                Err(HostError::Refused { doing, why: "it was started before".into() })
+            }
+            PowerVerb::On => self.simple("starting the machine", "cont").await,
+            PowerVerb::Off => {
+                self.process.kill().await;
+                Ok(())
+            }
+            PowerVerb::Reset => self.simple("resetting", "system_reset").await,
+            PowerVerb::Button => self.simple("pressing the power button", "system_powerdown").await,
+            PowerVerb::Pause => self.simple("pausing", "stop").await,
+            PowerVerb::Resume => self.simple("resuming", "cont").await,
         }
-        self.simple("starting the machine", "cont").await
     }
 
-    async fn channel(&self, name: &str) -> Result<Box<dyn ByteStream>, HostError> {
+    async fn serial(&self, name: &str) -> Result<Box<dyn ByteStream>, HostError> {
         Self::take(&self.channels, "channel", name)
-    }
-
-    async fn frames(&self, nic: &str) -> Result<Box<dyn ByteStream>, HostError> {
-        Self::take(&self.cables, "cable of the interface", nic)
     }
 
     fn events(&self) -> Vec<Event> {
@@ -236,124 +255,30 @@ impl Machine for QemuMachine {
         self.history.wait(from, what, limit, wanted).await
     }
 
-    async fn died(&self) -> Died {
-        self.process.died().await
+    fn observes(&self, _class: EventClass) -> Answer {
+        // QMP tells of every class; the end of a vCPU, of which it does not, is watched for (`attach`).
+        Answer::Yes
     }
 
-    async fn pause(&self) -> Result<(), HostError> {
-        self.simple("pausing", "stop").await
+    async fn look(&self) -> Result<Look, HostError> {
+        look::look(self).await
     }
 
-    async fn resume(&self) -> Result<(), HostError> {
-        self.simple("resuming", "cont").await
+    async fn ended(&self) -> Ended {
+        self.process.ended().await
     }
 
-    async fn reset(&self) -> Result<(), HostError> {
-        self.simple("resetting", "system_reset").await
-    }
-
-    async fn power_button(&self) -> Result<(), HostError> {
-        self.simple("pressing the power button", "system_powerdown").await
-    }
-
-    async fn nmi(&self) -> Result<(), HostError> {
-        self.simple("injecting an NMI", "inject-nmi").await
-    }
-
-    async fn power_cut(&self) -> Result<(), HostError> {
-        self.process.kill().await;
-        Ok(())
-    }
-
-    async fn attach(&self, what: &Attachment) -> Result<(), HostError> {
-        attach::attach(self, what).await
-    }
-
-    async fn detach(&self, id: &str) -> Result<(), HostError> {
-        attach::detach(self, id).await
-    }
-
-    async fn set_link(&self, nic: &str, up: bool) -> Result<(), HostError> {
-        let doing = format!("setting the link of {nic}");
-        self.qmp.call(&doing, "set_link", json!({"name": nic, "up": up})).await.map(drop)
-    }
-
-    async fn set_balloon(&self, size: ByteSize) -> Result<(), HostError> {
-        let doing = format!("asking the balloon for {size}");
-        self.qmp.call(&doing, "balloon", json!({"value": size.as_bytes()})).await.map(drop)
-    }
-
-    async fn resize_disk(&self, id: &str, size: ByteSize) -> Result<(), HostError> {
-        let plan = self.disk_plan(id)?;
-        let doing = format!("resizing the disk {id} to {size}");
-        if size.as_bytes() < plan.size {
-            return Err(HostError::Refused {
-                doing,
-                why: format!("it has {} bytes already", plan.size),
-            });
-        }
-        let node = plan.node().unwrap_or_default();
-        self.qmp
-            .call(&doing, "block_resize", json!({"node-name": node, "size": size.as_bytes()}))
-            .await?;
-        for plan in locked(&self.disks).iter_mut().filter(|plan| plan.disk.id == id) {
-            plan.size = size.as_bytes();
-        }
-        Ok(())
-    }
-
-    async fn give_room(&self, id: &str, room: ByteSize) -> Result<(), HostError> {
-        media::give_room(self, id, room).await
-    }
-
-    async fn change_medium(&self, id: &str, image: Option<&Path>) -> Result<(), HostError> {
-        media::change_medium(self, id, image).await
-    }
-
-    async fn send_key(&self, key: &str) -> Result<(), HostError> {
-        let code = keys::code(key).ok_or_else(|| HostError::Unsupported {
-            what: format!("the key {:?}", key.chars().take(20).collect::<String>()),
-            why: "QEMU has no code for it".into(),
-        })?;
-        let keys = json!({"keys": [{"type": "qcode", "data": code}]});
-        self.qmp.call(&format!("typing the key {key}"), "send-key", keys).await.map(drop)
-    }
-
-    async fn screenshot(&self) -> Result<Screenshot, HostError> {
-        screen::screenshot(self).await
-    }
-
-    async fn facts(&self) -> Result<MachineFacts, HostError> {
-        facts::machine(self).await
-    }
-
-    async fn process(&self) -> Result<ProcessFacts, HostError> {
-        facts::process(self.process.pid())
-    }
-
-    async fn medium(&self, disk: &str) -> Result<Medium, HostError> {
-        crate::medium::medium(self, disk).await
-    }
-
-    async fn snapshot(&self, folder: &Path) -> Result<Snapshot, HostError> {
-        crate::save::save(self, folder).await
-    }
-
-    async fn migrate(&self, place: &Place) -> Result<(Box<dyn Machine>, Duration), HostError> {
-        crate::migrate::migrate(self, place).await
-    }
-
-    async fn end(&self) -> Result<(), HostError> {
+    async fn finish(&self) -> Result<Ended, HostError> {
         self.process.expect_end();
         let asked = self.simple("ending the machine", "quit");
         let ended = async {
             let _ = asked.await;
-            self.process.died().await
+            self.process.ended().await
         };
-        if tokio::time::timeout(END, ended).await.is_err() {
-            self.process.kill().await;
+        match tokio::time::timeout(END, ended).await {
+            Ok(ended) => Ok(ended),
+            Err(_) => Ok(self.process.kill().await),
         }
-        Ok(())
     }
 
     fn command(&self) -> Vec<String> {
@@ -362,5 +287,48 @@ impl Machine for QemuMachine {
 
     fn viewer(&self) -> Option<String> {
         None
+    }
+
+    fn hotplug(&self) -> Facet<'_, dyn Hotplug> {
+        Ok(self)
+    }
+
+    fn wires(&self) -> Facet<'_, dyn Wires> {
+        Ok(self)
+    }
+
+    fn media(&self) -> Facet<'_, dyn Media> {
+        Ok(self)
+    }
+
+    fn display(&self) -> Facet<'_, dyn Display> {
+        Ok(self)
+    }
+
+    fn inject(&self) -> Facet<'_, dyn Inject> {
+        Ok(self)
+    }
+
+    fn balloon(&self) -> Facet<'_, dyn Balloon> {
+        match self.spec.balloon {
+            true => Ok(self),
+            false => Err(Inability::of_machine("the machine is configured without a balloon")),
+        }
+    }
+
+    fn confinement(&self) -> Facet<'_, dyn hospitium_host::Confinement> {
+        Ok(self)
+    }
+
+    fn saving(&self) -> Facet<'_, dyn Saving> {
+        Ok(self)
+    }
+
+    fn moving(&self) -> Facet<'_, dyn Moving> {
+        Ok(self)
+    }
+
+    fn dump(&self) -> Facet<'_, dyn Dump> {
+        Ok(self)
     }
 }

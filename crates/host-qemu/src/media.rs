@@ -15,7 +15,7 @@ use crate::hardware::remove_nodes;
 use crate::machine::{QemuMachine, locked};
 use hospitium_host::{EventKind, HostError};
 
-pub(crate) async fn give_room(
+pub(crate) async fn grow_backing(
     machine: &QemuMachine,
     id: &str,
     room: ByteSize,

@@ -15,12 +15,12 @@ use crate::files::{open, open_left, take_back};
 use crate::machine::QemuMachine;
 use crate::process::{Confinement, Launch};
 use crate::{Inner, writelog};
-use hospitium_host::{HostError, Medium};
+use hospitium_host::{Ended, HostError, Medium};
 
 /// Images are flattened at hundreds of MB a second; a disk that takes longer is too large to look at.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// See [`Machine::medium`](hospitium_host::Machine::medium).
+/// See [`Media::medium`](hospitium_host::Media::medium).
 pub(crate) async fn medium(machine: &QemuMachine, id: &str) -> Result<Medium, HostError> {
     let plan = machine.disk_plan(id)?;
     let raw = machine.outside.join(format!("medium-{id}-{}.raw", machine.next_serial()));
@@ -78,7 +78,7 @@ impl QemuMachine {
         if let Some(options) = plan.image_options(with_overlay, &|n| paths[n].clone()) {
             // The file is there, of the right size, and empty.
             let mut arguments = vec!["convert", "-n", "--target-is-zero"];
-            if self.process.ended().is_none() {
+            if self.process.has_ended().is_none() {
                 arguments.push("-U");
             }
             let image = format!("json:{options}");
@@ -122,10 +122,9 @@ impl Inner {
         let log = tempfile::NamedTempFile::new().map_err(HostError::io(doing))?;
         let process = launch.start(log.path()).await?;
         let late = |_| HostError::TimedOut { what: doing.to_owned(), limit: patience };
-        let died = tokio::time::timeout(patience, process.died()).await.map_err(late)?;
-        if died.expected {
-            return Ok(());
+        match tokio::time::timeout(patience, process.ended()).await.map_err(late)? {
+            Ended::Exited { code: 0, .. } => Ok(()),
+            ended => Err(HostError::Refused { doing: doing.to_owned(), why: ended.to_string() }),
         }
-        Err(HostError::Refused { doing: doing.to_owned(), why: died.how })
     }
 }

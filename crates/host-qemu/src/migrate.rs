@@ -1,26 +1,28 @@
-//! Live migration: the running machine goes on in a second process on the same host.
+//! Live migration: the running machine goes on in a second process, on the same host or on another QEMU.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::Inner;
 use crate::build::Origin;
 use crate::disks::DiskPlan;
 use crate::machine::{QemuMachine, locked};
 use crate::stream::{arrived, send_state, sent, set_capability};
-use hospitium_host::{EventKind, HostError, Machine, Place};
+use hospitium_host::{EventKind, HostError, Machine as _, Moved, PowerVerb, WorkDir};
 
 /// How long a destination that gave up takes to end.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// See [`Machine::migrate`](hospitium_host::Machine::migrate). Both processes have the same overlays open; QEMU
+/// See [`Moving::migrate`](hospitium_host::Moving::migrate). Both processes have the same overlays open; QEMU
 /// lets only one of them be active. A power-loss log ends with the source: it could not be told
 /// where the destination's begins.
 pub(crate) async fn migrate(
     machine: &QemuMachine,
-    place: &Place,
-) -> Result<(Box<dyn Machine>, Duration), HostError> {
+    host: &Arc<Inner>,
+    dir: &WorkDir,
+) -> Result<Moved, HostError> {
     let mut disks: Vec<DiskPlan> = locked(&machine.disks).clone();
     disks.iter_mut().for_each(|plan| plan.disk.power_loss_log = false);
     let changes = machine.hardware.changes().clone();
@@ -36,11 +38,11 @@ pub(crate) async fn migrate(
         plugged: changes.plugged,
         removed: changes.removed,
         user: machine.confinement.user,
+        machine_type: Some(machine.machine_type().await?),
     };
     let mut spec = machine.spec.clone();
     spec.disks.iter_mut().for_each(|disk| disk.power_loss_log = false);
-    let host = Arc::clone(&machine.host);
-    let destination = host.build(&spec, place, origin).await?;
+    let destination = host.build(&spec, dir, origin).await?;
     let running = machine.status().await? == "running";
     // A clone has it on from its own beginning.
     set_capability(machine, "x-ignore-shared", false).await?;
@@ -50,33 +52,38 @@ pub(crate) async fn migrate(
         Ok(report) => report,
         Err(error) => {
             // If the destination refused what came, the cause is in its last words.
-            let refusal = tokio::time::timeout(LAST_WORDS, destination.died()).await;
-            destination.end().await?;
+            let refusal = tokio::time::timeout(LAST_WORDS, destination.ended()).await;
+            destination.finish().await?;
             // A source that failed to send goes on.
             if running {
-                machine.resume().await?;
+                machine.power(PowerVerb::Resume).await?;
             }
             return Err(match refusal {
-                Ok(died) => HostError::Ended {
-                    doing: "taking in the machine's state".into(),
-                    how: died.how,
-                },
+                Ok(ended) => {
+                    HostError::Ended { doing: "taking in the machine's state".into(), ended }
+                }
                 Err(_) => error,
             });
         }
     };
     arrived(&destination).await?;
     if running {
-        destination.resume().await?;
+        destination.power(PowerVerb::Resume).await?;
     }
     let seen = match running {
         true => stood_still(machine, from),
         false => Duration::ZERO,
     };
     let counted = report.get("downtime").and_then(Value::as_u64).unwrap_or_default();
-    machine.end().await?;
+    machine.finish().await?;
     destination.mark_started();
-    Ok((Box::new(destination), Duration::from_millis(counted).max(seen)))
+    let (from, to) = (&machine.host.facts, &host.facts);
+    Ok(Moved {
+        machine: Box::new(destination),
+        downtime: Duration::from_millis(counted).max(seen),
+        same_vmm: from.vmm == to.vmm,
+        same_host: from == to,
+    })
 }
 
 /// How long no vCPU has run: since the source said that they stopped. The source counts the same,

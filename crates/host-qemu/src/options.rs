@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use hospitium_host::HostError;
+use hospitium_host::{HostError, Isolation};
 
 /// The oldest QEMU that has everything the driver asks of it: JSON for `-device` came with 6.2,
 /// `blockdev-reopen` with 6.1, `-action` with 6.0 (QEMU's ChangeLog pages).
@@ -26,6 +26,9 @@ pub struct QemuOptions {
     /// When we are root: the first of the [`USERS`] user (and group) ids that VMMs run as; 0 lets
     /// them run as root.
     pub user: u32,
+    /// What the driver says that it can do to isolate checks from one another. Less than QEMU can is good for
+    /// trying what hosts that can do less are like.
+    pub isolation: Isolation,
 }
 
 /// Which accelerator to use.
@@ -56,6 +59,7 @@ impl QemuOptions {
             proving_kernel: None,
             cache: None,
             user: UNPRIVILEGED,
+            isolation: Isolation::Fork,
         }
     }
 }

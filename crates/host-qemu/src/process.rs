@@ -6,7 +6,6 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{oneshot, watch};
 
-use hospitium_host::{Died, HostError};
+use hospitium_host::{Ended, HostError};
 
 /// What is kept of a VMM's standard error: the last this many bytes in memory.
 const STDERR_KEPT: usize = 16 << 10;
@@ -53,9 +52,40 @@ pub(crate) struct Launch {
 pub(crate) struct Process {
     pid: u32,
     pidfd: Arc<AsyncFd<OwnedFd>>,
-    expected: Arc<AtomicBool>,
-    died: watch::Receiver<Option<Died>>,
+    prospect: Arc<Prospect>,
+    ended: watch::Receiver<Option<Ended>>,
     log: Log,
+}
+
+/// What the end of a process will mean if it comes in order.
+pub(crate) struct Prospect {
+    /// In the order in which they became known.
+    meanings: Mutex<Vec<Ended>>,
+    /// True while somebody reads what the process says, who may learn what its end means.
+    reading: watch::Sender<bool>,
+}
+
+/// How long the last words of a process that has ended are waited for.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+impl Prospect {
+    fn new() -> Self {
+        Self { meanings: Mutex::default(), reading: watch::Sender::new(false) }
+    }
+
+    /// From now on its end may mean this.
+    pub(crate) fn add(&self, meaning: Ended) {
+        self.meanings.lock().unwrap_or_else(PoisonError::into_inner).push(meaning);
+    }
+
+    /// Somebody begins to read, or has read all.
+    pub(crate) fn reading(&self, now: bool) {
+        self.reading.send_replace(now);
+    }
+
+    fn get(&self) -> Vec<Ended> {
+        self.meanings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// Where standard error is written to; it may move while the process runs.
@@ -146,21 +176,23 @@ impl Launch {
         let pidfd = Arc::new(pidfd.map_err(HostError::io(doing))?);
         let log: Log = Arc::new(Mutex::new(log.to_owned()));
         let stderr = tokio::spawn(keep_stderr(ends_read.into(), log.clone()));
-        let expected = Arc::new(AtomicBool::new(false));
-        let (tell, died) = watch::channel(None);
+        let prospect = Arc::new(Prospect::new());
+        let (tell, ended) = watch::channel(None);
         tokio::spawn({
-            let (pidfd, expected) = (pidfd.clone(), expected.clone());
+            let (pidfd, prospect) = (pidfd.clone(), prospect.clone());
             async move {
                 let _ = pidfd.readable().await;
                 let status = child.0.wait();
-                let expected = expected.load(Ordering::SeqCst)
-                    || status.as_ref().is_ok_and(ExitStatus::success);
-                let said = tokio::time::timeout(Duration::from_secs(1), stderr).await;
+                let said = tokio::time::timeout(LAST_WORDS, stderr).await;
                 let said = said.ok().and_then(Result::ok).unwrap_or_default();
-                tell.send_replace(Some(Died { expected, how: how(status, &said) }));
+                let mut reading = prospect.reading.subscribe();
+                let read = reading.wait_for(|reading| !reading);
+                // Who reads for longer learns nothing any more.
+                let _ = tokio::time::timeout(LAST_WORDS, read).await;
+                tell.send_replace(Some(ended_how(status, &said, &prospect.get())));
             }
         });
-        Ok(Process { pid, pidfd, expected, died, log })
+        Ok(Process { pid, pidfd, prospect, ended, log })
     }
 
     fn spawn(self, parent: u32, stderr: OwnedFd) -> io::Result<Child> {
@@ -210,21 +242,25 @@ async fn keep_stderr(from: OwnedFd, log: Log) -> Vec<u8> {
     kept
 }
 
-/// How it ended, in words: the status and the last lines that it said.
-fn how(status: io::Result<ExitStatus>, said: &[u8]) -> String {
-    let status = match status {
-        Ok(status) => match (status.code(), status.signal()) {
-            (Some(code), _) => format!("exit code {code}"),
-            (_, Some(signal)) => format!("signal {signal}"),
-            _ => "an unknown status".into(),
-        },
-        Err(error) => format!("an unknown status ({error})"),
-    };
+/// How it ended: as was to be expected if it ended in order, or was killed by us; else its status with the
+/// last lines that it said.
+fn ended_how(status: io::Result<ExitStatus>, said: &[u8], meanings: &[Ended]) -> Ended {
     let said = String::from_utf8_lossy(said);
     let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
     let last = lines[lines.len().saturating_sub(3)..].iter().map(|line| escape(line, 300));
-    let last = last.collect::<Vec<_>>().join("; ");
-    if last.is_empty() { status } else { format!("{status}: {last}") }
+    let said = last.collect::<Vec<_>>().join("; ");
+    let status = match status {
+        Ok(status) => status,
+        Err(error) => return Ended::Lost { why: format!("its exit status is unknown: {error}") },
+    };
+    let killed =
+        meanings.iter().find(|meaning| matches!(meaning, Ended::ByUs | Ended::Lost { .. }));
+    match (status.code(), status.signal(), meanings.first(), killed) {
+        (Some(0), _, Some(meaning), _) | (_, Some(9), _, Some(meaning)) => meaning.clone(),
+        (Some(code), ..) => Ended::Exited { code, said },
+        (_, Some(signal), ..) => Ended::Signalled { signal, said },
+        _ => Ended::Lost { why: "it ended with neither an exit code nor a signal".into() },
+    }
 }
 
 /// Foreign text for people: control characters escaped, at most `limit` characters.
@@ -250,24 +286,29 @@ impl Process {
         *self.log.lock().unwrap_or_else(PoisonError::into_inner) = log;
     }
 
-    /// From now on its end is no surprise.
+    /// What its end will mean.
+    pub(crate) fn prospect(&self) -> &Arc<Prospect> {
+        &self.prospect
+    }
+
+    /// From now on its end is our doing.
     pub(crate) fn expect_end(&self) {
-        self.expected.store(true, Ordering::SeqCst);
+        self.prospect.add(Ended::ByUs);
     }
 
     /// How it ended, if it did.
-    pub(crate) fn ended(&self) -> Option<Died> {
-        self.died.borrow().clone()
+    pub(crate) fn has_ended(&self) -> Option<Ended> {
+        self.ended.borrow().clone()
     }
 
     /// A receiver that changes when it ends.
-    pub(crate) fn watch(&self) -> watch::Receiver<Option<Died>> {
-        self.died.clone()
+    pub(crate) fn watch(&self) -> watch::Receiver<Option<Ended>> {
+        self.ended.clone()
     }
 
     /// Waits for its end.
-    pub(crate) async fn died(&self) -> Died {
-        wait_died(self.died.clone()).await
+    pub(crate) async fn ended(&self) -> Ended {
+        wait_ended(self.ended.clone()).await
     }
 
     /// Sends a signal; a process that has ended is no error.
@@ -284,26 +325,26 @@ impl Process {
     }
 
     /// Kills it and waits until it is gone.
-    pub(crate) async fn kill(&self) -> Died {
+    pub(crate) async fn kill(&self) -> Ended {
         self.expect_end();
         self.signal(Signal::KILL);
-        self.died().await
+        self.ended().await
     }
 }
 
 /// Waits for a process's end on its receiver.
-pub(crate) async fn wait_died(mut died: watch::Receiver<Option<Died>>) -> Died {
-    let gone = || Died { expected: true, how: "killed at the end of the harness".into() };
-    match died.wait_for(Option::is_some).await {
-        Ok(how) => how.clone().unwrap_or_else(gone),
-        Err(_) => gone(),
+pub(crate) async fn wait_ended(mut ended: watch::Receiver<Option<Ended>>) -> Ended {
+    match ended.wait_for(Option::is_some).await {
+        Ok(how) => how.clone().unwrap_or(Ended::ByUs),
+        // The harness itself comes to its end, and its processes with it.
+        Err(_) => Ended::ByUs,
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         self.expect_end();
-        if self.ended().is_none() {
+        if self.has_ended().is_none() {
             self.signal(Signal::KILL);
         }
     }
@@ -317,8 +358,20 @@ mod tests {
     fn what_a_vmm_said_is_escaped_and_bounded() {
         assert_eq!(escape("\u{1b}[2Jx\n", 9), "\\u{1b}[2Jx\\n");
         assert_eq!(escape("aaaa", 2), "aa…");
-        let words = how(Ok(ExitStatus::from_raw(256)), b"a\nb\nc\n\x1b[31md\n\n");
+        let said = b"a\nb\nc\n\x1b[31md\n\n";
+        let words = ended_how(Ok(ExitStatus::from_raw(256)), said, &[Ended::ByUs]).to_string();
         assert_eq!(words, "exit code 1: b; c; \\u{1b}[31md");
-        assert_eq!(how(Ok(ExitStatus::from_raw(9)), b""), "signal 9");
+    }
+
+    #[test]
+    fn an_end_means_what_was_known_of_it_only_if_it_comes_in_order() {
+        let of = |raw, meanings: &[Ended]| ended_how(Ok(ExitStatus::from_raw(raw)), b"", meanings);
+        assert_eq!(of(0, &[Ended::PoweredOff, Ended::ByUs]), Ended::PoweredOff);
+        assert_eq!(of(9, &[Ended::PoweredOff, Ended::ByUs]), Ended::ByUs);
+        let signal = |signal| Ended::Signalled { signal, said: String::new() };
+        assert_eq!(of(9, &[Ended::PoweredOff]), signal(9));
+        assert_eq!(of(9, &[]), signal(9));
+        assert_eq!(of(11, &[Ended::ByUs]), signal(11));
+        assert!(!of(0, &[]).expected());
     }
 }

@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::{Value, json};
@@ -18,13 +18,16 @@ use tokio::net::UnixStream;
 use tokio::sync::{oneshot, watch};
 
 use crate::events::{History, translate};
-use crate::process::{Process, escape, wait_died};
-use hospitium_host::{Died, EventKind, HostError};
+use crate::process::{Process, escape, wait_ended};
+use hospitium_host::{Ended, EventKind, HostError};
 
 /// A line longer than this is no QMP. The longest real one, the schema, has about 300 KiB.
 const LONGEST_LINE: usize = 1 << 20;
 /// A command that takes longer is taken for lost. Those that wait for the guest return at once.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How exactly QEMU tells the time of an event: in microseconds.
+const TIMESTAMP: Duration = Duration::from_micros(1);
 
 /// Between the end of the connection and that of the process.
 const GRACE: Duration = Duration::from_secs(3);
@@ -37,7 +40,7 @@ pub(crate) struct Qmp {
     writing: tokio::sync::Mutex<()>,
     pending: Arc<Mutex<Pending>>,
     next: AtomicU64,
-    died: watch::Receiver<Option<Died>>,
+    ended: watch::Receiver<Option<Ended>>,
 }
 
 #[derive(Default)]
@@ -51,7 +54,15 @@ struct Pending {
 enum Line {
     Greeting,
     Answer { id: u64, answer: Answer },
-    Event { name: String, data: Value },
+    Event { name: String, data: Value, at: Option<SystemTime> },
+}
+
+/// A QMP event's time; none of nonsense, and of a negative one, by which QEMU says that it has no clock.
+fn time_of(stamp: &Value) -> Option<SystemTime> {
+    let part = |name: &str| stamp.get(name).and_then(Value::as_u64);
+    let (seconds, micros) = (part("seconds")?, part("microseconds")?);
+    let since = Duration::from_secs(seconds).checked_add(Duration::from_micros(micros))?;
+    SystemTime::UNIX_EPOCH.checked_add(since)
 }
 
 fn parse(line: &[u8]) -> Result<Line, String> {
@@ -63,7 +74,8 @@ fn parse(line: &[u8]) -> Result<Line, String> {
         return Ok(Line::Greeting);
     }
     if let Some(Value::String(name)) = object.remove("event") {
-        return Ok(Line::Event { name, data: object.remove("data").unwrap_or_default() });
+        let at = object.get("timestamp").and_then(time_of);
+        return Ok(Line::Event { name, data: object.remove("data").unwrap_or_default(), at });
     }
     let answer = match (object.remove("return"), object.remove("error")) {
         (Some(value), None) => Ok(value),
@@ -122,12 +134,14 @@ impl Qmp {
         history: Arc<History>,
         process: &Process,
     ) -> Result<Self, HostError> {
-        let died = process.watch();
+        let ended = process.watch();
+        let prospect = process.prospect().clone();
+        prospect.reading(true);
         let killer = process.killer();
         let stream = Arc::new(stream);
         let pending = Arc::new(Mutex::new(Pending::default()));
         tokio::spawn({
-            let (stream, pending, died) = (stream.clone(), pending.clone(), died.clone());
+            let (stream, pending, ended) = (stream.clone(), pending.clone(), ended.clone());
             async move {
                 let why = read_lines(&stream, |line| match line {
                     Line::Greeting => {}
@@ -138,30 +152,34 @@ impl Qmp {
                             let _ = waiter.send(answer);
                         }
                     }
-                    Line::Event { name, data } => {
-                        if let Some(kind) = translate(&name, &data) {
-                            history.push(kind);
+                    Line::Event { name, data, at } => {
+                        let Some(kind) = translate(&name, &data) else { return };
+                        if matches!(kind, EventKind::PoweredOff { .. }) {
+                            prospect.add(Ended::PoweredOff);
                         }
+                        let at = at.unwrap_or_else(SystemTime::now);
+                        history.push_at(at, TIMESTAMP, kind);
                     }
                 })
                 .await;
+                prospect.reading(false);
                 {
                     let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
-                    pending.closed = Some(why);
+                    pending.closed = Some(why.clone());
                     pending.calls.clear();
                 }
                 // A VMM that ends closes the connection a moment before; one that does not end is
                 // of no use any more.
-                let ending = tokio::time::timeout(GRACE, wait_died(died.clone())).await;
+                let ending = tokio::time::timeout(GRACE, wait_ended(ended.clone())).await;
                 if ending.is_err() {
+                    prospect.add(Ended::Lost { why });
                     killer();
                 }
-                let died = wait_died(died).await;
-                history.push(EventKind::Died(died));
+                history.push(EventKind::Died(wait_ended(ended).await));
             }
         });
         let writing = tokio::sync::Mutex::new(());
-        let qmp = Self { stream, writing, pending, next: AtomicU64::new(1), died };
+        let qmp = Self { stream, writing, pending, next: AtomicU64::new(1), ended };
         qmp.call("greeting the VMM", "qmp_capabilities", json!({})).await?;
         Ok(qmp)
     }
@@ -227,12 +245,12 @@ impl Qmp {
 
     /// The connection is gone: the cause is how the process ended, if it did.
     async fn ended(&self, doing: &str, why: String) -> HostError {
-        let died = wait_died(self.died.clone());
-        let how = match tokio::time::timeout(Duration::from_secs(5), died).await {
-            Ok(died) => died.how,
-            Err(_) => why,
+        let ended = wait_ended(self.ended.clone());
+        let ended = match tokio::time::timeout(Duration::from_secs(5), ended).await {
+            Ok(ended) => ended,
+            Err(_) => Ended::Lost { why },
         };
-        HostError::Ended { doing: doing.to_owned(), how }
+        HostError::Ended { doing: doing.to_owned(), ended }
     }
 
     async fn send(&self, mut bytes: &[u8], mut fd: Option<BorrowedFd<'_>>) -> io::Result<()> {

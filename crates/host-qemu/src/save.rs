@@ -17,9 +17,9 @@ use crate::machine::{QemuMachine, locked};
 use crate::orphans::boot_id;
 use crate::snapshot::{FORMAT, INDEX, Input, Notes, STATE, SYNCED, SavedDisk, SavedLayer};
 use crate::stream::{set_capability, stream_out};
-use hospitium_host::{HostError, Machine as _, Snapshot, SnapshotFile};
+use hospitium_host::{HostError, Machine as _, PowerVerb, Snapshot, SnapshotFile};
 
-/// See [`Machine::snapshot`](hospitium_host::Machine::snapshot).
+/// See [`Saving::snapshot`](hospitium_host::Saving::snapshot).
 pub(crate) async fn save(machine: &QemuMachine, folder: &Path) -> Result<Snapshot, HostError> {
     let io = |what: &str| HostError::io(format!("{what} {}", folder.display()));
     std::fs::create_dir_all(folder).map_err(io("making"))?;
@@ -29,13 +29,13 @@ pub(crate) async fn save(machine: &QemuMachine, folder: &Path) -> Result<Snapsho
     if std::fs::read_dir(folder).map_err(io("looking into"))?.next().is_some() {
         return Err(io("saving a machine into")(io::Error::other("the folder is not empty")));
     }
-    machine.pause().await?;
+    machine.power(PowerVerb::Pause).await?;
     let shared = machine.mapping == Mapping::Shared;
     set_capability(machine, "x-ignore-shared", shared).await?;
     let state = folder.join(STATE);
     stream_out(machine, &state).await?;
     // What is still in the VMM's buffers of overlays and variables goes out at its orderly end.
-    machine.end().await?;
+    machine.finish().await?;
     let (plans, changes) = {
         let changes = machine.hardware.changes().clone();
         let plans: Vec<DiskPlan> = locked(&machine.disks).clone();
@@ -46,6 +46,7 @@ pub(crate) async fn save(machine: &QemuMachine, folder: &Path) -> Result<Snapsho
         folder: folder.to_owned(),
         spec: machine.spec.clone(),
         vmm: machine.host.facts.vmm,
+        generation_id: machine.generation_id.clone(),
         shared,
         writable_memory: !machine.host.traits.private_read_only_memory,
     };
@@ -60,6 +61,7 @@ struct Saving {
     folder: PathBuf,
     spec: MachineSpec,
     vmm: Digest,
+    generation_id: Option<String>,
     shared: bool,
     /// Clones open the memory for writing, although they never write to it.
     writable_memory: bool,
@@ -116,6 +118,7 @@ impl Saving {
             memory,
             disks,
             uefi_vars,
+            generation_id: self.generation_id.clone(),
             inputs,
             plugged: changes.plugged,
             removed: changes.removed,
@@ -125,7 +128,6 @@ impl Saving {
             host_kind: super::KIND.into(),
             vmm: self.vmm,
             folder: self.folder.clone(),
-            same_generation: false,
             spec: self.spec.clone(),
             files,
             private: serde_json::to_value(notes).map_err(|e| self.bad(&e))?,

@@ -23,10 +23,10 @@ use crate::hardware::Plugged;
 use crate::machine::{QemuMachine, locked};
 use crate::stream::arrived;
 use crate::{Inner, orphans};
-use hospitium_host::{HostError, Place, Snapshot};
+use hospitium_host::{Generation, HostError, Snapshot, WorkDir};
 
 /// Version of a snapshot's form.
-pub(crate) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 3;
 /// File of the migration stream.
 pub(crate) const STATE: &str = "state";
 /// File that says what the snapshot is. Written last: without it there is no snapshot.
@@ -45,6 +45,8 @@ pub(crate) struct Notes {
     pub memory: Vec<String>,
     pub disks: Vec<SavedDisk>,
     pub uefi_vars: bool,
+    /// The VM generation id that it had.
+    pub generation_id: Option<String>,
     pub inputs: Vec<Input>,
     pub plugged: Vec<Plugged>,
     pub removed: Vec<String>,
@@ -159,7 +161,8 @@ impl Inner {
         self: &Arc<Self>,
         snapshot: &Snapshot,
         notes: Notes,
-        place: &Place,
+        generation: Generation,
+        dir: &WorkDir,
     ) -> Result<Waiting, HostError> {
         let folder = &snapshot.folder;
         let disks = notes.disks.into_iter().map(|saved| {
@@ -168,7 +171,12 @@ impl Inner {
                 driver: layer.driver,
                 ours: layer.ours,
             });
-            DiskPlan { disk: saved.disk, layers: layers.collect(), size: saved.size }
+            DiskPlan {
+                disk: saved.disk,
+                layers: layers.collect(),
+                size: saved.size,
+                ignore_flushes: false,
+            }
         });
         let (feed, theirs) = pair()?;
         let origin = Origin {
@@ -177,17 +185,16 @@ impl Inner {
             incoming: Some(theirs),
             overlays: None,
             uefi_vars: notes.uefi_vars.then(|| folder.join(UEFI_VARS)),
-            // A clone is another generation: Microsoft's "Virtual Machine Generation ID" says that a
-            // machine that goes on from a snapshot gets a new one.
-            generation_id: match &snapshot.spec.generation_id {
-                Some(_) if !snapshot.same_generation => Some(new_guid()?),
-                specified => specified.clone(),
+            generation_id: match (generation, notes.generation_id) {
+                (Generation::Fresh, Some(_)) => Some(new_guid()?),
+                (_, saved) => saved,
             },
             plugged: notes.plugged,
             removed: notes.removed,
             user: None,
+            machine_type: None,
         };
-        let (machine, fd) = self.build_waiting(&snapshot.spec, place, origin).await?;
+        let (machine, fd) = self.build_waiting(&snapshot.spec, dir, origin).await?;
         let fd = fd.ok_or_else(|| HostError::BadSnapshot {
             folder: folder.clone(),
             why: "its VMM has no way to take it in".into(),
@@ -221,6 +228,7 @@ impl Waiting {
         // The machine has taken in all of it, so a failure to send the rest can't be.
         feed.abort();
         machine.mark_started();
+        machine.cut_dead_cables().await?;
         Ok(machine)
     }
 }

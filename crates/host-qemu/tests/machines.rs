@@ -16,17 +16,17 @@ async fn a_guest_boots_answers_and_is_ended() {
     let (host, lab) = (qemu().await, Lab::new());
     let (machine, mut guest) = booted(&host, &lab, "boot").await;
     assert_eq!(guest.ask(b'x').await, '1');
-    let facts = machine.facts().await.expect("facts");
+    let facts = machine.look().await.expect("facts");
     assert_eq!(facts.state, MachineState::Running);
     assert_eq!(facts.accelerator, Accelerator::Tcg);
     assert_eq!(facts.memory, ByteSize::mib(64));
     assert_eq!(facts.vcpus, [(0, 0, 0)]);
     assert_eq!(facts.disks.len(), 1);
     assert!(facts.devices.len() > 5, "{:?}", facts.devices);
-    assert!(machine.channel("console").await.is_err(), "a channel can be taken once");
-    machine.end().await.expect("ended");
-    assert!(machine.died().await.expected);
-    let after = machine.pause().await;
+    assert!(machine.serial("console").await.is_err(), "a channel can be taken once");
+    machine.finish().await.expect("ended");
+    assert!(machine.ended().await.expected());
+    let after = machine.power(PowerVerb::Pause).await;
     assert!(matches!(after, Err(HostError::Ended { .. })), "{after:?}");
 }
 
@@ -34,7 +34,7 @@ async fn a_guest_boots_answers_and_is_ended() {
 async fn a_vmm_has_no_more_rights_than_it_needs() {
     let (host, lab) = (qemu().await, Lab::new());
     let (machine, _guest) = booted(&host, &lab, "boot").await;
-    let process = machine.process().await.expect("process");
+    let process = machine.confinement().expect("a process").process().await.expect("process");
     assert_eq!(process.seccomp, 2);
     assert!(!process.may_gain_privileges);
     assert_eq!(process.capabilities, 0);
@@ -47,7 +47,7 @@ async fn a_paused_guest_stands_still() {
     let (host, lab) = (qemu().await, Lab::new());
     let (machine, mut guest) = booted(&host, &lab, "boot").await;
     let before = machine.events().len();
-    machine.pause().await.expect("paused");
+    machine.power(PowerVerb::Pause).await.expect("paused");
     machine
         .wait_event(before, "the pause", LIMIT, &|k| *k == EventKind::Paused)
         .await
@@ -55,7 +55,7 @@ async fn a_paused_guest_stands_still() {
     guest.say(b'x').await;
     let silent = tokio::time::timeout(Duration::from_millis(300), guest.hear()).await;
     assert!(silent.is_err(), "a paused guest answered");
-    machine.resume().await.expect("resumed");
+    machine.power(PowerVerb::Resume).await.expect("resumed");
     assert_eq!(guest.hear().await, '1');
 }
 
@@ -68,7 +68,7 @@ async fn a_reset_by_the_guest_and_one_from_outside_are_told_apart() {
     let (at, event) = machine.wait_event(0, "a reset", LIMIT, &reset).await.expect("seen");
     assert_eq!(event.kind, EventKind::Reset { by_guest: true });
     guest.boots().await;
-    machine.reset().await.expect("reset");
+    machine.power(PowerVerb::Reset).await.expect("reset");
     // SeaBIOS may itself reset once more after a reset through the keyboard controller.
     let from_outside = |k: &EventKind| *k == EventKind::Reset { by_guest: false };
     machine.wait_event(at + 1, "our reset", LIMIT, &from_outside).await.expect("seen");
@@ -83,14 +83,14 @@ async fn a_guest_that_powers_off_ends_its_machine_as_expected() {
     let off = |k: &EventKind| matches!(k, EventKind::PoweredOff { .. });
     let (_, event) = machine.wait_event(0, "power off", LIMIT, &off).await.expect("seen");
     assert_eq!(event.kind, EventKind::PoweredOff { by_guest: true });
-    assert!(machine.died().await.expected);
+    assert!(machine.ended().await.expected());
 }
 
 #[tokio::test]
 async fn a_vmm_killed_from_outside_is_noticed_and_named() {
     let (host, lab) = (qemu().await, Lab::new());
     let (machine, _guest) = booted(&host, &lab, "boot").await;
-    let pid = machine.process().await.expect("process").pid;
+    let pid = pid_of(&*machine).await;
     let pid = rustix::process::Pid::from_raw(pid as i32).expect("a pid");
     let waiting =
         machine.wait_event(0, "a reset", LIMIT, &|k| matches!(k, EventKind::Reset { .. }));
@@ -100,16 +100,16 @@ async fn a_vmm_killed_from_outside_is_noticed_and_named() {
     let (waited, ()) = tokio::join!(waiting, kill);
     let told = waited.expect_err("no reset came").to_string();
     assert!(told.contains("a reset") && told.contains("signal 9"), "{told}");
-    let died = machine.died().await;
-    assert!(!died.expected && died.how.contains("signal 9"), "{died:?}");
-    assert!(matches!(machine.facts().await, Err(HostError::Ended { .. })));
+    let ended = machine.ended().await;
+    assert!(!ended.expected() && ended.was_killed(), "{ended:?}");
+    assert!(matches!(machine.look().await, Err(HostError::Ended { .. })));
 }
 
 #[tokio::test]
 async fn a_dropped_machine_leaves_no_process() {
     let (host, lab) = (qemu().await, Lab::new());
     let (machine, _guest) = booted(&host, &lab, "boot").await;
-    let pid = machine.process().await.expect("process").pid;
+    let pid = pid_of(&*machine).await;
     drop(machine);
     let gone = async {
         while std::path::Path::new(&format!("/proc/{pid}")).exists() {
@@ -127,17 +127,21 @@ async fn two_clones_go_on_from_the_same_moment_each_on_its_own() {
     assert_eq!(guest.ask(b'x').await, '2');
     let folder = lab.path().join("snapshot");
     let started = std::time::Instant::now();
-    let snapshot = machine.snapshot(&folder).await.expect("saved");
+    let snapshot =
+        machine.saving().expect("it can be saved").snapshot(&folder).await.expect("saved");
     println!("saved in {:?}", started.elapsed());
-    assert!(machine.died().await.expected);
-    let (a, b) = (lab.place("a"), lab.place("b"));
+    assert!(machine.ended().await.expected());
+    let (a, b) = (lab.work_dir("a"), lab.work_dir("b"));
     let started = std::time::Instant::now();
-    let (a, b) = tokio::join!(host.restore(&snapshot, &a), host.restore(&snapshot, &b));
+    let (a, b) = tokio::join!(
+        host.restore(&snapshot, Generation::Fresh, &a),
+        host.restore(&snapshot, Generation::Fresh, &b)
+    );
     let (a, b) = (a.expect("restored"), b.expect("restored"));
     println!("two restored in {:?}", started.elapsed());
     let (mut guest_a, mut guest_b) = (Guest::of(&*a).await, Guest::of(&*b).await);
-    a.resume().await.expect("resumed");
-    b.resume().await.expect("resumed");
+    a.power(PowerVerb::Resume).await.expect("resumed");
+    b.power(PowerVerb::Resume).await.expect("resumed");
     assert_eq!(guest_a.ask(b'x').await, '3');
     assert_eq!(guest_a.ask(b'x').await, '4');
     assert_eq!(guest_b.ask(b'x').await, '3');
@@ -145,18 +149,27 @@ async fn two_clones_go_on_from_the_same_moment_each_on_its_own() {
     // The snapshot is as it was, and what the clone wrote is its own.
     let again = hospitium_host_qemu::Qemu::load_snapshot(&folder).expect("read");
     assert_eq!(again, snapshot);
-    let c = host.restore(&again, &lab.place("c")).await.expect("restored");
+    let c = host.restore(&again, Generation::Fresh, &lab.work_dir("c")).await.expect("restored");
     let mut guest_c = Guest::of(&*c).await;
-    c.resume().await.expect("resumed");
+    c.power(PowerVerb::Resume).await.expect("resumed");
     assert_eq!(guest_c.ask(b'x').await, '3');
-    b.end().await.expect("ended");
-    let medium = b.medium("system").await.expect("the disk from outside");
+    b.finish().await.expect("ended");
+    let medium = b.media().expect("media").medium("system").await.expect("the disk from outside");
     let sector = hospitium_model::Digest::of(
         &std::fs::read(lab.path().join("guest.raw")).expect("image")[..512],
     );
     assert_eq!(medium.digest(512, 512).expect("read"), sector);
-    c.end().await.expect("ended");
-    assert_ne!(c.medium("system").await.expect("the disk").digest(512, 512).expect("read"), sector);
+    c.finish().await.expect("ended");
+    assert_ne!(
+        c.media()
+            .expect("media")
+            .medium("system")
+            .await
+            .expect("the disk")
+            .digest(512, 512)
+            .expect("read"),
+        sector
+    );
 }
 
 /// The folders in this lab of VMMs that were started before they were asked for.
@@ -189,35 +202,42 @@ async fn an_expected_clone_is_a_vmm_that_waits_and_is_moved_to_where_it_is_wante
     let (host, lab) = (qemu().await, Lab::new());
     let (machine, mut guest) = booted(&host, &lab, "boot").await;
     assert_eq!(guest.ask(b'x').await, '1');
-    let snapshot = machine.snapshot(&lab.path().join("snapshot")).await.expect("saved");
+    let snapshot = machine
+        .saving()
+        .expect("it can be saved")
+        .snapshot(&lab.path().join("snapshot"))
+        .await
+        .expect("saved");
     host.expect(&snapshot, lab.path());
     host.expect(&snapshot, lab.path());
     let waits = waiting_vmm(&lab).await;
-    let place = lab.place("c");
-    let clone = host.restore(&snapshot, &place).await.expect("restored");
-    let process = clone.process().await.expect("a process");
+    let place = lab.work_dir("c");
+    let clone = host.restore(&snapshot, Generation::Fresh, &place).await.expect("restored");
+    let process = clone.confinement().expect("a process").process().await.expect("a process");
     assert_eq!((clone.name(), process.pid), ("c", waits as u32));
     let works_in = std::fs::read_link(format!("/proc/{waits}/cwd")).expect("a link");
     assert_eq!(works_in, place.folder.join("vmm").canonicalize().expect("a folder"));
     let mut guest = Guest::of(&*clone).await;
-    clone.resume().await.expect("resumed");
+    clone.power(PowerVerb::Resume).await.expect("resumed");
     assert_eq!(guest.ask(b'x').await, '2');
     assert_eq!(guest.ask(b'w').await, '!');
-    clone.end().await.expect("ended");
-    let written = clone.medium("system").await.expect("the disk from outside");
+    clone.finish().await.expect("ended");
+    let written =
+        clone.media().expect("media").medium("system").await.expect("the disk from outside");
     assert_eq!(written.digest(512, 512).expect("read"), written.digest(0, 512).expect("read"));
     // The end of one that waited is told, as that of any other.
     host.expect(&snapshot, lab.path());
     let waits = waiting_vmm(&lab).await;
     let killed = rustix::process::Pid::from_raw(waits).expect("a process id");
     rustix::process::kill_process(killed, rustix::process::Signal::KILL).expect("killed");
-    match host.restore(&snapshot, &lab.place("d")).await {
-        Err(HostError::Ended { how, .. }) => assert!(how.contains("signal 9"), "{how}"),
+    match host.restore(&snapshot, Generation::Fresh, &lab.work_dir("d")).await {
+        Err(HostError::Ended { ended, .. }) => assert!(ended.was_killed(), "{ended}"),
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("it had been killed"),
     }
-    let clone = host.restore(&snapshot, &lab.place("e")).await.expect("restored");
-    clone.end().await.expect("ended");
+    let clone =
+        host.restore(&snapshot, Generation::Fresh, &lab.work_dir("e")).await.expect("restored");
+    clone.finish().await.expect("ended");
     // None waits for a clone that will not be asked for.
     host.expect(&snapshot, lab.path());
     let waits = waiting_vmm(&lab).await;
@@ -237,15 +257,32 @@ async fn every_clone_is_a_generation_of_its_own_unless_that_is_spoiled_on_purpos
     let mut spec = lab.spec();
     let specified = "324e6eaf-d1d1-4bf6-bf41-b9bb6c91fb87";
     spec.generation_id = Some(specified.into());
-    let machine = host.define(&spec, &lab.place("boot")).await.expect("defined");
-    machine.start().await.expect("started");
-    let mut snapshot = machine.snapshot(&lab.path().join("snapshot")).await.expect("saved");
+    let machine = host.define(&spec, &lab.work_dir("boot")).await.expect("defined");
+    machine.power(PowerVerb::On).await.expect("started");
+    let mut snapshot = machine
+        .saving()
+        .expect("it can be saved")
+        .snapshot(&lab.path().join("snapshot"))
+        .await
+        .expect("saved");
     let mut ids = Vec::new();
     for (name, same) in [("a", false), ("b", false), ("c", true)] {
         snapshot.same_generation = same;
-        let clone = host.restore(&snapshot, &lab.place(name)).await.expect("restored");
-        ids.push(clone.facts().await.expect("facts").generation_id.expect("has one"));
-        clone.end().await.expect("ended");
+        let clone = host
+            .restore(&snapshot, Generation::Fresh, &lab.work_dir(name))
+            .await
+            .expect("restored");
+        ids.push(
+            clone
+                .look()
+                .await
+                .expect("a look")
+                .generation_id
+                .expect("seen")
+                .value
+                .expect("has one"),
+        );
+        clone.finish().await.expect("ended");
     }
     assert_ne!(ids[0], ids[1]);
     assert!(ids[0] != specified && ids[1] != specified);
@@ -266,19 +303,23 @@ async fn a_machine_on_an_image_of_another_hypervisor_can_be_saved_and_the_image_
         let mut spec = lab.spec();
         spec.disks[0].image = Some(image.clone());
         spec.disks[0].format = Some(format.into());
-        let machine = host.define(&spec, &lab.place(format)).await.expect("defined");
+        let machine = host.define(&spec, &lab.work_dir(format)).await.expect("defined");
         let mut guest = Guest::of(&*machine).await;
-        machine.start().await.expect("started");
+        machine.power(PowerVerb::On).await.expect("started");
         guest.boots().await;
         assert_eq!(guest.ask(b'x').await, '1');
-        let snapshot = machine.snapshot(&lab.path().join(format!("saved-{format}"))).await;
+        let snapshot = machine
+            .saving()
+            .expect("it can be saved")
+            .snapshot(&lab.path().join(format!("saved-{format}")))
+            .await;
         let snapshot = snapshot.unwrap_or_else(|error| panic!("{format}: {error}"));
-        let clone = lab.place(&format!("clone-{format}"));
-        let clone = host.restore(&snapshot, &clone).await.expect("restored");
+        let clone = lab.work_dir(&format!("clone-{format}"));
+        let clone = host.restore(&snapshot, Generation::Fresh, &clone).await.expect("restored");
         let mut guest = Guest::of(&*clone).await;
-        clone.resume().await.expect("resumed");
+        clone.power(PowerVerb::Resume).await.expect("resumed");
         assert_eq!(guest.ask(b'w').await, '!');
-        clone.end().await.expect("ended");
+        clone.finish().await.expect("ended");
         assert_eq!(std::fs::read(&image).expect("read"), before, "{format}");
     }
 }
@@ -288,16 +329,30 @@ async fn a_clone_can_be_saved_again() {
     let (host, lab) = (qemu().await, Lab::new());
     let (machine, mut guest) = booted(&host, &lab, "boot").await;
     assert_eq!(guest.ask(b'x').await, '1');
-    let first = machine.snapshot(&lab.path().join("first")).await.expect("saved");
-    let clone = host.restore(&first, &lab.place("clone")).await.expect("restored");
+    let first = machine
+        .saving()
+        .expect("it can be saved")
+        .snapshot(&lab.path().join("first"))
+        .await
+        .expect("saved");
+    let clone =
+        host.restore(&first, Generation::Fresh, &lab.work_dir("clone")).await.expect("restored");
     let mut guest = Guest::of(&*clone).await;
-    clone.resume().await.expect("resumed");
+    clone.power(PowerVerb::Resume).await.expect("resumed");
     assert_eq!(guest.ask(b'x').await, '2');
-    let second = clone.snapshot(&lab.path().join("second")).await.expect("saved again");
+    let second = clone
+        .saving()
+        .expect("it can be saved")
+        .snapshot(&lab.path().join("second"))
+        .await
+        .expect("saved again");
     std::fs::remove_dir_all(lab.path().join("first")).expect("the first is not needed any more");
-    let clone = host.restore(&second, &lab.place("again")).await.expect("restored again");
+    let clone = host
+        .restore(&second, Generation::Fresh, &lab.work_dir("again"))
+        .await
+        .expect("restored again");
     let mut guest = Guest::of(&*clone).await;
-    clone.resume().await.expect("resumed");
+    clone.power(PowerVerb::Resume).await.expect("resumed");
     assert_eq!(guest.ask(b'x').await, '3');
 }
 
@@ -306,7 +361,8 @@ async fn a_partial_or_altered_snapshot_is_refused() {
     let (host, lab) = (qemu().await, Lab::new());
     let (machine, _guest) = booted(&host, &lab, "boot").await;
     let folder = lab.path().join("snapshot");
-    let snapshot = machine.snapshot(&folder).await.expect("saved");
+    let snapshot =
+        machine.saving().expect("it can be saved").snapshot(&folder).await.expect("saved");
     let mut tries = 0;
     for entry in &snapshot.files {
         let path = folder.join(&entry.name);
@@ -338,7 +394,7 @@ async fn refused(
     n: u32,
     file: &str,
 ) {
-    match host.restore(snapshot, &lab.place(&format!("try-{n}"))).await {
+    match host.restore(snapshot, &lab.work_dir(&format!("try-{n}"))).await {
         Err(HostError::BadSnapshot { why, .. }) => assert!(why.contains(file), "{why}"),
         Err(other) => panic!("{file}: {other}"),
         Ok(_) => panic!("{file}: restored"),
@@ -350,17 +406,23 @@ async fn a_machine_goes_on_in_another_process() {
     let (host, lab) = (qemu().await, Lab::new());
     let (machine, mut guest) = booted(&host, &lab, "boot").await;
     assert_eq!(guest.ask(b'x').await, '1');
-    let (second, downtime) = machine.migrate(&lab.place("second")).await.expect("moved");
-    assert!(machine.died().await.expected);
+    let (second, downtime) = machine.migrate(&lab.work_dir("second")).await.expect("moved");
+    assert!(machine.ended().await.expected());
     assert!(downtime < LIMIT);
     let mut guest = Guest::of(&*second).await;
     assert_eq!(guest.ask(b'x').await, '2');
     assert_eq!(guest.ask(b'w').await, '!');
     // From a clone too, whose memory is its own.
-    let snapshot = second.snapshot(&lab.path().join("snapshot")).await.expect("saved");
-    let clone = host.restore(&snapshot, &lab.place("clone")).await.expect("restored");
-    clone.resume().await.expect("resumed");
-    let (third, _) = clone.migrate(&lab.place("third")).await.expect("moved");
+    let snapshot = second
+        .saving()
+        .expect("it can be saved")
+        .snapshot(&lab.path().join("snapshot"))
+        .await
+        .expect("saved");
+    let clone =
+        host.restore(&snapshot, Generation::Fresh, &lab.work_dir("clone")).await.expect("restored");
+    clone.power(PowerVerb::Resume).await.expect("resumed");
+    let (third, _) = clone.migrate(&lab.work_dir("third")).await.expect("moved");
     let mut guest = Guest::of(&*third).await;
     assert_eq!(guest.ask(b'x').await, '3');
 }
@@ -378,21 +440,27 @@ async fn a_machine_that_moved_is_told_to_the_network_again_and_again_and_a_clone
     let (host, lab) = (qemu().await, Lab::new());
     let mut spec = lab.spec();
     spec.nics = vec![nic("net0", hospitium_model::Network::Harness)];
-    let machine = host.define(&spec, &lab.place("boot")).await.expect("defined");
-    machine.start().await.expect("started");
+    let machine = host.define(&spec, &lab.work_dir("boot")).await.expect("defined");
+    machine.power(PowerVerb::On).await.expect("started");
     Guest::of(&*machine).await.boots().await;
-    let snapshot = machine.snapshot(&lab.path().join("snapshot")).await.expect("saved");
-    let clone = host.restore(&snapshot, &lab.place("clone")).await.expect("restored");
-    let mut frames = clone.frames("net0").await.expect("a cable");
-    clone.resume().await.expect("resumed");
+    let snapshot = machine
+        .saving()
+        .expect("it can be saved")
+        .snapshot(&lab.path().join("snapshot"))
+        .await
+        .expect("saved");
+    let clone =
+        host.restore(&snapshot, Generation::Fresh, &lab.work_dir("clone")).await.expect("restored");
+    let mut frames = clone.wires().expect("cables").frames("net0").await.expect("a cable");
+    clone.power(PowerVerb::Resume).await.expect("resumed");
     // Its guest sends nothing by itself. QEMU sends a reverse ARP (RFC 903), and the next one after 50 ms.
     const TOLD: u16 = 0x8035;
     assert_eq!(next_ethertype(&mut *frames).await, TOLD);
     let some_time = Duration::from_millis(700);
     let told = tokio::time::timeout(some_time, next_ethertype(&mut *frames)).await;
     assert!(told.is_err(), "EtherType {told:x?}");
-    let (moved, _) = clone.migrate(&lab.place("moved")).await.expect("moved");
-    let mut frames = moved.frames("net0").await.expect("a cable");
+    let (moved, _) = clone.migrate(&lab.work_dir("moved")).await.expect("moved");
+    let mut frames = moved.wires().expect("cables").frames("net0").await.expect("a cable");
     for _ in 0..3 {
         let told = tokio::time::timeout(LIMIT, next_ethertype(&mut *frames)).await;
         assert_eq!(told.expect("it is told"), TOLD);
@@ -405,15 +473,17 @@ async fn a_device_that_is_refused_is_a_clear_error() {
     let mut spec = lab.spec();
     spec.disks[0].logical_sector = 4097;
     let told =
-        host.define(&spec, &lab.place("odd-sector")).await.err().expect("refused").to_string();
+        host.define(&spec, &lab.work_dir("odd-sector")).await.err().expect("refused").to_string();
     assert!(told.contains("logical_block_size"), "{told}");
     let mut spec = lab.spec();
     spec.disks.push(disk("floppy", DiskRole::Cdrom, Bus::Nvme));
-    let told = host.define(&spec, &lab.place("odd-bus")).await.err().expect("refused").to_string();
+    let told =
+        host.define(&spec, &lab.work_dir("odd-bus")).await.err().expect("refused").to_string();
     assert!(told.contains("optical"), "{told}");
     let mut spec = lab.spec();
     spec.disks[0].image = Some(lab.path().join("missing.raw"));
-    let told = host.define(&spec, &lab.place("no-image")).await.err().expect("refused").to_string();
+    let told =
+        host.define(&spec, &lab.work_dir("no-image")).await.err().expect("refused").to_string();
     assert!(told.contains("missing.raw"), "{told}");
 }
 
@@ -423,11 +493,12 @@ async fn with_nothing_to_boot_the_firmware_says_so_on_the_screen() {
     let mut spec = lab.spec();
     spec.disks.clear();
     spec.boot = Boot::Nothing;
-    let machine = host.define(&spec, &lab.place("empty")).await.expect("defined");
-    machine.start().await.expect("started");
+    let machine = host.define(&spec, &lab.work_dir("empty")).await.expect("defined");
+    machine.power(PowerVerb::On).await.expect("started");
     let pictures = async {
         loop {
-            let shot = machine.screenshot().await.expect("a screenshot");
+            let shot =
+                machine.display().expect("a display").screenshot().await.expect("a screenshot");
             if shot.colours() > 1 {
                 return shot;
             }
@@ -436,7 +507,10 @@ async fn with_nothing_to_boot_the_firmware_says_so_on_the_screen() {
     };
     let shot = tokio::time::timeout(LIMIT, pictures).await.expect("something on the screen");
     assert!(shot.width >= 640 && shot.png().is_ok());
-    assert_eq!(machine.facts().await.expect("facts").state, MachineState::Running);
+    assert_eq!(
+        machine.look().await.expect("a look").state.expect("seen").value,
+        MachineState::Running
+    );
 }
 
 #[tokio::test]
@@ -469,8 +543,8 @@ async fn every_device_of_a_specification_is_there() {
         nic("net0", hospitium_model::Network::Harness),
         nic("net1", hospitium_model::Network::Isolated),
     ];
-    let machine = host.define(&spec, &lab.place("full")).await.expect("defined");
-    let facts = machine.facts().await.expect("facts");
+    let machine = host.define(&spec, &lab.work_dir("full")).await.expect("defined");
+    let facts = machine.look().await.expect("facts");
     assert_eq!(facts.nodes, 2);
     assert_eq!(facts.vcpus.len(), 2);
     assert_eq!(facts.disks.len(), 7, "{:?}", facts.disks);
@@ -478,16 +552,22 @@ async fn every_device_of_a_specification_is_there() {
     assert_eq!(facts.generation_id.as_deref(), spec.generation_id.as_deref());
     assert_eq!(facts.uuid.as_deref(), Some(&*spec.smbios.uuid));
     assert!(!facts.cpu_features.is_empty());
-    machine.start().await.expect("started");
+    machine.power(PowerVerb::On).await.expect("started");
     let mut guest = Guest::of(&*machine).await;
     guest.boots().await;
     // All of it can be saved and goes on.
-    let snapshot = machine.snapshot(&lab.path().join("snapshot")).await.expect("saved");
-    let clone = host.restore(&snapshot, &lab.place("clone")).await.expect("restored");
+    let snapshot = machine
+        .saving()
+        .expect("it can be saved")
+        .snapshot(&lab.path().join("snapshot"))
+        .await
+        .expect("saved");
+    let clone =
+        host.restore(&snapshot, Generation::Fresh, &lab.work_dir("clone")).await.expect("restored");
     let mut guest = Guest::of(&*clone).await;
-    clone.resume().await.expect("resumed");
+    clone.power(PowerVerb::Resume).await.expect("resumed");
     assert_eq!(guest.ask(b'x').await, '1');
-    let facts = clone.facts().await.expect("facts");
+    let facts = clone.look().await.expect("facts");
     assert_eq!(facts.nodes, 2);
     assert_ne!(
         facts.generation_id.as_deref(),
@@ -517,14 +597,16 @@ async fn what_was_never_flushed_is_gone_after_a_power_cut_and_there_after_an_ord
     {
         let mut spec = lab.spec();
         spec.disks[0].power_loss_log = log;
-        let machine = host.define(&spec, &lab.place(name)).await.expect("defined");
+        let machine = host.define(&spec, &lab.work_dir(name)).await.expect("defined");
         let mut guest = Guest::of(&*machine).await;
-        machine.start().await.expect("started");
+        machine.power(PowerVerb::On).await.expect("started");
         guest.boots().await;
         // The firmware writes and does not flush.
         assert_eq!(guest.ask(b'w').await, '!');
-        if orderly { machine.end().await } else { machine.power_cut().await }.expect("gone");
-        let medium = machine.medium("system").await.expect("the disk from outside");
+        if orderly { machine.finish().await } else { machine.power(PowerVerb::Off).await }
+            .expect("gone");
+        let medium =
+            machine.media().expect("media").medium("system").await.expect("the disk from outside");
         let found = medium.digest(512, 512).expect("read");
         assert_eq!(found == sector, kept, "{name}: {}", medium.how);
         // The first sector, of the image below, is there in any case.
@@ -537,18 +619,21 @@ async fn a_disk_without_room_stops_the_machine_until_it_is_given_some() {
     let (host, lab) = (qemu().await, Lab::new());
     let mut spec = lab.spec();
     spec.disks[0].room = Some(ByteSize::bytes(0));
-    let machine = host.define(&spec, &lab.place("full")).await.expect("defined");
+    let machine = host.define(&spec, &lab.work_dir("full")).await.expect("defined");
     let mut guest = Guest::of(&*machine).await;
-    machine.start().await.expect("started");
+    machine.power(PowerVerb::On).await.expect("started");
     guest.boots().await;
     guest.say(b'w').await;
     let full = EventKind::DiskError { id: "system".into(), no_space: true };
     machine.wait_event(0, "the disk to be full", LIMIT, &|k| *k == full).await.expect("full");
-    assert_eq!(machine.facts().await.expect("facts").state, MachineState::IoError);
-    let less = machine.give_room("no-such-disk", ByteSize::mib(1)).await;
+    assert_eq!(
+        machine.look().await.expect("a look").state.expect("seen").value,
+        MachineState::IoError
+    );
+    let less = machine.media().expect("media").grow_backing("no-such-disk", ByteSize::mib(1)).await;
     assert!(matches!(less, Err(HostError::Refused { .. })));
-    machine.give_room("system", ByteSize::mib(1)).await.expect("given");
-    machine.resume().await.expect("resumed");
+    machine.media().expect("media").grow_backing("system", ByteSize::mib(1)).await.expect("given");
+    machine.power(PowerVerb::Resume).await.expect("resumed");
     assert_eq!(guest.hear().await, '!');
 }
 
@@ -560,21 +645,27 @@ async fn a_disk_comes_and_goes_while_the_machine_runs() {
     // Twice, so that nothing is left of the first.
     for _ in 0..2 {
         let events = machine.events().len();
-        machine.attach(&stick).await.expect("plugged in");
-        let again = machine.attach(&stick).await;
+        machine.hotplug().expect("hot plug").attach(&stick).await.expect("plugged in");
+        let again = machine.hotplug().expect("hot plug").attach(&stick).await;
         assert!(matches!(again, Err(HostError::Refused { .. })), "{again:?}");
-        let disks = machine.facts().await.expect("facts").disks;
+        let disks = machine.look().await.expect("a look").disks.expect("seen").value;
         assert!(disks.iter().any(|disk| disk.id == "stick" && disk.size == ByteSize::mib(16)));
-        machine.detach("stick").await.expect("asked");
+        machine.hotplug().expect("hot plug").detach("stick").await.expect("asked");
         let gone = EventKind::DeviceRemoved { id: "stick".into() };
         machine.wait_event(events, "the stick to go", LIMIT, &|k| *k == gone).await.expect("gone");
-        assert_eq!(machine.facts().await.expect("facts").disks.len(), 1);
+        assert_eq!(machine.look().await.expect("a look").disks.expect("seen").value.len(), 1);
     }
-    let sata = machine.attach(&Attachment::Disk(disk("s", DiskRole::Scratch, Bus::Sata))).await;
+    let sata = machine
+        .hotplug()
+        .expect("hot plug")
+        .attach(&Attachment::Disk(disk("s", DiskRole::Scratch, Bus::Sata)))
+        .await;
     assert!(matches!(sata, Err(HostError::Unsupported { .. })), "{sata:?}");
-    let bad = machine.attach(&Attachment::Vcpu { id: "a,b".into() }).await;
+    let bad =
+        machine.hotplug().expect("hot plug").attach(&Attachment::Vcpu { id: "a,b".into() }).await;
     assert!(matches!(bad, Err(HostError::Spec(_))), "{bad:?}");
-    let full = machine.attach(&Attachment::Vcpu { id: "cpu1".into() }).await;
+    let full =
+        machine.hotplug().expect("hot plug").attach(&Attachment::Vcpu { id: "cpu1".into() }).await;
     assert!(full.expect_err("no socket").to_string().contains("max_sockets"));
 }
 
@@ -584,7 +675,10 @@ async fn a_machine_is_closed_to_the_vmms_of_others() {
     let (host, lab) = (qemu().await, Lab::new());
     let (a, _guest) = booted(&host, &lab, "a").await;
     let (b, _guest) = booted(&host, &lab, "b").await;
-    let (a, b) = (a.process().await.expect("a"), b.process().await.expect("b"));
+    let (a, b) = (
+        a.confinement().expect("a process").process().await.expect("a"),
+        b.confinement().expect("a process").process().await.expect("b"),
+    );
     if rustix::process::geteuid().is_root() {
         assert_ne!(a.uid, b.uid);
     }
@@ -597,10 +691,10 @@ async fn a_machine_is_closed_to_the_vmms_of_others() {
 async fn a_vmm_left_over_is_found_by_its_note_and_ended() {
     let (host, lab) = (qemu().await, Lab::new());
     let (machine, _guest) = booted(&host, &lab, "left").await;
-    let pid = machine.process().await.expect("process").pid;
+    let pid = pid_of(&*machine).await;
     let ended = QemuReaper.end_orphans(lab.path());
     assert_eq!(ended, [Orphan { pid, folder: lab.path().join("left") }]);
-    assert!(machine.died().await.how.contains("signal 9"));
+    assert!(machine.ended().await.was_killed());
     assert_eq!(QemuReaper.end_orphans(lab.path()), []);
 }
 
@@ -613,7 +707,7 @@ async fn a_vmm_ends_with_the_harness_however_that_ends() {
         // This is the victim: it holds a machine until it is killed.
         let (host, lab) = (qemu().await, Lab::new());
         let (machine, _guest) = booted(&host, &lab, "boot").await;
-        let pid = machine.process().await.expect("process").pid;
+        let pid = pid_of(&*machine).await;
         let note = std::path::PathBuf::from(folder).join("pid");
         std::fs::write(note.with_extension("new"), pid.to_string()).expect("noted");
         std::fs::rename(note.with_extension("new"), note).expect("noted");

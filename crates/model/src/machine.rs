@@ -277,9 +277,6 @@ pub struct Disk {
     /// would be: what was not flushed is gone.
     #[serde(default)]
     pub power_loss_log: bool,
-    /// A fault on purpose: flushes are acknowledged and ignored.
-    #[serde(default)]
-    pub ignore_flushes: bool,
     /// The medium has room for only this many bytes; the machine pauses when it is full.
     #[serde(default)]
     pub room: Option<ByteSize>,
@@ -513,7 +510,6 @@ mod tests {
             physical_sector: 0,
             read_only: false,
             power_loss_log: false,
-            ignore_flushes: false,
             room: None,
         }
     }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hospitium_host::HostError;
+use hospitium_host::{Ended, HostError};
 use hospitium_model::{Observations, Verdict};
 use hospitium_suite::{Cell, Check, CheckError, Lab};
 use hospitium_system::SessionError;
@@ -60,7 +60,8 @@ pub async fn in_own_clone(
         Err(error) => {
             let why = format!("no clone could be made: {}", error.chain());
             let verdict = match &error {
-                CheckError::Host(HostError::Ended { how, .. }) => verdict_on_death(how, &why),
+                CheckError::Host(HostError::Ended { ended, .. }) => verdict_on_end(ended, &why),
+                CheckError::Unable(inability) => inability.clone().skip(),
                 _ => Verdict::Error { reason: why },
             };
             let attempt = Attempt {
@@ -86,7 +87,7 @@ pub async fn in_own_clone(
 /// Ends a clone and takes what is left of it. A clone that cannot be ended in order is ended by
 /// being dropped.
 pub async fn finish(cell: Cell) -> CloneEnd {
-    let clone = cell.place().name.clone();
+    let clone = cell.work_dir().name.clone();
     let ready = Some(cell.ready_in());
     let (vmm_cpu, console) = cell.finish().await.unwrap_or_default();
     CloneEnd { clone, ready, vmm_cpu, console }
@@ -95,8 +96,9 @@ pub async fn finish(cell: Cell) -> CloneEnd {
 /// Runs a check in this clone.
 pub async fn in_clone(cell: &mut Cell, check: &'static Check) -> Attempt {
     let began = Instant::now();
-    let clone = cell.place().name.clone();
-    let ended = within(check.limit, unpanicked((check.run)(cell))).await;
+    let clone = cell.work_dir().name.clone();
+    let host = cell.lab().host().clone();
+    let ended = within(host.witness().ok(), check.limit, unpanicked((check.run)(cell))).await;
     let mut observations = Observations::new();
     let mut clone_is_good = true;
     let verdict = match ended {
@@ -132,16 +134,19 @@ async fn verdict_on(cell: &Cell, error: &CheckError) -> Verdict {
     if let Some(verdict) = crashed(cell) {
         return verdict;
     }
+    if let CheckError::Unable(inability) = error {
+        return inability.clone().skip();
+    }
     let may_have_died = matches!(
         error,
         CheckError::Host(HostError::Ended { .. })
             | CheckError::Session(SessionError::Closed { .. } | SessionError::Io { .. })
     );
     if may_have_died
-        && let Ok(died) = tokio::time::timeout(DEATH_IS_KNOWN, cell.machine().died()).await
-        && !died.expected
+        && let Ok(ended) = tokio::time::timeout(DEATH_IS_KNOWN, cell.machine().ended()).await
+        && !ended.expected()
     {
-        return verdict_on_death(&died.how, &error.chain());
+        return verdict_on_end(&ended, &error.chain());
     }
     let mut reason = error.chain();
     if let CheckError::Session(SessionError::NoAnswer { .. }) = error
@@ -157,7 +162,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// CPU time that the machine uses from now on.
 async fn used_in(cell: &Cell, time: Duration) -> Option<Duration> {
-    let used = async || cell.machine().process().await.ok().map(|facts| facts.cpu_time);
+    let used = async || Some(cell.process().await.ok()?.cpu_time.ok()?.value);
     let before = used().await?;
     tokio::time::sleep(time).await;
     used().await?.checked_sub(before)
@@ -181,28 +186,22 @@ fn crashed(cell: &Cell) -> Option<Verdict> {
     })
 }
 
-/// SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS: a program does these to itself (signal(7)).
-const OWN_FAULT: [u32; 7] = [4, 5, 6, 7, 8, 11, 31];
-
 /// A VMM that crashes is a failure of the pair; one that somebody killed is not.
-fn verdict_on_death(how: &str, while_doing: &str) -> Verdict {
-    let signal = how.strip_prefix("signal ").and_then(|rest| {
-        rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|number| number.parse().ok())
-    });
-    match signal {
-        Some(signal) if OWN_FAULT.contains(&signal) => {
-            Verdict::Fail { reason: format!("the hypervisor crashed ({how}); {while_doing}") }
-        }
-        Some(9) => Verdict::Error {
-            reason: format!(
-                "the hypervisor's process was killed from outside ({how}): by a person, or by the \
-                 kernel for want of memory (`dmesg` tells); run the check again"
-            ),
-        },
-        _ => Verdict::Error {
-            reason: format!("the hypervisor's process ended ({how}); {while_doing}"),
-        },
+fn verdict_on_end(ended: &Ended, while_doing: &str) -> Verdict {
+    if ended.is_crash() {
+        return Verdict::Fail {
+            reason: format!("the hypervisor crashed ({ended}); {while_doing}"),
+        };
     }
+    let reason = match ended {
+        ended if ended.was_killed() => format!(
+            "the hypervisor's process was killed from outside ({ended}): by a person, or by the \
+             kernel for want of memory (`dmesg` tells); run the check again"
+        ),
+        Ended::Lost { .. } => format!("the machine was lost ({ended}); {while_doing}"),
+        _ => format!("the hypervisor's process ended ({ended}); {while_doing}"),
+    };
+    Verdict::Error { reason }
 }
 
 /// A future whose panics are results.
@@ -236,11 +235,14 @@ mod tests {
 
     #[test]
     fn a_crash_of_the_vmm_fails_the_pair_and_a_kill_does_not() {
-        assert_eq!(verdict_on_death("signal 11", "x").word(), "fail");
-        assert_eq!(verdict_on_death("signal 6: assertion failed", "x").word(), "fail");
-        for outside in ["signal 9", "signal 15", "exit code 1: no memory", "signal", "signal x", ""]
-        {
-            assert_eq!(verdict_on_death(outside, "x").word(), "error", "{outside}");
+        let signal = |signal| Ended::Signalled { signal, said: String::new() };
+        assert_eq!(verdict_on_end(&signal(11), "x").word(), "fail");
+        let aborted = Ended::Signalled { signal: 6, said: "assertion failed".into() };
+        assert_eq!(verdict_on_end(&aborted, "x").word(), "fail");
+        let exited = Ended::Exited { code: 1, said: "signal 11".into() };
+        let lost = Ended::Lost { why: "signal 11".into() };
+        for outside in [signal(9), signal(15), exited, lost] {
+            assert_eq!(verdict_on_end(&outside, "x").word(), "error", "{outside}");
         }
     }
 

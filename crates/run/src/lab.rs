@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hospitium_guest::GuestError;
-use hospitium_host::Place;
+use hospitium_host::WorkDir;
 use hospitium_model::{ByteSize, Capability, Digest, InputPin, MachineSpec, TimelineSource};
 use hospitium_suite::{LabError, Sink, boot, standard_machine};
 
@@ -147,27 +147,34 @@ impl Maker<'_> {
         let _permit = self.budget.permit(Class::Boot, urgency as u64, Load::Works, memory).await;
         let expected_ms = self.durations.seen(&pair, "boot");
         self.observer.tell(&RunEvent::Booting { cell: self.cell.name.clone(), expected_ms });
-        let place = Place { name: "boot".into(), folder: reservation.boot_folder() };
+        let dir = WorkDir { name: "boot".into(), folder: reservation.boot_folder() };
         let limit = self.cell.guest.boot_limit();
-        let booted = boot(&**host, &**guest, &declared, &place, limit, self.sink).await?;
+        let booted = boot(&**host, &**guest, &declared, &dir, limit, self.sink).await?;
         let mut facts = booted.facts;
         self.durations.took(&pair, "boot", facts.ready_ms);
-        let picture = if host.capability(Capability::Screenshot).is_yes() && declared.display {
-            match booted.machine.screenshot().await.and_then(|screen| screen.png()) {
-                Ok(png) => Some(png),
-                Err(error) => {
-                    self.note(format!("no picture of the booted machine: {}", chain(&error)));
-                    None
+        let picture = match booted.machine.display() {
+            Ok(display) if declared.display && host.offers(Capability::Screenshot).is_yes() => {
+                match display.screenshot().await.and_then(|screen| screen.png()) {
+                    Ok(png) => Some(png),
+                    Err(error) => {
+                        self.note(format!("no picture of the booted machine: {}", chain(&error)));
+                        None
+                    }
                 }
             }
-        } else {
-            None
+            _ => None,
         };
-        let vmm_cpu = booted.machine.process().await.map(|p| p.cpu_time).unwrap_or_default();
+        let process = match booted.machine.confinement() {
+            Ok(confinement) => confinement.process().await.ok(),
+            Err(_) => None,
+        };
+        let vmm_cpu = process.and_then(|process| process.cpu_time.ok());
+        let vmm_cpu = vmm_cpu.map(|seen| seen.value).unwrap_or_default();
         let begun = std::time::Instant::now();
         // The probe's and the console's streams must not keep the machine from being saved.
         drop(booted.session);
-        let snapshot = booted.machine.snapshot(&reservation.snapshot_folder()).await;
+        let saving = booted.machine.saving().map_err(LabError::Unable)?;
+        let snapshot = saving.snapshot(&reservation.snapshot_folder()).await;
         let snapshot = snapshot.map_err(LabError::Host)?;
         facts.snapshot_ms = ms(begun.elapsed());
         self.sink.say("boot", TimelineSource::Harness, "saved");

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hospitium_guest::GuestError;
-use hospitium_host::{Event, EventKind, HostError, Machine, Medium, Place};
+use hospitium_host::{
+    Balloon, Display, Event, EventKind, Facet, Generation, HostClock, HostError, Hotplug, Inject,
+    Look, Machine, Media, Medium, PowerVerb, ProcessFacts, Wires, WorkDir,
+};
 use hospitium_model::{ExpectationError, MachineSpec, Pattern, TimelineSource, Value};
 use hospitium_peer::{Peer, PeerOptions};
 use hospitium_system::{Console, Session, SessionError};
@@ -26,7 +29,7 @@ pub struct Cell {
     lab: Arc<Lab>,
     check: &'static Check,
     fault: Option<Fault>,
-    place: Place,
+    dir: WorkDir,
     machine: Box<dyn Machine>,
     peer: Option<Peer>,
     ready: Duration,
@@ -44,7 +47,7 @@ impl Cell {
         lab: Arc<Lab>,
         check: &'static Check,
         fault: Option<Fault>,
-        place: Place,
+        dir: WorkDir,
         machine: Box<dyn Machine>,
         guest: Session,
         console: Console,
@@ -57,7 +60,7 @@ impl Cell {
             lab,
             check,
             fault,
-            place,
+            dir,
             machine,
             peer: None,
             ready,
@@ -99,14 +102,79 @@ impl Cell {
         &*self.machine
     }
 
+    /// What the host sees of the machine now.
+    ///
+    /// # Errors
+    /// The host cannot be asked.
+    pub async fn look(&self) -> Result<Look, CheckError> {
+        Ok(self.machine.look().await?)
+    }
+
+    /// What the host's operating system says of the machine's process now.
+    ///
+    /// # Errors
+    /// The machine has no process of its own, or it is gone.
+    pub async fn process(&self) -> Result<ProcessFacts, CheckError> {
+        Ok(self.machine.confinement()?.process().await?)
+    }
+
+    /// Does this to the machine's power.
+    ///
+    /// # Errors
+    /// The host refuses, or the machine is gone.
+    pub async fn power(&self, verb: PowerVerb) -> Result<(), CheckError> {
+        Ok(self.machine.power(verb).await?)
+    }
+
+    /// The host's clocks.
+    ///
+    /// # Errors
+    /// The host cannot be asked.
+    pub async fn now(&self) -> Result<HostClock, CheckError> {
+        Ok(self.lab.host().clock().await?)
+    }
+
+    /// Devices that come and go.
+    ///
+    /// # Errors
+    /// The machine has no such facet; so for all of these.
+    pub fn hotplug(&self) -> Facet<'_, dyn Hotplug> {
+        self.machine.hotplug()
+    }
+
+    /// Network cables.
+    pub fn wires(&self) -> Facet<'_, dyn Wires> {
+        self.machine.wires()
+    }
+
+    /// Media of disks and drives.
+    pub fn media(&self) -> Facet<'_, dyn Media> {
+        self.machine.media()
+    }
+
+    /// Display and keyboard.
+    pub fn display(&self) -> Facet<'_, dyn Display> {
+        self.machine.display()
+    }
+
+    /// What hardware does to a system without its leave.
+    pub fn inject(&self) -> Facet<'_, dyn Inject> {
+        self.machine.inject()
+    }
+
+    /// A memory balloon.
+    pub fn balloon(&self) -> Facet<'_, dyn Balloon> {
+        self.machine.balloon()
+    }
+
     /// From asking for the clone to the probe's answer in it.
     pub fn ready_in(&self) -> Duration {
         self.ready
     }
 
     /// A folder for the check's files, removed with the clone.
-    pub fn place(&self) -> &Place {
-        &self.place
+    pub fn work_dir(&self) -> &WorkDir {
+        &self.dir
     }
 
     /// Which variant of the check: `virtio` of `stor.hot-add-remove/virtio`.
@@ -119,17 +187,15 @@ impl Cell {
         &mut self,
         spec: &MachineSpec,
     ) -> Result<Box<dyn Machine>, CheckError> {
-        let place = self.another_place()?;
+        let dir = self.another_work_dir()?;
         let mut spec = spec.clone();
         if let Some(Fault::Machine(alter)) = self.fault {
             alter(&mut spec);
         }
-        let machine = self.lab.host().define(&spec, &place).await?;
-        let machine = match self.fault {
-            Some(Fault::Seam(fault)) => Box::new(FaultyMachine::new(machine, fault)),
-            _ => machine,
-        };
-        machine.start().await?;
+        let host = self.lab.host_with(self.fault)?;
+        let machine = host.define(&spec, &dir).await?;
+        let machine = FaultyMachine::unless_honest(machine, self.fault);
+        machine.power(PowerVerb::On).await?;
         Ok(machine)
     }
 
@@ -184,7 +250,7 @@ impl Cell {
     /// The other end of the network cable; plugs it in at the first call.
     pub async fn peer(&mut self) -> Result<&Peer, CheckError> {
         if self.peer.is_none() {
-            let frames = self.machine.frames(device::NIC).await?;
+            let frames = self.machine.wires()?.frames(device::NIC).await?;
             let peer = Peer::start(frames, PeerOptions::default());
             self.peer = Some(peer.map_err(|e| CheckError::Peer(e.to_string()))?);
         }
@@ -194,14 +260,14 @@ impl Cell {
     /// Another clone of the same snapshot, for checks that compare two.
     pub async fn another_clone(&mut self) -> Result<Self, CheckError> {
         self.clones += 1;
-        let name = format!("{}-{}", self.place.name, self.clones);
+        let name = format!("{}-{}", self.dir.name, self.clones);
         Box::pin(self.lab.cell(&name, self.check, self.fault)).await
     }
 
-    /// A place for a further machine that the check makes itself.
-    pub fn another_place(&mut self) -> Result<Place, CheckError> {
+    /// A folder for a further machine that the check makes itself.
+    pub fn another_work_dir(&mut self) -> Result<WorkDir, CheckError> {
         self.clones += 1;
-        self.lab.place(&format!("{}-{}", self.place.name, self.clones))
+        self.lab.work_dir(&format!("{}-{}", self.dir.name, self.clones))
     }
 
     /// Number of events so far: pass it to [`Cell::event`] to wait for what comes after.
@@ -240,19 +306,21 @@ impl Cell {
     /// Pulls the plug and reads what is left on a disk.
     pub async fn cut_and_read(&self, disk: &str) -> Result<Medium, CheckError> {
         self.say("the plug is pulled");
-        self.machine.power_cut().await?;
-        Ok(self.machine.medium(disk).await?)
+        self.power(PowerVerb::Off).await?;
+        Ok(self.media()?.medium(disk).await?)
     }
 
     /// Moves the machine into a new process on the same host and goes on with it. Returns the
     /// downtime that the hypervisor counted.
     pub async fn migrate(&mut self) -> Result<Duration, CheckError> {
-        let place = self.another_place()?;
-        let (machine, downtime) = self.machine.migrate(&place).await?;
+        let dir = self.another_work_dir()?;
+        let to = self.lab.host();
+        let moved = self.machine.moving()?.migrate(&**to, &dir).await?;
+        let (machine, downtime) = (moved.machine, moved.downtime);
         self.note_events();
         self.take_channels(&*machine).await?;
         if let Some(peer) = &self.peer {
-            let replugged = peer.replug(machine.frames(device::NIC).await?).await;
+            let replugged = peer.replug(machine.wires()?.frames(device::NIC).await?).await;
             replugged.map_err(|e| CheckError::Peer(e.to_string()))?;
         }
         self.machine = machine;
@@ -263,21 +331,20 @@ impl Cell {
     /// Saves the machine to files, waits, and goes on with what is restored from them in a new
     /// process. Returns how long the machine was away.
     pub async fn save_and_restore(&mut self, wait: Duration) -> Result<Duration, CheckError> {
-        let place = self.another_place()?;
-        let folder = place.folder.join("saved");
+        let dir = self.another_work_dir()?;
+        let folder = dir.folder.join("saved");
         std::fs::create_dir_all(&folder).map_err(HostError::io("making a folder for the save"))?;
         self.note_events();
         let begun = Instant::now();
-        let saved = self.machine.snapshot(&folder).await?;
+        let saved = self.machine.saving()?.snapshot(&folder).await?;
         tokio::time::sleep(wait).await;
-        let machine = self.lab.host().restore(&saved, &place).await?;
+        // The same machine goes on: it is no clone, so its generation stays.
+        let host = self.lab.host_with(self.fault)?;
+        let machine = host.cloning()?.restore(&saved, Generation::Kept, &dir).await?;
         self.take_channels(&*machine).await?;
-        machine.resume().await?;
+        machine.power(PowerVerb::Resume).await?;
         let away = begun.elapsed();
-        self.machine = match self.fault {
-            Some(Fault::Seam(fault)) => Box::new(FaultyMachine::new(machine, fault)),
-            _ => machine,
-        };
+        self.machine = FaultyMachine::unless_honest(machine, self.fault);
         self.boot_events = 0;
         self.guest.greet(ANSWER).await?;
         Ok(away)
@@ -285,9 +352,9 @@ impl Cell {
 
     /// Takes console and probe of the machine that this one goes on as.
     async fn take_channels(&mut self, machine: &dyn Machine) -> Result<(), CheckError> {
-        let trace = self.lab.trace(&self.place.name);
-        self.console = Console::start(machine.channel("console").await?, Some(trace.clone()));
-        self.guest = Session::attach(machine.channel("probe").await?, Some(trace));
+        let trace = self.lab.trace(&self.dir.name);
+        self.console = Console::start(machine.serial("console").await?, Some(trace.clone()));
+        self.guest = Session::attach(machine.serial("probe").await?, Some(trace));
         if let Some(Fault::Guest(alter)) = self.fault {
             self.guest.set_patch(Some(Box::new(alter)));
         }
@@ -315,8 +382,11 @@ impl Cell {
             error = self.enter_again(limit * MOST) => return Err(error.into()),
         };
         if now.is_none() {
-            let took = self.machine.screenshot().await.and_then(|screen| screen.png());
-            if let Ok(png) = took {
+            let took = match self.machine.display() {
+                Ok(display) => display.screenshot().await.and_then(|screen| screen.png()).ok(),
+                Err(_) => None,
+            };
+            if let Some(png) = took {
                 self.keep_picture("not-up-again", png);
             }
         }
@@ -379,28 +449,33 @@ impl Cell {
 
     /// A line for the timeline.
     pub fn say(&self, text: impl Into<String>) {
-        self.lab.sink().say(&self.place.name, TimelineSource::Check, text);
+        self.lab.sink().say(&self.dir.name, TimelineSource::Check, text);
     }
 
     fn note_events(&self) {
-        forward_events(self.lab.sink(), &self.place.name, &self.machine.events());
+        forward_events(self.lab.sink(), &self.dir.name, &self.machine.events());
     }
 
     /// Ends the clone, its events and console written down, and removes its files. Returns the CPU
     /// time of its VMM if it still ran, and the last console lines.
     pub async fn finish(self) -> Result<(Duration, Vec<String>), HostError> {
         self.note_events();
-        let cpu = self.machine.process().await.map(|p| p.cpu_time).unwrap_or_default();
-        let ended = self.machine.end().await;
+        let process = match self.machine.confinement() {
+            Ok(confinement) => confinement.process().await.ok(),
+            Err(_) => None,
+        };
+        let cpu = process.and_then(|process| process.cpu_time.ok());
+        let cpu = cpu.map(|seen| seen.value).unwrap_or_default();
+        let ended = self.machine.finish().await;
         let lines = self.console.last_lines(40).0;
         drop(self.machine);
-        let folder = &self.place.folder;
+        let folder = &self.dir.folder;
         match std::fs::remove_dir_all(folder) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                 return Err(HostError::io(format!("removing {}", folder.display()))(e));
             }
             _ => {}
         }
-        ended.map(|()| (cpu, lines))
+        ended.map(|_| (cpu, lines))
     }
 }

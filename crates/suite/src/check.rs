@@ -52,7 +52,7 @@ impl Check {
 ///     pub COUNT = "cpu.count", tier: Reads, needs: [], fault: Fault::Guest(one_cpu_less);
 ///     async fn count(cell) {
 ///         let online = cell.guest.read_text("/sys/devices/system/cpu/online").await?;
-///         let seen = cell.machine().facts().await?.vcpus.len();
+///         let seen = cell.look().await?.vcpus?.value.len();
 ///         Ok(Observations::of([Finding::same("online vCPUs", count_of(&online)?, seen)]))
 ///     }
 /// }

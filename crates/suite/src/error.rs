@@ -1,18 +1,21 @@
-//! Why a check could not come to an end. None of these says anything about the pair.
+//! Why a check could not come to an end. None of these says anything bad about the pair.
 
 use std::time::Duration;
 
 use hospitium_guest::GuestError;
 use hospitium_host::HostError;
-use hospitium_model::{ExpectationError, span};
+use hospitium_model::{ExpectationError, Inability, span};
 use hospitium_system::{ConsoleError, SessionError};
 
-/// The harness or the lab failed.
+/// The harness or the lab failed, or somebody cannot do what the check needs.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
     /// The hypervisor or its driver.
     #[error(transparent)]
-    Host(#[from] HostError),
+    Host(HostError),
+    /// The host, the machine or the guest cannot do it: no error but a skip, on that one's account.
+    #[error(transparent)]
+    Unable(#[from] Inability),
     /// The guest could not be entered.
     #[error(transparent)]
     Guest(#[from] GuestError),
@@ -53,6 +56,18 @@ pub enum CheckError {
         #[source]
         source: std::io::Error,
     },
+}
+
+impl From<HostError> for CheckError {
+    fn from(error: HostError) -> Self {
+        match error {
+            HostError::Unable(inability) => Self::Unable(inability),
+            HostError::Unsupported { what, why } => {
+                Self::Unable(Inability::of_host(format!("{what} is not possible: {why}")))
+            }
+            other => Self::Host(other),
+        }
+    }
 }
 
 impl CheckError {

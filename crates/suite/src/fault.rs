@@ -1,18 +1,20 @@
 //! Faults on purpose: each check names one that must turn it red, and a test shows that it does.
 //!
-//! A check that no fault can turn red proves nothing. Three kinds: the machine is made differently
-//! from what is declared, an observation of the guest is altered on its way, or the seam to the
-//! hypervisor swallows a call, alters what the host sees or hides an event ([`FaultyMachine`]).
+//! A check that no fault can turn red proves nothing. Four kinds: the machine is made differently
+//! from what is declared, the host is [defective](Defect), an observation of the guest is altered on
+//! its way, or the seam to the hypervisor swallows a call, alters what the host sees or hides an
+//! event ([`FaultyMachine`], which forwards core and facets with that one call altered).
 
 use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use hospitium_host::{
-    Attachment, ByteStream, Died, Event, EventKind, HostError, Machine, MachineFacts, Medium,
-    Place, ProcessFacts, Screenshot, Snapshot,
+    Attachment, Balloon, ByteStream, Confinement, Defect, Destination, Display, Dump, Ended, Event,
+    EventClass, EventKind, Facet, HostError, Hotplug, Inject, Look, Machine, Media, Medium, Moved,
+    Moving, PowerVerb, ProcessFacts, Saving, Screenshot, Wires, WorkDir,
 };
-use hospitium_model::{ByteSize, MachineSpec};
+use hospitium_model::{Answer, ByteSize, MachineSpec};
 use hospitium_system::OwnedReply;
 use hospitium_wire::Request;
 
@@ -21,6 +23,9 @@ use hospitium_wire::Request;
 pub enum Fault {
     /// The machine that boots is not the one that is declared. Needs a boot of its own.
     Machine(fn(&mut MachineSpec)),
+    /// The host is defective. A [saved machine](Defect::needs_boot) can get most defects, so that no boot is
+    /// needed.
+    Defect(fn() -> Defect),
     /// What the guest answers is altered on its way.
     Guest(fn(&Request<'_>, &mut OwnedReply)),
     /// The seam to the hypervisor lies.
@@ -37,7 +42,7 @@ pub enum SeamFault {
     /// This call is answered with success and not done.
     Ignore(Call),
     /// What the host sees of the machine is altered.
-    Facts(fn(&mut MachineFacts)),
+    Look(fn(&mut Look)),
     /// What the physical machine's system says of the VMM is altered.
     Process(fn(&mut ProcessFacts)),
     /// The medium has one flipped bit in its first 4 KiB.
@@ -56,9 +61,7 @@ pub enum SeamFault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the calls' own names")]
 pub enum Call {
-    Pause,
-    Reset,
-    PowerButton,
+    Power(PowerVerb),
     Nmi,
     Attach,
     Detach,
@@ -81,6 +84,14 @@ impl FaultyMachine {
         Self { inner, fault }
     }
 
+    /// The machine, with the fault before it if it is one of the seam.
+    pub fn unless_honest(inner: Box<dyn Machine>, fault: Option<Fault>) -> Box<dyn Machine> {
+        match fault {
+            Some(Fault::Seam(fault)) => Box::new(Self::new(inner, fault)),
+            _ => inner,
+        }
+    }
+
     fn ignores(&self, call: Call) -> bool {
         matches!(self.fault, SeamFault::Ignore(ignored) if ignored == call)
     }
@@ -88,8 +99,26 @@ impl FaultyMachine {
 
 /// Passes a call on unless it is the ignored one.
 macro_rules! unless_ignored {
-    ($self:ident, $call:ident, $done:expr) => {
-        if $self.ignores(Call::$call) { Ok(()) } else { $done.await }
+    ($self:ident, $call:expr, $done:expr) => {
+        if $self.ignores($call) { Ok(()) } else { $done.await }
+    };
+}
+
+/// A facet that this wrapper stands before, if the machine has it.
+macro_rules! wrapped {
+    ($($facet:ident: $kind:path),+ $(,)?) => {
+        $(fn $facet(&self) -> Facet<'_, dyn $kind> {
+            self.inner.$facet().map(|_| self as &dyn $kind)
+        })+
+    };
+}
+
+/// A facet that passes through as it is.
+macro_rules! passed {
+    ($($facet:ident: $kind:path),+ $(,)?) => {
+        $(fn $facet(&self) -> Facet<'_, dyn $kind> {
+            self.inner.$facet()
+        })+
     };
 }
 
@@ -103,16 +132,12 @@ impl Machine for FaultyMachine {
         self.inner.spec()
     }
 
-    async fn start(&self) -> Result<(), HostError> {
-        self.inner.start().await
+    async fn power(&self, verb: PowerVerb) -> Result<(), HostError> {
+        unless_ignored!(self, Call::Power(verb), self.inner.power(verb))
     }
 
-    async fn channel(&self, name: &str) -> Result<Box<dyn ByteStream>, HostError> {
-        self.inner.channel(name).await
-    }
-
-    async fn frames(&self, nic: &str) -> Result<Box<dyn ByteStream>, HostError> {
-        self.inner.frames(nic).await
+    async fn serial(&self, name: &str) -> Result<Box<dyn ByteStream>, HostError> {
+        self.inner.serial(name).await
     }
 
     fn events(&self) -> Vec<Event> {
@@ -142,114 +167,24 @@ impl Machine for FaultyMachine {
         }
     }
 
-    async fn died(&self) -> Died {
-        self.inner.died().await
+    fn observes(&self, class: EventClass) -> Answer {
+        self.inner.observes(class)
     }
 
-    async fn pause(&self) -> Result<(), HostError> {
-        unless_ignored!(self, Pause, self.inner.pause())
-    }
-
-    async fn resume(&self) -> Result<(), HostError> {
-        self.inner.resume().await
-    }
-
-    async fn reset(&self) -> Result<(), HostError> {
-        unless_ignored!(self, Reset, self.inner.reset())
-    }
-
-    async fn power_button(&self) -> Result<(), HostError> {
-        unless_ignored!(self, PowerButton, self.inner.power_button())
-    }
-
-    async fn nmi(&self) -> Result<(), HostError> {
-        unless_ignored!(self, Nmi, self.inner.nmi())
-    }
-
-    async fn power_cut(&self) -> Result<(), HostError> {
-        self.inner.power_cut().await
-    }
-
-    async fn attach(&self, what: &Attachment) -> Result<(), HostError> {
-        unless_ignored!(self, Attach, self.inner.attach(what))
-    }
-
-    async fn detach(&self, id: &str) -> Result<(), HostError> {
-        unless_ignored!(self, Detach, self.inner.detach(id))
-    }
-
-    async fn set_link(&self, nic: &str, up: bool) -> Result<(), HostError> {
-        unless_ignored!(self, SetLink, self.inner.set_link(nic, up))
-    }
-
-    async fn set_balloon(&self, size: ByteSize) -> Result<(), HostError> {
-        unless_ignored!(self, SetBalloon, self.inner.set_balloon(size))
-    }
-
-    async fn resize_disk(&self, id: &str, size: ByteSize) -> Result<(), HostError> {
-        unless_ignored!(self, ResizeDisk, self.inner.resize_disk(id, size))
-    }
-
-    async fn give_room(&self, id: &str, room: ByteSize) -> Result<(), HostError> {
-        self.inner.give_room(id, room).await
-    }
-
-    async fn change_medium(&self, id: &str, image: Option<&Path>) -> Result<(), HostError> {
-        unless_ignored!(self, ChangeMedium, self.inner.change_medium(id, image))
-    }
-
-    async fn send_key(&self, key: &str) -> Result<(), HostError> {
-        unless_ignored!(self, SendKey, self.inner.send_key(key))
-    }
-
-    async fn screenshot(&self) -> Result<Screenshot, HostError> {
-        let mut shot = self.inner.screenshot().await?;
-        if matches!(self.fault, SeamFault::BlackScreen) {
-            shot.rgb.fill(0);
+    async fn look(&self) -> Result<Look, HostError> {
+        let mut look = self.inner.look().await?;
+        if let SeamFault::Look(alter) = self.fault {
+            alter(&mut look);
         }
-        Ok(shot)
+        Ok(look)
     }
 
-    async fn facts(&self) -> Result<MachineFacts, HostError> {
-        let mut facts = self.inner.facts().await?;
-        if let SeamFault::Facts(alter) = self.fault {
-            alter(&mut facts);
-        }
-        Ok(facts)
+    async fn ended(&self) -> Ended {
+        self.inner.ended().await
     }
 
-    async fn process(&self) -> Result<ProcessFacts, HostError> {
-        let mut facts = self.inner.process().await?;
-        if let SeamFault::Process(alter) = self.fault {
-            alter(&mut facts);
-        }
-        Ok(facts)
-    }
-
-    async fn medium(&self, disk: &str) -> Result<Medium, HostError> {
-        let mut medium = self.inner.medium(disk).await?;
-        match self.fault {
-            SeamFault::MediumBit => flip_bit(&mut medium)?,
-            SeamFault::Allocated(alter) => alter(&mut medium.allocated),
-            _ => {}
-        }
-        Ok(medium)
-    }
-
-    async fn snapshot(&self, folder: &Path) -> Result<Snapshot, HostError> {
-        self.inner.snapshot(folder).await
-    }
-
-    async fn migrate(&self, place: &Place) -> Result<(Box<dyn Machine>, Duration), HostError> {
-        let (machine, mut downtime) = self.inner.migrate(place).await?;
-        if let SeamFault::Downtime(more) = self.fault {
-            downtime += more;
-        }
-        Ok((Box::new(Self::new(machine, self.fault)), downtime))
-    }
-
-    async fn end(&self) -> Result<(), HostError> {
-        self.inner.end().await
+    async fn finish(&self) -> Result<Ended, HostError> {
+        self.inner.finish().await
     }
 
     fn command(&self) -> Vec<String> {
@@ -258,6 +193,116 @@ impl Machine for FaultyMachine {
 
     fn viewer(&self) -> Option<String> {
         self.inner.viewer()
+    }
+
+    wrapped!(
+        hotplug: Hotplug,
+        wires: Wires,
+        media: Media,
+        display: Display,
+        inject: Inject,
+        balloon: Balloon,
+        confinement: Confinement,
+        moving: Moving,
+    );
+    passed!(saving: Saving, dump: Dump);
+}
+
+#[async_trait]
+impl Hotplug for FaultyMachine {
+    async fn attach(&self, what: &Attachment) -> Result<(), HostError> {
+        unless_ignored!(self, Call::Attach, self.inner.hotplug()?.attach(what))
+    }
+
+    async fn detach(&self, id: &str) -> Result<(), HostError> {
+        unless_ignored!(self, Call::Detach, self.inner.hotplug()?.detach(id))
+    }
+}
+
+#[async_trait]
+impl Wires for FaultyMachine {
+    async fn frames(&self, nic: &str) -> Result<Box<dyn ByteStream>, HostError> {
+        self.inner.wires()?.frames(nic).await
+    }
+
+    async fn set_link(&self, nic: &str, up: bool) -> Result<(), HostError> {
+        unless_ignored!(self, Call::SetLink, self.inner.wires()?.set_link(nic, up))
+    }
+}
+
+#[async_trait]
+impl Media for FaultyMachine {
+    async fn medium(&self, disk: &str) -> Result<Medium, HostError> {
+        let mut medium = self.inner.media()?.medium(disk).await?;
+        match self.fault {
+            SeamFault::MediumBit => flip_bit(&mut medium)?,
+            SeamFault::Allocated(alter) => alter(&mut medium.allocated),
+            _ => {}
+        }
+        Ok(medium)
+    }
+
+    async fn resize_disk(&self, id: &str, size: ByteSize) -> Result<(), HostError> {
+        unless_ignored!(self, Call::ResizeDisk, self.inner.media()?.resize_disk(id, size))
+    }
+
+    async fn grow_backing(&self, id: &str, room: ByteSize) -> Result<(), HostError> {
+        self.inner.media()?.grow_backing(id, room).await
+    }
+
+    async fn change_medium(&self, id: &str, image: Option<&Path>) -> Result<(), HostError> {
+        unless_ignored!(self, Call::ChangeMedium, self.inner.media()?.change_medium(id, image))
+    }
+}
+
+#[async_trait]
+impl Display for FaultyMachine {
+    async fn screenshot(&self) -> Result<Screenshot, HostError> {
+        let mut shot = self.inner.display()?.screenshot().await?;
+        if matches!(self.fault, SeamFault::BlackScreen) {
+            shot.rgb.fill(0);
+        }
+        Ok(shot)
+    }
+
+    async fn send_key(&self, key: &str) -> Result<(), HostError> {
+        unless_ignored!(self, Call::SendKey, self.inner.display()?.send_key(key))
+    }
+}
+
+#[async_trait]
+impl Inject for FaultyMachine {
+    async fn nmi(&self) -> Result<(), HostError> {
+        unless_ignored!(self, Call::Nmi, self.inner.inject()?.nmi())
+    }
+}
+
+#[async_trait]
+impl Balloon for FaultyMachine {
+    async fn set_balloon(&self, size: ByteSize) -> Result<(), HostError> {
+        unless_ignored!(self, Call::SetBalloon, self.inner.balloon()?.set_balloon(size))
+    }
+}
+
+#[async_trait]
+impl Confinement for FaultyMachine {
+    async fn process(&self) -> Result<ProcessFacts, HostError> {
+        let mut facts = self.inner.confinement()?.process().await?;
+        if let SeamFault::Process(alter) = self.fault {
+            alter(&mut facts);
+        }
+        Ok(facts)
+    }
+}
+
+#[async_trait]
+impl Moving for FaultyMachine {
+    async fn migrate(&self, to: &dyn Destination, dir: &WorkDir) -> Result<Moved, HostError> {
+        let mut moved = self.inner.moving()?.migrate(to, dir).await?;
+        if let SeamFault::Downtime(more) = self.fault {
+            moved.downtime += more;
+        }
+        Ok(Moved { machine: Box::new(Self::new(moved.machine, self.fault)), ..moved })
     }
 }
 

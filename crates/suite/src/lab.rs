@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hospitium_guest::{Guest, GuestError};
-use hospitium_host::{Event, EventKind, Host, HostError, Machine, Place, Snapshot};
+use hospitium_host::{
+    Event, EventKind, Generation, Host, HostError, Machine, PowerVerb, Snapshot, WorkDir,
+};
 use hospitium_model::{
-    Expectations, MachineSpec, OperatingSystem, Pattern, TimelineEvent, TimelineSource,
+    Expectations, Inability, MachineSpec, OperatingSystem, Pattern, TimelineEvent, TimelineSource,
 };
 use hospitium_system::{Console, Session, SessionError, Trace};
 use serde::{Deserialize, Serialize};
@@ -121,6 +123,9 @@ pub enum LabError {
     /// The probe.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// The host cannot do what a lab needs.
+    #[error(transparent)]
+    Unable(#[from] Inability),
 }
 
 /// The booted, saved machine of a cell, and all that its checks may look at.
@@ -170,22 +175,22 @@ pub struct Booted {
     pub facts: BootFacts,
 }
 
-/// Boots `spec` with the guest's media and waits for the probe. `place` must exist.
+/// Boots `spec` with the guest's media and waits for the probe. `dir` must exist.
 pub async fn boot(
     host: &dyn Host,
     guest: &dyn Guest,
     spec: &MachineSpec,
-    place: &Place,
+    dir: &WorkDir,
     limit: Duration,
     sink: &Sink,
 ) -> Result<Booted, LabError> {
-    let say = |text: &str| sink.say(&place.name, TimelineSource::Harness, text);
-    let prepared = guest.prepare(&place.folder, spec.clone())?;
-    let machine = host.define(&prepared, place).await?;
-    let trace = sink.trace(&place.name);
-    let console = Console::start(machine.channel("console").await?, Some(trace.clone()));
+    let say = |text: &str| sink.say(&dir.name, TimelineSource::Harness, text);
+    let prepared = guest.prepare(&dir.folder, spec.clone())?;
+    let machine = host.define(&prepared, dir).await?;
+    let trace = sink.trace(&dir.name);
+    let console = Console::start(machine.serial("console").await?, Some(trace.clone()));
     let begun = Instant::now();
-    machine.start().await?;
+    machine.power(PowerVerb::On).await?;
     say("started");
     let session = guest.enter(&*machine, &console, Some(trace), limit).await?;
     let hello = session.greet(limit).await?;
@@ -194,7 +199,7 @@ pub async fn boot(
     say("the probe answers");
     let clock_offset_ms = clock_offset(&session).await?;
     let events = machine.events();
-    forward_events(sink, &place.name, &events);
+    forward_events(sink, &dir.name, &events);
     let bad = |event: &&Event| {
         matches!(
             event.kind,
@@ -274,7 +279,9 @@ impl Lab {
     /// Another clone will be made. Best said when the one before answers: what the next one needs takes
     /// from its first steps.
     pub fn expect(&self) {
-        self.host.expect(&self.snapshot, &self.folder);
+        if let Ok(cloning) = self.host.cloning() {
+            cloning.expect(&self.snapshot, &self.folder);
+        }
     }
 
     /// What was seen while it booted.
@@ -312,9 +319,9 @@ impl Lab {
         check: &'static Check,
         fault: Option<Fault>,
     ) -> Result<Cell, CheckError> {
-        let place = self.place(name)?;
-        let folder = place.folder.clone();
-        let made = self.cell_in(place, check, fault).await;
+        let dir = self.work_dir(name)?;
+        let folder = dir.folder.clone();
+        let made = self.cell_in(dir, check, fault).await;
         if made.is_err() {
             // The machine is gone by now. What it leaves must not stand in the next one's way; if it
             // cannot be removed, the next one says so.
@@ -325,28 +332,22 @@ impl Lab {
 
     async fn cell_in(
         self: &Arc<Self>,
-        place: Place,
+        dir: WorkDir,
         check: &'static Check,
         fault: Option<Fault>,
     ) -> Result<Cell, CheckError> {
-        let name = place.name.clone();
+        let name = dir.name.clone();
         let name = name.as_str();
         let begun = Instant::now();
         let stale = matches!(fault, Some(Fault::StaleClone));
-        let machine = if stale {
-            let snapshot = Snapshot { same_generation: true, ..self.snapshot.clone() };
-            self.host.restore(&snapshot, &place).await?
-        } else {
-            self.host.restore(&self.snapshot, &place).await?
-        };
-        let machine: Box<dyn Machine> = match fault {
-            Some(Fault::Seam(fault)) => Box::new(FaultyMachine::new(machine, fault)),
-            _ => machine,
-        };
+        let generation = if stale { Generation::Kept } else { Generation::Fresh };
+        let host = self.host_with(fault)?;
+        let machine = host.cloning()?.restore(&self.snapshot, generation, &dir).await?;
+        let machine = FaultyMachine::unless_honest(machine, fault);
         let trace = self.trace(name);
-        let console = Console::start(machine.channel("console").await?, Some(trace.clone()));
-        let session = Session::attach(machine.channel("probe").await?, Some(trace));
-        machine.resume().await?;
+        let console = Console::start(machine.serial("console").await?, Some(trace.clone()));
+        let session = Session::attach(machine.serial("probe").await?, Some(trace));
+        machine.power(PowerVerb::Resume).await?;
         session.greet(ANSWER).await?;
         if let Some(Fault::Guest(alter)) = fault {
             session.set_patch(Some(Box::new(alter)));
@@ -356,7 +357,21 @@ impl Lab {
         }
         let ready = begun.elapsed();
         self.sink.say(name, TimelineSource::Harness, "the clone answers");
-        Ok(Cell::new(self.clone(), check, fault, place, machine, session, console, ready))
+        Ok(Cell::new(self.clone(), check, fault, dir, machine, session, console, ready))
+    }
+
+    /// The host on which a check with this fault makes its machines: a defective one if the fault is a defect
+    /// that a saved machine can get.
+    ///
+    /// # Errors
+    /// The host cannot have such a defect.
+    pub(crate) fn host_with(&self, fault: Option<Fault>) -> Result<Arc<dyn Host>, CheckError> {
+        match fault {
+            Some(Fault::Defect(defect)) if !defect().needs_boot() => {
+                Ok(self.host.with_defects(&[defect()])?)
+            }
+            _ => Ok(self.host.clone()),
+        }
     }
 
     /// Takes what a machine's console and probe say to the timeline.
@@ -365,19 +380,21 @@ impl Lab {
     }
 
     /// A folder for a machine of this name.
-    pub fn place(&self, name: &str) -> Result<Place, CheckError> {
+    pub fn work_dir(&self, name: &str) -> Result<WorkDir, CheckError> {
         let folder = self.folder.join(name);
         std::fs::create_dir_all(&folder).map_err(|source| CheckError::Io {
             doing: format!("making {}", folder.display()),
             source,
         })?;
-        Ok(Place { name: name.to_owned(), folder })
+        Ok(WorkDir { name: name.to_owned(), folder })
     }
 }
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        self.host.forget(&self.snapshot);
+        if let Ok(cloning) = self.host.cloning() {
+            cloning.forget(&self.snapshot);
+        }
     }
 }
 

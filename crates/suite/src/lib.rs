@@ -14,6 +14,7 @@ mod fault;
 mod lab;
 mod needs;
 mod patience;
+pub mod silence;
 mod standard;
 
 pub use cell::Cell;

@@ -55,7 +55,7 @@ impl Need {
             }
         };
         match self {
-            Self::Host(what) => match lab.host().capability(what) {
+            Self::Host(what) => match lab.host().offers(what) {
                 Answer::Yes => None,
                 Answer::No(why) => skip(SkipReason::UnsupportedByHost, why),
             },

@@ -42,9 +42,14 @@ pub fn time_left(limit: Duration, elapsed: Duration, waited: Duration) -> Durati
     (limit + waited).min(limit * MOST).saturating_sub(elapsed)
 }
 
-/// What a machine's VMM has waited for a CPU so far; nothing of one that has ended.
+/// What a machine's VMM has waited for a CPU so far; nothing of one that has ended, and where the host
+/// does not show it.
 pub(crate) async fn cpu_wait(machine: &dyn Machine) -> Duration {
-    machine.process().await.map(|process| process.cpu_wait).unwrap_or_default()
+    let process = match machine.confinement() {
+        Ok(confinement) => confinement.process().await.ok(),
+        Err(_) => None,
+    };
+    process.and_then(|process| process.cpu_wait.ok()).map(|seen| seen.value).unwrap_or_default()
 }
 
 #[cfg(test)]

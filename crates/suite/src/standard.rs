@@ -72,7 +72,7 @@ pub fn standard_machine(
     options: &StandardOptions,
 ) -> MachineSpec {
     let has = |device: &str| guest.driver(device).is_yes();
-    let can = |what| host.capability(what).is_yes();
+    let can = |what| host.offers(what).is_yes();
     let mut spec = MachineSpec::new(options.memory, Boot::Nothing);
     spec.firmware = options.firmware;
     spec.chipset = options.chipset;
@@ -195,7 +195,6 @@ pub(crate) fn disk(id: &str, bus: Bus, size: ByteSize) -> Disk {
         physical_sector: 0,
         read_only: false,
         power_loss_log: false,
-        ignore_flushes: false,
         room: None,
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hospitium_guest::Guest;
-use hospitium_host::{Host, Place};
+use hospitium_host::{Host, WorkDir};
 use hospitium_host_qemu::{Qemu, QemuOptions};
 use hospitium_model::{Expectations, MachineSpec, Observations, Subsystem, Verdict};
 use hospitium_suite::{
@@ -58,15 +58,16 @@ async fn lab_expecting(
     (declared, real): (&MachineSpec, &MachineSpec),
     folder: &Path,
 ) -> Arc<Lab> {
-    let place = Place { name: "boot".into(), folder: folder.join("boot") };
+    let dir = WorkDir { name: "boot".into(), folder: folder.join("boot") };
     let saved = folder.join("saved");
-    std::fs::create_dir_all(&place.folder).expect("a folder");
+    std::fs::create_dir_all(&dir.folder).expect("a folder");
     std::fs::create_dir_all(&saved).expect("a folder");
     let sink = Sink::nowhere();
     let limit = Duration::from_secs(120);
     let booted =
-        boot(&**host, &**guest, real, &place, limit, &sink).await.unwrap_or_else(|e| panic!("{e}"));
-    let snapshot = booted.machine.snapshot(&saved).await.unwrap_or_else(|e| panic!("{e}"));
+        boot(&**host, &**guest, real, &dir, limit, &sink).await.unwrap_or_else(|e| panic!("{e}"));
+    let snapshot = booted.machine.saving().expect("it can be saved").snapshot(&saved).await;
+    let snapshot = snapshot.unwrap_or_else(|e| panic!("{e}"));
     eprintln!("ready after {:.0} ms", booted.facts.ready_ms);
     Arc::new(Lab::new(LabParts {
         host: host.clone(),
@@ -143,6 +144,13 @@ impl Trials {
             let mut altered = self.declared.clone();
             alter(&mut altered);
             run(&self.another(&altered, &name).await, check, Some(check.fault)).await
+        } else if let Fault::Defect(defect) = check.fault
+            && defect().needs_boot()
+        {
+            let host = self.host.with_defects(&[defect()]).expect("a defect");
+            let folder = self.scratch.path().join(&name);
+            let lab = lab(&host, &self.guest, &self.declared, &self.declared, &folder).await;
+            run(&lab, check, Some(check.fault)).await
         } else {
             run(&self.honest, check, Some(check.fault)).await
         };

@@ -288,7 +288,7 @@ fn firmware(
     firmware: Firmware,
 ) -> Option<String> {
     if firmware == Firmware::Uefi
-        && let Answer::No(why) = host.host.capability(Capability::Uefi)
+        && let Answer::No(why) = host.host.offers(Capability::Uefi)
     {
         return Some(format!("{}: {why}", host.host.facts().name));
     }

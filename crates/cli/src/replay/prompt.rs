@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use hospitium_host::Machine;
+use hospitium_host::{Machine, PowerVerb};
 use hospitium_model::Holds;
 use hospitium_run::replay::Replay;
 
@@ -39,7 +39,7 @@ pub async fn run(mut replay: Replay, at_console: bool) -> Result<()> {
     out!(
         "{} {}\n{}\nThe machine runs in the state that the check began in (a clone, ready in {}). `help` lists what can be asked.",
         paint.bold(replay.check.id),
-        paint.dim(&format!("as {}", replay.cell.place().name)),
+        paint.dim(&format!("as {}", replay.cell.work_dir().name)),
         replay.check.requirement.trim(),
         time(replay.cell.ready_in().as_secs_f64() * 1e3),
     );
@@ -58,8 +58,8 @@ pub async fn run(mut replay: Replay, at_console: bool) -> Result<()> {
         let _ = std::io::stdout().flush();
         let line = tokio::select! {
             line = keyboard.line() => line,
-            died = replay.cell.machine().died() => {
-                out!("\nThe machine ended: {}", safe(&died.how));
+            ended = replay.cell.machine().ended() => {
+                out!("\nThe machine ended: {}", safe(&ended.to_string()));
                 return Ok(());
             }
         };
@@ -89,8 +89,8 @@ pub async fn run(mut replay: Replay, at_console: bool) -> Result<()> {
 }
 
 async fn ended(machine: &dyn Machine) -> String {
-    match tokio::time::timeout(Duration::from_secs(2), machine.died()).await {
-        Ok(died) => format!("The machine ended: {}", safe(&died.how)),
+    match tokio::time::timeout(Duration::from_secs(2), machine.ended()).await {
+        Ok(ended) => format!("The machine ended: {}", safe(&ended.to_string())),
         Err(_) => "The input ended.".into(),
     }
 }
@@ -111,7 +111,7 @@ async fn ask(replay: &mut Replay, words: &[&str], paint: Paint) -> Result<()> {
             text(&ran.output);
             out!("exit code {}", ran.code);
         }
-        ["facts"] => out!("{:#?}", replay.cell.machine().facts().await?),
+        ["facts"] => out!("{:#?}", replay.cell.look().await?),
         ["events"] => {
             for event in replay.cell.machine().events() {
                 let ago = event.at.elapsed().as_secs_f64() * 1e3;
@@ -119,13 +119,13 @@ async fn ask(replay: &mut Replay, words: &[&str], paint: Paint) -> Result<()> {
             }
         }
         ["screenshot", file] => {
-            let picture = replay.cell.machine().screenshot().await?;
+            let picture = replay.cell.display()?.screenshot().await?;
             std::fs::write(Path::new(file), picture.png()?)
                 .with_context(|| format!("cannot write {file}"))?;
             out!("{} × {} pixels in {file}", picture.width, picture.height);
         }
-        ["pause"] => replay.cell.machine().pause().await?,
-        ["resume"] => replay.cell.machine().resume().await?,
+        ["pause"] => replay.cell.power(PowerVerb::Pause).await?,
+        ["resume"] => replay.cell.power(PowerVerb::Resume).await?,
         _ => bail!("{:?} cannot be asked; `help` lists what can", words.join(" ")),
     }
     Ok(())

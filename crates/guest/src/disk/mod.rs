@@ -248,7 +248,6 @@ fn disk(id: &str, role: DiskRole, bus: Bus) -> Disk {
         physical_sector: 0,
         read_only: false,
         power_loss_log: false,
-        ignore_flushes: false,
         room: None,
     }
 }

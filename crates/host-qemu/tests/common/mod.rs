@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hospitium_host::{ByteStream, Host, Machine, Place};
+use hospitium_host::{ByteStream, Host, Machine, WorkDir};
 use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuOptions};
 use hospitium_model::{Boot, Bus, ByteSize, Disk, DiskRole, MachineSpec};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -57,10 +57,10 @@ impl Lab {
         self.folder.path()
     }
 
-    pub fn place(&self, name: &str) -> Place {
+    pub fn work_dir(&self, name: &str) -> WorkDir {
         let folder = self.folder.path().join(name);
         std::fs::create_dir(&folder).expect("a folder for the machine");
-        Place { name: name.into(), folder }
+        WorkDir { name: name.into(), folder }
     }
 
     /// A machine that boots the guest from a virtio disk.
@@ -88,7 +88,6 @@ pub fn disk(id: &str, role: DiskRole, bus: Bus) -> Disk {
         physical_sector: 0,
         read_only: false,
         power_loss_log: false,
-        ignore_flushes: false,
         room: None,
     }
 }
@@ -111,7 +110,7 @@ pub struct Guest(Box<dyn ByteStream>);
 
 impl Guest {
     pub async fn of(machine: &dyn Machine) -> Self {
-        Self(machine.channel("console").await.expect("the console"))
+        Self(machine.serial("console").await.expect("the console"))
     }
 
     /// Waits for one byte.
@@ -137,9 +136,9 @@ impl Guest {
 
 /// A machine that has booted the guest.
 pub async fn booted(host: &Qemu, lab: &Lab, name: &str) -> (Box<dyn Machine>, Guest) {
-    let machine = host.define(&lab.spec(), &lab.place(name)).await.expect("defined");
+    let machine = host.define(&lab.spec(), &lab.work_dir(name)).await.expect("defined");
     let mut guest = Guest::of(&*machine).await;
-    machine.start().await.expect("started");
+    machine.power(PowerVerb::On).await.expect("started");
     guest.boots().await;
     (machine, guest)
 }

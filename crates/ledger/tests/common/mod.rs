@@ -184,7 +184,6 @@ impl Run {
             physical_sector: 0,
             read_only: false,
             power_loss_log: false,
-            ignore_flushes: false,
             room: None,
         }];
         let mac = "52:54:00:48:4f:53".into();

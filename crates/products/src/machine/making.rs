@@ -411,7 +411,6 @@ fn disk(id: &str, role: DiskRole, bus: Bus, size: ByteSize) -> Disk {
         physical_sector: 0,
         read_only: role == DiskRole::Cdrom,
         power_loss_log: false,
-        ignore_flushes: false,
         room: None,
     }
 }

@@ -95,7 +95,6 @@ fn record(index: usize, checks: &[CheckRecord]) -> CellRecord {
         physical_sector: 0,
         read_only: false,
         power_loss_log: true,
-        ignore_flushes: false,
         room: None,
     };
     let mut machine = MachineSpec::new(

@@ -40,7 +40,6 @@ async fn fill(cache: &SnapshotCache, n: u8, size: usize) -> Held {
         host_kind: "fake".into(),
         vmm: parts.vmm,
         folder: PathBuf::new(),
-        same_generation: false,
         spec: parts.machine.clone(),
         files: vec![SnapshotFile {
             name: "state".into(),

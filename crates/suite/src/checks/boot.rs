@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hospitium_host::{EventKind, Machine, MachineState, Screenshot};
+use hospitium_host::{EventKind, Machine, MachineState, Screenshot, alter};
 use hospitium_model::{
     Boot, Capability, Finding, Firmware, GuestKind, MachineSpec, Observations, Value,
 };
@@ -28,7 +28,7 @@ pub const CHECKS: &[&Check] = &[
 check! {
     /// The guest reaches userland: its init runs, and the machine was not reset or halted on the way.
     pub REACH_USERLAND = "boot.reach-userland", tier: Reads, needs: [],
-        fault: Fault::Seam(SeamFault::Facts(|facts| facts.state = MachineState::Crashed));
+        fault: Fault::Seam(SeamFault::Look(|look| alter(&mut look.state, |state| *state = MachineState::Crashed)));
     async fn reach_userland(cell) {
         let mut seen = Observations::new();
         match cell.lab().guest().facts().kind {
@@ -45,7 +45,7 @@ check! {
                 seen.push(Finding::guest_is("init state", list, vec![if good { state.clone() } else { accepted.to_string() }]));
             }
         }
-        let state = cell.machine().facts().await?.state;
+        let state = cell.look().await?.state?.value;
         let boot = cell.lab().boot_facts();
         seen.push(Finding::host_is("machine state", format!("{state:?}"), "Running"));
         seen.push(Finding::host_is("resets before the first answer", boot.resets, 0));
@@ -151,11 +151,13 @@ check! {
 check! {
     /// The guest was started by the firmware that is configured.
     pub FIRMWARE_KIND = "boot.firmware-kind", tier: Reads, needs: [],
-        fault: Fault::Seam(SeamFault::Facts(|facts| {
-            facts.firmware = match facts.firmware {
-                Firmware::Bios => Firmware::Uefi,
-                Firmware::Uefi => Firmware::Bios,
-            };
+        fault: Fault::Seam(SeamFault::Look(|look| {
+            alter(&mut look.firmware, |kind| {
+                *kind = match kind {
+                    Firmware::Bios => Firmware::Uefi,
+                    Firmware::Uefi => Firmware::Bios,
+                };
+            });
         }));
     async fn firmware_kind(cell) {
         let name = |kind| match kind {
@@ -164,7 +166,7 @@ check! {
         };
         let names = read::names(&cell.guest, "/sys/firmware").await?;
         let guest = if names.iter().any(|n| n == "efi") { Firmware::Uefi } else { Firmware::Bios };
-        let host = cell.machine().facts().await?.firmware;
+        let host = cell.look().await?.firmware?.value;
         let configured = cell.spec().firmware;
         Ok(Observations::of([Finding::same_as("firmware", name(guest), name(host), name(configured))]))
     }
@@ -173,11 +175,13 @@ check! {
 check! {
     /// Guest instructions run on hardware virtualization, and the guest can tell.
     pub ACCELERATED = "boot.accelerated", tier: Reads, needs: [Need::HardwareVirtualization],
-        fault: Fault::Seam(SeamFault::Facts(|facts| facts.accelerator = hospitium_model::Accelerator::Tcg));
+        fault: Fault::Seam(SeamFault::Look(|look| {
+            alter(&mut look.accelerator, |used| *used = hospitium_model::Accelerator::Tcg);
+        }));
     async fn accelerated(cell) {
         let expected = cell.expect("signature")?;
         let signature = super::ident::hypervisor_signature(cell).await?;
-        let used = cell.machine().facts().await?.accelerator;
+        let used = cell.look().await?.accelerator?.value;
         Ok(Observations::of([
             Finding::guest_is("hypervisor signature", signature, expected),
             Finding::host_is("hardware virtualization in use", used.is_hardware(), true),
@@ -198,12 +202,12 @@ check! {
         }
         let machine = cell.start_machine(&spec).await?;
         let settled = settled_screen(&*machine).await?;
-        let facts = machine.facts().await?;
+        let state = machine.look().await?.state?.value;
         let resets = machine.events().iter().filter(|e| matches!(e.kind, EventKind::Reset { .. })).count();
-        machine.end().await?;
+        machine.finish().await?;
         cell.keep_picture("no-device", settled.png()?);
         Ok(Observations::of([
-            Finding::host_is("machine state", format!("{:?}", facts.state), "Running"),
+            Finding::host_is("machine state", format!("{:?}", state), "Running"),
             Finding::host_is("resets", resets, 0),
             Finding::host_between("colours on the settled screen", "", settled.colours() as f64, 2.0, 65536.0),
         ])
@@ -217,11 +221,11 @@ const CURSOR: usize = 160;
 /// The screen once three pictures in a row differ by no more than a cursor and are not blank, or the last
 /// one after 20 s.
 async fn settled_screen(machine: &dyn Machine) -> Result<Screenshot, CheckError> {
-    let mut last = machine.screenshot().await?;
+    let mut last = machine.display()?.screenshot().await?;
     let mut same = 0;
     for _ in 0..80 {
         tokio::time::sleep(Duration::from_millis(250)).await;
-        let now = machine.screenshot().await?;
+        let now = machine.display()?.screenshot().await?;
         let quiet = now.width == last.width
             && now.height == last.height
             && differing(&now, &last) <= CURSOR;
@@ -247,7 +251,7 @@ check! {
     async fn reboot(cell) {
         let times = cell.expect_number("times")? as usize;
         let limit = Duration::from_secs_f64(cell.expect_number("budget-ms")? / 1e3);
-        let pid = cell.machine().process().await?.pid;
+        let pid = cell.process().await?.pid?.value;
         let (mut episodes, mut resets) = (0, 0);
         let mut ids = vec![cell.boot_id().await?];
         let mut hung = None;
@@ -270,7 +274,7 @@ check! {
         }
         ids.sort();
         ids.dedup();
-        let pid_after = cell.machine().process().await?.pid;
+        let pid_after = cell.process().await?.pid?.value;
         let mut seen = Observations::of([
             Finding::same_as("restarts", ids.len() - 1, episodes, times),
             Finding::host_is("one VM process", pid_after == pid, true),

@@ -11,7 +11,7 @@ check! {
     async fn canary(cell) {
         let online = read::text(&cell.guest, "/sys/devices/system/cpu/online").await?;
         let guest = read::cpu_list(&online).map_or(0, |list| list.len());
-        let host = cell.machine().facts().await?.vcpus.len();
+        let host = cell.look().await?.vcpus?.value.len();
         Ok(Observations::of([Finding::same_as("online vCPUs", guest, host, host + 1)]))
     }
 }

@@ -63,7 +63,7 @@ check! {
         let Value::List(accepted) = cell.expect("accepted")? else {
             return Err(CheckError::unreadable("the expectation", "not a list"));
         };
-        let accelerator = cell.machine().facts().await?.accelerator;
+        let accelerator = cell.look().await?.accelerator?.value;
         let good = accepted.contains(&used.as_str().into());
         let mut seen = Observations::of([
             Finding::guest_is(format!("clock source {used} is one that is right here"), good, true),

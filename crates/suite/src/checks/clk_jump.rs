@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use hospitium_host::PowerVerb;
 use hospitium_model::{Capability, Finding, Observations};
 use hospitium_system::OwnedReply;
 use hospitium_wire::Request;
@@ -77,15 +78,15 @@ fn judge(
 
 check! {
     /// After a pause from outside, the guest's clock has or has not gone on, as declared for it.
-    pub AFTER_PAUSE = "clk.after-pause", tier: Reversible, needs: [], fault: Fault::Seam(SeamFault::Ignore(Call::Pause));
+    pub AFTER_PAUSE = "clk.after-pause", tier: Reversible, needs: [], fault: Fault::Seam(SeamFault::Ignore(Call::Power(PowerVerb::Pause)));
     async fn after_pause(cell) {
         let first = sample(cell).await?;
         let asked = Instant::now();
-        cell.machine().pause().await?;
+        cell.power(PowerVerb::Pause).await?;
         let begun = Instant::now();
         tokio::time::sleep(Duration::from_millis(1000)).await;
         let least = begun.elapsed();
-        cell.machine().resume().await?;
+        cell.power(PowerVerb::Resume).await?;
         let away = Away::between(least, asked.elapsed().saturating_sub(least));
         let second = sample(cell).await?;
         judge(cell, &first, &second, away)

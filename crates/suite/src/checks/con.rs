@@ -63,7 +63,7 @@ check! {
         fault: Fault::Seam(SeamFault::BlackScreen);
     async fn framebuffer(cell) {
         let mode = display_mode(cell).await?;
-        let before = cell.machine().screenshot().await?;
+        let before = cell.display()?.screenshot().await?;
         let text = "\r\nHospitium draws on this display.\r\n".repeat(8);
         let tty = ["/dev/tty1", "/dev/tty0"];
         let mut written = 0;
@@ -76,7 +76,7 @@ check! {
         let mut after = before.clone();
         // The VGA emulation redraws on its own clock.
         for _ in 0..20 {
-            after = cell.machine().screenshot().await?;
+            after = cell.display()?.screenshot().await?;
             if after != before {
                 break;
             }
@@ -118,7 +118,7 @@ check! {
             }
         }
         for (key, _) in KEYS {
-            cell.machine().send_key(key).await?;
+            cell.display()?.send_key(key).await?;
         }
         let mut codes = Vec::new();
         for round in 0..20 {

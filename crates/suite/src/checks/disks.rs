@@ -116,7 +116,7 @@ pub async fn gone(guest: &Session, disk: &GuestDisk) -> Result<bool, CheckError>
 
 /// The disk as the hypervisor has it now.
 pub async fn seen_by_host(cell: &Cell, id: &str) -> Result<Option<SeenDisk>, CheckError> {
-    Ok(cell.machine().facts().await?.disks.into_iter().find(|disk| disk.id == id))
+    Ok(cell.look().await?.disks?.value.into_iter().find(|disk| disk.id == id))
 }
 
 /// Has the guest write a pattern.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use hospitium_host::{EventKind, MachineState};
+use hospitium_host::{EventKind, MachineState, PowerVerb};
 use hospitium_model::{Capability, Finding, Observations};
 
 use super::load;
@@ -48,7 +48,7 @@ async fn panic_on_console(
     state: MachineState,
 ) -> Result<bool, CheckError> {
     if state == MachineState::Crashed {
-        cell.machine().resume().await?;
+        cell.power(PowerVerb::Resume).await?;
     }
     Ok(cell.sees("Kernel panic", lines, Duration::from_secs(20)).await)
 }
@@ -64,7 +64,7 @@ check! {
         let from = cell.events_so_far();
         cell.crash_guest().await?;
         let event = cell.event(from, "the crash", Duration::from_secs(20), |kind| matches!(kind, EventKind::Crashed)).await?;
-        let state = cell.machine().facts().await?.state;
+        let state = cell.look().await?.state?.value;
         let resets = cell.machine().events()[from..].iter().filter(|e| matches!(e.kind, EventKind::Reset { .. })).count();
         let told = panic_on_console(cell, lines, state).await?;
         Ok(Observations::of([
@@ -87,12 +87,12 @@ check! {
         let from = cell.events_so_far();
         cell.crash_guest().await?;
         cell.event(from, "the crash", Duration::from_secs(20), |kind| matches!(kind, EventKind::Crashed)).await?;
-        let state = cell.machine().facts().await?.state;
+        let state = cell.look().await?.state?.value;
         let panicked = panic_on_console(cell, lines, state).await?;
-        cell.machine().reset().await?;
+        cell.power(PowerVerb::Reset).await?;
         // A machine that stopped at the crash has to be let go on.
-        if cell.machine().facts().await?.state != MachineState::Running {
-            cell.machine().resume().await?;
+        if cell.look().await?.state?.value != MachineState::Running {
+            cell.power(PowerVerb::Resume).await?;
         }
         let reset = cell.event(from, "the reset", Duration::from_secs(10), |kind| matches!(kind, EventKind::Reset { .. })).await?;
         let after = cell.wait_restarted(&before, limit).await?;

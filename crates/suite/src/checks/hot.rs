@@ -42,13 +42,13 @@ check! {
         let target = ByteSize::bytes(size.as_bytes() - take.as_bytes());
         let wait = Duration::from_secs(20);
         let before = read::total_mib(&cell.guest).await?;
-        cell.machine().set_balloon(target).await?;
-        let small = until(cell, wait, async |cell| Ok(cell.machine().facts().await?.balloon), |b| *b == Some(target)).await?;
+        cell.balloon()?.set_balloon(target).await?;
+        let small = until(cell, wait, async |cell| Ok(cell.look().await?.balloon?.value), |b| *b == target).await?;
         let less = before - read::total_mib(&cell.guest).await?;
-        cell.machine().set_balloon(size).await?;
-        let big = until(cell, wait, async |cell| Ok(cell.machine().facts().await?.balloon), |b| *b == Some(size)).await?;
+        cell.balloon()?.set_balloon(size).await?;
+        let big = until(cell, wait, async |cell| Ok(cell.look().await?.balloon?.value), |b| *b == size).await?;
         let back = before - read::total_mib(&cell.guest).await?;
-        let mib = |b: Option<ByteSize>| b.map_or(-1.0, |b| b.as_mib() as f64);
+        let mib = |b: ByteSize| b.as_mib() as f64;
         let configured = size.as_mib() as f64;
         Ok(Observations::of([
             Finding::within("taken by the balloon", "MiB", less.round(), configured - mib(small), 1.0),
@@ -66,13 +66,13 @@ check! {
         let memory = cell.spec().memory;
         let size = ByteSize::bytes(memory.max.as_bytes() - memory.size.as_bytes());
         let before = read::total_mib(&cell.guest).await?;
-        cell.machine().attach(&Attachment::Memory { id: "more-memory".into(), size }).await?;
+        cell.hotplug()?.attach(&Attachment::Memory { id: "more-memory".into(), size }).await?;
         let wanted = before + size.as_mib() as f64 * 0.9;
         let after = until(cell, Duration::from_secs(20), async |cell| {
             bring_online(cell, "/sys/devices/system/memory", "memory").await?;
             read::total_mib(&cell.guest).await
         }, |total| *total >= wanted).await?;
-        let plugged = cell.machine().facts().await?.plugged_memory;
+        let plugged = cell.look().await?.plugged_memory?.value;
         let tolerance = cell.expect_number("tolerance-mib")?;
         Ok(Observations::of([
             Finding::within("memory gained", "MiB", (after - before).round(), plugged.as_mib() as f64, tolerance),
@@ -113,15 +113,15 @@ check! {
     async fn vcpu(cell) {
         let before = online(cell).await?;
         let log = read::kernel_log(&cell.guest).await?.lines().count();
-        cell.machine().attach(&Attachment::Vcpu { id: "vcpu-more".into() }).await?;
+        cell.hotplug()?.attach(&Attachment::Vcpu { id: "vcpu-more".into() }).await?;
         let after = until(cell, Duration::from_secs(10), online, |n| *n > before).await?;
-        let facts = cell.machine().facts().await?;
+        let look = cell.look().await?;
         let configured = cell.spec().cpus.count();
         let mut seen = Observations::of([
             Finding::guest_is("online vCPUs before", before, configured),
-            Finding::same_as("online vCPUs after", after, facts.vcpus.len(), configured + 1),
+            Finding::same_as("online vCPUs after", after, look.vcpus?.value.len(), configured + 1),
         ]);
-        seen.note(format!("{} host threads run vCPUs", facts.vcpu_threads.len()));
+        seen.note(format!("{} host threads run vCPUs", look.vcpu_threads?.value.len()));
         for line in read::kernel_log(&cell.guest).await?.lines().skip(log).take(10) {
             seen.note(format!("the kernel said: {}", line.escape_debug()));
         }
@@ -144,10 +144,10 @@ check! {
         // guest about it wait for them: half a minute and more.
         let taken = |all: &Vec<UsbDevice>| all.iter().any(|device| device.serial == ID && device.taken);
         let before = usb_devices(cell).await?;
-        cell.machine().attach(&Attachment::UsbKeyboard { id: ID.into() }).await?;
+        cell.hotplug()?.attach(&Attachment::UsbKeyboard { id: ID.into() }).await?;
         let with = until(cell, Duration::from_secs(15), usb_devices, taken).await?;
         let from = cell.events_so_far();
-        let detached = cell.machine().detach(ID).await;
+        let detached = cell.hotplug()?.detach(ID).await;
         let removed = match detached {
             Ok(()) => cell.event(from, "removal", Duration::from_secs(10), |kind| matches!(kind, EventKind::DeviceRemoved { id } if id == ID)).await?.is_some(),
             Err(_) => false,

@@ -1,5 +1,6 @@
 //! Identity: what the guest is told about the machine, and what it finds there.
 
+use hospitium_host::alter;
 use hospitium_model::{Capability, Finding, Observations, OperatingSystem, Value};
 use hospitium_system::OwnedReply;
 use hospitium_wire::Request;
@@ -32,7 +33,7 @@ check! {
             seen.push(Finding::same(what, guest, value));
         }
         let guest = read::text(&cell.guest, "/sys/class/dmi/id/product_uuid").await?;
-        let host = cell.machine().facts().await?.uuid.unwrap_or_default();
+        let host = cell.look().await?.uuid?.value;
         let uuid = configured.uuid.to_ascii_lowercase();
         seen.push(Finding::same_as("UUID", guest.to_ascii_lowercase(), host.to_ascii_lowercase(), uuid));
         Ok(seen)
@@ -59,7 +60,7 @@ check! {
         let present = cell.guest.cpuid(0, 1, 0).await?.ecx >> 31 == 1;
         let signature = hypervisor_signature(cell).await?;
         let expected = cell.expect("signature")?;
-        let used = cell.machine().facts().await?.accelerator;
+        let used = cell.look().await?.accelerator?.value;
         let measured = cell.lab().host().facts().accelerator.used;
         Ok(Observations::of([
             Finding::guest_is("hypervisor bit of CPUID leaf 1", present, true),
@@ -96,7 +97,7 @@ check! {
 check! {
     /// The guest finds every PCI device that the host has put there, and no other.
     pub PCI_INVENTORY = "ident.pci-inventory", tier: Reads, needs: [],
-        fault: Fault::Seam(SeamFault::Facts(|facts| { facts.devices.pop(); }));
+        fault: Fault::Seam(SeamFault::Look(|look| alter(&mut look.devices, |all| drop(all.pop()))));
     async fn pci_inventory(cell) {
         let root = "/sys/bus/pci/devices";
         let mut guest = Vec::new();
@@ -111,9 +112,8 @@ check! {
             }
             guest.push(name);
         }
-        let facts = cell.machine().facts().await?;
-        let mut host: Vec<String> = facts
-            .devices
+        let devices = cell.look().await?.devices?.value;
+        let mut host: Vec<String> = devices
             .iter()
             .map(|d| format!("{:04x}:{:04x} class {:04x}", d.vendor, d.device, d.class))
             .collect();
@@ -130,7 +130,7 @@ check! {
 check! {
     /// Each paravirtual device is bound to a driver, whose name and version are written down.
     pub DRIVER_VERSIONS = "ident.driver-versions", tier: Reads, needs: [],
-        fault: Fault::Seam(SeamFault::Facts(|facts| facts.devices.clear()));
+        fault: Fault::Seam(SeamFault::Look(|look| alter(&mut look.devices, Vec::clear)));
     async fn driver_versions(cell) {
         let root = "/sys/bus/pci/devices";
         let release = read::text(&cell.guest, "/proc/sys/kernel/osrelease").await?;
@@ -147,8 +147,8 @@ check! {
                 bound.push(format!("{address} {driver} ({version})").into());
             }
         }
-        let facts = cell.machine().facts().await?;
-        let host = facts.devices.iter().filter(|d| d.vendor == 0x1AF4).count();
+        let devices = cell.look().await?.devices?.value;
+        let host = devices.iter().filter(|d| d.vendor == 0x1AF4).count();
         let mut seen = Observations::of([Finding::same("paravirtual devices with a driver", paravirtual, host)]);
         seen.push(Finding::recorded("drivers", Some(Value::List(bound)), None));
         Ok(seen)
@@ -159,7 +159,9 @@ check! {
     /// The VM generation id that the guest's firmware tables hold is the one that is configured.
     pub GENERATION_ID = "ident.generation-id", tier: Disruptive,
         needs: [Need::GenerationId, Need::Host(Capability::GenerationId)],
-        fault: Fault::Seam(SeamFault::Facts(|facts| facts.generation_id = None));
+        fault: Fault::Seam(SeamFault::Look(|look| {
+            look.generation_id = Err(hospitium_model::Inability::of_host("a fault on purpose hides it"));
+        }));
     async fn generation_id(cell) {
         let there = match cell.lab().os() {
             OperatingSystem::Linux => {
@@ -168,9 +170,9 @@ check! {
             }
             OperatingSystem::Windows => false,
         };
-        let first = cell.machine().facts().await?.generation_id;
+        let first = cell.look().await?.generation_id.ok().map(|seen| seen.value);
         let other = cell.another_clone().await?;
-        let second = other.machine().facts().await?.generation_id;
+        let second = other.look().await?.generation_id.ok().map(|seen| seen.value);
         other.finish().await?;
         let (Some(first), Some(second)) = (first, second) else {
             return Ok(Observations::of([

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use hospitium_host::alter;
 use hospitium_model::{Capability, Finding, Observations, Value};
 use hospitium_system::OwnedReply;
 use hospitium_wire::Request;
@@ -70,10 +71,12 @@ async fn paravirtual_interrupts(cell: &mut Cell) -> Result<Vec<(String, bool)>, 
 check! {
     /// Paravirtual devices interrupt by message (MSI-X) and not by a shared line.
     pub MSI = "irq.msi", tier: Reads, needs: [],
-        fault: Fault::Seam(SeamFault::Facts(|facts| facts.devices.retain(|d| d.vendor != 0x1AF4)));
+        fault: Fault::Seam(SeamFault::Look(|look| {
+            alter(&mut look.devices, |all| all.retain(|d| d.vendor != 0x1AF4));
+        }));
     async fn msi(cell) {
         let guest = paravirtual_interrupts(cell).await?;
-        let mut host: Vec<String> = cell.machine().facts().await?.devices.iter()
+        let mut host: Vec<String> = cell.look().await?.devices?.value.iter()
             .filter(|d| d.vendor == 0x1AF4)
             .map(|d| format!("{:04x}", d.device))
             .collect();
@@ -123,7 +126,7 @@ check! {
         tokio::time::sleep(Duration::from_millis(350)).await;
         let after = interrupts(cell, "LOC:").await?;
         let served = after.iter().zip(&before).filter(|(after, before)| after > before).count();
-        let threads = cell.machine().facts().await?.vcpu_threads.len();
+        let threads = cell.look().await?.vcpu_threads?.value.len();
         Ok(Observations::of([Finding::same_as("vCPUs that took timer interrupts, and that run", served, threads, cell.spec().cpus.count())]))
     }
 }
@@ -134,7 +137,7 @@ check! {
         fault: Fault::Seam(SeamFault::Ignore(Call::Nmi));
     async fn nmi(cell) {
         let before = interrupts(cell, "NMI:").await?;
-        cell.machine().nmi().await?;
+        cell.inject()?.nmi().await?;
         let first = |counts: &[u64]| counts.first().copied().unwrap_or(0);
         let mut after = before.clone();
         // It is served within microseconds of guest time; an answer of the probe takes longer.

@@ -1,5 +1,6 @@
 //! Isolation: the VMM's confinement, and what one tenant leaves for the next.
 
+use hospitium_host::alter;
 use hospitium_model::{Capability, Digest, Finding, Observations};
 
 use super::disks::{self, Range, Write};
@@ -12,16 +13,16 @@ pub const CHECKS: &[&Check] = &[&VMM_CONFINED, &MEMORY_ZEROED];
 check! {
     /// The VMM runs unprivileged, behind a system-call filter, without a way to gain privileges.
     pub VMM_CONFINED = "iso.vmm-confined", tier: Reads, needs: [Need::Host(Capability::Sandbox)],
-        fault: Fault::Seam(SeamFault::Process(|process| process.seccomp = 0));
+        fault: Fault::Seam(SeamFault::Process(|process| alter(&mut process.seccomp, |mode| *mode = 0)));
     async fn vmm_confined(cell) {
-        let process = cell.machine().process().await?;
+        let process = cell.process().await?;
         let mut seen = Observations::of([
-            Finding::host_is("runs as root", process.uid == 0, false),
-            Finding::host_is("system-call filter (seccomp mode)", process.seccomp, 2),
-            Finding::host_is("may gain privileges by executing a program", process.may_gain_privileges, false),
-            Finding::host_is("capabilities", format!("{:x}", process.capabilities), "0"),
+            Finding::host_is("runs as root", process.uid?.value == 0, false),
+            Finding::host_is("system-call filter (seccomp mode)", process.seccomp?.value, 2),
+            Finding::host_is("may gain privileges by executing a program", process.may_gain_privileges?.value, false),
+            Finding::host_is("capabilities", format!("{:x}", process.capabilities?.value), "0"),
         ]);
-        let spaces = process.own_namespaces;
+        let spaces = process.own_namespaces?.value;
         seen.push(Finding::recorded("name spaces of its own", None, Some(spaces.into())));
         Ok(seen.only_one_witness("confinement is what the guest cannot see"))
     }

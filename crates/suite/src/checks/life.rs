@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use hospitium_host::MachineState;
+use hospitium_host::{MachineState, PowerVerb};
 use hospitium_model::{Capability, Digest, Finding, Observations};
 use hospitium_peer::{ECHO_PORT, PeerOptions};
 use hospitium_system::{OwnedReply, SessionError};
@@ -54,15 +54,15 @@ async fn exchange(cell: &mut Cell, words: &[u8]) -> Result<bool, CheckError> {
 check! {
     /// A process, its memory and its TCP connection survive a pause.
     pub PAUSE_RESUME = "life.pause-resume", tier: Reversible, needs: [Need::Device(device::NIC)],
-        fault: Fault::Seam(SeamFault::Ignore(Call::Pause));
+        fault: Fault::Seam(SeamFault::Ignore(Call::Power(PowerVerb::Pause)));
     async fn pause_resume(cell) {
         let opened = open_session(cell).await?;
         let pattern = cell.pattern(0);
         cell.guest.memory_fill(0, HELD, pattern.seed()).await?;
-        cell.machine().pause().await?;
-        let paused = cell.machine().facts().await?.state;
-        cell.machine().resume().await?;
-        let running = cell.machine().facts().await?.state;
+        cell.power(PowerVerb::Pause).await?;
+        let paused = cell.look().await?.state?.value;
+        cell.power(PowerVerb::Resume).await?;
+        let running = cell.look().await?.state?.value;
         let memory = cell.guest.memory_digest(0).await?;
         let alive = exchange(cell, b"after the pause").await?;
         Ok(Observations::of([
@@ -82,9 +82,9 @@ check! {
         let pattern = cell.pattern(0);
         cell.guest.memory_fill(0, HELD, pattern.seed()).await?;
         let uptime = cell.guest.clock().await?.monotonic_ns;
-        let before = cell.machine().process().await?.pid;
+        let before = cell.process().await?.pid?.value;
         cell.save_and_restore(Duration::ZERO).await?;
-        let after = cell.machine().process().await?.pid;
+        let after = cell.process().await?.pid?.value;
         let memory = cell.guest.memory_digest(0).await?;
         let later = cell.guest.clock().await?.monotonic_ns;
         Ok(Observations::of([
@@ -137,7 +137,7 @@ check! {
         let pattern = cell.pattern(0);
         cell.guest.memory_fill(0, HELD, pattern.seed()).await?;
         let most = cell.expect_number("downtime-ms")?;
-        let before = cell.machine().process().await?.pid;
+        let before = cell.process().await?.pid?.value;
         let begun = Instant::now();
         let downtime = cell.migrate().await?;
         let took = begun.elapsed();
@@ -157,12 +157,12 @@ check! {
             return Ok(seen);
         };
         let alive = exchange(cell, b"after the migration").await?;
-        let process = cell.machine().process().await?;
-        let source_gone = !std::path::Path::new(&format!("/proc/{before}")).exists();
+        let process = cell.process().await?;
+        let source_gone = !cell.lab().host().witness()?.has_process(before).await?.value;
         let mut seen = Observations::of([
             Finding::same("memory held", memory, pattern.digest(HELD)),
             Finding::guest_is("the TCP connection answers, before and after", opened && alive, true),
-            Finding::host_is("another VM process", process.pid != before, true),
+            Finding::host_is("another VM process", process.pid?.value != before, true),
             Finding::host_is("the source is gone", source_gone, true),
             Finding::host_between("downtime", "ms", downtime.as_secs_f64() * 1e3, 0.0, most),
         ]);

@@ -1,5 +1,6 @@
 //! Memory: how much, in how many nodes, and what it costs.
 
+use hospitium_host::{SeenNode, alter};
 use hospitium_model::{ByteSize, Finding, Observations};
 
 use super::read;
@@ -29,9 +30,9 @@ check! {
             }
         }
         let total = read::total_mib(&cell.guest).await?;
-        let facts = cell.machine().facts().await?;
+        let memory = cell.look().await?.memory?.value;
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-        let host = mib(facts.memory.as_bytes());
+        let host = mib(memory.as_bytes());
         let configured = mib(cell.spec().memory.size.as_bytes());
         Ok(Observations::of([
             Finding::within("memory in the firmware's map", "MiB", mib(ram.unsigned_abs()), host, gap),
@@ -44,7 +45,9 @@ check! {
 check! {
     /// The guest sees the configured NUMA nodes.
     pub NUMA = "mem.numa", tier: Reads, needs: [],
-        fault: Fault::Seam(SeamFault::Facts(|facts| facts.nodes += 2));
+        fault: Fault::Seam(SeamFault::Look(|look| {
+            alter(&mut look.nodes, |nodes| nodes.extend([SeenNode::default(), SeenNode::default()]));
+        }));
     async fn numa(cell) {
         let names = read::names(&cell.guest, "/sys/devices/system/node").await?;
         let nodes = names.iter().filter(|n| {
@@ -52,7 +55,7 @@ check! {
         });
         // A kernel without NUMA support has no folder for nodes, and one node.
         let guest = nodes.count().max(1);
-        let host = cell.machine().facts().await?.nodes.max(1);
+        let host = cell.look().await?.nodes?.value.len().max(1);
         let configured = cell.spec().memory.nodes.max(1);
         Ok(Observations::of([Finding::same_as("nodes", guest, host, configured)]))
     }
@@ -62,18 +65,19 @@ check! {
     /// The VMM takes no more memory than the guest's own and a declared overhead.
     pub OVERHEAD = "mem.overhead", tier: Reads, needs: [],
         fault: Fault::Seam(SeamFault::Process(|process| {
-            process.rss = ByteSize::bytes(process.rss.as_bytes() + ByteSize::gib(8).as_bytes());
+            alter(&mut process.rss, |rss| *rss = ByteSize::bytes(rss.as_bytes() + ByteSize::gib(8).as_bytes()));
         }));
     async fn overhead(cell) {
         let budget = cell.expect_number("budget-mib")?;
-        let process = cell.machine().process().await?;
+        let process = cell.process().await?;
+        let (rss, pss) = (process.rss?.value, process.pss?.value);
         let size = cell.spec().memory.size;
-        let over = process.rss.as_bytes() as f64 - size.as_bytes() as f64;
+        let over = rss.as_bytes() as f64 - size.as_bytes() as f64;
         let mut seen = Observations::of([Finding::host_between(
             "resident memory above the guest's size", "MiB",
             (over / f64::from(1 << 20)).round(), -1e6, budget,
         )]);
-        seen.note(format!("resident {} MiB, proportional share {} MiB", process.rss.as_mib(), process.pss.as_mib()));
+        seen.note(format!("resident {} MiB, proportional share {} MiB", rss.as_mib(), pss.as_mib()));
         Ok(seen.only_one_witness("a guest cannot see what its VMM takes"))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use hospitium_host::alter;
 use hospitium_model::{Digest, Finding, Nic, Observations, Pattern, Value};
 use hospitium_peer::{
     ECHO_PORT, Peer, PeerError, PeerOptions, SINK_PORT, SOURCE_PORT, Service, Source,
@@ -25,15 +26,15 @@ check! {
     /// The guest's network interface has the MAC address that is configured, and its frames carry that
     /// address and the IPv4 address that the interface has.
     pub MAC_IP = "net.mac-ip", tier: Reversible, needs: [Need::Device(device::NIC)],
-        fault: Fault::Seam(SeamFault::Facts(|facts| {
-            for (_, mac) in &mut facts.macs {
-                *mac = "52:54:00:00:00:00".into();
-            }
+        fault: Fault::Seam(SeamFault::Look(|look| {
+            alter(&mut look.nics, |nics| {
+                nics.iter_mut().for_each(|nic| nic.mac = "52:54:00:00:00:00".into());
+            });
         }));
     async fn mac_ip(cell) {
         let nic = configured(cell, device::NIC)?;
-        let host = cell.machine().facts().await?.macs.into_iter().find(|(id, _)| *id == nic.id);
-        let host = host.map_or_else(|| "none".to_owned(), |(_, mac)| mac.to_lowercase());
+        let host = cell.look().await?.nics?.value.into_iter().find(|seen| seen.id == nic.id);
+        let host = host.map_or_else(|| "none".to_owned(), |seen| seen.mac.to_lowercase());
         let options = PeerOptions::default();
         cell.peer().await?;
         let Some(name) = interface(&cell.guest, &nic).await? else {

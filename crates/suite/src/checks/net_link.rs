@@ -36,7 +36,7 @@ check! {
         bring_up(&cell.guest, &name, &options, 0).await?;
         let mut carriers = vec![Value::from(carrier(&cell.guest, &name, true).await?)];
         let mut answers = vec![Value::from(echo(&cell.guest, &options, 256, cell.pattern(0)).await?)];
-        cell.machine().set_link(&nic.id, false).await?;
+        cell.wires()?.set_link(&nic.id, false).await?;
         carriers.push(carrier(&cell.guest, &name, false).await?.into());
         let peer = cell.peer().await?;
         peer.settle().await.map_err(peer_error)?;
@@ -50,7 +50,7 @@ check! {
         let peer = cell.peer().await?;
         peer.settle().await.map_err(peer_error)?;
         let crossed = peer.stats().frames_from_guest - before;
-        cell.machine().set_link(&nic.id, true).await?;
+        cell.wires()?.set_link(&nic.id, true).await?;
         carriers.push(carrier(&cell.guest, &name, true).await?.into());
         // The first datagrams after the link is back may be lost: drivers start their queues anew.
         let until = Instant::now() + SETTLE;
@@ -139,8 +139,8 @@ check! {
             guest: [10, 78, 0, 2].into(),
             ..PeerOptions::default()
         };
-        cell.machine().attach(&Attachment::Nic(nic.clone())).await?;
-        let peer = Peer::start(cell.machine().frames(&nic.id).await?, options.clone()).map_err(peer_error)?;
+        cell.hotplug()?.attach(&Attachment::Nic(nic.clone())).await?;
+        let peer = Peer::start(cell.wires()?.frames(&nic.id).await?, options.clone()).map_err(peer_error)?;
         load::driver(cell, "virtio-net").await?;
         let Some(name) = interface(&cell.guest, &nic).await? else {
             return Ok(absent(&nic, &nic.mac));
@@ -151,7 +151,7 @@ check! {
         let macs: Vec<Value> = peer.stats().guest_macs.keys().map(|m| m.to_string().into()).collect();
         cell.guest.net_down(&name).await?;
         let from = cell.events_so_far();
-        cell.machine().detach(&nic.id).await?;
+        cell.hotplug()?.detach(&nic.id).await?;
         let released = cell
             .event(from, "the guest to let go of the interface", SETTLE, |kind| match kind {
                 EventKind::DeviceRemoved { id } | EventKind::DetachRefused { id } => *id == nic.id,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hospitium_host::EventKind;
+use hospitium_host::{EventKind, PowerVerb};
 use hospitium_model::{Finding, GuestKind, Observations};
 use hospitium_wire::PowerAction;
 
@@ -16,7 +16,7 @@ pub const CHECKS: &[&Check] = &[&ACPI_BUTTON, &GUEST_SHUTDOWN, &RESET_IN_BOOT];
 check! {
     /// Pressing the power button makes the guest shut down in order and power off.
     pub ACPI_BUTTON = "power.acpi-button", tier: Disruptive, needs: [crate::Need::Driver("power-button")],
-        fault: Fault::Seam(SeamFault::Ignore(Call::PowerButton)), limit: 180 s;
+        fault: Fault::Seam(SeamFault::Ignore(Call::Power(PowerVerb::Button))), limit: 180 s;
     async fn acpi_button(cell) {
         let budget = Duration::from_secs_f64(cell.expect_number("budget-ms")? / 1e3);
         let logged = match cell.lab().guest().facts().kind {
@@ -43,7 +43,7 @@ check! {
         };
         let lines = cell.console.line_count();
         let from = cell.events_so_far();
-        cell.machine().power_button().await?;
+        cell.power(PowerVerb::Button).await?;
         let off = cell.event(from, "power-off", budget, |kind| matches!(kind, EventKind::PoweredOff { .. })).await?;
         let marked = match logged {
             // systemd says on the console what it stops; any such line is its log of an orderly way.
@@ -80,7 +80,7 @@ check! {
 check! {
     /// A reset in the middle of a boot does no harm: the next boot reaches userland.
     pub RESET_IN_BOOT = "power.reset-in-boot", tier: Disruptive, needs: [],
-        fault: Fault::Seam(SeamFault::Ignore(Call::Reset)), limit: 300 s;
+        fault: Fault::Seam(SeamFault::Ignore(Call::Power(PowerVerb::Reset))), limit: 300 s;
     async fn reset_in_boot(cell) {
         let limit = Duration::from_secs_f64(cell.expect_number("budget-ms")? / 1e3);
         let before = cell.boot_id().await?;
@@ -92,7 +92,7 @@ check! {
         let next = cell.console.wait_line("the next boot's first line", lines, limit, |l| !l.trim().is_empty());
         let began = next.await.is_ok();
         let second = cell.events_so_far();
-        cell.machine().reset().await?;
+        cell.power(PowerVerb::Reset).await?;
         let reset = cell.event(second, "the reset in the boot", Duration::from_secs(10), |kind| matches!(kind, EventKind::Reset { by_guest: false })).await?;
         let after = cell.wait_restarted(&before, limit).await?;
         Ok(Observations::of([

@@ -27,7 +27,7 @@ check! {
         let first = cell.guest.read_device("/dev/hwrng", 64, std::time::Duration::from_secs(5)).await?;
         let second = cell.guest.read_device("/dev/hwrng", 64, std::time::Duration::from_secs(5)).await?;
         // VIRTIO 1.2, 5.4: device type 4, PCI id 0x1040 + 4; 0x1005 is the transitional id.
-        let there = cell.machine().facts().await?.devices.iter()
+        let there = cell.look().await?.devices?.value.iter()
             .any(|d| d.vendor == 0x1AF4 && matches!(d.device, 0x1044 | 0x1005));
         let alive = |bytes: &[u8]| bytes.iter().collect::<BTreeSet<_>>().len() > 8;
         Ok(Observations::of([
@@ -45,13 +45,13 @@ check! {
         fault: Fault::StaleClone;
     async fn unique(cell) {
         let mut drawn = vec![cell.guest.random(32).await?];
-        let mut pids = vec![cell.machine().process().await?.pid];
+        let mut pids = vec![cell.process().await?.pid?.value];
         // Three, since Linux keeps one generator a CPU (drivers/char/random.c, struct crng): of three
         // machines with two vCPUs, two draw from the same one.
         for _ in 0..2 {
             let other = cell.another_clone().await?;
             drawn.push(other.guest.random(32).await?);
-            pids.push(other.machine().process().await?.pid);
+            pids.push(other.process().await?.pid?.value);
             other.finish().await?;
         }
         if drawn.iter().any(|bytes| bytes.len() != 32) {

@@ -1,5 +1,6 @@
 //! Storage: what is written is on the medium, and only what may be written is.
 
+use hospitium_host::Defect;
 use hospitium_model::{Capability, Disk, Finding, Observations};
 
 use super::disks::{self, Range, Write};
@@ -28,7 +29,7 @@ check! {
         for (_, range, pattern) in ends {
             disks::write(&cell.guest, &found, range, pattern, Write::Flushed).await?;
         }
-        let medium = cell.machine().medium(device::SCRATCH).await?;
+        let medium = cell.media()?.medium(device::SCRATCH).await?;
         let mut seen = Observations::new();
         for (what, range, pattern) in ends {
             let guest = disks::reread(&cell.guest, &found, range).await?.digest;
@@ -51,11 +52,7 @@ check! {
     /// Data that the guest has flushed is on the medium although the power goes at once.
     pub FLUSH_DURABLE = "stor.flush-durable", tier: Disruptive,
         needs: [Need::Device(device::SCRATCH), Need::Host(Capability::PowerLossLog)],
-        fault: Fault::Machine(|spec| {
-            for disk in spec.disks.iter_mut().filter(|disk| disk.id == device::SCRATCH) {
-                disk.ignore_flushes = true;
-            }
-        });
+        fault: Fault::Defect(|| Defect::IgnoreFlushes { disk: device::SCRATCH.into() });
     async fn flush_durable(cell) {
         let disk = disks::configured(cell, device::SCRATCH)?;
         let Some(found) = disks::find(cell, &disk).await? else {
@@ -97,13 +94,13 @@ check! {
         let refusal = cell.expect_text(&format!("errno on {}", disk.bus.name()))?;
         let all = disk.size.as_bytes();
         let start = Range { offset: 0, length: MIB };
-        let before = cell.machine().medium(device::SEALED).await?.digest(0, all)?;
+        let before = cell.media()?.medium(device::SEALED).await?.digest(0, all)?;
         let marked = cell.guest.block_info(&found.path).await?.read_only;
         let pattern = cell.pattern(0);
         let answer = disks::write(&cell.guest, &found, start, pattern, Write::Flushed).await;
         let answer = disks::answer(answer.map(|_| "done"))?;
         let inside = disks::reread(&cell.guest, &found, start).await?.digest;
-        let medium = cell.machine().medium(device::SEALED).await?;
+        let medium = cell.media()?.medium(device::SEALED).await?;
         let outside = medium.digest(start.offset, start.length)?;
         let host = disks::seen_by_host(cell, &disk.id).await?;
         Ok(Observations::of([

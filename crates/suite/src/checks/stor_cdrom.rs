@@ -34,7 +34,7 @@ check! {
         for (what, pattern) in [("first", cell.pattern(0)), ("second", cell.pattern(1))] {
             let (image, wanted) = disc(cell, what, pattern)?;
             let from = cell.events_so_far();
-            cell.machine().change_medium(device::CDROM, Some(&image)).await?;
+            cell.media()?.change_medium(device::CDROM, Some(&image)).await?;
             let seen_inside = read_when(cell, &drive, |read| *read == Reading::Disc(wanted));
             let (moved, inside) = tokio::try_join!(tray(cell, from, false), seen_inside)?;
             let host = disks::seen_by_host(cell, device::CDROM).await?.is_some_and(|d| d.medium_in);
@@ -47,7 +47,7 @@ check! {
             }
         }
         let from = cell.events_so_far();
-        cell.machine().change_medium(device::CDROM, None).await?;
+        cell.media()?.change_medium(device::CDROM, None).await?;
         let seen_inside = read_when(cell, &drive, |read| *read == Reading::Empty);
         let (moved, inside) = tokio::try_join!(tray(cell, from, true), seen_inside)?;
         let host = disks::seen_by_host(cell, device::CDROM).await?.is_some_and(|d| d.medium_in);
@@ -75,7 +75,7 @@ impl Reading {
 
 /// Makes a disc in the clone's place. Returns the image and its digest.
 fn disc(cell: &Cell, name: &str, pattern: Pattern) -> Result<(PathBuf, Digest), CheckError> {
-    let path = cell.place().folder.join(format!("{name}.iso"));
+    let path = cell.work_dir().folder.join(format!("{name}.iso"));
     let mut content = vec![0; MIB as usize];
     pattern.fill(0, &mut content);
     std::fs::write(&path, &content)

@@ -48,7 +48,7 @@ check! {
         tier: Reversible, fault: Fault::Seam(SeamFault::Ignore(Call::Detach));
     async fn hot_add_remove(cell) {
         let disk = hot_disk("hot", bus_of(cell.variant()));
-        cell.machine().attach(&Attachment::Disk(disk.clone())).await?;
+        cell.hotplug()?.attach(&Attachment::Disk(disk.clone())).await?;
         let Some(found) = disks::find(cell, &disk).await? else {
             return disks::absent(cell, &disk).await;
         };
@@ -65,7 +65,7 @@ check! {
         let pattern = cell.pattern(0);
         let written = disks::write(&cell.guest, &found, range, pattern, Write::Flushed).await?.digest;
         let from = cell.events_so_far();
-        cell.machine().detach(&disk.id).await?;
+        cell.hotplug()?.detach(&disk.id).await?;
         let released = cell
             .event(from, "the guest to let go of the disk", disks::SETTLE, |kind| match kind {
                 EventKind::DeviceRemoved { id } | EventKind::DetachRefused { id } => *id == disk.id,
@@ -76,7 +76,7 @@ check! {
         // Without the event it will not go; nothing is won by waiting once more.
         let gone = released && disks::gone(&cell.guest, &found).await?;
         seen.push(Finding::same_as("the disk went away", gone, released, true));
-        let medium = cell.machine().medium(&disk.id).await?;
+        let medium = cell.media()?.medium(&disk.id).await?;
         let on_medium = medium.digest(range.offset, range.length)?;
         let wanted = pattern.digest(range.length);
         seen.push(Finding::same_as("digest of what was written", written, on_medium, wanted));
@@ -97,7 +97,7 @@ check! {
         let mut disk = hot_disk("big-sectors", Bus::Virtio);
         disk.logical_sector = 4096;
         disk.physical_sector = 4096;
-        cell.machine().attach(&Attachment::Disk(disk.clone())).await?;
+        cell.hotplug()?.attach(&Attachment::Disk(disk.clone())).await?;
         let Some(found) = disks::find(cell, &disk).await? else {
             return disks::absent(cell, &disk).await;
         };
@@ -105,7 +105,7 @@ check! {
         let range = Range { offset: 4096, length: MIB };
         let pattern = cell.pattern(0);
         let written = disks::write(&cell.guest, &found, range, pattern, Write::Flushed).await?.digest;
-        let medium = cell.machine().medium(&disk.id).await?;
+        let medium = cell.media()?.medium(&disk.id).await?;
         let on_medium = medium.digest(range.offset, range.length)?;
         Ok(Observations::of([
             Finding::same("logical sector", info.logical, disk.logical_sector).unit("B"),

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use hospitium_host::{EventKind, MachineState};
+use hospitium_host::{EventKind, MachineState, PowerVerb};
 use hospitium_model::{ByteSize, Capability, Finding, Observations};
 
 use super::disks::{self, Range, Write};
@@ -31,7 +31,7 @@ check! {
         };
         let old = cell.guest.block_info(&found.path).await?.size;
         let new = disk.size.as_bytes() + 16 * MIB;
-        cell.machine().resize_disk(&disk.id, ByteSize::bytes(new)).await?;
+        cell.media()?.resize_disk(&disk.id, ByteSize::bytes(new)).await?;
         let until = Instant::now() + disks::SETTLE;
         let mut size = old;
         while size != new && Instant::now() < until {
@@ -47,7 +47,7 @@ check! {
             let range = Range { offset: new - 2 * MIB, length: 2 * MIB };
             let pattern = cell.pattern(0);
             let written = disks::write(&cell.guest, &found, range, pattern, Write::Flushed).await?.digest;
-            let medium = cell.machine().medium(&disk.id).await?;
+            let medium = cell.media()?.medium(&disk.id).await?;
             let on_medium = medium.digest(range.offset, range.length)?;
             let wanted = pattern.digest(range.length);
             seen.push(Finding::same_as("digest of what is in the new part", written, on_medium, wanted));
@@ -71,14 +71,14 @@ check! {
         let (waste, pattern) = (cell.pattern(0), cell.pattern(1));
         disks::write(&cell.guest, &found, dropped, waste, Write::Flushed).await?;
         disks::write(&cell.guest, &found, kept, pattern, Write::Flushed).await?;
-        let full = cell.machine().medium(&disk.id).await?.allocated;
+        let full = cell.media()?.medium(&disk.id).await?.allocated;
         let answer = cell.guest.block_discard(&found.path, dropped.offset, dropped.length).await;
         let answer = disks::answer(answer.map(|()| "done"))?;
         // A flush makes it durable, as it does with writes.
         let elsewhere = Range { offset: 32 * MIB, length: 4096 };
         disks::write(&cell.guest, &found, elsewhere, cell.pattern(2), Write::Flushed).await?;
         let inside = disks::reread(&cell.guest, &found, kept).await?.digest;
-        let medium = cell.machine().medium(&disk.id).await?;
+        let medium = cell.media()?.medium(&disk.id).await?;
         let freed = full.as_bytes().saturating_sub(medium.allocated.as_bytes());
         let outside = medium.digest(kept.offset, kept.length)?;
         Ok(Observations::of([
@@ -113,17 +113,17 @@ check! {
             written = &mut writing => (Some(written), false),
             event = full => (None, event?.is_some()),
         };
-        let state = cell.machine().facts().await?.state;
+        let state = cell.look().await?.state?.value;
         let stalled = early.is_none();
-        cell.machine().give_room(&disk.id, disk.size).await?;
+        cell.media()?.grow_backing(&disk.id, disk.size).await?;
         if state != MachineState::Running {
-            cell.machine().resume().await?;
+            cell.power(PowerVerb::Resume).await?;
         }
         let written = match early {
             Some(written) => written?,
             None => writing.await?,
         };
-        let medium = cell.machine().medium(&disk.id).await?;
+        let medium = cell.media()?.medium(&disk.id).await?;
         let inside = disks::reread(&cell.guest, &found, tail).await?.digest;
         let outside = medium.digest(range.offset, range.length)?;
         Ok(Observations::of([

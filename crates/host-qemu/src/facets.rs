@@ -1,0 +1,143 @@
+//! The facets of a machine on QEMU: each forwards to what does it, or is a QMP command.
+
+use std::any::Any;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+
+use async_trait::async_trait;
+use hospitium_model::ByteSize;
+use serde_json::json;
+
+use crate::machine::{QemuMachine, locked};
+use crate::{Qemu, attach, keys, media, medium, migrate, save, screen};
+use hospitium_host::{
+    Attachment, Balloon, ByteStream, Confinement, Destination, Display, Dump, HostError, Hotplug,
+    Inject, Media, Medium, Moved, Moving, ProcessFacts, Saving, Screenshot, Snapshot, Wires,
+    WorkDir, local,
+};
+
+#[async_trait]
+impl Hotplug for QemuMachine {
+    async fn attach(&self, what: &Attachment) -> Result<(), HostError> {
+        attach::attach(self, what).await
+    }
+
+    async fn detach(&self, id: &str) -> Result<(), HostError> {
+        attach::detach(self, id).await
+    }
+}
+
+#[async_trait]
+impl Wires for QemuMachine {
+    async fn frames(&self, nic: &str) -> Result<Box<dyn ByteStream>, HostError> {
+        Self::take(&self.cables, "cable of the interface", nic)
+    }
+
+    async fn set_link(&self, nic: &str, up: bool) -> Result<(), HostError> {
+        let doing = format!("setting the link of {nic}");
+        self.qmp.call(&doing, "set_link", json!({"name": nic, "up": up})).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl Media for QemuMachine {
+    async fn medium(&self, disk: &str) -> Result<Medium, HostError> {
+        medium::medium(self, disk).await
+    }
+
+    async fn resize_disk(&self, id: &str, size: ByteSize) -> Result<(), HostError> {
+        let plan = self.disk_plan(id)?;
+        let doing = format!("resizing the disk {id} to {size}");
+        if size.as_bytes() < plan.size {
+            return Err(HostError::Refused {
+                doing,
+                why: format!("it has {} bytes already", plan.size),
+            });
+        }
+        let node = plan.node().unwrap_or_default();
+        let arguments = json!({"node-name": node, "size": size.as_bytes()});
+        self.qmp.call(&doing, "block_resize", arguments).await?;
+        for plan in locked(&self.disks).iter_mut().filter(|plan| plan.disk.id == id) {
+            plan.size = size.as_bytes();
+        }
+        Ok(())
+    }
+
+    async fn grow_backing(&self, id: &str, room: ByteSize) -> Result<(), HostError> {
+        media::grow_backing(self, id, room).await
+    }
+
+    async fn change_medium(&self, id: &str, image: Option<&Path>) -> Result<(), HostError> {
+        media::change_medium(self, id, image).await
+    }
+}
+
+#[async_trait]
+impl Display for QemuMachine {
+    async fn screenshot(&self) -> Result<Screenshot, HostError> {
+        screen::screenshot(self).await
+    }
+
+    async fn send_key(&self, key: &str) -> Result<(), HostError> {
+        let code = keys::code(key).ok_or_else(|| HostError::Unsupported {
+            what: format!("the key {:?}", key.chars().take(20).collect::<String>()),
+            why: "QEMU has no code for it".into(),
+        })?;
+        let keys = json!({"keys": [{"type": "qcode", "data": code}]});
+        self.qmp.call(&format!("typing the key {key}"), "send-key", keys).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl Inject for QemuMachine {
+    async fn nmi(&self) -> Result<(), HostError> {
+        self.simple("injecting an NMI", "inject-nmi").await
+    }
+}
+
+#[async_trait]
+impl Balloon for QemuMachine {
+    async fn set_balloon(&self, size: ByteSize) -> Result<(), HostError> {
+        let doing = format!("asking the balloon for {size}");
+        self.qmp.call(&doing, "balloon", json!({"value": size.as_bytes()})).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl Confinement for QemuMachine {
+    async fn process(&self) -> Result<ProcessFacts, HostError> {
+        local::process(self.process.pid())
+    }
+}
+
+#[async_trait]
+impl Saving for QemuMachine {
+    async fn snapshot(&self, folder: &Path) -> Result<Snapshot, HostError> {
+        save::save(self, folder).await
+    }
+}
+
+#[async_trait]
+impl Moving for QemuMachine {
+    async fn migrate(&self, to: &dyn Destination, dir: &WorkDir) -> Result<Moved, HostError> {
+        let Some(qemu) = (to as &dyn Any).downcast_ref::<Qemu>() else {
+            return Err(HostError::Unsupported {
+                what: format!("moving a machine to {}", to.facts().name),
+                why: "QEMU moves machines to QEMU".into(),
+            });
+        };
+        migrate::migrate(self, &qemu.inner, dir).await
+    }
+}
+
+#[async_trait]
+impl Dump for QemuMachine {
+    async fn dump_memory(&self, file: &Path) -> Result<(), HostError> {
+        let doing = format!("writing the memory to {}", file.display());
+        let out = std::fs::File::create_new(file).map_err(HostError::io(&doing))?;
+        let name = json!({"fdname": "x.dump"});
+        self.qmp.call_with(&doing, "getfd", name, Some(out.as_fd())).await?;
+        let arguments = json!({"paging": false, "protocol": "fd:x.dump"});
+        self.qmp.call(&doing, "dump-guest-memory", arguments).await.map(drop)
+    }
+}

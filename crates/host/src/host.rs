@@ -1,0 +1,151 @@
+//! A place where virtual machines run.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hospitium_model::{Answer, ByteSize, Capability, Digest, Inability, MachineSpec};
+
+use crate::facets::Facet;
+use crate::machine::{Destination, Machine, WorkDir};
+use crate::{Defect, Generation, HostClock, HostError, Sight, Snapshot};
+
+/// A place where virtual machines run. What it is, is told by [`Destination::facts`].
+#[async_trait]
+pub trait Host: Destination {
+    /// Can it do this? Decides skips before anything runs.
+    fn offers(&self, what: Capability) -> Answer;
+
+    /// How a check gets a machine that no other check has touched.
+    fn isolation(&self) -> Isolation;
+
+    /// Reads the host's clocks.
+    async fn clock(&self) -> Result<HostClock, HostError>;
+
+    /// The operating system and the hardware of the computer that this host is.
+    fn witness(&self) -> Facet<'_, dyn HostWitness>;
+
+    /// Where images go so that machines can use them.
+    fn store(&self) -> &dyn ImageStore;
+
+    /// Makes a machine ready to be switched on. Nothing runs yet.
+    async fn define(
+        &self,
+        spec: &MachineSpec,
+        dir: &WorkDir,
+    ) -> Result<Box<dyn Machine>, HostError>;
+
+    /// Machines that go on from a saved one.
+    fn cloning(&self) -> Facet<'_, dyn Cloning>;
+
+    /// The same host with these defects: whatever machine is made on it has them, and its specification does
+    /// not say so. For tests of checks, and for the canary.
+    fn with_defects(&self, defects: &[Defect]) -> Result<Arc<dyn Host>, Inability>;
+}
+
+/// How a check gets a machine that no other check has touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Isolation {
+    /// Any number of machines go on from one saved machine at once.
+    Fork,
+    /// One machine at once goes on from a saved machine: it is set back between checks.
+    Revert,
+    /// Every check boots a machine of its own.
+    Reboot,
+}
+
+/// Machines that go on from a saved one.
+#[async_trait]
+pub trait Cloning: Send + Sync {
+    /// Makes a machine that goes on from the snapshot. It is paused until
+    /// [`PowerVerb::Resume`](crate::PowerVerb::Resume); `On` has been done. The snapshot is not changed.
+    /// On a host that [forks](Isolation::Fork), any number of machines may be made from it at once;
+    /// on one that reverts, the machine that was made before ends.
+    async fn restore(
+        &self,
+        snapshot: &Snapshot,
+        generation: Generation,
+        dir: &WorkDir,
+    ) -> Result<Box<dyn Machine>, HostError>;
+
+    /// Another clone will be made from the snapshot: the host may begin to make ready what it needs, in a
+    /// folder of its own within `folder`. Returns at once; what goes wrong is told by
+    /// [`Cloning::restore`].
+    fn expect(&self, _snapshot: &Snapshot, _folder: &Path) {}
+
+    /// No more machines will be made from the snapshot: what was made ready is let go.
+    fn forget(&self, _snapshot: &Snapshot) {}
+}
+
+/// What the operating system of a host's computer says of that computer.
+#[async_trait]
+pub trait HostWitness: Send + Sync {
+    /// How busy it is.
+    async fn load(&self) -> Load;
+
+    /// Its CPU.
+    async fn cpu(&self) -> Sight<PhysicalCpu>;
+
+    /// The state of each known CPU vulnerability, by the kernel's name of it.
+    async fn vulnerabilities(&self) -> Sight<BTreeMap<String, String>>;
+
+    /// Memory that is free for new machines.
+    async fn free_memory(&self) -> Sight<ByteSize>;
+
+    /// Whether a process of this number is there.
+    async fn has_process(&self, pid: u32) -> Sight<bool>;
+}
+
+/// How busy a computer is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Load {
+    /// For how long, since its start, something that could have run has waited for a CPU.
+    pub short_of_cpu: Sight<Duration>,
+    /// Load average of the last minute.
+    pub average: Sight<f64>,
+}
+
+/// A computer's CPU.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PhysicalCpu {
+    /// Its name.
+    pub model: String,
+    /// Its features, by the kernel's names.
+    pub flags: Vec<String>,
+}
+
+/// Images there where the machines run, which may be another computer.
+#[async_trait]
+pub trait ImageStore: Send + Sync {
+    /// Hands over a file, unless the host has one of this digest, and says how a specification names it.
+    async fn put(&self, file: &Path, digest: Digest) -> Result<ImageRef, HostError>;
+}
+
+/// An image as a specification names it to its host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageRef {
+    /// The path on the host.
+    pub path: PathBuf,
+}
+
+/// A machine of a process of ours that is no more, found running and ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Orphan {
+    /// Process id of its VMM.
+    pub pid: u32,
+    /// The folder of its machine.
+    pub folder: PathBuf,
+}
+
+/// Ends machines of one driver that a killed process of ours left running. It needs no open host: the VMM that
+/// made them may be gone.
+pub trait Reaper: fmt::Debug + Send + Sync {
+    /// Ends every machine of this driver whose folder lies in `folder`, up to four levels below, and no other.
+    fn end_orphans(&self, folder: &Path) -> Vec<Orphan>;
+}
+
+/// The reapers of all drivers.
+pub type Reapers = Arc<[Box<dyn Reaper>]>;

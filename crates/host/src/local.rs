@@ -1,0 +1,213 @@
+//! The harness's own computer as a host: what drivers of local hypervisors share.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use async_trait::async_trait;
+use hospitium_model::{ByteSize, Digest, HostSource, Inability};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::host::{HostWitness, ImageRef, ImageStore, Load, PhysicalCpu};
+use crate::{HostClock, HostError, ProcessFacts, Sight};
+
+/// The clocks of this computer.
+pub fn clock() -> HostClock {
+    let time = clock_gettime(ClockId::Monotonic);
+    let seconds = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
+    HostClock {
+        read: Instant::now(),
+        wall: SystemTime::now(),
+        monotonic: seconds + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or(0)),
+        offset_ns: 0,
+        uncertainty: Duration::ZERO,
+    }
+}
+
+/// The file itself: machines run where it lies.
+#[derive(Debug, Clone, Copy)]
+pub struct LocalStore;
+
+#[async_trait]
+impl ImageStore for LocalStore {
+    async fn put(&self, file: &Path, _digest: Digest) -> Result<ImageRef, HostError> {
+        let doing = format!("looking for the image {}", file.display());
+        let path = std::path::absolute(file).map_err(HostError::io(&doing))?;
+        tokio::fs::metadata(&path).await.map_err(HostError::io(doing))?;
+        Ok(ImageRef { path })
+    }
+}
+
+/// This computer, as its Linux shows it in /proc and /sys.
+#[derive(Debug, Clone, Copy)]
+pub struct LocalWitness;
+
+fn read(path: &str) -> Result<String, Inability> {
+    std::fs::read_to_string(path).map_err(|error| Inability::of_host(format!("{path}: {error}")))
+}
+
+fn unreadable(path: &str) -> Inability {
+    Inability::of_host(format!("{path} does not say it"))
+}
+
+#[async_trait]
+impl HostWitness for LocalWitness {
+    async fn load(&self) -> Load {
+        // Linux Documentation/accounting/psi.rst.
+        let pressure = "/proc/pressure/cpu";
+        let short = read(pressure).and_then(|text| {
+            let total = stalled(&text).ok_or_else(|| unreadable(pressure))?;
+            Ok(HostSource::Hardware.saw(Duration::from_micros(total)))
+        });
+        let loadavg = "/proc/loadavg";
+        let average = read(loadavg).and_then(|text| {
+            let first = text.split_whitespace().next().and_then(|word| word.parse().ok());
+            first.map(|load: f64| HostSource::Hardware.saw(load)).ok_or_else(|| unreadable(loadavg))
+        });
+        Load { short_of_cpu: short, average }
+    }
+
+    async fn cpu(&self) -> Sight<PhysicalCpu> {
+        let text = read("/proc/cpuinfo")?;
+        let value = |key: &str| field(&text, key).unwrap_or_default();
+        let flags = value("flags").split_whitespace().map(str::to_owned).collect();
+        Ok(HostSource::Hardware.saw(PhysicalCpu { model: value("model name").to_owned(), flags }))
+    }
+
+    async fn vulnerabilities(&self) -> Sight<BTreeMap<String, String>> {
+        let folder = "/sys/devices/system/cpu/vulnerabilities";
+        let entries = std::fs::read_dir(folder)
+            .map_err(|error| Inability::of_host(format!("{folder}: {error}")))?;
+        let each = entries.flatten().filter_map(|entry| {
+            let text = std::fs::read_to_string(entry.path()).ok()?;
+            Some((entry.file_name().into_string().ok()?, text.trim().to_owned()))
+        });
+        Ok(HostSource::Hardware.saw(each.collect()))
+    }
+
+    async fn free_memory(&self) -> Sight<ByteSize> {
+        let path = "/proc/meminfo";
+        let text = read(path)?;
+        let kib = field(&text, "MemAvailable").and_then(|value| {
+            value.split_whitespace().next().and_then(|number| number.parse::<u64>().ok())
+        });
+        let kib = kib.ok_or_else(|| unreadable(path))?;
+        Ok(HostSource::Hardware.saw(ByteSize::bytes(kib << 10)))
+    }
+
+    async fn has_process(&self, pid: u32) -> Sight<bool> {
+        Ok(HostSource::Process.saw(Path::new(&format!("/proc/{pid}")).exists()))
+    }
+}
+
+/// The value of the first line `KEY : VALUE`.
+fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| {
+        let rest = line.strip_prefix(key)?.trim_start();
+        rest.strip_prefix(':').map(str::trim)
+    })
+}
+
+/// Microseconds for which some task was stalled.
+fn stalled(text: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.starts_with("some "))?;
+    line.split_whitespace().find_map(|word| word.strip_prefix("total="))?.parse().ok()
+}
+
+/// The longest that a thread of a process has waited on a run queue (Linux Documentation/scheduler/sched-stats.rst:
+/// the second number, in nanoseconds).
+fn longest_wait(pid: u32) -> Option<Duration> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
+    let waits = threads.filter_map(|thread| {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split_whitespace().nth(1)?.parse().ok()
+    });
+    waits.max().map(Duration::from_nanos)
+}
+
+/// What /proc says of a process (proc_pid_status(5), proc_pid_stat(5), proc_pid_smaps(5)).
+///
+/// # Errors
+/// There is no such process.
+pub fn process(pid: u32) -> Result<ProcessFacts, HostError> {
+    let read = |name: &str| {
+        let path = format!("/proc/{pid}/{name}");
+        std::fs::read_to_string(&path).map_err(HostError::io(format!("reading {path}")))
+    };
+    let status = read("status")?;
+    let stat = read("stat")?;
+    let saw = |name: &str, value: Option<u64>| {
+        let unseen = || Inability::of_host(format!("/proc/{pid} does not show {name}"));
+        value.map(|value| HostSource::Process.saw(value)).ok_or_else(unseen)
+    };
+    let number = |text: &str, name: &str, n: usize, radix: u32| {
+        let word = field(text, name).and_then(|value| value.split_whitespace().nth(n));
+        saw(name, word.and_then(|word| u64::from_str_radix(word, radix).ok()))
+    };
+    let small = |sight: Sight<u64>| {
+        sight.map(|seen| seen.map(|value| u32::try_from(value).unwrap_or(u32::MAX)))
+    };
+    // Another user's memory is closed to us; the rest is not.
+    let rollup = read("smaps_rollup").unwrap_or_default();
+    let memory = |name: &str| {
+        number(&rollup, name, 0, 10).map(|seen| seen.map(|kib| ByteSize::bytes(kib << 10)))
+    };
+    let after_name = stat.rfind(')').map_or("", |at| &stat[at..]);
+    // Fields 14 and 15, in clock ticks; the name was the second.
+    let ticks: Vec<u64> =
+        after_name.split(' ').skip(12).take(2).filter_map(|word| word.parse().ok()).collect();
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    let cpu_time = saw("its CPU time", (ticks.len() == 2).then(|| ticks.iter().sum()));
+    let own = |name: &&&str| {
+        let link = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/{name}")).ok();
+        let theirs = link(&pid.to_string());
+        theirs.is_some() && theirs != link("self")
+    };
+    let namespaces = ["net", "mnt", "pid", "ipc", "uts", "user"];
+    let wait = longest_wait(pid).ok_or_else(|| {
+        Inability::of_host("the kernel does not count for how long threads wait for a CPU")
+    });
+    Ok(ProcessFacts {
+        pid: Ok(HostSource::Process.saw(pid)),
+        uid: small(number(&status, "Uid", 1, 10)),
+        seccomp: small(number(&status, "Seccomp", 0, 10)),
+        may_gain_privileges: number(&status, "NoNewPrivs", 0, 10)
+            .map(|seen| seen.map(|value| value == 0)),
+        capabilities: number(&status, "CapEff", 0, 16),
+        rss: memory("Rss"),
+        pss: memory("Pss"),
+        cpu_time: cpu_time
+            .map(|seen| seen.map(|ticks| Duration::from_millis(ticks * 1000 / per_second))),
+        cpu_wait: wait.map(|wait| HostSource::Process.saw(wait)),
+        own_namespaces: Ok(HostSource::Process
+            .saw(namespaces.iter().filter(own).map(|name| (*name).to_owned()).collect())),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_process_reads_back_as_it_is() {
+        let facts = process(std::process::id()).expect("we are there");
+        assert_eq!(facts.uid.expect("told").value, rustix::process::geteuid().as_raw());
+        assert!(facts.rss.expect("told").value.as_bytes() > 0);
+        assert!(facts.own_namespaces.expect("told").value.is_empty());
+        let wait = facts.cpu_wait.expect("told").value;
+        let another = process(std::process::id()).expect("we are there");
+        let later = another.cpu_wait.expect("told").value;
+        assert!(later >= wait && later < Duration::from_secs(86_400));
+        assert!(matches!(process(u32::MAX), Err(HostError::Io { .. })));
+    }
+
+    #[test]
+    fn the_kernels_count_is_read_and_nonsense_is_none() {
+        let text =
+            "some avg10=86.72 avg60=91.53 avg300=86.29 total=2665212525\nfull avg10=0 total=7\n";
+        assert_eq!(stalled(text), Some(2_665_212_525));
+        for nonsense in ["", "some", "some total=", "some total=-1", "full total=3"] {
+            assert_eq!(stalled(nonsense), None, "{nonsense}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What the host sees of a machine: each value with its source, or why it is unseen.
+
+use hospitium_model::{Accelerator, ByteSize, Firmware, Inability, Outside};
+
+/// A value with its source, or the reason why it is unseen.
+pub type Sight<T> = Result<Outside<T>, Inability>;
+
+/// Alters a value that was seen. For faults on purpose.
+pub fn alter<T>(sight: &mut Sight<T>, how: impl FnOnce(&mut T)) {
+    if let Ok(seen) = sight {
+        how(&mut seen.value);
+    }
+}
+
+/// What the host sees of a machine now. Nothing in it comes from the specification that the harness
+/// wrote: what the hypervisor cannot be asked, and what can be read nowhere, is an
+/// [`Inability`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Look {
+    /// Running or not.
+    pub state: Sight<MachineState>,
+    /// vCPUs that exist: socket, core and thread of each.
+    pub vcpus: Sight<Vec<(u32, u32, u32)>>,
+    /// Host threads that run vCPUs.
+    pub vcpu_threads: Sight<Vec<u32>>,
+    /// The name that the CPUs have.
+    pub cpu_model: Sight<String>,
+    /// CPUID feature words that the hypervisor gives vCPU 0.
+    pub cpu_features: Sight<Vec<CpuFeatureWord>>,
+    /// Memory of the machine, without hot-plugged.
+    pub memory: Sight<ByteSize>,
+    /// Hot-plugged memory.
+    pub plugged_memory: Sight<ByteSize>,
+    /// Memory in the guest's hands by the balloon.
+    pub balloon: Sight<ByteSize>,
+    /// NUMA nodes that are defined.
+    pub nodes: Sight<Vec<SeenNode>>,
+    /// PCI devices that the guest should find.
+    pub devices: Sight<Vec<SeenDevice>>,
+    /// Disks, by id.
+    pub disks: Sight<Vec<SeenDisk>>,
+    /// Network interfaces, by id.
+    pub nics: Sight<Vec<SeenNic>>,
+    /// UUID.
+    pub uuid: Sight<String>,
+    /// VM generation id.
+    pub generation_id: Sight<String>,
+    /// SMBIOS strings of the system.
+    pub smbios: Sight<SeenSmbios>,
+    /// The accelerator that runs this very machine.
+    pub accelerator: Sight<Accelerator>,
+    /// Firmware that this machine started.
+    pub firmware: Sight<Firmware>,
+}
+
+/// A NUMA node as the host has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SeenNode {
+    /// Its memory, hot-plugged included.
+    pub memory: ByteSize,
+    /// Its vCPUs, by their numbers.
+    pub vcpus: Vec<u32>,
+}
+
+/// A network interface as the host has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenNic {
+    /// Id.
+    pub id: String,
+    /// MAC address.
+    pub mac: String,
+}
+
+/// SMBIOS strings of the system (type 1), as the machine's firmware was given them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SeenSmbios {
+    /// Manufacturer.
+    pub manufacturer: String,
+    /// Product name.
+    pub product: String,
+    /// Serial number.
+    pub serial: String,
+}
+
+/// A CPUID register full of feature bits, as the hypervisor says that it gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CpuFeatureWord {
+    /// EAX of the query.
+    pub leaf: u32,
+    /// ECX of the query.
+    pub subleaf: u32,
+    /// 0 to 3 for EAX, EBX, ECX, EDX of the answer.
+    pub register: u8,
+    /// The bits.
+    pub bits: u32,
+}
+
+/// Running or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MachineState {
+    /// vCPUs run.
+    Running,
+    /// Stopped from outside.
+    Paused,
+    /// Stopped because a disk had no room or failed.
+    IoError,
+    /// Stopped because the guest crashed.
+    Crashed,
+    /// Powered off.
+    Off,
+    /// Suspended by the guest.
+    Suspended,
+    /// The watchdog stopped it.
+    Watchdog,
+    /// Something else: starting, saving, migrating.
+    Other,
+}
+
+/// A PCI device as the host has it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SeenDevice {
+    /// Bus, device and function: `0000:00:02.0` where the guest numbers buses as the host does,
+    /// else the slot below its bridge.
+    pub address: String,
+    /// Vendor id.
+    pub vendor: u16,
+    /// Device id.
+    pub device: u16,
+    /// Class code: base class and subclass.
+    pub class: u16,
+}
+
+/// A disk as the host has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenDisk {
+    /// Id.
+    pub id: String,
+    /// Size.
+    pub size: ByteSize,
+    /// Writes that the VMM counted.
+    pub writes: u64,
+    /// Flushes that the VMM counted.
+    pub flushes: u64,
+    /// Refuses writes.
+    pub read_only: bool,
+    /// A disc is in, for removable ones.
+    pub medium_in: bool,
+}

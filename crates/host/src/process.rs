@@ -1,0 +1,33 @@
+//! The hypervisor's process for a machine, as the operating system of its host shows it.
+
+use std::time::Duration;
+
+use hospitium_model::ByteSize;
+
+use crate::Sight;
+
+/// The hypervisor's process for a machine, as the operating system of its host shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProcessFacts {
+    /// Process id.
+    pub pid: Sight<u32>,
+    /// Effective user id.
+    pub uid: Sight<u32>,
+    /// Seccomp mode: 0 none, 2 filter.
+    pub seccomp: Sight<u32>,
+    /// True if it can gain privileges by executing a program (`NoNewPrivs` is 0).
+    pub may_gain_privileges: Sight<bool>,
+    /// Effective capabilities.
+    pub capabilities: Sight<u64>,
+    /// Resident memory.
+    pub rss: Sight<ByteSize>,
+    /// Proportional share of memory.
+    pub pss: Sight<ByteSize>,
+    /// CPU time so far.
+    pub cpu_time: Sight<Duration>,
+    /// The longest that any of its threads has wanted a CPU so far and got none. What the guest did not do in
+    /// this time says nothing about it.
+    pub cpu_wait: Sight<Duration>,
+    /// Inodes of the network, mount and pid name spaces that differ from the harness's own.
+    pub own_namespaces: Sight<Vec<String>>,
+}

@@ -22,6 +22,30 @@ use crate::{Check, CheckError, Fault, FaultyMachine, Lab, device};
 /// How long a machine that goes on from a saved one may take to answer.
 const ANSWER: Duration = Duration::from_secs(20);
 
+/// How a machine was moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// The hypervisor that it left.
+    pub from: String,
+    /// The one that it came to.
+    pub to: String,
+    /// For how long no vCPU ran, as the hypervisor counted.
+    pub downtime: Duration,
+    /// Source and destination ran the same build of the hypervisor.
+    pub same_vmm: bool,
+    /// Source and destination are the same host.
+    pub same_host: bool,
+}
+
+impl Moved {
+    /// Between what: which case of moving was tried is part of what a certificate says.
+    pub fn between(&self) -> String {
+        let host = if self.same_host { "the same host" } else { "another host" };
+        let build = if self.same_vmm { "the same build" } else { "another build" };
+        format!("from {} to {}, on {host} and of {build}", self.from, self.to)
+    }
+}
+
 /// A running clone for one check (or, of tier 0, for all of them).
 pub struct Cell {
     /// The probe inside.
@@ -329,13 +353,12 @@ impl Cell {
         Ok(self.media()?.medium(disk).await?)
     }
 
-    /// Moves the machine into a new process on the same host and goes on with it. Returns the
-    /// downtime that the hypervisor counted.
-    pub async fn migrate(&mut self) -> Result<Duration, CheckError> {
+    /// Moves the machine into a new process and goes on with it.
+    pub async fn migrate(&mut self) -> Result<Moved, CheckError> {
         let dir = self.another_work_dir()?;
         let to = self.lab.host();
         let moved = self.machine.moving()?.migrate(&**to, &dir).await?;
-        let (machine, downtime) = (moved.machine, moved.downtime);
+        let machine = moved.machine;
         self.note_events();
         self.take_channels(&*machine).await?;
         if let Some(peer) = &self.peer {
@@ -344,7 +367,15 @@ impl Cell {
         }
         self.machine = machine;
         self.boot_events = 0;
-        Ok(downtime)
+        // No move leaves the lab's host yet.
+        let name = self.lab.host().facts().name.clone();
+        Ok(Moved {
+            from: name.clone(),
+            to: name,
+            downtime: moved.downtime,
+            same_vmm: moved.same_vmm,
+            same_host: moved.same_host,
+        })
     }
 
     /// Saves the machine to files, waits, and goes on with what is restored from them in a new

@@ -17,11 +17,11 @@ mod patience;
 pub mod silence;
 mod standard;
 
-pub use cell::Cell;
+pub use cell::{Cell, Moved};
 pub use check::{Check, CheckFuture};
 pub use error::CheckError;
 pub use fault::{Call, Fault, FaultyMachine, SeamFault};
-pub use lab::{BootFacts, Booted, Lab, LabError, LabParts, Sink, boot};
+pub use lab::{BootClocks, BootFacts, Booted, Lab, LabError, LabParts, Sink, boot};
 pub use needs::Need;
 pub use patience::time_left;
 pub use standard::{StandardOptions, serial, standard_machine};

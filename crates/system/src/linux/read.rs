@@ -77,6 +77,15 @@ pub fn cpu_list(text: &str) -> Option<Vec<u32>> {
     Some(all)
 }
 
+/// Where a symbolic link of a process points; `None` if it is gone, or is none of ours to see.
+pub async fn link(guest: &Session, path: &str) -> Result<Option<String>, SystemError> {
+    match guest.read_link(path).await {
+        Ok(target) => Ok(Some(target)),
+        Err(SessionError::Guest { .. }) => Ok(None),
+        Err(other) => Err(other.into()),
+    }
+}
+
 /// The last component of a symbolic link's target, `None` if there is no such link.
 pub async fn link_name(guest: &Session, path: &str) -> Result<Option<String>, SystemError> {
     match guest.read_link(path).await {

@@ -218,6 +218,7 @@ tapped! {
         async fn say(&self, line: &str) -> Told<usize>;
         async fn listen(&self) -> Done;
         async fn hear(&self, limit: Duration) -> Told<Vec<u8>>;
+        async fn stop_listening(&self) -> Done;
         async fn display(&self) -> Told<String>;
         async fn draw(&self, text: &str) -> Told<usize>;
         async fn open_keyboards(&self) -> Told<Vec<String>>;

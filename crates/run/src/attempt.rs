@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hospitium_host::{Ended, HostError};
 use hospitium_model::{Observations, Verdict};
-use hospitium_suite::{Cell, Check, CheckError, Lab};
+use hospitium_suite::{Cell, Check, CheckError, Lab, Listening};
 use hospitium_system::SessionError;
 
 use crate::pressure::within;
@@ -98,11 +98,13 @@ pub async fn in_clone(cell: &mut Cell, check: &'static Check) -> Attempt {
     let began = Instant::now();
     let clone = cell.work_dir().name.clone();
     let host = cell.lab().host().clone();
+    let listening = Listening::begin(cell).await;
     let ended = within(host.witness().ok(), check.limit, unpanicked((check.run)(cell))).await;
     let mut observations = Observations::new();
     let mut clone_is_good = true;
     let verdict = match ended {
-        Some(Ok(Ok(seen))) => {
+        Some(Ok(Ok(mut seen))) => {
+            listening.end(cell, check.id, &mut seen).await;
             let verdict = seen.judge();
             observations = seen;
             verdict

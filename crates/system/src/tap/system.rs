@@ -204,6 +204,7 @@ tapped! {
         async fn obey_power_button(&self) -> Told<Button>;
         async fn arm_watchdog(&self, seconds: u32) -> Told<u64>;
         async fn log(&self) -> Told<Vec<LogLine>>;
+        async fn log_since(&self, position: u32) -> Told<(Vec<LogLine>, u32)>;
         plain {
             fn shutdown_marks(&self) -> &'static [&'static str] {
                 self.shutdown_marks

@@ -6,6 +6,7 @@
 //! by rule. Every check names a [`Fault`] that must turn it red; a test shows that it does.
 //! docs/writing-a-check.md tells how to add one.
 
+pub mod canary;
 mod cell;
 mod check;
 pub mod checks;

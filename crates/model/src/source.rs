@@ -47,7 +47,7 @@ pub enum HostSource {
 }
 
 /// A value and the place that it was read at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen<T, S> {
     /// What was seen.
     pub value: T,

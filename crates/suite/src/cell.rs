@@ -12,6 +12,7 @@ use hospitium_model::{
     ExpectationError, MachineSpec, OperatingSystem, Pattern, TimelineSource, Value,
 };
 use hospitium_peer::{Peer, PeerOptions};
+use hospitium_system::tap::{Altered, Tap, TappedSystem, Taps};
 use hospitium_system::{Console, LinuxSystem, Session, SessionError, System};
 use hospitium_wire::PowerAction;
 
@@ -68,13 +69,21 @@ pub struct Cell {
     crashes_meant: usize,
 }
 
-/// The system that the probe of this session is in.
-fn system_of(lab: &Lab, guest: &Session) -> Arc<dyn System> {
-    match lab.os() {
+/// The system that the probe of this session is in, its answers altered if that is the fault.
+fn system_of(lab: &Lab, guest: &Session, fault: Option<Fault>) -> Arc<dyn System> {
+    let system: Arc<dyn System> = match lab.os() {
         // No other family has a driver yet.
         OperatingSystem::Linux | OperatingSystem::Windows => {
             Arc::new(LinuxSystem::new(guest.clone(), lab.guest().facts().kind))
         }
+    };
+    match fault {
+        Some(Fault::Guest(name, alter)) => {
+            let taps = Taps::new([Arc::new(Altered { name, alter }) as Arc<dyn Tap>]);
+            let machine = taps.next_machine();
+            Arc::new(TappedSystem::new(system, taps, machine))
+        }
+        _ => system,
     }
 }
 
@@ -92,7 +101,7 @@ impl Cell {
     ) -> Self {
         let pictures = Vec::new();
         Self {
-            system: system_of(&lab, &guest),
+            system: system_of(&lab, &guest, fault),
             guest,
             console,
             lab,
@@ -405,8 +414,8 @@ impl Cell {
         let trace = self.lab.trace(&self.dir.name);
         self.console = Console::start(machine.serial("console").await?, Some(trace.clone()));
         self.guest = Session::attach(machine.serial("probe").await?, Some(trace));
-        self.system = system_of(&self.lab, &self.guest);
-        if let Some(Fault::Guest(alter)) = self.fault {
+        self.system = system_of(&self.lab, &self.guest, self.fault);
+        if let Some(Fault::Reply(alter)) = self.fault {
             self.guest.set_patch(Some(Box::new(alter)));
         }
         Ok(())

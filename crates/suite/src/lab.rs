@@ -360,7 +360,7 @@ impl Lab {
         let session = Session::attach(machine.serial("probe").await?, Some(trace));
         machine.power(PowerVerb::Resume).await?;
         session.greet(ANSWER).await?;
-        if let Some(Fault::Guest(alter)) = fault {
+        if let Some(Fault::Reply(alter)) = fault {
             session.set_patch(Some(Box::new(alter)));
         }
         if !stale {

@@ -10,9 +10,11 @@
 mod ask;
 mod console;
 mod error;
+mod forms;
 mod linux;
 mod session;
 mod system;
+pub mod tap;
 pub mod text;
 mod trace;
 
@@ -22,7 +24,7 @@ pub use error::{Done, SystemError, Told};
 pub use linux::LinuxSystem;
 pub use session::{
     BlockInfo, CONFIG, ClockScan, DEFAULT_LIMIT, DRIVER_TABLE, DriverLoad, Hello, MemoryScan,
-    OwnedReply, Patch, PatternDone, Ran, Range, Session, SessionError, Ticks,
+    OwnedReply, Patch, PatternDone, Platform, Ran, Range, Session, SessionError, Ticks,
 };
 pub use system::System;
 pub use trace::{LastLines, Trace};

@@ -7,7 +7,7 @@ use crate::{Fault, check};
 
 check! {
     /// Claims one vCPU more than there is, and must therefore fail.
-    pub CANARY = "canary.must-fail", tier: Reads, needs: [], fault: Fault::Guest(|_, _| {});
+    pub CANARY = "canary.must-fail", tier: Reads, needs: [], fault: Fault::Reply(|_, _| {});
     async fn canary(cell) {
         let online = read::text(&cell.guest, "/sys/devices/system/cpu/online").await?;
         let guest = read::cpu_list(&online).map_or(0, |list| list.len());

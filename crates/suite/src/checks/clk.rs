@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use hospitium_host::alter;
 use hospitium_model::{Finding, GuestSource, HostSource, Inside, Observations, Value};
-use hospitium_system::OwnedReply;
-use hospitium_wire::{ClockReading, Request};
+use hospitium_system::tap::Asked;
+use hospitium_wire::ClockReading;
+use serde_json::Value as Json;
 use tokio::time::sleep;
 
 use crate::fault::SeamFault;
@@ -63,12 +64,17 @@ pub fn passed(first: &Sample, second: &Sample) -> Passed {
 }
 
 /// Fault: the guest's clocks run 10 % fast.
-fn fast_clock(request: &Request<'_>, reply: &mut OwnedReply) {
-    if let (Request::Clock, OwnedReply::Clock(clock)) = (request, reply) {
-        clock.monotonic_ns += clock.monotonic_ns / 10;
-        clock.realtime_ns += clock.monotonic_ns / 10;
-        clock.tsc += clock.tsc / 10;
+fn fast_clock(_: &Asked, told: &mut Json) {
+    for clock in ["monotonic_ns", "realtime_ns", "tsc"] {
+        scale(&mut told[clock], 11, 10);
     }
+}
+
+/// Fault: a number is so many times as large.
+pub fn scale(number: &mut Json, times: i64, parts: i64) {
+    *number = number
+        .as_i64()
+        .map_or(Json::Null, |n| n.saturating_mul(times).saturating_div(parts).into());
 }
 
 /// The host's wall clock in seconds since 1970, UTC.
@@ -79,12 +85,7 @@ async fn utc(cell: &Cell) -> Result<f64, CheckError> {
 check! {
     /// The guest's kernel uses the clock source that is right for it on this hypervisor, and keeps time by it.
     pub SOURCE = "clk.source", tier: Reads, needs: [],
-        fault: Fault::Guest(|request, reply| {
-            if let (Request::ReadFile { path, .. }, OwnedReply::Data(data)) = (request, reply)
-                && path.ends_with("current_clocksource") {
-                *data = b"jiffies\n".to_vec();
-            }
-        });
+        fault: Fault::Guest("clock_source", |_, told| told["used"] = "jiffies".into());
     async fn source(cell) {
         let told = cell.system().clock_source().await?;
         let Value::List(accepted) = cell.expect("accepted")? else {
@@ -111,10 +112,8 @@ check! {
 check! {
     /// The guest's clock shows the host's time: the wall clock after boot, the hardware clock always.
     pub OFFSET = "clk.offset", tier: Reads, needs: [],
-        fault: Fault::Guest(|request, reply| {
-            if let (Request::RtcRead { .. }, OwnedReply::RtcTime { seconds }) = (request, reply) {
-                *seconds += 3600;
-            }
+        fault: Fault::Guest("hardware_clock", |_, told| {
+            *told = told.as_i64().map_or(Json::Null, |seconds| (seconds + 3600).into());
         });
     async fn offset(cell) {
         let tolerance = cell.expect_number("wall-clock-ms")?;
@@ -163,7 +162,7 @@ check! {
 check! {
     /// The guest's kernel knows the rate of its time-stamp counter.
     pub TSC_FREQUENCY = "clk.tsc-frequency", tier: Reads, needs: [],
-        fault: Fault::Guest(fast_clock);
+        fault: Fault::Guest("clock", fast_clock);
     async fn tsc_frequency(cell) {
         let told = cell.system().tsc_mhz().await?;
         let first = sample(cell).await?;
@@ -180,7 +179,7 @@ check! {
 check! {
     /// Under CPU load the guest's clock runs at the rate of the host's.
     pub DRIFT_LOAD = "clk.drift-load", tier: Reversible, needs: [],
-        fault: Fault::Guest(fast_clock);
+        fault: Fault::Guest("clock", fast_clock);
     async fn drift_load(cell) {
         let window = Duration::from_secs_f64(cell.expect_number("window-ms")? / 1e3);
         let most = cell.expect_number("ppm")?;
@@ -216,11 +215,7 @@ check! {
 check! {
     /// The monotonic clock never steps back, on whichever vCPU it is read.
     pub MONOTONIC_SMP = "clk.monotonic-smp", tier: Reversible, needs: [Need::Vcpus(2)],
-        fault: Fault::Guest(|request, reply| {
-            if let (Request::ClockScan { .. }, OwnedReply::ClockScan { backward, .. }) = (request, reply) {
-                *backward += 1;
-            }
-        });
+        fault: Fault::Guest("scan_clocks", |_, told| told["backward"] = 1.into());
     async fn monotonic_smp(cell) {
         let cpus = cell.look().await?.vcpus?.map(|vcpus| vcpus.len());
         let count = u32::try_from(cpus.value).unwrap_or(u32::MAX);

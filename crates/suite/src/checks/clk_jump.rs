@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use hospitium_host::{Event, EventClass, EventKind, HostClock, PowerVerb};
 use hospitium_model::{Answer, Capability, Finding, HostSource, Inside, Observations};
-use hospitium_system::OwnedReply;
-use hospitium_wire::Request;
+use hospitium_system::tap::Asked;
+use serde_json::Value as Json;
 use tokio::time::sleep;
 
-use super::clk::{passed, sample};
+use super::clk::{passed, sample, scale};
 use crate::fault::{Call, SeamFault};
 use crate::{Cell, Check, CheckError, Fault, Need, check};
 
@@ -24,10 +24,8 @@ const TOLD: Duration = Duration::from_secs(5);
 const LONGEST: f64 = 3_600_000.0;
 
 /// Fault: the guest's clock runs a hundred times too fast.
-fn racing_clock(request: &Request<'_>, reply: &mut OwnedReply) {
-    if let (Request::Clock, OwnedReply::Clock(clock)) = (request, reply) {
-        clock.monotonic_ns = clock.monotonic_ns.saturating_mul(100);
-    }
+fn racing_clock(_: &Asked, told: &mut Json) {
+    scale(&mut told["monotonic_ns"], 100, 1);
 }
 
 /// A moment on the host's monotonic clock, in ms.
@@ -200,7 +198,7 @@ check! {
 check! {
     /// After a save and a restore in a new process, the guest's clock has or has not gone on, as declared.
     pub AFTER_RESTORE = "clk.after-restore", tier: Disruptive, needs: [Need::Host(Capability::Snapshot)],
-        fault: Fault::Guest(racing_clock);
+        fault: Fault::Guest("clock", racing_clock);
     async fn after_restore(cell) {
         let (away, _) = away(cell, true, async |cell| cell.save_and_restore(Duration::ZERO).await).await?;
         only(cell, &away)
@@ -211,7 +209,7 @@ check! {
     /// A machine that stands still and is moved to another VMM goes on there with a clock that has or has not gone
     /// on meanwhile, as declared.
     pub AFTER_MIGRATE = "clk.after-migrate", tier: SecondHost, needs: [Need::Host(Capability::LiveMigration)],
-        fault: Fault::Guest(racing_clock);
+        fault: Fault::Guest("clock", racing_clock);
     async fn after_migrate(cell) {
         let (away, _) = away(cell, true, async |cell| cell.migrate().await).await?;
         only(cell, &away)

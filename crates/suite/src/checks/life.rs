@@ -7,8 +7,9 @@ use hospitium_model::{
     Capability, Digest, Finding, GuestSource, HostSource, Inside, Observations, Outside,
 };
 use hospitium_peer::{ECHO_PORT, PeerOptions, Service};
-use hospitium_system::{OwnedReply, SessionError, Span, Write};
-use hospitium_wire::Request;
+use hospitium_system::tap::Asked;
+use hospitium_system::{SessionError, Span, Write};
+use serde_json::Value as Json;
 
 use super::clk_jump::away;
 use super::{disks, net};
@@ -30,10 +31,8 @@ const SLOT: u8 = 1;
 const EXCHANGE: Duration = Duration::from_secs(20);
 
 /// Fault: the memory that the guest holds is another afterwards.
-fn another_memory(request: &Request<'_>, reply: &mut OwnedReply) {
-    if let (Request::MemoryDigest { .. }, OwnedReply::Digest(done)) = (request, reply) {
-        done.digest = Digest::of(b"another");
-    }
+fn another_memory(_: &Asked, told: &mut Json) {
+    *told = Digest::of(b"another").to_string().into();
 }
 
 /// A TCP connection from the guest to the other end of its cable, which sends back what it gets.
@@ -133,7 +132,7 @@ check! {
 check! {
     /// A machine that is saved to files and restored in a new process goes on where it was.
     pub SAVE_RESTORE = "life.save-restore", tier: Disruptive, needs: [Need::Host(Capability::Snapshot)],
-        fault: Fault::Guest(another_memory);
+        fault: Fault::Guest("held", another_memory);
     async fn save_restore(cell) {
         let pattern = cell.pattern(0);
         cell.system().hold(SLOT, HELD, pattern).await?;

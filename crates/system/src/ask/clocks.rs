@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hospitium_wire::ClockReading;
+use serde::{Deserialize, Serialize};
 
 use crate::{ClockScan, Done, Ticks, Told};
 
 /// Where a kernel takes its time from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockSource {
     /// The one in use, by its own name.
     pub used: String,

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use hospitium_wire::CpuidWords;
+use serde::{Deserialize, Serialize};
 
 use crate::{Done, Told};
 
 /// How a guest's processors are arranged, counted over those that are online.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Topology {
     /// Sockets.
     pub sockets: usize,

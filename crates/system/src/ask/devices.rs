@@ -1,11 +1,12 @@
 //! Devices, their drivers and their interrupts.
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::{Done, DriverLoad, Told};
 
 /// A PCI function as the guest sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PciFunction {
     /// `0000:00:02.0`.
     pub address: String,
@@ -26,7 +27,7 @@ pub struct PciFunction {
 }
 
 /// A USB device as the guest sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsbDevice {
     /// Where it is: bus and ports.
     pub place: String,
@@ -37,7 +38,7 @@ pub struct UsbDevice {
 }
 
 /// Interrupts that a kernel counts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Interrupts {
     /// Each processor's own timer.
     Timer,

@@ -2,11 +2,12 @@
 
 use async_trait::async_trait;
 use hospitium_model::{Bus, Digest, Pattern};
+use serde::{Deserialize, Serialize};
 
 use crate::{BlockInfo, Done, PatternDone, Told};
 
 /// What a disk is told by.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WantedDisk {
     /// Its serial number.
     pub serial: String,
@@ -17,7 +18,7 @@ pub struct WantedDisk {
 }
 
 /// A disk or drive as the guest knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestDisk {
     /// The guest's name: `vda`.
     pub name: String,
@@ -28,7 +29,7 @@ pub struct GuestDisk {
 }
 
 /// A range of a disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
     /// First byte, a multiple of 4096.
     pub offset: u64,
@@ -37,7 +38,7 @@ pub struct Span {
 }
 
 /// How a pattern is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Write {
     /// Through the page cache, and flushed to the medium before the answer.
     Flushed,
@@ -46,7 +47,7 @@ pub enum Write {
 }
 
 /// What is in a drive of changeable media.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DriveContent {
     /// Nothing.
     Empty,

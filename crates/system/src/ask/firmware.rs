@@ -2,11 +2,12 @@
 
 use async_trait::async_trait;
 use hospitium_model::Firmware;
+use serde::{Deserialize, Serialize};
 
 use crate::Told;
 
 /// SMBIOS, system information (DSP0134, 7.2).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SmbiosSystem {
     /// Manufacturer.
     pub manufacturer: String,

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hospitium_model::Pattern;
+use serde::{Deserialize, Serialize};
 
 use crate::{Done, PatternDone, Told};
 
 /// Bytes that an interface has counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// Sent.
     pub sent: u64,

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hospitium_wire::PowerAction;
+use serde::{Deserialize, Serialize};
 
 use crate::{Done, Told};
 
 /// A line of the kernel's log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
     /// Severity, 0 the worst, as syslog has it (RFC 5424, 6.2.1); none where the line has none.
     pub level: Option<u8>,
@@ -17,14 +18,14 @@ pub struct LogLine {
 }
 
 /// How a guest listens to its power button.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Button {
     /// It sees none.
     None,
     /// By itself, and says in its own words what it stops.
     ByItself,
     /// Through the probe, which writes this on the console.
-    Probe(&'static str),
+    Probe(#[serde(deserialize_with = "crate::forms::kept")] crate::forms::Kept),
 }
 
 /// Power, life and death.

@@ -99,7 +99,7 @@ impl Terminals for LinuxSystem {
             }
             match self.session.read_device(SERIAL, LINE as u32, left).await {
                 Ok(part) => heard.extend(part),
-                Err(SessionError::Guest { errno: errno::ETIMEDOUT, .. }) => break,
+                Err(SessionError::Guest { code: errno::ETIMEDOUT, .. }) => break,
                 Err(other) => return Err(other.into()),
             }
         }

@@ -1,8 +1,11 @@
 //! What calls to the probe take and give.
 
+use std::fmt;
 use std::time::Duration;
 
 use hospitium_model::Digest;
+use hospitium_wire::{Arch, Os, Verbs};
+use serde::{Deserialize, Serialize};
 
 /// A range of a file or block device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +21,7 @@ pub struct Range<'a> {
 }
 
 /// Readings of the monotonic clock on several vCPUs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockScan {
     /// Readings taken.
     pub readings: u64,
@@ -31,7 +34,7 @@ pub struct ClockScan {
 }
 
 /// Timer expirations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticks {
     /// How many.
     pub count: u32,
@@ -44,7 +47,7 @@ pub struct Ticks {
 }
 
 /// A block device as the guest sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockInfo {
     /// Bytes.
     pub size: u64,
@@ -57,7 +60,7 @@ pub struct BlockInfo {
 }
 
 /// A search of the guest's memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryScan {
     /// Bytes looked at.
     pub scanned: u64,
@@ -66,7 +69,7 @@ pub struct MemoryScan {
 }
 
 /// A pattern was written, read, sent or received.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PatternDone {
     /// SHA-256 of the bytes.
     pub digest: Digest,
@@ -85,9 +88,35 @@ pub struct Ran {
     pub output: Vec<u8>,
 }
 
+/// What a probe is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Platform {
+    /// The operating system.
+    pub os: Os,
+    /// The instruction set; that of the kernel may be wider.
+    pub arch: Arch,
+}
+
+impl Platform {
+    /// Linux on x86-64.
+    pub const LINUX_X86_64: Self = Self { os: Os::Linux, arch: Arch::X86_64 };
+    /// Linux on 32-bit x86.
+    pub const LINUX_X86: Self = Self { os: Os::Linux, arch: Arch::X86 };
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}", self.os.name(), self.arch.name())
+    }
+}
+
 /// Who the probe says it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
+    /// What it is for.
+    pub platform: Platform,
+    /// What it can be asked.
+    pub verbs: Verbs,
     /// Kernel name, release, version and machine (uname), not escaped.
     pub uname: Vec<String>,
     /// Since the guest's start, by its own clock.
@@ -97,7 +126,7 @@ pub struct Hello {
 }
 
 /// What became of [`Session::load_driver`](super::Session::load_driver).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DriverLoad {
     /// So many modules are loaded now; none if the driver is built in.
     Loaded(usize),

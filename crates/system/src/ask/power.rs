@@ -43,6 +43,12 @@ pub trait Power {
     /// Version that the system reports of itself.
     async fn version(&self) -> Told<String>;
 
+    /// What the system calls itself in full.
+    async fn name(&self) -> Told<String>;
+
+    /// The same in a line of the console, on which the system shows it as it starts; none if the line is no such.
+    fn name_on_console<'l>(&self, line: &'l str) -> Option<&'l str>;
+
     /// Answers first, then does it.
     async fn act(&self, action: PowerAction) -> Done;
 

@@ -8,7 +8,7 @@ use hospitium_model::{GuestKind, Inability};
 use hospitium_wire::PowerAction;
 
 use super::{LinuxSystem, read};
-use crate::ask::{Button, LogLine, Power};
+use crate::ask::{Button, LogLine, Power, SystemName};
 use crate::{Done, SessionError, SystemError, Told};
 
 const OS_RELEASE: &str = "/etc/os-release";
@@ -24,6 +24,21 @@ const INITS: [(&str, &[&str]); 3] = [
 ];
 
 impl LinuxSystem {
+    async fn full_name(&self) -> Done<String> {
+        if self.kind == GuestKind::Kernel {
+            return read::text(&self.session, "/proc/sys/kernel/osrelease").await;
+        }
+        if let Some(text) = read::text_if_there(&self.session, OS_RELEASE).await? {
+            return Ok(release_field(&text, "PRETTY_NAME").unwrap_or_default());
+        }
+        for path in OLD_RELEASES {
+            if let Some(text) = read::text_if_there(&self.session, path).await? {
+                return Ok(text.lines().next().unwrap_or_default().trim().to_owned());
+            }
+        }
+        Err(Inability::of_guest("this system does not say in a file what it is").into())
+    }
+
     async fn has_program(&self, path: &str) -> Done<bool> {
         match self.session.read_at(path, 0, 1).await {
             Ok(_) => Ok(true),
@@ -82,24 +97,14 @@ impl Power for LinuxSystem {
         Err(Inability::of_guest("this system does not say in a file which version it is").into())
     }
 
-    async fn name(&self) -> Told<String> {
-        if self.kind == GuestKind::Kernel {
-            let release = read::text(&self.session, "/proc/sys/kernel/osrelease").await?;
-            return Ok(Kernel.saw(format!("Linux version {release}")));
-        }
-        if let Some(text) = read::text_if_there(&self.session, OS_RELEASE).await? {
-            return Ok(Kernel.saw(release_field(&text, "PRETTY_NAME").unwrap_or_default()));
-        }
-        for path in OLD_RELEASES {
-            if let Some(text) = read::text_if_there(&self.session, path).await? {
-                return Ok(Kernel.saw(text.lines().next().unwrap_or_default().trim().to_owned()));
-            }
-        }
-        Err(Inability::of_guest("this system does not say in a file what it is").into())
-    }
-
-    fn name_on_console<'l>(&self, line: &'l str) -> Option<&'l str> {
-        name_in_line(line, self.kind)
+    async fn name(&self) -> Told<SystemName> {
+        // The kernel's first line, and systemd's.
+        let (before, behind) = match self.kind {
+            GuestKind::Kernel => ("Linux version ", " "),
+            GuestKind::Disk => ("Welcome to ", "!"),
+        };
+        let name = self.full_name().await?;
+        Ok(Kernel.saw(SystemName { name, before: before.into(), behind: behind.into() }))
     }
 
     async fn act(&self, action: PowerAction) -> Done {
@@ -181,23 +186,6 @@ fn version_in(text: &str) -> Option<&str> {
     text.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))
 }
 
-/// What the kernel (`Linux version 6.1.0 (builder) …`) or systemd (`Welcome to Debian GNU/Linux 12 (bookworm)!`,
-/// with colours) calls itself in a line of the console.
-fn name_in_line(line: &str, kind: GuestKind) -> Option<&str> {
-    match kind {
-        GuestKind::Kernel => {
-            let at = line.find("Linux version ")?;
-            let name = &line[at..];
-            let end = name.match_indices(' ').nth(2).map_or(name.len(), |(end, _)| end);
-            Some(&name[..end])
-        }
-        GuestKind::Disk => {
-            let (_, name) = line.split_once("Welcome to ")?;
-            Some(name.trim_end().strip_suffix('!')?.trim())
-        }
-    }
-}
-
 /// A line as `klogctl` gives it: `<6>[    0.000000] text`.
 fn line(text: &str) -> LogLine {
     let leveled = text.strip_prefix('<').and_then(|rest| {
@@ -228,12 +216,15 @@ mod tests {
 
     #[test]
     fn the_console_names_the_system_as_it_starts() {
+        let named = |before: &str, behind: &str, line: &'static str| {
+            let (name, before, behind) = (String::new(), before.into(), behind.into());
+            SystemName { name, before, behind }.in_line(line)
+        };
         let kernel = "[    0.000000] Linux version 6.1.0-57-amd64 (debian-kernel@lists.debian.org)";
-        assert_eq!(name_in_line(kernel, GuestKind::Kernel), Some("Linux version 6.1.0-57-amd64"));
-        assert_eq!(name_in_line("Linux version 2", GuestKind::Kernel), Some("Linux version 2"));
+        assert_eq!(named("Linux version ", " ", kernel), Some("6.1.0-57-amd64"));
         let disk = "Welcome to Debian GNU/Linux 12 (bookworm)!";
-        assert_eq!(name_in_line(disk, GuestKind::Disk), Some("Debian GNU/Linux 12 (bookworm)"));
-        assert_eq!(name_in_line("Welcome to the machine", GuestKind::Disk), None);
+        assert_eq!(named("Welcome to ", "!", disk), Some("Debian GNU/Linux 12 (bookworm)"));
+        assert_eq!(named("Welcome to ", "!", "Welcome to the machine"), None);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::{Misfit, Taps, json};
 use crate::ask::{
     Button, ClockSource, Clocks, Counters, Cpus, Devices, Disks, DriveContent, Endpoint, Entropy,
     Files, Firmwares, GuestDisk, Interrupts, LogLine, Memory, Network, PciFunction, Power,
-    SmbiosSystem, Span, Terminals, Topology, UsbDevice, WantedDisk, Write,
+    SmbiosSystem, Span, SystemName, Terminals, Topology, UsbDevice, WantedDisk, Write,
 };
 use crate::forms::{Kept, keep, keep_all};
 use crate::{
@@ -161,6 +161,7 @@ tapped! {
         async fn hardware_random(&self, count: u32) -> Told<Vec<u8>>;
         async fn adopt(&self, entropy: [u8; 32]) -> Done;
         async fn reseeds_on_generation(&self) -> Told<bool>;
+        async fn reseeds_by_generation(&self) -> Told<u32>;
     }
     Files {
         async fn put(&self, name: &str, content: &[u8]) -> Done;
@@ -200,6 +201,7 @@ tapped! {
         async fn state(&self, limit: Duration) -> Told<String>;
         async fn uptime(&self) -> Told<Duration>;
         async fn version(&self) -> Told<String>;
+        async fn name(&self) -> Told<SystemName>;
         async fn act(&self, action: PowerAction) -> Done;
         async fn obey_power_button(&self) -> Told<Button>;
         async fn arm_watchdog(&self, seconds: u32) -> Told<u64>;

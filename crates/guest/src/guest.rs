@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use hospitium_host::{EventKind, Machine};
 use hospitium_model::{Answer, GuestFacts, InputPin, MachineSpec};
 use hospitium_system::text::short;
-use hospitium_system::{Console, Session, SessionError, Trace};
+use hospitium_system::{Console, Platform, Session, SessionError, Trace};
 
 use crate::disk::{Definition, DiskError, DiskGuest};
 use crate::image::{ImageError, Wrong};
@@ -118,7 +118,7 @@ pub async fn await_probe(
 ) -> Result<Session, GuestError> {
     let stream = machine.serial("probe").await?;
     let session = Session::attach(stream, trace);
-    raced(machine, console, session.greet(limit)).await?;
+    raced(machine, console, session.greet_as(Platform::LINUX_X86_64, limit)).await?;
     Ok(session)
 }
 

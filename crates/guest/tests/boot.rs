@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use hospitium_guest::{Guest, GuestError, open};
-use hospitium_host::{Host as _, Machine, WorkDir};
+use hospitium_host::{Host as _, Machine, PowerVerb, WorkDir};
 use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuOptions};
 use hospitium_model::{Boot, Bus, ByteSize, Channel, ChannelKind, MachineSpec};
 use hospitium_system::{Console, DriverLoad, Session, Trace};
@@ -109,8 +109,8 @@ async fn every_kernel_boots_and_its_probe_answers() {
         let echo: Vec<u8> = (0..4096).map(|n| n as u8).collect();
         assert_eq!(session.echo(&echo).await.expect("echoes"), echo);
         session.power(PowerAction::Off).await.expect("powers off");
-        let died = tokio::time::timeout(LIMIT, booted.machine.died()).await.expect("ends");
-        assert!(died.expected, "{}", died.how);
+        let ended = tokio::time::timeout(LIMIT, booted.machine.ended()).await.expect("ends");
+        assert!(ended.expected(), "{ended}");
     }
 }
 
@@ -164,7 +164,8 @@ async fn a_kernel_that_reboots_for_ever_is_told_from_one_that_hangs() {
 async fn a_vmm_that_is_killed_ends_the_wait() {
     let guest = open(&packages()[0], &cache()).expect("a kernel package");
     let booted = start(guest.as_ref(), spec(), |_| {}).await;
-    let process = booted.pid_of(&*machine).await;
+    let confinement = booted.machine.confinement().expect("a process");
+    let process = confinement.process().await.expect("it runs").pid.expect("it is seen").value;
     let kill = async {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let killed = std::process::Command::new("kill").args(["-9", &process.to_string()]).status();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hospitium_guest::Guest;
 use hospitium_guest::disk::{Definition, DiskGuest};
-use hospitium_host::{Host, WorkDir};
+use hospitium_host::{Host, PowerVerb, WorkDir};
 use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuOptions};
 use hospitium_model::{
     Boot, Bus, ByteSize, Channel, ChannelKind, Disk, DiskRole, Firmware, MachineSpec,

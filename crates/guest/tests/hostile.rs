@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use hospitium_guest::{GuestError, await_probe};
-use hospitium_host::{Host as _, Machine, WorkDir};
+use hospitium_host::{Host as _, Machine, PowerVerb, WorkDir};
 use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuOptions};
 use hospitium_model::{Boot, Bus, ByteSize, Disk, DiskRole, MachineSpec};
 use hospitium_system::{Console, SessionError};

@@ -111,6 +111,7 @@ pub(crate) async fn look(machine: &QemuMachine) -> Result<Look, HostError> {
         nics: nics(machine).await?,
         uuid: text_sight(uuid, "UUID"),
         generation_id: text_sight(generation, "guid"),
+        hardware_clock: hardware_clock(machine).await?,
         smbios: smbios::of(machine).await?,
         accelerator: accelerator(machine).await?,
         firmware: firmware(machine).await?,
@@ -145,6 +146,31 @@ async fn firmware(machine: &QemuMachine) -> Result<Sight<Firmware>, HostError> {
         Some(name) if name.starts_with("bios") => saw(Firmware::Bios),
         _ => Err(Inability::of_host("this QEMU does not tell which firmware it loaded")),
     })
+}
+
+/// The hardware clock's date (`struct tm`, hw/rtc/mc146818rtc.c, `rtc_get_date`).
+async fn hardware_clock(machine: &QemuMachine) -> Result<Sight<i64>, HostError> {
+    let date = machine.property("/machine", "rtc-time").await?;
+    let untold = || Inability::of_host("this QEMU does not tell what its hardware clock shows");
+    let seconds = date.as_ref().and_then(seconds_of);
+    Ok(seconds.map(|seconds| HostSource::Hypervisor.saw(seconds)).ok_or_else(untold))
+}
+
+/// Seconds since 1970 of a broken-down time, read as UTC.
+fn seconds_of(date: &Value) -> Option<i64> {
+    let part = |name: &str, from: i64| date.get(name)?.as_i64()?.checked_add(from);
+    let day = |name: &str, from: i64| i8::try_from(part(name, from)?).ok();
+    let year = i16::try_from(part("tm_year", 1900)?).ok()?;
+    let date = jiff::civil::DateTime::new(
+        year,
+        day("tm_mon", 1)?,
+        day("tm_mday", 0)?,
+        day("tm_hour", 0)?,
+        day("tm_min", 0)?,
+        day("tm_sec", 0)?,
+        0,
+    );
+    Some(date.ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second())
 }
 
 /// What a run state (`RunState`, qapi/run-state.json) means.
@@ -320,6 +346,18 @@ async fn nics(machine: &QemuMachine) -> Result<Sight<Vec<SeenNic>>, HostError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_hardware_clock_is_read_and_no_impossible_date() {
+        let date = |day| {
+            seconds_of(&json!({"tm_year": 124, "tm_mon": 1, "tm_mday": day, "tm_hour": 12,
+                "tm_min": 34, "tm_sec": 56}))
+        };
+        assert_eq!(date(29), Some(1_709_210_096));
+        assert_eq!(date(30), None);
+        assert_eq!(seconds_of(&json!({"tm_year": i64::MAX})), None);
+        assert_eq!(seconds_of(&json!(null)), None);
+    }
 
     #[test]
     fn nodes_are_read_and_other_words_are_none() {

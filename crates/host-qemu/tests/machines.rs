@@ -4,9 +4,11 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Guest, LIMIT, Lab, booted, disk, qemu};
-use hospitium_host::{Attachment, EventKind, Host, HostError, MachineState};
-use hospitium_host::{Orphan, Reaper};
+use common::{Guest, LIMIT, Lab, booted, disk, pid_of, qemu, saw};
+use hospitium_host::{
+    Attachment, Cloning as _, Defect, Destination as _, Ended, EventKind, Generation, Host,
+    HostError, MachineState, Orphan, PowerVerb, Reaper as _,
+};
 use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuReaper};
 use hospitium_model::{Accelerator, Boot, Bus, ByteSize, ChannelKind, DiskRole};
 use tokio::io::AsyncReadExt as _;
@@ -16,16 +18,16 @@ async fn a_guest_boots_answers_and_is_ended() {
     let (host, lab) = (qemu().await, Lab::new());
     let (machine, mut guest) = booted(&host, &lab, "boot").await;
     assert_eq!(guest.ask(b'x').await, '1');
-    let facts = machine.look().await.expect("facts");
-    assert_eq!(facts.state, MachineState::Running);
-    assert_eq!(facts.accelerator, Accelerator::Tcg);
-    assert_eq!(facts.memory, ByteSize::mib(64));
-    assert_eq!(facts.vcpus, [(0, 0, 0)]);
-    assert_eq!(facts.disks.len(), 1);
-    assert!(facts.devices.len() > 5, "{:?}", facts.devices);
+    let facts = machine.look().await.expect("a look");
+    assert_eq!(saw(facts.state), MachineState::Running);
+    assert_eq!(saw(facts.accelerator), Accelerator::Tcg);
+    assert_eq!(saw(facts.memory), ByteSize::mib(64));
+    assert_eq!(saw(facts.vcpus), [(0, 0, 0)]);
+    assert_eq!(saw(facts.disks).len(), 1);
+    assert!(saw(facts.devices).len() > 5);
     assert!(machine.serial("console").await.is_err(), "a channel can be taken once");
-    machine.finish().await.expect("ended");
-    assert!(machine.ended().await.expected());
+    assert_eq!(machine.finish().await.expect("ended"), Ended::ByUs);
+    assert_eq!(machine.finish().await.expect("ended before"), Ended::ByUs);
     let after = machine.power(PowerVerb::Pause).await;
     assert!(matches!(after, Err(HostError::Ended { .. })), "{after:?}");
 }
@@ -35,11 +37,11 @@ async fn a_vmm_has_no_more_rights_than_it_needs() {
     let (host, lab) = (qemu().await, Lab::new());
     let (machine, _guest) = booted(&host, &lab, "boot").await;
     let process = machine.confinement().expect("a process").process().await.expect("process");
-    assert_eq!(process.seccomp, 2);
-    assert!(!process.may_gain_privileges);
-    assert_eq!(process.capabilities, 0);
-    assert_ne!(process.uid, 0);
-    assert!(process.own_namespaces.contains(&"net".to_owned()), "{process:?}");
+    assert_eq!(saw(process.seccomp), 2);
+    assert!(!saw(process.may_gain_privileges));
+    assert_eq!(saw(process.capabilities), 0);
+    assert_ne!(saw(process.uid), 0);
+    assert!(saw(process.own_namespaces).contains(&"net".to_owned()));
 }
 
 #[tokio::test]
@@ -83,7 +85,9 @@ async fn a_guest_that_powers_off_ends_its_machine_as_expected() {
     let off = |k: &EventKind| matches!(k, EventKind::PoweredOff { .. });
     let (_, event) = machine.wait_event(0, "power off", LIMIT, &off).await.expect("seen");
     assert_eq!(event.kind, EventKind::PoweredOff { by_guest: true });
-    assert!(machine.ended().await.expected());
+    assert_eq!(machine.ended().await, Ended::PoweredOff);
+    let told = event.host_time.elapsed().expect("it was before now");
+    assert!(told < LIMIT && event.uncertainty < Duration::from_millis(1));
 }
 
 #[tokio::test]
@@ -214,7 +218,7 @@ async fn an_expected_clone_is_a_vmm_that_waits_and_is_moved_to_where_it_is_wante
     let place = lab.work_dir("c");
     let clone = host.restore(&snapshot, Generation::Fresh, &place).await.expect("restored");
     let process = clone.confinement().expect("a process").process().await.expect("a process");
-    assert_eq!((clone.name(), process.pid), ("c", waits as u32));
+    assert_eq!((clone.name(), saw(process.pid)), ("c", waits as u32));
     let works_in = std::fs::read_link(format!("/proc/{waits}/cwd")).expect("a link");
     assert_eq!(works_in, place.folder.join("vmm").canonicalize().expect("a folder"));
     let mut guest = Guest::of(&*clone).await;
@@ -252,36 +256,26 @@ async fn an_expected_clone_is_a_vmm_that_waits_and_is_moved_to_where_it_is_wante
 }
 
 #[tokio::test]
-async fn every_clone_is_a_generation_of_its_own_unless_that_is_spoiled_on_purpose() {
+async fn every_clone_is_a_generation_of_its_own_and_a_machine_that_goes_on_is_none() {
     let (host, lab) = (qemu().await, Lab::new());
     let mut spec = lab.spec();
     let specified = "324e6eaf-d1d1-4bf6-bf41-b9bb6c91fb87";
     spec.generation_id = Some(specified.into());
     let machine = host.define(&spec, &lab.work_dir("boot")).await.expect("defined");
     machine.power(PowerVerb::On).await.expect("started");
-    let mut snapshot = machine
+    let snapshot = machine
         .saving()
         .expect("it can be saved")
         .snapshot(&lab.path().join("snapshot"))
         .await
         .expect("saved");
     let mut ids = Vec::new();
-    for (name, same) in [("a", false), ("b", false), ("c", true)] {
-        snapshot.same_generation = same;
-        let clone = host
-            .restore(&snapshot, Generation::Fresh, &lab.work_dir(name))
-            .await
-            .expect("restored");
-        ids.push(
-            clone
-                .look()
-                .await
-                .expect("a look")
-                .generation_id
-                .expect("seen")
-                .value
-                .expect("has one"),
-        );
+    for (name, generation) in
+        [("a", Generation::Fresh), ("b", Generation::Fresh), ("c", Generation::Kept)]
+    {
+        let clone =
+            host.restore(&snapshot, generation, &lab.work_dir(name)).await.expect("restored");
+        ids.push(saw(clone.look().await.expect("a look").generation_id));
         clone.finish().await.expect("ended");
     }
     assert_ne!(ids[0], ids[1]);
@@ -394,7 +388,7 @@ async fn refused(
     n: u32,
     file: &str,
 ) {
-    match host.restore(snapshot, &lab.work_dir(&format!("try-{n}"))).await {
+    match host.restore(snapshot, Generation::Fresh, &lab.work_dir(&format!("try-{n}"))).await {
         Err(HostError::BadSnapshot { why, .. }) => assert!(why.contains(file), "{why}"),
         Err(other) => panic!("{file}: {other}"),
         Ok(_) => panic!("{file}: restored"),
@@ -406,7 +400,10 @@ async fn a_machine_goes_on_in_another_process() {
     let (host, lab) = (qemu().await, Lab::new());
     let (machine, mut guest) = booted(&host, &lab, "boot").await;
     assert_eq!(guest.ask(b'x').await, '1');
-    let (second, downtime) = machine.migrate(&lab.work_dir("second")).await.expect("moved");
+    let moving = machine.moving().expect("it can move");
+    let moved = moving.migrate(&host, &lab.work_dir("second")).await.expect("moved");
+    assert!(moved.same_host && moved.same_vmm);
+    let (second, downtime) = (moved.machine, moved.downtime);
     assert!(machine.ended().await.expected());
     assert!(downtime < LIMIT);
     let mut guest = Guest::of(&*second).await;
@@ -422,7 +419,8 @@ async fn a_machine_goes_on_in_another_process() {
     let clone =
         host.restore(&snapshot, Generation::Fresh, &lab.work_dir("clone")).await.expect("restored");
     clone.power(PowerVerb::Resume).await.expect("resumed");
-    let (third, _) = clone.migrate(&lab.work_dir("third")).await.expect("moved");
+    let moving = clone.moving().expect("it can move");
+    let third = moving.migrate(&host, &lab.work_dir("third")).await.expect("moved").machine;
     let mut guest = Guest::of(&*third).await;
     assert_eq!(guest.ask(b'x').await, '3');
 }
@@ -459,7 +457,8 @@ async fn a_machine_that_moved_is_told_to_the_network_again_and_again_and_a_clone
     let some_time = Duration::from_millis(700);
     let told = tokio::time::timeout(some_time, next_ethertype(&mut *frames)).await;
     assert!(told.is_err(), "EtherType {told:x?}");
-    let (moved, _) = clone.migrate(&lab.work_dir("moved")).await.expect("moved");
+    let moving = clone.moving().expect("it can move");
+    let moved = moving.migrate(&host, &lab.work_dir("moved")).await.expect("moved").machine;
     let mut frames = moved.wires().expect("cables").frames("net0").await.expect("a cable");
     for _ in 0..3 {
         let told = tokio::time::timeout(LIMIT, next_ethertype(&mut *frames)).await;
@@ -544,14 +543,14 @@ async fn every_device_of_a_specification_is_there() {
         nic("net1", hospitium_model::Network::Isolated),
     ];
     let machine = host.define(&spec, &lab.work_dir("full")).await.expect("defined");
-    let facts = machine.look().await.expect("facts");
-    assert_eq!(facts.nodes, 2);
-    assert_eq!(facts.vcpus.len(), 2);
-    assert_eq!(facts.disks.len(), 7, "{:?}", facts.disks);
-    assert_eq!(facts.macs.len(), 2);
-    assert_eq!(facts.generation_id.as_deref(), spec.generation_id.as_deref());
-    assert_eq!(facts.uuid.as_deref(), Some(&*spec.smbios.uuid));
-    assert!(!facts.cpu_features.is_empty());
+    let facts = machine.look().await.expect("a look");
+    assert_eq!(saw(facts.nodes).len(), 2);
+    assert_eq!(saw(facts.vcpus).len(), 2);
+    assert_eq!(saw(facts.disks).len(), 7);
+    assert_eq!(saw(facts.nics).len(), 2);
+    assert_eq!(Some(saw(facts.generation_id)), spec.generation_id);
+    assert_eq!(saw(facts.uuid), spec.smbios.uuid);
+    assert!(!saw(facts.cpu_features).is_empty());
     machine.power(PowerVerb::On).await.expect("started");
     let mut guest = Guest::of(&*machine).await;
     guest.boots().await;
@@ -567,13 +566,9 @@ async fn every_device_of_a_specification_is_there() {
     let mut guest = Guest::of(&*clone).await;
     clone.power(PowerVerb::Resume).await.expect("resumed");
     assert_eq!(guest.ask(b'x').await, '1');
-    let facts = clone.look().await.expect("facts");
-    assert_eq!(facts.nodes, 2);
-    assert_ne!(
-        facts.generation_id.as_deref(),
-        spec.generation_id.as_deref(),
-        "a clone is a new generation"
-    );
+    let facts = clone.look().await.expect("a look");
+    assert_eq!(saw(facts.nodes).len(), 2);
+    assert_ne!(Some(saw(facts.generation_id)), spec.generation_id, "a clone is a new generation");
 }
 
 fn nic(id: &str, network: hospitium_model::Network) -> hospitium_model::Nic {
@@ -603,8 +598,11 @@ async fn what_was_never_flushed_is_gone_after_a_power_cut_and_there_after_an_ord
         guest.boots().await;
         // The firmware writes and does not flush.
         assert_eq!(guest.ask(b'w').await, '!');
-        if orderly { machine.finish().await } else { machine.power(PowerVerb::Off).await }
-            .expect("gone");
+        if orderly {
+            machine.finish().await.expect("gone");
+        } else {
+            machine.power(PowerVerb::Off).await.expect("gone");
+        }
         let medium =
             machine.media().expect("media").medium("system").await.expect("the disk from outside");
         let found = medium.digest(512, 512).expect("read");
@@ -680,7 +678,7 @@ async fn a_machine_is_closed_to_the_vmms_of_others() {
         b.confinement().expect("a process").process().await.expect("b"),
     );
     if rustix::process::geteuid().is_root() {
-        assert_ne!(a.uid, b.uid);
+        assert_ne!(saw(a.uid), saw(b.uid));
     }
     let folder = std::fs::metadata(lab.path().join("a")).expect("there");
     assert_eq!(folder.mode() & 0o077, 0);
@@ -779,4 +777,74 @@ async fn kvm_that_was_not_proved_is_not_used() {
     let proof = &host.facts().accelerator;
     assert_eq!(proof.used, Accelerator::Tcg);
     assert!(proof.how.contains("KVM:") && proof.how.contains("TCG is used"), "{}", proof.how);
+}
+
+#[tokio::test]
+async fn what_the_firmware_was_given_is_read_off_the_machines_memory() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let mut spec = lab.spec();
+    spec.smbios.manufacturer = "a, b=c".into();
+    spec.smbios.product = "product".into();
+    spec.smbios.serial = "serial-1".into();
+    let machine = host.define(&spec, &lab.work_dir("boot")).await.expect("defined");
+    let before = machine.look().await.expect("a look").smbios;
+    assert!(before.is_err(), "nothing has run: {before:?}");
+    machine.power(PowerVerb::On).await.expect("started");
+    Guest::of(&*machine).await.boots().await;
+    let seen = saw(machine.look().await.expect("a look").smbios);
+    assert_eq!(seen.manufacturer, "a, b=c");
+    assert_eq!((&*seen.product, &*seen.serial), ("product", "serial-1"));
+}
+
+#[tokio::test]
+async fn a_defective_host_builds_another_machine_than_it_is_told_to_and_declares_it_unchanged() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let mut spec = lab.spec();
+    spec.cpus.cores = 2;
+    let defects = [Defect::VcpuShort, Defect::MemoryShort];
+    let host = host.with_defects(&defects).expect("it can have them");
+    let machine = host.define(&spec, &lab.work_dir("short")).await.expect("defined");
+    assert_eq!(machine.spec(), &spec);
+    let look = machine.look().await.expect("a look");
+    assert_eq!((saw(look.vcpus).len(), saw(look.memory)), (1, ByteSize::mib(48)));
+}
+
+#[tokio::test]
+async fn a_saved_machine_gets_a_defect_of_its_disk_and_its_clones_alone_have_it() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let mut spec = lab.spec();
+    spec.disks.push(disk("other", DiskRole::Scratch, Bus::Virtio));
+    spec.disks[1].size = ByteSize::mib(1);
+    let machine = host.define(&spec, &lab.work_dir("boot")).await.expect("defined");
+    machine.power(PowerVerb::On).await.expect("started");
+    Guest::of(&*machine).await.boots().await;
+    let saving = machine.saving().expect("it can be saved");
+    let snapshot = saving.snapshot(&lab.path().join("snapshot")).await.expect("saved");
+    let swapped = Defect::SwapDisks { one: "system".into(), other: "other".into() };
+    assert!(!swapped.needs_boot());
+    let defective = host.with_defects(&[swapped]).expect("it can have it");
+    let sector = hospitium_model::Digest::of(
+        &std::fs::read(lab.path().join("guest.raw")).expect("the image")[..512],
+    );
+    for (name, host, disk) in
+        [("well", &host as &dyn Host, "system"), ("ill", &*defective, "other")]
+    {
+        let dir = lab.work_dir(name);
+        let cloning = host.cloning().expect("it clones");
+        let clone = cloning.restore(&snapshot, Generation::Fresh, &dir).await.expect("restored");
+        clone.finish().await.expect("ended");
+        let medium = clone.media().expect("media").medium(disk).await.expect("from outside");
+        assert_eq!(medium.digest(0, 512).expect("read"), sector, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_memory_of_a_machine_can_be_had_as_an_elf_file_and_the_machine_goes_on() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, mut guest) = booted(&host, &lab, "boot").await;
+    let file = lab.path().join("memory.elf");
+    machine.dump().expect("it can be dumped").dump_memory(&file).await.expect("dumped");
+    let bytes = std::fs::read(&file).expect("there");
+    assert!(bytes.starts_with(b"\x7fELF") && bytes.len() > 64 << 20);
+    assert_eq!(guest.ask(b'x').await, '1');
 }

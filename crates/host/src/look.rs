@@ -45,6 +45,8 @@ pub struct Look {
     pub uuid: Sight<String>,
     /// VM generation id.
     pub generation_id: Sight<String>,
+    /// Seconds since 1970 that the hardware clock shows, read as UTC.
+    pub hardware_clock: Sight<i64>,
     /// SMBIOS strings of the system.
     pub smbios: Sight<SeenSmbios>,
     /// The accelerator that runs this very machine.

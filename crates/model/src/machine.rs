@@ -320,7 +320,7 @@ pub enum Network {
     Isolated,
     /// A cable that ends in the harness, which answers ARP, DHCP, ICMP and TCP itself. Nothing
     /// else is reachable. Frames pass over the machine's frame channel
-    /// (`Machine::frames`), each led by its length as a big-endian `u32`.
+    /// (`Wires::frames`), each led by its length as a big-endian `u32`.
     Harness,
 }
 

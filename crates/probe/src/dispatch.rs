@@ -1,9 +1,9 @@
 //! Which function answers which request.
 
-use hospitium_wire::{MAX_DATA, PROTOCOL, Reply, Request};
+use hospitium_wire::{MAX_DATA, PROTOCOL, Refusal, Reply, Request, Verbs};
 
 use crate::failure::{Failure, Result};
-use crate::os::{self, block, clock, device, files, input, memory, module, net, process};
+use crate::os::{self, block, clock, device, files, memory, net, process};
 use crate::pattern::Tally;
 
 /// How many things of a kind can be held open.
@@ -18,13 +18,10 @@ pub struct State {
     /// Data of the answer.
     data: [u8; MAX_DATA],
     block: Block,
-    log: os::log::Snapshot,
     connections: [Option<os::Connection>; SLOTS],
     memory: [Option<memory::Held>; SLOTS],
-    inputs: [Option<input::Device>; SLOTS],
-    watchdog: Option<device::Watchdog>,
-    /// The input device whose power key is obeyed.
-    pub power_button: Option<input::Device>,
+    /// What the requests of this operating system alone hold.
+    pub own: os::Own,
 }
 
 impl State {
@@ -33,24 +30,21 @@ impl State {
         Self {
             data: [0; MAX_DATA],
             block: Block([0; 65536]),
-            log: os::log::Snapshot::new(),
             connections: [const { None }; SLOTS],
             memory: [const { None }; SLOTS],
-            inputs: [const { None }; SLOTS],
-            watchdog: None,
-            power_button: None,
+            own: os::Own::new(),
         }
     }
 }
 
 /// The slot of this number.
-fn slot<T>(slots: &mut [Option<T>; SLOTS], number: u8) -> Result<&mut Option<T>> {
+pub fn slot<T>(slots: &mut [Option<T>; SLOTS], number: u8) -> Result<&mut Option<T>> {
     slots.get_mut(usize::from(number)).ok_or(Failure::invalid("slot"))
 }
 
 /// What a slot holds.
-fn held<T>(slots: &mut [Option<T>; SLOTS], number: u8) -> Result<&mut T> {
-    let empty = Failure { errno: hospitium_wire::errno::EBADF, call: "slot" };
+pub fn held<T>(slots: &mut [Option<T>; SLOTS], number: u8) -> Result<&mut T> {
+    let empty = Failure::refused(Refusal::Empty, "slot");
     slot(slots, number)?.as_mut().ok_or(empty)
 }
 
@@ -70,11 +64,14 @@ fn timed<'a>(work: impl FnOnce() -> Result<Tally>) -> Result<Reply<'a>> {
 
 /// Answers a request. `Power` is only acknowledged here: it happens after the answer is out.
 pub fn answer<'a>(state: &'a mut State, request: &Request<'a>) -> Result<Reply<'a>> {
-    let State { data, block: Block(room), log, connections, memory, inputs, .. } = state;
+    let State { data, block: Block(room), connections, memory, own } = state;
     Ok(match *request {
         Request::Hello { nonce } => Reply::Hello {
             protocol: PROTOCOL,
             nonce,
+            os: os::OS,
+            arch: os::ARCH,
+            verbs: Verbs::LINUX,
             uname: os::uname(data)?,
             uptime_ms: clock::monotonic_ns() / 1_000_000,
             is_init: process::is_init(),
@@ -91,15 +88,6 @@ pub fn answer<'a>(state: &'a mut State, request: &Request<'a>) -> Result<Reply<'
         Request::ReadLink { path } => Reply::Data { data: files::read_link(path, data)? },
         Request::MakeDir { path } => done(files::make_dir(path))?,
         Request::Remove { path } => done(files::remove(path))?,
-        Request::MakeNode { path, node, major, minor } => {
-            done(files::make_node(path, node, major, minor))?
-        }
-        Request::Mount { source, target, kind, flags, data } => {
-            done(files::mount(source, target, kind, flags, data))?
-        }
-        Request::Unmount { target } => done(files::unmount(target))?,
-        Request::LoadModule { path, parameters } => done(module::load(path, parameters))?,
-        Request::UnloadModule { name } => done(module::unload(name))?,
         Request::Sync => {
             files::sync();
             Reply::Done
@@ -127,10 +115,6 @@ pub fn answer<'a>(state: &'a mut State, request: &Request<'a>) -> Result<Reply<'
         Request::BlockInfo { path } => block::info(path)?,
         Request::BlockDiscard { path, offset, length } => {
             done(block::discard(path, offset, length))?
-        }
-        Request::Ioctl { path, request, argument } => {
-            let (result, argument) = device::ioctl(path, request, argument, room)?;
-            Reply::Ioctl { result, argument }
         }
         Request::NetUp { name, address, prefix, mtu } => done(net::up(name, address, prefix, mtu))?,
         Request::NetDown { name } => done(net::down(name))?,
@@ -175,40 +159,12 @@ pub fn answer<'a>(state: &'a mut State, request: &Request<'a>) -> Result<Reply<'
         Request::ReadDevice { path, max, limit_ms } => {
             Reply::Data { data: device::read(path, limit_ms, wanted(data, max))? }
         }
-        Request::InputOpen { slot: number, path } => {
-            let slot = slot(inputs, number)?;
-            *slot = None;
-            *slot = Some(input::Device::open(path)?);
-            Reply::Done
-        }
-        Request::InputRead { slot, limit_ms } => {
-            Reply::Input { events: held(inputs, slot)?.read(limit_ms, data)? }
-        }
-        Request::ObeyPowerButton { path } => {
-            state.power_button = Some(input::Device::open(path)?);
-            Reply::Done
-        }
-        Request::WatchdogArm { path, seconds } => {
-            let watchdog = match state.watchdog.take() {
-                Some(armed) => armed,
-                None => device::Watchdog::open(path)?,
-            };
-            // Kept even if the time-out is refused: dropping it would not stop it.
-            let watchdog = state.watchdog.insert(watchdog);
-            Reply::Count { count: watchdog.arm(seconds)? }
-        }
-        Request::WatchdogDisarm => match state.watchdog.take() {
-            Some(watchdog) => done(watchdog.disarm())?,
-            None => {
-                return Err(Failure { errno: hospitium_wire::errno::EBADF, call: "watchdog" });
-            }
-        },
-        Request::KernelLog { offset } => Reply::Data { data: log.from(offset, MAX_DATA)? },
         Request::Power { .. } => Reply::Done,
+        Request::Linux(ref request) => own.answer(request, data, room)?,
     })
 }
 
 /// A call that tells nothing but that it worked.
-fn done<'a>(result: Result<()>) -> Result<Reply<'a>> {
+pub fn done<'a>(result: Result<()>) -> Result<Reply<'a>> {
     result.map(|()| Reply::Done)
 }

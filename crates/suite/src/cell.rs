@@ -12,6 +12,7 @@ use hospitium_model::{
     ExpectationError, MachineSpec, OperatingSystem, Pattern, TimelineSource, Value,
 };
 use hospitium_peer::{Peer, PeerOptions};
+use hospitium_system::tap::{Altered, Tap, TappedSystem, Taps};
 use hospitium_system::{Console, LinuxSystem, Session, SessionError, System};
 use hospitium_wire::PowerAction;
 
@@ -21,6 +22,30 @@ use crate::{Check, CheckError, CloneOptions, Fault, FaultyMachine, Lab, device};
 
 /// How long a machine that goes on from a saved one may take to answer.
 const ANSWER: Duration = Duration::from_secs(20);
+
+/// How a machine was moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// The hypervisor that it left.
+    pub from: String,
+    /// The one that it came to.
+    pub to: String,
+    /// For how long no vCPU ran, as the hypervisor counted.
+    pub downtime: Duration,
+    /// Source and destination ran the same build of the hypervisor.
+    pub same_vmm: bool,
+    /// Source and destination are the same host.
+    pub same_host: bool,
+}
+
+impl Moved {
+    /// Between what: which case of moving was tried is part of what a certificate says.
+    pub fn between(&self) -> String {
+        let host = if self.same_host { "the same host" } else { "another host" };
+        let build = if self.same_vmm { "the same build" } else { "another build" };
+        format!("from {} to {}, on {host} and of {build}", self.from, self.to)
+    }
+}
 
 /// A running clone for one check (or, of tier 0, for all of them).
 pub struct Cell {
@@ -37,6 +62,8 @@ pub struct Cell {
     peer: Option<Peer>,
     ready: Duration,
     clones: u32,
+    /// How often it went on as another machine: restored or moved.
+    moves: u32,
     /// Events of the machine up to when the probe last answered in a boot that is new.
     boot_events: usize,
     pictures: Vec<(String, Vec<u8>)>,
@@ -44,13 +71,21 @@ pub struct Cell {
     crashes_meant: usize,
 }
 
-/// The system that the probe of this session is in.
-fn system_of(lab: &Lab, guest: &Session) -> Arc<dyn System> {
-    match lab.os() {
+/// The system that the probe of this session is in, its answers altered if that is the fault.
+fn system_of(lab: &Lab, guest: &Session, fault: Option<Fault>) -> Arc<dyn System> {
+    let system: Arc<dyn System> = match lab.os() {
         // No other family has a driver yet.
         OperatingSystem::Linux | OperatingSystem::Windows => {
             Arc::new(LinuxSystem::new(guest.clone(), lab.guest().facts().kind))
         }
+    };
+    match fault {
+        Some(Fault::Guest(name, alter)) => {
+            let taps = Taps::new([Arc::new(Altered { name, alter }) as Arc<dyn Tap>]);
+            let machine = taps.next_machine();
+            Arc::new(TappedSystem::new(system, taps, machine))
+        }
+        _ => system,
     }
 }
 
@@ -68,7 +103,7 @@ impl Cell {
     ) -> Self {
         let pictures = Vec::new();
         Self {
-            system: system_of(&lab, &guest),
+            system: system_of(&lab, &guest, fault),
             guest,
             console,
             lab,
@@ -79,6 +114,7 @@ impl Cell {
             peer: None,
             ready,
             clones: 0,
+            moves: 0,
             boot_events: 0,
             pictures,
             crashes_meant: 0,
@@ -334,13 +370,12 @@ impl Cell {
         Ok(self.media()?.medium(disk).await?)
     }
 
-    /// Moves the machine into a new process on the same host and goes on with it. Returns the
-    /// downtime that the hypervisor counted.
-    pub async fn migrate(&mut self) -> Result<Duration, CheckError> {
+    /// Moves the machine into a new process and goes on with it.
+    pub async fn migrate(&mut self) -> Result<Moved, CheckError> {
         let dir = self.another_work_dir()?;
         let to = self.lab.host();
         let moved = self.machine.moving()?.migrate(&**to, &dir).await?;
-        let (machine, downtime) = (moved.machine, moved.downtime);
+        let machine = moved.machine;
         self.note_events();
         self.take_channels(&*machine).await?;
         if let Some(peer) = &self.peer {
@@ -349,7 +384,15 @@ impl Cell {
         }
         self.machine = machine;
         self.boot_events = 0;
-        Ok(downtime)
+        // No move leaves the lab's host yet.
+        let name = self.lab.host().facts().name.clone();
+        Ok(Moved {
+            from: name.clone(),
+            to: name,
+            downtime: moved.downtime,
+            same_vmm: moved.same_vmm,
+            same_host: moved.same_host,
+        })
     }
 
     /// Saves the machine to files, waits, and goes on with what is restored from them in a new
@@ -379,8 +422,9 @@ impl Cell {
         let trace = self.lab.trace(&self.dir.name);
         self.console = Console::start(machine.serial("console").await?, Some(trace.clone()));
         self.guest = Session::attach(machine.serial("probe").await?, Some(trace));
-        self.system = system_of(&self.lab, &self.guest);
-        if let Some(Fault::Guest(alter)) = self.fault {
+        self.moves += 1;
+        self.system = system_of(&self.lab, &self.guest, self.fault);
+        if let Some(Fault::Reply(alter)) = self.fault {
             self.guest.set_patch(Some(Box::new(alter)));
         }
         Ok(())
@@ -470,6 +514,29 @@ impl Cell {
     /// The pictures kept so far, by name.
     pub fn take_pictures(&mut self) -> Vec<(String, Vec<u8>)> {
         std::mem::take(&mut self.pictures)
+    }
+
+    /// Where the guest's log stands: that of the saved machine for a clone in its first check, so that all clones
+    /// ask once. None if it cannot be read.
+    pub(crate) async fn log_position(&self) -> Option<u32> {
+        let known = self.lab.log_position();
+        let position = known.unwrap_or(0);
+        let now = self.system.log_since(position).await.ok()?.value.1;
+        if known.is_none() {
+            self.lab.set_log_position(now);
+        }
+        Some(now)
+    }
+
+    /// How often it went on as another machine, whose console and events begin anew.
+    pub(crate) fn moves(&self) -> u32 {
+        self.moves
+    }
+
+    /// How often the machine was reset so far.
+    pub(crate) fn restarts(&self) -> usize {
+        let events = self.machine.events();
+        events.iter().filter(|event| matches!(event.kind, EventKind::Reset { .. })).count()
     }
 
     /// A line for the timeline.

@@ -47,6 +47,14 @@ pub enum CheckError {
         /// How long.
         limit: Duration,
     },
+    /// What was measured does not tell right from wrong.
+    #[error("cannot tell whether {what}: {why}; run it on a machine that is less busy")]
+    Inconclusive {
+        /// What was to be told, as a clause.
+        what: String,
+        /// The numbers.
+        why: String,
+    },
     /// The guest answered with something that cannot be understood.
     #[error("{what} of the guest cannot be understood: {text}")]
     Unreadable {

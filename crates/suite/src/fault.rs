@@ -16,6 +16,7 @@ use hospitium_host::{
 };
 use hospitium_model::{Answer, ByteSize, MachineSpec};
 use hospitium_system::OwnedReply;
+use hospitium_system::tap::Alter;
 use hospitium_wire::Request;
 
 /// What is wrong on purpose.
@@ -26,8 +27,10 @@ pub enum Fault {
     /// The host is defective. A [saved machine](Defect::needs_boot) can get most defects, so that no boot is
     /// needed.
     Defect(fn() -> Defect),
-    /// What the guest answers is altered on its way.
-    Guest(fn(&Request<'_>, &mut OwnedReply)),
+    /// What the guest answers to one [question](hospitium_system::tap) is altered on its way.
+    Guest(&'static str, Alter),
+    /// What the probe answers is altered on its way.
+    Reply(fn(&Request<'_>, &mut OwnedReply)),
     /// The seam to the hypervisor lies.
     Seam(SeamFault),
     /// Clones are not made afresh: nobody tells them that they are clones, neither the probe by fresh
@@ -185,6 +188,10 @@ impl Machine for FaultyMachine {
 
     async fn finish(&self) -> Result<Ended, HostError> {
         self.inner.finish().await
+    }
+
+    fn said(&self) -> Vec<String> {
+        self.inner.said()
     }
 
     fn command(&self) -> Vec<String> {

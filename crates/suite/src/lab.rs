@@ -1,8 +1,8 @@
 //! The lab of one cell: the booted, saved machine that every check gets its own clone of.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use hospitium_guest::{Guest, GuestError};
 use hospitium_host::{
@@ -117,14 +117,24 @@ pub struct BootFacts {
     pub bad_events: Vec<String>,
     /// Uptime that the guest told at its first answer, in milliseconds.
     pub uptime_ms: u64,
-    /// The guest's wall clock ahead of the host's at the first answer, and how exactly it is known
-    /// (half the round trip), both in milliseconds.
+    /// The wall clocks at the first answer; none in what an earlier version wrote.
     #[serde(default)]
-    pub clock_offset_ms: (f64, f64),
+    pub clocks: Option<BootClocks>,
     /// Kernel name, release, version and machine, as the guest told.
     pub uname: Vec<String>,
     /// The command by which the VMM was started.
     pub command: Vec<String>,
+}
+
+/// The wall clocks of guest and host at one moment, in milliseconds since 1970, UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct BootClocks {
+    /// The guest's.
+    pub guest_ms: f64,
+    /// The host's.
+    pub host_ms: f64,
+    /// How exactly they were read at one moment: half of the round trip.
+    pub uncertain_ms: f64,
 }
 
 /// Why there is no lab.
@@ -155,6 +165,7 @@ pub struct Lab {
     expectations: Expectations,
     seed: u64,
     sink: Sink,
+    log_position: OnceLock<u32>,
 }
 
 /// What a lab is made of.
@@ -213,7 +224,7 @@ pub async fn boot(
     let ready_ms = begun.elapsed().as_secs_f64() * 1e3;
     let cpu_wait_ms = cpu_wait(&*machine).await.as_secs_f64() * 1e3;
     say("the probe answers");
-    let clock_offset_ms = clock_offset(&session).await?;
+    let clocks = Some(wall_clocks(host, &session).await?);
     let events = machine.events();
     forward_events(sink, &dir.name, &events);
     let bad = |event: &&Event| {
@@ -234,26 +245,27 @@ pub async fn boot(
         resets: events.iter().filter(|e| matches!(e.kind, EventKind::Reset { .. })).count() as u32,
         bad_events: events.iter().filter(bad).map(|e| format!("{:?}", e.kind)).collect(),
         uptime_ms: hello.uptime.as_millis() as u64,
-        clock_offset_ms,
+        clocks,
         uname: hello.uname.iter().map(|word| word.escape_default().to_string()).collect(),
         command: machine.command(),
     };
     Ok(Booted { machine, session, console, facts })
 }
 
-/// The guest's wall clock ahead of the host's and half the round trip, in ms; the best of three.
-async fn clock_offset(session: &Session) -> Result<(f64, f64), SessionError> {
-    let mut best = (0.0, f64::MAX);
+/// The wall clocks of guest and host, the best of three readings.
+async fn wall_clocks(host: &dyn Host, session: &Session) -> Result<BootClocks, LabError> {
+    let mut best: Option<BootClocks> = None;
     for _ in 0..3 {
-        let begun = Instant::now();
-        let utc = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let guest = session.clock().await?.realtime_ns as f64 / 1e6;
-        let half = begun.elapsed().as_secs_f64() * 1e3 / 2.0;
-        if half < best.1 {
-            best = (guest - (utc.as_secs_f64() * 1e3 + half), half);
+        let before = host.clock().await?;
+        let guest_ms = session.clock().await?.realtime_ns as f64 / 1e6;
+        let round_trip = host.clock().await?.monotonic.saturating_sub(before.monotonic);
+        let uncertain_ms = round_trip.as_secs_f64() * 1e3 / 2.0;
+        if best.is_none_or(|best| uncertain_ms < best.uncertain_ms) {
+            let host_ms = before.unix_ns() as f64 / 1e6 + uncertain_ms;
+            best = Some(BootClocks { guest_ms, host_ms, uncertain_ms });
         }
     }
-    Ok(best)
+    best.ok_or_else(|| HostError::io("reading the clocks")(std::io::ErrorKind::Other.into()).into())
 }
 
 /// Writes a machine's events into the timeline.
@@ -269,7 +281,18 @@ impl Lab {
     pub fn new(parts: LabParts) -> Self {
         let LabParts { host, guest, declared, snapshot, boot, folder, expectations, seed, sink } =
             parts;
-        Self { host, guest, declared, snapshot, boot, folder, expectations, seed, sink }
+        Self {
+            host,
+            guest,
+            declared,
+            snapshot,
+            boot,
+            folder,
+            expectations,
+            seed,
+            sink,
+            log_position: OnceLock::new(),
+        }
     }
 
     /// The host.
@@ -313,6 +336,21 @@ impl Lab {
     /// The timeline.
     pub fn sink(&self) -> &Sink {
         &self.sink
+    }
+
+    /// Where the guest's log stood in the first clone that was asked.
+    pub(crate) fn log_position(&self) -> Option<u32> {
+        self.log_position.get().copied()
+    }
+
+    /// Keeps it; the first stays.
+    pub(crate) fn set_log_position(&self, position: u32) {
+        let _ = self.log_position.set(position);
+    }
+
+    /// What of a hypervisor's words is not usual for this kind of host.
+    pub(crate) fn unusual(&self, said: Vec<String>) -> Vec<String> {
+        crate::silence::complaints(&self.host.facts().kind, said)
     }
 
     /// Family of the guest.
@@ -377,7 +415,7 @@ impl Lab {
         let session = Session::attach(machine.serial("probe").await?, Some(trace));
         machine.power(PowerVerb::Resume).await?;
         session.greet(ANSWER).await?;
-        if let Some(Fault::Guest(alter)) = fault {
+        if let Some(Fault::Reply(alter)) = fault {
             session.set_patch(Some(Box::new(alter)));
         }
         if !stale && options.fresh_entropy {

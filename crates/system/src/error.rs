@@ -1,6 +1,7 @@
 //! Why a question to a guest has no answer.
 
 use hospitium_model::{Inability, Inside};
+use hospitium_wire::Domain;
 use serde::{Deserialize, Serialize};
 
 use crate::SessionError;
@@ -47,16 +48,20 @@ impl SystemError {
     }
 }
 
+/// What a number says, by the name that the guest's own system has for it.
+fn name(domain: Domain, code: i32) -> String {
+    match (domain, hospitium_wire::errno::name(code)) {
+        (Domain::Errno, name) if name != "error" => name.to_owned(),
+        _ => domain.words(code).to_string(),
+    }
+}
+
 impl From<SessionError> for SystemError {
     fn from(error: SessionError) -> Self {
         match error {
-            SessionError::Guest { doing, call, errno, .. } => Self::Refused {
-                doing: format!("{doing} ({call})"),
-                code: match hospitium_wire::errno::name(errno) {
-                    "error" => format!("errno {errno}"),
-                    name => name.to_owned(),
-                },
-            },
+            SessionError::Guest { doing, call, domain, code } => {
+                Self::Refused { doing: format!("{doing} ({call})"), code: name(domain, code) }
+            }
             other => Self::Session(other),
         }
     }

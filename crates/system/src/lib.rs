@@ -24,7 +24,7 @@ pub use error::{Done, SystemError, Told};
 pub use linux::LinuxSystem;
 pub use session::{
     BlockInfo, CONFIG, ClockScan, DEFAULT_LIMIT, DRIVER_TABLE, DriverLoad, Hello, MemoryScan,
-    OwnedReply, Patch, PatternDone, Ran, Range, Session, SessionError, Ticks,
+    OwnedReply, Patch, PatternDone, Platform, Ran, Range, Session, SessionError, Ticks,
 };
 pub use system::System;
 pub use trace::{LastLines, Trace};

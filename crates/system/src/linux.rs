@@ -22,6 +22,7 @@ mod read;
 mod smbios;
 mod terminals;
 
+use std::sync::Mutex;
 use std::sync::atomic::AtomicU8;
 
 use hospitium_model::{GuestKind, OperatingSystem};
@@ -34,12 +35,14 @@ pub struct LinuxSystem {
     kind: GuestKind,
     /// Slots of keyboards that are open.
     keyboards: AtomicU8,
+    /// Readers of the serial console that hold still, parents before their children.
+    still: Mutex<Vec<u32>>,
 }
 
 impl LinuxSystem {
     /// The system that the probe of this session is in.
     pub fn new(session: Session, kind: GuestKind) -> Self {
-        Self { session, kind, keyboards: AtomicU8::new(0) }
+        Self { session, kind, keyboards: AtomicU8::new(0), still: Mutex::default() }
     }
 }
 

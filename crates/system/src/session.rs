@@ -17,14 +17,14 @@ use std::time::{Duration, Instant};
 
 use hospitium_host::ByteStream;
 use hospitium_model::span;
-use hospitium_wire::{Request, errno};
+use hospitium_wire::{Domain, PROTOCOL, Refusal, Request, Verbs};
 use serde::{Deserialize, Serialize};
 
 use self::describe::describe;
 use self::link::{Fault, Link, Resend};
 pub use self::reply::OwnedReply;
 pub use self::values::{
-    BlockInfo, ClockScan, DriverLoad, Hello, MemoryScan, PatternDone, Ran, Range, Ticks,
+    BlockInfo, ClockScan, DriverLoad, Hello, MemoryScan, PatternDone, Platform, Ran, Range, Ticks,
 };
 use crate::text::short;
 use crate::trace::Trace;
@@ -54,6 +54,8 @@ struct Shared {
     link: tokio::sync::Mutex<Link>,
     patch: Mutex<Option<Patch>>,
     trace: Option<Trace>,
+    /// What the probe said of itself when it was last greeted.
+    known: Mutex<Option<(Platform, Verbs)>>,
 }
 
 /// Why a call gave no result.
@@ -61,14 +63,16 @@ struct Shared {
 #[serde(rename_all = "kebab-case")]
 pub enum SessionError {
     /// The guest's own system refused.
-    #[error("while {doing}: {call} failed in the guest with {} ({errno})", errno_name(*.errno))]
+    #[error("while {doing}: {call} failed in the guest with {}", domain.words(*.code))]
     Guest {
         /// What was being done.
         doing: String,
         /// The system call, as the probe names it.
         call: String,
-        /// `errno`.
-        errno: i32,
+        /// Whose number it is: the guest's system has its own, and the probe has some.
+        domain: Domain,
+        /// The number.
+        code: i32,
     },
     /// Nothing came back.
     #[error(
@@ -140,6 +144,25 @@ pub enum SessionError {
         /// Ours.
         ours: u16,
     },
+    /// A probe for something else than what was put into the guest.
+    #[error(
+        "the probe in the guest is one for {theirs}, and one for {ours} was expected; another program \
+         answers on its channel, or the guest was made ready for another machine"
+    )]
+    OtherPlatform {
+        /// What the probe is for.
+        theirs: Platform,
+        /// What was expected.
+        ours: Platform,
+    },
+    /// The probe has said that it does not know such requests.
+    #[error("while {doing}: the probe in the guest ({platform}) cannot do that")]
+    NoVerb {
+        /// What was being done.
+        doing: String,
+        /// What the probe is for.
+        platform: Platform,
+    },
     /// More than the caller takes.
     #[error("while {doing}: more than {most} bytes, which is the most that is read here")]
     TooLarge {
@@ -159,15 +182,19 @@ pub enum SessionError {
     },
 }
 
-fn errno_name(number: i32) -> &'static str {
-    errno::name(number)
-}
-
 impl SessionError {
-    /// The guest's errno, if it was the guest's own system that refused.
+    /// The guest's `errno`, if it was a system that has such numbers that refused.
     pub const fn errno(&self) -> Option<i32> {
         match self {
-            Self::Guest { errno, .. } => Some(*errno),
+            Self::Guest { domain: Domain::Errno, code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+
+    /// Why the probe itself refused, if it was not the guest's system.
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Guest { domain: Domain::Probe, code, .. } => Refusal::of(*code),
             _ => None,
         }
     }
@@ -178,7 +205,8 @@ impl Session {
     /// is asked and how it ended goes to `trace`, without the data.
     pub fn attach(stream: Box<dyn ByteStream>, trace: Option<Trace>) -> Self {
         let link = tokio::sync::Mutex::new(Link::new(stream));
-        let shared = Arc::new(Shared { link, patch: Mutex::new(None), trace });
+        let shared = Shared { link, patch: Mutex::new(None), trace, known: Mutex::new(None) };
+        let shared = Arc::new(shared);
         Self { shared, limit: DEFAULT_LIMIT }
     }
 
@@ -191,7 +219,7 @@ impl Session {
 
     /// From now on alters answers (of all clones of this session); `None` ends it.
     pub fn set_patch(&self, patch: Option<Patch>) {
-        *self.shared.patch.lock().unwrap_or_else(PoisonError::into_inner) = patch;
+        *lock(&self.shared.patch) = patch;
     }
 
     /// Waits, at most `limit`, for the probe to be there. The question is asked again and again,
@@ -200,17 +228,44 @@ impl Session {
         let nonce = fresh_number();
         let doing = "asking the probe who it is";
         let reply = self.exchange(&Request::Hello { nonce }, doing, limit, Resend::Often).await?;
-        reply::hello(reply, nonce, doing)
+        let hello = reply::hello(reply, nonce, doing)?;
+        *lock(&self.shared.known) = Some((hello.platform, hello.verbs));
+        Ok(hello)
+    }
+
+    /// The same, and refuses a probe that is not for `ours`.
+    pub async fn greet_as(&self, ours: Platform, limit: Duration) -> Result<Hello, SessionError> {
+        let hello = self.greet(limit).await?;
+        if hello.platform != ours {
+            return Err(SessionError::OtherPlatform { theirs: hello.platform, ours });
+        }
+        Ok(hello)
+    }
+
+    /// What the probe is for, once it was greeted.
+    pub fn platform(&self) -> Option<Platform> {
+        lock(&self.shared.known).map(|(platform, _)| platform)
+    }
+
+    /// True unless the probe has said that it does not know this request.
+    pub fn has_verb(&self, request: &Request<'_>) -> bool {
+        lock(&self.shared.known).is_none_or(|(platform, verbs)| verbs.has(platform.os, request))
     }
 
     /// One request, one answer; `own` is the time that the request itself asks for.
     async fn call(&self, request: &Request<'_>, own: Duration) -> Result<OwnedReply, SessionError> {
         let doing = describe(request);
+        let known = *lock(&self.shared.known);
+        if let Some((platform, verbs)) = known
+            && !verbs.has(platform.os, request)
+        {
+            return Err(SessionError::NoVerb { doing, platform });
+        }
         let resend = if describe::only_reads(request) { Resend::IfBroken } else { Resend::Never };
         let limit = self.limit.saturating_add(own);
         match self.exchange(request, &doing, limit, resend).await? {
-            OwnedReply::Failed { errno, call } => {
-                Err(SessionError::Guest { doing, call: short(&call, 40), errno })
+            OwnedReply::Failed { domain, code, call } => {
+                Err(SessionError::Guest { doing, call: short(&call, 40), domain, code })
             }
             reply => Ok(reply),
         }
@@ -229,7 +284,7 @@ impl Session {
         drop(link);
         if let Some(trace) = &self.shared.trace {
             let how = match &result {
-                Ok(OwnedReply::Failed { errno, .. }) => errno_name(*errno).to_owned(),
+                Ok(OwnedReply::Failed { domain, code, .. }) => domain.words(*code).to_string(),
                 Ok(reply) => reply.kind().to_owned(),
                 Err(fault) => fault.word().to_owned(),
             };
@@ -237,7 +292,7 @@ impl Session {
             trace.probe(&format!("{doing}: {how} after {took:.1} ms"));
         }
         let mut reply = result.map_err(|fault| fault.into_error(doing.to_owned(), limit))?;
-        let mut patch = self.shared.patch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut patch = lock(&self.shared.patch);
         if let Some(patch) = patch.as_mut() {
             patch(request, &mut reply);
         }
@@ -254,6 +309,9 @@ impl Fault {
             Self::Closed => SessionError::Closed { doing },
             Self::Io(source) => SessionError::Io { doing, source },
             Self::TooLong => SessionError::TooLong { doing },
+            Self::Foreign { protocol } => {
+                SessionError::Protocol { theirs: protocol, ours: PROTOCOL }
+            }
         }
     }
 }
@@ -262,6 +320,10 @@ impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("limit", &self.limit).finish_non_exhaustive()
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A number that was not used before: to tell an answer from that of an earlier question.

@@ -11,11 +11,18 @@
 
 #![no_std]
 
+mod envelope;
+mod failure;
 mod frame;
-mod message;
+mod linux;
+mod platform;
+mod reply;
+mod request;
 
+pub use envelope::{Envelope, Greeting, MAX_DATA, PROTOCOL, number_of};
+pub use failure::{Domain, Refusal, errno};
 pub use frame::{Decoder, EncodeError, FrameError, MAX_FRAME, MAX_MESSAGE, encode};
-pub use message::{
-    ClockReading, CpuidWords, Envelope, Flags, InputEvent, MAX_DATA, Node, PROTOCOL, PowerAction,
-    Reply, Request, errno,
-};
+pub use linux::{LinuxRequest, Node};
+pub use platform::{Arch, Os, Verbs};
+pub use reply::{ClockReading, CpuidWords, InputEvent, Reply};
+pub use request::{Flags, PowerAction, Request};

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hospitium_host::{ByteStream, Host, Machine, WorkDir};
+use hospitium_host::{ByteStream, Host as _, Machine, PowerVerb, Sight, WorkDir};
 use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuOptions};
 use hospitium_model::{Boot, Bus, ByteSize, Disk, DiskRole, MachineSpec};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -141,4 +141,15 @@ pub async fn booted(host: &Qemu, lab: &Lab, name: &str) -> (Box<dyn Machine>, Gu
     machine.power(PowerVerb::On).await.expect("started");
     guest.boots().await;
     (machine, guest)
+}
+
+/// What is seen; every QEMU that we test shows it.
+pub fn saw<T>(sight: Sight<T>) -> T {
+    sight.expect("it is seen").value
+}
+
+/// The process id of a machine's VMM.
+pub async fn pid_of(machine: &dyn Machine) -> u32 {
+    let confinement = machine.confinement().expect("a process");
+    saw(confinement.process().await.expect("it runs").pid)
 }

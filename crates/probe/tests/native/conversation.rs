@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use hospitium_wire::{MAX_DATA, MAX_FRAME, PROTOCOL, Reply, Request, errno};
+use hospitium_wire::{
+    Arch, Domain, LinuxRequest, MAX_DATA, MAX_FRAME, Os, PROTOCOL, Refusal, Reply, Request, Verbs,
+    errno,
+};
 
 use crate::SOON;
 use crate::session::{Session, pattern, sha256};
@@ -11,12 +14,13 @@ use crate::session::{Session, pattern, sha256};
 #[test]
 fn hello_returns_the_nonce_and_the_kernel() {
     let mut probe = Session::start();
-    let Reply::Hello { protocol, nonce, uname, uptime_ms, is_init } =
+    let Reply::Hello { protocol, nonce, os, arch, verbs, uname, uptime_ms, is_init } =
         probe.ask(Request::Hello { nonce: 7 })
     else {
         panic!("no hello");
     };
     assert_eq!((protocol, nonce, is_init), (PROTOCOL, 7, false));
+    assert_eq!((os, arch, verbs), (Os::Linux, Arch::X86_64, Verbs::LINUX));
     assert!(uname.starts_with(b"Linux\0") && uname.ends_with(b"\0x86_64\0"));
     assert_eq!(uname.iter().filter(|&&byte| byte == 0).count(), 4);
     assert!(uptime_ms > 0);
@@ -55,6 +59,10 @@ fn broken_oversized_and_unknown_frames_are_survived() {
     let mut frame = [0; MAX_FRAME];
     let unknown = hospitium_wire::encode(&(5_u32, 9999_u32), &mut frame).expect("fits").to_vec();
     probe.send(&unknown);
+    let refused = probe.next(SOON).expect("an answer");
+    let code = Refusal::Unknown.code();
+    assert_eq!(refused.seq, 5);
+    assert_eq!(refused.body, Reply::Failed { domain: Domain::Probe, code, call: "request" });
     assert_eq!(probe.next(SOON), None);
     assert_eq!(probe.data(Request::Echo { data: b"still here" }), b"still here");
 }
@@ -91,27 +99,34 @@ fn what_is_not_there_is_an_answer_too() {
         },
         Request::RtcRead { path: none },
         Request::RtcWrite { path: none, seconds: 0 },
-        Request::InputOpen { slot: 0, path: none },
-        Request::ObeyPowerButton { path: none },
-        Request::WatchdogArm { path: none, seconds: 10 },
-        Request::LoadModule { path: none, parameters: "" },
-        Request::Ioctl { path: none, request: 0, argument: &[] },
+        Request::Linux(LinuxRequest::InputOpen { slot: 0, path: none }),
+        Request::Linux(LinuxRequest::ObeyPowerButton { path: none }),
+        Request::Linux(LinuxRequest::WatchdogArm { path: none, seconds: 10 }),
+        Request::Linux(LinuxRequest::LoadModule { path: none, parameters: "" }),
+        Request::Linux(LinuxRequest::Ioctl { path: none, request: 0, argument: &[] }),
         Request::List { path: none, skip: 0 },
     ] {
         assert_eq!(probe.failure(request), errno::ENOENT);
     }
-    for request in [Request::WatchdogDisarm, Request::InputRead { slot: 0, limit_ms: 0 }] {
-        assert_eq!(probe.failure(request), errno::EBADF);
+    for request in [
+        Request::Linux(LinuxRequest::WatchdogDisarm),
+        Request::Linux(LinuxRequest::InputRead { slot: 0, limit_ms: 0 }),
+    ] {
+        assert_eq!(probe.refusal(request), Refusal::Empty);
     }
     let data = &[0; 1025];
     assert_eq!(
-        probe.failure(Request::Ioctl { path: "/dev/zero", request: 0, argument: data }),
-        errno::EINVAL
+        probe.refusal(Request::Linux(LinuxRequest::Ioctl {
+            path: "/dev/zero",
+            request: 0,
+            argument: data
+        })),
+        Refusal::Invalid
     );
     let long = "x".repeat(4096);
-    assert_eq!(probe.failure(Request::MakeDir { path: &long }), 36, "ENAMETOOLONG");
+    assert_eq!(probe.refusal(Request::MakeDir { path: &long }), Refusal::TooLong);
     let name = "a name that is too long";
-    assert_eq!(probe.failure(Request::NetDown { name }), errno::EINVAL);
+    assert_eq!(probe.refusal(Request::NetDown { name }), Refusal::Invalid);
     assert!(!Path::new(none).exists());
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hospitium_wire::{MAX_DATA, Reply, Request, errno};
+use hospitium_wire::{MAX_DATA, Refusal, Reply, Request, errno};
 
 use crate::path;
 use crate::session::{Session, pattern, sha256};
@@ -26,7 +26,7 @@ fn clocks_are_read_and_do_not_step_back() {
     };
     assert!(readings > 1000 && (1..=2).contains(&cpus));
     assert_eq!((backward, worst_ns), (0, 0));
-    assert_eq!(probe.failure(Request::ClockScan { milliseconds: 1, cpus: 0 }), errno::EINVAL);
+    assert_eq!(probe.refusal(Request::ClockScan { milliseconds: 1, cpus: 0 }), Refusal::Invalid);
 }
 
 #[test]
@@ -41,10 +41,10 @@ fn ticks_come_as_many_as_asked_and_not_early() {
     // Only the first can be late and so shorten the whole.
     assert!(total_ns + most_ns >= 25 * 2_000_000 - 2_000_000 && least_ns <= 2_000_000);
     assert!(least_ns <= total_ns / 25 && total_ns / 25 <= most_ns);
-    assert_eq!(probe.failure(Request::Ticks { period_us: 0, count: 1 }), errno::EINVAL);
+    assert_eq!(probe.refusal(Request::Ticks { period_us: 0, count: 1 }), Refusal::Invalid);
     assert_eq!(
-        probe.failure(Request::Ticks { period_us: u32::MAX, count: u32::MAX }),
-        errno::EINVAL
+        probe.refusal(Request::Ticks { period_us: u32::MAX, count: u32::MAX }),
+        Refusal::Invalid
     );
 }
 
@@ -76,9 +76,9 @@ fn a_program_runs_with_its_output_and_its_limit() {
         Reply::Exit { code: 0, output: b"gone\n" }
     );
     assert_eq!(probe.failure(run(b"no-such-program\0", 1000)), errno::ENOENT);
-    assert_eq!(probe.failure(run(b"not ended", 1000)), errno::EINVAL);
-    assert_eq!(probe.failure(run(b"", 1000)), errno::EINVAL);
-    assert_eq!(probe.failure(run(&b"a\0".repeat(200), 1000)), 7, "E2BIG");
+    assert_eq!(probe.refusal(run(b"not ended", 1000)), Refusal::Invalid);
+    assert_eq!(probe.refusal(run(b"", 1000)), Refusal::Invalid);
+    assert_eq!(probe.refusal(run(&b"a\0".repeat(200), 1000)), Refusal::TooLong);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn random_bytes_differ_and_are_bounded() {
     let first = probe.data(Request::Random { count: 256 });
     assert_eq!(first.len(), 256);
     assert_ne!(first, probe.data(Request::Random { count: 256 }));
-    assert_eq!(probe.failure(Request::Random { count: 257 }), errno::EINVAL);
+    assert_eq!(probe.refusal(Request::Random { count: 257 }), Refusal::Invalid);
 }
 
 #[test]
@@ -117,10 +117,10 @@ fn memory_is_held_until_it_is_freed() {
         assert_eq!(probe.digest(fill.clone()), expected);
         assert_eq!(probe.digest(Request::MemoryDigest { slot: 7 }), expected);
     }
-    assert_eq!(probe.failure(Request::MemoryDigest { slot: 0 }), errno::EBADF);
+    assert_eq!(probe.refusal(Request::MemoryDigest { slot: 0 }), Refusal::Empty);
     assert_eq!(probe.ask(Request::MemoryFree { slot: 7 }), Reply::Done);
-    assert_eq!(probe.failure(Request::MemoryDigest { slot: 7 }), errno::EBADF);
-    assert_eq!(probe.failure(Request::MemoryFree { slot: 8 }), errno::EINVAL);
+    assert_eq!(probe.refusal(Request::MemoryDigest { slot: 7 }), Refusal::Empty);
+    assert_eq!(probe.refusal(Request::MemoryFree { slot: 8 }), Refusal::Invalid);
     assert_eq!(
         probe.failure(Request::MemoryFill { slot: 0, length: u64::MAX, seed: 0 }),
         12,

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
-use hospitium_wire::{Reply, Request, errno};
+use hospitium_wire::{Refusal, Reply, Request};
 
 use crate::session::{Session, pattern, sha256};
 
@@ -35,7 +35,7 @@ fn tcp_and_udp_carry_the_pattern() {
     assert_eq!(probe.data(exchange(5000)), b"ten bytes!");
     let (received, kept) = server.join().expect("the server");
     assert_eq!(sha256(&received), expected.0);
-    assert_eq!(probe.failure(exchange(50)), errno::ETIMEDOUT);
+    assert_eq!(probe.refusal(exchange(50)), Refusal::Timeout);
     drop(kept);
     let refused = Request::TcpOpen { slot: 1, address, port };
     assert_eq!(probe.failure(refused), 111, "ECONNREFUSED");
@@ -51,7 +51,7 @@ fn tcp_and_udp_carry_the_pattern() {
         socket
     });
     assert_eq!(probe.digest(echo(16384)), (sha256(&pattern(4, 16384)), 16384));
-    assert_eq!(probe.failure(echo(16385)), errno::EINVAL);
+    assert_eq!(probe.refusal(echo(16385)), Refusal::Invalid);
     let _socket = server.join().expect("the server");
-    assert_eq!(probe.failure(echo(10)), errno::ETIMEDOUT);
+    assert_eq!(probe.refusal(echo(10)), Refusal::Timeout);
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use hospitium_wire::{Decoder, Envelope, MAX_FRAME, Reply, Request, encode};
+use hospitium_wire::{Decoder, Domain, Envelope, MAX_FRAME, Refusal, Reply, Request, encode};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use sha2::{Digest as _, Sha256};
@@ -123,8 +123,18 @@ impl Session {
     /// Asks for what fails, and returns the errno.
     pub fn failure(&mut self, body: Request<'_>) -> i32 {
         match self.ask(body) {
-            Reply::Failed { errno, .. } => errno,
-            other => panic!("no failure but {other:?}"),
+            Reply::Failed { domain: Domain::Errno, code, .. } => code,
+            other => panic!("no failure of the system but {other:?}"),
+        }
+    }
+
+    /// Asks for what the probe itself refuses, and returns why.
+    pub fn refusal(&mut self, body: Request<'_>) -> Refusal {
+        match self.ask(body) {
+            Reply::Failed { domain: Domain::Probe, code, .. } => {
+                Refusal::of(code).expect("a known one")
+            }
+            other => panic!("no refusal but {other:?}"),
         }
     }
 }

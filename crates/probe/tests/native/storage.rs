@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::Command;
 
-use hospitium_wire::{Flags, MAX_DATA, Reply, Request, errno};
+use hospitium_wire::{Flags, MAX_DATA, Refusal, Reply, Request, errno};
 
 use crate::path;
 use crate::session::{Session, pattern, sha256};
@@ -34,7 +34,7 @@ fn files_are_written_read_listed_and_removed() {
         assert_eq!(probe.ask(Request::Remove { path }), Reply::Done);
         assert_eq!(probe.failure(Request::Remove { path }), errno::ENOENT);
     }
-    assert_eq!(probe.failure(Request::Remove { path: "nul\0nul" }), errno::EINVAL);
+    assert_eq!(probe.refusal(Request::Remove { path: "nul\0nul" }), Refusal::Invalid);
 }
 
 #[test]
@@ -92,8 +92,8 @@ fn a_pattern_on_a_file_has_the_digest_of_another_computation() {
     let read = |offset, length| Request::PatternRead { path: &file, offset, length, direct: false };
     assert_eq!(probe.digest(read(8192, length)), expected);
     assert_eq!(probe.digest(read(8192, length + 4096)), expected, "the file's end");
-    assert_eq!(probe.failure(read(1, 4096)), errno::EINVAL);
-    assert_eq!(probe.failure(read(u64::MAX - 4095, 4096)), errno::EINVAL);
+    assert_eq!(probe.refusal(read(1, 4096)), Refusal::Invalid);
+    assert_eq!(probe.refusal(read(u64::MAX - 4095, 4096)), Refusal::Invalid);
     // Not every file system takes O_DIRECT; one that does gives the same.
     if let Reply::Digest { sha256, .. } = probe.ask(write(true)) {
         assert_eq!(sha256, expected.0);
@@ -110,7 +110,7 @@ fn a_device_is_read_until_its_limit() {
     let made = Command::new("mkfifo").arg(&fifo).status().expect("mkfifo");
     assert!(made.success());
     let mut writer = std::fs::File::options().read(true).write(true).open(&fifo).expect("a FIFO");
-    assert_eq!(probe.failure(read(&fifo, 50)), errno::ETIMEDOUT);
+    assert_eq!(probe.refusal(read(&fifo, 50)), Refusal::Timeout);
     writer.write_all(b"something").expect("room");
     assert_eq!(probe.data(read(&fifo, 5000)), b"something");
 }

@@ -64,7 +64,7 @@ async fn init_state(cell: &mut Cell) -> Result<String, CheckError> {
 check! {
     /// From start to the probe's first answer takes no longer than is declared.
     pub TIME_TO_READY = "boot.time-to-ready", tier: Reads, needs: [],
-        fault: Fault::Guest(|request, reply| {
+        fault: Fault::Reply(|request, reply| {
             if let (Request::Hello { .. }, OwnedReply::Hello { uptime_ms, .. }) = (request, reply) {
                 *uptime_ms = 100_000_000;
             }
@@ -108,8 +108,8 @@ const BADNESS: [&str; 12] = [
 check! {
     /// Neither the kernel's log nor the console shows an error during boot.
     pub CONSOLE_CLEAN = "boot.console-clean", tier: Reads, needs: [],
-        fault: Fault::Guest(|request, reply| {
-            if let (Request::KernelLog { offset: 0 }, OwnedReply::Data(data)) = (request, reply) {
+        fault: Fault::Reply(|request, reply| {
+            if let (Request::Linux(hospitium_wire::LinuxRequest::KernelLog { offset: 0 }), OwnedReply::Data(data)) = (request, reply) {
                 data.splice(0..0, b"<2>[    0.000000] BUG: seeded fault\n".iter().copied());
                 data.truncate(hospitium_wire::MAX_DATA);
             }

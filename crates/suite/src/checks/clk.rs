@@ -1,36 +1,41 @@
 //! Clocks that run: source, offset, rate, order.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use hospitium_model::{Finding, Observations, Value};
-use hospitium_system::OwnedReply;
-use hospitium_wire::{ClockReading, Request};
+use hospitium_host::alter;
+use hospitium_model::{Finding, GuestSource, HostSource, Inside, Observations, Value};
+use hospitium_system::tap::Asked;
+use hospitium_wire::ClockReading;
+use serde_json::Value as Json;
+use tokio::time::sleep;
 
-use super::read;
+use crate::fault::SeamFault;
 use crate::{Cell, Check, CheckError, Fault, Need, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] =
     &[&SOURCE, &OFFSET, &RTC_BASE, &TSC_FREQUENCY, &DRIFT_LOAD, &MONOTONIC_SMP];
 
-/// The guest's clocks, with the host's monotonic time in the middle of the request and half the
-/// round trip, which is how exactly the middle is known.
+/// A hardware clock counts whole seconds, and is read or set within one.
+const RTC_STEP: f64 = 2.0;
+
+/// The guest's clocks at a moment of the host's.
 pub struct Sample {
     /// The guest's clocks.
-    pub guest: ClockReading,
-    /// The host's monotonic clock.
-    pub at: Instant,
-    /// Half of the round trip.
+    pub guest: Inside<ClockReading>,
+    /// The host's monotonic clock in the middle of the question.
+    pub at: Duration,
+    /// How exactly the middle is known: half of the round trip.
     pub uncertain: Duration,
 }
 
 /// Reads the guest's clocks five times and keeps the reading with the shortest round trip.
-pub async fn sample(cell: &mut Cell) -> Result<Sample, CheckError> {
+pub async fn sample(cell: &Cell) -> Result<Sample, CheckError> {
     let mut best: Option<Sample> = None;
     for _ in 0..5 {
-        let before = Instant::now();
-        let guest = cell.guest.clock().await?;
-        let uncertain = before.elapsed() / 2;
+        let before = cell.now().await?.monotonic;
+        let guest = cell.system().clock().await?;
+        let uncertain = cell.now().await?.monotonic.saturating_sub(before) / 2;
         if best.as_ref().is_none_or(|b| uncertain < b.uncertain) {
             best = Some(Sample { guest, at: before + uncertain, uncertain });
         }
@@ -38,129 +43,170 @@ pub async fn sample(cell: &mut Cell) -> Result<Sample, CheckError> {
     best.ok_or_else(|| CheckError::unreadable("the clocks", ""))
 }
 
-/// Fault: the guest's clocks run 10 % fast.
-pub fn fast_clock(request: &Request<'_>, reply: &mut OwnedReply) {
-    if let (Request::Clock, OwnedReply::Clock(clock)) = (request, reply) {
-        clock.monotonic_ns += clock.monotonic_ns / 10;
-        clock.realtime_ns += clock.monotonic_ns / 10;
-        clock.tsc += clock.tsc / 10;
+/// Time between two samples in ms, by the guest's monotonic clock and by the host's.
+pub struct Passed {
+    /// By the guest's.
+    pub guest: Inside<f64>,
+    /// By the host's.
+    pub host: f64,
+    /// How exactly the two belong together.
+    pub uncertain: f64,
+}
+
+/// What passed from one sample to the other.
+pub fn passed(first: &Sample, second: &Sample) -> Passed {
+    let before = first.guest.value.monotonic_ns;
+    Passed {
+        guest: second.guest.map(|clock| clock.monotonic_ns.saturating_sub(before) as f64 / 1e6),
+        host: second.at.saturating_sub(first.at).as_secs_f64() * 1e3,
+        uncertain: (first.uncertain + second.uncertain).as_secs_f64() * 1e3,
     }
 }
 
+/// Fault: the guest's clocks run 10 % fast.
+fn fast_clock(_: &Asked, told: &mut Json) {
+    for clock in ["monotonic_ns", "realtime_ns", "tsc"] {
+        scale(&mut told[clock], 11, 10);
+    }
+}
+
+/// Fault: a number is so many times as large.
+pub fn scale(number: &mut Json, times: i64, parts: i64) {
+    *number = number
+        .as_i64()
+        .map_or(Json::Null, |n| n.saturating_mul(times).saturating_div(parts).into());
+}
+
+/// The host's wall clock in seconds since 1970, UTC.
+async fn utc(cell: &Cell) -> Result<f64, CheckError> {
+    Ok(cell.now().await?.unix_ns() as f64 / 1e9)
+}
+
 check! {
-    /// The guest's kernel uses the clock source that is right for it on this hypervisor.
+    /// The guest's kernel uses the clock source that is right for it on this hypervisor, and keeps time by it.
     pub SOURCE = "clk.source", tier: Reads, needs: [],
-        fault: Fault::Guest(|request, reply| {
-            if let (Request::ReadFile { path, .. }, OwnedReply::Data(data)) = (request, reply)
-                && path.ends_with("current_clocksource") {
-                *data = b"jiffies\n".to_vec();
-            }
-        });
+        fault: Fault::Guest("clock_source", |_, told| told["used"] = "jiffies".into());
     async fn source(cell) {
-        let at = "/sys/devices/system/clocksource/clocksource0";
-        let used = read::text(&cell.guest, &format!("{at}/current_clocksource")).await?;
-        let all = read::text(&cell.guest, &format!("{at}/available_clocksource")).await?;
+        let told = cell.system().clock_source().await?;
         let Value::List(accepted) = cell.expect("accepted")? else {
             return Err(CheckError::unreadable("the expectation", "not a list"));
         };
-        let accelerator = cell.look().await?.accelerator?.value;
-        let good = accepted.contains(&used.as_str().into());
+        let most = cell.expect_number("percent")?;
+        let first = sample(cell).await?;
+        sleep(Duration::from_millis(500)).await;
+        let time = passed(&first, &sample(cell).await?);
+        let right = told.as_ref().map(|told| accepted.contains(&told.used.as_str().into()));
         let mut seen = Observations::of([
-            Finding::guest_is(format!("clock source {used} is one that is right here"), good, true),
-            Finding::host_is("accelerator in use", accelerator.name(), cell.lab().host().facts().accelerator.used.name()),
+            Finding::guest_is("it is one of those that are right here", right, true),
+            Finding::within("time that passed by it", "ms", time.guest, HostSource::Clock.saw(time.host), time.host * most / 100.0 + time.uncertain),
+            Finding::recorded("clock source in use").inside(told.as_ref().map(|told| told.used.as_str())),
+            Finding::recorded("clock sources at hand").inside(told.map(|told| told.available)),
         ]);
-        seen.push(Finding::recorded("clock sources at hand, and accepted").inside(Value::from(all)).outside(Value::from(Value::List(accepted))));
-        Ok(seen)
+        if let Ok(accelerator) = cell.look().await?.accelerator {
+            seen.push(Finding::recorded("accelerator").outside(accelerator.map(|used| used.name())));
+        }
+        Ok(seen.only_one_witness("which clock source it uses, only the guest's kernel knows; how it runs, the host's clock tells"))
     }
 }
 
 check! {
     /// The guest's clock shows the host's time: the wall clock after boot, the hardware clock always.
     pub OFFSET = "clk.offset", tier: Reads, needs: [],
-        fault: Fault::Guest(|request, reply| {
-            if let (Request::RtcRead { .. }, OwnedReply::RtcTime { seconds }) = (request, reply) {
-                *seconds += 3600;
-            }
+        fault: Fault::Guest("hardware_clock", |_, told| {
+            *told = told.as_i64().map_or(Json::Null, |seconds| (seconds + 3600).into());
         });
     async fn offset(cell) {
         let tolerance = cell.expect_number("wall-clock-ms")?;
-        let (offset, uncertain) = cell.lab().boot_facts().clock_offset_ms;
-        let rtc = cell.guest.rtc_read("/dev/rtc0").await? as f64;
-        let utc = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let boot = cell.lab().boot_facts().clocks.ok_or_else(|| {
+            CheckError::unreadable("the wall clock after boot", "not written down when it booted")
+        })?;
+        let hardware = cell.system().hardware_clock().await?.map(|seconds| seconds as f64);
+        let utc = HostSource::Clock.saw(utc(cell).await?.floor());
         let mut seen = Observations::of([
-            Finding::within("wall clock after boot, ahead of the host's", "ms", offset.round(), 0.0, tolerance + uncertain),
-            Finding::within("hardware clock, UTC", "s", rtc, utc.floor(), 2.0),
+            Finding::within("wall clock after boot, UTC", "ms", GuestSource::Kernel.saw(boot.guest_ms), HostSource::Clock.saw(boot.host_ms), tolerance + boot.uncertain_ms),
+            Finding::within("hardware clock, UTC", "s", hardware, utc, RTC_STEP),
         ]);
-        seen.note(format!("the wall clock is known to ± {uncertain:.1} ms, half the round trip"));
+        seen.note(format!(
+            "the wall clock was {:.0} ms ahead, known to ± {:.1} ms, half the round trip",
+            boot.guest_ms - boot.host_ms, boot.uncertain_ms,
+        ));
         Ok(seen)
     }
 }
 
 check! {
-    /// The hardware clock holds UTC, and takes a new time.
+    /// The hardware clock holds UTC, and takes a new time, by the hypervisor's account too.
     pub RTC_BASE = "clk.rtc-base", tier: Reversible, needs: [],
-        fault: Fault::Guest(|request, reply| {
-            if let (Request::RtcRead { .. }, OwnedReply::RtcTime { seconds }) = (request, reply) {
-                *seconds -= 7200;
-            }
-        });
+        fault: Fault::Seam(SeamFault::Look(|look| alter(&mut look.hardware_clock, |seconds| *seconds -= 7200)));
     async fn rtc_base(cell) {
-        let utc = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let before = cell.guest.rtc_read("/dev/rtc0").await?;
-        let host = utc().floor();
-        let wanted = before + 86_400;
-        cell.guest.rtc_write("/dev/rtc0", wanted).await?;
-        let after = cell.guest.rtc_read("/dev/rtc0").await?;
-        Ok(Observations::of([
-            Finding::within("hardware clock, UTC", "s", before as f64, host, 2.0),
-            Finding::guest_between("a day ahead after it was set so", "s", (after - wanted) as f64, 0.0, 2.0),
-        ]))
+        const DAY: i64 = 86_400;
+        let before = cell.system().hardware_clock().await?;
+        let host = HostSource::Clock.saw(utc(cell).await?.floor());
+        let wanted = before.value + DAY;
+        cell.system().set_hardware_clock(wanted).await?;
+        let after = cell.system().hardware_clock().await?;
+        let device = cell.look().await?.hardware_clock;
+        let ahead = |seconds: i64| (seconds - wanted) as f64;
+        let mut seen = Observations::of([
+            Finding::within("hardware clock, UTC", "s", before.map(|seconds| seconds as f64), host, RTC_STEP),
+            Finding::guest_between("since it was set a day ahead", "s", after.map(ahead), 0.0, RTC_STEP),
+        ]);
+        match device {
+            Ok(device) => seen.push(Finding::within("hardware clock, a day ahead", "s", after.map(|s| s as f64), device.map(|s| s as f64), RTC_STEP)),
+            Err(unseen) => seen.note(format!("that the device took it, only the guest saw: {}", unseen.why)),
+        }
+        Ok(seen)
     }
 }
 
 check! {
     /// The guest's kernel knows the rate of its time-stamp counter.
     pub TSC_FREQUENCY = "clk.tsc-frequency", tier: Reads, needs: [],
-        fault: Fault::Guest(fast_clock);
+        fault: Fault::Guest("clock", fast_clock);
     async fn tsc_frequency(cell) {
-        let info = read::text(&cell.guest, "/proc/cpuinfo").await?;
-        let told = info.lines().find(|line| line.starts_with("cpu MHz"));
-        let told: f64 = told
-            .and_then(|line| line.split(':').nth(1)?.trim().parse().ok())
-            .ok_or_else(|| CheckError::unreadable("cpu MHz", &info))?;
+        let told = cell.system().tsc_mhz().await?;
         let first = sample(cell).await?;
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        sleep(Duration::from_millis(500)).await;
         let second = sample(cell).await?;
-        let window = second.at.duration_since(first.at).as_secs_f64();
-        let measured = second.guest.tsc.saturating_sub(first.guest.tsc) as f64 / window / 1e6;
-        let percent = cell.expect_number("percent")?;
-        Ok(Observations::of([Finding::within(
-            "time-stamp counter", "MHz", told, (measured * 10.0).round() / 10.0, measured * percent / 100.0,
-        )]))
+        let time = passed(&first, &second);
+        let counted = second.guest.value.tsc.saturating_sub(first.guest.value.tsc) as f64;
+        let measured = HostSource::Clock.saw((counted / time.host / 1e2).round() / 10.0);
+        let most = measured.value * (cell.expect_number("percent")? / 100.0 + time.uncertain / time.host);
+        Ok(Observations::of([Finding::within("time-stamp counter", "MHz", told, measured, most)]))
     }
 }
 
 check! {
     /// Under CPU load the guest's clock runs at the rate of the host's.
     pub DRIFT_LOAD = "clk.drift-load", tier: Reversible, needs: [],
-        fault: Fault::Guest(fast_clock);
+        fault: Fault::Guest("clock", fast_clock);
     async fn drift_load(cell) {
         let window = Duration::from_secs_f64(cell.expect_number("window-ms")? / 1e3);
         let most = cell.expect_number("ppm")?;
-        let load = window + Duration::from_secs(1);
         let cpus = cell.spec().cpus.count();
-        cell.guest.load(cpus, "/tmp/load", load).await?;
+        let used = async |cell: &Cell| match cell.process().await {
+            Ok(process) => Ok(process.cpu_time.ok()),
+            // A machine without a process of its own tells nothing of its load.
+            Err(CheckError::Unable(_)) => Ok(None),
+            Err(other) => Err(other),
+        };
+        cell.system().busy(cpus, window + Duration::from_secs(1)).await?;
+        let before = used(cell).await?;
         let first = sample(cell).await?;
-        tokio::time::sleep(window).await;
+        sleep(window).await;
         let second = sample(cell).await?;
-        let host = second.at.duration_since(first.at).as_secs_f64();
-        let guest = (second.guest.monotonic_ns - first.guest.monotonic_ns) as f64 / 1e9;
-        let ppm = (guest - host) / host * 1e6;
-        let uncertain = (first.uncertain + second.uncertain).as_secs_f64() / host * 1e6;
+        let after = used(cell).await?;
+        let time = passed(&first, &second);
+        let uncertain = time.uncertain / time.host * 1e6;
+        let ppm = (time.guest.value - time.host) / time.host * 1e6;
+        let host = HostSource::Clock.saw(time.host);
         let mut seen = Observations::of([Finding::within(
-            "monotonic clock over the window", "ms",
-            guest * 1e3, host * 1e3, host * 1e3 * (most + uncertain) / 1e6,
+            "monotonic clock over the window", "ms", time.guest, host, time.host * (most + uncertain) / 1e6,
         )]);
+        if let (Some(before), Some(after)) = (before, after) {
+            let used = after.map(|after| after.saturating_sub(before.value).as_secs_f64() * 1e3);
+            seen.push(Finding::recorded("CPU time that the machine used meanwhile").outside(used).unit("ms"));
+        }
         seen.note(format!("drift {ppm:.0} ppm, known to ± {uncertain:.0} ppm; accepted {most} ppm"));
         Ok(seen)
     }
@@ -169,20 +215,18 @@ check! {
 check! {
     /// The monotonic clock never steps back, on whichever vCPU it is read.
     pub MONOTONIC_SMP = "clk.monotonic-smp", tier: Reversible, needs: [Need::Vcpus(2)],
-        fault: Fault::Guest(|request, reply| {
-            if let (Request::ClockScan { .. }, OwnedReply::ClockScan { backward, .. }) = (request, reply) {
-                *backward += 1;
-            }
-        });
+        fault: Fault::Guest("scan_clocks", |_, told| told["backward"] = 1.into());
     async fn monotonic_smp(cell) {
-        let cpus = cell.spec().cpus.count();
-        let scan = cell.guest.clock_scan(Duration::from_millis(500), cpus).await?;
+        let cpus = cell.look().await?.vcpus?.map(|vcpus| vcpus.len());
+        let count = u32::try_from(cpus.value).unwrap_or(u32::MAX);
+        let scan = cell.system().scan_clocks(Duration::from_millis(500), count).await?;
+        let seen = scan.as_ref();
         let mut seen = Observations::of([
-            Finding::guest_is("steps back", scan.backward, 0_u32),
-            Finding::guest_is("vCPUs that it was read on", scan.cpus, cpus),
-            Finding::guest_between("readings", "", scan.readings as f64, 1000.0, 1e12),
+            Finding::guest_is("steps back", seen.map(|scan| scan.backward), 0_u32),
+            Finding::same("vCPUs that it was read on", seen.map(|scan| scan.cpus), cpus),
+            Finding::guest_between("readings", "", seen.map(|scan| scan.readings as f64), 1000.0, 1e12),
         ]);
-        seen.note(format!("largest step back {} ns", scan.worst.as_nanos()));
+        seen.note(format!("largest step back {} ns", scan.value.worst.as_nanos()));
         Ok(seen.only_one_witness("the host cannot read the guest's clock on two vCPUs at one moment"))
     }
 }

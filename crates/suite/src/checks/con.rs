@@ -2,58 +2,62 @@
 
 use std::time::Duration;
 
-use hospitium_model::{Capability, Finding, GuestKind, Observations, Value};
-use hospitium_system::OwnedReply;
-use hospitium_wire::{Flags, Request};
+use hospitium_host::Screenshot;
+use hospitium_model::{Capability, Finding, HostSource, Inside, Observations};
 
-use super::{load, read};
+use super::wait::until;
 use crate::fault::{Call, SeamFault};
 use crate::{Cell, Check, CheckError, Fault, Need, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&SERIAL, &FRAMEBUFFER, &INPUT];
 
+/// How long a line may take from one side to the other.
+const LINE: Duration = Duration::from_secs(10);
+/// How long what was drawn may take to be seen: displays are redrawn on a clock of their own.
+const REDRAW: Duration = Duration::from_secs(2);
+/// How long keys may be on their way.
+const TYPED: Duration = Duration::from_secs(10);
+
+/// What comes in on the serial line while this is written to it from outside. Whoever listens there goes on
+/// afterwards, come what may.
+async fn heard(cell: &mut Cell, words: &str) -> Result<Inside<String>, CheckError> {
+    cell.system().listen().await?;
+    let written = cell.console.write(format!("{words}\n").as_bytes()).await;
+    let heard = match written {
+        Ok(()) => cell.system().hear(LINE).await.map_err(CheckError::from),
+        Err(error) => Err(error.into()),
+    };
+    cell.system().stop_listening().await?;
+    Ok(heard?.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned()))
+}
+
 check! {
     /// What the guest writes to its serial console arrives at the host, and what the host writes at the guest.
     pub SERIAL = "con.serial-two-way", tier: Reads, needs: [],
-        fault: Fault::Guest(|request, reply| {
-            if let (Request::ReadDevice { .. } | Request::Echo { .. }, OwnedReply::Data(data)) = (request, reply) {
-                data.clear();
-            }
-        });
+        fault: Fault::Guest("hear", |_, told| *told = Vec::<u8>::new().into());
     async fn serial(cell) {
         let there = format!("hospitium-{:016x}", cell.pattern(0).word(0));
         let back = format!("hospitium-{:016x}", cell.pattern(1).word(0));
         let from = cell.console.line_count();
-        let line = format!("\n{there}\n");
-        cell.guest.write_file("/dev/console", line.as_bytes(), Flags::default()).await?;
-        let seen = cell.sees(&there, from, Duration::from_secs(10)).await;
-        let host = if seen { there.clone() } else { "nothing".to_owned() };
-        let mut all = Observations::of([Finding::same("guest to host", there, host)]);
-        let text = match cell.lab().guest().facts().kind {
-            // On a whole system a login waits on the console and would take the words away.
-            GuestKind::Disk => {
-                all.note("host to guest goes over the probe's channel: a login listens on the console");
-                cell.guest.echo(back.as_bytes()).await?
-            }
-            GuestKind::Kernel => {
-                cell.console.write(format!("{back}\n").as_bytes()).await?;
-                cell.guest.read_device("/dev/ttyS0", 256, Duration::from_secs(5)).await?
-            }
-        };
-        let text = String::from_utf8_lossy(&text);
-        all.push(Finding::same("host to guest", text.trim(), back));
-        Ok(all)
+        let written = cell.system().say(&there).await?.map(|bytes| bytes > there.len());
+        let seen = cell.sees(&there, from, LINE).await;
+        let seen = HostSource::Wire.saw(if seen { there.clone() } else { "nothing".to_owned() });
+        let heard = heard(cell, &back).await?;
+        Ok(Observations::of([
+            Finding::each("a line that the guest writes", written, true, seen, there),
+            Finding::guest_is("a line that is written to it", heard, back),
+        ]))
     }
 }
 
-/// What the guest's display is, by its own account.
-async fn display_mode(cell: &mut Cell) -> Result<String, CheckError> {
-    let size = read::text_if_there(&cell.guest, "/sys/class/graphics/fb0/virtual_size").await?;
-    Ok(match size {
-        Some(size) => format!("frame buffer {}", size.replace(',', " × ")),
-        None => "VGA text".to_owned(),
-    })
+/// Pixels in which two pictures differ; all where their sizes do.
+fn changed(before: &Screenshot, after: &Screenshot) -> usize {
+    if (before.width, before.height) != (after.width, after.height) {
+        return after.rgb.len() / 3;
+    }
+    let pixels = before.rgb.chunks_exact(3).zip(after.rgb.chunks_exact(3));
+    pixels.filter(|(before, after)| before != after).count()
 }
 
 check! {
@@ -62,38 +66,30 @@ check! {
         needs: [Need::Display, Need::Host(Capability::Screenshot)],
         fault: Fault::Seam(SeamFault::BlackScreen);
     async fn framebuffer(cell) {
-        let mode = display_mode(cell).await?;
+        let mode = cell.system().display().await?;
+        let word = cell.pattern(0).word(0);
+        let text = format!("\r\nHospitium draws {word:016x} on this display.\r\n").repeat(8);
         let before = cell.display()?.screenshot().await?;
-        let text = "\r\nHospitium draws on this display.\r\n".repeat(8);
-        let tty = ["/dev/tty1", "/dev/tty0"];
-        let mut written = 0;
-        for path in tty {
-            if cell.guest.write_file(path, text.as_bytes(), Flags::default()).await.is_ok() {
-                written = text.len();
-                break;
-            }
-        }
-        let mut after = before.clone();
-        // The VGA emulation redraws on its own clock.
-        for _ in 0..20 {
-            after = cell.display()?.screenshot().await?;
-            if after != before {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let drawn = cell.system().draw(&text).await?;
+        // A letter has more than one pixel, and a cursor that blinks fewer than these are.
+        let least = text.len();
+        let ask = async || Ok(cell.display()?.screenshot().await?);
+        let after = until(REDRAW, ask, |now| changed(&before, now) >= least).await?;
         cell.keep_picture("display", after.png()?);
-        Ok(Observations::of([
-            Finding::recorded("mode").inside(Value::from(mode)).outside(Value::from(format!("{} × {}", after.width, after.height))),
-            Finding::guest_is("bytes drawn", written, text.len()),
-            Finding::host_between("colours", "", after.colours() as f64, 2.0, 65536.0),
-            Finding::host_is("the picture changed", before != after, true),
-        ]))
+        let pixels = HostSource::Wire.saw(changed(&before, &after) >= least);
+        let colours = HostSource::Wire.saw(after.colours() as f64);
+        let size = HostSource::Wire.saw(format!("{} × {}", after.width, after.height));
+        let mut seen = Observations::of([
+            Finding::each("bytes drawn, and as many pixels changed", drawn, text.len(), pixels, true),
+            Finding::host_between("colours", "", colours, 2.0, 65536.0),
+            Finding::recorded("mode").inside(mode).outside(size),
+        ]);
+        seen.note(format!("{} pixels changed", changed(&before, &after)));
+        Ok(seen)
     }
 }
 
-/// Linux input event codes (input-event-codes.h): EV_KEY, and the codes of the keys typed.
-const EV_KEY: u16 = 1;
+/// Keys, by their names and their codes in the guest (Linux input-event-codes.h).
 const KEYS: [(&str, u16); 3] = [("h", 35), ("o", 24), ("s", 31)];
 
 check! {
@@ -102,38 +98,34 @@ check! {
         fault: Fault::Seam(SeamFault::Ignore(Call::SendKey));
     async fn input(cell) {
         for name in ["keyboard", "usb-input"] {
-            load::driver(cell, name).await?;
+            cell.system().load_driver(name).await?;
         }
-        let mut slots = 0;
-        let mut keyboards: Vec<Value> = Vec::new();
-        for name in read::names(&cell.guest, "/sys/class/input").await? {
-            if !name.starts_with("event") || slots == 6 {
-                continue;
-            }
-            let device = read::text(&cell.guest, &format!("/sys/class/input/{name}/device/name")).await?;
-            if device.to_ascii_lowercase().contains("keyboard") {
-                cell.guest.input_open(slots, &format!("/dev/input/{name}")).await?;
-                keyboards.push(device.into());
-                slots += 1;
-            }
-        }
+        let keyboards = cell.system().open_keyboards().await?;
         for (key, _) in KEYS {
             cell.display()?.send_key(key).await?;
         }
-        let mut codes = Vec::new();
-        for round in 0..20 {
-            for slot in 0..slots {
-                let events = cell.guest.input_read(slot, Duration::from_millis(if round == 0 { 0 } else { 100 })).await?;
-                codes.extend(events.iter().filter(|e| e.kind == EV_KEY && e.value == 1).map(|e| e.code));
-            }
-            if codes.len() >= KEYS.len() {
-                break;
-            }
-        }
+        let codes = cell.system().keys(KEYS.len(), TYPED).await?;
         let typed: Vec<u16> = KEYS.iter().map(|(_, code)| *code).collect();
-        Ok(Observations::of([
-            Finding::same("key codes", codes, typed),
-            Finding::recorded("keyboards").inside(Value::from(Value::List(keyboards))),
-        ]))
+        let seen = Observations::of([
+            Finding::guest_is("key codes", codes, typed),
+            Finding::recorded("keyboards").inside(keyboards),
+        ]);
+        Ok(seen.only_one_witness("keys are typed from outside; what arrives of them, only the guest sees"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_that_changed_by_a_cursor_is_told_from_one_that_was_drawn_on() {
+        let shot = |rgb: Vec<u8>| Screenshot { width: 4, height: 1, rgb };
+        let black = shot(vec![0; 12]);
+        let mut cursor = black.clone();
+        cursor.rgb[3] = 200;
+        assert_eq!(changed(&black, &black), 0);
+        assert_eq!(changed(&black, &cursor), 1);
+        assert_eq!(changed(&black, &Screenshot { width: 2, height: 2, rgb: vec![0; 12] }), 4);
     }
 }

@@ -80,7 +80,7 @@ fn dynamic_bits(leaf: u32, register: u8) -> u32 {
 check! {
     /// The guest's CPU features are those that the host gives it, bit for bit.
     pub FEATURES = "cpu.features-vs-host", tier: Reads, needs: [],
-        fault: Fault::Guest(|request, reply| {
+        fault: Fault::Reply(|request, reply| {
             if let (Request::Cpuid { leaf: 1, .. }, OwnedReply::Cpuid(words)) = (request, reply) {
                 words.edx ^= 1 << 26;
             }
@@ -110,7 +110,7 @@ check! {
 check! {
     /// The guest is not worse protected against CPU vulnerabilities than is declared for its host.
     pub VULNERABILITIES = "cpu.vulnerabilities", tier: Reads, needs: [],
-        fault: Fault::Guest(|request, reply| {
+        fault: Fault::Reply(|request, reply| {
             if let (Request::ReadFile { path, .. }, OwnedReply::Data(data)) = (request, reply)
                 && path.starts_with("/sys/devices/system/cpu/vulnerabilities/") {
                 *data = b"Vulnerable: seeded fault\n".to_vec();
@@ -148,7 +148,7 @@ check! {
 check! {
     /// What the hypervisor offers to make a guest faster is seen and, where it is offered, used.
     pub ENLIGHTENMENTS = "cpu.enlightenments", tier: Reads, needs: [Need::HardwareVirtualization],
-        fault: Fault::Guest(|request, reply| {
+        fault: Fault::Reply(|request, reply| {
             if let (Request::Cpuid { leaf: 0x4000_0001, .. }, OwnedReply::Cpuid(words)) = (request, reply) {
                 words.eax = 0;
             }
@@ -169,7 +169,7 @@ check! {
 check! {
     /// A vCPU can be taken offline and brought back by the guest, and is idle on the host meanwhile.
     pub OFFLINE_ONLINE = "cpu.offline-online", tier: Reversible, needs: [Need::Vcpus(2)],
-        fault: Fault::Guest(|request, reply| {
+        fault: Fault::Reply(|request, reply| {
             if let (Request::ReadFile { path: "/sys/devices/system/cpu/online", .. }, OwnedReply::Data(data)) = (request, reply) {
                 *data = b"0-1\n".to_vec();
             }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use hospitium_host::{HostError, SeenDisk};
 use hospitium_model::{Bus, Disk, Finding, Observations, Pattern};
 use hospitium_system::{PatternDone, Session, SessionError};
-use hospitium_wire::{Node, errno};
+use hospitium_wire::{Domain, Node, errno};
 
 use super::{load, read};
 use crate::{Cell, CheckError};
@@ -144,10 +144,12 @@ pub async fn reread(
 pub fn answer(result: Result<&str, SessionError>) -> Result<String, CheckError> {
     match result {
         Ok(done) => Ok(done.to_owned()),
-        Err(SessionError::Guest { errno, .. }) => Ok(match errno::name(errno) {
-            "error" => format!("errno {errno}"),
-            name => name.to_owned(),
-        }),
+        Err(SessionError::Guest { domain: Domain::Errno, code: errno, .. }) => {
+            Ok(match errno::name(errno) {
+                "error" => format!("errno {errno}"),
+                name => name.to_owned(),
+            })
+        }
         Err(other) => Err(other.into()),
     }
 }
@@ -227,13 +229,16 @@ fn is_disk(name: &str) -> bool {
 async fn opens(guest: &Session, disk: &GuestDisk) -> Result<bool, CheckError> {
     make_node(guest, disk).await?;
     let opened = guest.block_info(&disk.path).await;
-    Ok(!matches!(opened, Err(SessionError::Guest { errno: errno::ENXIO, .. })))
+    Ok(!matches!(
+        opened,
+        Err(SessionError::Guest { domain: Domain::Errno, code: errno::ENXIO, .. })
+    ))
 }
 
 /// Makes the device node if the guest has not made it by itself.
 pub async fn make_node(guest: &Session, disk: &GuestDisk) -> Result<(), CheckError> {
     match guest.block_info(&disk.path).await {
-        Err(SessionError::Guest { errno: errno::ENOENT, .. }) => {}
+        Err(SessionError::Guest { domain: Domain::Errno, code: errno::ENOENT, .. }) => {}
         // Whatever else is wrong with it shows when it is used.
         _ => return Ok(()),
     }

@@ -1,33 +1,39 @@
 //! Hot plug of vCPUs, memory and USB devices; the balloon.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hospitium_host::{Attachment, EventKind};
-use hospitium_model::{ByteSize, Capability, Finding, Observations};
-use hospitium_wire::Flags;
+use hospitium_model::{ByteSize, Capability, Finding, HostSource, Inside, Observations, Outside};
+use hospitium_system::UsbDevice;
 
-use super::{load, read};
+use super::wait::until;
 use crate::fault::{Call, SeamFault};
 use crate::{Cell, Check, CheckError, Fault, Need, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&BALLOON, &HOT_ADD, &VCPU, &USB];
 
-/// Asks again until `good` or the limit; the last answer either way.
-async fn until<T>(
-    cell: &mut Cell,
-    limit: Duration,
-    mut ask: impl AsyncFnMut(&mut Cell) -> Result<T, CheckError>,
-    good: impl Fn(&T) -> bool,
-) -> Result<T, CheckError> {
-    let begun = Instant::now();
-    loop {
-        let answer = ask(cell).await?;
-        if good(&answer) || begun.elapsed() > limit {
-            return Ok(answer);
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+/// How long a guest may take to make use of memory that came, or to give it away.
+const MEMORY: Duration = Duration::from_secs(20);
+/// How long a vCPU may take to come online.
+const CPU: Duration = Duration::from_secs(10);
+/// How long a USB device may take to be enumerated, or to be forgotten.
+const DEVICE: Duration = Duration::from_secs(15);
+
+/// Whole MiB as a number that may be compared with others.
+fn mib(size: ByteSize) -> f64 {
+    size.as_bytes() as f64 / f64::from(1 << 20)
+}
+
+/// MiB that the guest has more or fewer than before.
+fn gained(before: Inside<ByteSize>, after: Inside<ByteSize>) -> Inside<f64> {
+    after.map(|after| (mib(after) - mib(before.value)).round())
+}
+
+/// Memory that the host sees in the guest's hands, as soon as it is what is wanted.
+async fn balloon_at(cell: &Cell, wanted: ByteSize) -> Result<Outside<ByteSize>, CheckError> {
+    let ask = async || Ok(cell.look().await?.balloon?);
+    until(MEMORY, ask, |size| size.value == wanted).await
 }
 
 check! {
@@ -36,24 +42,25 @@ check! {
         needs: [Need::Host(Capability::Balloon), Need::Driver("balloon")],
         fault: Fault::Seam(SeamFault::Ignore(Call::SetBalloon));
     async fn balloon(cell) {
-        load::driver(cell, "balloon").await?;
+        cell.system().load_driver("balloon").await?;
         let take = ByteSize::mib(64);
         let size = cell.spec().memory.size;
-        let target = ByteSize::bytes(size.as_bytes() - take.as_bytes());
-        let wait = Duration::from_secs(20);
-        let before = read::total_mib(&cell.guest).await?;
+        let target = ByteSize::bytes(size.as_bytes().saturating_sub(take.as_bytes()));
+        // The balloon's driver tells of itself once it runs.
+        let whole = balloon_at(cell, size).await?;
+        let before = cell.system().total().await?;
         cell.balloon()?.set_balloon(target).await?;
-        let small = until(cell, wait, async |cell| Ok(cell.look().await?.balloon?.value), |b| *b == target).await?;
-        let less = before - read::total_mib(&cell.guest).await?;
+        let small = balloon_at(cell, target).await?;
+        let less = cell.system().total().await?;
         cell.balloon()?.set_balloon(size).await?;
-        let big = until(cell, wait, async |cell| Ok(cell.look().await?.balloon?.value), |b| *b == size).await?;
-        let back = before - read::total_mib(&cell.guest).await?;
-        let mib = |b: ByteSize| b.as_mib() as f64;
-        let configured = size.as_mib() as f64;
+        let big = balloon_at(cell, size).await?;
+        let back = cell.system().total().await?;
+        let change = |now: Outside<ByteSize>| now.map(|now| (mib(now) - mib(whole.value)).round());
         Ok(Observations::of([
-            Finding::within("taken by the balloon", "MiB", less.round(), configured - mib(small), 1.0),
-            Finding::host_is("in the guest's hands with the balloon blown up", mib(small), target.as_mib() as f64).unit("MiB"),
-            Finding::within("still taken after it was let go", "MiB", back.round(), configured - mib(big), 1.0),
+            Finding::within("memory gained by the balloon's growth", "MiB", gained(before, less), change(small), 1.0),
+            Finding::host_is("in the guest's hands with the balloon blown up", small.map(mib), mib(target)).unit("MiB"),
+            Finding::within("memory gained after it was let go", "MiB", gained(before, back), change(big), 1.0),
+            Finding::host_is("in the guest's hands after it was let go", big.map(mib), mib(size)).unit("MiB"),
         ]))
     }
 }
@@ -64,46 +71,33 @@ check! {
         fault: Fault::Seam(SeamFault::Ignore(Call::Attach));
     async fn hot_add(cell) {
         let memory = cell.spec().memory;
-        let size = ByteSize::bytes(memory.max.as_bytes() - memory.size.as_bytes());
-        let before = read::total_mib(&cell.guest).await?;
-        cell.hotplug()?.attach(&Attachment::Memory { id: "more-memory".into(), size }).await?;
-        let wanted = before + size.as_mib() as f64 * 0.9;
-        let after = until(cell, Duration::from_secs(20), async |cell| {
-            bring_online(cell, "/sys/devices/system/memory", "memory").await?;
-            read::total_mib(&cell.guest).await
-        }, |total| *total >= wanted).await?;
-        let plugged = cell.look().await?.plugged_memory?.value;
+        let size = ByteSize::bytes(memory.max.as_bytes().saturating_sub(memory.size.as_bytes()));
         let tolerance = cell.expect_number("tolerance-mib")?;
+        let before = cell.system().total().await?;
+        cell.hotplug()?.attach(&Attachment::Memory { id: "more-memory".into(), size }).await?;
+        let wanted = mib(size) * 0.9;
+        let ask = async || {
+            cell.system().bring_memory_online().await?;
+            Ok(cell.system().total().await?)
+        };
+        let after = until(MEMORY, ask, |total| gained(before, *total).value >= wanted).await?;
+        let plugged = cell.look().await?.plugged_memory?;
         Ok(Observations::of([
-            Finding::within("memory gained", "MiB", (after - before).round(), plugged.as_mib() as f64, tolerance),
-            Finding::host_is("memory plugged in", plugged.as_mib(), size.as_mib()).unit("MiB"),
+            Finding::within("memory gained", "MiB", gained(before, after), plugged.map(mib), tolerance),
+            Finding::host_is("memory plugged in", plugged.map(mib), mib(size)).unit("MiB"),
         ]))
     }
 }
 
-/// Brings new CPUs or memory blocks online, as an administrator does where no rule of the system does it
-/// (on a bare kernel, and on Debian).
-async fn bring_online(cell: &mut Cell, folder: &str, prefix: &str) -> Result<(), CheckError> {
-    for name in read::names(&cell.guest, folder).await? {
-        let numbered = name
-            .strip_prefix(prefix)
-            .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
-        if !numbered {
-            continue;
-        }
-        let switch = format!("{folder}/{name}/online");
-        if read::text_if_there(&cell.guest, &switch).await?.as_deref() == Some("0") {
-            cell.guest.write_file(&switch, b"1", Flags::default()).await?;
-        }
-    }
-    Ok(())
+/// Number of processors that are online, after new ones were brought online where nobody else does it.
+async fn online(cell: &Cell) -> Result<Inside<usize>, CheckError> {
+    cell.system().bring_cpus_online().await?;
+    Ok(cell.system().online().await?.map(|cpus| cpus.len()))
 }
 
-/// Number of online CPUs after bringing new ones online where nobody else does.
-async fn online(cell: &mut Cell) -> Result<usize, CheckError> {
-    bring_online(cell, "/sys/devices/system/cpu", "cpu").await?;
-    let text = read::text(&cell.guest, "/sys/devices/system/cpu/online").await?;
-    Ok(read::cpu_list(&text).map_or(0, |list| list.len()))
+/// Number of vCPUs that the host sees.
+async fn vcpus(cell: &Cell) -> Result<Outside<usize>, CheckError> {
+    Ok(cell.look().await?.vcpus?.map(|vcpus| vcpus.len()))
 }
 
 check! {
@@ -111,22 +105,35 @@ check! {
     pub VCPU = "hot.vcpu", tier: Disruptive, needs: [Need::Host(Capability::HotplugVcpu), Need::SpareVcpus],
         fault: Fault::Seam(SeamFault::Ignore(Call::Attach));
     async fn vcpu(cell) {
-        let before = online(cell).await?;
-        let log = read::kernel_log(&cell.guest).await?.lines().count();
+        let before = (online(cell).await?, vcpus(cell).await?);
+        let log = cell.system().log().await?.value.len();
         cell.hotplug()?.attach(&Attachment::Vcpu { id: "vcpu-more".into() }).await?;
-        let after = until(cell, Duration::from_secs(10), online, |n| *n > before).await?;
+        let more = |now: &Inside<usize>| now.value > before.0.value;
+        let after = until(CPU, async || online(cell).await, more).await?;
         let look = cell.look().await?;
-        let configured = cell.spec().cpus.count();
+        let seen = look.vcpus?.map(|vcpus| vcpus.len());
+        let configured = cell.spec().cpus.count() as usize;
         let mut seen = Observations::of([
-            Finding::guest_is("online vCPUs before", before, configured),
-            Finding::same_as("online vCPUs after", after, look.vcpus?.value.len(), configured + 1),
+            Finding::same_as("online vCPUs before", before.0, before.1, configured),
+            Finding::same_as("online vCPUs after", after, seen, configured + 1),
         ]);
-        seen.note(format!("{} host threads run vCPUs", look.vcpu_threads?.value.len()));
-        for line in read::kernel_log(&cell.guest).await?.lines().skip(log).take(10) {
-            seen.note(format!("the kernel said: {}", line.escape_debug()));
+        if let Ok(threads) = look.vcpu_threads {
+            seen.push(Finding::recorded("host threads that run vCPUs").outside(threads.map(|t| t.len())));
+        }
+        for line in cell.system().log().await?.value.iter().skip(log).take(10) {
+            seen.note(format!("the kernel said: {}", line.text.escape_debug()));
         }
         Ok(seen)
     }
+}
+
+/// The device that is plugged in. By its serial number it is told from the machine's own, which may still be on
+/// their way.
+const USB_ID: &str = "usb-more";
+
+/// Whether the guest has the device, and its drivers have taken it.
+fn there(all: &[UsbDevice]) -> bool {
+    all.iter().any(|device| device.serial == USB_ID)
 }
 
 check! {
@@ -135,68 +142,40 @@ check! {
         fault: Fault::Seam(SeamFault::Ignore(Call::Attach));
     async fn usb(cell) {
         for name in ["xhci", "usb-input"] {
-            load::driver(cell, name).await?;
+            cell.system().load_driver(name).await?;
         }
-        // By its serial number, since the machine's own devices may still be on their way.
-        const ID: &str = "usb-more";
-        let there = |all: &Vec<UsbDevice>| all.iter().any(|device| device.serial == ID);
+        let ask = async || Ok(cell.system().usb().await?);
         // Drivers that still ask a device that is gone wait for each answer that never comes, and all who ask the
         // guest about it wait for them: half a minute and more.
-        let taken = |all: &Vec<UsbDevice>| all.iter().any(|device| device.serial == ID && device.taken);
-        let before = usb_devices(cell).await?;
-        cell.hotplug()?.attach(&Attachment::UsbKeyboard { id: ID.into() }).await?;
-        let with = until(cell, Duration::from_secs(15), usb_devices, taken).await?;
+        let taken = |all: &Inside<Vec<UsbDevice>>| {
+            all.value.iter().any(|device| device.serial == USB_ID && device.taken)
+        };
+        let before = ask().await?;
+        cell.hotplug()?.attach(&Attachment::UsbKeyboard { id: USB_ID.into() }).await?;
+        let with = until(DEVICE, ask, taken).await?;
         let from = cell.events_so_far();
-        let detached = cell.hotplug()?.detach(ID).await;
-        let removed = match detached {
-            Ok(()) => cell.event(from, "removal", Duration::from_secs(10), |kind| matches!(kind, EventKind::DeviceRemoved { id } if id == ID)).await?.is_some(),
+        let is_gone = |kind: &EventKind| matches!(kind, EventKind::DeviceRemoved { id } if id == USB_ID);
+        // A host that never had it refuses to take it out, which is an observation.
+        let removed = match cell.hotplug()?.detach(USB_ID).await {
+            Ok(()) => cell.event(from, "removal", CPU, is_gone).await?.is_some(),
             Err(_) => false,
         };
-        let after = until(cell, Duration::from_secs(15), usb_devices, |all| !there(all)).await?;
-        let still = |device: &&UsbDevice| after.iter().any(|d| (&d.place, &d.serial) == (&device.place, &device.serial));
-        let lost: Vec<String> = before.iter().filter(|device| !still(device)).map(ToString::to_string).collect();
+        let removed = HostSource::Hypervisor.saw(removed);
+        let after = until(DEVICE, ask, |all| !there(&all.value)).await?;
+        let still = |device: &UsbDevice| {
+            after.value.iter().any(|d| (&d.place, &d.serial) == (&device.place, &device.serial))
+        };
+        let lost: Vec<String> = before.value.iter().filter(|device| !still(device)).map(name).collect();
         Ok(Observations::of([
-            Finding::guest_is("its serial number before it was plugged in", there(&before), false),
-            Finding::guest_is("its serial number while it was plugged in", there(&with), true),
-            Finding::guest_is("its serial number after it was taken out", there(&after), false),
-            Finding::guest_is("other USB devices that went with it", lost, Vec::<String>::new()),
-            Finding::host_is("the host saw it go", removed, true),
+            Finding::guest_is("its serial number before it was plugged in", before.as_ref().map(|all| there(all)), false),
+            Finding::guest_is("its serial number while it was plugged in", with.as_ref().map(|all| there(all)), true),
+            Finding::each("taken out: still there, and seen to go", after.as_ref().map(|all| there(all)), false, removed, true),
+            Finding::guest_is("other USB devices that went with it", after.as_ref().map(|_| lost), Vec::<String>::new()),
         ]))
     }
 }
 
-/// A USB device as the guest sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct UsbDevice {
-    /// Where it is: `1-2`, bus and ports (Linux Documentation/ABI/stable/sysfs-bus-usb).
-    place: String,
-    /// `iSerialNumber`, empty if it has none.
-    serial: String,
-    /// Its interfaces were there, so that their drivers had it when its serial number was read: Linux probes them
-    /// and reads that under the same lock (drivers/usb/core/message.c, usb_set_configuration; sysfs.c, usb_string_attr).
-    taken: bool,
-}
-
-impl std::fmt::Display for UsbDevice {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} at {}", self.serial.escape_default(), self.place.escape_default())
-    }
-}
-
-/// The devices that the guest has enumerated, without the controllers' own hubs.
-async fn usb_devices(cell: &mut Cell) -> Result<Vec<UsbDevice>, CheckError> {
-    let folder = "/sys/bus/usb/devices";
-    let mut devices = Vec::new();
-    let names = read::names(&cell.guest, folder).await?;
-    for place in &names {
-        if place.contains(':') || place.starts_with("usb") {
-            continue;
-        }
-        // One that goes while it is looked at has none.
-        let serial = read::text_if_there(&cell.guest, &format!("{folder}/{place}/serial")).await?;
-        let interfaces = format!("{place}:");
-        let taken = names.iter().any(|name| name.starts_with(&interfaces));
-        devices.push(UsbDevice { place: place.clone(), serial: serial.unwrap_or_default(), taken });
-    }
-    Ok(devices)
+/// A device, for a person.
+fn name(device: &UsbDevice) -> String {
+    format!("{} at {}", device.serial.escape_default(), device.place.escape_default())
 }

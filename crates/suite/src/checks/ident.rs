@@ -16,7 +16,7 @@ pub const CHECKS: &[&Check] =
 check! {
     /// The SMBIOS tables that the guest reads say what is configured.
     pub SMBIOS = "ident.smbios", tier: Reads, needs: [],
-        fault: Fault::Guest(|request, reply| {
+        fault: Fault::Reply(|request, reply| {
             if let (Request::ReadFile { path: "/sys/class/dmi/id/product_serial", .. }, OwnedReply::Data(data)) = (request, reply) {
                 *data = b"another\n".to_vec();
             }
@@ -51,7 +51,7 @@ pub async fn hypervisor_signature(cell: &mut Cell) -> Result<String, CheckError>
 check! {
     /// The guest sees, by CPUID, the hypervisor that it runs on.
     pub HYPERVISOR_SIG = "ident.hypervisor-sig", tier: Reads, needs: [],
-        fault: Fault::Guest(|request, reply| {
+        fault: Fault::Reply(|request, reply| {
             if let (Request::Cpuid { leaf: 0x4000_0000, .. }, OwnedReply::Cpuid(words)) = (request, reply) {
                 words.ebx = 0x4D56_4D56;
             }
@@ -73,7 +73,7 @@ check! {
 check! {
     /// The guest reports the operating system that it was declared to be.
     pub OS_REPORTED = "ident.os-reported", tier: Reads, needs: [Need::DeclaredVersion],
-        fault: Fault::Guest(|request, reply| {
+        fault: Fault::Reply(|request, reply| {
             if let (Request::ReadFile { path: "/proc/sys/kernel/osrelease" | "/etc/os-release", .. }, OwnedReply::Data(data)) = (request, reply) {
                 *data = b"VERSION_ID=\"0\"\n".to_vec();
             }

@@ -18,7 +18,7 @@ pub const CHECKS: &[&Check] = &[&TICK_RATE, &MSI, &SPREAD, &NMI];
 check! {
     /// Timers expire at the rate that was asked for.
     pub TICK_RATE = "irq.tick-rate", tier: Reversible, needs: [],
-        fault: Fault::Guest(|request, reply| {
+        fault: Fault::Reply(|request, reply| {
             if let (Request::Ticks { .. }, OwnedReply::Sleeps { total_ns, .. }) = (request, reply) {
                 *total_ns *= 2;
             }
@@ -114,7 +114,7 @@ check! {
     /// Device interrupts are not all served by one vCPU: each vCPU takes its timer's, and one that is told to
     /// takes a device's.
     pub SPREAD = "irq.spread", tier: Reversible, needs: [Need::Vcpus(2)],
-        fault: Fault::Guest(|request, reply| {
+        fault: Fault::Reply(|request, reply| {
             if let (Request::ReadFile { path: "/proc/interrupts", .. }, OwnedReply::Data(data)) = (request, reply) {
                 data.retain(|b| !b.is_ascii_digit());
                 data.splice(0..0, b"CPU0 CPU1\n".iter().copied());

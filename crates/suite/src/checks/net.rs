@@ -67,7 +67,7 @@ check! {
     /// Data goes through the network unharmed in both directions, and both ends count it alike.
     pub TRANSFER_INTEGRITY = "net.transfer-integrity", tier: Reversible,
         needs: [Need::Device(device::NIC)],
-        fault: Fault::Guest(|request, reply| {
+        fault: Fault::Reply(|request, reply| {
             if let (Request::TcpReceive { .. }, OwnedReply::Digest(done)) = (request, reply) {
                 done.digest = Digest::of(b"seeded fault");
             }

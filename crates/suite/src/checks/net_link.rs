@@ -77,7 +77,7 @@ fn at(peer: &PeerOptions) -> ([u8; 4], u16) {
 check! {
     /// With a large MTU the guest sends large datagrams in one frame, and they arrive unharmed.
     pub MTU = "net.mtu", tier: Reversible, needs: [Need::Device(device::NIC)],
-        fault: Fault::Guest(|request, reply| {
+        fault: Fault::Reply(|request, reply| {
             if let (Request::ReadFile { path, .. }, OwnedReply::Data(data)) = (request, reply)
                 && path.ends_with("/mtu")
             {

@@ -1,7 +1,7 @@
 //! Reading what a Linux guest shows in its pseudo file systems.
 
 use hospitium_system::{Session, SessionError};
-use hospitium_wire::errno;
+use hospitium_wire::{Domain, errno};
 
 use crate::CheckError;
 
@@ -18,7 +18,7 @@ pub async fn text(guest: &Session, path: &str) -> Result<String, CheckError> {
 pub async fn text_if_there(guest: &Session, path: &str) -> Result<Option<String>, CheckError> {
     match guest.read_file(path, MOST).await {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned())),
-        Err(SessionError::Guest { errno, .. })
+        Err(SessionError::Guest { domain: Domain::Errno, code: errno, .. })
             if [errno::ENOENT, errno::EIO, errno::EINVAL, errno::EOPNOTSUPP, 19, 6]
                 .contains(&errno) =>
         {
@@ -35,7 +35,9 @@ pub async fn names(guest: &Session, path: &str) -> Result<Vec<String>, CheckErro
             names.sort();
             Ok(names)
         }
-        Err(SessionError::Guest { errno: errno::ENOENT, .. }) => Ok(Vec::new()),
+        Err(SessionError::Guest { domain: Domain::Errno, code: errno::ENOENT, .. }) => {
+            Ok(Vec::new())
+        }
         Err(other) => Err(other.into()),
     }
 }
@@ -81,7 +83,7 @@ pub fn cpu_list(text: &str) -> Option<Vec<u32>> {
 pub async fn link_name(guest: &Session, path: &str) -> Result<Option<String>, CheckError> {
     match guest.read_link(path).await {
         Ok(target) => Ok(target.rsplit('/').next().map(str::to_owned)),
-        Err(SessionError::Guest { errno: errno::ENOENT, .. }) => Ok(None),
+        Err(SessionError::Guest { domain: Domain::Errno, code: errno::ENOENT, .. }) => Ok(None),
         Err(other) => Err(other.into()),
     }
 }

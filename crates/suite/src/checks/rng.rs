@@ -16,7 +16,7 @@ check! {
     /// The paravirtual random-number device is the guest's current source and gives bytes.
     pub DEVICE = "rng.device", tier: Reversible,
         needs: [Need::Host(Capability::RngDevice), Need::Driver("rng")],
-        fault: Fault::Guest(|request, reply| {
+        fault: Fault::Reply(|request, reply| {
             if let (Request::ReadDevice { .. }, OwnedReply::Data(data)) = (request, reply) {
                 data.fill(0);
             }

@@ -138,8 +138,8 @@ async fn read_when(
         let all = Range { offset: 0, length: MIB };
         let reading = match disks::reread(&cell.guest, drive, all).await {
             Ok(done) => Reading::Disc(done.digest),
-            Err(SessionError::Guest { errno: ENOMEDIUM, .. }) => Reading::Empty,
-            Err(SessionError::Guest { errno, call, .. }) => {
+            Err(SessionError::Guest { code: ENOMEDIUM, .. }) => Reading::Empty,
+            Err(SessionError::Guest { code: errno, call, .. }) => {
                 cell.say(format!("reading the disc: {call} answers with errno {errno}"));
                 Reading::Empty
             }

@@ -88,7 +88,7 @@ check! {
     /// A disk with 4096-byte sectors has them in the guest, and takes writes in them.
     pub SECTOR_4K = "stor.sector-4k", tier: Reversible,
         needs: [Need::Host(Capability::HotplugDisk(Bus::Virtio)), Need::Driver("virtio")],
-        fault: Fault::Guest(|request, reply| {
+        fault: Fault::Reply(|request, reply| {
             if let (Request::BlockInfo { .. }, OwnedReply::Block { logical, .. }) = (request, reply) {
                 *logical = 512;
             }

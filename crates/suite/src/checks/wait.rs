@@ -16,11 +16,15 @@ pub const SETTLE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// Asks until `good` or the limit; the last answer either way.
-pub async fn until<T>(
+// Not `AsyncFnMut`: of its futures the compiler cannot tell that they are `Send` where they hold the cell.
+pub async fn until<T, Answer>(
     limit: Duration,
-    mut ask: impl AsyncFnMut() -> Result<T, CheckError>,
+    mut ask: impl FnMut() -> Answer,
     good: impl Fn(&T) -> bool,
-) -> Result<T, CheckError> {
+) -> Result<T, CheckError>
+where
+    Answer: Future<Output = Result<T, CheckError>>,
+{
     let end = Instant::now() + limit;
     loop {
         let answer = ask().await?;
@@ -38,12 +42,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_last_answer_is_given_when_the_time_is_over() {
         let mut asked = 0;
-        let ask = async || {
+        let ask = || {
             asked += 1;
-            Ok(asked)
+            std::future::ready(Ok(asked))
         };
         let answer = until(Duration::from_millis(60), ask, |n| *n == 99).await.expect("an answer");
         assert_eq!(answer, 4);
-        assert_eq!(until(SETTLE, async || Ok(1), |n| *n == 1).await.expect("an answer"), 1);
+        assert_eq!(until(SETTLE, async || Ok(1), |n: &i32| *n == 1).await.expect("an answer"), 1);
     }
 }

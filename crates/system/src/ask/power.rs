@@ -83,4 +83,8 @@ pub trait Power {
 
     /// The kernel's log, oldest first.
     async fn log(&self) -> Told<Vec<LogLine>>;
+
+    /// What has come to the log since this position (0 is its beginning), and the position now. All that there is
+    /// where the position is beyond the end: the log has begun anew.
+    async fn log_since(&self, position: u32) -> Told<(Vec<LogLine>, u32)>;
 }

@@ -12,11 +12,16 @@ pub trait Terminals {
     /// Writes a line to the serial console; bytes written.
     async fn say(&self, line: &str) -> Told<usize>;
 
-    /// Gets ready to read what comes in on the serial console, where someone else may read from it too.
+    /// Has whoever else reads from the serial console (a login, a shell) hold still, so that what comes in is
+    /// [heard](Self::hear). They go on by [`stop_listening`](Self::stop_listening).
     async fn listen(&self) -> Done;
 
-    /// What came in on the serial console, as soon as there is a line of it or `limit` has passed.
+    /// What came in on the serial console, as soon as there is a line of it or `limit` has passed; nothing if
+    /// nothing came.
     async fn hear(&self, limit: Duration) -> Told<Vec<u8>>;
+
+    /// Lets those who held still go on as if nothing had been.
+    async fn stop_listening(&self) -> Done;
 
     /// What the display is, by the guest's account: `frame buffer 1280 × 800`, `VGA text`.
     async fn display(&self) -> Told<String>;

@@ -49,7 +49,7 @@ impl LinuxSystem {
     /// Makes the device node if the guest has not made it by itself.
     async fn make_node(&self, disk: &GuestDisk) -> Done {
         match self.session.block_info(&disk.path).await {
-            Err(SessionError::Guest { errno: errno::ENOENT, .. }) => {}
+            Err(SessionError::Guest { code: errno::ENOENT, .. }) => {}
             // Whatever else is wrong with it shows when it is used.
             _ => return Ok(()),
         }
@@ -69,7 +69,7 @@ impl LinuxSystem {
     async fn opens(&self, disk: &GuestDisk) -> Done<bool> {
         self.make_node(disk).await?;
         let opened = self.session.block_info(&disk.path).await;
-        Ok(!matches!(opened, Err(SessionError::Guest { errno: errno::ENXIO, .. })))
+        Ok(!matches!(opened, Err(SessionError::Guest { code: errno::ENXIO, .. })))
     }
 
     async fn look(&self, wanted: &WantedDisk) -> Done<Option<GuestDisk>> {
@@ -156,9 +156,7 @@ impl Disks for LinuxSystem {
         let all = range(drive, Span { offset: 0, length }, true);
         match self.session.pattern_read(all).await {
             Ok(done) => Ok(Device.saw(DriveContent::Disc(done.digest))),
-            Err(SessionError::Guest { errno: ENOMEDIUM, .. }) => {
-                Ok(Device.saw(DriveContent::Empty))
-            }
+            Err(SessionError::Guest { code: ENOMEDIUM, .. }) => Ok(Device.saw(DriveContent::Empty)),
             Err(other) => Err(other.into()),
         }
     }

@@ -21,7 +21,7 @@ impl Files for LinuxSystem {
     async fn get(&self, name: &str) -> Told<Option<Vec<u8>>> {
         match self.session.read_file(&format!("/tmp/{name}"), MOST).await {
             Ok(content) => Ok(Kernel.saw(Some(content))),
-            Err(SessionError::Guest { errno: errno::ENOENT, .. }) => Ok(Kernel.saw(None)),
+            Err(SessionError::Guest { code: errno::ENOENT, .. }) => Ok(Kernel.saw(None)),
             Err(other) => Err(other.into()),
         }
     }

@@ -148,6 +148,25 @@ impl Power for LinuxSystem {
         let log = self.session.kernel_log().await?;
         Ok(Kernel.saw(String::from_utf8_lossy(&log).lines().map(line).collect()))
     }
+
+    async fn log_since(&self, position: u32) -> Told<(Vec<LogLine>, u32)> {
+        // The byte before tells a log that ends here from one that has begun anew and is shorter.
+        let before = position.saturating_sub(1);
+        let mut log = self.session.kernel_log_from(before).await?;
+        let mut end = before;
+        if position > 0 {
+            if log.is_empty() {
+                log = self.session.kernel_log().await?;
+                end = 0;
+            } else {
+                log.remove(0);
+                end = position;
+            }
+        }
+        let end = end.saturating_add(u32::try_from(log.len()).unwrap_or(u32::MAX));
+        let lines = String::from_utf8_lossy(&log).lines().map(line).collect();
+        Ok(Kernel.saw((lines, end)))
+    }
 }
 
 /// The name in `/proc/PID/stat`, which stands in brackets and may have some itself (proc_pid_stat(5)).

@@ -20,7 +20,7 @@ pub async fn text(guest: &Session, path: &str) -> Result<String, SystemError> {
 pub async fn text_if_there(guest: &Session, path: &str) -> Result<Option<String>, SystemError> {
     match guest.read_file(path, MOST).await {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned())),
-        Err(SessionError::Guest { errno, .. })
+        Err(SessionError::Guest { code: errno, .. })
             if [
                 errno::ENOENT,
                 errno::EIO,
@@ -44,7 +44,7 @@ pub async fn names(guest: &Session, path: &str) -> Result<Vec<String>, SystemErr
             names.sort();
             Ok(names)
         }
-        Err(SessionError::Guest { errno: errno::ENOENT, .. }) => Ok(Vec::new()),
+        Err(SessionError::Guest { code: errno::ENOENT, .. }) => Ok(Vec::new()),
         Err(other) => Err(other.into()),
     }
 }
@@ -77,11 +77,20 @@ pub fn cpu_list(text: &str) -> Option<Vec<u32>> {
     Some(all)
 }
 
+/// Where a symbolic link of a process points; `None` if it is gone, or is none of ours to see.
+pub async fn link(guest: &Session, path: &str) -> Result<Option<String>, SystemError> {
+    match guest.read_link(path).await {
+        Ok(target) => Ok(Some(target)),
+        Err(SessionError::Guest { .. }) => Ok(None),
+        Err(other) => Err(other.into()),
+    }
+}
+
 /// The last component of a symbolic link's target, `None` if there is no such link.
 pub async fn link_name(guest: &Session, path: &str) -> Result<Option<String>, SystemError> {
     match guest.read_link(path).await {
         Ok(target) => Ok(target.rsplit('/').next().map(str::to_owned)),
-        Err(SessionError::Guest { errno: errno::ENOENT, .. }) => Ok(None),
+        Err(SessionError::Guest { code: errno::ENOENT, .. }) => Ok(None),
         Err(other) => Err(other.into()),
     }
 }

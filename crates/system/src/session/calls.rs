@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hospitium_wire::{CpuidWords, Flags, MAX_DATA, Node, PowerAction, Request};
+use hospitium_wire::{CpuidWords, Flags, LinuxRequest, MAX_DATA, Node, PowerAction, Request};
 
 use super::describe::describe;
 use super::reply::{OwnedReply, nul_separated};
@@ -146,7 +146,8 @@ impl Session {
 
     /// Makes a device node, unless it is there.
     pub async fn make_node(&self, path: &str, node: Node, major: u32, minor: u32) -> Result<()> {
-        self.done(Request::MakeNode { path, node, major, minor }, NO_TIME).await
+        self.done(Request::Linux(LinuxRequest::MakeNode { path, node, major, minor }), NO_TIME)
+            .await
     }
 
     /// Mounts a file system; `flags` are `MS_*`.
@@ -158,12 +159,16 @@ impl Session {
         flags: u64,
         data: &str,
     ) -> Result<()> {
-        self.done(Request::Mount { source, target, kind, flags, data }, NO_TIME).await
+        self.done(
+            Request::Linux(LinuxRequest::Mount { source, target, kind, flags, data }),
+            NO_TIME,
+        )
+        .await
     }
 
     /// Unmounts.
     pub async fn unmount(&self, target: &str) -> Result<()> {
-        self.done(Request::Unmount { target }, NO_TIME).await
+        self.done(Request::Linux(LinuxRequest::Unmount { target }), NO_TIME).await
     }
 
     /// Flushes all file systems.
@@ -176,7 +181,7 @@ impl Session {
 impl Session {
     /// Loads a kernel module, unless it is loaded.
     pub async fn load_module(&self, path: &str, parameters: &str) -> Result<()> {
-        self.done(Request::LoadModule { path, parameters }, NO_TIME).await
+        self.done(Request::Linux(LinuxRequest::LoadModule { path, parameters }), NO_TIME).await
     }
 
     /// Loads the driver for a device that is to be plugged in, by its name in
@@ -201,7 +206,7 @@ impl Session {
         for device in config.lines().filter_map(|line| line.strip_prefix("driver ")) {
             match self.load_row(&table, device, &mut loaded).await {
                 Ok(_) => {}
-                Err(error) if error.errno().is_some() => {
+                Err(error @ SessionError::Guest { .. }) => {
                     tracing::warn!(device, %error, "a driver does not load");
                 }
                 Err(error) => return Err(error),
@@ -252,7 +257,7 @@ impl Session {
 
     /// Unloads a kernel module.
     pub async fn unload_module(&self, name: &str) -> Result<()> {
-        self.done(Request::UnloadModule { name }, NO_TIME).await
+        self.done(Request::Linux(LinuxRequest::UnloadModule { name }), NO_TIME).await
     }
 
     /// Runs a program with its arguments, without a shell, at most for `limit`.
@@ -268,10 +273,16 @@ impl Session {
 
     /// The kernel's log.
     pub async fn kernel_log(&self) -> Result<Vec<u8>> {
+        self.kernel_log_from(0).await
+    }
+
+    /// The same from this byte on; empty if it is no longer than that.
+    pub async fn kernel_log_from(&self, start: u32) -> Result<Vec<u8>> {
         let mut log = Vec::new();
         loop {
-            let offset = log.len() as u32;
-            let part = self.data(Request::KernelLog { offset }, NO_TIME).await?;
+            let offset = start.saturating_add(log.len() as u32);
+            let part =
+                self.data(Request::Linux(LinuxRequest::KernelLog { offset }), NO_TIME).await?;
             if part.is_empty() {
                 return Ok(log);
             }
@@ -301,7 +312,7 @@ impl Session {
 
     /// From now on, powers off when the power button is pressed; `path` is its input device.
     pub async fn obey_power_button(&self, path: &str) -> Result<()> {
-        self.done(Request::ObeyPowerButton { path }, NO_TIME).await
+        self.done(Request::Linux(LinuxRequest::ObeyPowerButton { path }), NO_TIME).await
     }
 
     /// Starts load in child processes that end by themselves after `time`.

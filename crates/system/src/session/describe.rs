@@ -1,12 +1,15 @@
 //! Requests in words, for errors and the timeline: what is done to what, never the data.
 
-use hospitium_wire::{PowerAction, Request};
+use hospitium_wire::{LinuxRequest, PowerAction, Request};
 
 use crate::text::short;
 
+fn p(path: &str) -> String {
+    short(path, 120)
+}
+
 /// What a request does, to follow "while".
 pub fn describe(request: &Request<'_>) -> String {
-    let p = |path: &str| short(path, 120);
     let ip = |a: [u8; 4], port: u16| format!("{}.{}.{}.{}:{port}", a[0], a[1], a[2], a[3]);
     match *request {
         Request::Hello { .. } => "asking the probe who it is".into(),
@@ -21,15 +24,6 @@ pub fn describe(request: &Request<'_>) -> String {
         Request::ReadLink { path } => format!("reading the link {}", p(path)),
         Request::MakeDir { path } => format!("making the folder {}", p(path)),
         Request::Remove { path } => format!("removing {}", p(path)),
-        Request::MakeNode { path, major, minor, .. } => {
-            format!("making the device node {} ({major}:{minor})", p(path))
-        }
-        Request::Mount { source, target, kind, .. } => {
-            format!("mounting {} ({}) on {}", p(source), p(kind), p(target))
-        }
-        Request::Unmount { target } => format!("unmounting {}", p(target)),
-        Request::LoadModule { path, .. } => format!("loading the kernel module {}", p(path)),
-        Request::UnloadModule { name } => format!("unloading the kernel module {}", p(name)),
         Request::Sync => "flushing the file systems".into(),
         Request::Run { arguments, .. } => {
             let program = arguments.split(|&b| b == 0).next().unwrap_or_default();
@@ -62,7 +56,6 @@ pub fn describe(request: &Request<'_>) -> String {
         Request::BlockDiscard { path, offset, length } => {
             format!("discarding {length} bytes of {} at {offset}", p(path))
         }
-        Request::Ioctl { path, request, .. } => format!("ioctl {request:#x} on {}", p(path)),
         Request::NetUp { name, address, prefix, .. } => format!(
             "bringing {} up as {}.{}.{}.{}/{prefix}",
             p(name),
@@ -95,16 +88,7 @@ pub fn describe(request: &Request<'_>) -> String {
         Request::MemoryScan { .. } => "scanning the guest's memory".into(),
         Request::Random { count } => format!("taking {count} random bytes"),
         Request::ReadDevice { path, .. } => format!("reading from the device {}", p(path)),
-        Request::InputOpen { slot, path } => {
-            format!("opening the input device {} in slot {slot}", p(path))
-        }
-        Request::InputRead { slot, .. } => format!("reading input events of slot {slot}"),
-        Request::ObeyPowerButton { path } => format!("watching the power button {}", p(path)),
-        Request::WatchdogArm { path, seconds } => {
-            format!("arming the watchdog {} for {seconds} s", p(path))
-        }
-        Request::WatchdogDisarm => "disarming the watchdog".into(),
-        Request::KernelLog { offset } => format!("reading the kernel's log from byte {offset}"),
+        Request::Linux(ref request) => describe_linux(request),
         Request::Power { action } => match action {
             PowerAction::Off => "powering off".into(),
             PowerAction::Reboot => "rebooting".into(),
@@ -112,6 +96,33 @@ pub fn describe(request: &Request<'_>) -> String {
             PowerAction::Crash => "crashing the kernel on purpose".into(),
             PowerAction::Suspend => "suspending to RAM".into(),
         },
+    }
+}
+
+fn describe_linux(request: &LinuxRequest<'_>) -> String {
+    match *request {
+        LinuxRequest::MakeNode { path, major, minor, .. } => {
+            format!("making the device node {} ({major}:{minor})", p(path))
+        }
+        LinuxRequest::Mount { source, target, kind, .. } => {
+            format!("mounting {} ({}) on {}", p(source), p(kind), p(target))
+        }
+        LinuxRequest::Unmount { target } => format!("unmounting {}", p(target)),
+        LinuxRequest::LoadModule { path, .. } => format!("loading the kernel module {}", p(path)),
+        LinuxRequest::UnloadModule { name } => format!("unloading the kernel module {}", p(name)),
+        LinuxRequest::Ioctl { path, request, .. } => format!("ioctl {request:#x} on {}", p(path)),
+        LinuxRequest::InputOpen { slot, path } => {
+            format!("opening the input device {} in slot {slot}", p(path))
+        }
+        LinuxRequest::InputRead { slot, .. } => format!("reading input events of slot {slot}"),
+        LinuxRequest::ObeyPowerButton { path } => format!("watching the power button {}", p(path)),
+        LinuxRequest::WatchdogArm { path, seconds } => {
+            format!("arming the watchdog {} for {seconds} s", p(path))
+        }
+        LinuxRequest::WatchdogDisarm => "disarming the watchdog".into(),
+        LinuxRequest::KernelLog { offset } => {
+            format!("reading the kernel's log from byte {offset}")
+        }
     }
 }
 
@@ -130,6 +141,6 @@ pub const fn only_reads(request: &Request<'_>) -> bool {
             | Request::BlockInfo { .. }
             | Request::MemoryDigest { .. }
             | Request::Random { .. }
-            | Request::KernelLog { .. }
+            | Request::Linux(LinuxRequest::KernelLog { .. })
     )
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hospitium_host::ByteStream;
-use hospitium_wire::{Decoder, Envelope, MAX_FRAME, Reply, Request, encode};
+use hospitium_wire::{Decoder, Envelope, Greeting, MAX_FRAME, PROTOCOL, Reply, Request, encode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
@@ -47,6 +47,11 @@ pub enum Fault {
     Io(std::io::Error),
     /// The request does not fit a frame.
     TooLong,
+    /// A greeting by a probe that speaks another version of the protocol.
+    Foreign {
+        /// Its version.
+        protocol: u16,
+    },
 }
 
 impl Fault {
@@ -59,6 +64,7 @@ impl Fault {
             Self::Closed => "channel closed",
             Self::Io(_) => "channel failed",
             Self::TooLong => "not sent, too long",
+            Self::Foreign { .. } => "another protocol",
         }
     }
 }
@@ -154,14 +160,20 @@ impl Link {
                 let Some(frame) = self.decoder.push(byte) else {
                     continue;
                 };
-                let message = frame.and_then(Decoder::message::<Envelope<Reply<'_>>>);
-                return Ok(match message {
-                    Ok(Envelope { seq, body }) if seq.wrapping_sub(first) < sent => {
-                        Heard::Answer(body.into())
-                    }
-                    Ok(_) => Heard::Other,
-                    Err(_) => Heard::Broken,
-                });
+                let Ok(frame) = frame else { return Ok(Heard::Broken) };
+                let is_ours = |seq: u32| seq.wrapping_sub(first) < sent;
+                return match Decoder::message::<Envelope<Reply<'_>>>(frame) {
+                    Ok(Envelope { seq, body }) if is_ours(seq) => Ok(Heard::Answer(body.into())),
+                    Ok(_) => Ok(Heard::Other),
+                    Err(_) => match Greeting::read(frame) {
+                        Some(Greeting { seq, protocol, .. })
+                            if is_ours(seq) && protocol != PROTOCOL =>
+                        {
+                            Err(Fault::Foreign { protocol })
+                        }
+                        _ => Ok(Heard::Broken),
+                    },
+                };
             }
             let got = self.stream.read(&mut self.chunk).await.map_err(lost)?;
             if got == 0 {

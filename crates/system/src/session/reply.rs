@@ -3,31 +3,70 @@
 use std::time::Duration;
 
 use hospitium_model::Digest;
-use hospitium_wire::{ClockReading, CpuidWords, PROTOCOL, Reply};
+use hospitium_wire::{Arch, ClockReading, CpuidWords, Domain, Os, PROTOCOL, Reply, Verbs};
 
 use super::SessionError;
-use super::values::{Hello, PatternDone};
+use super::values::{Hello, PatternDone, Platform};
 
 /// A [`Reply`] that owns its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "hospitium_wire::Reply says what each is")]
 pub enum OwnedReply {
-    Hello { protocol: u16, nonce: u64, uname: Vec<u8>, uptime_ms: u64, is_init: bool },
+    Hello {
+        protocol: u16,
+        nonce: u64,
+        os: Os,
+        arch: Arch,
+        verbs: Verbs,
+        uname: Vec<u8>,
+        uptime_ms: u64,
+        is_init: bool,
+    },
     Done,
     Data(Vec<u8>),
     Count(u64),
     Digest(PatternDone),
-    Exit { code: i32, output: Vec<u8> },
+    Exit {
+        code: i32,
+        output: Vec<u8>,
+    },
     Cpuid(CpuidWords),
     Clock(ClockReading),
-    ClockScan { readings: u64, backward: u64, worst_ns: u64, cpus: u32 },
-    Sleeps { count: u32, total_ns: u64, least_ns: u64, most_ns: u64 },
-    RtcTime { seconds: i64 },
-    Block { size: u64, logical: u32, physical: u32, read_only: bool },
-    Ioctl { result: i64, argument: Vec<u8> },
-    Scan { scanned: u64, hits: u64 },
+    ClockScan {
+        readings: u64,
+        backward: u64,
+        worst_ns: u64,
+        cpus: u32,
+    },
+    Sleeps {
+        count: u32,
+        total_ns: u64,
+        least_ns: u64,
+        most_ns: u64,
+    },
+    RtcTime {
+        seconds: i64,
+    },
+    Block {
+        size: u64,
+        logical: u32,
+        physical: u32,
+        read_only: bool,
+    },
+    Ioctl {
+        result: i64,
+        argument: Vec<u8>,
+    },
+    Scan {
+        scanned: u64,
+        hits: u64,
+    },
     Input(Vec<u8>),
-    Failed { errno: i32, call: String },
+    Failed {
+        domain: Domain,
+        code: i32,
+        call: String,
+    },
 }
 
 impl OwnedReply {
@@ -57,8 +96,9 @@ impl OwnedReply {
 impl From<Reply<'_>> for OwnedReply {
     fn from(reply: Reply<'_>) -> Self {
         match reply {
-            Reply::Hello { protocol, nonce, uname, uptime_ms, is_init } => {
-                Self::Hello { protocol, nonce, uname: uname.to_vec(), uptime_ms, is_init }
+            Reply::Hello { protocol, nonce, os, arch, verbs, uname, uptime_ms, is_init } => {
+                let uname = uname.to_vec();
+                Self::Hello { protocol, nonce, os, arch, verbs, uname, uptime_ms, is_init }
             }
             Reply::Done => Self::Done,
             Reply::Data { data } => Self::Data(data.to_vec()),
@@ -86,7 +126,9 @@ impl From<Reply<'_>> for OwnedReply {
             }
             Reply::Scan { scanned, hits } => Self::Scan { scanned, hits },
             Reply::Input { events } => Self::Input(events.to_vec()),
-            Reply::Failed { errno, call } => Self::Failed { errno, call: call.to_owned() },
+            Reply::Failed { domain, code, call } => {
+                Self::Failed { domain, code, call: call.to_owned() }
+            }
         }
     }
 }
@@ -97,11 +139,17 @@ pub fn hello(reply: OwnedReply, asked: u64, doing: &str) -> Result<Hello, Sessio
         OwnedReply::Hello { protocol, .. } if protocol != PROTOCOL => {
             Err(SessionError::Protocol { theirs: protocol, ours: PROTOCOL })
         }
-        OwnedReply::Hello { nonce, uname, uptime_ms, is_init, .. } if nonce == asked => Ok(Hello {
-            uname: nul_separated(&uname),
-            uptime: Duration::from_millis(uptime_ms),
-            is_init,
-        }),
+        OwnedReply::Hello { nonce, os, arch, verbs, uname, uptime_ms, is_init, .. }
+            if nonce == asked =>
+        {
+            Ok(Hello {
+                platform: Platform { os, arch },
+                verbs,
+                uname: nul_separated(&uname),
+                uptime: Duration::from_millis(uptime_ms),
+                is_init,
+            })
+        }
         OwnedReply::Hello { .. } => Err(SessionError::Unexpected {
             doing: doing.to_owned(),
             got: "a hello to somebody else",

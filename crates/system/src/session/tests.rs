@@ -1,6 +1,8 @@
 //! A session against a made-up probe, honest and hostile.
 
-use hospitium_wire::{Decoder, Envelope, MAX_DATA, MAX_FRAME, PROTOCOL, Reply, encode};
+use hospitium_wire::{
+    Arch, Decoder, Envelope, LinuxRequest, MAX_DATA, MAX_FRAME, Os, PROTOCOL, Reply, encode,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::*;
@@ -43,7 +45,14 @@ fn session(answer: impl FnMut(u32, &Request<'_>) -> Vec<u8> + Send + 'static) ->
 
 fn hello(seq: u32, nonce: u64, protocol: u16) -> Vec<u8> {
     let uname = b"Linux\x006.1.0\x00#1 SMP\x00x86_64\0";
-    framed(seq, Reply::Hello { protocol, nonce, uname, uptime_ms: 1500, is_init: true })
+    let (os, arch, verbs) = (Os::Linux, Arch::X86_64, Verbs::LINUX);
+    let hello =
+        Reply::Hello { protocol, nonce, os, arch, verbs, uname, uptime_ms: 1500, is_init: true };
+    framed(seq, hello)
+}
+
+fn failed(code: i32, call: &str) -> Reply<'_> {
+    Reply::Failed { domain: Domain::Errno, code, call }
 }
 
 #[tokio::test]
@@ -69,6 +78,79 @@ async fn a_probe_of_another_version_is_refused() {
     });
     let error = session.greet(SOON).await.expect_err("another version");
     assert!(matches!(error, SessionError::Protocol { .. }), "{error}");
+}
+
+/// What a probe of protocol 1 sent as its hello: sequence number, reply 0, protocol, nonce, names, uptime,
+/// whether it is process 1.
+fn old_hello(seq: u32, nonce: u64) -> Vec<u8> {
+    let mut frame = [0; MAX_FRAME];
+    let names: &[u8] = b"Linux\x002.6.18\x00#1 SMP\x00x86_64\0";
+    encode(&(seq, 0_u32, 1_u16, nonce, names, 1500_u64, true), &mut frame).expect("fits").to_vec()
+}
+
+#[tokio::test]
+async fn a_probe_of_a_version_of_before_is_named_at_once() {
+    let session = session(|seq, request| match request {
+        Request::Hello { nonce } => old_hello(seq, *nonce),
+        _ => Vec::new(),
+    });
+    let error = session.greet(SOON).await.expect_err("a version of before");
+    assert!(matches!(error, SessionError::Protocol { theirs: 1, ours: PROTOCOL }), "{error}");
+}
+
+#[tokio::test]
+async fn a_probe_of_another_architecture_is_refused_and_both_are_named() {
+    let session = session(|seq, request| match request {
+        Request::Hello { nonce } => hello(seq, *nonce, PROTOCOL),
+        _ => Vec::new(),
+    });
+    session.greet_as(Platform::LINUX_X86_64, SOON).await.expect("the same");
+    let error = session.greet_as(Platform::LINUX_X86, SOON).await.expect_err("another");
+    let text = error.to_string();
+    assert!(text.contains("Linux on x86-64") && text.contains("Linux on 32-bit x86"), "{text}");
+}
+
+#[tokio::test]
+async fn what_a_smaller_probe_cannot_do_is_not_asked() {
+    let session = session(|seq, request| match *request {
+        Request::Hello { nonce } => {
+            let verbs = Verbs { neutral: 1, own: 0 };
+            let (os, arch, protocol) = (Os::Windows, Arch::X86, PROTOCOL);
+            let uname = b"Windows\0";
+            let (uptime_ms, is_init) = (1, false);
+            let hello =
+                Reply::Hello { protocol, nonce, os, arch, verbs, uname, uptime_ms, is_init };
+            framed(seq, hello)
+        }
+        _ => panic!("it said that it knows nothing else"),
+    });
+    session.greet(SOON).await.expect("answers");
+    for error in [
+        session.sync().await.expect_err("not known"),
+        session.kernel_log().await.expect_err("of another system"),
+    ] {
+        assert!(matches!(error, SessionError::NoVerb { .. }), "{error}");
+        assert!(error.to_string().contains("Windows on 32-bit x86"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_keeps_whose_number_it_is() {
+    let session = session(|seq, request| {
+        let (domain, code) = match request {
+            Request::Sync => (Domain::Win32, 2),
+            Request::Clock => (Domain::NtStatus, 0xC000_0034_u32.cast_signed()),
+            _ => (Domain::Probe, Refusal::Timeout.code()),
+        };
+        framed(seq, Reply::Failed { domain, code, call: "call" })
+    });
+    let error = session.sync().await.expect_err("refused");
+    assert_eq!(error.errno(), None, "2 is not ENOENT here");
+    assert!(error.to_string().contains("Win32 error 2"), "{error}");
+    let error = session.clock().await.expect_err("refused");
+    assert!(error.to_string().contains("NTSTATUS 0xc0000034"), "{error}");
+    let error = session.random(1).await.expect_err("refused");
+    assert_eq!(error.refusal(), Some(Refusal::Timeout));
 }
 
 #[tokio::test]
@@ -139,7 +221,7 @@ async fn a_long_write_goes_in_pieces_and_truncates_once() {
 
 #[tokio::test]
 async fn the_guests_refusal_names_call_and_errno() {
-    let session = session(|seq, _| framed(seq, Reply::Failed { errno: 2, call: "open\u{1b}[m" }));
+    let session = session(|seq, _| framed(seq, failed(2, "open\u{1b}[m")));
     let error = session.read_text("/gone").await.expect_err("refused");
     assert_eq!(error.errno(), Some(2));
     let text = error.to_string();
@@ -288,11 +370,13 @@ fn with_drivers(seq: u32, request: &Request<'_>) -> Vec<u8> {
         Request::ReadFile { path: "/proc/modules", offset: 0, .. } => {
             framed(seq, Reply::Data { data: b"nvme_core 155648 0 - Live 0x0\n" })
         }
-        Request::LoadModule { path: "/m/nvme.ko", .. } => framed(seq, Reply::Done),
-        Request::LoadModule { path: "/m/flux.ko", .. } => {
-            framed(seq, Reply::Failed { errno: 19, call: "init_module" })
+        Request::Linux(LinuxRequest::LoadModule { path: "/m/nvme.ko", .. }) => {
+            framed(seq, Reply::Done)
         }
-        _ => framed(seq, Reply::Failed { errno: 22, call: "?" }),
+        Request::Linux(LinuxRequest::LoadModule { path: "/m/flux.ko", .. }) => {
+            framed(seq, failed(19, "init_module"))
+        }
+        _ => framed(seq, failed(22, "?")),
     }
 }
 

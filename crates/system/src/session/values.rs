@@ -1,8 +1,10 @@
 //! What calls to the probe take and give.
 
+use std::fmt;
 use std::time::Duration;
 
 use hospitium_model::Digest;
+use hospitium_wire::{Arch, Os, Verbs};
 use serde::{Deserialize, Serialize};
 
 /// A range of a file or block device.
@@ -86,9 +88,35 @@ pub struct Ran {
     pub output: Vec<u8>,
 }
 
+/// What a probe is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Platform {
+    /// The operating system.
+    pub os: Os,
+    /// The instruction set; that of the kernel may be wider.
+    pub arch: Arch,
+}
+
+impl Platform {
+    /// Linux on x86-64.
+    pub const LINUX_X86_64: Self = Self { os: Os::Linux, arch: Arch::X86_64 };
+    /// Linux on 32-bit x86.
+    pub const LINUX_X86: Self = Self { os: Os::Linux, arch: Arch::X86 };
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}", self.os.name(), self.arch.name())
+    }
+}
+
 /// Who the probe says it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
+    /// What it is for.
+    pub platform: Platform,
+    /// What it can be asked.
+    pub verbs: Verbs,
     /// Kernel name, release, version and machine (uname), not escaped.
     pub uname: Vec<String>,
     /// Since the guest's start, by its own clock.

@@ -206,6 +206,7 @@ tapped! {
         async fn obey_power_button(&self) -> Told<Button>;
         async fn arm_watchdog(&self, seconds: u32) -> Told<u64>;
         async fn log(&self) -> Told<Vec<LogLine>>;
+        async fn log_since(&self, position: u32) -> Told<(Vec<LogLine>, u32)>;
         plain {
             fn shutdown_marks(&self) -> &'static [&'static str] {
                 self.shutdown_marks
@@ -220,6 +221,7 @@ tapped! {
         async fn say(&self, line: &str) -> Told<usize>;
         async fn listen(&self) -> Done;
         async fn hear(&self, limit: Duration) -> Told<Vec<u8>>;
+        async fn stop_listening(&self) -> Done;
         async fn display(&self) -> Told<String>;
         async fn draw(&self, text: &str) -> Told<usize>;
         async fn open_keyboards(&self) -> Told<Vec<String>>;

@@ -55,10 +55,10 @@ impl Area<'_> {
                 match sys::pwrite(&fd, &part[written..], at) {
                     // The end of the device.
                     Ok(0) => {
-                        return Err(Failure { errno: errno::ENOSPC, call: "pwrite" });
+                        return Err(Failure::errno(errno::ENOSPC, "pwrite"));
                     }
                     Ok(count) => written += count,
-                    Err(failure) if failure.errno == EINTR => {}
+                    Err(failure) if failure.is(&[EINTR]) => {}
                     Err(failure) => return Err(failure),
                 }
             }
@@ -83,7 +83,7 @@ impl Area<'_> {
                     tally.add(&part[..count]);
                     done += count as u64;
                 }
-                Err(failure) if failure.errno == EINTR => {}
+                Err(failure) if failure.is(&[EINTR]) => {}
                 Err(failure) => return Err(failure),
             }
         }

@@ -74,7 +74,7 @@ impl<'a> Channel<'a> {
                 0
             }
             Ok(count) => count,
-            Err(failure) if matches!(failure.errno, EAGAIN | EINTR) => 0,
+            Err(failure) if failure.is(&[EAGAIN, EINTR]) => 0,
             Err(_) => {
                 sys::sleep_ms(PAUSE_MS);
                 if let Some(Self { fd, .. }) = Self::open(self.source) {
@@ -100,7 +100,7 @@ impl<'a> Channel<'a> {
                     deadline = Deadline::after_ms(STALL_MS);
                     continue;
                 }
-                Err(failure) if !matches!(failure.errno, EAGAIN | EINTR) => return None,
+                Err(failure) if !failure.is(&[EAGAIN, EINTR]) => return None,
                 _ if deadline.passed() => return None,
                 _ => {}
             }
@@ -133,7 +133,7 @@ fn open_line(path: &str) -> Option<Fd> {
     match unsafe { sys::ioctl(&fd, TCGETS, &mut termios) } {
         Ok(_) => make_raw(&fd, &mut termios),
         // A serial port without hardware opens all the same, and then refuses everything.
-        Err(failure) if failure.errno == errno::EIO => return None,
+        Err(failure) if failure.is(&[errno::EIO]) => return None,
         // Not a terminal.
         Err(_) => {}
     }

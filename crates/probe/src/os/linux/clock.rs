@@ -64,7 +64,7 @@ pub fn ticks<'a>(period_us: u32, count: u32) -> Result<Reply<'a>> {
         let arguments = [sys::arg(MONOTONIC), ABSOLUTE, at, 0, 0, 0];
         // SAFETY: a struct timespec to read; what is left is not asked for.
         while let Err(failure) = unsafe { sys::call(sys::CLOCK_NANOSLEEP, arguments) } {
-            if failure.errno != sys::EINTR {
+            if !failure.is(&[sys::EINTR]) {
                 return Err(failure);
             }
         }

@@ -25,7 +25,7 @@ pub fn read<'b>(path: &str, limit_ms: u32, buffer: &'b mut [u8]) -> Result<&'b [
                 used += count;
                 gap = Deadline::after_ms(GAP_MS);
             }
-            Err(Failure { errno: EAGAIN | EINTR, .. }) => {
+            Err(failure) if failure.is(&[EAGAIN, EINTR]) => {
                 if limit.passed() || gap.passed() {
                     break;
                 }

@@ -2,7 +2,7 @@
 
 use super::files;
 use super::sys::{self, EAGAIN};
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use hospitium_wire::errno;
 
 // include/uapi/linux/random.h.
@@ -39,7 +39,7 @@ pub fn random(out: &mut [u8]) -> Result<&[u8]> {
     match unsafe { sys::call(sys::GETRANDOM, [at, length, GRND_NONBLOCK, 0, 0, 0]) } {
         // Up to 256 bytes come whole.
         Ok(count) => Ok(&out[..count]),
-        Err(Failure { errno: EAGAIN | errno::ENOSYS, .. }) => files::read("/dev/urandom", 0, out),
+        Err(failure) if failure.is(&[EAGAIN, errno::ENOSYS]) => files::read("/dev/urandom", 0, out),
         Err(failure) => Err(failure),
     }
 }

@@ -19,8 +19,8 @@ pub fn read<'b>(path: &str, offset: u64, buffer: &'b mut [u8]) -> Result<&'b [u8
         match result {
             Ok(0) => break,
             Ok(count) => used += count,
-            Err(failure) if failure.errno == EINTR => {}
-            Err(failure) if failure.errno == ESPIPE && seeks && offset == 0 => seeks = false,
+            Err(failure) if failure.is(&[EINTR]) => {}
+            Err(failure) if failure.is(&[ESPIPE]) && seeks && offset == 0 => seeks = false,
             // What came before is an answer too.
             Err(_) if used > 0 => break,
             Err(_) if path == "/dev/mem" => return memory::copy_physical(&fd, offset, buffer),
@@ -56,8 +56,8 @@ pub fn write(path: &str, offset: u64, data: &[u8], flags: Flags) -> Result<u64> 
         match result {
             Ok(0) => break,
             Ok(count) => used += count,
-            Err(failure) if failure.errno == EINTR => {}
-            Err(failure) if failure.errno == ESPIPE && seeks && offset == 0 => seeks = false,
+            Err(failure) if failure.is(&[EINTR]) => {}
+            Err(failure) if failure.is(&[ESPIPE]) && seeks && offset == 0 => seeks = false,
             Err(_) if used > 0 => break,
             Err(failure) => return Err(failure),
         }
@@ -117,7 +117,7 @@ pub fn read_link<'b>(path: &str, out: &'b mut [u8]) -> Result<&'b [u8]> {
 /// A call that is done, also if it was done before.
 fn unless_there(result: Result<usize>) -> Result<()> {
     match result {
-        Err(Failure { errno: errno::EEXIST, .. }) => Ok(()),
+        Err(failure) if failure.is(&[errno::EEXIST]) => Ok(()),
         other => other.map(drop),
     }
 }
@@ -131,7 +131,7 @@ pub fn make_dir(path: &str) -> Result<()> {
 pub fn remove(path: &str) -> Result<()> {
     match sys::on_path(sys::UNLINK, path, 0, 0) {
         // Linux says EISDIR, POSIX (and some file systems) EPERM.
-        Err(Failure { errno: EISDIR | errno::EPERM, .. }) => {
+        Err(failure) if failure.is(&[EISDIR, errno::EPERM]) => {
             sys::on_path(sys::RMDIR, path, 0, 0).map(drop)
         }
         other => other.map(drop),

@@ -51,8 +51,9 @@ pub fn load_modules(config: &Config) {
         let (path, parameters) = line.split_once(' ').unwrap_or((line, ""));
         if let Err(failure) = module::load(path, parameters) {
             let mut number = [0; 11];
-            let number = console::decimal(failure.errno, &mut number);
-            console::say(&["hospitium-probe: module ", path, ": errno ", number]);
+            let number = console::decimal(failure.code, &mut number);
+            let whose = if failure.number().is_some() { ": errno " } else { ": refused " };
+            console::say(&["hospitium-probe: module ", path, whose, number]);
         }
     }
 }

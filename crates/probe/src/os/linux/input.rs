@@ -29,8 +29,8 @@ impl Device {
         let mut event = [0; EVENT];
         match sys::read(&self.0, &mut event) {
             Ok(EVENT) => Ok(event.last_chunk().copied()),
-            Ok(_) => Err(Failure { errno: sys::ENODEV, call: "read" }),
-            Err(Failure { errno: EAGAIN | sys::EINTR, .. }) => Ok(None),
+            Ok(_) => Err(Failure::errno(sys::ENODEV, "read")),
+            Err(failure) if failure.is(&[EAGAIN, sys::EINTR]) => Ok(None),
             Err(failure) => Err(failure),
         }
     }

@@ -17,6 +17,7 @@ pub mod log;
 pub mod memory;
 pub mod module;
 pub mod net;
+mod own;
 pub mod power;
 pub mod process;
 #[cfg(freestanding)]
@@ -27,17 +28,25 @@ mod vdso;
 
 pub use channel::Channel;
 pub use net::Connection;
+pub use own::Own;
+
+use hospitium_wire::{Arch, Os};
 
 use crate::dispatch::State;
 use crate::failure::Result;
 
+/// The operating system that this is for.
+pub const OS: Os = Os::Linux;
+/// The instruction set that this is for.
+pub const ARCH: Arch = Arch::X86_64;
+
 /// What is looked after between requests: waits at most a second until the channel has
 /// something, buries ended children, and obeys the power button.
 pub fn idle(state: &mut State, channel: &Channel<'_>) {
-    let button = state.power_button.as_ref().map_or(-1, input::Device::number);
+    let button = state.own.power_button.as_ref().map_or(-1, input::Device::number);
     channel.wait(button);
     process::reap();
-    let Some(device) = &state.power_button else {
+    let Some(device) = &state.own.power_button else {
         return;
     };
     match device.power_key_pressed() {
@@ -47,7 +56,7 @@ pub fn idle(state: &mut State, channel: &Channel<'_>) {
         }
         Ok(false) => {}
         // Unplugged.
-        Err(_) => state.power_button = None,
+        Err(_) => state.own.power_button = None,
     }
 }
 

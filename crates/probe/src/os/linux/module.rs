@@ -21,7 +21,7 @@ pub fn load(path: &str, parameters: &str) -> Result<()> {
     let arguments = [image.arg(), length, parameters.arg(), 0, 0, 0];
     // SAFETY: the image is mapped for its length, the parameters are NUL-ended.
     match unsafe { sys::call(sys::INIT_MODULE, arguments) } {
-        Err(Failure { errno: errno::EEXIST, .. }) => Ok(()),
+        Err(failure) if failure.is(&[errno::EEXIST]) => Ok(()),
         other => other.map(drop),
     }
 }

@@ -99,14 +99,14 @@ impl Connection {
         let arguments = [socket.arg(), target.as_ptr() as usize, target.len(), 0, 0, 0];
         // SAFETY: a struct sockaddr_in with its length.
         match unsafe { sys::call(sys::CONNECT, arguments) } {
-            Err(Failure { errno: EINPROGRESS | EINTR, .. }) => {}
+            Err(failure) if failure.is(&[EINPROGRESS, EINTR]) => {}
             other => return other.map(|_| Self(socket)),
         }
         let connection = Self(socket);
         connection.ready(POLLOUT, Deadline::after_ms(STALL_MS), "connect")?;
         match connection.pending_error()? {
             0 => Ok(connection),
-            errno => Err(Failure { errno, call: "connect" }),
+            number => Err(Failure::errno(number, "connect")),
         }
     }
 
@@ -146,7 +146,7 @@ impl Connection {
             // SAFETY: the bytes are good for their length; no address.
             match unsafe { sys::call(sys::SENDTO, [self.0.arg(), at, length, NO_SIGNAL, 0, 0]) } {
                 Ok(count) => bytes = &bytes[count..],
-                Err(Failure { errno: EAGAIN | EINTR, .. }) => {
+                Err(failure) if failure.is(&[EAGAIN, EINTR]) => {
                     self.ready(POLLOUT, deadline, "sendto")?;
                 }
                 Err(failure) => return Err(failure),
@@ -159,7 +159,7 @@ impl Connection {
     fn receive(&self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
         loop {
             match sys::read(&self.0, buffer) {
-                Err(Failure { errno: EAGAIN | EINTR, .. }) => {
+                Err(failure) if failure.is(&[EAGAIN, EINTR]) => {
                     self.ready(POLLIN, deadline, "read")?;
                 }
                 other => return other,

@@ -1,5 +1,7 @@
 //! Processes: this one's place in the system, and children.
 
+use hospitium_wire::Refusal;
+
 use super::block;
 use super::clock::Deadline;
 use super::sys::{self, EAGAIN, EINTR, Fd, POLLIN, Poll};
@@ -77,7 +79,7 @@ fn ended(child: usize) -> Option<i32> {
         Ok(0) => None,
         Ok(_) if status & 0x7F == 0 => Some(status >> 8 & 0xFF),
         Ok(_) => Some(128 + (status & 0x7F)),
-        Err(failure) if failure.errno == EINTR => None,
+        Err(failure) if failure.is(&[EINTR]) => None,
         // It is not ours (any more).
         Err(_) => Some(-1),
     }
@@ -159,7 +161,7 @@ pub fn run<'b>(words: &[u8], limit_ms: u32, out: &'b mut [u8]) -> Result<(i32, &
     let mut vector = [core::ptr::null(); WORDS + 1];
     let texts = words.split_inclusive(|&byte| byte == 0);
     for (n, word) in texts.enumerate() {
-        let too_many = Failure { errno: sys::E2BIG, call: "execve" };
+        let too_many = Failure::refused(Refusal::TooLong, "execve");
         *vector[..WORDS].get_mut(n).ok_or(too_many)? = word.as_ptr();
     }
     let deadline = Deadline::after_ms(limit_ms);
@@ -192,7 +194,7 @@ pub fn run<'b>(words: &[u8], limit_ms: u32, out: &'b mut [u8]) -> Result<(i32, &
     };
     let mut errno = [0; 4];
     if sys::read(&trouble, &mut errno) == Ok(4) {
-        return Err(Failure { errno: i32::from_le_bytes(errno), call: "execve" });
+        return Err(Failure::errno(i32::from_le_bytes(errno), "execve"));
     }
     Ok((code, &out[..used]))
 }
@@ -207,8 +209,9 @@ fn drain(output: &Fd, out: &mut [u8], used: &mut usize) -> bool {
         match sys::read(output, room) {
             Ok(0) => return false,
             Ok(count) if !full => *used += count,
-            Ok(_) | Err(Failure { errno: EINTR, .. }) => {}
-            Err(failure) => return failure.errno == EAGAIN,
+            Ok(_) => {}
+            Err(failure) if failure.is(&[EINTR]) => {}
+            Err(failure) => return failure.is(&[EAGAIN]),
         }
     }
     true
@@ -243,7 +246,7 @@ fn become_program(words: &[u8], vector: &[*const u8], output: &Fd, trouble: &Fd)
         // SAFETY: a NUL-ended path, and two vectors of NUL-ended texts that end with a null.
         match unsafe { sys::call(sys::EXECVE, arguments) } {
             Ok(_) => 0,
-            Err(failure) => failure.errno,
+            Err(failure) => failure.code,
         }
     };
     let program = words.split(|&byte| byte == 0).next().unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-use hospitium_wire::errno;
+use hospitium_wire::{Refusal, errno};
 
 use crate::failure::{Failure, Result};
 
@@ -52,12 +52,10 @@ pub const POLLOUT: i16 = 4;
 pub const POLLERR: i16 = 8;
 pub const POLLHUP: i16 = 16;
 pub const EINTR: i32 = 4;
-pub const E2BIG: i32 = 7;
 pub const EAGAIN: i32 = 11;
 pub const ENODEV: i32 = 19;
 pub const EISDIR: i32 = 21;
 pub const ESPIPE: i32 = 29;
-pub const ENAMETOOLONG: i32 = 36;
 pub const EINPROGRESS: i32 = 115;
 
 /// Makes a system call.
@@ -82,7 +80,7 @@ pub unsafe fn call(call: Call, arguments: [usize; 6]) -> Result<usize> {
     }
     match usize::try_from(result) {
         Ok(value) => Ok(value),
-        Err(_) if result >= -4095 => Err(Failure { errno: -result as i32, call: call.name }),
+        Err(_) if result >= -4095 => Err(Failure::errno(-result as i32, call.name)),
         // An address in the upper half.
         Err(_) => Ok(result as usize),
     }
@@ -134,7 +132,7 @@ impl Text {
     pub fn new(text: &str) -> Result<Self> {
         let mut bytes = [0; 4096];
         let room = bytes.get_mut(..text.len()).filter(|room| room.len() < 4096);
-        let room = room.ok_or(Failure { errno: ENAMETOOLONG, call: "path" })?;
+        let room = room.ok_or(Failure::refused(Refusal::TooLong, "path"))?;
         if text.as_bytes().contains(&0) {
             return Err(Failure::invalid("path"));
         }
@@ -256,10 +254,10 @@ pub fn write_all(fd: &Fd, mut bytes: &[u8]) -> Result<()> {
     while !bytes.is_empty() {
         match write(fd, bytes) {
             Ok(0) => {
-                return Err(Failure { errno: errno::EIO, call: WRITE.name });
+                return Err(Failure::errno(errno::EIO, WRITE.name));
             }
             Ok(count) => bytes = &bytes[count..],
-            Err(failure) if failure.errno == EINTR => {}
+            Err(failure) if failure.is(&[EINTR]) => {}
             Err(failure) => return Err(failure),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hospitium_wire::{ClockReading, InputEvent, MAX_DATA, Request};
+use hospitium_wire::{ClockReading, InputEvent, LinuxRequest, MAX_DATA, Request};
 
 use super::super::Session;
 use super::super::reply::OwnedReply;
@@ -52,13 +52,13 @@ impl Session {
 
     /// Opens a watchdog and does not pet it; returns the seconds in force.
     pub async fn watchdog_arm(&self, path: &str, seconds: u32) -> Result<u64> {
-        let request = Request::WatchdogArm { path, seconds };
+        let request = Request::Linux(LinuxRequest::WatchdogArm { path, seconds });
         ask!(self, request, NO_TIME, OwnedReply::Count(count) => count)
     }
 
     /// Closes the watchdog the way that stops it.
     pub async fn watchdog_disarm(&self) -> Result<()> {
-        self.done(Request::WatchdogDisarm, NO_TIME).await
+        self.done(Request::Linux(LinuxRequest::WatchdogDisarm), NO_TIME).await
     }
 }
 
@@ -100,7 +100,7 @@ impl Session {
 
     /// An ioctl with a plain buffer; returns what the call returned, and the buffer afterwards.
     pub async fn ioctl(&self, path: &str, number: u64, argument: &[u8]) -> Result<(i64, Vec<u8>)> {
-        ask!(self, Request::Ioctl { path, request: number, argument }, NO_TIME,
+        ask!(self, Request::Linux(LinuxRequest::Ioctl { path, request: number, argument }), NO_TIME,
             OwnedReply::Ioctl { result, argument } => (result, argument))
     }
 
@@ -188,12 +188,12 @@ impl Session {
 
     /// Opens an input device and keeps it in a slot.
     pub async fn input_open(&self, slot: u8, path: &str) -> Result<()> {
-        self.done(Request::InputOpen { slot, path }, NO_TIME).await
+        self.done(Request::Linux(LinuxRequest::InputOpen { slot, path }), NO_TIME).await
     }
 
     /// Input events since the last time, waiting at most `limit` for the first.
     pub async fn input_read(&self, slot: u8, limit: Duration) -> Result<Vec<InputEvent>> {
-        let request = Request::InputRead { slot, limit_ms: ms(limit) };
+        let request = Request::Linux(LinuxRequest::InputRead { slot, limit_ms: ms(limit) });
         let bytes = ask!(self, request, limit, OwnedReply::Input(events) => events)?;
         let (events, _) = bytes.as_chunks::<8>();
         let event = |e: &[u8; 8]| InputEvent {

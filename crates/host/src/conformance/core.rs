@@ -1,0 +1,106 @@
+//! The core: power, serial ports, events, looks, ends.
+
+use hospitium_model::Answer;
+
+use super::{LIMIT, Lab, Promise, Record, refused, state};
+use crate::machine::{Machine, PowerVerb};
+use crate::{Ended, EventClass, EventKind, HostError, MachineState};
+
+/// Waits for an event; a host that does not tell of such events is not asked for it.
+async fn tells(
+    machine: &dyn Machine,
+    from: usize,
+    class: EventClass,
+    wanted: &(dyn for<'a> Fn(&'a EventKind) -> bool + Send + Sync),
+) -> Result<bool, HostError> {
+    if let Answer::No(why) = machine.observes(class) {
+        return Err(hospitium_model::Inability::of_host(why).into());
+    }
+    machine.wait_event(from, "an event", LIMIT, wanted).await.map(|_| true)
+}
+
+/// What every machine on every host does.
+pub async fn core(lab: &Lab<'_>) -> Vec<Promise> {
+    let mut record = Record::default();
+    let spec = lab.spec();
+    let what = "a machine is defined";
+    let Some(machine) = record.got(what, lab.defined("core", &spec).await) else {
+        return record.0;
+    };
+    let machine = &*machine;
+    let still = state(machine).await.map(|state| state != MachineState::Running);
+    record.note("a machine that was not switched on does not run", still);
+    let on = machine.power(PowerVerb::On).await;
+    let on = match on {
+        Ok(()) => state(machine).await.map(|state| state == MachineState::Running),
+        Err(error) => Err(error),
+    };
+    record.note("a machine that is switched on runs", on);
+    let again = refused(machine.power(PowerVerb::On).await);
+    record.note("a machine is switched on once", again);
+    let taken = machine.serial("console").await.map(drop);
+    record.note("a serial port can be taken", taken.map(|()| true));
+    record.note("and once only", refused(machine.serial("console").await));
+    record.note("there is none of another name", refused(machine.serial("no-such").await));
+    look(lab, machine, &mut record).await;
+    pause_and_reset(machine, &mut record).await;
+    let ended = machine.finish().await.map(|ended| ended == Ended::ByUs);
+    record.note("a machine that is ended by us says so", ended);
+    let again = machine.finish().await.map(|ended| ended == Ended::ByUs);
+    record.note("and says the same when it is ended again", again);
+    let gone = matches!(machine.power(PowerVerb::Pause).await, Err(HostError::Ended { .. }));
+    record.note("what is asked of it then is told that it has ended", Ok(gone));
+    let cut = async {
+        let machine = lab.running("cut", &spec).await?;
+        machine.power(PowerVerb::Off).await?;
+        Ok(machine.ended().await.expected())
+    };
+    record.note("a machine whose plug is pulled is gone, and nobody wonders", cut.await);
+    record.0
+}
+
+async fn look(lab: &Lab<'_>, machine: &dyn Machine, record: &mut Record) {
+    let what = "a machine can be looked at";
+    let Some(look) = record.got(what, machine.look().await) else { return };
+    let spec = lab.spec();
+    let memory = look.memory.map(|seen| seen.value == spec.memory.size);
+    record.note("the host sees the declared memory", memory.map_err(HostError::from));
+    let vcpus = look.vcpus.map(|seen| seen.value.len() == spec.cpus.count() as usize);
+    record.note("the host sees the declared vCPUs", vcpus.map_err(HostError::from));
+    let used = lab.host.facts().accelerator.used;
+    let accelerator = look.accelerator.map(|seen| seen.value == used);
+    record.note(
+        "the machine runs by what the host has measured",
+        accelerator.map_err(HostError::from),
+    );
+    let firmware = look.firmware.map(|seen| seen.value == spec.firmware);
+    record.note("the host sees the declared firmware", firmware.map_err(HostError::from));
+}
+
+async fn pause_and_reset(machine: &dyn Machine, record: &mut Record) {
+    let from = machine.events().len();
+    let paused = async {
+        machine.power(PowerVerb::Pause).await?;
+        Ok(state(machine).await? == MachineState::Paused)
+    };
+    record.note("a pause stops a machine", paused.await);
+    let told = tells(machine, from, EventClass::Running, &|kind| *kind == EventKind::Paused).await;
+    record.note("and the host tells of it", told);
+    let resumed = async {
+        machine.power(PowerVerb::Resume).await?;
+        Ok(state(machine).await? == MachineState::Running)
+    };
+    record.note("a machine that was paused goes on", resumed.await);
+    let from = machine.events().len();
+    let reset = machine.power(PowerVerb::Reset).await;
+    let told = match reset {
+        Ok(()) => {
+            let by_us = EventKind::Reset { by_guest: false };
+            tells(machine, from, EventClass::Reset, &|kind| *kind == by_us).await
+        }
+        Err(error) => Err(error),
+    };
+    record.note("a reset from outside is told as one", told);
+    let still_here = matches!(state(machine).await, Ok(MachineState::Running));
+    record.note("a machine runs after a reset", Ok(still_here));
+}

@@ -5,11 +5,11 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use async_trait::async_trait;
-use hospitium_model::ByteSize;
+use hospitium_model::{ByteSize, Outside};
 use serde_json::json;
 
 use crate::machine::{QemuMachine, locked};
-use crate::{Qemu, attach, keys, media, medium, migrate, save, screen};
+use crate::{Qemu, attach, build, keys, media, medium, migrate, save, screen};
 use hospitium_host::{
     Attachment, Balloon, ByteStream, Confinement, Destination, Display, Dump, HostError, Hotplug,
     Inject, Media, Medium, Moved, Moving, ProcessFacts, Saving, Screenshot, Snapshot, Wires,
@@ -107,6 +107,13 @@ impl Balloon for QemuMachine {
 impl Confinement for QemuMachine {
     async fn process(&self) -> Result<ProcessFacts, HostError> {
         local::process(self.process.pid())
+    }
+
+    async fn overhead(&self) -> Result<Outside<ByteSize>, HostError> {
+        let is_guests = |path: &str| {
+            path.rsplit('/').next().is_some_and(|name| name.starts_with(build::MEMORY_FILE))
+        };
+        Ok(local::resident_besides(self.process.pid(), is_guests)?)
     }
 }
 

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use async_trait::async_trait;
-use hospitium_model::{ByteSize, Disk, Inability, Nic};
+use hospitium_model::{ByteSize, Disk, Inability, Nic, Outside};
 
 use crate::stream::ByteStream;
 use crate::{HostError, Medium, ProcessFacts, Screenshot, Snapshot};
@@ -110,6 +110,13 @@ pub trait Balloon: Send + Sync {
 pub trait Confinement: Send + Sync {
     /// What the operating system of the host says of it now.
     async fn process(&self) -> Result<ProcessFacts, HostError>;
+
+    /// Its resident memory besides that of the guest, without what was plugged in later. More than
+    /// [`process`](Self::process) costs, for large machines.
+    async fn overhead(&self) -> Result<Outside<ByteSize>, HostError> {
+        Err(Inability::of_host("it does not tell which memory of its process is the guest's")
+            .into())
+    }
 }
 
 /// Saving to files.

@@ -9,7 +9,8 @@ use hospitium_host::{
     Look, Machine, Media, Medium, PowerVerb, ProcessFacts, Wires, WorkDir,
 };
 use hospitium_model::{
-    ExpectationError, MachineSpec, OperatingSystem, Pattern, TimelineSource, Value,
+    ByteSize, ExpectationError, MachineSpec, OperatingSystem, Outside, Pattern, TimelineSource,
+    Value,
 };
 use hospitium_peer::{Peer, PeerOptions};
 use hospitium_system::tap::{Altered, Tap, TappedSystem, Taps};
@@ -171,6 +172,14 @@ impl Cell {
     /// The machine has no process of its own, or it is gone.
     pub async fn process(&self) -> Result<ProcessFacts, CheckError> {
         Ok(self.machine.confinement()?.process().await?)
+    }
+
+    /// What the hypervisor's process takes of memory, besides the guest's.
+    ///
+    /// # Errors
+    /// The machine has no process of its own, or nobody tells what of it is the guest's.
+    pub async fn overhead(&self) -> Result<Outside<ByteSize>, CheckError> {
+        Ok(self.machine.confinement()?.overhead().await?)
     }
 
     /// Does this to the machine's power.

@@ -14,7 +14,7 @@ use hospitium_host::{
     EventClass, EventKind, Facet, HostError, Hotplug, Inject, Look, Machine, Media, Medium, Moved,
     Moving, PowerVerb, ProcessFacts, Saving, Screenshot, Wires, WorkDir,
 };
-use hospitium_model::{Answer, ByteSize, MachineSpec};
+use hospitium_model::{Answer, ByteSize, MachineSpec, Outside};
 use hospitium_system::OwnedReply;
 use hospitium_system::tap::Alter;
 use hospitium_wire::Request;
@@ -48,6 +48,8 @@ pub enum SeamFault {
     Look(fn(&mut Look)),
     /// What the physical machine's system says of the VMM is altered.
     Process(fn(&mut ProcessFacts)),
+    /// What the physical machine's system says that the VMM takes besides the guest's memory is altered.
+    Overhead(fn(&mut ByteSize)),
     /// The medium has one flipped bit in its first 4 KiB.
     MediumBit,
     /// The medium's allocated size is altered.
@@ -299,6 +301,14 @@ impl Confinement for FaultyMachine {
             alter(&mut facts);
         }
         Ok(facts)
+    }
+
+    async fn overhead(&self) -> Result<Outside<ByteSize>, HostError> {
+        let mut size = self.inner.confinement()?.overhead().await?;
+        if let SeamFault::Overhead(alter) = self.fault {
+            alter(&mut size.value);
+        }
+        Ok(size)
     }
 }
 

@@ -1,34 +1,34 @@
 //! CPU: how many, how arranged, with which features.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hospitium_model::{Finding, Observations, Value};
-use hospitium_system::OwnedReply;
-use hospitium_wire::{Flags, Request};
+use hospitium_model::{Finding, Observations, Outside, Value};
+use serde_json::json;
 
-use super::read;
-use crate::{Check, CheckError, Fault, Need, check};
+use super::{listed, wait};
+use crate::{Cell, Check, CheckError, Fault, Need, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] =
     &[&COUNT, &TOPOLOGY, &FEATURES, &VULNERABILITIES, &ENLIGHTENMENTS, &OFFLINE_ONLINE];
-
-const SYS: &str = "/sys/devices/system/cpu";
 
 check! {
     /// Every configured vCPU is online in the guest, and no other.
     pub COUNT = "cpu.count", tier: Reads, needs: [],
         fault: Fault::Machine(|spec| spec.cpus.sockets += 1);
     async fn count(cell) {
-        let online = read::text(&cell.guest, &format!("{SYS}/online")).await?;
-        let guest = read::cpu_list(&online).ok_or_else(|| CheckError::unreadable("the list of online CPUs", &online))?;
+        let guest = cell.system().online().await?.map(|cpus| cpus.len());
         let look = cell.look().await?;
         let configured = cell.spec().cpus.count();
-        Ok(Observations::of([
-            Finding::same_as("online vCPUs", guest.len(), look.vcpus?.value.len(), configured),
-            Finding::host_is("threads that run vCPUs", look.vcpu_threads?.value.is_empty(), false),
-        ]))
+        let mut seen = Observations::of([
+            Finding::same_as("online vCPUs", guest, look.vcpus?.map(|vcpus| vcpus.len()), configured),
+        ]);
+        match look.vcpu_threads {
+            Ok(threads) => seen.push(Finding::host_is("threads that run vCPUs", threads.map(|t| !t.is_empty()), true)),
+            Err(unseen) => seen.note(unseen.to_string()),
+        }
+        Ok(seen)
     }
 }
 
@@ -41,27 +41,18 @@ check! {
             spec.cpus.max_sockets = 1;
         });
     async fn topology(cell) {
-        let online = read::text(&cell.guest, &format!("{SYS}/online")).await?;
-        let cpus = read::cpu_list(&online).unwrap_or_default();
-        let (mut sockets, mut cores, mut threads) = (BTreeSet::new(), BTreeSet::new(), 0);
-        for cpu in &cpus {
-            let at = format!("{SYS}/cpu{cpu}/topology");
-            let package = read::number(&cell.guest, &format!("{at}/physical_package_id")).await?;
-            let core = read::number(&cell.guest, &format!("{at}/core_id")).await?;
-            let siblings = read::text(&cell.guest, &format!("{at}/thread_siblings_list")).await?;
-            threads = threads.max(read::cpu_list(&siblings).map_or(0, |list| list.len()));
-            sockets.insert(package);
-            cores.insert((package, core));
-        }
-        let vcpus = cell.look().await?.vcpus?.value;
-        let host_sockets: BTreeSet<_> = vcpus.iter().map(|v| v.0).collect();
-        let host_cores: BTreeSet<_> = vcpus.iter().map(|v| (v.0, v.1)).collect();
-        let host_threads: BTreeSet<_> = vcpus.iter().map(|v| v.2).collect();
+        let guest = cell.system().topology().await?;
+        let host = cell.look().await?.vcpus?;
+        let count = |of: fn(&(u32, u32, u32)) -> (u32, u32)| {
+            host.as_ref().map(|vcpus| vcpus.iter().map(of).collect::<BTreeSet<_>>().len())
+        };
+        // Threads are numbered within their core, cores within their socket.
+        let threads = host.as_ref().map(|vcpus| vcpus.iter().map(|v| v.2).collect::<BTreeSet<_>>().len());
         let configured = cell.spec().cpus;
         Ok(Observations::of([
-            Finding::same_as("sockets", sockets.len(), host_sockets.len(), configured.sockets),
-            Finding::same_as("cores in all", cores.len(), host_cores.len(), configured.sockets * configured.cores),
-            Finding::same_as("threads in a core", threads, host_threads.len(), configured.threads),
+            Finding::same_as("sockets", guest.map(|t| t.sockets), count(|v| (v.0, 0)), configured.sockets),
+            Finding::same_as("cores in all", guest.map(|t| t.cores), count(|v| (v.0, v.1)), configured.sockets * configured.cores),
+            Finding::same_as("threads in a core", guest.map(|t| t.threads), threads, configured.threads),
         ]))
     }
 }
@@ -80,17 +71,19 @@ fn dynamic_bits(leaf: u32, register: u8) -> u32 {
 check! {
     /// The guest's CPU features are those that the host gives it, bit for bit.
     pub FEATURES = "cpu.features-vs-host", tier: Reads, needs: [],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::Cpuid { leaf: 1, .. }, OwnedReply::Cpuid(words)) = (request, reply) {
-                words.edx ^= 1 << 26;
+        fault: Fault::Guest("cpuid", |asked, told| {
+            if asked["leaf"] == 1 && let Some(bits) = told["edx"].as_u64() {
+                told["edx"] = (bits ^ 1 << 26).into();
             }
         });
     async fn features(cell) {
-        let words = cell.look().await?.cpu_features?.value;
+        let words = cell.look().await?.cpu_features?;
         let (mut guest_bits, mut host_bits) = (Vec::<Value>::new(), Vec::<Value>::new());
-        let mut seen = Observations::new();
-        for word in words.iter().filter(|w| matches!(w.leaf, 1 | 7 | 0x8000_0001)) {
-            let answer = cell.guest.cpuid(0, word.leaf, word.subleaf).await?;
+        let mut source = None;
+        for word in words.value.iter().filter(|w| matches!(w.leaf, 1 | 7 | 0x8000_0001)) {
+            let answer = cell.system().cpuid(0, word.leaf, word.subleaf).await?;
+            source = Some(answer.source);
+            let answer = answer.value;
             let register = [answer.eax, answer.ebx, answer.ecx, answer.edx][usize::from(word.register & 3)];
             let keep = !dynamic_bits(word.leaf, word.register);
             let name = ["EAX", "EBX", "ECX", "EDX"][usize::from(word.register & 3)];
@@ -98,49 +91,55 @@ check! {
             guest_bits.push(text(register).into());
             host_bits.push(text(word.bits).into());
         }
-        seen.push(Finding::host_is("the hypervisor tells its feature words", !words.is_empty(), true));
-        seen.push(Finding::same("feature words", Value::List(guest_bits), Value::List(host_bits)));
-        let info = read::text(&cell.guest, "/proc/cpuinfo").await?;
-        let flags = info.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
-        seen.push(Finding::recorded("flags that the kernel lists").inside(Value::from(flags.split_whitespace().skip(2).count())));
-        Ok(seen)
+        let Some(source) = source else {
+            return Err(CheckError::unreadable("the hypervisor's list of CPU features", "none of leaves 1 and 7"));
+        };
+        let listed = cell.system().features().await?.map(|features| features.len());
+        Ok(Observations::of([
+            Finding::same("feature words", source.saw(guest_bits), words.source.saw(host_bits)),
+            Finding::recorded("features that the kernel lists").inside(listed),
+        ]))
     }
 }
 
+/// Those that a kernel says it is open to.
+fn open_to(states: &BTreeMap<String, String>) -> impl Iterator<Item = &String> {
+    states.iter().filter(|(_, state)| state.starts_with("Vulnerable")).map(|(name, _)| name)
+}
+
+fn states(all: &BTreeMap<String, String>) -> Value {
+    all.iter().map(|(name, state)| format!("{name}: {state}")).collect()
+}
+
 check! {
-    /// The guest is not worse protected against CPU vulnerabilities than is declared for its host.
+    /// The guest is open to no CPU vulnerability that its host is not, unless that is declared.
     pub VULNERABILITIES = "cpu.vulnerabilities", tier: Reads, needs: [],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::ReadFile { path, .. }, OwnedReply::Data(data)) = (request, reply)
-                && path.starts_with("/sys/devices/system/cpu/vulnerabilities/") {
-                *data = b"Vulnerable: seeded fault\n".to_vec();
+        fault: Fault::Guest("vulnerabilities", |_, told| {
+            for state in told.as_object_mut().into_iter().flat_map(|all| all.values_mut()) {
+                *state = "Vulnerable: seeded fault".into();
             }
         });
     async fn vulnerabilities(cell) {
-        let at = format!("{SYS}/vulnerabilities");
-        let accepted = match cell.expect("accepted-vulnerable")? {
-            Value::List(names) => names,
-            other => vec![other],
-        };
-        let of_host = cell.lab().host().witness()?.vulnerabilities().await?.value;
-        let mut worse: Vec<Value> = Vec::new();
-        let (mut guest_all, mut host_all) = (Vec::<Value>::new(), Vec::<Value>::new());
-        for name in read::names(&cell.guest, &at).await? {
-            let guest = read::text(&cell.guest, &format!("{at}/{name}")).await?;
-            let host = of_host.get(&name).cloned();
-            let host = host.unwrap_or_else(|| "not told by this host's kernel".to_owned());
-            let is_worse = guest.starts_with("Vulnerable") && !host.starts_with("Vulnerable");
-            if is_worse && !accepted.contains(&name.as_str().into()) {
-                worse.push(name.as_str().into());
-            }
-            guest_all.push(format!("{name}: {guest}").into());
-            host_all.push(format!("{name}: {host}").into());
+        let accepted = listed(cell.expect("accepted-vulnerable")?);
+        let guest = cell.system().vulnerabilities().await?;
+        let host = cell.lab().host().witness()?.vulnerabilities().await?;
+        let mut seen = Observations::new();
+        // Of what the host's kernel does not know, nobody can say whether the guest is worse off.
+        let (known, unknown): (Vec<String>, Vec<String>) = open_to(&guest.value)
+            .filter(|name| !accepted.contains(&name.as_str().into()))
+            .cloned()
+            .partition(|name| host.value.contains_key(name));
+        if guest.value.keys().all(|name| !host.value.contains_key(name)) {
+            return Err(hospitium_model::Inability::of_host(
+                "its kernel knows none of the vulnerabilities that the guest's tells of",
+            ).into());
         }
-        let mut seen = Observations::of([
-            Finding::guest_is("worse than the host, and not declared so", Value::List(worse), Value::List(Vec::new())),
-            Finding::host_is("the host's kernel tells its own state", !of_host.is_empty(), true),
-        ]);
-        seen.push(Finding::recorded("state").inside(Value::from(Value::List(guest_all))).outside(Value::from(Value::List(host_all))));
+        let host_open = host.as_ref().map(|all| open_to(all).cloned().collect::<Vec<String>>());
+        seen.push(Finding::guest_subset("CPU vulnerabilities that it is open to", guest.source.saw(known), host_open));
+        seen.push(Finding::recorded("state").inside(guest.as_ref().map(states)).outside(host.as_ref().map(states)));
+        for name in unknown {
+            seen.note(format!("{name}: the guest is open to it, and the host's kernel does not know it"));
+        }
         Ok(seen)
     }
 }
@@ -148,52 +147,67 @@ check! {
 check! {
     /// What the hypervisor offers to make a guest faster is seen and, where it is offered, used.
     pub ENLIGHTENMENTS = "cpu.enlightenments", tier: Reads, needs: [Need::HardwareVirtualization],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::Cpuid { leaf: 0x4000_0001, .. }, OwnedReply::Cpuid(words)) = (request, reply) {
-                words.eax = 0;
+        fault: Fault::Guest("cpuid", |asked, told| {
+            if asked["leaf"] == 0x4000_0001 {
+                told["eax"] = 0.into();
             }
         });
     async fn enlightenments(cell) {
-        let features = cell.guest.cpuid(0, 0x4000_0001, 0).await?.eax;
-        let source = read::text(&cell.guest, "/sys/devices/system/clocksource/clocksource0/available_clocksource").await?;
-        let used = cell.look().await?.accelerator?.value;
+        // Bit 3: KVM_FEATURE_CLOCKSOURCE2 (Linux Documentation/virt/kvm/x86/cpuid.rst).
+        let offered = cell.system().cpuid(0, 0x4000_0001, 0).await?.map(|words| words.eax & 8 != 0);
+        let source = cell.system().clock_source().await?;
+        let usable = source.map(|source| source.available.iter().any(|name| name == "kvm-clock"));
+        let used = cell.look().await?.accelerator?.map(|used| used.name());
         Ok(Observations::of([
-            // Bit 3: KVM_FEATURE_CLOCKSOURCE2 (Linux Documentation/virt/kvm/x86/cpuid.rst).
-            Finding::guest_is("paravirtual clock offered", features & 8 != 0, true),
-            Finding::guest_is("and used", source.contains("kvm-clock"), true),
-            Finding::host_is("accelerator in use", used.name(), "KVM"),
+            Finding::each("paravirtual clock offered, and accelerator in use", offered, true, used, "KVM"),
+            Finding::guest_is("the guest's kernel can take its time from it", usable, true),
         ]))
     }
 }
 
+/// How long vCPUs are watched.
+const WINDOW: Duration = Duration::from_millis(500);
+/// A thread that has run for so long in that time runs a vCPU that computes; one that waits runs for less than a
+/// millisecond. On a host with ten threads a CPU, one that wants to run all the time gets 50 ms.
+const RAN: Duration = Duration::from_millis(20);
+
 check! {
     /// A vCPU can be taken offline and brought back by the guest, and is idle on the host meanwhile.
     pub OFFLINE_ONLINE = "cpu.offline-online", tier: Reversible, needs: [Need::Vcpus(2)],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::ReadFile { path: "/sys/devices/system/cpu/online", .. }, OwnedReply::Data(data)) = (request, reply) {
-                *data = b"0-1\n".to_vec();
-            }
-        });
+        fault: Fault::Guest("online", |_, told| *told = json!([0, 1]));
     async fn offline_online(cell) {
-        let last = cell.spec().cpus.count() - 1;
-        let switch = format!("{SYS}/cpu{last}/online");
-        let how = Flags::default();
-        let count = |text: String| read::cpu_list(&text).map_or(0, |list| list.len());
-        cell.guest.write_file(&switch, b"0", how).await?;
-        let without = count(read::text(&cell.guest, &format!("{SYS}/online")).await?);
-        let before = cell.process().await?.cpu_time?.value;
-        let window = Duration::from_millis(400);
-        tokio::time::sleep(window).await;
-        let busy = cell.process().await?.cpu_time?.value.saturating_sub(before);
-        cell.guest.write_file(&switch, b"1", how).await?;
-        let with = count(read::text(&cell.guest, &format!("{SYS}/online")).await?);
-        let all = cell.spec().cpus.count() as usize;
-        let most = cell.expect_number("idle-busy-percent")?;
-        let percent = busy.as_secs_f64() / window.as_secs_f64() * 100.0;
+        let all = cell.spec().cpus.count();
+        let system = cell.system();
+        let last = system.online().await?.value.into_iter().max().unwrap_or_default();
+        system.set_online(last, false).await?;
+        let without = system.online().await?.map(|cpus| cpus.len());
+        let ran_without = busy_threads(cell, all - 1).await?;
+        system.set_online(last, true).await?;
+        let with = system.online().await?.map(|cpus| cpus.len());
+        let ran_with = busy_threads(cell, all).await?;
         Ok(Observations::of([
-            Finding::guest_is("online vCPUs with one taken offline", without, all - 1),
-            Finding::guest_is("online vCPUs after it came back", with, all),
-            Finding::host_between("CPU time of the idle machine", "% of one CPU", percent.round(), 0.0, most),
+            Finding::same_as("vCPUs that run with one taken offline", without, ran_without, all - 1),
+            Finding::same_as("vCPUs that run after it came back", with, ran_with, all),
         ]))
     }
+}
+
+/// How many of the VMM's threads run vCPUs, while more processes compute in the guest than it has vCPUs. On a host
+/// that has no CPU for them it takes more than one look to see `wanted` of them.
+async fn busy_threads(cell: &Cell, wanted: u32) -> Result<Outside<usize>, CheckError> {
+    let threads: BTreeSet<u32> = cell.look().await?.vcpu_threads?.value.into_iter().collect();
+    let ran = async || {
+        cell.system().busy(cell.spec().cpus.count() * 2, WINDOW).await?;
+        let before = cell.process().await?.thread_times?;
+        tokio::time::sleep(WINDOW).await;
+        let after = cell.process().await?.thread_times?;
+        Ok(after.map(|after| {
+            let ran = |id: &&u32| {
+                let now = after.get(id).copied().unwrap_or_default();
+                now.saturating_sub(before.value.get(id).copied().unwrap_or_default()) >= RAN
+            };
+            threads.iter().filter(ran).count()
+        }))
+    };
+    wait::until(WINDOW * 6, ran, |count| count.value >= wanted as usize).await
 }

@@ -1,11 +1,11 @@
 //! Identity: what the guest is told about the machine, and what it finds there.
 
-use hospitium_host::alter;
-use hospitium_model::{Capability, Finding, Observations, OperatingSystem, Value};
-use hospitium_system::OwnedReply;
-use hospitium_wire::Request;
+use hospitium_host::{SeenDevice, SeenSmbios, alter};
+use hospitium_model::{
+    Capability, Finding, HostSource, Inability, Inside, Observations, Outside, Value,
+};
+use hospitium_system::{DriverLoad, PciFunction, SmbiosSystem, System};
 
-use super::read;
 use crate::fault::SeamFault;
 use crate::{Cell, Check, CheckError, Fault, Need, check};
 
@@ -14,84 +14,106 @@ pub const CHECKS: &[&Check] =
     &[&SMBIOS, &HYPERVISOR_SIG, &OS_REPORTED, &PCI_INVENTORY, &DRIVER_VERSIONS, &GENERATION_ID];
 
 check! {
-    /// The SMBIOS tables that the guest reads say what is configured.
+    /// The guest reads in its SMBIOS tables what the machine's firmware was given, and that is what is configured.
     pub SMBIOS = "ident.smbios", tier: Reads, needs: [],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::ReadFile { path: "/sys/class/dmi/id/product_serial", .. }, OwnedReply::Data(data)) = (request, reply) {
-                *data = b"another\n".to_vec();
-            }
-        });
+        fault: Fault::Guest("smbios", |_, told| told["serial"] = "another".into());
     async fn smbios(cell) {
         let configured = cell.spec().smbios.clone();
+        let guest = cell.system().smbios().await?;
+        let look = cell.look().await?;
+        let part = |of: fn(SmbiosSystem) -> String| guest.clone().map(of);
         let mut seen = Observations::new();
-        for (what, file, value) in [
-            ("system manufacturer", "sys_vendor", configured.manufacturer),
-            ("product name", "product_name", configured.product),
-            ("serial number", "product_serial", configured.serial),
-        ] {
-            let guest = read::text(&cell.guest, &format!("/sys/class/dmi/id/{file}")).await?;
-            seen.push(Finding::same(what, guest, value));
+        let (manufacturer, product, serial) = (part(|s| s.manufacturer), part(|s| s.product), part(|s| s.serial));
+        match look.smbios {
+            Ok(host) => {
+                let given = |value: &str| host.source.saw(value.to_owned());
+                let SeenSmbios { manufacturer: m, product: p, serial: s } = &host.value;
+                seen.push(Finding::same_as("system manufacturer", manufacturer, given(m), configured.manufacturer));
+                seen.push(Finding::same_as("product name", product, given(p), configured.product));
+                seen.push(Finding::same_as("serial number", serial, given(s), configured.serial));
+            }
+            Err(unseen) => {
+                seen.push(Finding::guest_is("system manufacturer", manufacturer, configured.manufacturer));
+                seen.push(Finding::guest_is("product name", product, configured.product));
+                seen.push(Finding::guest_is("serial number", serial, configured.serial));
+                seen.note(format!("strings by the guest's account alone: {unseen}"));
+            }
         }
-        let guest = read::text(&cell.guest, "/sys/class/dmi/id/product_uuid").await?;
-        let host = cell.look().await?.uuid?.value;
         let uuid = configured.uuid.to_ascii_lowercase();
-        seen.push(Finding::same_as("UUID", guest.to_ascii_lowercase(), host.to_ascii_lowercase(), uuid));
+        let host = look.uuid?.map(|uuid| uuid.to_ascii_lowercase());
+        seen.push(Finding::same_as("UUID", part(|s| s.uuid), host, uuid));
         Ok(seen)
     }
 }
 
 /// The twelve characters that CPUID leaf 0x40000000 gives, trailing NULs cut off.
-pub async fn hypervisor_signature(cell: &mut Cell) -> Result<String, CheckError> {
-    let words = cell.guest.cpuid(0, 0x4000_0000, 0).await?;
-    let bytes = [words.ebx, words.ecx, words.edx].map(u32::to_le_bytes).concat();
-    let text: String = bytes.iter().take_while(|b| **b != 0).map(|b| char::from(*b)).collect();
-    Ok(text.escape_default().to_string())
+pub async fn hypervisor_signature(system: &dyn System) -> Result<Inside<String>, CheckError> {
+    let words = system.cpuid(0, 0x4000_0000, 0).await?;
+    Ok(words.map(|words| {
+        let bytes = [words.ebx, words.ecx, words.edx].map(u32::to_le_bytes).concat();
+        let text: String = bytes.iter().take_while(|b| **b != 0).map(|b| char::from(*b)).collect();
+        text.escape_default().to_string()
+    }))
 }
 
 check! {
     /// The guest sees, by CPUID, the hypervisor that it runs on.
     pub HYPERVISOR_SIG = "ident.hypervisor-sig", tier: Reads, needs: [],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::Cpuid { leaf: 0x4000_0000, .. }, OwnedReply::Cpuid(words)) = (request, reply) {
-                words.ebx = 0x4D56_4D56;
+        fault: Fault::Guest("cpuid", |asked, told| {
+            if asked["leaf"] == 0x4000_0000 {
+                told["ebx"] = 0x4D56_4D56.into();
             }
         });
     async fn hypervisor_sig(cell) {
-        let present = cell.guest.cpuid(0, 1, 0).await?.ecx >> 31 == 1;
-        let signature = hypervisor_signature(cell).await?;
+        let present = cell.system().cpuid(0, 1, 0).await?.map(|words| words.ecx >> 31 == 1);
+        let signature = hypervisor_signature(cell.system()).await?;
         let expected = cell.expect("signature")?;
-        let used = cell.look().await?.accelerator?.value;
+        let used = cell.look().await?.accelerator?.map(|used| used.name());
         let measured = cell.lab().host().facts().accelerator.used;
         Ok(Observations::of([
             Finding::guest_is("hypervisor bit of CPUID leaf 1", present, true),
-            Finding::guest_is("signature", signature, expected),
-            Finding::host_is("accelerator in use", used.name(), measured.name()),
+            Finding::each("signature, and accelerator in use", signature, expected, used, measured.name()),
         ]))
     }
 }
 
 check! {
-    /// The guest reports the operating system that it was declared to be.
+    /// The guest reports the operating system that it was declared to be, inside and on its console.
     pub OS_REPORTED = "ident.os-reported", tier: Reads, needs: [Need::DeclaredVersion],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::ReadFile { path: "/proc/sys/kernel/osrelease" | "/etc/os-release", .. }, OwnedReply::Data(data)) = (request, reply) {
-                *data = b"VERSION_ID=\"0\"\n".to_vec();
-            }
-        });
+        fault: Fault::Guest("version", |_, told| *told = "0".into());
     async fn os_reported(cell) {
-        let facts = cell.lab().guest().facts().clone();
-        let guest = match facts.kind {
-            hospitium_model::GuestKind::Kernel => {
-                read::text(&cell.guest, "/proc/sys/kernel/osrelease").await?
+        let declared = cell.lab().guest().facts().version.clone();
+        let version = cell.system().version().await?;
+        let name = cell.system().name().await?;
+        let console = &cell.lab().boot_facts().console;
+        let shown = console.iter().find_map(|line| name.value.in_line(line).map(str::to_owned));
+        let mut seen = Observations::of([Finding::guest_is("version", version, declared)]);
+        match shown {
+            Some(shown) => {
+                let inside = name.map(|name| name.name);
+                seen.push(Finding::same("name", inside, HostSource::Wire.saw(shown)));
+                Ok(seen)
             }
-            hospitium_model::GuestKind::Disk => {
-                let text = read::text(&cell.guest, "/etc/os-release").await?;
-                let version = text.lines().find_map(|line| line.strip_prefix("VERSION_ID="));
-                version.unwrap_or_default().trim_matches('"').to_owned()
-            }
-        };
-        Ok(Observations::of([Finding::same("version", guest, facts.version)]))
+            None => Ok(seen.only_one_witness("the console showed no name of the system as it started")),
+        }
     }
+}
+
+/// A function as either side sees it.
+pub fn id(vendor: u16, device: u16, class: u16) -> String {
+    format!("{vendor:04x}:{device:04x} class {class:04x}")
+}
+
+pub fn ids_of_host<'a>(devices: impl Iterator<Item = &'a SeenDevice>) -> Vec<String> {
+    let mut all: Vec<String> = devices.map(|d| id(d.vendor, d.device, d.class)).collect();
+    all.sort();
+    all
+}
+
+pub fn ids_of_guest<'a>(functions: impl Iterator<Item = &'a PciFunction>) -> Vec<String> {
+    let mut all: Vec<String> = functions.map(|f| id(f.vendor, f.device, f.class)).collect();
+    all.sort();
+    all
 }
 
 check! {
@@ -99,93 +121,145 @@ check! {
     pub PCI_INVENTORY = "ident.pci-inventory", tier: Reads, needs: [],
         fault: Fault::Seam(SeamFault::Look(|look| alter(&mut look.devices, |all| drop(all.pop()))));
     async fn pci_inventory(cell) {
-        let root = "/sys/bus/pci/devices";
-        let mut guest = Vec::new();
-        let mut unbound = Vec::new();
-        for address in read::names(&cell.guest, root).await? {
-            let vendor = read::number(&cell.guest, &format!("{root}/{address}/vendor")).await?;
-            let device = read::number(&cell.guest, &format!("{root}/{address}/device")).await?;
-            let class = read::number(&cell.guest, &format!("{root}/{address}/class")).await?;
-            let name = format!("{vendor:04x}:{device:04x} class {:04x}", class >> 8);
-            if read::link_name(&cell.guest, &format!("{root}/{address}/driver")).await?.is_none() {
-                unbound.push(format!("{address} {name}"));
-            }
-            guest.push(name);
-        }
-        let devices = cell.look().await?.devices?.value;
-        let mut host: Vec<String> = devices
-            .iter()
-            .map(|d| format!("{:04x}:{:04x} class {:04x}", d.vendor, d.device, d.class))
-            .collect();
-        guest.sort();
-        host.sort();
+        let guest = cell.system().pci().await?;
+        let host = cell.look().await?.devices?;
+        let unbound = guest.as_ref().map(|all| {
+            let unbound = all.iter().filter(|f| f.bound.is_none());
+            unbound.map(|f| format!("{} {}", f.address, id(f.vendor, f.device, f.class))).collect::<Value>()
+        });
         Ok(Observations::of([
-            Finding::same("functions", guest.len(), host.len()),
-            Finding::same("functions by id", guest, host),
-            Finding::recorded("functions without a driver").inside(Value::from(unbound)),
+            Finding::same("functions by id", guest.map(|all| ids_of_guest(all.iter())), host.map(|all| ids_of_host(all.iter()))),
+            Finding::recorded("functions without a driver").inside(unbound),
         ]))
     }
 }
 
-check! {
-    /// Each paravirtual device is bound to a driver, whose name and version are written down.
-    pub DRIVER_VERSIONS = "ident.driver-versions", tier: Reads, needs: [],
-        fault: Fault::Seam(SeamFault::Look(|look| alter(&mut look.devices, Vec::clear)));
-    async fn driver_versions(cell) {
-        let root = "/sys/bus/pci/devices";
-        let release = read::text(&cell.guest, "/proc/sys/kernel/osrelease").await?;
-        let mut bound: Vec<Value> = Vec::new();
-        let mut paravirtual = 0_usize;
-        for address in read::names(&cell.guest, root).await? {
-            let driver = read::link_name(&cell.guest, &format!("{root}/{address}/driver")).await?;
-            let vendor = read::number(&cell.guest, &format!("{root}/{address}/vendor")).await?;
-            if let Some(driver) = driver {
-                paravirtual += usize::from(vendor == 0x1AF4);
-                let module = format!("/sys/module/{}/version", driver.replace('-', "_"));
-                let version = read::text_if_there(&cell.guest, &module).await?;
-                let version = version.unwrap_or_else(|| format!("of the kernel, {release}"));
-                bound.push(format!("{address} {driver} ({version})").into());
+/// PCI vendor of virtio devices (VIRTIO 1.2, 4.1.2).
+pub const VIRTIO: u16 = 0x1AF4;
+
+/// The driver of a virtio device, by its name in `guests/linux-modules.toml`: from its PCI id, transitional or not
+/// (VIRTIO 1.2, 4.1.2.1 and 5).
+const fn virtio_driver(device: u16) -> Option<&'static str> {
+    Some(match device {
+        0x1000 | 0x1041 => "virtio-net",
+        0x1001 | 0x1042 => "virtio",
+        0x1002 | 0x1045 => "balloon",
+        0x1003 | 0x1043 => "virtio-console",
+        0x1004 | 0x1048 => "virtio-scsi",
+        0x1005 | 0x1044 => "rng",
+        _ => return None,
+    })
+}
+
+/// The machine's paravirtual functions, as far as the guest was given drivers for them.
+pub struct Paravirtual {
+    /// Those that the host has.
+    pub host: Outside<Vec<SeenDevice>>,
+    /// Device ids that the guest was given no driver for.
+    without: Vec<u16>,
+    /// What the reader is told of those.
+    pub notes: Vec<String>,
+}
+
+impl Paravirtual {
+    /// Asks host and guest.
+    ///
+    /// # Errors
+    /// A skip if there is none that the guest could drive.
+    pub async fn of(cell: &Cell) -> Result<Self, CheckError> {
+        let devices = cell.look().await?.devices?;
+        let source = devices.source;
+        let (mut with, mut without, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+        for device in devices.value.into_iter().filter(|device| device.vendor == VIRTIO) {
+            let load = match virtio_driver(device.device) {
+                Some(driver) => cell.system().load_driver(driver).await?,
+                None => DriverLoad::Unmanaged,
+            };
+            if load == DriverLoad::Absent {
+                without.push(device.device);
+                let id = id(device.vendor, device.device, device.class);
+                notes.push(format!("{id}: no driver is built in, and none was given as a module"));
+            } else {
+                with.push(device);
             }
         }
-        let devices = cell.look().await?.devices?.value;
-        let host = devices.iter().filter(|d| d.vendor == 0x1AF4).count();
-        let mut seen = Observations::of([Finding::same("paravirtual devices with a driver", paravirtual, host)]);
-        seen.push(Finding::recorded("drivers").inside(Value::from(Value::List(bound))));
+        if with.is_empty() {
+            return Err(match &notes[..] {
+                [] => Inability::of_machine("paravirtual PCI devices"),
+                _ => Inability::of_guest(notes.join("; ")),
+            }
+            .into());
+        }
+        Ok(Self { host: source.saw(with), without, notes })
+    }
+
+    /// True if it is one of those.
+    pub fn holds(&self, function: &PciFunction) -> bool {
+        function.vendor == VIRTIO && !self.without.contains(&function.device)
+    }
+}
+
+check! {
+    /// Each paravirtual device is driven by the driver of its kind, whose name and version are written down.
+    pub DRIVER_VERSIONS = "ident.driver-versions", tier: Reads, needs: [],
+        fault: Fault::Guest("pci", |_, told| {
+            // Bound to their transport alone.
+            for function in told.as_array_mut().into_iter().flatten() {
+                function["driver"] = serde_json::Value::Null;
+            }
+        });
+    async fn driver_versions(cell) {
+        let paravirtual = Paravirtual::of(cell).await?;
+        let guest = cell.system().pci().await?;
+        let drivers = guest.as_ref().map(|all| {
+            let drivers = all.iter().filter_map(|f| {
+                let driver = f.driver.as_deref()?;
+                let version = f.version.as_deref().unwrap_or("of the system itself");
+                Some(format!("{} {driver} ({version})", f.address))
+            });
+            drivers.collect::<Value>()
+        });
+        let driven = guest.map(|all| {
+            ids_of_guest(all.iter().filter(|&f| paravirtual.holds(f) && f.driver.is_some()))
+        });
+        let host = paravirtual.host.map(|all| ids_of_host(all.iter()));
+        let mut seen = Observations::of([
+            Finding::same("paravirtual functions that a driver of their kind drives", driven, host),
+            Finding::recorded("drivers").inside(drivers),
+        ]);
+        paravirtual.notes.into_iter().for_each(|note| seen.note(note));
         Ok(seen)
     }
 }
 
 check! {
-    /// The VM generation id that the guest's firmware tables hold is the one that is configured.
+    /// The guest reads, where its firmware tables say, the VM generation id that the hypervisor has set; each clone
+    /// has another.
     pub GENERATION_ID = "ident.generation-id", tier: Disruptive,
         needs: [Need::GenerationId, Need::Host(Capability::GenerationId)],
-        fault: Fault::Seam(SeamFault::Look(|look| {
-            look.generation_id = Err(hospitium_model::Inability::of_host("a fault on purpose hides it"));
-        }));
+        fault: Fault::StaleClone;
     async fn generation_id(cell) {
-        let there = match cell.lab().os() {
-            OperatingSystem::Linux => {
-                let names = read::names(&cell.guest, "/sys/bus/acpi/devices").await?;
-                names.iter().any(|name| name.starts_with("QEMUVGID") || name.starts_with("VMGENCTR"))
-            }
-            OperatingSystem::Windows => false,
-        };
-        let first = cell.look().await?.generation_id.ok().map(|seen| seen.value);
+        let (guest, host) = ids_of(cell).await?;
         let other = cell.another_clone().await?;
-        let second = other.look().await?.generation_id.ok().map(|seen| seen.value);
+        let ids = ids_of(&other).await;
         other.finish().await?;
-        let (Some(first), Some(second)) = (first, second) else {
-            return Ok(Observations::of([
-                Finding::guest_is("a generation-id device in ACPI", there, true),
-                Finding::host_is("a generation id is set", false, true),
-            ]));
-        };
-        let configured = cell.spec().generation_id.clone().unwrap_or_default();
-        let mut seen = Observations::of([
-            Finding::guest_is("a generation-id device in ACPI", there, true),
-            Finding::host_is("two clones have different ids", first != second, true),
-        ]);
-        seen.push(Finding::recorded("ids: as configured, and of two clones").outside(Value::from(vec![configured, first, second])));
-        Ok(seen)
+        let (other_guest, other_host) = ids?;
+        let differ = (
+            guest.as_ref().map(|id| *id != other_guest.value),
+            host.as_ref().map(|id| *id != other_host.value),
+        );
+        Ok(Observations::of([
+            Finding::same("id of a clone", guest, host),
+            Finding::same("id of another", other_guest, other_host),
+            Finding::same_as("they differ", differ.0, differ.1, true),
+        ]))
     }
+}
+
+/// The generation id of a machine as its guest reads it and as the hypervisor has it.
+async fn ids_of(cell: &Cell) -> Result<(Inside<String>, Outside<String>), CheckError> {
+    let guest = cell.system().generation_id().await?;
+    let guest = guest.map(|id| id.unwrap_or_else(|| "no such device".into()).to_ascii_lowercase());
+    let host = cell.look().await?.generation_id?.map(|id| id.to_ascii_lowercase());
+    Ok((guest, host))
 }

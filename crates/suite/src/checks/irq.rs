@@ -1,16 +1,17 @@
 //! Interrupts and timers.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use hospitium_host::alter;
-use hospitium_model::{Capability, Finding, Observations, Value};
-use hospitium_system::OwnedReply;
-use hospitium_wire::Request;
+use hospitium_model::{Capability, Finding, HostSource, Inside, Observations, Value};
+use hospitium_peer::{ECHO_PORT, PeerOptions};
+use hospitium_system::Interrupts;
 
-use super::read;
+use super::ident::{Paravirtual, id, ids_of_guest};
+use super::wait::{SETTLE, until};
+use super::{listed, net};
 use crate::fault::{Call, SeamFault};
 use crate::patience::cpu_wait;
-use crate::{Cell, Check, CheckError, Fault, Need, check};
+use crate::{Cell, Check, CheckError, Fault, Need, check, device};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&TICK_RATE, &MSI, &SPREAD, &NMI];
@@ -18,9 +19,9 @@ pub const CHECKS: &[&Check] = &[&TICK_RATE, &MSI, &SPREAD, &NMI];
 check! {
     /// Timers expire at the rate that was asked for.
     pub TICK_RATE = "irq.tick-rate", tier: Reversible, needs: [],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::Ticks { .. }, OwnedReply::Sleeps { total_ns, .. }) = (request, reply) {
-                *total_ns *= 2;
+        fault: Fault::Guest("ticks", |_, told| {
+            if let Some(nanos) = told["total"]["nanos"].as_u64() {
+                told["total"]["nanos"] = (nanos / 2).into();
             }
         });
     async fn tick_rate(cell) {
@@ -28,107 +29,174 @@ check! {
         let period = Duration::from_millis(10);
         let tolerance = cell.expect_number("tolerance-percent")?;
         let waited_before = cpu_wait(cell.machine()).await;
-        let begun = Instant::now();
-        let ticks = cell.guest.ticks(period, COUNT).await?;
-        let host = begun.elapsed().as_secs_f64() * 1e3;
+        let begun = cell.now().await?.monotonic;
+        let ticks = cell.system().ticks(period, COUNT).await?;
+        let took = cell.now().await?.monotonic.saturating_sub(begun);
+        let host = HostSource::Clock.saw(ms(took));
         // A timer cannot expire on a vCPU that gets no CPU.
-        let waited = cpu_wait(cell.machine()).await.saturating_sub(waited_before);
-        let waited = waited.as_secs_f64() * 1e3;
-        let asked = period.as_secs_f64() * 1e3 * f64::from(COUNT);
-        let guest = ticks.total.as_secs_f64() * 1e3;
+        let waited = ms(cpu_wait(cell.machine()).await.saturating_sub(waited_before));
+        let asked = ms(period) * f64::from(COUNT);
+        let total = ticks.as_ref().map(|ticks| ms(ticks.total));
         let mut seen = Observations::of([
-            Finding::guest_is("expirations", ticks.count, COUNT),
-            Finding::guest_between("time of all", "ms", guest, asked * 0.9, asked * (1.0 + tolerance / 100.0) + waited.round()),
-            Finding::within("time of all, by both clocks", "ms", guest, host, asked * tolerance / 100.0),
+            Finding::guest_is("expirations", ticks.as_ref().map(|ticks| ticks.count), COUNT),
+            Finding::guest_between("time of all", "ms", total, asked * 0.9, asked * (1.0 + tolerance / 100.0) + waited.round()),
+            Finding::within("time of all, by both clocks", "ms", total, host, asked * tolerance / 100.0),
         ]);
-        let (least, most) = (ticks.least.as_secs_f64() * 1e3, ticks.most.as_secs_f64() * 1e3);
         seen.note(format!(
-            "shortest period {least:.2} ms, longest {most:.2} ms; the VMM waited {waited:.0} ms for a CPU"
+            "shortest period {:.2} ms, longest {:.2} ms; the VMM waited {waited:.0} ms for a CPU",
+            ms(ticks.value.least), ms(ticks.value.most)
         ));
         Ok(seen)
     }
 }
 
-/// Of each paravirtual PCI function that has a driver: its slot, and whether the guest runs it on
-/// message-signalled interrupts.
-async fn paravirtual_interrupts(cell: &mut Cell) -> Result<Vec<(String, bool)>, CheckError> {
-    let root = "/sys/bus/pci/devices";
-    let mut all = Vec::new();
-    for address in read::names(&cell.guest, root).await? {
-        let at = format!("{root}/{address}");
-        let vendor = read::number(&cell.guest, &format!("{at}/vendor")).await?;
-        let bound = read::link_name(&cell.guest, &format!("{at}/driver")).await?.is_some();
-        if vendor == 0x1AF4 && bound {
-            let device = read::number(&cell.guest, &format!("{at}/device")).await?;
-            let msi = !read::names(&cell.guest, &format!("{at}/msi_irqs")).await?.is_empty();
-            all.push((format!("{device:04x}"), msi));
-        }
-    }
-    all.sort();
-    Ok(all)
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }
 
 check! {
     /// Paravirtual devices interrupt by message (MSI-X) and not by a shared line.
     pub MSI = "irq.msi", tier: Reads, needs: [],
-        fault: Fault::Seam(SeamFault::Look(|look| {
-            alter(&mut look.devices, |all| all.retain(|d| d.vendor != 0x1AF4));
-        }));
+        fault: Fault::Guest("pci", |_, told| {
+            for function in told.as_array_mut().into_iter().flatten() {
+                function["by_message"] = false.into();
+            }
+        });
     async fn msi(cell) {
-        let guest = paravirtual_interrupts(cell).await?;
-        let mut host: Vec<String> = cell.look().await?.devices?.value.iter()
-            .filter(|d| d.vendor == 0x1AF4)
-            .map(|d| format!("{:04x}", d.device))
-            .collect();
-        host.sort();
-        let on_lines: Vec<Value> =
-            guest.iter().filter(|(_, msi)| !msi).map(|(name, _)| name.as_str().into()).collect();
-        let by_message: Vec<Value> =
-            guest.iter().filter(|(_, msi)| *msi).map(|(name, _)| name.as_str().into()).collect();
-        let Value::List(accepted) = cell.expect("accepted-on-lines")? else {
-            return Err(CheckError::unreadable("the expectation", "not a list"));
-        };
-        Ok(Observations::of([
-            Finding::guest_subset("paravirtual devices on MSI-X", by_message.clone(), host.iter().map(|h| Value::from(h.as_str())).collect::<Vec<_>>()),
-            Finding::guest_subset("paravirtual devices on a line, and accepted so", on_lines, accepted),
-            Finding::guest_is("any on MSI-X", !by_message.is_empty(), true),
-        ]))
+        let accepted = listed(cell.expect("accepted-on-lines")?);
+        let fine = |device: u16| accepted.contains(&Value::from(format!("{device:04x}")));
+        let paravirtual = Paravirtual::of(cell).await?;
+        let guest = cell.system().pci().await?;
+        let by_message = guest.as_ref().map(|all| {
+            ids_of_guest(all.iter().filter(|&f| paravirtual.holds(f) && f.by_message && !fine(f.device)))
+        });
+        let on_lines = guest.map(|all| {
+            let on_lines = all.iter().filter(|&f| paravirtual.holds(f) && !f.by_message && fine(f.device));
+            ids_of_guest(on_lines)
+        });
+        let host = paravirtual.host.map(|all| {
+            let mut all: Vec<String> =
+                all.iter().filter(|d| !fine(d.device)).map(|d| id(d.vendor, d.device, d.class)).collect();
+            all.sort();
+            all
+        });
+        if host.value.is_empty() {
+            return Err(hospitium_model::Inability::of_machine("a paravirtual device with MSI-X").into());
+        }
+        let mut seen = Observations::of([
+            Finding::same("paravirtual functions on MSI-X", by_message, host),
+            Finding::recorded("on a line, and accepted so").inside(on_lines),
+        ]);
+        paravirtual.notes.into_iter().for_each(|note| seen.note(note));
+        Ok(seen)
     }
 }
 
-/// Sum over all vCPUs, and per vCPU, of a line of `/proc/interrupts` that holds `name`.
-async fn interrupts(cell: &mut Cell, name: &str) -> Result<Vec<u64>, CheckError> {
-    let table = read::text(&cell.guest, "/proc/interrupts").await?;
-    let cpus = table.lines().next().unwrap_or_default().split_whitespace().count();
-    let mut sums = vec![0_u64; cpus];
-    for line in table.lines().skip(1).filter(|line| line.contains(name)) {
-        let counts = line.split_whitespace().skip(1).map_while(|word| word.parse::<u64>().ok());
-        for (sum, count) in sums.iter_mut().zip(counts) {
-            *sum = sum.saturating_add(count);
-        }
-    }
-    Ok(sums)
-}
+/// Echoes that are sent over an interface whose interrupts were steered.
+const ECHOES: u64 = 20;
 
 check! {
-    /// Device interrupts are not all served by one vCPU: each vCPU takes its timer's, and one that is told to
-    /// takes a device's.
-    pub SPREAD = "irq.spread", tier: Reversible, needs: [Need::Vcpus(2)],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::ReadFile { path: "/proc/interrupts", .. }, OwnedReply::Data(data)) = (request, reply) {
-                data.retain(|b| !b.is_ascii_digit());
-                data.splice(0..0, b"CPU0 CPU1\n".iter().copied());
+    /// Interrupts are not all served by one vCPU: each takes its timer's, and one that is told to takes those of a
+    /// device.
+    pub SPREAD = "irq.spread", tier: Reversible, needs: [Need::Vcpus(2), Need::Device(device::NIC)],
+        fault: Fault::Guest("interrupts", |asked, told| {
+            // All on the first, whatever was steered.
+            if asked["of"] != "Timer" && let Some(counts) = told.as_array_mut() {
+                let sum = counts.iter().filter_map(|count| count.as_u64()).sum::<u64>();
+                counts.fill(0.into());
+                counts[0] = sum.into();
             }
         });
     async fn spread(cell) {
-        let before = interrupts(cell, "LOC:").await?;
-        cell.guest.load(cell.spec().cpus.count(), "", Duration::from_millis(300)).await?;
+        let before = cell.system().interrupts(&Interrupts::Timer).await?;
+        cell.system().busy(cell.spec().cpus.count(), Duration::from_millis(300)).await?;
         tokio::time::sleep(Duration::from_millis(350)).await;
-        let after = interrupts(cell, "LOC:").await?;
-        let served = after.iter().zip(&before).filter(|(after, before)| after > before).count();
-        let threads = cell.look().await?.vcpu_threads?.value.len();
-        Ok(Observations::of([Finding::same_as("vCPUs that took timer interrupts, and that run", served, threads, cell.spec().cpus.count())]))
+        let after = cell.system().interrupts(&Interrupts::Timer).await?;
+        let timers = since(&before, after).map(|counts| counts.iter().filter(|count| **count > 0).count());
+        let threads = cell.look().await?.vcpu_threads?.map(|threads| threads.len());
+        let mut seen = Observations::of([
+            Finding::same_as("vCPUs that took timer interrupts, and that run", timers, threads, cell.spec().cpus.count()),
+        ]);
+        let nic = net::configured(cell, device::NIC)?;
+        let options = PeerOptions::default();
+        cell.peer().await?;
+        let system = cell.system();
+        let find = async || Ok(system.interface(&nic.mac).await?);
+        let found = until(SETTLE, find, |found| found.value.is_some()).await?;
+        let Some(name) = found.value else {
+            let host = cell.look().await?.nics?.map(|nics| nics.iter().any(|n| n.id == nic.id));
+            seen.push(Finding::same_as("the interface", found.source.saw(false), host, true));
+            return Ok(seen);
+        };
+        system.up(&name, options.guest.octets(), options.prefix, 0).await?;
+        until(SETTLE, async || Ok(system.carrier(&name).await?), |up| up.value).await?;
+        let online = system.online().await?.value;
+        let (Some(&first), Some(&last)) = (online.first(), online.last()) else {
+            return Err(CheckError::unreadable("the list of online CPUs", "empty"));
+        };
+        for cpu in [last, first] {
+            seen.findings.extend(steered(cell, &name, cpu).await?);
+        }
+        Ok(seen)
     }
+}
+
+/// Steers the interface's interrupts to one vCPU and makes traffic: who served them, and what was on the cable.
+async fn steered(cell: &mut Cell, name: &str, cpu: u32) -> Result<[Finding; 2], CheckError> {
+    let which = Interrupts::Interface(name.to_owned());
+    cell.system().steer(&which, cpu).await?;
+    // Those that are under way go where they went before, and Linux moves an interrupt as it serves the next.
+    echo(cell, 2).await?;
+    let before = cell.system().interrupts(&which).await?;
+    let frames = cell.peer().await?.stats().frames_to_guest;
+    let answered = echo(cell, ECHOES).await?;
+    let after = cell.system().interrupts(&which).await?;
+    let frames = cell.peer().await?.stats().frames_to_guest - frames;
+    let counts = since(&before, after);
+    let served = counts.as_ref().map(|counts| {
+        let took = counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        took.map(|(cpu, _)| cpu).collect::<Value>()
+    });
+    let enough = HostSource::Wire.saw(frames >= ECHOES);
+    let all: u64 = counts.value.iter().sum();
+    Ok([
+        Finding::each(
+            format!(
+                "vCPUs that took the interface's interrupts once steered to {cpu}, and {ECHOES} echoes on the cable"
+            ),
+            served,
+            Value::from(vec![cpu]),
+            enough,
+            true,
+        ),
+        // A frame for each echo came in while nothing else was under way. More come of frames that were sent.
+        Finding::guest_between(
+            format!("interrupts at vCPU {cpu} for {answered} echoes"),
+            "",
+            counts.source.saw(all),
+            answered as f64,
+            1e9,
+        ),
+    ])
+}
+
+/// Sends so many echoes, one after the other; how many came back.
+async fn echo(cell: &Cell, count: u64) -> Result<u64, CheckError> {
+    let to = (PeerOptions::default().address.octets(), ECHO_PORT);
+    let mut answered = 0;
+    for n in 0..count {
+        let back = cell.system().udp_echo(to, 64, cell.pattern(n), net::ECHO).await?;
+        answered += u64::from(back.value.is_some());
+    }
+    Ok(answered)
+}
+
+/// What was counted since, by processor.
+fn since(before: &Inside<Vec<u64>>, after: Inside<Vec<u64>>) -> Inside<Vec<u64>> {
+    after.map(|after| {
+        let before = before.value.iter().chain(std::iter::repeat(&0));
+        after.iter().zip(before).map(|(after, before)| after.saturating_sub(*before)).collect()
+    })
 }
 
 check! {
@@ -136,18 +204,17 @@ check! {
     pub NMI = "irq.nmi", tier: Disruptive, needs: [Need::Host(Capability::Nmi)],
         fault: Fault::Seam(SeamFault::Ignore(Call::Nmi));
     async fn nmi(cell) {
-        let before = interrupts(cell, "NMI:").await?;
+        let before = cell.system().interrupts(&Interrupts::NonMaskable).await?;
         cell.inject()?.nmi().await?;
-        let first = |counts: &[u64]| counts.first().copied().unwrap_or(0);
-        let mut after = before.clone();
+        let accepted = HostSource::Hypervisor.saw(1);
         // It is served within microseconds of guest time; an answer of the probe takes longer.
-        for _ in 0..40 {
-            after = interrupts(cell, "NMI:").await?;
-            if first(&after) > first(&before) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-        Ok(Observations::of([Finding::same("non-maskable interrupts at vCPU 0", first(&after) - first(&before), 1_u32)]))
+        let count = async || {
+            let now = cell.system().interrupts(&Interrupts::NonMaskable).await?;
+            Ok(since(&before, now).map(|counts| counts.first().copied().unwrap_or(0)))
+        };
+        let counted = until(Duration::from_secs(1), count, |count| count.value > 0).await?;
+        Ok(Observations::of([
+            Finding::same_as("non-maskable interrupts, counted at vCPU 0 and accepted", counted, accepted, 1),
+        ]))
     }
 }

@@ -3,12 +3,15 @@
 use hospitium_host::{SeenNode, alter};
 use hospitium_model::{ByteSize, Finding, Observations};
 
-use super::read;
 use crate::fault::SeamFault;
 use crate::{Check, Fault, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&SIZE, &NUMA, &OVERHEAD];
+
+fn mib(size: ByteSize) -> f64 {
+    (size.as_bytes() as f64 / f64::from(1 << 20)).round()
+}
 
 check! {
     /// The guest has the configured memory, less only what the firmware declares as its own.
@@ -20,25 +23,19 @@ check! {
     async fn size(cell) {
         let gap = cell.expect_number("firmware-gap-mib")?;
         let kernel = cell.expect_number("kernel-gap-mib")?;
-        let mut ram = 0_i64;
-        for entry in read::names(&cell.guest, "/sys/firmware/memmap").await? {
-            let at = format!("/sys/firmware/memmap/{entry}");
-            if read::text(&cell.guest, &format!("{at}/type")).await? == "System RAM" {
-                let start = read::number(&cell.guest, &format!("{at}/start")).await?;
-                let end = read::number(&cell.guest, &format!("{at}/end")).await?;
-                ram = ram.saturating_add(end.saturating_sub(start).saturating_add(1));
-            }
+        let host = cell.look().await?.memory?.map(mib);
+        let total = cell.system().total().await?.map(mib);
+        let mut seen = Observations::of([
+            Finding::within("memory that the kernel has", "MiB", total, host, kernel),
+            Finding::host_is("memory of the machine", host, mib(cell.spec().memory.size)).unit("MiB"),
+        ]);
+        // A kernel that does not show the map still says what it has.
+        match cell.system().firmware_map().await {
+            Ok(map) => seen.push(Finding::within("memory in the firmware's map", "MiB", map.map(mib), host, gap)),
+            Err(hospitium_system::SystemError::Unable(why)) => seen.note(why.to_string()),
+            Err(other) => return Err(other.into()),
         }
-        let total = read::total_mib(&cell.guest).await?;
-        let memory = cell.look().await?.memory?.value;
-        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-        let host = mib(memory.as_bytes());
-        let configured = mib(cell.spec().memory.size.as_bytes());
-        Ok(Observations::of([
-            Finding::within("memory in the firmware's map", "MiB", mib(ram.unsigned_abs()), host, gap),
-            Finding::within("memory that the kernel has", "MiB", total.round(), host, kernel),
-            Finding::host_is("configured", host, configured).unit("MiB"),
-        ]))
+        Ok(seen)
     }
 }
 
@@ -49,35 +46,31 @@ check! {
             alter(&mut look.nodes, |nodes| nodes.extend([SeenNode::default(), SeenNode::default()]));
         }));
     async fn numa(cell) {
-        let names = read::names(&cell.guest, "/sys/devices/system/node").await?;
-        let nodes = names.iter().filter(|n| {
-            n.strip_prefix("node").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
-        });
-        // A kernel without NUMA support has no folder for nodes, and one node.
-        let guest = nodes.count().max(1);
-        let host = cell.look().await?.nodes?.value.len().max(1);
+        let guest = cell.system().nodes().await?;
+        // A machine that is defined without nodes has one.
+        let host = cell.look().await?.nodes?.map(|nodes| nodes.len().max(1));
         let configured = cell.spec().memory.nodes.max(1);
         Ok(Observations::of([Finding::same_as("nodes", guest, host, configured)]))
     }
 }
 
 check! {
-    /// The VMM takes no more memory than the guest's own and a declared overhead.
+    /// Besides the guest's memory the VMM takes no more than is declared.
     pub OVERHEAD = "mem.overhead", tier: Reads, needs: [],
-        fault: Fault::Seam(SeamFault::Process(|process| {
-            alter(&mut process.rss, |rss| *rss = ByteSize::bytes(rss.as_bytes() + ByteSize::gib(8).as_bytes()));
+        fault: Fault::Seam(SeamFault::Overhead(|size| {
+            *size = ByteSize::bytes(size.as_bytes() + ByteSize::mib(512).as_bytes());
         }));
     async fn overhead(cell) {
-        let budget = cell.expect_number("budget-mib")?;
+        let (least, most) = (cell.expect_number("least-mib")?, cell.expect_number("budget-mib")?);
+        let overhead = cell.overhead().await?.map(mib);
         let process = cell.process().await?;
-        let (rss, pss) = (process.rss?.value, process.pss?.value);
-        let size = cell.spec().memory.size;
-        let over = rss.as_bytes() as f64 - size.as_bytes() as f64;
         let mut seen = Observations::of([Finding::host_between(
-            "resident memory above the guest's size", "MiB",
-            (over / f64::from(1 << 20)).round(), -1e6, budget,
+            "resident memory besides the guest's", "MiB", overhead, least, most,
         )]);
-        seen.note(format!("resident {} MiB, proportional share {} MiB", rss.as_mib(), pss.as_mib()));
+        if let (Ok(rss), Ok(pss)) = (process.rss, process.pss) {
+            let (rss, pss) = (rss.value.as_mib(), pss.value.as_mib());
+            seen.note(format!("resident in all {rss} MiB, proportional share {pss} MiB"));
+        }
         Ok(seen.only_one_witness("a guest cannot see what its VMM takes"))
     }
 }

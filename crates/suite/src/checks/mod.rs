@@ -1,5 +1,7 @@
 //! The checks, one file a subsystem.
 
+use hospitium_model::Value;
+
 use crate::Check;
 
 mod boot;
@@ -55,6 +57,14 @@ pub fn all() -> Vec<&'static Check> {
         iso::CHECKS,
     ];
     subsystems.concat()
+}
+
+/// An expectation that is a list; one value is a list of one.
+fn listed(expected: Value) -> Vec<Value> {
+    match expected {
+        Value::List(all) => all,
+        one => vec![one],
+    }
 }
 
 #[cfg(test)]

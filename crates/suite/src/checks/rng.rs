@@ -1,13 +1,13 @@
 //! Random numbers.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use hospitium_model::{Capability, Finding, Observations, Value};
-use hospitium_system::OwnedReply;
-use hospitium_wire::Request;
+use hospitium_host::{Generation, Sight};
+use hospitium_model::{Capability, Finding, GuestSource, HostSource, Inside, Observations, Value};
 
-use super::read;
-use crate::{Check, CheckError, Fault, Need, check};
+use super::{load, wait};
+use crate::{Cell, Check, CheckError, CloneOptions, Fault, Need, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&DEVICE, &UNIQUE];
@@ -16,55 +16,141 @@ check! {
     /// The paravirtual random-number device is the guest's current source and gives bytes.
     pub DEVICE = "rng.device", tier: Reversible,
         needs: [Need::Host(Capability::RngDevice), Need::Driver("rng")],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::ReadDevice { .. }, OwnedReply::Data(data)) = (request, reply) {
-                data.fill(0);
+        fault: Fault::Guest("hardware_random", |_, told| {
+            if let Some(bytes) = told.as_array_mut() {
+                bytes.fill(0.into());
             }
         });
     async fn device(cell) {
-        super::load::driver(cell, "rng").await?;
-        let current = read::text(&cell.guest, "/sys/class/misc/hw_random/rng_current").await?;
-        let first = cell.guest.read_device("/dev/hwrng", 64, std::time::Duration::from_secs(5)).await?;
-        let second = cell.guest.read_device("/dev/hwrng", 64, std::time::Duration::from_secs(5)).await?;
+        load::driver(cell, "rng").await?;
+        let system = cell.system();
+        let current = system.hardware_source().await?;
+        let current = current.map(|name| name.split('.').next().unwrap_or_default().to_owned());
+        let first = system.hardware_random(64).await?;
+        let second = system.hardware_random(64).await?;
         // VIRTIO 1.2, 5.4: device type 4, PCI id 0x1040 + 4; 0x1005 is the transitional id.
-        let there = cell.look().await?.devices?.value.iter()
-            .any(|d| d.vendor == 0x1AF4 && matches!(d.device, 0x1044 | 0x1005));
+        let there = cell.look().await?.devices?.map(|all| {
+            all.iter().any(|d| d.vendor == super::ident::VIRTIO && matches!(d.device, 0x1044 | 0x1005))
+        });
         let alive = |bytes: &[u8]| bytes.iter().collect::<BTreeSet<_>>().len() > 8;
+        let length = first.as_ref().map(|first| first.len() + second.value.len());
+        let vary = first.map(|first| alive(&first) && alive(&second.value) && first != second.value);
         Ok(Observations::of([
-            Finding::guest_is("current source", current.split('.').next().unwrap_or_default(), "virtio_rng"),
-            Finding::guest_is("bytes read twice", first.len() + second.len(), 128),
-            Finding::guest_is("they vary, and differ", alive(&first) && first != second, true),
-            Finding::host_is("device present", there, true),
+            Finding::each("current source, and the device", current, cell.expect("source")?, there, true),
+            Finding::guest_is("bytes read twice", length, 128),
+            Finding::guest_is("they vary, and differ", vary, true),
         ]))
     }
 }
 
+/// What one clone drew, before anybody gave it entropy.
+struct Draw {
+    bytes: Inside<Vec<u8>>,
+    /// The hypervisor's answer: its generation id.
+    id: Sight<String>,
+    /// Its process, where it has one.
+    process: Sight<u32>,
+    /// Whether its kernel said that it reseeded for the id's sake.
+    reseeded: bool,
+}
+
+/// Bytes that are drawn: that two of so many are the same by chance happens to nobody.
+const BYTES: u32 = 32;
+/// Three, since Linux keeps one generator a CPU (drivers/char/random.c, struct crng): of three machines with two
+/// vCPUs, two draw from the same one.
+const MACHINES: usize = 3;
+/// How long a kernel may take to hear of its new generation id, which it is told by an interrupt.
+const NOTICE: Duration = Duration::from_secs(5);
+
+/// Has clones drawn from, one after the other.
+async fn draw(
+    cell: &mut Cell,
+    generation: Generation,
+    hears: bool,
+) -> Result<Vec<Draw>, CheckError> {
+    let mut all = Vec::new();
+    for _ in 0..MACHINES {
+        let options = CloneOptions { generation, fresh_entropy: false };
+        let other = cell.another_clone_as(options).await?;
+        let drawn = one(&other, hears).await;
+        other.finish().await?;
+        all.push(drawn?);
+    }
+    Ok(all)
+}
+
+async fn one(clone: &Cell, hears: bool) -> Result<Draw, CheckError> {
+    let told = async || Ok(clone.system().reseeds_by_generation().await?.value > 0);
+    let bytes = clone.system().random(BYTES).await?;
+    if bytes.value.len() != BYTES as usize {
+        return Err(CheckError::unreadable("random bytes", "too few"));
+    }
+    let reseeded = hears && wait::until(NOTICE, told, |told| *told).await?;
+    let process = clone.process().await?.pid;
+    Ok(Draw { bytes, id: clone.look().await?.generation_id, process, reseeded })
+}
+
+fn distinct<T: Ord>(all: impl Iterator<Item = T>) -> usize {
+    all.collect::<BTreeSet<_>>().len()
+}
+
+fn different_bytes(draws: &[Draw]) -> usize {
+    distinct(draws.iter().map(|draw| &draw.bytes.value))
+}
+
+fn shown(draws: &[Draw]) -> Value {
+    let hex = |draw: &Draw| draw.bytes.value.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    draws.iter().map(hex).collect()
+}
+
 check! {
-    /// Machines restored from one snapshot give different random bytes.
+    /// Machines restored from one snapshot give different random bytes without the harness's help: the hypervisor
+    /// gives each a generation id of its own, and the guest's kernel reseeds its generator for it.
     pub UNIQUE = "rng.unique-after-restore", tier: Disruptive, needs: [],
-        fault: Fault::StaleClone;
+        fault: Fault::StaleClone, limit: 120 s;
     async fn unique(cell) {
-        let mut drawn = vec![cell.guest.random(32).await?];
-        let mut pids = vec![cell.process().await?.pid?.value];
-        // Three, since Linux keeps one generator a CPU (drivers/char/random.c, struct crng): of three
-        // machines with two vCPUs, two draw from the same one.
-        for _ in 0..2 {
-            let other = cell.another_clone().await?;
-            drawn.push(other.guest.random(32).await?);
-            pids.push(other.process().await?.pid?.value);
-            other.finish().await?;
+        let has_id = cell.spec().generation_id.is_some();
+        let hears = has_id && cell.system().reseeds_on_generation().await?.value;
+        let fresh = draw(cell, Generation::Fresh, hears).await?;
+        let ids: Option<Vec<&String>> =
+            fresh.iter().map(|draw| draw.id.as_ref().ok().map(|seen| &seen.value)).collect();
+        let source = fresh.first().map_or(GuestSource::Kernel, |draw| draw.bytes.source);
+        let different = source.saw(different_bytes(&fresh));
+        let mut seen = Observations::new();
+        match ids.filter(|_| has_id) {
+            Some(ids) => {
+                let host = HostSource::Hypervisor.saw(distinct(ids.into_iter()));
+                let what = "machines that differ: by random bytes, by generation id";
+                seen.push(Finding::same_as(what, different, host, MACHINES));
+                // Without it, two that differ do so by chance: the generator was due to be reseeded anyway.
+                let reseeded = fresh.iter().filter(|draw| draw.reseeded).count();
+                seen.push(Finding::guest_is("kernels that reseeded for their generation id", source.saw(reseeded), MACHINES));
+            }
+            None => {
+                let processes = fresh.iter().filter_map(|draw| draw.process.as_ref().ok());
+                let host = HostSource::Process.saw(distinct(processes.map(|seen| seen.value)));
+                let what = "machines that differ: by random bytes, by process";
+                seen.push(Finding::same_as(what, different, host, MACHINES));
+                seen.note("the machine has no generation id by which its guest could know that it is a clone");
+            }
         }
-        if drawn.iter().any(|bytes| bytes.len() != 32) {
-            return Err(CheckError::unreadable("random bytes", "too few"));
+        seen.push(Finding::recorded("bytes of each").inside(source.saw(shown(&fresh))));
+        if has_id {
+            let kept = draw(cell, Generation::Kept, false).await?;
+            let alone = different_bytes(&kept);
+            seen.push(Finding::recorded("bytes of each with the id of the saved machine").inside(source.saw(shown(&kept))));
+            seen.note(match (hears, alone < MACHINES) {
+                (true, true) => format!(
+                    "the generation id protects this pair: of {MACHINES} machines that kept the id, {alone} differed"
+                ),
+                (true, false) => "machines that kept the id differed, too: something besides the generation id makes \
+                    them differ here, such as a generator that was due to be reseeded".into(),
+                (false, _) => format!(
+                    "nothing protects this pair: the guest's kernel does not reseed for a generation id (Linux does \
+                     since 5.18); of {MACHINES} machines that kept the id, {alone} differed"
+                ),
+            });
         }
-        let hex = |bytes: &Vec<u8>| -> Value { bytes.iter().map(|b| format!("{b:02x}")).collect::<String>().into() };
-        let bytes = Value::List(drawn.iter().map(hex).collect());
-        let distinct = drawn.iter().collect::<BTreeSet<_>>().len();
-        let processes = pids.iter().collect::<BTreeSet<_>>().len();
-        Ok(Observations::of([
-            Finding::guest_is("the same 32 bytes in two of them", distinct < drawn.len(), false),
-            Finding::host_is("VM processes of one snapshot", processes, pids.len()),
-            Finding::recorded("bytes of each").inside(Value::from(bytes)),
-        ]))
+        Ok(seen)
     }
 }

@@ -2,7 +2,7 @@
 
 use hospitium_host::{SeenDevice, SeenSmbios, alter};
 use hospitium_model::{
-    Capability, Finding, HostSource, Inability, Inside, Observations, Outside, Value,
+    Capability, Finding, GuestKind, HostSource, Inability, Inside, Observations, Outside, Value,
 };
 use hospitium_system::{DriverLoad, PciFunction, SmbiosSystem, System};
 
@@ -78,16 +78,21 @@ check! {
 }
 
 check! {
-    /// The guest reports the operating system that it was declared to be, inside and on its console.
+    /// The guest reports the operating system that it was declared to be, and its image or its console the same.
     pub OS_REPORTED = "ident.os-reported", tier: Reads, needs: [Need::DeclaredVersion],
         fault: Fault::Guest("version", |_, told| *told = "0".into());
     async fn os_reported(cell) {
-        let declared = cell.lab().guest().facts().version.clone();
+        let facts = cell.lab().guest().facts().clone();
         let version = cell.system().version().await?;
+        // What a kernel guest was declared to be was read in the image of its kernel.
+        if facts.kind == GuestKind::Kernel {
+            let image = HostSource::Files.saw(facts.version);
+            return Ok(Observations::of([Finding::same("version, and that in the kernel's image", version, image)]));
+        }
         let name = cell.system().name().await?;
         let console = &cell.lab().boot_facts().console;
         let shown = console.iter().find_map(|line| name.value.in_line(line).map(str::to_owned));
-        let mut seen = Observations::of([Finding::guest_is("version", version, declared)]);
+        let mut seen = Observations::of([Finding::guest_is("version", version, facts.version)]);
         match shown {
             Some(shown) => {
                 let inside = name.map(|name| name.name);

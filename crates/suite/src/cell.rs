@@ -8,9 +8,11 @@ use hospitium_host::{
     Balloon, Display, Event, EventKind, Facet, Generation, HostClock, HostError, Hotplug, Inject,
     Look, Machine, Media, Medium, PowerVerb, ProcessFacts, Wires, WorkDir,
 };
-use hospitium_model::{ExpectationError, MachineSpec, Pattern, TimelineSource, Value};
+use hospitium_model::{
+    ExpectationError, MachineSpec, OperatingSystem, Pattern, TimelineSource, Value,
+};
 use hospitium_peer::{Peer, PeerOptions};
-use hospitium_system::{Console, Session, SessionError};
+use hospitium_system::{Console, LinuxSystem, Session, SessionError, System};
 use hospitium_wire::PowerAction;
 
 use crate::lab::forward_events;
@@ -24,6 +26,7 @@ const ANSWER: Duration = Duration::from_secs(20);
 pub struct Cell {
     /// The probe inside.
     pub guest: Session,
+    system: Arc<dyn System>,
     /// The console.
     pub console: Console,
     lab: Arc<Lab>,
@@ -41,6 +44,16 @@ pub struct Cell {
     crashes_meant: usize,
 }
 
+/// The system that the probe of this session is in.
+fn system_of(lab: &Lab, guest: &Session) -> Arc<dyn System> {
+    match lab.os() {
+        // No other family has a driver yet.
+        OperatingSystem::Linux | OperatingSystem::Windows => {
+            Arc::new(LinuxSystem::new(guest.clone(), lab.guest().facts().kind))
+        }
+    }
+}
+
 impl Cell {
     #[expect(clippy::too_many_arguments, reason = "called from one place, with the clone's parts")]
     pub(crate) fn new(
@@ -55,6 +68,7 @@ impl Cell {
     ) -> Self {
         let pictures = Vec::new();
         Self {
+            system: system_of(&lab, &guest),
             guest,
             console,
             lab,
@@ -95,6 +109,11 @@ impl Cell {
     /// The machine as declared.
     pub fn spec(&self) -> &MachineSpec {
         self.lab.spec()
+    }
+
+    /// The guest, from inside.
+    pub fn system(&self) -> &dyn System {
+        &*self.system
     }
 
     /// The machine, from outside.
@@ -355,6 +374,7 @@ impl Cell {
         let trace = self.lab.trace(&self.dir.name);
         self.console = Console::start(machine.serial("console").await?, Some(trace.clone()));
         self.guest = Session::attach(machine.serial("probe").await?, Some(trace));
+        self.system = system_of(&self.lab, &self.guest);
         if let Some(Fault::Guest(alter)) = self.fault {
             self.guest.set_patch(Some(Box::new(alter)));
         }

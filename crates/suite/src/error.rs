@@ -5,7 +5,7 @@ use std::time::Duration;
 use hospitium_guest::GuestError;
 use hospitium_host::HostError;
 use hospitium_model::{ExpectationError, Inability, span};
-use hospitium_system::{ConsoleError, SessionError};
+use hospitium_system::{ConsoleError, SessionError, SystemError};
 
 /// The harness or the lab failed, or somebody cannot do what the check needs.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,14 @@ pub enum CheckError {
     /// The probe.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// The guest's system refused what it was not asked to show.
+    #[error("while {doing}: the guest's system refused with {code}")]
+    Refused {
+        /// What was being done.
+        doing: String,
+        /// Its answer, by its own name.
+        code: String,
+    },
     /// The console.
     #[error(transparent)]
     Console(#[from] ConsoleError),
@@ -66,6 +74,17 @@ impl From<HostError> for CheckError {
                 Self::Unable(Inability::of_host(format!("{what} is not possible: {why}")))
             }
             other => Self::Host(other),
+        }
+    }
+}
+
+impl From<SystemError> for CheckError {
+    fn from(error: SystemError) -> Self {
+        match error {
+            SystemError::Unable(why) => Self::Unable(why),
+            SystemError::Refused { doing, code } => Self::Refused { doing, code },
+            SystemError::Session(error) => Self::Session(error),
+            SystemError::Unreadable { what, text } => Self::Unreadable { what, text },
         }
     }
 }

@@ -40,7 +40,7 @@ check! {
                 let state = init_state(cell).await?;
                 let accepted = cell.expect("init-state")?;
                 let list = Value::List(vec![state.as_str().into()]);
-                seen.push(Finding::recorded("accepted init states", None, Some(accepted.clone())));
+                seen.push(Finding::recorded("accepted init states").outside(Value::from(accepted.clone())));
                 let good = matches!(&accepted, Value::List(all) if all.contains(&state.as_str().into()));
                 seen.push(Finding::guest_is("init state", list, vec![if good { state.clone() } else { accepted.to_string() }]));
             }

@@ -69,7 +69,7 @@ check! {
             Finding::guest_is(format!("clock source {used} is one that is right here"), good, true),
             Finding::host_is("accelerator in use", accelerator.name(), cell.lab().host().facts().accelerator.used.name()),
         ]);
-        seen.push(Finding::recorded("clock sources at hand, and accepted", Some(all.into()), Some(Value::List(accepted))));
+        seen.push(Finding::recorded("clock sources at hand, and accepted").inside(Value::from(all)).outside(Value::from(Value::List(accepted))));
         Ok(seen)
     }
 }

@@ -84,7 +84,7 @@ check! {
         }
         cell.keep_picture("display", after.png()?);
         Ok(Observations::of([
-            Finding::recorded("mode", Some(mode.into()), Some(format!("{} × {}", after.width, after.height).into())),
+            Finding::recorded("mode").inside(Value::from(mode)).outside(Value::from(format!("{} × {}", after.width, after.height))),
             Finding::guest_is("bytes drawn", written, text.len()),
             Finding::host_between("colours", "", after.colours() as f64, 2.0, 65536.0),
             Finding::host_is("the picture changed", before != after, true),
@@ -133,7 +133,7 @@ check! {
         let typed: Vec<u16> = KEYS.iter().map(|(_, code)| *code).collect();
         Ok(Observations::of([
             Finding::same("key codes", codes, typed),
-            Finding::recorded("keyboards", Some(Value::List(keyboards)), None),
+            Finding::recorded("keyboards").inside(Value::from(Value::List(keyboards))),
         ]))
     }
 }

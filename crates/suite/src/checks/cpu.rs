@@ -102,7 +102,7 @@ check! {
         seen.push(Finding::same("feature words", Value::List(guest_bits), Value::List(host_bits)));
         let info = read::text(&cell.guest, "/proc/cpuinfo").await?;
         let flags = info.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
-        seen.push(Finding::recorded("flags that the kernel lists", Some(flags.split_whitespace().skip(2).count().into()), None));
+        seen.push(Finding::recorded("flags that the kernel lists").inside(Value::from(flags.split_whitespace().skip(2).count())));
         Ok(seen)
     }
 }
@@ -140,7 +140,7 @@ check! {
             Finding::guest_is("worse than the host, and not declared so", Value::List(worse), Value::List(Vec::new())),
             Finding::host_is("the host's kernel tells its own state", !of_host.is_empty(), true),
         ]);
-        seen.push(Finding::recorded("state", Some(Value::List(guest_all)), Some(Value::List(host_all))));
+        seen.push(Finding::recorded("state").inside(Value::from(Value::List(guest_all))).outside(Value::from(Value::List(host_all))));
         Ok(seen)
     }
 }

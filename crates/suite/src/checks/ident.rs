@@ -122,7 +122,7 @@ check! {
         Ok(Observations::of([
             Finding::same("functions", guest.len(), host.len()),
             Finding::same("functions by id", guest, host),
-            Finding::recorded("functions without a driver", Some(unbound.into()), None),
+            Finding::recorded("functions without a driver").inside(Value::from(unbound)),
         ]))
     }
 }
@@ -150,7 +150,7 @@ check! {
         let devices = cell.look().await?.devices?.value;
         let host = devices.iter().filter(|d| d.vendor == 0x1AF4).count();
         let mut seen = Observations::of([Finding::same("paravirtual devices with a driver", paravirtual, host)]);
-        seen.push(Finding::recorded("drivers", Some(Value::List(bound)), None));
+        seen.push(Finding::recorded("drivers").inside(Value::from(Value::List(bound))));
         Ok(seen)
     }
 }
@@ -185,7 +185,7 @@ check! {
             Finding::guest_is("a generation-id device in ACPI", there, true),
             Finding::host_is("two clones have different ids", first != second, true),
         ]);
-        seen.push(Finding::recorded("ids: as configured, and of two clones", None, Some(vec![configured, first, second].into())));
+        seen.push(Finding::recorded("ids: as configured, and of two clones").outside(Value::from(vec![configured, first, second])));
         Ok(seen)
     }
 }

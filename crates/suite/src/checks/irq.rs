@@ -89,7 +89,7 @@ check! {
             return Err(CheckError::unreadable("the expectation", "not a list"));
         };
         Ok(Observations::of([
-            Finding::guest_subset("paravirtual devices on MSI-X", by_message.clone(), host.iter().map(|h| h.as_str().into()).collect()),
+            Finding::guest_subset("paravirtual devices on MSI-X", by_message.clone(), host.iter().map(|h| Value::from(h.as_str())).collect::<Vec<_>>()),
             Finding::guest_subset("paravirtual devices on a line, and accepted so", on_lines, accepted),
             Finding::guest_is("any on MSI-X", !by_message.is_empty(), true),
         ]))

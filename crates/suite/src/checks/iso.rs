@@ -23,7 +23,7 @@ check! {
             Finding::host_is("capabilities", format!("{:x}", process.capabilities?.value), "0"),
         ]);
         let spaces = process.own_namespaces?.value;
-        seen.push(Finding::recorded("name spaces of its own", None, Some(spaces.into())));
+        seen.push(Finding::recorded("name spaces of its own").outside(hospitium_model::Value::from(spaces)));
         Ok(seen.only_one_witness("confinement is what the guest cannot see"))
     }
 }

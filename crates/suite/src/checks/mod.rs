@@ -26,6 +26,7 @@ mod stor;
 mod stor_cdrom;
 mod stor_hotplug;
 mod stor_media;
+mod wait;
 
 pub use canary::CANARY;
 

@@ -53,7 +53,7 @@ check! {
             Finding::same_as("MAC address", mac.as_str(), host, nic.mac.to_lowercase()),
             Finding::same_as("the other side answered an echo", answered, pinged, true),
             Finding::same("MAC addresses on the cable", vec![Value::from(mac)], on_cable),
-            Finding::guest_subset("IPv4 address", vec![options.guest.to_string().into()], addresses),
+            Finding::guest_subset("IPv4 address", vec![Value::from(options.guest.to_string())], addresses),
         ]);
         seen.note("the probe has no DHCP client: the address was set, and the peer saw it in ARP and UDP");
         for lease in &stats.leases {

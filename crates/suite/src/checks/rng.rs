@@ -64,7 +64,7 @@ check! {
         Ok(Observations::of([
             Finding::guest_is("the same 32 bytes in two of them", distinct < drawn.len(), false),
             Finding::host_is("VM processes of one snapshot", processes, pids.len()),
-            Finding::recorded("bytes of each", Some(bytes), None),
+            Finding::recorded("bytes of each").inside(Value::from(bytes)),
         ]))
     }
 }

@@ -71,7 +71,7 @@ check! {
         let mut seen = Observations::of([
             Finding::same_as("digest of what was flushed", written, on_medium, kept.digest(flushed.length)),
             Finding::host_between("flushes before the cut", "", after.saturating_sub(before) as f64, 1.0, 1e6),
-            Finding::recorded("what was written later and not flushed survived", None, Some(survived.into())),
+            Finding::recorded("what was written later and not flushed survived").outside(hospitium_model::Value::from(survived)),
         ]);
         seen.note(format!("medium: {}", medium.how));
         Ok(seen)

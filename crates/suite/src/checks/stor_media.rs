@@ -40,7 +40,7 @@ check! {
         }
         let host = disks::seen_by_host(cell, &disk.id).await?.map_or(0, |seen| seen.size.as_bytes());
         let mut seen = Observations::of([
-            Finding::recorded("size before", Some(old.into()), Some(disk.size.as_bytes().into())).unit("B"),
+            Finding::recorded("size before").inside(hospitium_model::Value::from(old)).outside(hospitium_model::Value::from(disk.size.as_bytes())).unit("B"),
             Finding::same_as("size", size, host, new).unit("B"),
         ]);
         if size == new {

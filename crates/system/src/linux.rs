@@ -7,6 +7,7 @@ mod clocks;
 mod cpus;
 mod devices;
 mod disks;
+mod drivers;
 mod entropy;
 mod files;
 mod firmware;
@@ -14,6 +15,8 @@ mod memory;
 mod network;
 mod power;
 mod read;
+#[cfg(test)]
+mod stand_in;
 mod terminals;
 
 use std::sync::Mutex;

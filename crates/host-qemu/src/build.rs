@@ -252,7 +252,11 @@ impl Inner {
             let sizes = command::node_sizes(spec.memory.size.as_mib(), nodes);
             let files = sizes.enumerate().map(|(n, mib)| {
                 let name = memory_file(n);
-                confinement.make_file(&folder.join(&name), mib << 20)?;
+                let file = folder.join(&name);
+                if !defects::take_kept_memory(&self.defects, &file, mib << 20)? {
+                    confinement.make_file(&file, mib << 20)?;
+                    defects::keep_memory(&self.defects, &file)?;
+                }
                 Ok(name)
             });
             return Ok((files.collect::<Result<_, HostError>>()?, Mapping::Shared));

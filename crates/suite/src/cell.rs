@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use hospitium_guest::GuestError;
 use hospitium_host::{
-    Balloon, Display, Event, EventKind, Facet, Generation, HostClock, HostError, Hotplug, Inject,
-    Look, Machine, Media, Medium, PowerVerb, ProcessFacts, Wires, WorkDir,
+    Balloon, Display, Event, EventKind, Facet, Generation, Host, HostClock, HostError, Hotplug,
+    Inject, Look, Machine, Media, Medium, PowerVerb, ProcessFacts, Wires, WorkDir,
 };
 use hospitium_model::{
     ExpectationError, MachineSpec, OperatingSystem, Pattern, TimelineSource, Value,
@@ -72,7 +72,7 @@ pub struct Cell {
 }
 
 /// The system that the probe of this session is in, its answers altered if that is the fault.
-fn system_of(lab: &Lab, guest: &Session, fault: Option<Fault>) -> Arc<dyn System> {
+pub(crate) fn system_of(lab: &Lab, guest: &Session, fault: Option<Fault>) -> Arc<dyn System> {
     let system: Arc<dyn System> = match lab.os() {
         // No other family has a driver yet.
         OperatingSystem::Linux | OperatingSystem::Windows => {
@@ -140,6 +140,16 @@ impl Cell {
     /// The lab that this is a clone of: host, guest, declared machine, what the boot showed.
     pub fn lab(&self) -> &Arc<Lab> {
         &self.lab
+    }
+
+    /// The host, defective if that is the fault.
+    pub(crate) fn host(&self) -> Result<Arc<dyn Host>, CheckError> {
+        self.lab.host_with(self.fault)
+    }
+
+    /// What is wrong on purpose, if something is.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.fault
     }
 
     /// The machine as declared.

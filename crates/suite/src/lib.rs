@@ -18,6 +18,7 @@ mod needs;
 mod patience;
 pub mod silence;
 mod standard;
+mod tenant;
 
 pub use cell::{Cell, Moved};
 pub use check::{Check, CheckFuture};

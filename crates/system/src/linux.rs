@@ -10,6 +10,7 @@ mod clocks;
 mod cpus;
 mod devices;
 mod disks;
+mod drivers;
 mod entropy;
 mod files;
 mod firmware;
@@ -20,6 +21,8 @@ mod physical;
 mod power;
 mod read;
 mod smbios;
+#[cfg(test)]
+mod stand_in;
 mod terminals;
 
 use std::sync::Mutex;

@@ -8,6 +8,7 @@ mod clk;
 mod clk_jump;
 mod con;
 mod cpu;
+mod devices;
 mod disks;
 mod fail;
 mod hot;

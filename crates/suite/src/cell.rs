@@ -18,7 +18,7 @@ use hospitium_wire::PowerAction;
 
 use crate::lab::forward_events;
 use crate::patience::{MOST, Patience};
-use crate::{Check, CheckError, Fault, FaultyMachine, Lab, device};
+use crate::{Check, CheckError, CloneOptions, Fault, FaultyMachine, Lab, device};
 
 /// How long a machine that goes on from a saved one may take to answer.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -324,9 +324,14 @@ impl Cell {
 
     /// Another clone of the same snapshot, for checks that compare two.
     pub async fn another_clone(&mut self) -> Result<Self, CheckError> {
+        self.another_clone_as(CloneOptions::default()).await
+    }
+
+    /// The same, made so.
+    pub async fn another_clone_as(&mut self, options: CloneOptions) -> Result<Self, CheckError> {
         self.clones += 1;
         let name = format!("{}-{}", self.dir.name, self.clones);
-        Box::pin(self.lab.cell(&name, self.check, self.fault)).await
+        Box::pin(self.lab.cell_as(&name, self.check, self.fault, options)).await
     }
 
     /// A folder for a further machine that the check makes itself.

@@ -76,6 +76,22 @@ impl Sink {
     }
 }
 
+/// How a clone is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CloneOptions {
+    /// What becomes of its VM generation id.
+    pub generation: Generation,
+    /// Whether the harness gives its generator fresh entropy. A check of what protects clones that nobody gives any
+    /// must not have it.
+    pub fresh_entropy: bool,
+}
+
+impl Default for CloneOptions {
+    fn default() -> Self {
+        Self { generation: Generation::Fresh, fresh_entropy: true }
+    }
+}
+
 /// How long a clone may take to answer.
 const ANSWER: Duration = Duration::from_secs(20);
 
@@ -357,9 +373,20 @@ impl Lab {
         check: &'static Check,
         fault: Option<Fault>,
     ) -> Result<Cell, CheckError> {
+        self.cell_as(name, check, fault, CloneOptions::default()).await
+    }
+
+    /// The same, made so.
+    pub async fn cell_as(
+        self: &Arc<Self>,
+        name: &str,
+        check: &'static Check,
+        fault: Option<Fault>,
+        options: CloneOptions,
+    ) -> Result<Cell, CheckError> {
         let dir = self.work_dir(name)?;
         let folder = dir.folder.clone();
-        let made = self.cell_in(dir, check, fault).await;
+        let made = self.cell_in(dir, check, fault, options).await;
         if made.is_err() {
             // The machine is gone by now. What it leaves must not stand in the next one's way; if it
             // cannot be removed, the next one says so.
@@ -373,12 +400,13 @@ impl Lab {
         dir: WorkDir,
         check: &'static Check,
         fault: Option<Fault>,
+        options: CloneOptions,
     ) -> Result<Cell, CheckError> {
         let name = dir.name.clone();
         let name = name.as_str();
         let begun = Instant::now();
         let stale = matches!(fault, Some(Fault::StaleClone));
-        let generation = if stale { Generation::Kept } else { Generation::Fresh };
+        let generation = if stale { Generation::Kept } else { options.generation };
         let host = self.host_with(fault)?;
         let machine = host.cloning()?.restore(&self.snapshot, generation, &dir).await?;
         let machine = FaultyMachine::unless_honest(machine, fault);
@@ -390,7 +418,7 @@ impl Lab {
         if let Some(Fault::Reply(alter)) = fault {
             session.set_patch(Some(Box::new(alter)));
         }
-        if !stale {
+        if !stale && options.fresh_entropy {
             session.adopt(fresh_entropy()?).await?;
         }
         let ready = begun.elapsed();

@@ -23,9 +23,12 @@ use crate::qmp::Qmp;
 use crate::{Inner, orphans};
 use hospitium_host::{HostError, WorkDir};
 
+/// What names of the memory's files begin with.
+pub(crate) const MEMORY: &str = "memory-";
+
 /// Name of the n-th file of the memory.
 pub(crate) fn memory_file(n: usize) -> String {
-    format!("memory-{n}")
+    format!("{MEMORY}{n}")
 }
 
 /// File of the UEFI variables.

@@ -3,13 +3,15 @@
 //! Having a facet means that the hypervisor can do such things at all;
 //! [`Host::offers`](crate::Host::offers) says which of them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use hospitium_model::{ByteSize, Disk, Inability, Nic};
 
 use crate::stream::ByteStream;
-use crate::{HostError, Medium, ProcessFacts, Screenshot, Snapshot};
+use crate::{HostError, Medium, ProcessFacts, Screenshot, Sight, Snapshot};
 
 /// A facet, or why it is not there.
 pub type Facet<'a, T> = Result<&'a T, Inability>;
@@ -110,6 +112,12 @@ pub trait Balloon: Send + Sync {
 pub trait Confinement: Send + Sync {
     /// What the operating system of the host says of it now.
     async fn process(&self) -> Result<ProcessFacts, HostError>;
+
+    /// Resident memory that it takes besides the guest's own.
+    async fn overhead(&self) -> Result<Sight<ByteSize>, HostError>;
+
+    /// CPU time that each thread that runs a vCPU has used, by thread.
+    async fn vcpu_times(&self) -> Result<Sight<BTreeMap<u32, Duration>>, HostError>;
 }
 
 /// Saving to files.

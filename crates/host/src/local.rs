@@ -211,3 +211,58 @@ mod tests {
         }
     }
 }
+
+/// Resident memory of a process besides the mappings of files for which `is_guests` is true.
+pub fn overhead(pid: u32, is_guests: impl Fn(&str) -> bool) -> Sight<ByteSize> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap_or_default();
+    match resident_besides(&maps, is_guests) {
+        Some(size) => Ok(HostSource::Process.saw(size)),
+        None => Err(Inability::of_host(format!("/proc/{pid}/smaps is closed to us"))),
+    }
+}
+
+/// Sums `Rss` of proc_pid_smaps(5) over the mappings that are not the guest's; none if there are no mappings.
+fn resident_besides(maps: &str, is_guests: impl Fn(&str) -> bool) -> Option<ByteSize> {
+    let (mut guests, mut kib, mut any) = (false, 0_u64, false);
+    for line in maps.lines() {
+        if let Some(rest) = line.strip_prefix("Rss:") {
+            let size: u64 = rest.trim().trim_end_matches("kB").trim().parse().ok()?;
+            kib = kib.saturating_add(if guests { 0 } else { size });
+        } else if line.split(' ').next().is_some_and(|range| range.contains('-')) {
+            any = true;
+            let path = line.split_whitespace().nth(5).unwrap_or_default();
+            guests = is_guests(path.rsplit('/').next().unwrap_or_default());
+        }
+    }
+    any.then(|| ByteSize::bytes(kib << 10))
+}
+
+/// CPU time of these threads of a process; of one that is gone nothing is told.
+pub fn thread_times(pid: u32, threads: &[u32]) -> BTreeMap<u32, Duration> {
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    let time = |thread: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/task/{thread}/stat")).ok()?;
+        // Fields 14 and 15 of proc_pid_stat(5), in clock ticks; the name was the second.
+        let after_name = &stat[stat.rfind(')')?..];
+        let ticks: Vec<u64> =
+            after_name.split(' ').skip(12).take(2).map_while(|word| word.parse().ok()).collect();
+        let all = (ticks.len() == 2).then(|| ticks.iter().sum::<u64>())?;
+        Some((*thread, Duration::from_millis(all.saturating_mul(1000) / per_second)))
+    };
+    threads.iter().filter_map(time).collect()
+}
+
+#[cfg(test)]
+mod memory_tests {
+    use super::*;
+
+    #[test]
+    fn the_guest_s_own_memory_is_not_what_its_vmm_takes() {
+        let maps = "7f00-7f10 rw-p 00000000 00:00 0 \nSize: 64 kB\nRss:   40 kB\nPss: 9 kB\n\
+            7f20-7f30 rw-p 00000000 fe:00 7  /work/boot/memory-0\nRss:  9000 kB\n\
+            7f40-7f50 r-xp 00000000 fe:00 8  /usr/bin/qemu\nRss:   2 kB\n";
+        let besides = resident_besides(maps, |name| name.starts_with("memory-"));
+        assert_eq!(besides, Some(ByteSize::bytes(42 << 10)));
+        assert_eq!(resident_besides("", |_| false), None);
+    }
+}

@@ -434,9 +434,6 @@ impl Cell {
         self.guest = Session::attach(machine.serial("probe").await?, Some(trace));
         self.moves += 1;
         self.system = system_of(&self.lab, &self.guest, self.fault);
-        if let Some(Fault::Reply(alter)) = self.fault {
-            self.guest.set_patch(Some(Box::new(alter)));
-        }
         Ok(())
     }
 

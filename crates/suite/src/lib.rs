@@ -24,9 +24,7 @@ pub use cell::{Cell, Moved};
 pub use check::{Check, CheckFuture};
 pub use error::CheckError;
 pub use fault::{Call, Fault, FaultyMachine, SeamFault};
-pub use lab::{
-    BootClocks, BootFacts, Booted, CloneOptions, Lab, LabError, LabParts, Sink, boot,
-};
+pub use lab::{BootClocks, BootFacts, Booted, CloneOptions, Lab, LabError, LabParts, Sink, boot};
 pub use listen::Listening;
 pub use needs::Need;
 pub use patience::time_left;

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use hospitium_host::{EventKind, Machine, MachineState, Screenshot, alter};
 use hospitium_model::{
-    Boot, Capability, Finding, Firmware, GuestKind, MachineSpec, Observations, Value,
+    Boot, Capability, Finding, Firmware, GuestKind, GuestSource, HostSource, MachineSpec,
+    Observations, Value,
 };
-use hospitium_system::OwnedReply;
-use hospitium_wire::Request;
+use hospitium_system::LogLine;
+use hospitium_wire::PowerAction;
 
-use super::read;
 use crate::fault::SeamFault;
-use crate::patience::cpu_wait;
-use crate::{Cell, Check, CheckError, Fault, Need, check};
+use crate::silence::splats;
+use crate::{Check, CheckError, Fault, Need, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[
@@ -30,88 +30,58 @@ check! {
     pub REACH_USERLAND = "boot.reach-userland", tier: Reads, needs: [],
         fault: Fault::Seam(SeamFault::Look(|look| alter(&mut look.state, |state| *state = MachineState::Crashed)));
     async fn reach_userland(cell) {
-        let mut seen = Observations::new();
-        match cell.lab().guest().facts().kind {
-            GuestKind::Kernel => {
-                let init = read::text(&cell.guest, "/proc/1/comm").await?;
-                seen.push(Finding::guest_is("process 1", init, "init"));
-            }
-            GuestKind::Disk => {
-                let state = init_state(cell).await?;
-                let accepted = cell.expect("init-state")?;
-                let list = Value::List(vec![state.as_str().into()]);
-                seen.push(Finding::recorded("accepted init states").outside(Value::from(accepted.clone())));
-                let good = matches!(&accepted, Value::List(all) if all.contains(&state.as_str().into()));
-                seen.push(Finding::guest_is("init state", list, vec![if good { state.clone() } else { accepted.to_string() }]));
-            }
-        }
-        let state = cell.look().await?.state?.value;
+        let state = cell.system().state(Duration::from_secs(30)).await?;
+        let accepted = match cell.lab().guest().facts().kind {
+            GuestKind::Kernel => vec![Value::from("init")],
+            GuestKind::Disk => match cell.expect("init-state")? {
+                Value::List(all) => all,
+                one => vec![one],
+            },
+        };
+        let good = state.as_ref().map(|state| accepted.contains(&state.as_str().into()));
+        let host = cell.look().await?.state?.map(|state| state == MachineState::Running);
         let boot = cell.lab().boot_facts();
-        seen.push(Finding::host_is("machine state", format!("{state:?}"), "Running"));
-        seen.push(Finding::host_is("resets before the first answer", boot.resets, 0));
-        seen.push(Finding::host_is("crashes, halts and disk errors", boot.bad_events.clone(), Vec::<String>::new()));
-        Ok(seen)
+        let event = |value| HostSource::Hypervisor.saw(value);
+        Ok(Observations::of([
+            Finding::same_as("it runs: its init has started it, and the machine runs", good, host, true),
+            Finding::recorded("state of its init").inside(state),
+            Finding::host_is("resets before the first answer", event(Value::from(boot.resets)), 0),
+            Finding::host_is("crashes, halts and disk errors", event(boot.bad_events.clone().into()), Vec::<String>::new()),
+        ]))
     }
-}
-
-/// What systemd (or another init, by the runlevel) says of itself, once it has finished starting.
-async fn init_state(cell: &mut Cell) -> Result<String, CheckError> {
-    let run = ["/bin/systemctl", "is-system-running", "--wait"];
-    let ended = cell.guest.run(&run, Duration::from_secs(30)).await?;
-    Ok(String::from_utf8_lossy(&ended.output).trim().to_owned())
 }
 
 check! {
     /// From start to the probe's first answer takes no longer than is declared.
     pub TIME_TO_READY = "boot.time-to-ready", tier: Reads, needs: [],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::Hello { .. }, OwnedReply::Hello { uptime_ms, .. }) = (request, reply) {
-                *uptime_ms = 100_000_000;
-            }
-        });
+        fault: Fault::Guest("uptime", |_, told| told["secs"] = 0.into());
     async fn time_to_ready(cell) {
         let budget = cell.expect_number("budget-ms")?;
-        let uptime = cell.guest.greet(Duration::from_secs(20)).await?.uptime.as_millis();
+        let firmware = cell.expect_number("firmware-ms")?;
         let boot = cell.lab().boot_facts();
         // A lab that gives the machine no CPU says nothing about the pair.
         let waited = boot.cpu_wait_ms.round();
-        let clone_waited = cpu_wait(cell.machine()).await.as_secs_f64() * 1e3;
-        let most = budget + waited;
+        let uptime = cell.system().uptime().await?.map(|uptime| uptime.as_millis() as f64);
+        let at_boot = uptime.map(|_| boot.uptime_ms as f64);
+        let ready = HostSource::Clock.saw(boot.ready_ms.round());
         let mut seen = Observations::of([
-            Finding::guest_between("uptime, the clone's included", "ms", uptime as f64, 0.0, most + clone_waited.round()),
-            Finding::host_between("start to first answer", "ms", boot.ready_ms.round(), 0.0, most),
+            Finding::within("from its start to the first answer", "ms", at_boot, ready, firmware + waited),
+            Finding::host_between("start to first answer", "ms", ready, 0.0, budget + waited),
+            Finding::guest_between("uptime, the clone's included", "ms", uptime, boot.uptime_ms as f64, 1e9),
         ]);
         if waited >= 1000.0 {
             seen.note(format!("the boot waited {waited} ms for a CPU, which is not counted"));
         }
-        seen.note(format!("guest's uptime at its first answer after boot: {} ms", boot.uptime_ms));
         Ok(seen)
     }
 }
 
-/// What no console of a good boot shows.
-const BADNESS: [&str; 12] = [
-    "Kernel panic",
-    "Oops",
-    "BUG:",
-    "Call Trace",
-    "general protection fault",
-    "rcu_sched self-detected",
-    "soft lockup",
-    "hung_task",
-    "WARNING: CPU",
-    "Unable to mount root",
-    "MCE:",
-    "I/O error",
-];
-
 check! {
     /// Neither the kernel's log nor the console shows an error during boot.
     pub CONSOLE_CLEAN = "boot.console-clean", tier: Reads, needs: [],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::Linux(hospitium_wire::LinuxRequest::KernelLog { offset: 0 }), OwnedReply::Data(data)) = (request, reply) {
-                data.splice(0..0, b"<2>[    0.000000] BUG: seeded fault\n".iter().copied());
-                data.truncate(hospitium_wire::MAX_DATA);
+        fault: Fault::Guest("log", |_, told| {
+            if let Some(lines) = told.as_array_mut() {
+                lines.push(serde_json::json!({"level": 2, "text": "BUG: seeded fault"}));
             }
         });
     async fn console_clean(cell) {
@@ -120,29 +90,22 @@ check! {
             other => vec![other.to_string()],
         };
         let fine = |line: &str| allowed.iter().any(|a| line.contains(a.as_str()));
-        let log = read::kernel_log(&cell.guest).await?;
-        let (errors, known): (Vec<&str>, Vec<&str>) = log
-            .lines()
-            .filter(|line| matches!(line.as_bytes(), [b'<', b'0'..=b'3', b'>', ..]))
-            .partition(|line| !fine(line));
-        let bad: Vec<&String> = cell
-            .lab()
-            .boot_facts()
-            .console
-            .iter()
-            .filter(|line| BADNESS.iter().any(|bad| line.contains(bad)) && !fine(line))
-            .collect();
-        let shown = |lines: Vec<&str>| lines.iter().take(10).map(|l| Value::from(*l)).collect::<Value>();
-        let mut seen = Observations::of([
-            Finding::guest_is("errors in the kernel's log", shown(errors), Value::List(Vec::new())),
-            Finding::host_is(
-                "bad lines on the console",
-                bad.into_iter().take(10).cloned().collect::<Value>(),
-                Value::List(Vec::new()),
-            ),
-        ]);
+        let log = cell.system().log().await?;
+        let severe = |line: &&LogLine| line.level.is_some_and(|level| level <= 3);
+        let (errors, known): (Vec<&LogLine>, Vec<&LogLine>) =
+            log.value.iter().filter(severe).partition(|line| !fine(&line.text));
+        let shown = |lines: &[&LogLine]| lines.iter().take(10).map(|line| line.text.as_str()).collect::<Value>();
+        let errors = log.as_ref().map(|_| shown(&errors));
+        let console = cell.lab().boot_facts().console.iter().map(String::as_str).filter(|line| !fine(line));
+        let bad = splats(cell.lab().os(), "boot.console-clean", console, false);
+        let mut seen = Observations::of([Finding::same_as(
+            "errors in the kernel's log, and trouble on the console",
+            errors,
+            HostSource::Wire.saw(bad),
+            Value::List(Vec::new()),
+        )]);
         for line in known.iter().take(10) {
-            seen.note(format!("known and allowed: {line}"));
+            seen.note(format!("known and allowed: {}", line.text));
         }
         Ok(seen)
     }
@@ -164,11 +127,10 @@ check! {
             Firmware::Bios => "BIOS",
             Firmware::Uefi => "UEFI",
         };
-        let names = read::names(&cell.guest, "/sys/firmware").await?;
-        let guest = if names.iter().any(|n| n == "efi") { Firmware::Uefi } else { Firmware::Bios };
-        let host = cell.look().await?.firmware?.value;
+        let guest = cell.system().firmware().await?.map(name);
+        let host = cell.look().await?.firmware?.map(name);
         let configured = cell.spec().firmware;
-        Ok(Observations::of([Finding::same_as("firmware", name(guest), name(host), name(configured))]))
+        Ok(Observations::of([Finding::same_as("firmware", guest, host, name(configured))]))
     }
 }
 
@@ -181,10 +143,9 @@ check! {
     async fn accelerated(cell) {
         let expected = cell.expect("signature")?;
         let signature = super::ident::hypervisor_signature(cell).await?;
-        let used = cell.look().await?.accelerator?.value;
+        let used = cell.look().await?.accelerator?.map(|used| used.is_hardware());
         Ok(Observations::of([
-            Finding::guest_is("hypervisor signature", signature, expected),
-            Finding::host_is("hardware virtualization in use", used.is_hardware(), true),
+            Finding::each("hardware virtualization: its signature, and that it runs the machine", signature, expected, used, true),
         ]))
     }
 }
@@ -202,14 +163,14 @@ check! {
         }
         let machine = cell.start_machine(&spec).await?;
         let settled = settled_screen(&*machine).await?;
-        let state = machine.look().await?.state?.value;
+        let state = machine.look().await?.state?.map(|state| format!("{state:?}"));
         let resets = machine.events().iter().filter(|e| matches!(e.kind, EventKind::Reset { .. })).count();
         machine.finish().await?;
         cell.keep_picture("no-device", settled.png()?);
         Ok(Observations::of([
-            Finding::host_is("machine state", format!("{:?}", state), "Running"),
-            Finding::host_is("resets", resets, 0),
-            Finding::host_between("colours on the settled screen", "", settled.colours() as f64, 2.0, 65536.0),
+            Finding::host_is("machine state", state, "Running"),
+            Finding::host_is("resets", HostSource::Hypervisor.saw(resets), 0),
+            Finding::host_between("colours on the settled screen", "", HostSource::Wire.saw(settled.colours() as f64), 2.0, 65536.0),
         ])
         .only_one_witness("there is no guest to ask"))
     }
@@ -257,7 +218,7 @@ check! {
         let mut hung = None;
         for restart in 1..=times {
             let from = cell.events_so_far();
-            cell.guest.power(hospitium_wire::PowerAction::Reboot).await?;
+            cell.system().act(PowerAction::Reboot).await?;
             let before = ids.last().map_or("", String::as_str);
             let now = cell.wait_restarted(before, limit).await?;
             // One restart is several resets where the firmware resets the machine once more (SeaBIOS
@@ -274,10 +235,11 @@ check! {
         }
         ids.sort();
         ids.dedup();
-        let pid_after = cell.process().await?.pid?.value;
+        let same = cell.process().await?.pid?.map(|after| after == pid);
+        let restarts = GuestSource::Kernel.saw(ids.len() - 1);
         let mut seen = Observations::of([
-            Finding::same_as("restarts", ids.len() - 1, episodes, times),
-            Finding::host_is("one VM process", pid_after == pid, true),
+            Finding::same_as("restarts", restarts, HostSource::Hypervisor.saw(episodes), times),
+            Finding::host_is("one VM process", same, true),
         ]);
         seen.note(format!("{resets} resets in all, those of the firmware included"));
         hung.into_iter().for_each(|hung| seen.note(hung));

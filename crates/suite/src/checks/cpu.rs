@@ -1,34 +1,32 @@
 //! CPU: how many, how arranged, with which features.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hospitium_model::{Finding, Observations, Value};
-use hospitium_system::OwnedReply;
-use hospitium_wire::{Flags, Request};
+use hospitium_model::{Finding, GuestSource, Observations, Outside, Value};
+use tokio::time::sleep;
 
-use super::read;
-use crate::{Check, CheckError, Fault, Need, check};
+use crate::{Cell, Check, CheckError, Fault, Need, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] =
     &[&COUNT, &TOPOLOGY, &FEATURES, &VULNERABILITIES, &ENLIGHTENMENTS, &OFFLINE_ONLINE];
-
-const SYS: &str = "/sys/devices/system/cpu";
 
 check! {
     /// Every configured vCPU is online in the guest, and no other.
     pub COUNT = "cpu.count", tier: Reads, needs: [],
         fault: Fault::Machine(|spec| spec.cpus.sockets += 1);
     async fn count(cell) {
-        let online = read::text(&cell.guest, &format!("{SYS}/online")).await?;
-        let guest = read::cpu_list(&online).ok_or_else(|| CheckError::unreadable("the list of online CPUs", &online))?;
+        let guest = cell.system().online().await?.map(|cpus| cpus.len());
         let look = cell.look().await?;
+        let host = look.vcpus?.map(|vcpus| vcpus.len());
         let configured = cell.spec().cpus.count();
-        Ok(Observations::of([
-            Finding::same_as("online vCPUs", guest.len(), look.vcpus?.value.len(), configured),
-            Finding::host_is("threads that run vCPUs", look.vcpu_threads?.value.is_empty(), false),
-        ]))
+        let mut seen = Observations::of([Finding::same_as("online vCPUs", guest, host, configured)]);
+        if let Ok(threads) = look.vcpu_threads {
+            let threads = threads.map(|threads| threads.is_empty());
+            seen.push(Finding::host_is("no thread runs vCPUs", threads, false));
+        }
+        Ok(seen)
     }
 }
 
@@ -41,27 +39,17 @@ check! {
             spec.cpus.max_sockets = 1;
         });
     async fn topology(cell) {
-        let online = read::text(&cell.guest, &format!("{SYS}/online")).await?;
-        let cpus = read::cpu_list(&online).unwrap_or_default();
-        let (mut sockets, mut cores, mut threads) = (BTreeSet::new(), BTreeSet::new(), 0);
-        for cpu in &cpus {
-            let at = format!("{SYS}/cpu{cpu}/topology");
-            let package = read::number(&cell.guest, &format!("{at}/physical_package_id")).await?;
-            let core = read::number(&cell.guest, &format!("{at}/core_id")).await?;
-            let siblings = read::text(&cell.guest, &format!("{at}/thread_siblings_list")).await?;
-            threads = threads.max(read::cpu_list(&siblings).map_or(0, |list| list.len()));
-            sockets.insert(package);
-            cores.insert((package, core));
-        }
-        let vcpus = cell.look().await?.vcpus?.value;
-        let host_sockets: BTreeSet<_> = vcpus.iter().map(|v| v.0).collect();
-        let host_cores: BTreeSet<_> = vcpus.iter().map(|v| (v.0, v.1)).collect();
-        let host_threads: BTreeSet<_> = vcpus.iter().map(|v| v.2).collect();
+        let guest = cell.system().topology().await?;
+        let vcpus = cell.look().await?.vcpus?;
+        let sockets: BTreeSet<_> = vcpus.value.iter().map(|v| v.0).collect();
+        let cores: BTreeSet<_> = vcpus.value.iter().map(|v| (v.0, v.1)).collect();
+        let threads: BTreeSet<_> = vcpus.value.iter().map(|v| v.2).collect();
+        let host = |count: usize| vcpus.as_ref().map(|_| count);
         let configured = cell.spec().cpus;
         Ok(Observations::of([
-            Finding::same_as("sockets", sockets.len(), host_sockets.len(), configured.sockets),
-            Finding::same_as("cores in all", cores.len(), host_cores.len(), configured.sockets * configured.cores),
-            Finding::same_as("threads in a core", threads, host_threads.len(), configured.threads),
+            Finding::same_as("sockets", guest.map(|g| g.sockets), host(sockets.len()), configured.sockets),
+            Finding::same_as("cores in all", guest.map(|g| g.cores), host(cores.len()), configured.sockets * configured.cores),
+            Finding::same_as("threads in a core", guest.map(|g| g.threads), host(threads.len()), configured.threads),
         ]))
     }
 }
@@ -80,17 +68,17 @@ fn dynamic_bits(leaf: u32, register: u8) -> u32 {
 check! {
     /// The guest's CPU features are those that the host gives it, bit for bit.
     pub FEATURES = "cpu.features-vs-host", tier: Reads, needs: [],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::Cpuid { leaf: 1, .. }, OwnedReply::Cpuid(words)) = (request, reply) {
-                words.edx ^= 1 << 26;
+        fault: Fault::Guest("cpuid", |asked, told| {
+            if asked["leaf"] == 1 {
+                told["edx"] = told["edx"].as_u64().map_or(0, |bits| bits ^ 1 << 26).into();
             }
         });
     async fn features(cell) {
-        let words = cell.look().await?.cpu_features?.value;
+        let words = cell.look().await?.cpu_features?;
         let (mut guest_bits, mut host_bits) = (Vec::<Value>::new(), Vec::<Value>::new());
         let mut seen = Observations::new();
-        for word in words.iter().filter(|w| matches!(w.leaf, 1 | 7 | 0x8000_0001)) {
-            let answer = cell.guest.cpuid(0, word.leaf, word.subleaf).await?;
+        for word in words.value.iter().filter(|w| matches!(w.leaf, 1 | 7 | 0x8000_0001)) {
+            let answer = cell.system().cpuid(0, word.leaf, word.subleaf).await?.value;
             let register = [answer.eax, answer.ebx, answer.ecx, answer.edx][usize::from(word.register & 3)];
             let keep = !dynamic_bits(word.leaf, word.register);
             let name = ["EAX", "EBX", "ECX", "EDX"][usize::from(word.register & 3)];
@@ -98,11 +86,12 @@ check! {
             guest_bits.push(text(register).into());
             host_bits.push(text(word.bits).into());
         }
-        seen.push(Finding::host_is("the hypervisor tells its feature words", !words.is_empty(), true));
-        seen.push(Finding::same("feature words", Value::List(guest_bits), Value::List(host_bits)));
-        let info = read::text(&cell.guest, "/proc/cpuinfo").await?;
-        let flags = info.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
-        seen.push(Finding::recorded("flags that the kernel lists").inside(Value::from(flags.split_whitespace().skip(2).count())));
+        let told = words.as_ref().map(|_| !host_bits.is_empty());
+        seen.push(Finding::host_is("the hypervisor tells its feature words", told, true));
+        let host = words.as_ref().map(|_| Value::List(host_bits));
+        seen.push(Finding::same("feature words", GuestSource::Register.saw(Value::List(guest_bits)), host));
+        let listed = cell.system().features().await?.map(|features| features.len());
+        seen.push(Finding::recorded("flags that the kernel lists").inside(listed));
         Ok(seen)
     }
 }
@@ -110,90 +99,92 @@ check! {
 check! {
     /// The guest is not worse protected against CPU vulnerabilities than is declared for its host.
     pub VULNERABILITIES = "cpu.vulnerabilities", tier: Reads, needs: [],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::ReadFile { path, .. }, OwnedReply::Data(data)) = (request, reply)
-                && path.starts_with("/sys/devices/system/cpu/vulnerabilities/") {
-                *data = b"Vulnerable: seeded fault\n".to_vec();
+        fault: Fault::Guest("vulnerabilities", |_, told| {
+            if let Some(all) = told.as_object_mut() {
+                all.values_mut().for_each(|state| *state = "Vulnerable: seeded fault".into());
             }
         });
     async fn vulnerabilities(cell) {
-        let at = format!("{SYS}/vulnerabilities");
         let accepted = match cell.expect("accepted-vulnerable")? {
             Value::List(names) => names,
             other => vec![other],
         };
-        let of_host = cell.lab().host().witness()?.vulnerabilities().await?.value;
-        let mut worse: Vec<Value> = Vec::new();
-        let (mut guest_all, mut host_all) = (Vec::<Value>::new(), Vec::<Value>::new());
-        for name in read::names(&cell.guest, &at).await? {
-            let guest = read::text(&cell.guest, &format!("{at}/{name}")).await?;
-            let host = of_host.get(&name).cloned();
-            let host = host.unwrap_or_else(|| "not told by this host's kernel".to_owned());
-            let is_worse = guest.starts_with("Vulnerable") && !host.starts_with("Vulnerable");
-            if is_worse && !accepted.contains(&name.as_str().into()) {
-                worse.push(name.as_str().into());
-            }
-            guest_all.push(format!("{name}: {guest}").into());
-            host_all.push(format!("{name}: {host}").into());
-        }
-        let mut seen = Observations::of([
-            Finding::guest_is("worse than the host, and not declared so", Value::List(worse), Value::List(Vec::new())),
-            Finding::host_is("the host's kernel tells its own state", !of_host.is_empty(), true),
-        ]);
-        seen.push(Finding::recorded("state").inside(Value::from(Value::List(guest_all))).outside(Value::from(Value::List(host_all))));
-        Ok(seen)
+        // A kernel that says nothing is not one that is not worse: then the guest is unable, and so is the host.
+        let guest = cell.system().vulnerabilities().await?;
+        let host = cell.lab().host().witness()?.vulnerabilities().await?;
+        let is_open = |state: &str| state.starts_with("Vulnerable");
+        let counts = |name: &str| !accepted.contains(&name.into());
+        // What the host's kernel does not know, it says nothing of: it is no witness there.
+        let both = |name: &String| host.value.contains_key(name) && guest.value.contains_key(name);
+        let open = |all: &BTreeMap<String, String>| -> Vec<Value> {
+            let open = all.iter().filter(|(name, state)| both(name) && is_open(state) && counts(name));
+            open.map(|(name, _)| name.as_str().into()).collect()
+        };
+        let known = guest.value.keys().filter(|name| both(name)).count();
+        let states = |all: &BTreeMap<String, String>| -> Value {
+            all.iter().map(|(name, state)| format!("{name}: {state}")).collect()
+        };
+        Ok(Observations::of([
+            Finding::guest_subset(
+                "vulnerabilities that are open, and not declared so",
+                guest.as_ref().map(open),
+                host.as_ref().map(open),
+            ),
+            Finding::host_between("vulnerabilities that both kernels know", "", host.as_ref().map(|_| known as f64), 1.0, 1e3),
+            Finding::recorded("state").inside(guest.as_ref().map(states)).outside(host.as_ref().map(states)),
+        ]))
     }
 }
 
 check! {
     /// What the hypervisor offers to make a guest faster is seen and, where it is offered, used.
     pub ENLIGHTENMENTS = "cpu.enlightenments", tier: Reads, needs: [Need::HardwareVirtualization],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::Cpuid { leaf: 0x4000_0001, .. }, OwnedReply::Cpuid(words)) = (request, reply) {
-                words.eax = 0;
-            }
-        });
+        fault: Fault::Guest("cpuid", |_, told| told["eax"] = 0.into());
     async fn enlightenments(cell) {
-        let features = cell.guest.cpuid(0, 0x4000_0001, 0).await?.eax;
-        let source = read::text(&cell.guest, "/sys/devices/system/clocksource/clocksource0/available_clocksource").await?;
-        let used = cell.look().await?.accelerator?.value;
+        let features = cell.system().cpuid(0, 0x4000_0001, 0).await?;
+        let sources = cell.system().clock_source().await?;
+        let used = cell.look().await?.accelerator?;
+        // Bit 3: KVM_FEATURE_CLOCKSOURCE2 (Linux Documentation/virt/kvm/x86/cpuid.rst).
+        let offered = features.map(|words| if words.eax & 8 == 0 { "no clock" } else { "a clock" });
         Ok(Observations::of([
-            // Bit 3: KVM_FEATURE_CLOCKSOURCE2 (Linux Documentation/virt/kvm/x86/cpuid.rst).
-            Finding::guest_is("paravirtual clock offered", features & 8 != 0, true),
-            Finding::guest_is("and used", source.contains("kvm-clock"), true),
-            Finding::host_is("accelerator in use", used.name(), "KVM"),
+            Finding::each("paravirtual clock of this hypervisor", offered, "a clock", used.map(|used| used.name()), "KVM"),
+            Finding::guest_is("and used", sources.map(|all| all.available.iter().any(|s| s == "kvm-clock")), true),
         ]))
     }
+}
+
+/// How many of the threads that run vCPUs take CPU time while the guest keeps as many processes busy.
+async fn busy_threads(cell: &Cell, cpus: u32) -> Result<Outside<usize>, CheckError> {
+    const WINDOW: Duration = Duration::from_millis(800);
+    let confinement = cell.machine().confinement()?;
+    // Longer than the window, so that nothing ends within it.
+    cell.system().busy(cpus, WINDOW * 2).await?;
+    let before = confinement.vcpu_times().await??;
+    sleep(WINDOW).await;
+    let after = confinement.vcpu_times().await??;
+    sleep(WINDOW).await;
+    let used = |thread: &u32, time: &Duration| {
+        let before = before.value.get(thread).copied().unwrap_or_default();
+        time.saturating_sub(before) >= WINDOW / 20
+    };
+    Ok(after.map(|times| times.iter().filter(|(thread, time)| used(thread, time)).count()))
 }
 
 check! {
     /// A vCPU can be taken offline and brought back by the guest, and is idle on the host meanwhile.
     pub OFFLINE_ONLINE = "cpu.offline-online", tier: Reversible, needs: [Need::Vcpus(2)],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::ReadFile { path: "/sys/devices/system/cpu/online", .. }, OwnedReply::Data(data)) = (request, reply) {
-                *data = b"0-1\n".to_vec();
-            }
-        });
+        fault: Fault::Guest("online", |_, told| *told = vec![0, 1].into());
     async fn offline_online(cell) {
-        let last = cell.spec().cpus.count() - 1;
-        let switch = format!("{SYS}/cpu{last}/online");
-        let how = Flags::default();
-        let count = |text: String| read::cpu_list(&text).map_or(0, |list| list.len());
-        cell.guest.write_file(&switch, b"0", how).await?;
-        let without = count(read::text(&cell.guest, &format!("{SYS}/online")).await?);
-        let before = cell.process().await?.cpu_time?.value;
-        let window = Duration::from_millis(400);
-        tokio::time::sleep(window).await;
-        let busy = cell.process().await?.cpu_time?.value.saturating_sub(before);
-        cell.guest.write_file(&switch, b"1", how).await?;
-        let with = count(read::text(&cell.guest, &format!("{SYS}/online")).await?);
-        let all = cell.spec().cpus.count() as usize;
-        let most = cell.expect_number("idle-busy-percent")?;
-        let percent = busy.as_secs_f64() / window.as_secs_f64() * 100.0;
+        let all = cell.spec().cpus.count();
+        cell.system().set_online(all - 1, false).await?;
+        let without = cell.system().online().await?.map(|cpus| cpus.len());
+        let busy = busy_threads(cell, all).await?;
+        cell.system().set_online(all - 1, true).await?;
+        let with = cell.system().online().await?.map(|cpus| cpus.len());
+        let again = busy_threads(cell, all).await?;
         Ok(Observations::of([
-            Finding::guest_is("online vCPUs with one taken offline", without, all - 1),
-            Finding::guest_is("online vCPUs after it came back", with, all),
-            Finding::host_between("CPU time of the idle machine", "% of one CPU", percent.round(), 0.0, most),
+            Finding::same_as("vCPUs that run with one taken offline", without, busy, all - 1),
+            Finding::same_as("vCPUs that run after it came back", with, again, all),
         ]))
     }
 }

@@ -1,13 +1,14 @@
 //! Identity: what the guest is told about the machine, and what it finds there.
 
 use hospitium_host::alter;
-use hospitium_model::{Capability, Finding, Observations, OperatingSystem, Value};
-use hospitium_system::OwnedReply;
-use hospitium_wire::Request;
+use hospitium_model::{Capability, Finding, HostSource, Inside, Observations};
+use hospitium_system::{PciFunction, SmbiosSystem};
 
-use super::read;
 use crate::fault::SeamFault;
 use crate::{Cell, Check, CheckError, Fault, Need, check};
+
+/// Vendor id of paravirtual devices (VIRTIO 1.2, 4.1.2).
+const VIRTIO: u16 = 0x1AF4;
 
 /// All of this file.
 pub const CHECKS: &[&Check] =
@@ -16,56 +17,67 @@ pub const CHECKS: &[&Check] =
 check! {
     /// The SMBIOS tables that the guest reads say what is configured.
     pub SMBIOS = "ident.smbios", tier: Reads, needs: [],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::ReadFile { path: "/sys/class/dmi/id/product_serial", .. }, OwnedReply::Data(data)) = (request, reply) {
-                *data = b"another\n".to_vec();
-            }
-        });
+        fault: Fault::Guest("smbios", |_, told| told["serial"] = "another".into());
     async fn smbios(cell) {
+        let guest = cell.system().smbios().await?;
+        let look = cell.look().await?;
         let configured = cell.spec().smbios.clone();
         let mut seen = Observations::new();
-        for (what, file, value) in [
-            ("system manufacturer", "sys_vendor", configured.manufacturer),
-            ("product name", "product_name", configured.product),
-            ("serial number", "product_serial", configured.serial),
-        ] {
-            let guest = read::text(&cell.guest, &format!("/sys/class/dmi/id/{file}")).await?;
-            seen.push(Finding::same(what, guest, value));
+        let text = |field: fn(&SmbiosSystem) -> &String| guest.as_ref().map(|smbios| field(smbios).clone());
+        let fields = [
+            ("system manufacturer", text(|s| &s.manufacturer), configured.manufacturer),
+            ("product name", text(|s| &s.product), configured.product),
+            ("serial number", text(|s| &s.serial), configured.serial),
+        ];
+        let host = |what: &str| look.smbios.as_ref().ok().map(|seen| {
+            seen.as_ref().map(|smbios| match what {
+                "system manufacturer" => smbios.manufacturer.clone(),
+                "product name" => smbios.product.clone(),
+                _ => smbios.serial.clone(),
+            })
+        });
+        for (what, guest, expected) in fields {
+            seen.push(match host(what) {
+                Some(host) => Finding::same_as(what, guest, host, expected),
+                None => Finding::guest_is(what, guest, expected),
+            });
         }
-        let guest = read::text(&cell.guest, "/sys/class/dmi/id/product_uuid").await?;
-        let host = cell.look().await?.uuid?.value;
-        let uuid = configured.uuid.to_ascii_lowercase();
-        seen.push(Finding::same_as("UUID", guest.to_ascii_lowercase(), host.to_ascii_lowercase(), uuid));
+        if let Err(unseen) = &look.smbios {
+            seen.note(format!("the host's view of these texts: {unseen}"));
+        }
+        let uuid = look.uuid?.map(|uuid| uuid.to_ascii_lowercase());
+        let configured = configured.uuid.to_ascii_lowercase();
+        seen.push(Finding::same_as("UUID", text(|s| &s.uuid), uuid, configured));
         Ok(seen)
     }
 }
 
 /// The twelve characters that CPUID leaf 0x40000000 gives, trailing NULs cut off.
-pub async fn hypervisor_signature(cell: &mut Cell) -> Result<String, CheckError> {
-    let words = cell.guest.cpuid(0, 0x4000_0000, 0).await?;
-    let bytes = [words.ebx, words.ecx, words.edx].map(u32::to_le_bytes).concat();
-    let text: String = bytes.iter().take_while(|b| **b != 0).map(|b| char::from(*b)).collect();
-    Ok(text.escape_default().to_string())
+pub async fn hypervisor_signature(cell: &Cell) -> Result<Inside<String>, CheckError> {
+    Ok(cell.system().cpuid(0, 0x4000_0000, 0).await?.map(|words| {
+        let bytes = [words.ebx, words.ecx, words.edx].map(u32::to_le_bytes).concat();
+        let text: String = bytes.iter().take_while(|b| **b != 0).map(|b| char::from(*b)).collect();
+        text.escape_default().to_string()
+    }))
 }
 
 check! {
     /// The guest sees, by CPUID, the hypervisor that it runs on.
     pub HYPERVISOR_SIG = "ident.hypervisor-sig", tier: Reads, needs: [],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::Cpuid { leaf: 0x4000_0000, .. }, OwnedReply::Cpuid(words)) = (request, reply) {
-                words.ebx = 0x4D56_4D56;
+        fault: Fault::Guest("cpuid", |asked, told| {
+            if asked["leaf"] == 0x4000_0000 {
+                told["ebx"] = 0x4D56_4D56.into();
             }
         });
     async fn hypervisor_sig(cell) {
-        let present = cell.guest.cpuid(0, 1, 0).await?.ecx >> 31 == 1;
+        let present = cell.system().cpuid(0, 1, 0).await?.map(|words| words.ecx >> 31 == 1);
         let signature = hypervisor_signature(cell).await?;
         let expected = cell.expect("signature")?;
-        let used = cell.look().await?.accelerator?.value;
+        let used = cell.look().await?.accelerator?.map(|used| used.name());
         let measured = cell.lab().host().facts().accelerator.used;
         Ok(Observations::of([
             Finding::guest_is("hypervisor bit of CPUID leaf 1", present, true),
-            Finding::guest_is("signature", signature, expected),
-            Finding::host_is("accelerator in use", used.name(), measured.name()),
+            Finding::each("the hypervisor: its signature, and what runs the machine", signature, expected, used, measured.name()),
         ]))
     }
 }
@@ -73,24 +85,17 @@ check! {
 check! {
     /// The guest reports the operating system that it was declared to be.
     pub OS_REPORTED = "ident.os-reported", tier: Reads, needs: [Need::DeclaredVersion],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::ReadFile { path: "/proc/sys/kernel/osrelease" | "/etc/os-release", .. }, OwnedReply::Data(data)) = (request, reply) {
-                *data = b"VERSION_ID=\"0\"\n".to_vec();
-            }
-        });
+        fault: Fault::Guest("version", |_, told| *told = "0".into());
     async fn os_reported(cell) {
-        let facts = cell.lab().guest().facts().clone();
-        let guest = match facts.kind {
-            hospitium_model::GuestKind::Kernel => {
-                read::text(&cell.guest, "/proc/sys/kernel/osrelease").await?
-            }
-            hospitium_model::GuestKind::Disk => {
-                let text = read::text(&cell.guest, "/etc/os-release").await?;
-                let version = text.lines().find_map(|line| line.strip_prefix("VERSION_ID="));
-                version.unwrap_or_default().trim_matches('"').to_owned()
-            }
-        };
-        Ok(Observations::of([Finding::same("version", guest, facts.version)]))
+        let declared = cell.lab().guest().facts().version.clone();
+        let version = cell.system().version().await?;
+        let name = cell.system().name().await?;
+        let lines = &cell.lab().boot_facts().console;
+        let shown = lines.iter().find_map(|line| name.value.in_line(line)).unwrap_or("nothing").to_owned();
+        Ok(Observations::of([
+            Finding::guest_is("version", version, declared),
+            Finding::same("what it calls itself, inside and on its console", name.map(|name| name.name), HostSource::Wire.saw(shown)),
+        ]))
     }
 }
 
@@ -99,30 +104,25 @@ check! {
     pub PCI_INVENTORY = "ident.pci-inventory", tier: Reads, needs: [],
         fault: Fault::Seam(SeamFault::Look(|look| alter(&mut look.devices, |all| drop(all.pop()))));
     async fn pci_inventory(cell) {
-        let root = "/sys/bus/pci/devices";
-        let mut guest = Vec::new();
-        let mut unbound = Vec::new();
-        for address in read::names(&cell.guest, root).await? {
-            let vendor = read::number(&cell.guest, &format!("{root}/{address}/vendor")).await?;
-            let device = read::number(&cell.guest, &format!("{root}/{address}/device")).await?;
-            let class = read::number(&cell.guest, &format!("{root}/{address}/class")).await?;
-            let name = format!("{vendor:04x}:{device:04x} class {:04x}", class >> 8);
-            if read::link_name(&cell.guest, &format!("{root}/{address}/driver")).await?.is_none() {
-                unbound.push(format!("{address} {name}"));
-            }
-            guest.push(name);
-        }
-        let devices = cell.look().await?.devices?.value;
-        let mut host: Vec<String> = devices
-            .iter()
-            .map(|d| format!("{:04x}:{:04x} class {:04x}", d.vendor, d.device, d.class))
-            .collect();
-        guest.sort();
-        host.sort();
+        let functions = cell.system().pci().await?;
+        let name = |vendor: u16, device: u16, class: u16| format!("{vendor:04x}:{device:04x} class {class:04x}");
+        let guest = functions.as_ref().map(|all| {
+            let mut names: Vec<String> = all.iter().map(|f| name(f.vendor, f.device, f.class)).collect();
+            names.sort();
+            names
+        });
+        let host = cell.look().await?.devices?.map(|all| {
+            let mut names: Vec<String> = all.iter().map(|d| name(d.vendor, d.device, d.class)).collect();
+            names.sort();
+            names
+        });
+        let unbound = functions.as_ref().map(|all| {
+            let unbound = all.iter().filter(|f| f.bound.is_none());
+            unbound.map(|f| format!("{} {}", f.address, name(f.vendor, f.device, f.class))).collect::<Vec<_>>()
+        });
         Ok(Observations::of([
-            Finding::same("functions", guest.len(), host.len()),
             Finding::same("functions by id", guest, host),
-            Finding::recorded("functions without a driver").inside(Value::from(unbound)),
+            Finding::recorded("functions without a driver").inside(unbound),
         ]))
     }
 }
@@ -132,26 +132,31 @@ check! {
     pub DRIVER_VERSIONS = "ident.driver-versions", tier: Reads, needs: [],
         fault: Fault::Seam(SeamFault::Look(|look| alter(&mut look.devices, Vec::clear)));
     async fn driver_versions(cell) {
-        let root = "/sys/bus/pci/devices";
-        let release = read::text(&cell.guest, "/proc/sys/kernel/osrelease").await?;
-        let mut bound: Vec<Value> = Vec::new();
-        let mut paravirtual = 0_usize;
-        for address in read::names(&cell.guest, root).await? {
-            let driver = read::link_name(&cell.guest, &format!("{root}/{address}/driver")).await?;
-            let vendor = read::number(&cell.guest, &format!("{root}/{address}/vendor")).await?;
-            if let Some(driver) = driver {
-                paravirtual += usize::from(vendor == 0x1AF4);
-                let module = format!("/sys/module/{}/version", driver.replace('-', "_"));
-                let version = read::text_if_there(&cell.guest, &module).await?;
-                let version = version.unwrap_or_else(|| format!("of the kernel, {release}"));
-                bound.push(format!("{address} {driver} ({version})").into());
-            }
-        }
-        let devices = cell.look().await?.devices?.value;
-        let host = devices.iter().filter(|d| d.vendor == 0x1AF4).count();
-        let mut seen = Observations::of([Finding::same("paravirtual devices with a driver", paravirtual, host)]);
-        seen.push(Finding::recorded("drivers").inside(Value::from(Value::List(bound))));
-        Ok(seen)
+        let functions = cell.system().pci().await?;
+        let kernel = cell.system().version().await?.value;
+        // A bound transport drives nothing: what counts is who makes use of the device behind it.
+        let driven = functions.as_ref().map(|all| {
+            let mut ids: Vec<String> = all.iter().filter(|f| f.vendor == VIRTIO && f.driver.is_some()).map(|f| format!("{:04x}", f.device)).collect();
+            ids.sort();
+            ids
+        });
+        let host = cell.look().await?.devices?.map(|all| {
+            let mut ids: Vec<String> = all.iter().filter(|d| d.vendor == VIRTIO).map(|d| format!("{:04x}", d.device)).collect();
+            ids.sort();
+            ids
+        });
+        let drivers = functions.as_ref().map(|all| {
+            let bound = all.iter().filter_map(|f| Some((f, f.driver.as_ref()?)));
+            let line = |(f, driver): (&PciFunction, &String)| {
+                let version = f.version.clone().unwrap_or_else(|| format!("of the system, {kernel}"));
+                format!("{} {driver} ({version})", f.address)
+            };
+            bound.map(line).collect::<Vec<_>>()
+        });
+        Ok(Observations::of([
+            Finding::same("paravirtual devices that a driver makes use of", driven, host),
+            Finding::recorded("drivers").inside(drivers),
+        ]))
     }
 }
 
@@ -163,29 +168,19 @@ check! {
             look.generation_id = Err(hospitium_model::Inability::of_host("a fault on purpose hides it"));
         }));
     async fn generation_id(cell) {
-        let there = match cell.lab().os() {
-            OperatingSystem::Linux => {
-                let names = read::names(&cell.guest, "/sys/bus/acpi/devices").await?;
-                names.iter().any(|name| name.starts_with("QEMUVGID") || name.starts_with("VMGENCTR"))
-            }
-            OperatingSystem::Windows => false,
-        };
-        let first = cell.look().await?.generation_id.ok().map(|seen| seen.value);
+        let here = cell.system().generation_id().await?.map(|id| id.unwrap_or_else(|| "none".to_owned()));
+        let told = cell.look().await?.generation_id?;
         let other = cell.another_clone().await?;
-        let second = other.look().await?.generation_id.ok().map(|seen| seen.value);
+        let there = other.system().generation_id().await?.map(|id| id.unwrap_or_else(|| "none".to_owned()));
+        let told_there = other.look().await?.generation_id?;
         other.finish().await?;
-        let (Some(first), Some(second)) = (first, second) else {
-            return Ok(Observations::of([
-                Finding::guest_is("a generation-id device in ACPI", there, true),
-                Finding::host_is("a generation id is set", false, true),
-            ]));
-        };
-        let configured = cell.spec().generation_id.clone().unwrap_or_default();
-        let mut seen = Observations::of([
-            Finding::guest_is("a generation-id device in ACPI", there, true),
-            Finding::host_is("two clones have different ids", first != second, true),
-        ]);
-        seen.push(Finding::recorded("ids: as configured, and of two clones").outside(Value::from(vec![configured, first, second])));
-        Ok(seen)
+        let lower = |id: String| id.to_ascii_lowercase();
+        let differ = there.as_ref().map(|there| *there != here.value);
+        let told_differ = told_there.as_ref().map(|there| *there != told.value);
+        Ok(Observations::of([
+            Finding::same("id of this clone", here, told.map(lower)),
+            Finding::same("id of another clone", there, told_there.map(lower)),
+            Finding::same_as("the two differ", differ, told_differ, true),
+        ]))
     }
 }

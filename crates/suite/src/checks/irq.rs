@@ -1,16 +1,22 @@
 //! Interrupts and timers.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hospitium_host::alter;
-use hospitium_model::{Capability, Finding, Observations, Value};
-use hospitium_system::OwnedReply;
-use hospitium_wire::Request;
+use hospitium_model::{Capability, Finding, HostSource, Observations, Value};
+use hospitium_peer::PeerOptions;
+use hospitium_system::Interrupts;
 
-use super::read;
+use super::net;
+use super::wait::until;
 use crate::fault::{Call, SeamFault};
 use crate::patience::cpu_wait;
-use crate::{Cell, Check, CheckError, Fault, Need, check};
+use crate::{Check, CheckError, Fault, Need, check, device};
+
+/// Vendor id of paravirtual devices (VIRTIO 1.2, 4.1.2).
+const VIRTIO: u16 = 0x1AF4;
+/// Datagrams that are sent and come back while interrupts are counted.
+const ECHOES: u32 = 20;
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&TICK_RATE, &MSI, &SPREAD, &NMI];
@@ -18,54 +24,33 @@ pub const CHECKS: &[&Check] = &[&TICK_RATE, &MSI, &SPREAD, &NMI];
 check! {
     /// Timers expire at the rate that was asked for.
     pub TICK_RATE = "irq.tick-rate", tier: Reversible, needs: [],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::Ticks { .. }, OwnedReply::Sleeps { total_ns, .. }) = (request, reply) {
-                *total_ns *= 2;
-            }
-        });
+        fault: Fault::Guest("ticks", |_, told| told["total"]["secs"] = 9.into());
     async fn tick_rate(cell) {
         const COUNT: u32 = 50;
         let period = Duration::from_millis(10);
         let tolerance = cell.expect_number("tolerance-percent")?;
         let waited_before = cpu_wait(cell.machine()).await;
-        let begun = Instant::now();
-        let ticks = cell.guest.ticks(period, COUNT).await?;
-        let host = begun.elapsed().as_secs_f64() * 1e3;
+        let begun = cell.now().await?;
+        let ticks = cell.system().ticks(period, COUNT).await?;
+        let ended = cell.now().await?;
         // A timer cannot expire on a vCPU that gets no CPU.
         let waited = cpu_wait(cell.machine()).await.saturating_sub(waited_before);
-        let waited = waited.as_secs_f64() * 1e3;
-        let asked = period.as_secs_f64() * 1e3 * f64::from(COUNT);
-        let guest = ticks.total.as_secs_f64() * 1e3;
+        let waited = (waited.as_secs_f64() * 1e3).round();
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        let asked = ms(period) * f64::from(COUNT);
+        let guest = ticks.map(|ticks| ms(ticks.total));
+        let host = HostSource::Clock.saw(ms(ended.monotonic.saturating_sub(begun.monotonic)));
         let mut seen = Observations::of([
-            Finding::guest_is("expirations", ticks.count, COUNT),
-            Finding::guest_between("time of all", "ms", guest, asked * 0.9, asked * (1.0 + tolerance / 100.0) + waited.round()),
+            Finding::guest_is("expirations", ticks.map(|ticks| ticks.count), COUNT),
+            Finding::guest_between("time of all", "ms", guest, asked * 0.9, asked * (1.0 + tolerance / 100.0) + waited),
             Finding::within("time of all, by both clocks", "ms", guest, host, asked * tolerance / 100.0),
         ]);
-        let (least, most) = (ticks.least.as_secs_f64() * 1e3, ticks.most.as_secs_f64() * 1e3);
         seen.note(format!(
-            "shortest period {least:.2} ms, longest {most:.2} ms; the VMM waited {waited:.0} ms for a CPU"
+            "shortest period {:.2} ms, longest {:.2} ms; the VMM waited {waited:.0} ms for a CPU",
+            ms(ticks.value.least), ms(ticks.value.most)
         ));
         Ok(seen)
     }
-}
-
-/// Of each paravirtual PCI function that has a driver: its slot, and whether the guest runs it on
-/// message-signalled interrupts.
-async fn paravirtual_interrupts(cell: &mut Cell) -> Result<Vec<(String, bool)>, CheckError> {
-    let root = "/sys/bus/pci/devices";
-    let mut all = Vec::new();
-    for address in read::names(&cell.guest, root).await? {
-        let at = format!("{root}/{address}");
-        let vendor = read::number(&cell.guest, &format!("{at}/vendor")).await?;
-        let bound = read::link_name(&cell.guest, &format!("{at}/driver")).await?.is_some();
-        if vendor == 0x1AF4 && bound {
-            let device = read::number(&cell.guest, &format!("{at}/device")).await?;
-            let msi = !read::names(&cell.guest, &format!("{at}/msi_irqs")).await?.is_empty();
-            all.push((format!("{device:04x}"), msi));
-        }
-    }
-    all.sort();
-    Ok(all)
 }
 
 check! {
@@ -75,59 +60,76 @@ check! {
             alter(&mut look.devices, |all| all.retain(|d| d.vendor != 0x1AF4));
         }));
     async fn msi(cell) {
-        let guest = paravirtual_interrupts(cell).await?;
-        let mut host: Vec<String> = cell.look().await?.devices?.value.iter()
-            .filter(|d| d.vendor == 0x1AF4)
-            .map(|d| format!("{:04x}", d.device))
-            .collect();
-        host.sort();
-        let on_lines: Vec<Value> =
-            guest.iter().filter(|(_, msi)| !msi).map(|(name, _)| name.as_str().into()).collect();
-        let by_message: Vec<Value> =
-            guest.iter().filter(|(_, msi)| *msi).map(|(name, _)| name.as_str().into()).collect();
+        let functions = cell.system().pci().await?;
+        let host = cell.look().await?.devices?.map(|devices| {
+            let mut all: Vec<String> = devices.iter().filter(|d| d.vendor == VIRTIO).map(|d| format!("{:04x}", d.device)).collect();
+            all.sort();
+            all
+        });
+        let of = |by_message: Option<bool>| {
+            functions.as_ref().map(|all| {
+                let wanted = all.iter().filter(|f| f.vendor == VIRTIO && f.bound.is_some());
+                let wanted = wanted.filter(|f| by_message.is_none_or(|wanted| f.by_message == wanted));
+                let mut names: Vec<String> = wanted.map(|f| format!("{:04x}", f.device)).collect();
+                names.sort();
+                names
+            })
+        };
         let Value::List(accepted) = cell.expect("accepted-on-lines")? else {
             return Err(CheckError::unreadable("the expectation", "not a list"));
         };
+        let on_lines = of(Some(false)).map(|names| {
+            names.into_iter().map(Value::from).filter(|name| !accepted.contains(name)).collect::<Value>()
+        });
         Ok(Observations::of([
-            Finding::guest_subset("paravirtual devices on MSI-X", by_message.clone(), host.iter().map(|h| Value::from(h.as_str())).collect::<Vec<_>>()),
-            Finding::guest_subset("paravirtual devices on a line, and accepted so", on_lines, accepted),
-            Finding::guest_is("any on MSI-X", !by_message.is_empty(), true),
+            Finding::same("paravirtual devices with a driver", of(None), host),
+            Finding::guest_is("those on a line, and not accepted so", on_lines, Vec::<String>::new()),
+            Finding::guest_is("any by message", of(Some(true)).map(|names| !names.is_empty()), true),
         ]))
     }
 }
 
-/// Sum over all vCPUs, and per vCPU, of a line of `/proc/interrupts` that holds `name`.
-async fn interrupts(cell: &mut Cell, name: &str) -> Result<Vec<u64>, CheckError> {
-    let table = read::text(&cell.guest, "/proc/interrupts").await?;
-    let cpus = table.lines().next().unwrap_or_default().split_whitespace().count();
-    let mut sums = vec![0_u64; cpus];
-    for line in table.lines().skip(1).filter(|line| line.contains(name)) {
-        let counts = line.split_whitespace().skip(1).map_while(|word| word.parse::<u64>().ok());
-        for (sum, count) in sums.iter_mut().zip(counts) {
-            *sum = sum.saturating_add(count);
-        }
-    }
-    Ok(sums)
-}
-
 check! {
-    /// Device interrupts are not all served by one vCPU: each vCPU takes its timer's, and one that is told to
-    /// takes a device's.
-    pub SPREAD = "irq.spread", tier: Reversible, needs: [Need::Vcpus(2)],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::ReadFile { path: "/proc/interrupts", .. }, OwnedReply::Data(data)) = (request, reply) {
-                data.retain(|b| !b.is_ascii_digit());
-                data.splice(0..0, b"CPU0 CPU1\n".iter().copied());
+    /// A device's interrupts are served by the vCPU that the guest gives them to, and by no other.
+    pub SPREAD = "irq.spread", tier: Reversible, needs: [Need::Vcpus(2), Need::Device(device::NIC)],
+        fault: Fault::Guest("interrupts", |_, told| {
+            if let Some(counts) = told.as_array_mut() {
+                counts.reverse();
             }
         });
     async fn spread(cell) {
-        let before = interrupts(cell, "LOC:").await?;
-        cell.guest.load(cell.spec().cpus.count(), "", Duration::from_millis(300)).await?;
-        tokio::time::sleep(Duration::from_millis(350)).await;
-        let after = interrupts(cell, "LOC:").await?;
-        let served = after.iter().zip(&before).filter(|(after, before)| after > before).count();
-        let threads = cell.look().await?.vcpu_threads?.value.len();
-        Ok(Observations::of([Finding::same_as("vCPUs that took timer interrupts, and that run", served, threads, cell.spec().cpus.count())]))
+        let nic = net::configured(cell, device::NIC)?;
+        let options = PeerOptions::default();
+        cell.peer().await?;
+        let Some(name) = net::interface(cell, &nic).await? else {
+            return net::absent(cell, &nic).await;
+        };
+        net::bring_up(cell, &name, &options, 0).await?;
+        let which = Interrupts::Interface(name);
+        let last = cell.spec().cpus.count() - 1;
+        let mut seen = Observations::new();
+        for cpu in [last, 0] {
+            cell.system().steer(&which, cpu).await?;
+            // What was under way at the move still arrives where it was.
+            net::echo(cell, &options, 64, cell.pattern(0)).await?;
+            let before = cell.system().interrupts(&which).await?;
+            let frames = net::stats(cell).await?.frames_to_guest;
+            for n in 0..ECHOES {
+                net::echo(cell, &options, 64, cell.pattern(u64::from(n))).await?;
+            }
+            let after = cell.system().interrupts(&which).await?;
+            let sent = net::stats(cell).await?.frames_to_guest.saturating_sub(frames);
+            let at = |counts: &[u64], cpu: u32| counts.get(cpu as usize).copied().unwrap_or(0);
+            let gained = after.as_ref().map(|after| at(after, cpu).saturating_sub(at(&before.value, cpu)) > 0);
+            let elsewhere = after.as_ref().map(|after| {
+                let others = (0..=last).filter(|other| *other != cpu);
+                others.map(|other| at(after, other).saturating_sub(at(&before.value, other))).sum::<u64>()
+            });
+            let sent = HostSource::Wire.saw(sent >= u64::from(ECHOES));
+            seen.push(Finding::same_as(format!("frames came, and vCPU {cpu} was interrupted for them"), gained, sent, true));
+            seen.push(Finding::guest_is(format!("interrupts for them at others than vCPU {cpu}"), elsewhere, 0_u64));
+        }
+        Ok(seen)
     }
 }
 
@@ -136,18 +138,15 @@ check! {
     pub NMI = "irq.nmi", tier: Disruptive, needs: [Need::Host(Capability::Nmi)],
         fault: Fault::Seam(SeamFault::Ignore(Call::Nmi));
     async fn nmi(cell) {
-        let before = interrupts(cell, "NMI:").await?;
-        cell.inject()?.nmi().await?;
+        let before = cell.system().interrupts(&Interrupts::NonMaskable).await?.value;
         let first = |counts: &[u64]| counts.first().copied().unwrap_or(0);
-        let mut after = before.clone();
+        cell.inject()?.nmi().await?;
         // It is served within microseconds of guest time; an answer of the probe takes longer.
-        for _ in 0..40 {
-            after = interrupts(cell, "NMI:").await?;
-            if first(&after) > first(&before) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-        Ok(Observations::of([Finding::same("non-maskable interrupts at vCPU 0", first(&after) - first(&before), 1_u32)]))
+        let ask = async || Ok(cell.system().interrupts(&Interrupts::NonMaskable).await?);
+        let after = until(Duration::from_secs(1), ask, |counts| first(&counts.value) > first(&before)).await?;
+        let counted = after.map(|counts| first(&counts).saturating_sub(first(&before)));
+        // The hypervisor's answer that it has done it is what the host sees.
+        let injected = HostSource::Hypervisor.saw(1_u64);
+        Ok(Observations::of([Finding::same_as("non-maskable interrupts at vCPU 0", counted, injected, 1_u64)]))
     }
 }

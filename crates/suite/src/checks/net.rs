@@ -9,8 +9,7 @@ use hospitium_model::{
 use hospitium_peer::{
     ECHO_PORT, Peer, PeerError, PeerOptions, PeerStats, SINK_PORT, SOURCE_PORT, Service, Source,
 };
-use hospitium_system::{Endpoint, OwnedReply};
-use hospitium_wire::Request;
+use hospitium_system::Endpoint;
 
 use super::devices::appears;
 use super::wait::{SETTLE, until};
@@ -105,10 +104,8 @@ check! {
     /// Data goes through the network unharmed in both directions, and both ends count it alike.
     pub TRANSFER_INTEGRITY = "net.transfer-integrity", tier: Reversible,
         needs: [Need::Device(device::NIC)],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::TcpReceive { .. }, OwnedReply::Digest(done)) = (request, reply) {
-                done.digest = Digest::of(b"seeded fault");
-            }
+        fault: Fault::Guest("tcp_receive", |_, told| {
+            told["digest"] = Digest::of(b"seeded fault").to_string().into();
         });
     async fn transfer_integrity(cell) {
         let nic = configured(cell, device::NIC)?;

@@ -7,8 +7,6 @@ use hospitium_model::{
     Capability, Finding, HostSource, Inside, Network, Nic, NicModel, Observations, Value,
 };
 use hospitium_peer::{ECHO_PORT, Peer, PeerOptions};
-use hospitium_system::OwnedReply;
-use hospitium_wire::Request;
 
 use super::devices::{appears, load_driver, unplug};
 use super::net::{
@@ -96,13 +94,7 @@ fn in_order(answers: Vec<Inside<bool>>) -> Result<Inside<Vec<bool>>, CheckError>
 check! {
     /// With a large MTU the guest sends large datagrams in one frame, and they arrive unharmed.
     pub MTU = "net.mtu", tier: Reversible, needs: [Need::Device(device::NIC)],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::ReadFile { path, .. }, OwnedReply::Data(data)) = (request, reply)
-                && path.ends_with("/mtu")
-            {
-                *data = b"1500\n".to_vec();
-            }
-        });
+        fault: Fault::Guest("mtu", |_, told| *told = 1500.into());
     async fn mtu(cell) {
         let nic = configured(cell, device::NIC)?;
         let mtu = cell.expect_number(&format!("MTU on {}", model(nic.model)))? as u32;

@@ -4,8 +4,7 @@ use hospitium_host::{Attachment, SeenDisk};
 use hospitium_model::{
     Bus, ByteSize, Capability, Disk, Finding, Inability, Inside, Observations, Outside,
 };
-use hospitium_system::{GuestDisk, OwnedReply, Span, Write};
-use hospitium_wire::Request;
+use hospitium_system::{GuestDisk, Span, Write};
 
 use super::devices::{self, unplug};
 use super::disks::{self, MIB, on_medium};
@@ -115,11 +114,7 @@ check! {
     /// A disk with 4096-byte sectors has them in the guest, and takes writes in them.
     pub SECTOR_4K = "stor.sector-4k", tier: Reversible,
         needs: [Need::Host(Capability::HotplugDisk(Bus::Virtio)), Need::Driver("virtio")],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::BlockInfo { .. }, OwnedReply::Block { logical, .. }) = (request, reply) {
-                *logical = 512;
-            }
-        });
+        fault: Fault::Guest("block", |_, told| told["logical"] = 512.into());
     async fn sector_4k(cell) {
         let mut disk = disk("big-sectors", Bus::Virtio, SIZE);
         disk.logical_sector = 4096;

@@ -9,6 +9,7 @@
 mod cell;
 mod check;
 pub mod checks;
+mod dump;
 mod error;
 mod fault;
 mod lab;
@@ -16,6 +17,7 @@ mod needs;
 mod patience;
 pub mod silence;
 mod standard;
+mod vmcoreinfo;
 
 pub use cell::{Cell, Moved};
 pub use check::{Check, CheckFuture};

@@ -19,9 +19,8 @@ use hospitium_suite::{
 const LIMIT: Duration = Duration::from_secs(400);
 
 async fn lab(folder: &Path) -> Arc<Lab> {
-    let image = std::env::var_os("HOSPITIUM_TEST_LOGIN_SYSTEM").expect(
-        "HOSPITIUM_TEST_LOGIN_SYSTEM names no image; run the tests by `cargo xtask test`",
-    );
+    let image = std::env::var_os("HOSPITIUM_TEST_LOGIN_SYSTEM")
+        .expect("HOSPITIUM_TEST_LOGIN_SYSTEM names no image; run the tests by `cargo xtask test`");
     let definition =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guests/debian-12-login.toml");
     let definition = Definition::read(&definition).expect("a definition");

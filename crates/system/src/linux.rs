@@ -5,6 +5,7 @@
 
 mod clocks;
 mod cpus;
+mod debug;
 mod devices;
 mod disks;
 mod entropy;

@@ -8,6 +8,7 @@ mod clk;
 mod clk_jump;
 mod con;
 mod cpu;
+mod crash_dump;
 mod disks;
 mod fail;
 mod hot;
@@ -52,6 +53,7 @@ pub fn all() -> Vec<&'static Check> {
         con::CHECKS,
         rng::CHECKS,
         fail::CHECKS,
+        crash_dump::CHECKS,
         iso::CHECKS,
     ];
     subsystems.concat()

@@ -281,6 +281,10 @@ impl Machine for QemuMachine {
         }
     }
 
+    fn said(&self) -> Vec<String> {
+        self.process.said()
+    }
+
     fn command(&self) -> Vec<String> {
         self.command.clone()
     }

@@ -22,6 +22,8 @@ use hospitium_host::{Ended, HostError};
 const STDERR_KEPT: usize = 16 << 10;
 /// What is written of it to the machine's folder: the first this many bytes.
 const STDERR_WRITTEN: u64 = 1 << 20;
+/// Lines of it that are told.
+const SAID_LINES: usize = 2000;
 
 /// How far a process is kept from the rest of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -284,6 +286,15 @@ impl Process {
     /// From now on its standard error is written to another file.
     pub(crate) fn log_to(&self, log: PathBuf) {
         *self.log.lock().unwrap_or_else(PoisonError::into_inner) = log;
+    }
+
+    /// Lines of its standard error so far, the first of them, escaped.
+    pub(crate) fn said(&self) -> Vec<String> {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let text = std::fs::read(log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines = text.lines().filter(|line| !line.trim().is_empty());
+        lines.take(SAID_LINES).map(|line| escape(line, 300)).collect()
     }
 
     /// What its end will mean.

@@ -86,6 +86,10 @@ pub trait Machine: Send + Sync {
     /// before, how it did then.
     async fn finish(&self) -> Result<Ended, HostError>;
 
+    /// Lines that the hypervisor has written about this machine so far, errors and warnings, escaped; at most a
+    /// few thousand.
+    fn said(&self) -> Vec<String>;
+
     /// The command by which the machine was started, for logs and evidence; empty if there is none.
     fn command(&self) -> Vec<String>;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hospitium_host::{Ended, HostError};
 use hospitium_model::{Observations, Verdict};
-use hospitium_suite::{Cell, Check, CheckError, Lab};
+use hospitium_suite::{Cell, Check, CheckError, Fault, Lab, Listening};
 use hospitium_system::SessionError;
 
 use crate::pressure::within;
@@ -48,14 +48,15 @@ pub struct CloneEnd {
 /// How long it takes at most until a VMM's death is known after its streams have closed.
 const DEATH_IS_KNOWN: Duration = Duration::from_secs(2);
 
-/// Runs a check in a clone of its own.
+/// Runs a check in a clone of its own, which may have a fault on purpose.
 pub async fn in_own_clone(
     lab: &Arc<Lab>,
     name: &str,
     check: &'static Check,
+    fault: Option<Fault>,
 ) -> (Attempt, CloneEnd) {
     let began = Instant::now();
-    let mut cell = match lab.cell(name, check, None).await {
+    let mut cell = match lab.cell(name, check, fault).await {
         Ok(cell) => cell,
         Err(error) => {
             let why = format!("no clone could be made: {}", error.chain());
@@ -98,11 +99,13 @@ pub async fn in_clone(cell: &mut Cell, check: &'static Check) -> Attempt {
     let began = Instant::now();
     let clone = cell.work_dir().name.clone();
     let host = cell.lab().host().clone();
+    let listening = Listening::begin(cell).await;
     let ended = within(host.witness().ok(), check.limit, unpanicked((check.run)(cell))).await;
     let mut observations = Observations::new();
     let mut clone_is_good = true;
     let verdict = match ended {
-        Some(Ok(Ok(seen))) => {
+        Some(Ok(Ok(mut seen))) => {
+            listening.end(cell, check.id, &mut seen).await;
             let verdict = seen.judge();
             observations = seen;
             verdict

@@ -38,6 +38,8 @@ pub struct Shared {
     pub expectations: Expectations,
     /// Seed of all patterns.
     pub seed: u64,
+    /// By which the canary is drawn.
+    pub draw: u64,
     /// How far it is.
     pub progress: Progress,
     /// The first record that could not be written.

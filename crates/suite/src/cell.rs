@@ -62,6 +62,8 @@ pub struct Cell {
     peer: Option<Peer>,
     ready: Duration,
     clones: u32,
+    /// How often it went on as another machine: restored or moved.
+    moves: u32,
     /// Events of the machine up to when the probe last answered in a boot that is new.
     boot_events: usize,
     pictures: Vec<(String, Vec<u8>)>,
@@ -112,6 +114,7 @@ impl Cell {
             peer: None,
             ready,
             clones: 0,
+            moves: 0,
             boot_events: 0,
             pictures,
             crashes_meant: 0,
@@ -414,6 +417,7 @@ impl Cell {
         let trace = self.lab.trace(&self.dir.name);
         self.console = Console::start(machine.serial("console").await?, Some(trace.clone()));
         self.guest = Session::attach(machine.serial("probe").await?, Some(trace));
+        self.moves += 1;
         self.system = system_of(&self.lab, &self.guest, self.fault);
         if let Some(Fault::Reply(alter)) = self.fault {
             self.guest.set_patch(Some(Box::new(alter)));
@@ -505,6 +509,29 @@ impl Cell {
     /// The pictures kept so far, by name.
     pub fn take_pictures(&mut self) -> Vec<(String, Vec<u8>)> {
         std::mem::take(&mut self.pictures)
+    }
+
+    /// Where the guest's log stands: that of the saved machine for a clone in its first check, so that all clones
+    /// ask once. None if it cannot be read.
+    pub(crate) async fn log_position(&self) -> Option<u32> {
+        let known = self.lab.log_position();
+        let position = known.unwrap_or(0);
+        let now = self.system.log_since(position).await.ok()?.value.1;
+        if known.is_none() {
+            self.lab.set_log_position(now);
+        }
+        Some(now)
+    }
+
+    /// How often it went on as another machine, whose console and events begin anew.
+    pub(crate) fn moves(&self) -> u32 {
+        self.moves
+    }
+
+    /// How often the machine was reset so far.
+    pub(crate) fn restarts(&self) -> usize {
+        let events = self.machine.events();
+        events.iter().filter(|event| matches!(event.kind, EventKind::Reset { .. })).count()
     }
 
     /// A line for the timeline.

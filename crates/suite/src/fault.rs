@@ -192,6 +192,10 @@ impl Machine for FaultyMachine {
         self.inner.finish().await
     }
 
+    fn said(&self) -> Vec<String> {
+        self.inner.said()
+    }
+
     fn command(&self) -> Vec<String> {
         self.inner.command()
     }

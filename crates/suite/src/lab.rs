@@ -1,7 +1,7 @@
 //! The lab of one cell: the booted, saved machine that every check gets its own clone of.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use hospitium_guest::{Guest, GuestError};
@@ -149,6 +149,7 @@ pub struct Lab {
     expectations: Expectations,
     seed: u64,
     sink: Sink,
+    log_position: OnceLock<u32>,
 }
 
 /// What a lab is made of.
@@ -264,7 +265,18 @@ impl Lab {
     pub fn new(parts: LabParts) -> Self {
         let LabParts { host, guest, declared, snapshot, boot, folder, expectations, seed, sink } =
             parts;
-        Self { host, guest, declared, snapshot, boot, folder, expectations, seed, sink }
+        Self {
+            host,
+            guest,
+            declared,
+            snapshot,
+            boot,
+            folder,
+            expectations,
+            seed,
+            sink,
+            log_position: OnceLock::new(),
+        }
     }
 
     /// The host.
@@ -308,6 +320,21 @@ impl Lab {
     /// The timeline.
     pub fn sink(&self) -> &Sink {
         &self.sink
+    }
+
+    /// Where the guest's log stood in the first clone that was asked.
+    pub(crate) fn log_position(&self) -> Option<u32> {
+        self.log_position.get().copied()
+    }
+
+    /// Keeps it; the first stays.
+    pub(crate) fn set_log_position(&self, position: u32) {
+        let _ = self.log_position.set(position);
+    }
+
+    /// What of a hypervisor's words is not usual for this kind of host.
+    pub(crate) fn unusual(&self, said: Vec<String>) -> Vec<String> {
+        crate::silence::complaints(&self.host.facts().kind, said)
     }
 
     /// Family of the guest.

@@ -6,6 +6,7 @@
 //! by rule. Every check names a [`Fault`] that must turn it red; a test shows that it does.
 //! docs/writing-a-check.md tells how to add one.
 
+pub mod canary;
 mod cell;
 mod check;
 pub mod checks;
@@ -13,6 +14,7 @@ mod dump;
 mod error;
 mod fault;
 mod lab;
+mod listen;
 mod needs;
 mod patience;
 pub mod silence;
@@ -24,6 +26,7 @@ pub use check::{Check, CheckFuture};
 pub use error::CheckError;
 pub use fault::{Call, Fault, FaultyMachine, SeamFault};
 pub use lab::{BootClocks, BootFacts, Booted, Lab, LabError, LabParts, Sink, boot};
+pub use listen::Listening;
 pub use needs::Need;
 pub use patience::time_left;
 pub use standard::{StandardOptions, serial, standard_machine};

@@ -24,6 +24,7 @@ const TRACE: &str = "Call Trace:";
 struct Table {
     mark: Vec<Mark>,
     window: Vec<Window>,
+    usual: Vec<Usual>,
 }
 
 /// What a system says when something is wrong.
@@ -54,6 +55,20 @@ struct Window {
         expect(dead_code, reason = "for whoever reads the table; a test wants it")
     )]
     why: String,
+}
+
+/// What a hypervisor says though nothing is wrong.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Usual {
+    /// Kind of the host.
+    host: String,
+    text: String,
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for whoever reads the table; a test wants it")
+    )]
+    source: String,
 }
 
 fn table() -> &'static Table {
@@ -97,6 +112,14 @@ pub fn splats<'a>(
     lines.iter().copied().filter(bad).take(LINES).map(shown).collect()
 }
 
+/// What a hypervisor of this kind said and does not say of a good machine.
+pub fn complaints(host: &str, said: Vec<String>) -> Vec<String> {
+    let usual = |line: &String| {
+        table().usual.iter().any(|usual| usual.host == host && line.contains(&usual.text))
+    };
+    said.into_iter().filter(|line| !usual(line)).take(LINES).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +130,7 @@ mod tests {
     fn the_table_reads_and_says_where_each_mark_comes_from() {
         let table: Table = toml::from_str(TABLE).expect("reads");
         assert!(table.mark.iter().all(|mark| !mark.source.is_empty() && !mark.text.is_empty()));
+        assert!(table.usual.iter().all(|usual| !usual.source.is_empty() && !usual.text.is_empty()));
         for window in &table.window {
             assert!(!window.why.is_empty());
             for text in &window.text {

@@ -3,6 +3,9 @@
 //! Reads what a kernel shows in /proc and /sys and by system calls. Where a newer kernel has an easier way, an
 //! older one has another; a question is [unable](crate::SystemError::Unable) only where there is none.
 
+mod acpi;
+mod aml;
+mod bytes;
 mod clocks;
 mod cpus;
 mod debug;
@@ -12,9 +15,12 @@ mod entropy;
 mod files;
 mod firmware;
 mod memory;
+mod memory_map;
 mod network;
+mod physical;
 mod power;
 mod read;
+mod smbios;
 mod terminals;
 
 use std::sync::Mutex;

@@ -1,8 +1,7 @@
 //! What a cell's checks say about the cell as a whole.
 
 use hospitium_model::{
-    CellRecord, CheckId, CheckRecord, Finding, GuestSource, HostSource, Observations, Subsystem,
-    Verdict,
+    CellRecord, CheckId, CheckRecord, Finding, HostSource, Observations, Subsystem, Verdict,
 };
 
 /// The check that fails when the guest does not come up.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hospitium_model::{CheckRecord, Tier, TimelineSource, Verdict};
-use hospitium_suite::{Cell, Check, Lab, checks};
+use hospitium_suite::canary::{self, Canary};
+use hospitium_suite::{Cell, Check, Fault, Lab, checks};
 use tokio::task::JoinSet;
 
 use super::{CellRun, Ready};
@@ -31,6 +32,13 @@ impl CellRun {
                 jobs.spawn(async move { this.alone(&lab, check).await });
             }
         }
+        let canary = canary::draw(&lab, self.shared.draw);
+        if let Some((canary, check)) = canary {
+            let (this, lab) = (self.clone(), lab.clone());
+            jobs.spawn(async move { this.canary(&lab, canary, check).await });
+        } else {
+            reads.insert(0, &checks::CANARY);
+        }
         let (this, of) = (self.clone(), lab.clone());
         jobs.spawn(async move { this.together(&of, first, permit, reads).await });
         while let Some(ended) = jobs.join_next().await {
@@ -45,7 +53,25 @@ impl CellRun {
         drop(made);
     }
 
-    /// The canary, and all checks that only read, one after the other in one clone.
+    /// A machine with a real defect, which the check has to find. Its record is the canary's.
+    async fn canary(self: &Arc<Self>, lab: &Arc<Lab>, canary: &Canary, check: &'static Check) {
+        let work = async {
+            let permit = self.permit(lab, check).await;
+            self.started(&checks::CANARY, 1);
+            let fault = Some(Fault::Defect(canary.defect));
+            let (attempt, end) = in_own_clone(lab, "canary", check, fault).await;
+            drop(permit);
+            self.clone_ended(&end);
+            let mut record = self.record(&checks::CANARY, attempt, end.console);
+            record.requirement = format!("Where {}, {} must fail.", canary.what, canary.found_by);
+            record
+        };
+        if let Ok(record) = self.shared.stop.unless(work).await {
+            self.put(record);
+        }
+    }
+
+    /// All checks that only read, one after the other in one clone.
     async fn together(
         self: &Arc<Self>,
         lab: &Arc<Lab>,
@@ -56,7 +82,7 @@ impl CellRun {
         let mut failed = Vec::new();
         let work = async {
             let mut clone = Some(first);
-            for (n, check) in [&checks::CANARY].into_iter().chain(reads).enumerate() {
+            for (n, check) in reads.into_iter().enumerate() {
                 let mut cell = match clone.take() {
                     Some(cell) => cell,
                     // The check before left the clone in an unknown state.
@@ -107,7 +133,7 @@ impl CellRun {
         let work = async {
             let permit = self.permit(lab, check).await;
             self.started(check, 1);
-            let (attempt, end) = in_own_clone(lab, &check.id().file_name(), check).await;
+            let (attempt, end) = in_own_clone(lab, &check.id().file_name(), check, None).await;
             drop(permit);
             self.clone_ended(&end);
             self.shared.durations.used(&self.pair, check.id, ms(end.vmm_cpu));
@@ -137,7 +163,7 @@ impl CellRun {
                 let _permit = self.permit(lab, check).await;
                 self.started(check, n);
                 let name = format!("{}-{n}", check.id().file_name());
-                let (attempt, end) = in_own_clone(lab, &name, check).await;
+                let (attempt, end) = in_own_clone(lab, &name, check, None).await;
                 self.clone_ended(&end);
                 let said = format!("{} ended again: {}", check.id, attempt.verdict.word());
                 self.sink.say(&name, TimelineSource::Check, said);

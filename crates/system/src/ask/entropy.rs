@@ -21,4 +21,7 @@ pub trait Entropy {
 
     /// Whether the kernel reseeds its generator by itself when the VM generation id changes.
     async fn reseeds_on_generation(&self) -> Told<bool>;
+
+    /// How often it has done so, by its own account, since it started.
+    async fn reseeds_by_generation(&self) -> Told<u32>;
 }

@@ -17,6 +17,26 @@ pub struct LogLine {
     pub text: String,
 }
 
+/// What a system calls itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SystemName {
+    /// `Debian GNU/Linux 12 (bookworm)`.
+    pub name: String,
+    /// What stands before it in the line of the console in which the system shows it as it starts.
+    pub before: String,
+    /// What stands behind it there.
+    pub behind: String,
+}
+
+impl SystemName {
+    /// The name in a line of the console; none if the line is no such.
+    pub fn in_line<'l>(&self, line: &'l str) -> Option<&'l str> {
+        let (_, rest) = line.split_once(&self.before)?;
+        let (name, _) = rest.split_once(&self.behind)?;
+        Some(name.trim())
+    }
+}
+
 /// How a guest listens to its power button.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Button {
@@ -43,6 +63,9 @@ pub trait Power {
     /// Version that the system reports of itself.
     async fn version(&self) -> Told<String>;
 
+    /// What the system calls itself in full.
+    async fn name(&self) -> Told<SystemName>;
+
     /// Answers first, then does it.
     async fn act(&self, action: PowerAction) -> Done;
 
@@ -60,4 +83,8 @@ pub trait Power {
 
     /// The kernel's log, oldest first.
     async fn log(&self) -> Told<Vec<LogLine>>;
+
+    /// What has come to the log since this position (0 is its beginning), and the position now. All that there is
+    /// where the position is beyond the end: the log has begun anew.
+    async fn log_since(&self, position: u32) -> Told<(Vec<LogLine>, u32)>;
 }

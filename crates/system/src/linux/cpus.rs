@@ -31,6 +31,12 @@ impl Cpus for LinuxSystem {
 
     async fn topology(&self) -> Told<Topology> {
         let online = self.online().await?.value;
+        let first = online.first().copied().unwrap_or_default();
+        let shown = format!("{FOLDER}/cpu{first}/topology");
+        if read::names(&self.session, &shown).await?.is_empty() {
+            let info = read::text(&self.session, "/proc/cpuinfo").await?;
+            return Ok(Kernel.saw(topology_of(&info)));
+        }
         let (mut sockets, mut cores, mut threads) = (BTreeSet::new(), BTreeSet::new(), 0);
         for cpu in &online {
             let at = format!("{FOLDER}/cpu{cpu}/topology");
@@ -109,6 +115,23 @@ pub(super) async fn bring_online(system: &LinuxSystem, folder: &str, prefix: &st
     Ok(())
 }
 
+/// The topology by /proc/cpuinfo, for kernels that show none in /sys. A processor that is the only one in its
+/// package has no such lines there (arch/x86/kernel/cpu/proc.c before 2.6.26).
+fn topology_of(info: &str) -> Topology {
+    let (mut sockets, mut cores, mut threads) = (BTreeSet::new(), BTreeSet::new(), 1);
+    for (n, processor) in info.split("\n\n").filter(|text| !text.trim().is_empty()).enumerate() {
+        let value = |key| cpuinfo(processor, key).next();
+        let alone = u32::try_from(n).unwrap_or(u32::MAX);
+        let package = value("physical id").map_or((true, alone), |id| (false, id));
+        let core = value("core id").unwrap_or_default();
+        sockets.insert(package);
+        cores.insert((package, core));
+        let of_core = value("siblings").unwrap_or(1) / value("cpu cores").unwrap_or(1).max(1);
+        threads = threads.max(of_core as usize);
+    }
+    Topology { sockets: sockets.len(), cores: cores.len(), threads }
+}
+
 /// The numbers of a key's lines in /proc/cpuinfo, at most 4096.
 fn cpuinfo<'a>(info: &'a str, key: &'a str) -> impl Iterator<Item = u32> + 'a {
     info.lines()
@@ -121,9 +144,29 @@ fn cpuinfo<'a>(info: &'a str, key: &'a str) -> impl Iterator<Item = u32> + 'a {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn the_topology_of_an_old_kernel_is_read_from_cpuinfo() {
+        let processor = |package: u32, core: u32| {
+            format!(
+                "processor\t: 9\nphysical id\t: {package}\nsiblings\t: 4\ncore id\t\t: {core}\ncpu cores\t: 2\n\n"
+            )
+        };
+        let all: String = [(0, 0), (0, 0), (0, 1), (0, 1), (1, 0), (1, 0), (1, 1), (1, 1)]
+            .map(|(package, core)| processor(package, core))
+            .concat();
+        let wanted = Topology { sockets: 2, cores: 4, threads: 2 };
+        assert_eq!(topology_of(&all), wanted);
+        let alone = "processor\t: 0\nflags\t\t: fpu\n\nprocessor\t: 1\nflags\t\t: fpu\n";
+        assert_eq!(topology_of(alone), Topology { sockets: 2, cores: 2, threads: 1 });
+        let hostile = "physical id : 0\nsiblings : 4294967295\ncpu cores : 0\n";
+        assert_eq!(topology_of(hostile).sockets, 1);
+    }
+
     #[test]
     fn processors_of_an_old_kernel_are_counted_by_cpuinfo() {
         let info = "processor\t: 0\nvendor_id\t: GenuineIntel\n\nprocessor\t: 1\nmodel name\t: processor : 7\n";
-        assert_eq!(super::cpuinfo(info, "processor").collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(cpuinfo(info, "processor").collect::<Vec<_>>(), [0, 1]);
     }
 }

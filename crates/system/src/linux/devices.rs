@@ -13,7 +13,7 @@ const USB: &str = "/sys/bus/usb/devices";
 const INTERRUPTS: &str = "/proc/interrupts";
 
 impl LinuxSystem {
-    async fn pci_function(&self, address: String) -> Done<PciFunction> {
+    async fn pci_function(&self, address: String, interrupts: &str) -> Done<PciFunction> {
         let guest = &self.session;
         let at = format!("{PCI}/{address}");
         let number = async |file: &str| read::number(guest, &format!("{at}/{file}")).await;
@@ -31,11 +31,17 @@ impl LinuxSystem {
             }
             None => None,
         };
+        // Kernels before 3.2 show the messages only where they count them.
+        let by_message = !read::names(guest, &format!("{at}/msi_irqs")).await?.is_empty()
+            || match read::text_if_there(guest, &format!("{at}/irq")).await? {
+                Some(number) => is_message(interrupts, &number),
+                None => false,
+            };
         Ok(PciFunction {
             vendor: id(number("vendor").await?),
             device: id(number("device").await?),
             class: id(number("class").await? >> 8),
-            by_message: !read::names(guest, &format!("{at}/msi_irqs")).await?.is_empty(),
+            by_message,
             address,
             bound,
             driver,
@@ -80,9 +86,10 @@ impl LinuxSystem {
 #[async_trait]
 impl Devices for LinuxSystem {
     async fn pci(&self) -> Told<Vec<PciFunction>> {
+        let interrupts = read::text(&self.session, INTERRUPTS).await?;
         let mut all = Vec::new();
         for address in read::names(&self.session, PCI).await? {
-            all.push(self.pci_function(address).await?);
+            all.push(self.pci_function(address, &interrupts).await?);
         }
         Ok(Kernel.saw(all))
     }
@@ -132,12 +139,26 @@ impl Devices for LinuxSystem {
             return Err(SystemError::unreadable("an interrupt to steer", "not a device's"));
         };
         for number in self.interrupt_numbers(name).await? {
-            let mask = format!("{:x}", 1_u64 << cpu.min(63));
             let file = format!("/proc/irq/{number}/smp_affinity");
-            self.session.write_file(&file, mask.as_bytes(), Flags::default()).await?;
+            self.session.write_file(&file, mask_of(cpu).as_bytes(), Flags::default()).await?;
         }
         Ok(())
     }
+}
+
+/// The mask of one processor as the kernel reads masks: 32 bits each, the highest first (lib/bitmap-str.c).
+fn mask_of(cpu: u32) -> String {
+    let words = ",00000000".repeat(cpu as usize / 32);
+    format!("{:08x}{words}", 1_u32 << (cpu % 32))
+}
+
+/// Whether the line of an interrupt's number says that it comes by message.
+fn is_message(table: &str, number: &str) -> bool {
+    let line = table.lines().find_map(|line| {
+        let (label, rest) = line.split_once(':')?;
+        (label.trim() == number).then_some(rest)
+    });
+    line.is_some_and(|rest| rest.contains("MSI"))
 }
 
 /// Sums, per processor, of the lines of `/proc/interrupts` whose label is wanted.
@@ -160,7 +181,20 @@ fn count(table: &str, wanted: impl Fn(&str) -> bool) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::count;
+    use super::*;
+
+    #[test]
+    fn masks_of_processors_have_32_bits_a_word() {
+        assert_eq!(mask_of(1), "00000002");
+        assert_eq!(mask_of(33), "00000002,00000000");
+    }
+
+    #[test]
+    fn the_interrupts_of_an_old_kernel_tell_messages_from_lines() {
+        let table =
+            " 10:          3          4   IO-APIC-level  eth0\n 50: 5 6 PCI-MSI-X  virtio0-input\n";
+        assert!(is_message(table, "50") && !is_message(table, "10") && !is_message(table, "0"));
+    }
 
     #[test]
     fn interrupts_are_summed_by_label_and_processor() {

@@ -37,4 +37,12 @@ impl Entropy for LinuxSystem {
         };
         Ok(Kernel.saw(drivers.iter().chain(&platform).any(bound)))
     }
+
+    async fn reseeds_by_generation(&self) -> Told<u32> {
+        // drivers/char/random.c, add_vmfork_randomness.
+        const WORDS: &str = "crng reseeded due to virtual machine fork";
+        let log = self.session.kernel_log().await?;
+        let times = String::from_utf8_lossy(&log).lines().filter(|l| l.contains(WORDS)).count();
+        Ok(Kernel.saw(u32::try_from(times).unwrap_or(u32::MAX)))
+    }
 }

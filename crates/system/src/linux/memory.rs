@@ -5,9 +5,26 @@ use hospitium_model::GuestSource::{Kernel, Memory as Physical};
 use hospitium_model::{ByteSize, Digest, Inability, Pattern};
 
 use super::cpus::bring_online;
-use super::{LinuxSystem, read};
+use super::{LinuxSystem, memory_map, read};
 use crate::ask::Memory;
 use crate::{Done, MemoryScan, SystemError, Told};
+
+impl LinuxSystem {
+    /// The same of a kernel that has no folder for it (Linux has since 2.6.27): by its log, else by what it made of it.
+    async fn firmware_map_of_old(&self) -> Told<ByteSize> {
+        let log = self.session.kernel_log().await?;
+        let log = String::from_utf8_lossy(&log);
+        let bytes = match memory_map::of_log(log.lines()) {
+            Some(bytes) => Some(bytes),
+            None => {
+                let text = read::text_if_there(&self.session, "/proc/iomem").await?;
+                memory_map::of_iomem(&text.unwrap_or_default())
+            }
+        };
+        let none = || Inability::of_guest("this kernel does not show the firmware's memory map");
+        Ok(Kernel.saw(ByteSize::bytes(bytes.ok_or_else(none)?)))
+    }
+}
 
 #[async_trait]
 impl Memory for LinuxSystem {
@@ -22,13 +39,11 @@ impl Memory for LinuxSystem {
 
     async fn firmware_map(&self) -> Told<ByteSize> {
         const FOLDER: &str = "/sys/firmware/memmap";
-        let mut ram = 0_i64;
         let entries = read::names(&self.session, FOLDER).await?;
         if entries.is_empty() {
-            return Err(
-                Inability::of_guest("this kernel does not show the firmware's memory map").into()
-            );
+            return self.firmware_map_of_old().await;
         }
+        let mut ram = 0_i64;
         for entry in entries {
             let at = format!("{FOLDER}/{entry}");
             if read::text(&self.session, &format!("{at}/type")).await? == "System RAM" {

@@ -3,13 +3,50 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hospitium_model::GuestKind;
 use hospitium_model::GuestSource::Kernel;
+use hospitium_model::{GuestKind, Inability};
 use hospitium_wire::PowerAction;
 
 use super::{LinuxSystem, read};
-use crate::ask::{Button, LogLine, Power};
-use crate::{Done, Told};
+use crate::ask::{Button, LogLine, Power, SystemName};
+use crate::{Done, SessionError, SystemError, Told};
+
+const OS_RELEASE: &str = "/etc/os-release";
+/// What there was before os-release(5).
+const OLD_RELEASES: [&str; 4] =
+    ["/etc/redhat-release", "/etc/SuSE-release", "/etc/alpine-release", "/etc/debian_version"];
+const RUNLEVEL: &str = "/sbin/runlevel";
+/// Who knows how the system's start went: systemd, OpenRC, sysvinit and upstart.
+const INITS: [(&str, &[&str]); 3] = [
+    ("/bin/systemctl", &["is-system-running", "--wait"]),
+    ("/bin/rc-status", &["--runlevel"]),
+    (RUNLEVEL, &[]),
+];
+
+impl LinuxSystem {
+    async fn full_name(&self) -> Done<String> {
+        if self.kind == GuestKind::Kernel {
+            return read::text(&self.session, "/proc/sys/kernel/osrelease").await;
+        }
+        if let Some(text) = read::text_if_there(&self.session, OS_RELEASE).await? {
+            return Ok(release_field(&text, "PRETTY_NAME").unwrap_or_default());
+        }
+        for path in OLD_RELEASES {
+            if let Some(text) = read::text_if_there(&self.session, path).await? {
+                return Ok(text.lines().next().unwrap_or_default().trim().to_owned());
+            }
+        }
+        Err(Inability::of_guest("this system does not say in a file what it is").into())
+    }
+
+    async fn has_program(&self, path: &str) -> Done<bool> {
+        match self.session.read_at(path, 0, 1).await {
+            Ok(_) => Ok(true),
+            Err(SessionError::Guest { .. }) => Ok(false),
+            Err(other) => Err(other.into()),
+        }
+    }
+}
 
 #[async_trait]
 impl Power for LinuxSystem {
@@ -19,11 +56,24 @@ impl Power for LinuxSystem {
 
     async fn state(&self, limit: Duration) -> Told<String> {
         if self.kind == GuestKind::Kernel {
-            return Ok(Kernel.saw(read::text(&self.session, "/proc/1/comm").await?));
+            let stat = read::text(&self.session, "/proc/1/stat").await?;
+            let name = process_name(&stat).ok_or_else(|| SystemError::unreadable("init", &stat))?;
+            return Ok(Kernel.saw(name.to_owned()));
         }
-        let run = ["/bin/systemctl", "is-system-running", "--wait"];
-        let ended = self.session.run(&run, limit).await?;
-        Ok(Kernel.saw(String::from_utf8_lossy(&ended.output).trim().to_owned()))
+        for (program, arguments) in INITS {
+            if !self.has_program(program).await? {
+                continue;
+            }
+            let words: Vec<&str> = [program].into_iter().chain(arguments.iter().copied()).collect();
+            let ended = self.session.run(&words, limit).await?;
+            let told = String::from_utf8_lossy(&ended.output).trim().to_owned();
+            // `N 3`: the runlevel before, and the one that it is in.
+            return Ok(Kernel.saw(match program {
+                RUNLEVEL => format!("runlevel {}", told.rsplit(' ').next().unwrap_or_default()),
+                _ => told,
+            }));
+        }
+        Err(Inability::of_guest("this system has no init that says how its start went").into())
     }
 
     async fn uptime(&self) -> Told<Duration> {
@@ -34,9 +84,27 @@ impl Power for LinuxSystem {
         if self.kind == GuestKind::Kernel {
             return Ok(Kernel.saw(read::text(&self.session, "/proc/sys/kernel/osrelease").await?));
         }
-        let text = read::text(&self.session, "/etc/os-release").await?;
-        let version = text.lines().find_map(|line| line.strip_prefix("VERSION_ID="));
-        Ok(Kernel.saw(version.unwrap_or_default().trim_matches('"').to_owned()))
+        if let Some(text) = read::text_if_there(&self.session, OS_RELEASE).await? {
+            return Ok(Kernel.saw(release_field(&text, "VERSION_ID").unwrap_or_default()));
+        }
+        for path in OLD_RELEASES {
+            if let Some(text) = read::text_if_there(&self.session, path).await? {
+                let version = version_in(&text);
+                return Ok(Kernel
+                    .saw(version.ok_or_else(|| SystemError::unreadable(path, &text))?.to_owned()));
+            }
+        }
+        Err(Inability::of_guest("this system does not say in a file which version it is").into())
+    }
+
+    async fn name(&self) -> Told<SystemName> {
+        // The kernel's first line, and systemd's.
+        let (before, behind) = match self.kind {
+            GuestKind::Kernel => ("Linux version ", " "),
+            GuestKind::Disk => ("Welcome to ", "!"),
+        };
+        let name = self.full_name().await?;
+        Ok(Kernel.saw(SystemName { name, before: before.into(), behind: behind.into() }))
     }
 
     async fn act(&self, action: PowerAction) -> Done {
@@ -80,6 +148,42 @@ impl Power for LinuxSystem {
         let log = self.session.kernel_log().await?;
         Ok(Kernel.saw(String::from_utf8_lossy(&log).lines().map(line).collect()))
     }
+
+    async fn log_since(&self, position: u32) -> Told<(Vec<LogLine>, u32)> {
+        // The byte before tells a log that ends here from one that has begun anew and is shorter.
+        let before = position.saturating_sub(1);
+        let mut log = self.session.kernel_log_from(before).await?;
+        let mut end = before;
+        if position > 0 {
+            if log.is_empty() {
+                log = self.session.kernel_log().await?;
+                end = 0;
+            } else {
+                log.remove(0);
+                end = position;
+            }
+        }
+        let end = end.saturating_add(u32::try_from(log.len()).unwrap_or(u32::MAX));
+        let lines = String::from_utf8_lossy(&log).lines().map(line).collect();
+        Ok(Kernel.saw((lines, end)))
+    }
+}
+
+/// The name in `/proc/PID/stat`, which stands in brackets and may have some itself (proc_pid_stat(5)).
+fn process_name(stat: &str) -> Option<&str> {
+    let (_, rest) = stat.split_once('(')?;
+    rest.rsplit_once(')').map(|(name, _)| name)
+}
+
+/// A field of os-release(5).
+fn release_field(text: &str, key: &str) -> Option<String> {
+    let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
+    Some(value.trim().trim_matches(['"', '\'']).to_owned())
+}
+
+/// The version in a line such as `Red Hat Enterprise Linux Server release 5.2 (Tikanga)`.
+fn version_in(text: &str) -> Option<&str> {
+    text.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// A line as `klogctl` gives it: `<6>[    0.000000] text`.
@@ -97,7 +201,38 @@ fn line(text: &str) -> LogLine {
 
 #[cfg(test)]
 mod tests {
-    use super::line;
+    use super::*;
+
+    #[test]
+    fn a_system_is_told_by_its_release_files_old_and_new() {
+        let text = "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nVERSION_ID='12'\nID=debian\n";
+        assert_eq!(release_field(text, "VERSION_ID").as_deref(), Some("12"));
+        assert_eq!(release_field(text, "ID").as_deref(), Some("debian"));
+        assert_eq!(release_field(text, "VERSION"), None);
+        let old = "Red Hat Enterprise Linux Server release 5.2 (Tikanga)";
+        assert_eq!(version_in(old), Some("5.2"));
+        assert_eq!(version_in("bookworm/sid"), None);
+    }
+
+    #[test]
+    fn the_console_names_the_system_as_it_starts() {
+        let named = |before: &str, behind: &str, line: &'static str| {
+            let (name, before, behind) = (String::new(), before.into(), behind.into());
+            SystemName { name, before, behind }.in_line(line)
+        };
+        let kernel = "[    0.000000] Linux version 6.1.0-57-amd64 (debian-kernel@lists.debian.org)";
+        assert_eq!(named("Linux version ", " ", kernel), Some("6.1.0-57-amd64"));
+        let disk = "Welcome to Debian GNU/Linux 12 (bookworm)!";
+        assert_eq!(named("Welcome to ", "!", disk), Some("Debian GNU/Linux 12 (bookworm)"));
+        assert_eq!(named("Welcome to ", "!", "Welcome to the machine"), None);
+    }
+
+    #[test]
+    fn the_name_of_a_process_may_have_brackets() {
+        assert_eq!(process_name("1 (init) S 0 1"), Some("init"));
+        assert_eq!(process_name("1 (a) b) S 0 1"), Some("a) b"));
+        assert_eq!(process_name("1"), None);
+    }
 
     #[test]
     fn severities_are_read_from_the_log_as_the_kernel_gives_it() {

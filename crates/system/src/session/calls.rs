@@ -273,9 +273,14 @@ impl Session {
 
     /// The kernel's log.
     pub async fn kernel_log(&self) -> Result<Vec<u8>> {
+        self.kernel_log_from(0).await
+    }
+
+    /// The same from this byte on; empty if it is no longer than that.
+    pub async fn kernel_log_from(&self, start: u32) -> Result<Vec<u8>> {
         let mut log = Vec::new();
         loop {
-            let offset = log.len() as u32;
+            let offset = start.saturating_add(log.len() as u32);
             let part =
                 self.data(Request::Linux(LinuxRequest::KernelLog { offset }), NO_TIME).await?;
             if part.is_empty() {

@@ -14,7 +14,8 @@ use super::{Misfit, Taps, json};
 use crate::ask::{
     Button, ClockSource, Clocks, Counters, Cpus, Debug, Devices, Disks, DriveContent, Endpoint,
     Entropy, Files, Firmwares, GuestDisk, Interrupts, LogLine, Memory, Network, PciFunction,
-    PhysicalRange, Power, SmbiosSystem, Span, Terminals, Topology, UsbDevice, WantedDisk, Write,
+    PhysicalRange, Power, SmbiosSystem, Span, SystemName, Terminals, Topology, UsbDevice,
+    WantedDisk, Write,
 };
 use crate::forms::{Kept, keep, keep_all};
 use crate::{
@@ -165,6 +166,7 @@ tapped! {
         async fn hardware_random(&self, count: u32) -> Told<Vec<u8>>;
         async fn adopt(&self, entropy: [u8; 32]) -> Done;
         async fn reseeds_on_generation(&self) -> Told<bool>;
+        async fn reseeds_by_generation(&self) -> Told<u32>;
     }
     Files {
         async fn put(&self, name: &str, content: &[u8]) -> Done;
@@ -204,10 +206,12 @@ tapped! {
         async fn state(&self, limit: Duration) -> Told<String>;
         async fn uptime(&self) -> Told<Duration>;
         async fn version(&self) -> Told<String>;
+        async fn name(&self) -> Told<SystemName>;
         async fn act(&self, action: PowerAction) -> Done;
         async fn obey_power_button(&self) -> Told<Button>;
         async fn arm_watchdog(&self, seconds: u32) -> Told<u64>;
         async fn log(&self) -> Told<Vec<LogLine>>;
+        async fn log_since(&self, position: u32) -> Told<(Vec<LogLine>, u32)>;
         plain {
             fn shutdown_marks(&self) -> &'static [&'static str] {
                 self.shutdown_marks

@@ -7,9 +7,10 @@ use super::{console, files, module, net, sys};
 
 /// Nodes with numbers of their own (Documentation/admin-guide/devices.txt), for a kernel
 /// without devtmpfs.
-const NODES: [(&str, u32, u32); 12] = [
+const NODES: [(&str, u32, u32); 13] = [
     ("/dev/console", 5, 1),
     ("/dev/tty", 5, 0),
+    ("/dev/mem", 1, 1),
     ("/dev/null", 1, 3),
     ("/dev/zero", 1, 5),
     ("/dev/random", 1, 8),

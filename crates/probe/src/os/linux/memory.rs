@@ -103,10 +103,33 @@ impl FileMap {
         Ok(Self { address: address as *mut u8, length })
     }
 
+    /// Maps `length` bytes of a file from `offset` on, a multiple of the page size. What is written there by
+    /// others shows.
+    fn shared(fd: &sys::Fd, offset: usize, length: usize) -> Result<Self> {
+        let address = sys::plain(sys::MMAP, [0, length, 1, SHARED, fd.arg(), offset])?;
+        Ok(Self { address: address as *mut u8, length })
+    }
+
     /// Where it is.
     pub fn arg(&self) -> usize {
         self.address as usize
     }
+}
+
+/// The size of a page of x86.
+const PAGE: usize = 4096;
+
+/// Copies from `offset` of `/dev/mem` on, through a mapping. What lies above the last page of RAM, as the tables of
+/// a PC's firmware do, can be mapped and not read (drivers/char/mem.c, read_mem and mmap_mem).
+pub fn copy_physical<'b>(fd: &sys::Fd, offset: u64, out: &'b mut [u8]) -> Result<&'b [u8]> {
+    let offset = usize::try_from(offset).map_err(|_| Failure::invalid("mmap"))?;
+    let (first, into) = (offset & !(PAGE - 1), offset & (PAGE - 1));
+    let map = FileMap::shared(fd, first, (into + out.len()).next_multiple_of(PAGE))?;
+    for (n, byte) in out.iter_mut().enumerate() {
+        // SAFETY: within what is mapped, which a device may write to at any time: hence volatile.
+        *byte = unsafe { map.address.add(into + n).read_volatile() };
+    }
+    Ok(out)
 }
 
 impl Drop for FileMap {

@@ -1,0 +1,81 @@
+//! Listens to guest, console and hypervisor while a check runs: silence is part of passing.
+
+use std::time::Duration;
+
+use hospitium_host::MachineState;
+use hospitium_model::{Finding, GuestSource, HostSource, Observations, Value};
+use hospitium_system::LogLine;
+
+use crate::silence::splats;
+use crate::{Cell, patience};
+
+/// How long a guest may take to show its log. One that does not in this time says nothing.
+const ASKED: Duration = Duration::from_secs(10);
+
+/// A machine that waited for a CPU for so long in a check was kept from the CPUs.
+const STARVED: Duration = Duration::from_secs(5);
+
+/// What had been said when the check began.
+pub struct Listening {
+    /// Where the guest's log stood; none if it could not be read.
+    log: Option<u32>,
+    console: u64,
+    hypervisor: usize,
+    waited: Duration,
+    boots: usize,
+    moves: u32,
+}
+
+impl Listening {
+    /// From now on.
+    pub async fn begin(cell: &Cell) -> Self {
+        Self {
+            log: cell.log_position().await,
+            console: cell.console.line_count(),
+            hypervisor: cell.machine().said().len(),
+            waited: patience::cpu_wait(cell.machine()).await,
+            boots: cell.restarts(),
+            moves: cell.moves(),
+        }
+    }
+
+    /// Adds what was said since then to what the check saw: one finding a side, which hold if nothing bad was. They
+    /// lend the check no witness, for each rests on one side.
+    pub async fn end(self, cell: &Cell, check: &str, seen: &mut Observations) {
+        let system = cell.lab().os();
+        let waited = patience::cpu_wait(cell.machine()).await.saturating_sub(self.waited);
+        let starved = waited >= STARVED;
+        let none = || Value::List(Vec::new());
+        if let Some(lines) = self.log_lines(cell).await {
+            let lines = lines.iter().map(|line| line.text.as_str());
+            let bad = GuestSource::Kernel.saw(splats(system, check, lines, starved));
+            seen.push(Finding::guest_is("trouble in the guest's log meanwhile", bad, none()));
+        }
+        let same = cell.moves() == self.moves;
+        let lines = cell.console.lines_since(if same { self.console } else { 0 });
+        let lines = lines.iter().map(|(_, line)| line.as_str());
+        let bad = HostSource::Wire.saw(splats(system, check, lines, starved));
+        seen.push(Finding::host_is("trouble on the console meanwhile", bad, none()));
+        let said: Vec<String> = cell
+            .machine()
+            .said()
+            .into_iter()
+            .skip(if same { self.hypervisor } else { 0 })
+            .collect();
+        let said = HostSource::Hypervisor.saw(cell.lab().unusual(said));
+        seen.push(Finding::host_is("complaints of the hypervisor meanwhile", said, none()));
+    }
+
+    /// What came to the guest's log; none where the guest cannot be asked any more.
+    async fn log_lines(&self, cell: &Cell) -> Option<Vec<LogLine>> {
+        let position = self.log?;
+        let state = cell.look().await.ok()?.state.ok()?.value;
+        if state != MachineState::Running {
+            return None;
+        }
+        // Another boot has a log of its own, from its beginning.
+        let position = if cell.restarts() == self.boots { position } else { 0 };
+        let asked = tokio::time::timeout(ASKED, cell.system().log_since(position));
+        Some(asked.await.ok()?.ok()?.value.0)
+    }
+}

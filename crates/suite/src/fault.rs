@@ -55,6 +55,8 @@ pub enum SeamFault {
     BlackScreen,
     /// Events for which this is true are not seen.
     HideEvents(fn(&EventKind) -> bool),
+    /// A dump of the memory is altered once it is written.
+    Dump(fn(&Path) -> std::io::Result<()>),
     /// The downtime of a migration is counted this much too long.
     Downtime(Duration),
 }
@@ -210,8 +212,9 @@ impl Machine for FaultyMachine {
         balloon: Balloon,
         confinement: Confinement,
         moving: Moving,
+        dump: Dump,
     );
-    passed!(saving: Saving, dump: Dump);
+    passed!(saving: Saving);
 }
 
 #[async_trait]
@@ -321,6 +324,19 @@ impl Moving for FaultyMachine {
             moved.downtime += more;
         }
         Ok(Moved { machine: Box::new(Self::new(moved.machine, self.fault)), ..moved })
+    }
+}
+
+#[async_trait]
+impl Dump for FaultyMachine {
+    async fn dump_memory(&self, file: &Path) -> Result<(), HostError> {
+        self.inner.dump()?.dump_memory(file).await?;
+        match self.fault {
+            SeamFault::Dump(alter) => {
+                alter(file).map_err(HostError::io("altering a dump on purpose"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ pub mod canary;
 mod cell;
 mod check;
 pub mod checks;
+mod dump;
 mod error;
 mod fault;
 mod lab;
@@ -19,6 +20,7 @@ mod patience;
 pub mod silence;
 mod standard;
 mod tenant;
+mod vmcoreinfo;
 
 pub use cell::{Cell, Moved};
 pub use check::{Check, CheckFuture};

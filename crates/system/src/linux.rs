@@ -8,6 +8,7 @@ mod aml;
 mod bytes;
 mod clocks;
 mod cpus;
+mod debug;
 mod devices;
 mod disks;
 mod drivers;

@@ -8,6 +8,7 @@ mod clk;
 mod clk_jump;
 mod con;
 mod cpu;
+mod crash_dump;
 mod devices;
 mod disks;
 mod fail;
@@ -51,6 +52,7 @@ pub fn all() -> Vec<&'static Check> {
         con::CHECKS,
         rng::CHECKS,
         fail::CHECKS,
+        crash_dump::CHECKS,
         iso::CHECKS,
     ];
     subsystems.concat()

@@ -12,9 +12,10 @@ use serde_json::{Map, Value};
 
 use super::{Misfit, Taps, json};
 use crate::ask::{
-    Button, ClockSource, Clocks, Counters, Cpus, Devices, Disks, DriveContent, Endpoint, Entropy,
-    Files, Firmwares, GuestDisk, Interrupts, LogLine, Memory, Network, PciFunction, Power,
-    SmbiosSystem, Span, SystemName, Terminals, Topology, UsbDevice, WantedDisk, Write,
+    Button, ClockSource, Clocks, Counters, Cpus, Debug, Devices, Disks, DriveContent, Endpoint,
+    Entropy, Files, Firmwares, GuestDisk, Interrupts, LogLine, Memory, Network, PciFunction,
+    PhysicalRange, Power, SmbiosSystem, Span, SystemName, Terminals, Topology, UsbDevice,
+    WantedDisk, Write,
 };
 use crate::forms::{Kept, keep, keep_all};
 use crate::{
@@ -137,6 +138,10 @@ tapped! {
         async fn set_online(&self, cpu: u32, online: bool) -> Done;
         async fn bring_cpus_online(&self) -> Done;
         async fn busy(&self, cpus: u32, time: Duration) -> Done;
+    }
+    Debug {
+        async fn kernel_release(&self) -> Told<String>;
+        async fn kernel_notes(&self) -> Told<PhysicalRange>;
     }
     Devices {
         async fn pci(&self) -> Told<Vec<PciFunction>>;

@@ -23,12 +23,12 @@ use crate::qmp::Qmp;
 use crate::{Inner, orphans};
 use hospitium_host::{HostError, WorkDir};
 
-/// How the names of the memory's files begin.
-pub(crate) const MEMORY_FILE: &str = "memory-";
+/// What names of the memory's files begin with.
+pub(crate) const MEMORY: &str = "memory-";
 
 /// Name of the n-th file of the memory.
 pub(crate) fn memory_file(n: usize) -> String {
-    format!("{MEMORY_FILE}{n}")
+    format!("{MEMORY}{n}")
 }
 
 /// File of the UEFI variables.
@@ -255,7 +255,11 @@ impl Inner {
             let sizes = command::node_sizes(spec.memory.size.as_mib(), nodes);
             let files = sizes.enumerate().map(|(n, mib)| {
                 let name = memory_file(n);
-                confinement.make_file(&folder.join(&name), mib << 20)?;
+                let file = folder.join(&name);
+                if !defects::take_kept_memory(&self.defects, &file, mib << 20)? {
+                    confinement.make_file(&file, mib << 20)?;
+                    defects::keep_memory(&self.defects, &file)?;
+                }
                 Ok(name)
             });
             return Ok((files.collect::<Result<_, HostError>>()?, Mapping::Shared));

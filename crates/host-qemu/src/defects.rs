@@ -1,5 +1,6 @@
 //! Defects on purpose: what is built differs from what was declared.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hospitium_model::{ByteSize, MachineSpec};
@@ -28,6 +29,7 @@ pub(crate) fn altered(defects: &[Defect], spec: &MachineSpec) -> Result<MachineS
             | Defect::ClockAhead { .. }
             | Defect::IgnoreFlushes { .. }
             | Defect::SwapDisks { .. }
+            | Defect::KeepsMemory
             | Defect::DeadCable { .. } => {}
         }
     }
@@ -58,10 +60,44 @@ pub(crate) fn apply_to_disks(defects: &[Defect], plans: &mut [DiskPlan]) {
             }
             Defect::SwapDisks { one, other } => swap(plans, one, other),
             Defect::DeadCable { .. }
+            | Defect::KeepsMemory
             | Defect::VcpuShort
             | Defect::MemoryShort
             | Defect::ClockAhead { .. } => {}
         }
+    }
+}
+
+/// Where memory is kept for the next machine: beside the machines' folders.
+fn kept(file: &Path) -> Option<PathBuf> {
+    let name = file.file_name()?.to_string_lossy().into_owned();
+    Some(file.ancestors().nth(3)?.join(format!("kept-{name}")))
+}
+
+/// Gives a machine the memory that the one before it has left, if this host does so and there is some of this size.
+pub(crate) fn take_kept_memory(
+    defects: &[Defect],
+    file: &Path,
+    size: u64,
+) -> Result<bool, HostError> {
+    let Some(kept) = kept(file).filter(|_| defects.contains(&Defect::KeepsMemory)) else {
+        return Ok(false);
+    };
+    if std::fs::metadata(&kept).ok().map(|meta| meta.len()) != Some(size) {
+        return Ok(false);
+    }
+    std::fs::hard_link(&kept, file).map_err(HostError::io("taking kept memory"))?;
+    Ok(true)
+}
+
+/// Keeps a machine's memory for the one after it, if this host does so.
+pub(crate) fn keep_memory(defects: &[Defect], file: &Path) -> Result<(), HostError> {
+    match kept(file).filter(|_| defects.contains(&Defect::KeepsMemory)) {
+        Some(kept) => {
+            let _ = std::fs::remove_file(&kept);
+            std::fs::hard_link(file, kept).map_err(HostError::io("keeping a machine's memory"))
+        }
+        None => Ok(()),
     }
 }
 

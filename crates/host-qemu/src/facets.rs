@@ -1,19 +1,22 @@
 //! The facets of a machine on QEMU: each forwards to what does it, or is a QMP command.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use hospitium_model::{ByteSize, Outside};
+use hospitium_model::{ByteSize, HostSource};
 use serde_json::json;
 
+use crate::build::MEMORY;
 use crate::machine::{QemuMachine, locked};
-use crate::{Qemu, attach, build, keys, media, medium, migrate, save, screen};
+use crate::{Qemu, attach, keys, media, medium, migrate, save, screen};
 use hospitium_host::{
     Attachment, Balloon, ByteStream, Confinement, Destination, Display, Dump, HostError, Hotplug,
-    Inject, Media, Medium, Moved, Moving, ProcessFacts, Saving, Screenshot, Snapshot, Wires,
-    WorkDir, local,
+    Inject, Machine as _, Media, Medium, Moved, Moving, ProcessFacts, Saving, Screenshot, Sight,
+    Snapshot, Wires, WorkDir, local,
 };
 
 #[async_trait]
@@ -109,11 +112,14 @@ impl Confinement for QemuMachine {
         local::process(self.process.pid())
     }
 
-    async fn overhead(&self) -> Result<Outside<ByteSize>, HostError> {
-        let is_guests = |path: &str| {
-            path.rsplit('/').next().is_some_and(|name| name.starts_with(build::MEMORY_FILE))
-        };
-        Ok(local::resident_besides(self.process.pid(), is_guests)?)
+    async fn overhead(&self) -> Result<Sight<ByteSize>, HostError> {
+        Ok(local::overhead(self.process.pid(), |file| file.starts_with(MEMORY)))
+    }
+
+    async fn vcpu_times(&self) -> Result<Sight<BTreeMap<u32, Duration>>, HostError> {
+        let threads = self.look().await?.vcpu_threads;
+        let pid = self.process.pid();
+        Ok(threads.map(|threads| HostSource::Process.saw(local::thread_times(pid, &threads.value))))
     }
 }
 

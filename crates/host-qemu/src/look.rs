@@ -303,7 +303,17 @@ async fn disks(machine: &QemuMachine) -> Result<Vec<SeenDisk>, HostError> {
         let size = inserted
             .and_then(|inserted| inserted.get("image"))
             .map_or(0, |image| number(image, "virtual-size"));
+        let device = format!("/machine/peripheral/{id}");
+        let of_device = async |name| machine.property(&device, name).await;
+        let sector = async |name| {
+            let size = of_device(name).await?.and_then(|size| u32::try_from(size.as_u64()?).ok());
+            Result::<_, HostError>::Ok(size.filter(|&size| size > 0))
+        };
+        let serial = of_device("serial").await?;
         disks.push(SeenDisk {
+            serial: serial.and_then(|serial| Some(escape(serial.as_str()?, 64))),
+            logical_sector: sector("logical_block_size").await?,
+            physical_sector: sector("physical_block_size").await?,
             id,
             size: ByteSize::bytes(size),
             writes: count("wr_operations"),

@@ -26,6 +26,8 @@ pub enum Defect {
         /// The interface.
         nic: String,
     },
+    /// A machine's memory is what the machine before it on this host, in the same folder, has left.
+    KeepsMemory,
     /// One vCPU is missing.
     VcpuShort,
     /// A quarter of the memory is missing.

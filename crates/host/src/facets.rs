@@ -3,13 +3,15 @@
 //! Having a facet means that the hypervisor can do such things at all;
 //! [`Host::offers`](crate::Host::offers) says which of them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use hospitium_model::{ByteSize, Disk, Inability, Nic, Outside};
+use hospitium_model::{ByteSize, Disk, Inability, Nic};
 
 use crate::stream::ByteStream;
-use crate::{HostError, Medium, ProcessFacts, Screenshot, Snapshot};
+use crate::{HostError, Medium, ProcessFacts, Screenshot, Sight, Snapshot};
 
 /// A facet, or why it is not there.
 pub type Facet<'a, T> = Result<&'a T, Inability>;
@@ -111,12 +113,11 @@ pub trait Confinement: Send + Sync {
     /// What the operating system of the host says of it now.
     async fn process(&self) -> Result<ProcessFacts, HostError>;
 
-    /// Its resident memory besides that of the guest, without what was plugged in later. More than
-    /// [`process`](Self::process) costs, for large machines.
-    async fn overhead(&self) -> Result<Outside<ByteSize>, HostError> {
-        Err(Inability::of_host("it does not tell which memory of its process is the guest's")
-            .into())
-    }
+    /// Resident memory that it takes besides the guest's own.
+    async fn overhead(&self) -> Result<Sight<ByteSize>, HostError>;
+
+    /// CPU time that each thread that runs a vCPU has used, by thread.
+    async fn vcpu_times(&self) -> Result<Sight<BTreeMap<u32, Duration>>, HostError>;
 }
 
 /// Saving to files.

@@ -114,52 +114,6 @@ fn stalled(text: &str) -> Option<u64> {
     line.split_whitespace().find_map(|word| word.strip_prefix("total="))?.parse().ok()
 }
 
-/// Resident memory of a process besides the mappings of which `is_guests` says, by their file's path, that they are
-/// a guest's memory (proc_pid_smaps(5)). It takes the kernel some milliseconds for each GiB that is mapped.
-pub fn resident_besides(pid: u32, is_guests: impl Fn(&str) -> bool) -> Sight<ByteSize> {
-    let path = format!("/proc/{pid}/smaps");
-    let kib = besides(&read(&path)?, is_guests).ok_or_else(|| unreadable(&path))?;
-    Ok(HostSource::Process.saw(ByteSize::bytes(kib << 10)))
-}
-
-/// KiB of all mappings but those; none if there is no mapping.
-fn besides(smaps: &str, is_guests: impl Fn(&str) -> bool) -> Option<u64> {
-    let (mut total, mut counts) = (None, true);
-    for line in smaps.lines() {
-        let Some((key, value)) = line.split_once(' ') else { continue };
-        if let Some(name) = key.strip_suffix(':') {
-            if name == "Rss" && counts {
-                let kib: u64 = value.split_whitespace().next()?.parse().ok()?;
-                total = Some(total.unwrap_or(0_u64).saturating_add(kib));
-            }
-        } else {
-            // Address range, permissions, offset, device, inode, path.
-            let path = line.splitn(6, ' ').nth(5).unwrap_or_default().trim();
-            counts = !is_guests(path);
-            total = total.or(Some(0));
-        }
-    }
-    total
-}
-
-/// CPU time of each thread of a process (Linux Documentation/scheduler/sched-stats.rst: the first number, in
-/// nanoseconds).
-fn thread_times(pid: u32) -> Sight<BTreeMap<u32, Duration>> {
-    let folder = format!("/proc/{pid}/task");
-    let threads = std::fs::read_dir(&folder)
-        .map_err(|error| Inability::of_host(format!("{folder}: {error}")))?;
-    let times = threads.flatten().filter_map(|thread| {
-        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        let ran = text.split_whitespace().next()?.parse().ok()?;
-        Some((thread.file_name().to_str()?.parse().ok()?, Duration::from_nanos(ran)))
-    });
-    let times: BTreeMap<u32, Duration> = times.collect();
-    if times.is_empty() {
-        return Err(Inability::of_host("the kernel does not count for how long threads have run"));
-    }
-    Ok(HostSource::Process.saw(times))
-}
-
 /// The longest that a thread of a process has waited on a run queue (Linux Documentation/scheduler/sched-stats.rst:
 /// the second number, in nanoseconds).
 fn longest_wait(pid: u32) -> Option<Duration> {
@@ -224,7 +178,6 @@ pub fn process(pid: u32) -> Result<ProcessFacts, HostError> {
         pss: memory("Pss"),
         cpu_time: cpu_time
             .map(|seen| seen.map(|ticks| Duration::from_millis(ticks * 1000 / per_second))),
-        thread_times: thread_times(pid),
         cpu_wait: wait.map(|wait| HostSource::Process.saw(wait)),
         own_namespaces: Ok(HostSource::Process
             .saw(namespaces.iter().filter(own).map(|name| (*name).to_owned()).collect())),
@@ -249,22 +202,6 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_counted_without_the_mappings_that_are_its_guests() {
-        let smaps = "55a0-55b0 r-xp 00000000 fe:00 12   /usr/bin/qemu\nRss:  100 kB\nPss:  50 kB\n\
-            7f00-7f90 rw-p 00000000 fe:00 99   /run/machine/memory-0 (deleted)\nRss:  4000 kB\n\
-            7fa0-7fb0 rw-p 00000000 00:00 0 \nRss:  20 kB\nVmFlags: rd wr\n";
-        assert_eq!(besides(smaps, |path| path.contains("memory-")), Some(120));
-        assert_eq!(besides(smaps, |_| true), Some(0));
-        assert_eq!(besides("", |_| false), None);
-        assert_eq!(besides("a b\nRss: x kB\n", |_| false), None);
-        let own = resident_besides(std::process::id(), |_| false).expect("told");
-        assert!(own.value.as_bytes() > 0);
-        assert!(
-            thread_times(std::process::id()).expect("told").value.contains_key(&std::process::id())
-        );
-    }
-
-    #[test]
     fn the_kernels_count_is_read_and_nonsense_is_none() {
         let text =
             "some avg10=86.72 avg60=91.53 avg300=86.29 total=2665212525\nfull avg10=0 total=7\n";
@@ -272,5 +209,60 @@ mod tests {
         for nonsense in ["", "some", "some total=", "some total=-1", "full total=3"] {
             assert_eq!(stalled(nonsense), None, "{nonsense}");
         }
+    }
+}
+
+/// Resident memory of a process besides the mappings of files for which `is_guests` is true.
+pub fn overhead(pid: u32, is_guests: impl Fn(&str) -> bool) -> Sight<ByteSize> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap_or_default();
+    match resident_besides(&maps, is_guests) {
+        Some(size) => Ok(HostSource::Process.saw(size)),
+        None => Err(Inability::of_host(format!("/proc/{pid}/smaps is closed to us"))),
+    }
+}
+
+/// Sums `Rss` of proc_pid_smaps(5) over the mappings that are not the guest's; none if there are no mappings.
+fn resident_besides(maps: &str, is_guests: impl Fn(&str) -> bool) -> Option<ByteSize> {
+    let (mut guests, mut kib, mut any) = (false, 0_u64, false);
+    for line in maps.lines() {
+        if let Some(rest) = line.strip_prefix("Rss:") {
+            let size: u64 = rest.trim().trim_end_matches("kB").trim().parse().ok()?;
+            kib = kib.saturating_add(if guests { 0 } else { size });
+        } else if line.split(' ').next().is_some_and(|range| range.contains('-')) {
+            any = true;
+            let path = line.split_whitespace().nth(5).unwrap_or_default();
+            guests = is_guests(path.rsplit('/').next().unwrap_or_default());
+        }
+    }
+    any.then(|| ByteSize::bytes(kib << 10))
+}
+
+/// CPU time of these threads of a process; of one that is gone nothing is told.
+pub fn thread_times(pid: u32, threads: &[u32]) -> BTreeMap<u32, Duration> {
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    let time = |thread: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/task/{thread}/stat")).ok()?;
+        // Fields 14 and 15 of proc_pid_stat(5), in clock ticks; the name was the second.
+        let after_name = &stat[stat.rfind(')')?..];
+        let ticks: Vec<u64> =
+            after_name.split(' ').skip(12).take(2).map_while(|word| word.parse().ok()).collect();
+        let all = (ticks.len() == 2).then(|| ticks.iter().sum::<u64>())?;
+        Some((*thread, Duration::from_millis(all.saturating_mul(1000) / per_second)))
+    };
+    threads.iter().filter_map(time).collect()
+}
+
+#[cfg(test)]
+mod memory_tests {
+    use super::*;
+
+    #[test]
+    fn the_guest_s_own_memory_is_not_what_its_vmm_takes() {
+        let maps = "7f00-7f10 rw-p 00000000 00:00 0 \nSize: 64 kB\nRss:   40 kB\nPss: 9 kB\n\
+            7f20-7f30 rw-p 00000000 fe:00 7  /work/boot/memory-0\nRss:  9000 kB\n\
+            7f40-7f50 r-xp 00000000 fe:00 8  /usr/bin/qemu\nRss:   2 kB\n";
+        let besides = resident_besides(maps, |name| name.starts_with("memory-"));
+        assert_eq!(besides, Some(ByteSize::bytes(42 << 10)));
+        assert_eq!(resident_besides("", |_| false), None);
     }
 }

@@ -147,4 +147,10 @@ pub struct SeenDisk {
     pub read_only: bool,
     /// A disc is in, for removable ones.
     pub medium_in: bool,
+    /// Serial number that the guest can read, where the hypervisor tells it.
+    pub serial: Option<String>,
+    /// Logical sector in bytes, where the hypervisor tells it.
+    pub logical_sector: Option<u32>,
+    /// Physical sector in bytes, where the hypervisor tells it.
+    pub physical_sector: Option<u32>,
 }

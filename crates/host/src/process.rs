@@ -1,6 +1,5 @@
 //! The hypervisor's process for a machine, as the operating system of its host shows it.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hospitium_model::ByteSize;
@@ -26,8 +25,6 @@ pub struct ProcessFacts {
     pub pss: Sight<ByteSize>,
     /// CPU time so far.
     pub cpu_time: Sight<Duration>,
-    /// CPU time so far of each thread, by its id.
-    pub thread_times: Sight<BTreeMap<u32, Duration>>,
     /// The longest that any of its threads has wanted a CPU so far and got none. What the guest did not do in
     /// this time says nothing about it.
     pub cpu_wait: Sight<Duration>,

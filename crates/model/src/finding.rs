@@ -5,7 +5,6 @@
 //! can be given again, by anyone, from the evidence.
 
 mod judge;
-mod plain;
 mod read;
 mod value;
 

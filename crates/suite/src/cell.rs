@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 
 use hospitium_guest::GuestError;
 use hospitium_host::{
-    Balloon, Display, Event, EventKind, Facet, Generation, HostClock, HostError, Hotplug, Inject,
-    Look, Machine, Media, Medium, PowerVerb, ProcessFacts, Wires, WorkDir,
+    Balloon, Display, Event, EventKind, Facet, Generation, Host, HostClock, HostError, Hotplug,
+    Inject, Look, Machine, Media, Medium, PowerVerb, ProcessFacts, Wires, WorkDir,
 };
 use hospitium_model::{
-    ByteSize, ExpectationError, MachineSpec, OperatingSystem, Outside, Pattern, TimelineSource,
-    Value,
+    ExpectationError, MachineSpec, OperatingSystem, Pattern, TimelineSource, Value,
 };
 use hospitium_peer::{Peer, PeerOptions};
 use hospitium_system::tap::{Altered, Tap, TappedSystem, Taps};
@@ -73,7 +72,7 @@ pub struct Cell {
 }
 
 /// The system that the probe of this session is in, its answers altered if that is the fault.
-fn system_of(lab: &Lab, guest: &Session, fault: Option<Fault>) -> Arc<dyn System> {
+pub(crate) fn system_of(lab: &Lab, guest: &Session, fault: Option<Fault>) -> Arc<dyn System> {
     let system: Arc<dyn System> = match lab.os() {
         // No other family has a driver yet.
         OperatingSystem::Linux | OperatingSystem::Windows => {
@@ -143,6 +142,16 @@ impl Cell {
         &self.lab
     }
 
+    /// The host, defective if that is the fault.
+    pub(crate) fn host(&self) -> Result<Arc<dyn Host>, CheckError> {
+        self.lab.host_with(self.fault)
+    }
+
+    /// What is wrong on purpose, if something is.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.fault
+    }
+
     /// The machine as declared.
     pub fn spec(&self) -> &MachineSpec {
         self.lab.spec()
@@ -172,14 +181,6 @@ impl Cell {
     /// The machine has no process of its own, or it is gone.
     pub async fn process(&self) -> Result<ProcessFacts, CheckError> {
         Ok(self.machine.confinement()?.process().await?)
-    }
-
-    /// What the hypervisor's process takes of memory, besides the guest's.
-    ///
-    /// # Errors
-    /// The machine has no process of its own, or nobody tells what of it is the guest's.
-    pub async fn overhead(&self) -> Result<Outside<ByteSize>, CheckError> {
-        Ok(self.machine.confinement()?.overhead().await?)
     }
 
     /// Does this to the machine's power.
@@ -433,9 +434,6 @@ impl Cell {
         self.guest = Session::attach(machine.serial("probe").await?, Some(trace));
         self.moves += 1;
         self.system = system_of(&self.lab, &self.guest, self.fault);
-        if let Some(Fault::Reply(alter)) = self.fault {
-            self.guest.set_patch(Some(Box::new(alter)));
-        }
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 //! its way, or the seam to the hypervisor swallows a call, alters what the host sees or hides an
 //! event ([`FaultyMachine`], which forwards core and facets with that one call altered).
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,12 +13,10 @@ use async_trait::async_trait;
 use hospitium_host::{
     Attachment, Balloon, ByteStream, Confinement, Defect, Destination, Display, Dump, Ended, Event,
     EventClass, EventKind, Facet, HostError, Hotplug, Inject, Look, Machine, Media, Medium, Moved,
-    Moving, PowerVerb, ProcessFacts, Saving, Screenshot, Wires, WorkDir,
+    Moving, PowerVerb, ProcessFacts, Saving, Screenshot, Sight, Wires, WorkDir,
 };
-use hospitium_model::{Answer, ByteSize, MachineSpec, Outside};
-use hospitium_system::OwnedReply;
+use hospitium_model::{Answer, ByteSize, MachineSpec};
 use hospitium_system::tap::Alter;
-use hospitium_wire::Request;
 
 /// What is wrong on purpose.
 #[derive(Debug, Clone, Copy)]
@@ -29,8 +28,6 @@ pub enum Fault {
     Defect(fn() -> Defect),
     /// What the guest answers to one [question](hospitium_system::tap) is altered on its way.
     Guest(&'static str, Alter),
-    /// What the probe answers is altered on its way.
-    Reply(fn(&Request<'_>, &mut OwnedReply)),
     /// The seam to the hypervisor lies.
     Seam(SeamFault),
     /// Clones are not made afresh: nobody tells them that they are clones, neither the probe by fresh
@@ -48,7 +45,7 @@ pub enum SeamFault {
     Look(fn(&mut Look)),
     /// What the physical machine's system says of the VMM is altered.
     Process(fn(&mut ProcessFacts)),
-    /// What the physical machine's system says that the VMM takes besides the guest's memory is altered.
+    /// What the VMM takes besides the guest's memory is altered.
     Overhead(fn(&mut ByteSize)),
     /// The medium has one flipped bit in its first 4 KiB.
     MediumBit,
@@ -58,6 +55,8 @@ pub enum SeamFault {
     BlackScreen,
     /// Events for which this is true are not seen.
     HideEvents(fn(&EventKind) -> bool),
+    /// A dump of the memory is altered once it is written.
+    Dump(fn(&Path) -> std::io::Result<()>),
     /// The downtime of a migration is counted this much too long.
     Downtime(Duration),
 }
@@ -213,8 +212,9 @@ impl Machine for FaultyMachine {
         balloon: Balloon,
         confinement: Confinement,
         moving: Moving,
+        dump: Dump,
     );
-    passed!(saving: Saving, dump: Dump);
+    passed!(saving: Saving);
 }
 
 #[async_trait]
@@ -303,12 +303,16 @@ impl Confinement for FaultyMachine {
         Ok(facts)
     }
 
-    async fn overhead(&self) -> Result<Outside<ByteSize>, HostError> {
+    async fn overhead(&self) -> Result<Sight<ByteSize>, HostError> {
         let mut size = self.inner.confinement()?.overhead().await?;
-        if let SeamFault::Overhead(alter) = self.fault {
-            alter(&mut size.value);
+        if let (SeamFault::Overhead(alter), Ok(seen)) = (self.fault, &mut size) {
+            alter(&mut seen.value);
         }
         Ok(size)
+    }
+
+    async fn vcpu_times(&self) -> Result<Sight<BTreeMap<u32, Duration>>, HostError> {
+        self.inner.confinement()?.vcpu_times().await
     }
 }
 
@@ -320,6 +324,19 @@ impl Moving for FaultyMachine {
             moved.downtime += more;
         }
         Ok(Moved { machine: Box::new(Self::new(moved.machine, self.fault)), ..moved })
+    }
+}
+
+#[async_trait]
+impl Dump for FaultyMachine {
+    async fn dump_memory(&self, file: &Path) -> Result<(), HostError> {
+        self.inner.dump()?.dump_memory(file).await?;
+        match self.fault {
+            SeamFault::Dump(alter) => {
+                alter(file).map_err(HostError::io("altering a dump on purpose"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

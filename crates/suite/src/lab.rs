@@ -415,9 +415,6 @@ impl Lab {
         let session = Session::attach(machine.serial("probe").await?, Some(trace));
         machine.power(PowerVerb::Resume).await?;
         session.greet(ANSWER).await?;
-        if let Some(Fault::Reply(alter)) = fault {
-            session.set_patch(Some(Box::new(alter)));
-        }
         if !stale && options.fresh_entropy {
             session.adopt(fresh_entropy()?).await?;
         }

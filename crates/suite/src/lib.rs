@@ -10,6 +10,7 @@ pub mod canary;
 mod cell;
 mod check;
 pub mod checks;
+mod dump;
 mod error;
 mod fault;
 mod lab;
@@ -18,6 +19,8 @@ mod needs;
 mod patience;
 pub mod silence;
 mod standard;
+mod tenant;
+mod vmcoreinfo;
 
 pub use cell::{Cell, Moved};
 pub use check::{Check, CheckFuture};

@@ -2,6 +2,7 @@
 
 mod clocks;
 mod cpus;
+mod debug;
 mod devices;
 mod disks;
 mod entropy;
@@ -14,6 +15,7 @@ mod terminals;
 
 pub use self::clocks::{ClockSource, Clocks};
 pub use self::cpus::{Cpus, Topology};
+pub use self::debug::{Debug, PhysicalRange};
 pub use self::devices::{Devices, Interrupts, PciFunction, UsbDevice};
 pub use self::disks::{Disks, DriveContent, GuestDisk, Span, WantedDisk, Write};
 pub use self::entropy::Entropy;

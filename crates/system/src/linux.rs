@@ -8,8 +8,10 @@ mod aml;
 mod bytes;
 mod clocks;
 mod cpus;
+mod debug;
 mod devices;
 mod disks;
+mod drivers;
 mod entropy;
 mod files;
 mod firmware;
@@ -20,6 +22,8 @@ mod physical;
 mod power;
 mod read;
 mod smbios;
+#[cfg(test)]
+mod stand_in;
 mod terminals;
 
 use std::sync::Mutex;

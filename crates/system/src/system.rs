@@ -3,7 +3,8 @@
 use hospitium_model::OperatingSystem;
 
 use crate::ask::{
-    Clocks, Cpus, Devices, Disks, Entropy, Files, Firmwares, Memory, Network, Power, Terminals,
+    Clocks, Cpus, Debug, Devices, Disks, Entropy, Files, Firmwares, Memory, Network, Power,
+    Terminals,
 };
 
 /// All that a check may ask of a guest. Each answer names the place that it was read at. What this guest cannot
@@ -11,6 +12,7 @@ use crate::ask::{
 pub trait System:
     Clocks
     + Cpus
+    + Debug
     + Devices
     + Disks
     + Entropy

@@ -59,7 +59,7 @@ check! {
         fault: Fault::Guest("uptime", |_, told| *told = json!({"secs": 100_000, "nanos": 0}));
     async fn time_to_ready(cell) {
         let budget = cell.expect_number("budget-ms")?;
-        let before_kernel = cell.expect_number("before-kernel-ms")?;
+        let before_kernel = cell.expect_number("firmware-ms")?;
         let uptime = cell.system().uptime().await?.map(|uptime| (uptime.as_secs_f64() * 1e3).round());
         let boot = cell.lab().boot_facts();
         let at_answer = GuestSource::Kernel.saw(boot.uptime_ms);

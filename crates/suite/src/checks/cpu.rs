@@ -195,18 +195,19 @@ check! {
 /// How many of the VMM's threads run vCPUs, while more processes compute in the guest than it has vCPUs. On a host
 /// that has no CPU for them it takes more than one look to see `wanted` of them.
 async fn busy_threads(cell: &Cell, wanted: u32) -> Result<Outside<usize>, CheckError> {
-    let threads: BTreeSet<u32> = cell.look().await?.vcpu_threads?.value.into_iter().collect();
+    let confinement = cell.machine().confinement()?;
     let ran = async || {
-        cell.system().busy(cell.spec().cpus.count() * 2, WINDOW).await?;
-        let before = cell.process().await?.thread_times?;
+        // Longer than the window, so that none ends within it.
+        cell.system().busy(cell.spec().cpus.count() * 2, WINDOW * 2).await?;
+        let before = confinement.vcpu_times().await??;
         tokio::time::sleep(WINDOW).await;
-        let after = cell.process().await?.thread_times?;
-        Ok(after.map(|after| {
-            let ran = |id: &&u32| {
-                let now = after.get(id).copied().unwrap_or_default();
-                now.saturating_sub(before.value.get(id).copied().unwrap_or_default()) >= RAN
+        let after = confinement.vcpu_times().await??;
+        Ok(after.map(|times| {
+            let ran = |(thread, time): &(&u32, &Duration)| {
+                let before = before.value.get(*thread).copied().unwrap_or_default();
+                time.saturating_sub(before) >= RAN
             };
-            threads.iter().filter(ran).count()
+            times.iter().filter(ran).count()
         }))
     };
     wait::until(WINDOW * 6, ran, |count| count.value >= wanted as usize).await

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use hospitium_model::{Capability, Finding, HostSource, Inside, Observations, Value};
-use hospitium_peer::{ECHO_PORT, PeerOptions};
+use hospitium_peer::PeerOptions;
 use hospitium_system::Interrupts;
 
 use super::ident::{Paravirtual, id, ids_of_guest};
-use super::wait::{SETTLE, until};
+use super::wait::until;
 use super::{listed, net};
 use crate::fault::{Call, SeamFault};
 use crate::patience::cpu_wait;
@@ -120,17 +120,12 @@ check! {
         let nic = net::configured(cell, device::NIC)?;
         let options = PeerOptions::default();
         cell.peer().await?;
-        let system = cell.system();
-        let find = async || Ok(system.interface(&nic.mac).await?);
-        let found = until(SETTLE, find, |found| found.value.is_some()).await?;
-        let Some(name) = found.value else {
-            let host = cell.look().await?.nics?.map(|nics| nics.iter().any(|n| n.id == nic.id));
-            seen.push(Finding::same_as("the interface", found.source.saw(false), host, true));
+        let Some(name) = net::interface(cell, &nic).await? else {
+            seen.findings.extend(net::absent(cell, &nic).await?.findings);
             return Ok(seen);
         };
-        system.up(&name, options.guest.octets(), options.prefix, 0).await?;
-        until(SETTLE, async || Ok(system.carrier(&name).await?), |up| up.value).await?;
-        let online = system.online().await?.value;
+        net::bring_up(cell, &name, &options, 0).await?;
+        let online = cell.system().online().await?.value;
         let (Some(&first), Some(&last)) = (online.first(), online.last()) else {
             return Err(CheckError::unreadable("the list of online CPUs", "empty"));
         };
@@ -148,10 +143,10 @@ async fn steered(cell: &mut Cell, name: &str, cpu: u32) -> Result<[Finding; 2], 
     // Those that are under way go where they went before, and Linux moves an interrupt as it serves the next.
     echo(cell, 2).await?;
     let before = cell.system().interrupts(&which).await?;
-    let frames = cell.peer().await?.stats().frames_to_guest;
+    let frames = net::stats(cell).await?.frames_to_guest;
     let answered = echo(cell, ECHOES).await?;
     let after = cell.system().interrupts(&which).await?;
-    let frames = cell.peer().await?.stats().frames_to_guest - frames;
+    let frames = net::stats(cell).await?.frames_to_guest.saturating_sub(frames);
     let counts = since(&before, after);
     let served = counts.as_ref().map(|counts| {
         let took = counts.iter().enumerate().filter(|(_, count)| **count > 0);
@@ -182,11 +177,10 @@ async fn steered(cell: &mut Cell, name: &str, cpu: u32) -> Result<[Finding; 2], 
 
 /// Sends so many echoes, one after the other; how many came back.
 async fn echo(cell: &Cell, count: u64) -> Result<u64, CheckError> {
-    let to = (PeerOptions::default().address.octets(), ECHO_PORT);
     let mut answered = 0;
     for n in 0..count {
-        let back = cell.system().udp_echo(to, 64, cell.pattern(n), net::ECHO).await?;
-        answered += u64::from(back.value.is_some());
+        let back = net::echo(cell, &PeerOptions::default(), 64, cell.pattern(n)).await?;
+        answered += u64::from(back.value);
     }
     Ok(answered)
 }

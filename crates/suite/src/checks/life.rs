@@ -47,10 +47,10 @@ impl Connection {
         let options = PeerOptions::default();
         cell.peer().await?;
         let nic = net::configured(cell, device::NIC)?;
-        let Some(name) = net::interface(&cell.guest, &nic).await? else {
+        let Some(name) = net::interface(cell, &nic).await? else {
             return Ok(None);
         };
-        net::bring_up(&cell.guest, &name, &options, 0).await?;
+        net::bring_up(cell, &name, &options, 0).await?;
         cell.system().tcp_open(SLOT, (options.address.octets(), ECHO_PORT)).await?;
         let mut connection = Self { back: 0 };
         connection.exchange(cell, b"before").await?;

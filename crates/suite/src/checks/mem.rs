@@ -62,7 +62,7 @@ check! {
         }));
     async fn overhead(cell) {
         let (least, most) = (cell.expect_number("least-mib")?, cell.expect_number("budget-mib")?);
-        let overhead = cell.overhead().await?.map(mib);
+        let overhead = cell.machine().confinement()?.overhead().await??.map(mib);
         let process = cell.process().await?;
         let mut seen = Observations::of([Finding::host_between(
             "resident memory besides the guest's", "MiB", overhead, least, most,

@@ -10,6 +10,8 @@ mod clk;
 mod clk_jump;
 mod con;
 mod cpu;
+mod crash_dump;
+mod devices;
 mod disks;
 mod fail;
 mod hot;
@@ -17,12 +19,10 @@ mod ident;
 mod irq;
 mod iso;
 mod life;
-mod load;
 mod mem;
 mod net;
 mod net_link;
 mod power;
-mod read;
 mod rng;
 mod stor;
 mod stor_cdrom;
@@ -54,6 +54,7 @@ pub fn all() -> Vec<&'static Check> {
         con::CHECKS,
         rng::CHECKS,
         fail::CHECKS,
+        crash_dump::CHECKS,
         iso::CHECKS,
     ];
     subsystems.concat()

@@ -1,17 +1,18 @@
 //! Network: addresses as configured, data unharmed both ways, links that go and come.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hospitium_host::alter;
-use hospitium_model::{Digest, Finding, Nic, Observations, Pattern, Value};
-use hospitium_peer::{
-    ECHO_PORT, Peer, PeerError, PeerOptions, SINK_PORT, SOURCE_PORT, Service, Source,
+use hospitium_model::{
+    Digest, Finding, HostSource, Inside, Nic, NicModel, Observations, Outside, Pattern, Value,
 };
-use hospitium_system::{OwnedReply, Session, SessionError};
-use hospitium_wire::Request;
+use hospitium_peer::{
+    ECHO_PORT, Peer, PeerError, PeerOptions, PeerStats, SINK_PORT, SOURCE_PORT, Service, Source,
+};
+use hospitium_system::Endpoint;
 
-use super::disks::{PAUSE, SETTLE, text_if_there};
-use super::read;
+use super::devices::appears;
+use super::wait::{SETTLE, until};
 use crate::fault::SeamFault;
 use crate::{Cell, Check, CheckError, Fault, Need, check, device};
 
@@ -21,6 +22,9 @@ pub const CHECKS: &[&Check] = &[&MAC_IP, &TRANSFER_INTEGRITY];
 /// How long an echo may take. The peer is on the same machine; a guest that is emulated beside
 /// many others may need a good part of a second.
 pub const ECHO: Duration = Duration::from_secs(3);
+
+/// Slot of the connection whose ends are compared.
+const SLOT: u8 = 7;
 
 check! {
     /// The guest's network interface has the MAC address that is configured, and its frames carry that
@@ -33,29 +37,29 @@ check! {
         }));
     async fn mac_ip(cell) {
         let nic = configured(cell, device::NIC)?;
-        let host = cell.look().await?.nics?.value.into_iter().find(|seen| seen.id == nic.id);
-        let host = host.map_or_else(|| "none".to_owned(), |seen| seen.mac.to_lowercase());
         let options = PeerOptions::default();
         cell.peer().await?;
-        let Some(name) = interface(&cell.guest, &nic).await? else {
-            return Ok(absent(&nic, &host));
+        let Some((name, answered)) = at_cable(cell, &nic, &options).await? else {
+            return absent(cell, &nic).await;
         };
-        bring_up(&cell.guest, &name, &options, 0).await?;
-        let answered = echo(&cell.guest, &options, 64, cell.pattern(0)).await?;
         let pinged = ping(cell.peer().await?, &options).await?;
-        let mac = text_if_there(&cell.guest, &format!("/sys/class/net/{name}/address")).await?;
-        let mac = mac.unwrap_or_default();
-        let stats = cell.peer().await?.stats();
-        let on_cable: Vec<Value> = stats.guest_macs.keys().map(|m| m.to_string().into()).collect();
-        let addresses: Vec<Value> =
-            stats.guest_addresses.iter().map(|a| a.to_string().into()).collect();
+        let mac = cell.system().mac(&name).await?;
+        let echo = at(&options, ECHO_PORT);
+        cell.system().tcp_open(SLOT, echo).await?;
+        let own_end = cell.system().local_end(echo).await?.map(end_text);
+        let peer = cell.peer().await?;
+        let ends = async || Ok(peer.transfers().iter().filter(|t| t.service == Service::Echo).map(|t| t.guest).next_back());
+        let seen_end = until(SETTLE, ends, Option::is_some).await?;
+        let seen_end = seen_end.map(|end| (end.ip().octets(), end.port()));
+        let stats = peer.stats();
+        let on_cable: Value = stats.guest_macs.keys().map(ToString::to_string).collect();
         let mut seen = Observations::of([
-            Finding::same_as("MAC address", mac.as_str(), host, nic.mac.to_lowercase()),
+            Finding::same_as("MAC address", mac.clone(), seen_by_host(cell, &nic).await?, nic.mac.to_lowercase()),
+            Finding::same("MAC addresses on the cable", mac.map(|mac| vec![mac]), HostSource::Wire.saw(on_cable)),
             Finding::same_as("the other side answered an echo", answered, pinged, true),
-            Finding::same("MAC addresses on the cable", vec![Value::from(mac)], on_cable),
-            Finding::guest_subset("IPv4 address", vec![Value::from(options.guest.to_string())], addresses),
+            Finding::same("the guest's end of a connection", own_end, HostSource::Wire.saw(end_text(seen_end))),
         ]);
-        seen.note("the probe has no DHCP client: the address was set, and the peer saw it in ARP and UDP");
+        seen.note("the probe has no DHCP client: it set the address");
         for lease in &stats.leases {
             seen.note(format!("the guest itself took a lease: {} for {}", lease.address, lease.mac));
         }
@@ -63,14 +67,45 @@ check! {
     }
 }
 
+/// `10.0.0.2:4711`, or `none`.
+fn end_text(end: Option<Endpoint>) -> String {
+    end.map_or_else(
+        || "none".to_owned(),
+        |(address, port)| format!("{}:{port}", std::net::Ipv4Addr::from(address)),
+    )
+}
+
+/// The interface that is at the cable, by nothing but that it can be reached there, with whether it can. None if
+/// the guest has no interface.
+async fn at_cable(
+    cell: &Cell,
+    nic: &Nic,
+    options: &PeerOptions,
+) -> Result<Option<(String, Inside<bool>)>, CheckError> {
+    let look = async || {
+        let names = cell.system().interfaces().await?.value;
+        Ok((!names.is_empty()).then_some(names))
+    };
+    let names = appears(cell, driver(nic.model), look).await?.unwrap_or_default();
+    let mut last = None;
+    for name in names {
+        bring_up(cell, &name, options, 0).await?;
+        let answered = echo(cell, options, 64, cell.pattern(0)).await?;
+        if answered.value {
+            return Ok(Some((name, answered)));
+        }
+        cell.system().down(&name).await?;
+        last = Some((name, answered));
+    }
+    Ok(last)
+}
+
 check! {
     /// Data goes through the network unharmed in both directions, and both ends count it alike.
     pub TRANSFER_INTEGRITY = "net.transfer-integrity", tier: Reversible,
         needs: [Need::Device(device::NIC)],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::TcpReceive { .. }, OwnedReply::Digest(done)) = (request, reply) {
-                done.digest = Digest::of(b"seeded fault");
-            }
+        fault: Fault::Guest("tcp_receive", |_, told| {
+            told["digest"] = Digest::of(b"seeded fault").to_string().into();
         });
     async fn transfer_integrity(cell) {
         let nic = configured(cell, device::NIC)?;
@@ -79,61 +114,67 @@ check! {
         let options = PeerOptions::default();
         let source = Source { pattern: back, length };
         cell.peer().await?.set_source(source).await.map_err(peer_error)?;
-        let Some(name) = interface(&cell.guest, &nic).await? else {
-            return Ok(absent(&nic, &nic.mac));
+        let Some(name) = interface(cell, &nic).await? else {
+            return absent(cell, &nic).await;
         };
-        bring_up(&cell.guest, &name, &options, 0).await?;
-        let peer = options.address.octets();
-        let before = (counters(&cell.guest, &name).await?, cell.peer().await?.stats());
-        let sent = cell.guest.tcp_send((peer, SINK_PORT), length, out.seed()).await?;
-        let received = cell.guest.tcp_receive((peer, SOURCE_PORT), length).await?;
+        bring_up(cell, &name, &options, 0).await?;
+        let before = (cell.system().counters(&name).await?.value, stats(cell).await?);
+        let sent = cell.system().tcp_send(at(&options, SINK_PORT), length, out).await?;
+        let received = cell.system().tcp_receive(at(&options, SOURCE_PORT), length).await?;
         let peer = cell.peer().await?;
         let sunk = digest_at_peer(peer, Service::Sink).await?;
         let sourced = digest_at_peer(peer, Service::Source).await?;
-        peer.settle().await.map_err(peer_error)?;
-        let stats = peer.stats();
-        let after = (counters(&cell.guest, &name).await?, stats);
-        let sent_here = (after.0.0 - before.0.0) as f64;
-        let got_there = (after.1.bytes_from_guest - before.1.bytes_from_guest) as f64;
-        let got_here = (after.0.1 - before.0.1) as f64;
-        let sent_there = (after.1.bytes_to_guest - before.1.bytes_to_guest) as f64;
+        let after = (cell.system().counters(&name).await?, stats(cell).await?);
+        let sent_here = after.0.map(|now| now.sent.saturating_sub(before.0.sent) as f64);
+        let got_here = after.0.map(|now| now.received.saturating_sub(before.0.received) as f64);
+        let moved = |of: fn(&PeerStats) -> u64| HostSource::Wire.saw((of(&after.1) - of(&before.1)) as f64);
+        let (got_there, sent_there) = (moved(|peer| peer.bytes_from_guest), moved(|peer| peer.bytes_to_guest));
         // Interfaces count frames with or without their check sequence (4 of at least 60 bytes), and
         // an acknowledgement may be under way.
         let slack = 0.07 * length as f64;
+        let wrong = HostSource::Wire.saw(after.1.checksums_wrong);
         let mut seen = Observations::of([
-            Finding::same_as("digest, guest to peer", sent.digest, sunk, out.digest(length)),
-            Finding::same_as("digest, peer to guest", received.digest, sourced, back.digest(length)),
+            Finding::same_as("digest, guest to peer", sent.map(|done| done.digest), sunk, out.digest(length)),
+            Finding::same_as("digest, peer to guest", received.map(|done| done.digest), sourced, back.digest(length)),
             Finding::within("bytes from the guest, headers included", "B", sent_here, got_there, slack),
             Finding::within("bytes to the guest, headers included", "B", got_here, sent_there, slack),
-            Finding::host_is("frames with wrong checksums", after.1.checksums_wrong, 0),
+            Finding::host_is("frames with wrong checksums", wrong, 0),
         ]);
         seen.note(format!(
             "{} MiB each way, out in {:.2} s, back in {:.2} s",
             length >> 20,
-            sent.took.as_secs_f64(),
-            received.took.as_secs_f64()
+            sent.value.took.as_secs_f64(),
+            received.value.took.as_secs_f64()
         ));
         Ok(seen)
     }
 }
 
-/// Bytes that the guest has counted on an interface: sent and received.
-async fn counters(guest: &Session, name: &str) -> Result<(u64, u64), CheckError> {
-    let mut both = [0; 2];
-    for (count, which) in both.iter_mut().zip(["tx_bytes", "rx_bytes"]) {
-        let file = format!("/sys/class/net/{name}/statistics/{which}");
-        let text = text_if_there(guest, &file).await?.unwrap_or_default();
-        *count = text.parse().map_err(|_| CheckError::unreadable(&file, &text))?;
-    }
-    Ok((both[0], both[1]))
+/// What the peer has seen, all that is under way included.
+pub async fn stats(cell: &mut Cell) -> Result<PeerStats, CheckError> {
+    let peer = cell.peer().await?;
+    peer.settle().await.map_err(peer_error)?;
+    Ok(peer.stats())
 }
 
 /// Digest of the first connection to a service as the peer has it, `none` if it did not end well.
-async fn digest_at_peer(peer: &Peer, service: Service) -> Result<String, CheckError> {
-    match peer.transfer_done(service, 0, SETTLE).await {
-        Ok((_, transfer)) => Ok(transfer.digest().map_or_else(|| "none".into(), |d| d.to_string())),
-        Err(PeerError::TimedOut { .. }) => Ok("none".into()),
-        Err(other) => Err(peer_error(other)),
+async fn digest_at_peer(peer: &Peer, service: Service) -> Result<Outside<String>, CheckError> {
+    let digest = match peer.transfer_done(service, 0, SETTLE).await {
+        Ok((_, transfer)) => transfer.digest(),
+        Err(PeerError::TimedOut { .. }) => None,
+        Err(other) => return Err(peer_error(other)),
+    };
+    Ok(HostSource::Wire.saw(digest.map_or_else(|| "none".into(), |digest| digest.to_string())))
+}
+
+/// The driver of such an adapter, by its name in `guests/linux-modules.toml`.
+pub const fn driver(model: NicModel) -> &'static str {
+    match model {
+        NicModel::Virtio => "virtio-net",
+        NicModel::E1000 => "e1000",
+        NicModel::E1000e => "e1000e",
+        NicModel::Rtl8139 => "rtl8139",
+        NicModel::Vmxnet3 => "vmxnet3",
     }
 }
 
@@ -144,89 +185,81 @@ pub fn configured(cell: &Cell, id: &str) -> Result<Nic, CheckError> {
     })
 }
 
-/// What a check reports when the guest does not have an interface that the host does.
-pub fn absent(nic: &Nic, host: &str) -> Observations {
-    Observations::of([Finding::same_as("MAC address", "none", host, nic.mac.as_str())])
+/// The MAC address of an interface as the hypervisor has it, in lower case; `none` if it has no such interface.
+pub async fn seen_by_host(cell: &Cell, nic: &Nic) -> Result<Outside<String>, CheckError> {
+    let nics = cell.look().await?.nics?;
+    Ok(nics.map(|nics| {
+        let own = nics.into_iter().find(|seen| seen.id == nic.id);
+        own.map_or_else(|| "none".to_owned(), |seen| seen.mac.to_lowercase())
+    }))
 }
 
-/// The guest's name of an interface, by its MAC address; waits for it. `None` if it does not come
-/// in time, which is an observation.
-pub async fn interface(guest: &Session, nic: &Nic) -> Result<Option<String>, CheckError> {
-    let until = Instant::now() + SETTLE;
-    loop {
-        for name in
-            read::names(guest, "/sys/class/net").await?.into_iter().filter(|n| is_interface(n))
-        {
-            let file = format!("/sys/class/net/{name}/address");
-            let mac = text_if_there(guest, &file).await?;
-            if mac.is_some_and(|mac| mac.eq_ignore_ascii_case(&nic.mac)) {
-                return Ok(Some(name));
-            }
+/// What a check reports when the guest does not have an interface that the host does.
+pub async fn absent(cell: &Cell, nic: &Nic) -> Result<Observations, CheckError> {
+    let guest = cell.system().interfaces().await?.map(|names| match names.is_empty() {
+        true => "none".to_owned(),
+        false => format!("only {}", names.join(", ")),
+    });
+    let host = seen_by_host(cell, nic).await?;
+    Ok(Observations::of([Finding::same_as("the interface", guest, host, nic.mac.to_lowercase())]))
+}
+
+/// The guest's name of an interface; waits for it. In a machine with one interface it is the only one there is,
+/// else that of its MAC address. None if it does not come in time, which is an observation. A skip if the running
+/// guest has no driver for it.
+pub async fn interface(cell: &Cell, nic: &Nic) -> Result<Option<String>, CheckError> {
+    let look = async || {
+        let mut names = cell.system().interfaces().await?.value;
+        if let (1, 1) = (cell.spec().nics.len(), names.len()) {
+            return Ok(names.pop());
         }
-        if Instant::now() >= until {
-            return Ok(None);
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
+        Ok(cell.system().interface(&nic.mac).await?.value)
+    };
+    appears(cell, driver(nic.model), look).await
 }
 
 /// Gives the interface the guest's address at this peer and waits for its carrier: adapters that negotiate
 /// (e1000, e1000e, rtl8139) lose what is sent before. An MTU of 0 leaves it as it is. A carrier that does not come
 /// is left to whoever then sends.
 pub async fn bring_up(
-    guest: &Session,
+    cell: &Cell,
     name: &str,
     peer: &PeerOptions,
     mtu: u32,
 ) -> Result<(), CheckError> {
-    guest.net_up(name, peer.guest.octets(), peer.prefix, mtu).await?;
-    carrier(guest, name, true).await?;
+    cell.system().up(name, peer.guest.octets(), peer.prefix, mtu).await?;
+    carrier(cell, name, true).await?;
     Ok(())
 }
 
 /// The carrier as the guest sees it, as soon as it is what is wanted, else after the time.
-pub async fn carrier(guest: &Session, name: &str, wanted: bool) -> Result<bool, CheckError> {
-    let until = Instant::now() + SETTLE;
-    loop {
-        let text = text_if_there(guest, &format!("/sys/class/net/{name}/carrier")).await?;
-        let there = text.as_deref() == Some("1");
-        if there == wanted || Instant::now() >= until {
-            return Ok(there);
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
+pub async fn carrier(cell: &Cell, name: &str, wanted: bool) -> Result<Inside<bool>, CheckError> {
+    let ask = async || Ok(cell.system().carrier(name).await?);
+    until(SETTLE, ask, |there| there.value == wanted).await
 }
 
-/// Linux's names of interfaces have at most 15 bytes.
-fn is_interface(name: &str) -> bool {
-    (1..=15).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+/// A port of the peer.
+pub fn at(peer: &PeerOptions, port: u16) -> Endpoint {
+    (peer.address.octets(), port)
 }
 
 /// True if a datagram of the pattern came back from the peer unharmed.
 pub async fn echo(
-    guest: &Session,
+    cell: &Cell,
     peer: &PeerOptions,
     length: u32,
     pattern: Pattern,
-) -> Result<bool, CheckError> {
-    let to = (peer.address.octets(), ECHO_PORT);
-    match guest.udp_echo(to, length, pattern.seed(), ECHO).await {
-        Ok(done) => {
-            let wanted = pattern.digest(u64::from(length));
-            Ok(done.digest == wanted)
-        }
-        // No answer, no route, no link: the guest says so with an errno.
-        Err(SessionError::Guest { .. }) => Ok(false),
-        Err(other) => Err(other.into()),
-    }
+) -> Result<Inside<bool>, CheckError> {
+    let back = cell.system().udp_echo(at(peer, ECHO_PORT), length, pattern, ECHO).await?;
+    let wanted = pattern.digest(u64::from(length));
+    Ok(back.map(|back| back.is_some_and(|done| done.digest == wanted)))
 }
 
 /// True if the guest answers the peer's ICMP echo.
-pub async fn ping(peer: &Peer, options: &PeerOptions) -> Result<bool, CheckError> {
+pub async fn ping(peer: &Peer, options: &PeerOptions) -> Result<Outside<bool>, CheckError> {
     match peer.ping(options.guest, 56, ECHO).await {
-        Ok(_) => Ok(true),
-        Err(PeerError::TimedOut { .. }) => Ok(false),
+        Ok(_) => Ok(HostSource::Wire.saw(true)),
+        Err(PeerError::TimedOut { .. }) => Ok(HostSource::Wire.saw(false)),
         Err(other) => Err(peer_error(other)),
     }
 }

@@ -1,24 +1,27 @@
 //! Network: links that go and come, large frames, interfaces that are plugged in.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use hospitium_host::{Attachment, EventKind};
-use hospitium_model::{Capability, Finding, Network, Nic, NicModel, Observations, Value};
-use hospitium_peer::{Peer, PeerOptions};
-use hospitium_system::{OwnedReply, Session, SessionError};
-use hospitium_wire::Request;
+use hospitium_host::Attachment;
+use hospitium_model::{
+    Capability, Finding, HostSource, Inside, Network, Nic, NicModel, Observations, Value,
+};
+use hospitium_peer::{ECHO_PORT, Peer, PeerOptions};
 
-use super::disks::{PAUSE, SETTLE, text_if_there};
-use super::net::{absent, bring_up, carrier, configured, echo, interface, peer_error, ping};
-use super::{load, read};
+use super::devices::{appears, load_driver, unplug};
+use super::net::{
+    absent, at, bring_up, carrier, configured, driver, echo, interface, peer_error, ping,
+    seen_by_host, stats,
+};
+use super::wait::{SETTLE, until};
 use crate::fault::{Call, SeamFault};
-use crate::{Check, CheckError, Fault, Need, check, device};
+use crate::{Cell, Check, CheckError, Fault, Need, check, device};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&LINK_FLAP, &MTU, &HOT_ADD_REMOVE];
 
 /// Bytes of Ethernet, IPv4 and UDP headers of one frame.
-const HEADERS: u32 = 14 + 20 + 8;
+const HEADERS: u64 = 14 + 20 + 8;
 
 check! {
     /// When the cable is pulled the guest sees that the carrier is gone, and when it is back traffic
@@ -30,81 +33,95 @@ check! {
         let nic = configured(cell, device::NIC)?;
         let options = PeerOptions::default();
         cell.peer().await?;
-        let Some(name) = interface(&cell.guest, &nic).await? else {
-            return Ok(absent(&nic, &nic.mac));
+        let Some(name) = interface(cell, &nic).await? else {
+            return absent(cell, &nic).await;
         };
-        bring_up(&cell.guest, &name, &options, 0).await?;
-        let mut carriers = vec![Value::from(carrier(&cell.guest, &name, true).await?)];
-        let mut answers = vec![Value::from(echo(&cell.guest, &options, 256, cell.pattern(0)).await?)];
-        cell.wires()?.set_link(&nic.id, false).await?;
-        carriers.push(carrier(&cell.guest, &name, false).await?.into());
-        let peer = cell.peer().await?;
-        peer.settle().await.map_err(peer_error)?;
-        let before = peer.stats().frames_from_guest;
-        let answered = match cell.guest.udp_echo(at(&options), 256, 1, Duration::from_millis(300)).await {
-            Ok(_) => true,
-            Err(SessionError::Guest { .. }) => false,
-            Err(other) => return Err(other.into()),
-        };
-        answers.push(answered.into());
-        let peer = cell.peer().await?;
-        peer.settle().await.map_err(peer_error)?;
-        let crossed = peer.stats().frames_from_guest - before;
-        cell.wires()?.set_link(&nic.id, true).await?;
-        carriers.push(carrier(&cell.guest, &name, true).await?.into());
-        // The first datagrams after the link is back may be lost: drivers start their queues anew.
-        let until = Instant::now() + SETTLE;
-        let mut back = echo(&cell.guest, &options, 256, cell.pattern(1)).await?;
-        while !back && Instant::now() < until {
-            back = echo(&cell.guest, &options, 256, cell.pattern(1)).await?;
+        bring_up(cell, &name, &options, 0).await?;
+        let mut carriers = Vec::new();
+        let mut answers = Vec::new();
+        let mut crossed = Vec::new();
+        let mut out = 0;
+        for (phase, plugged) in [true, false, true].into_iter().enumerate() {
+            if phase > 0 {
+                cell.wires()?.set_link(&nic.id, plugged).await?;
+            }
+            carriers.push(carrier(cell, &name, plugged).await?);
+            let before = stats(cell).await?.frames_from_guest;
+            answers.push(answered(cell, &options, plugged).await?);
+            let frames = stats(cell).await?.frames_from_guest - before;
+            crossed.push(frames > 0);
+            out = if plugged { out } else { frames };
         }
-        answers.push(back.into());
         let pinged = ping(cell.peer().await?, &options).await?;
-        let steps = |a: bool, b: bool, c: bool| Value::List(vec![a.into(), b.into(), c.into()]);
+        let steps = || -> Value { [true, false, true].into_iter().collect() };
         Ok(Observations::of([
-            Finding::guest_is("carrier before, with the cable out, after", Value::List(carriers), steps(true, false, true)),
-            Finding::guest_is("echo before, with the cable out, after", Value::List(answers), steps(true, false, true)),
-            Finding::host_is("frames of the guest while the cable was out", crossed, 0),
+            Finding::guest_is("carrier before, with the cable out, after", in_order(carriers)?, steps()),
+            Finding::same_as(
+                "traffic before, with the cable out, after",
+                in_order(answers)?,
+                HostSource::Wire.saw(crossed),
+                steps(),
+            ),
+            Finding::host_is("frames of the guest while the cable was out", HostSource::Wire.saw(out), 0),
             Finding::host_is("the guest answers an echo afterwards", pinged, true),
         ]))
     }
 }
 
-fn at(peer: &PeerOptions) -> ([u8; 4], u16) {
-    (peer.address.octets(), hospitium_peer::ECHO_PORT)
+/// Whether the guest gets an answer from the other side. The first datagrams after a link is back may be lost:
+/// drivers start their queues anew. So where one is to come, it is tried again for a while.
+async fn answered(
+    cell: &Cell,
+    options: &PeerOptions,
+    wanted: bool,
+) -> Result<Inside<bool>, CheckError> {
+    if wanted {
+        let ask = async || echo(cell, options, 256, cell.pattern(0)).await;
+        return until(SETTLE, ask, |answered| answered.value).await;
+    }
+    let limit = Duration::from_millis(300);
+    let back = cell.system().udp_echo(at(options, ECHO_PORT), 256, cell.pattern(1), limit).await?;
+    Ok(back.map(|back| back.is_some()))
+}
+
+/// Several answers as one, all read at one place.
+fn in_order(answers: Vec<Inside<bool>>) -> Result<Inside<Vec<bool>>, CheckError> {
+    let source = answers.first().map(|first| first.source);
+    let source = source.ok_or_else(|| CheckError::unreadable("a list of answers", "empty"))?;
+    Ok(source.saw(answers.into_iter().map(|answer| answer.value).collect()))
 }
 
 check! {
     /// With a large MTU the guest sends large datagrams in one frame, and they arrive unharmed.
     pub MTU = "net.mtu", tier: Reversible, needs: [Need::Device(device::NIC)],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::ReadFile { path, .. }, OwnedReply::Data(data)) = (request, reply)
-                && path.ends_with("/mtu")
-            {
-                *data = b"1500\n".to_vec();
-            }
-        });
+        fault: Fault::Guest("mtu", |_, told| *told = 1500.into());
     async fn mtu(cell) {
         let nic = configured(cell, device::NIC)?;
         let mtu = cell.expect_number(&format!("MTU on {}", model(nic.model)))? as u32;
         let options = PeerOptions::default();
         cell.peer().await?;
-        let Some(name) = interface(&cell.guest, &nic).await? else {
-            return Ok(absent(&nic, &nic.mac));
+        let Some(name) = interface(cell, &nic).await? else {
+            return absent(cell, &nic).await;
         };
-        bring_up(&cell.guest, &name, &options, mtu).await?;
-        let text = text_if_there(&cell.guest, &format!("/sys/class/net/{name}/mtu")).await?;
-        let set: u32 = text.as_deref().unwrap_or("0").parse().unwrap_or(0);
+        bring_up(cell, &name, &options, mtu).await?;
+        let set = cell.system().mtu(&name).await?;
         let length = mtu - 100;
-        let answered = echo(&cell.guest, &options, length, cell.pattern(0)).await?;
-        let peer = cell.peer().await?;
-        peer.settle().await.map_err(peer_error)?;
-        let stats = peer.stats();
+        let pattern = cell.pattern(0);
+        let limit = super::net::ECHO;
+        let back = cell.system().udp_echo(at(&options, ECHO_PORT), length, pattern, limit).await?;
+        let stats = stats(cell).await?;
+        let digest = back.map(|back| back.map_or_else(|| "none".to_owned(), |done| done.digest.to_string()));
+        let sent = back.map(|back| back.map_or(0, |done| done.length + HEADERS));
+        let wire = HostSource::Wire;
         Ok(Observations::of([
             Finding::guest_is("MTU", set, mtu),
-            Finding::guest_is(format!("a datagram of {length} bytes came back unharmed"), answered, true),
-            Finding::same("longest frame sent", length + HEADERS, stats.longest_from_guest).unit("B"),
-            Finding::host_is("fragments from the guest", stats.fragments_from_guest, 0),
+            Finding::guest_is(
+                format!("digest of a datagram of {length} bytes that came back"),
+                digest,
+                pattern.digest(u64::from(length)),
+            ),
+            Finding::same("longest frame sent", sent, wire.saw(stats.longest_from_guest)).unit("B"),
+            Finding::host_is("fragments from the guest", wire.saw(stats.fragments_from_guest), 0),
         ]))
     }
 }
@@ -139,45 +156,40 @@ check! {
             guest: [10, 78, 0, 2].into(),
             ..PeerOptions::default()
         };
+        // Before the look: a driver may find other interfaces that are there already.
+        load_driver(cell, driver(nic.model)).await?;
+        let before = cell.system().interfaces().await?.value;
         cell.hotplug()?.attach(&Attachment::Nic(nic.clone())).await?;
-        let peer = Peer::start(cell.wires()?.frames(&nic.id).await?, options.clone()).map_err(peer_error)?;
-        load::driver(cell, "virtio-net").await?;
-        let Some(name) = interface(&cell.guest, &nic).await? else {
-            return Ok(absent(&nic, &nic.mac));
+        let frames = cell.wires()?.frames(&nic.id).await?;
+        let peer = Peer::start(frames, options.clone()).map_err(peer_error)?;
+        // The one that is new, by nothing but that it was not there before.
+        let look = async || {
+            let now = cell.system().interfaces().await?.value;
+            Ok(now.into_iter().find(|name| !before.contains(name)))
         };
-        bring_up(&cell.guest, &name, &options, 0).await?;
-        let answered = echo(&cell.guest, &options, 1024, cell.pattern(0)).await?;
+        let Some(name) = appears(cell, driver(nic.model), look).await? else {
+            return absent(cell, &nic).await;
+        };
+        bring_up(cell, &name, &options, 0).await?;
+        let answered = echo(cell, &options, 1024, cell.pattern(0)).await?;
         let pinged = ping(&peer, &options).await?;
-        let macs: Vec<Value> = peer.stats().guest_macs.keys().map(|m| m.to_string().into()).collect();
-        cell.guest.net_down(&name).await?;
-        let from = cell.events_so_far();
-        cell.hotplug()?.detach(&nic.id).await?;
-        let released = cell
-            .event(from, "the guest to let go of the interface", SETTLE, |kind| match kind {
-                EventKind::DeviceRemoved { id } | EventKind::DetachRefused { id } => *id == nic.id,
-                _ => false,
-            })
-            .await?;
-        let released = released.is_some_and(|e| matches!(e.kind, EventKind::DeviceRemoved { .. }));
-        let gone = released && gone(&cell.guest, &name).await?;
+        let mac = cell.system().mac(&name).await?;
+        let host = seen_by_host(cell, &nic).await?;
+        let on_cable: Value = peer.stats().guest_macs.keys().map(ToString::to_string).collect();
+        cell.system().down(&name).await?;
+        let released = unplug(cell, &nic.id).await?;
+        let gone = gone(cell, &name, released.value).await?;
         Ok(Observations::of([
-            Finding::same("MAC addresses on the cable", vec![Value::from(nic.mac.as_str())], macs),
+            Finding::same_as("MAC address", mac.clone(), host, nic.mac.as_str()),
+            Finding::same("MAC addresses on the cable", mac.map(|mac| vec![mac]), HostSource::Wire.saw(on_cable)),
             Finding::same_as("the other side answered an echo", answered, pinged, true),
             Finding::same_as("the interface went away", gone, released, true),
         ]))
     }
 }
 
-/// Waits until the guest no longer lists the interface; false if it still does after the time.
-async fn gone(guest: &Session, name: &str) -> Result<bool, CheckError> {
-    let until = Instant::now() + SETTLE;
-    loop {
-        if !read::names(guest, "/sys/class/net").await?.iter().any(|n| n == name) {
-            return Ok(true);
-        }
-        if Instant::now() >= until {
-            return Ok(false);
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
+/// Whether the guest no longer lists the interface; waits for it where it was let go of.
+async fn gone(cell: &Cell, name: &str, released: bool) -> Result<Inside<bool>, CheckError> {
+    let ask = async || Ok(cell.system().has_interface(name).await?.map(|there| !there));
+    until(SETTLE, ask, |gone| gone.value || !released).await
 }

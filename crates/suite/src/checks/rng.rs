@@ -6,7 +6,7 @@ use std::time::Duration;
 use hospitium_host::{Generation, Sight};
 use hospitium_model::{Capability, Finding, GuestSource, HostSource, Inside, Observations, Value};
 
-use super::{load, wait};
+use super::{devices, wait};
 use crate::{Cell, Check, CheckError, CloneOptions, Fault, Need, check};
 
 /// All of this file.
@@ -22,7 +22,7 @@ check! {
             }
         });
     async fn device(cell) {
-        load::driver(cell, "rng").await?;
+        devices::load_driver(cell, "rng").await?;
         let system = cell.system();
         let current = system.hardware_source().await?;
         let current = current.map(|name| name.split('.').next().unwrap_or_default().to_owned());

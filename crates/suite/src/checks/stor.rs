@@ -1,51 +1,71 @@
 //! Storage: what is written is on the medium, and only what may be written is.
 
 use hospitium_host::Defect;
-use hospitium_model::{Capability, Disk, Finding, Observations};
+use hospitium_model::{Capability, Finding, Observations, Outside};
+use hospitium_system::{Span, Write};
 
-use super::disks::{self, Range, Write};
+use super::disks::{self, MIB, MIB_SPAN, on_medium};
 use crate::fault::SeamFault;
 use crate::{Cell, Check, CheckError, Fault, Need, check, device};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&RW_INTEGRITY, &FLUSH_DURABLE, &READONLY];
 
-const MIB: u64 = 1 << 20;
-
 check! {
-    /// What the guest writes, at both ends of a disk, it reads back, and it is what is on the medium.
-    pub RW_INTEGRITY = "stor.rw-integrity", tier: Reversible, needs: [Need::Device(device::SCRATCH)],
+    /// What the guest writes, at both ends of a disk, it reads back, and it is what is on the medium, while the
+    /// machine runs and after it has ended.
+    pub RW_INTEGRITY = "stor.rw-integrity", tier: Disruptive, needs: [Need::Device(device::SCRATCH)],
         fault: Fault::Seam(SeamFault::MediumBit);
     async fn rw_integrity(cell) {
         let disk = disks::configured(cell, device::SCRATCH)?;
         let Some(found) = disks::find(cell, &disk).await? else {
             return disks::absent(cell, &disk).await;
         };
-        let before = writes(cell, &disk).await?;
+        let before = counted(cell, &disk.id).await?.value.writes;
         let ends = [
-            ("first 2 MiB", Range { offset: 0, length: 2 * MIB }, cell.pattern(0)),
-            ("last 2 MiB", Range { offset: disk.size.as_bytes() - 2 * MIB, length: 2 * MIB }, cell.pattern(1)),
+            ("first 2 MiB", Span { offset: 0, length: 2 * MIB }, cell.pattern(0)),
+            ("last 2 MiB", Span { offset: disk.size.as_bytes() - 2 * MIB, length: 2 * MIB }, cell.pattern(1)),
         ];
-        for (_, range, pattern) in ends {
-            disks::write(&cell.guest, &found, range, pattern, Write::Flushed).await?;
+        for (_, span, pattern) in ends {
+            cell.system().write(&found, span, pattern, Write::Flushed).await?;
         }
-        let medium = cell.media()?.medium(device::SCRATCH).await?;
+        let mut inside = Vec::new();
+        for (_, span, _) in ends {
+            inside.push(cell.system().read_back(&found, span).await?.map(|read| read.digest));
+        }
+        let counted = counted(cell, &disk.id).await?.map(|now| now.writes.saturating_sub(before) as f64);
+        let running = cell.media()?.medium(&disk.id).await?;
+        cell.say("the machine is ended");
+        cell.machine().finish().await?;
+        let ended = cell.media()?.medium(&disk.id).await?;
         let mut seen = Observations::new();
-        for (what, range, pattern) in ends {
-            let guest = disks::reread(&cell.guest, &found, range).await?.digest;
-            let host = medium.digest(range.offset, range.length)?;
-            let wanted = pattern.digest(range.length);
-            seen.push(Finding::same_as(format!("digest of the {what}"), guest, host, wanted));
+        for (when, medium) in [("while it runs", &running), ("after its end", &ended)] {
+            for ((what, span, pattern), inside) in ends.into_iter().zip(&inside) {
+                let what = format!("digest of the {what} {when}");
+                let wanted = pattern.digest(span.length);
+                seen.push(Finding::same_as(what, *inside, on_medium(medium, span)?, wanted));
+            }
+            seen.note(format!("medium {when}: {}", medium.how));
         }
-        let counted = writes(cell, &disk).await?.saturating_sub(before);
-        seen.push(Finding::host_between("writes that the host counted", "", counted as f64, 1.0, 1e6));
-        seen.note(format!("medium: {}", medium.how));
+        seen.push(Finding::host_between("writes that reached the hypervisor", "", counted, 1.0, 1e6));
         Ok(seen)
     }
 }
 
-async fn writes(cell: &Cell, disk: &Disk) -> Result<u64, CheckError> {
-    Ok(disks::seen_by_host(cell, &disk.id).await?.map_or(0, |seen| seen.writes))
+/// What the hypervisor has counted of a disk.
+struct Counted {
+    writes: u64,
+    flushes: u64,
+}
+
+async fn counted(cell: &Cell, disk: &str) -> Result<Outside<Counted>, CheckError> {
+    let seen = disks::seen_by_host(cell, disk).await?;
+    Ok(seen.map(|seen| {
+        seen.map_or(Counted { writes: 0, flushes: 0 }, |seen| Counted {
+            writes: seen.writes,
+            flushes: seen.flushes,
+        })
+    }))
 }
 
 check! {
@@ -58,20 +78,24 @@ check! {
         let Some(found) = disks::find(cell, &disk).await? else {
             return disks::absent(cell, &disk).await;
         };
-        let flushed = Range { offset: 4 * MIB, length: 4 * MIB };
-        let unflushed = Range { offset: 16 * MIB, length: MIB };
+        let flushed = Span { offset: 4 * MIB, length: 4 * MIB };
+        let unflushed = Span { offset: 16 * MIB, length: MIB };
         let (kept, lost) = (cell.pattern(0), cell.pattern(1));
-        let before = disks::seen_by_host(cell, &disk.id).await?.map_or(0, |seen| seen.flushes);
-        let written = disks::write(&cell.guest, &found, flushed, kept, Write::Flushed).await?.digest;
-        let risked = disks::write(&cell.guest, &found, unflushed, lost, Write::Unflushed).await?.digest;
-        let after = disks::seen_by_host(cell, &disk.id).await?.map_or(0, |seen| seen.flushes);
-        let medium = cell.cut_and_read(device::SCRATCH).await?;
-        let on_medium = medium.digest(flushed.offset, flushed.length)?;
-        let survived = medium.digest(unflushed.offset, unflushed.length)? == risked;
+        let before = counted(cell, &disk.id).await?.value.flushes;
+        let written = cell.system().write(&found, flushed, kept, Write::Flushed).await?;
+        cell.system().write(&found, unflushed, lost, Write::Unflushed).await?;
+        let reached = counted(cell, &disk.id).await?.map(|now| now.flushes.saturating_sub(before) as f64);
+        let medium = cell.cut_and_read(&disk.id).await?;
+        let survived = on_medium(&medium, unflushed)?.map(|now| now == lost.digest(unflushed.length));
         let mut seen = Observations::of([
-            Finding::same_as("digest of what was flushed", written, on_medium, kept.digest(flushed.length)),
-            Finding::host_between("flushes before the cut", "", after.saturating_sub(before) as f64, 1.0, 1e6),
-            Finding::recorded("what was written later and not flushed survived").outside(hospitium_model::Value::from(survived)),
+            Finding::same_as(
+                "digest of what was flushed",
+                written.map(|done| done.digest),
+                on_medium(&medium, flushed)?,
+                kept.digest(flushed.length),
+            ),
+            Finding::host_between("flushes that reached the hypervisor", "", reached, 1.0, 1e6),
+            Finding::recorded("what was written later and not flushed survived").outside(survived),
         ]);
         seen.note(format!("medium: {}", medium.how));
         Ok(seen)
@@ -91,23 +115,19 @@ check! {
         let Some(found) = disks::find(cell, &disk).await? else {
             return disks::absent(cell, &disk).await;
         };
-        let refusal = cell.expect_text(&format!("errno on {}", disk.bus.name()))?;
-        let all = disk.size.as_bytes();
-        let start = Range { offset: 0, length: MIB };
-        let before = cell.media()?.medium(device::SEALED).await?.digest(0, all)?;
-        let marked = cell.guest.block_info(&found.path).await?.read_only;
-        let pattern = cell.pattern(0);
-        let answer = disks::write(&cell.guest, &found, start, pattern, Write::Flushed).await;
-        let answer = disks::answer(answer.map(|_| "done"))?;
-        let inside = disks::reread(&cell.guest, &found, start).await?.digest;
-        let medium = cell.media()?.medium(device::SEALED).await?;
-        let outside = medium.digest(start.offset, start.length)?;
+        let refusal = cell.expect_text(&format!("refusal on {}", disk.bus.name()))?;
+        let all = Span { offset: 0, length: disk.size.as_bytes() };
+        let before = on_medium(&cell.media()?.medium(&disk.id).await?, all)?;
+        let marked = cell.system().block(&found).await?.map(|info| info.read_only);
+        let told = cell.system().write(&found, MIB_SPAN, cell.pattern(0), Write::Flushed).await;
+        let inside = cell.system().read_back(&found, MIB_SPAN).await?.map(|read| read.digest);
+        let medium = cell.media()?.medium(&disk.id).await?;
         let host = disks::seen_by_host(cell, &disk.id).await?;
         Ok(Observations::of([
-            Finding::same_as("the disk is read-only", marked, host.is_some_and(|d| d.read_only), true),
-            Finding::guest_is("answer to a write", answer, refusal),
-            Finding::same("digest of where it was to go", inside, outside),
-            Finding::host_is("digest of the whole medium afterwards", medium.digest(0, all)?, before),
+            Finding::same_as("the disk is read-only", marked, host.map(|d| d.is_some_and(|d| d.read_only)), true),
+            Finding::guest_is("answer to a write", disks::answer(told)?, refusal),
+            Finding::same("digest of where it was to go", inside, on_medium(&medium, MIB_SPAN)?),
+            Finding::host_is("digest of the whole medium afterwards", on_medium(&medium, all)?, before.value),
         ]))
     }
 }

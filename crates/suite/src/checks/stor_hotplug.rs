@@ -1,28 +1,22 @@
 //! Storage: disks that come and go while the guest runs.
 
-use hospitium_host::{Attachment, EventKind};
-use hospitium_model::{Bus, ByteSize, Capability, Disk, Finding, Observations};
-use hospitium_system::OwnedReply;
-use hospitium_wire::Request;
+use hospitium_host::{Attachment, SeenDisk};
+use hospitium_model::{
+    Bus, ByteSize, Capability, Disk, Finding, Inability, Inside, Observations, Outside,
+};
+use hospitium_system::{GuestDisk, Span, Write};
 
-use super::disks::{self, Range, Write};
+use super::devices::{self, unplug};
+use super::disks::{self, MIB, on_medium};
 use crate::fault::{Call, SeamFault};
 use crate::standard::disk;
-use crate::{Check, Fault, Need, check};
+use crate::{Cell, Check, CheckError, Fault, Need, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] =
     &[&ON_VIRTIO, &ON_VIRTIO_SCSI, &ON_SATA, &ON_NVME, &ON_USB, &SECTOR_4K];
 
-const MIB: u64 = 1 << 20;
-/// A size that no disk of the standard machine has, so that it tells the disk apart where the
-/// guest shows no serial number.
 const SIZE: ByteSize = ByteSize::mib(24);
-
-/// A disk to plug in.
-pub fn hot_disk(id: &str, bus: Bus) -> Disk {
-    disk(id, bus, SIZE)
-}
 
 /// The bus that a variant of the check is about.
 fn bus_of(variant: &str) -> Bus {
@@ -30,6 +24,35 @@ fn bus_of(variant: &str) -> Bus {
         .into_iter()
         .find(|bus| bus.name() == variant)
         .unwrap_or(Bus::Virtio)
+}
+
+/// Plugs in a disk. Returns the one that is new in the guest, by nothing but that it was not there before, or
+/// what is to be reported where none comes in time.
+async fn plug_in(cell: &Cell, disk: &Disk) -> Result<Result<GuestDisk, Observations>, CheckError> {
+    let driver = disks::driver(disk.bus);
+    // Before the look: a driver may find other disks that are there already.
+    devices::load_driver(cell, driver).await?;
+    let before = cell.system().disks_besides(&[]).await?.value;
+    cell.hotplug()?.attach(&Attachment::Disk(disk.clone())).await?;
+    let new = async || Ok::<_, CheckError>(cell.system().disks_besides(&before).await?);
+    let look = async || Ok(new().await?.value.into_iter().next());
+    if let Some(found) = devices::appears(cell, driver, look).await? {
+        return Ok(Ok(found));
+    }
+    let guest = new().await?.map(|new| !new.is_empty());
+    let host = disks::seen_by_host(cell, &disk.id).await?.map(|seen| seen.is_some());
+    Ok(Err(Observations::of([Finding::same_as("a new disk", guest, host, true)])))
+}
+
+/// A number that the host tells of a disk; a skip if it doesn't.
+fn told<T>(
+    seen: &Outside<Option<SeenDisk>>,
+    what: &str,
+    of: impl Fn(&SeenDisk) -> Option<T>,
+) -> Result<Outside<T>, CheckError> {
+    let value = seen.value.as_ref().and_then(of);
+    let value = value.ok_or_else(|| Inability::of_host(format!("it does not tell {what}")))?;
+    Ok(Outside { value, source: seen.source })
 }
 
 check! {
@@ -47,39 +70,42 @@ check! {
             Need::Host(Capability::HotplugDisk(Bus::Usb)), Need::Driver("usb-storage")]],
         tier: Reversible, fault: Fault::Seam(SeamFault::Ignore(Call::Detach));
     async fn hot_add_remove(cell) {
-        let disk = hot_disk("hot", bus_of(cell.variant()));
-        cell.hotplug()?.attach(&Attachment::Disk(disk.clone())).await?;
-        let Some(found) = disks::find(cell, &disk).await? else {
-            return disks::absent(cell, &disk).await;
+        let disk = disk("hot", bus_of(cell.variant()), SIZE);
+        let found = match plug_in(cell, &disk).await? {
+            Ok(found) => found,
+            Err(seen) => return Ok(seen),
         };
-        let size = cell.guest.block_info(&found.path).await?.size;
+        let info = cell.system().block(&found).await?;
         let host = disks::seen_by_host(cell, &disk.id).await?;
+        let size = told(&host, "a disk's size", |seen| Some(seen.size.as_bytes()))?;
         let mut seen = Observations::of([
-            Finding::same("size", size, host.map_or(0, |seen| seen.size.as_bytes())).unit("B"),
+            Finding::same_as("size", info.map(|info| info.size), size, SIZE.as_bytes()).unit("B"),
         ]);
         match &found.serial {
-            Some(number) => seen.push(Finding::same("serial number", number.as_str(), disk.serial.as_str())),
-            None => seen.note("the guest shows no serial number; the disk was told by its size"),
+            Some(number) => {
+                let number = Inside { value: number.as_str(), source: info.source };
+                let host = told(&host, "a disk's serial number", |seen| seen.serial.clone())?;
+                seen.push(Finding::same_as("serial number", number, host, disk.serial.as_str()));
+            }
+            None => seen.note("the guest's kernel shows no serial number of this disk"),
         }
-        let range = Range { offset: MIB, length: 2 * MIB };
+        let span = Span { offset: MIB, length: 2 * MIB };
         let pattern = cell.pattern(0);
-        let written = disks::write(&cell.guest, &found, range, pattern, Write::Flushed).await?.digest;
-        let from = cell.events_so_far();
-        cell.hotplug()?.detach(&disk.id).await?;
-        let released = cell
-            .event(from, "the guest to let go of the disk", disks::SETTLE, |kind| match kind {
-                EventKind::DeviceRemoved { id } | EventKind::DetachRefused { id } => *id == disk.id,
-                _ => false,
-            })
-            .await?;
-        let released = released.is_some_and(|e| matches!(e.kind, EventKind::DeviceRemoved { .. }));
+        let written = cell.system().write(&found, span, pattern, Write::Flushed).await?;
+        let released = unplug(cell, &disk.id).await?;
         // Without the event it will not go; nothing is won by waiting once more.
-        let gone = released && disks::gone(&cell.guest, &found).await?;
+        let gone = match released.value {
+            true => disks::gone(cell, &found).await?,
+            false => cell.system().lists(&found).await?.map(|there| !there),
+        };
         seen.push(Finding::same_as("the disk went away", gone, released, true));
         let medium = cell.media()?.medium(&disk.id).await?;
-        let on_medium = medium.digest(range.offset, range.length)?;
-        let wanted = pattern.digest(range.length);
-        seen.push(Finding::same_as("digest of what was written", written, on_medium, wanted));
+        seen.push(Finding::same_as(
+            "digest of what was written",
+            written.map(|done| done.digest),
+            on_medium(&medium, span)?,
+            pattern.digest(span.length),
+        ));
         Ok(seen)
     }
 }
@@ -88,29 +114,39 @@ check! {
     /// A disk with 4096-byte sectors has them in the guest, and takes writes in them.
     pub SECTOR_4K = "stor.sector-4k", tier: Reversible,
         needs: [Need::Host(Capability::HotplugDisk(Bus::Virtio)), Need::Driver("virtio")],
-        fault: Fault::Reply(|request, reply| {
-            if let (Request::BlockInfo { .. }, OwnedReply::Block { logical, .. }) = (request, reply) {
-                *logical = 512;
-            }
-        });
+        fault: Fault::Guest("block", |_, told| told["logical"] = 512.into());
     async fn sector_4k(cell) {
-        let mut disk = hot_disk("big-sectors", Bus::Virtio);
+        let mut disk = disk("big-sectors", Bus::Virtio, SIZE);
         disk.logical_sector = 4096;
         disk.physical_sector = 4096;
-        cell.hotplug()?.attach(&Attachment::Disk(disk.clone())).await?;
-        let Some(found) = disks::find(cell, &disk).await? else {
-            return disks::absent(cell, &disk).await;
+        let found = match plug_in(cell, &disk).await? {
+            Ok(found) => found,
+            Err(seen) => return Ok(seen),
         };
-        let info = cell.guest.block_info(&found.path).await?;
-        let range = Range { offset: 4096, length: MIB };
+        let info = cell.system().block(&found).await?;
+        let host = disks::seen_by_host(cell, &disk.id).await?;
+        let logical = told(&host, "a disk's sectors", |seen| seen.logical_sector)?;
+        let span = Span { offset: 4096, length: MIB };
         let pattern = cell.pattern(0);
-        let written = disks::write(&cell.guest, &found, range, pattern, Write::Flushed).await?.digest;
+        let written = cell.system().write(&found, span, pattern, Write::Flushed).await?;
         let medium = cell.media()?.medium(&disk.id).await?;
-        let on_medium = medium.digest(range.offset, range.length)?;
-        Ok(Observations::of([
-            Finding::same("logical sector", info.logical, disk.logical_sector).unit("B"),
-            Finding::same("physical sector", info.physical, disk.physical_sector).unit("B"),
-            Finding::same_as("digest of what was written", written, on_medium, pattern.digest(range.length)),
-        ]))
+        let mut seen = Observations::of([
+            Finding::same_as("logical sector", info.map(|info| info.logical), logical, 4096).unit("B"),
+            Finding::same_as(
+                "digest of what was written",
+                written.map(|done| done.digest),
+                on_medium(&medium, span)?,
+                pattern.digest(span.length),
+            ),
+        ]);
+        match info.value.physical {
+            0 => seen.note("the guest's kernel does not tell physical sectors (Linux does since 2.6.32)"),
+            size => {
+                let host = told(&host, "a disk's sectors", |seen| seen.physical_sector)?;
+                let size = Inside { value: size, source: info.source };
+                seen.push(Finding::same_as("physical sector", size, host, 4096).unit("B"));
+            }
+        }
+        Ok(seen)
     }
 }

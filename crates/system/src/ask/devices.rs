@@ -60,6 +60,11 @@ pub trait Devices {
     /// Loads the driver of a device (its name in `guests/linux-modules.toml`), where that is ours to do.
     async fn load_driver(&self, device: &str) -> Done<DriverLoad>;
 
+    /// [Unable](crate::SystemError::Unable) if the running system has no driver for a device (its name in
+    /// `guests/linux-modules.toml`) and none that it would load by itself, with the reason for the skip. Where
+    /// nothing tells, it is taken to have one.
+    async fn require_driver(&self, device: &str) -> Done;
+
     /// Interrupts counted so far, by processor.
     async fn interrupts(&self, of: &Interrupts) -> Told<Vec<u64>>;
 

@@ -62,6 +62,9 @@ pub trait Disks {
     /// there, or does not open yet.
     async fn disk(&self, wanted: &WantedDisk) -> Told<Option<GuestDisk>>;
 
+    /// The disks that are there and open, without those among `known`: what has been plugged in since then.
+    async fn disks_besides(&self, known: &[GuestDisk]) -> Told<Vec<GuestDisk>>;
+
     /// One look for the optical drive: the one with this serial number, else the only one.
     async fn drive(&self, serial: &str) -> Told<Option<GuestDisk>>;
 
@@ -83,7 +86,7 @@ pub trait Disks {
     /// Reads past the guest's cache.
     async fn read_back(&self, disk: &GuestDisk, span: Span) -> Told<PatternDone>;
 
-    /// Gives blocks back.
+    /// Gives blocks back. Unable where the guest's system knows no such thing.
     async fn discard(&self, disk: &GuestDisk, span: Span) -> Done;
 
     /// What is in the drive: its first `length` bytes.

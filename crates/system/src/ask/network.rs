@@ -23,6 +23,9 @@ pub type Endpoint = ([u8; 4], u16);
 /// The network. Interfaces go by the guest's own name.
 #[async_trait]
 pub trait Network {
+    /// The interfaces that have a device behind them, by name.
+    async fn interfaces(&self) -> Told<Vec<String>>;
+
     /// One look for the interface of this MAC address.
     async fn interface(&self, mac: &str) -> Told<Option<String>>;
 
@@ -55,6 +58,9 @@ pub trait Network {
 
     /// Connects and keeps the connection in a slot (below 8).
     async fn tcp_open(&self, slot: u8, to: Endpoint) -> Done;
+
+    /// The guest's side of an open connection to there; none if there is no such connection.
+    async fn local_end(&self, of: Endpoint) -> Told<Option<Endpoint>>;
 
     /// Sends on a kept connection and waits for as many bytes. None if they did not come.
     async fn tcp_exchange(&self, slot: u8, data: &[u8], limit: Duration) -> Told<Option<Vec<u8>>>;

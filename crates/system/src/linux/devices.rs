@@ -121,6 +121,10 @@ impl Devices for LinuxSystem {
         Ok(self.session.load_driver(device).await?)
     }
 
+    async fn require_driver(&self, device: &str) -> Done {
+        self.has_driver(device).await
+    }
+
     async fn interrupts(&self, of: &Interrupts) -> Told<Vec<u64>> {
         let table = read::text(&self.session, INTERRUPTS).await?;
         let counted = match of {

@@ -31,6 +31,20 @@ impl LinuxSystem {
 
 #[async_trait]
 impl Network for LinuxSystem {
+    async fn interfaces(&self) -> Told<Vec<String>> {
+        let mut names = Vec::new();
+        for name in read::names(&self.session, FOLDER).await? {
+            if is_interface(&name)
+                && read::link_name(&self.session, &format!("{FOLDER}/{name}/device"))
+                    .await?
+                    .is_some()
+            {
+                names.push(name);
+            }
+        }
+        Ok(Kernel.saw(names))
+    }
+
     async fn interface(&self, mac: &str) -> Told<Option<String>> {
         for name in
             read::names(&self.session, FOLDER).await?.into_iter().filter(|n| is_interface(n))
@@ -88,6 +102,11 @@ impl Network for LinuxSystem {
         Ok(self.session.tcp_open(slot, to).await?)
     }
 
+    async fn local_end(&self, of: Endpoint) -> Told<Option<Endpoint>> {
+        let table = read::text(&self.session, "/proc/net/tcp").await?;
+        Ok(Kernel.saw(local_end(&table, of)))
+    }
+
     async fn tcp_exchange(&self, slot: u8, data: &[u8], limit: Duration) -> Told<Option<Vec<u8>>> {
         // A connection that broke is an answer: the guest says so with an errno.
         or_none(self.session.tcp_exchange(slot, data, limit).await)
@@ -105,10 +124,58 @@ impl Network for LinuxSystem {
     }
 }
 
+/// The local side of the connection to `remote`, by `/proc/net/tcp` (net/ipv4/tcp_ipv4.c, `get_tcp4_sock`).
+fn local_end(table: &str, remote: Endpoint) -> Option<Endpoint> {
+    table.lines().skip(1).find_map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let (local, other) = (endpoint(words.next()?)?, endpoint(words.next()?)?);
+        (other == remote).then_some(local)
+    })
+}
+
+/// `0100007F:0016`: an address as the bytes of the machine's own (little-endian) number, and a port.
+fn endpoint(text: &str) -> Option<Endpoint> {
+    let (address, port) = text.split_once(':')?;
+    let address = u32::from_str_radix(address, 16).ok()?.to_le_bytes();
+    Some((address, u16::from_str_radix(port, 16).ok()?))
+}
+
 fn or_none<T>(answer: Result<T, SessionError>) -> Told<Option<T>> {
     match answer {
         Ok(value) => Ok(Device.saw(Some(value))),
         Err(SessionError::Guest { .. }) => Ok(Device.saw(None)),
         Err(other) => Err(other.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hospitium_model::GuestKind;
+    use hospitium_wire::{Reply, Request};
+
+    use super::*;
+    use crate::linux::stand_in::{Folders, system};
+
+    #[test]
+    fn the_own_side_of_a_connection_is_found_by_the_other() {
+        let table = "  sl  local_address rem_address   st tx_queue\n\
+               0: 00000000:0016 00000000:0000 0A 00000000:00000000\n\
+               1: 02004D0A:C001 01004D0A:0007 01 00000000:00000000\n   2: junk\n";
+        let found = local_end(table, ([10, 77, 0, 1], 7));
+        assert_eq!(found, Some(([10, 77, 0, 2], 0xC001)));
+        assert_eq!(local_end(table, ([10, 77, 0, 1], 8)), None);
+        assert_eq!(local_end("", ([10, 77, 0, 1], 7)), None);
+    }
+
+    #[tokio::test]
+    async fn only_interfaces_with_a_device_behind_them_are_the_machines() {
+        let folders: Folders = &[("/sys/class/net", &["lo", "eth0", "bonding_masters", "tun0"])];
+        let system = system(GuestKind::Disk, folders, |asked| match *asked {
+            Request::ReadLink { path: "/sys/class/net/eth0/device" } => {
+                Some(Reply::Data { data: b"../../../virtio3" })
+            }
+            _ => None,
+        });
+        assert_eq!(system.interfaces().await.expect("answers").value, ["eth0"]);
     }
 }

@@ -12,9 +12,10 @@ use serde_json::{Map, Value};
 
 use super::{Misfit, Taps, json};
 use crate::ask::{
-    Button, ClockSource, Clocks, Counters, Cpus, Devices, Disks, DriveContent, Endpoint, Entropy,
-    Files, Firmwares, GuestDisk, Interrupts, LogLine, Memory, Network, PciFunction, Power,
-    SmbiosSystem, Span, SystemName, Terminals, Topology, UsbDevice, WantedDisk, Write,
+    Button, ClockSource, Clocks, Counters, Cpus, Debug, Devices, Disks, DriveContent, Endpoint,
+    Entropy, Files, Firmwares, GuestDisk, Interrupts, LogLine, Memory, Network, PciFunction,
+    PhysicalRange, Power, SmbiosSystem, Span, SystemName, Terminals, Topology, UsbDevice,
+    WantedDisk, Write,
 };
 use crate::forms::{Kept, keep, keep_all};
 use crate::{
@@ -138,15 +139,21 @@ tapped! {
         async fn bring_cpus_online(&self) -> Done;
         async fn busy(&self, cpus: u32, time: Duration) -> Done;
     }
+    Debug {
+        async fn kernel_release(&self) -> Told<String>;
+        async fn kernel_notes(&self) -> Told<PhysicalRange>;
+    }
     Devices {
         async fn pci(&self) -> Told<Vec<PciFunction>>;
         async fn usb(&self) -> Told<Vec<UsbDevice>>;
         async fn load_driver(&self, device: &str) -> Done<DriverLoad>;
+        async fn require_driver(&self, device: &str) -> Done;
         async fn interrupts(&self, of: &Interrupts) -> Told<Vec<u64>>;
         async fn steer(&self, which: &Interrupts, cpu: u32) -> Done;
     }
     Disks {
         async fn disk(&self, wanted: &WantedDisk) -> Told<Option<GuestDisk>>;
+        async fn disks_besides(&self, known: &[GuestDisk]) -> Told<Vec<GuestDisk>>;
         async fn drive(&self, serial: &str) -> Told<Option<GuestDisk>>;
         async fn lists(&self, disk: &GuestDisk) -> Told<bool>;
         async fn block(&self, disk: &GuestDisk) -> Told<BlockInfo>;
@@ -182,6 +189,8 @@ tapped! {
         async fn scan(&self, needle: [u8; 32]) -> Told<MemoryScan>;
     }
     Network {
+        async fn interfaces(&self) -> Told<Vec<String>>;
+        async fn local_end(&self, of: Endpoint) -> Told<Option<Endpoint>>;
         async fn interface(&self, mac: &str) -> Told<Option<String>>;
         async fn has_interface(&self, name: &str) -> Told<bool>;
         async fn mac(&self, name: &str) -> Told<String>;

@@ -107,18 +107,19 @@ fn read_head(path: &Path) -> std::io::Result<Vec<u8>> {
 /// a system's first start can account for two.
 const RESETS: u32 = 3;
 
-/// Takes the machine's `probe` channel and waits, at most `limit`, for the probe's first answer,
-/// racing everything that can go wrong before it. For all guests whose probe starts by itself,
+/// Takes the machine's `probe` channel and waits, at most `limit`, for the first answer of a probe for one of
+/// these platforms, racing everything that can go wrong before it. For all guests whose probe starts by itself,
 /// and for the others once they have started it.
 pub async fn await_probe(
     machine: &dyn Machine,
     console: &Console,
     trace: Option<Trace>,
+    platforms: &[Platform],
     limit: Duration,
 ) -> Result<Session, GuestError> {
     let stream = machine.channel("probe").await?;
     let session = Session::attach(stream, trace);
-    raced(machine, console, session.greet_as(Platform::LINUX_X86_64, limit)).await?;
+    raced(machine, console, session.greet_as(platforms, limit)).await?;
     Ok(session)
 }
 

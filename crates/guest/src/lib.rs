@@ -9,7 +9,7 @@ pub mod disk;
 mod guest;
 pub mod image;
 pub mod kernel;
-mod probe;
+pub mod probe;
 
 pub use guest::{Guest, GuestError, await_probe, open};
-pub use probe::{PROBE, probe_digest};
+pub use probe::Probe;

@@ -7,9 +7,10 @@ use hospitium_guest::{GuestError, await_probe};
 use hospitium_host::{Host as _, Machine, Place};
 use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuOptions};
 use hospitium_model::{Boot, Bus, ByteSize, Disk, DiskRole, MachineSpec};
-use hospitium_system::{Console, SessionError};
+use hospitium_system::{Console, Platform, SessionError};
 
 const LIMIT: Duration = Duration::from_secs(300);
+const PLATFORMS: [Platform; 1] = [Platform::LINUX_X86_64];
 
 /// `mov dx, port; mov al, byte; out dx, al; jmp -3`: fills a serial port for ever.
 const fn flood(port: u16, byte: u8) -> [u8; 8] {
@@ -54,7 +55,7 @@ async fn enter(code: &[u8]) -> GuestError {
     let stream = machine.channel("console").await.expect("the console");
     let console = Console::start(stream, None);
     machine.start().await.expect("starts");
-    let entered = await_probe(machine.as_ref(), &console, None, LIMIT).await;
+    let entered = await_probe(machine.as_ref(), &console, None, &PLATFORMS, LIMIT).await;
     assert!(console.raw().len() < 9 << 20, "the log is bounded");
     entered.expect_err("nothing that can be entered")
 }

@@ -149,7 +149,7 @@ pub enum SessionError {
         /// What the probe is for.
         theirs: Platform,
         /// What was expected.
-        ours: Platform,
+        ours: String,
     },
     /// The probe has said that it does not know such requests.
     #[error("while {doing}: the probe in the guest ({platform}) cannot do that")]
@@ -229,10 +229,15 @@ impl Session {
         Ok(hello)
     }
 
-    /// The same, and refuses a probe that is not for `ours`.
-    pub async fn greet_as(&self, ours: Platform, limit: Duration) -> Result<Hello, SessionError> {
+    /// The same, and refuses a probe that is for none of `ours`.
+    pub async fn greet_as(
+        &self,
+        ours: &[Platform],
+        limit: Duration,
+    ) -> Result<Hello, SessionError> {
         let hello = self.greet(limit).await?;
-        if hello.platform != ours {
+        if !ours.contains(&hello.platform) {
+            let ours = ours.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
             return Err(SessionError::OtherPlatform { theirs: hello.platform, ours });
         }
         Ok(hello)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hospitium_host::HostError;
-use hospitium_system::{LastLines, SessionError};
+use hospitium_system::{LastLines, Platform, SessionError};
 
 use crate::disk::DiskError;
 use crate::kernel::KernelError;
@@ -46,6 +46,16 @@ pub enum GuestError {
         device: String,
         /// Why not.
         why: String,
+    },
+    /// This program carries no probe for the guest.
+    #[error("{guest} is {platform}, and this hospitium was built without the probe for it; {next}")]
+    NoProbeFor {
+        /// Guest.
+        guest: String,
+        /// What it is.
+        platform: Platform,
+        /// What to do.
+        next: &'static str,
     },
     /// The machine lacks something by which the guest is entered.
     #[error("the machine has no channel named {name:?}; add it to the machine's channels")]

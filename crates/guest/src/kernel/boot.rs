@@ -12,7 +12,6 @@ use super::initramfs::Archive;
 use super::table::devices_of;
 use super::{KernelError, KernelGuest};
 use crate::guest::{Guest, GuestError, await_probe, raced};
-use crate::probe::PROBE;
 use hospitium_system::{CONFIG, Console, DRIVER_TABLE, Session, Trace};
 
 const MODULES: &str = "/lib/modules";
@@ -51,7 +50,7 @@ impl KernelGuest {
             archive.folder(folder);
         }
         archive.character_device("/dev/console", 5, 1);
-        archive.file("/init", 0o755, PROBE);
+        archive.file("/init", 0o755, self.probe.bytes);
         archive.file(CONFIG, 0o644, config.as_bytes());
         archive.file(DRIVER_TABLE, 0o644, drivers.as_bytes());
         for name in carried {
@@ -184,7 +183,7 @@ impl Guest for KernelGuest {
         trace: Option<Trace>,
         limit: Duration,
     ) -> Result<Session, GuestError> {
-        let session = await_probe(machine, console, trace, limit).await?;
+        let session = await_probe(machine, console, trace, &[self.probe.platform], limit).await?;
         raced(machine, console, session.load_boot_drivers()).await?;
         Ok(session)
     }

@@ -21,14 +21,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use hospitium_model::{ByteSize, Digest, GuestFacts, GuestKind, InputPin, OperatingSystem};
+use hospitium_system::Platform;
+use hospitium_wire::{Arch, Os};
 
+use self::bzimage::BzImage;
 pub use self::bzimage::{BzImageError, is_bzimage};
 pub use self::modinfo::ModInfoError;
 use self::modules::ModuleSet;
 pub use self::package::PackageError;
 use self::table::Table;
 pub use self::table::TableError;
-use crate::probe::{PROBE, probe_digest};
+use crate::probe::{self, Probe};
 
 /// Why a kernel guest cannot be made ready.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +102,18 @@ pub enum KernelError {
         /// Release of the kernel.
         kernel: String,
     },
+    /// A kernel for which there is no probe here.
+    #[error(
+        "the kernel {release} is {platform}, and this hospitium was built without the probe for that; {next}"
+    )]
+    NoProbe {
+        /// The kernel.
+        release: String,
+        /// What it is.
+        platform: Platform,
+        /// What to do.
+        next: &'static str,
+    },
     /// The table of modules is broken.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -119,6 +134,7 @@ impl KernelError {
 pub struct KernelGuest {
     facts: GuestFacts,
     kernel: PathBuf,
+    probe: &'static Probe,
     modules: ModuleSet,
     table: Table,
     pins: Vec<InputPin>,
@@ -142,7 +158,7 @@ impl KernelGuest {
             }
         };
         let kernel = (found.kernel, found.digest, found.size);
-        let mut guest = Self::new(kernel, found.release, found.modules)?;
+        let mut guest = Self::new(kernel, found.image, found.modules)?;
         guest.pins.push(pin("package", package, size, path));
         guest._held = Some(found.held);
         Ok(guest)
@@ -151,29 +167,30 @@ impl KernelGuest {
     /// From a kernel image and a folder with its modules: their own folder
     /// (`/lib/modules/6.1.0-50-amd64`), the one above it, or the root of a system.
     pub fn from_folder(kernel: &Path, given: &Path) -> Result<Self, KernelError> {
-        let (bytes, release) = read_image(kernel)?;
+        let (bytes, image) = read_image(kernel)?;
+        let release = &image.release;
         let other = || KernelError::OtherFolder { path: given.into(), release: release.clone() };
-        let root = folder::locate(given, &release).ok_or_else(other)?;
+        let root = folder::locate(given, release).ok_or_else(other)?;
         let reading = format!("looking for modules in {}", root.display());
         let mut source = folder::Folder::open(&root).map_err(KernelError::io(reading))?;
         if source.len() == 0 {
             return Err(other());
         }
         let table = Table::from_toml(table::SHIPPED)?;
-        let modules = ModuleSet::collect(&mut source, &table, &release)?;
-        Self::new((kernel.into(), Digest::of(&bytes), bytes.len() as u64), release, modules)
+        let modules = ModuleSet::collect(&mut source, &table, release)?;
+        Self::new((kernel.into(), Digest::of(&bytes), bytes.len() as u64), image, modules)
     }
 
     /// From a kernel image alone, all of whose drivers are built in.
     pub fn bare(kernel: &Path) -> Result<Self, KernelError> {
-        let (bytes, release) = read_image(kernel)?;
+        let (bytes, image) = read_image(kernel)?;
         let kernel = (kernel.into(), Digest::of(&bytes), bytes.len() as u64);
-        Self::new(kernel, release, ModuleSet::unknown())
+        Self::new(kernel, image, ModuleSet::unknown())
     }
 
     fn new(
         (kernel, digest, size): (PathBuf, Digest, u64),
-        release: String,
+        BzImage { release, arch }: BzImage,
         modules: ModuleSet,
     ) -> Result<Self, KernelError> {
         let mut pins = vec![pin("kernel", digest, size, &kernel)];
@@ -181,12 +198,14 @@ impl KernelGuest {
         if !modules.modules().is_empty() {
             pins.push(modules_pin(&modules));
         }
-        pins.push(InputPin {
-            role: "probe".into(),
-            sha256: probe_digest(),
-            size: ByteSize::bytes(PROBE.len() as u64),
-            name: "hospitium-probe".into(),
-        });
+        // What the image does not tell, its modules do; and most are of 64 bits.
+        let module = modules.modules().values().next().map(|module| module.info.wide);
+        let arch = arch.or(module.map(|wide| if wide { Arch::X86_64 } else { Arch::X86 }));
+        let platform = Platform { os: Os::Linux, arch: arch.unwrap_or(Arch::X86_64) };
+        let Some(probe) = Probe::for_platform(platform) else {
+            return Err(KernelError::NoProbe { release, platform, next: probe::HOW_TO_GET_X86 });
+        };
+        pins.push(probe.pin());
         let facts = GuestFacts {
             name: format!("linux {release}"),
             kind: GuestKind::Kernel,
@@ -197,7 +216,7 @@ impl KernelGuest {
             manages_devices: false,
         };
         let table = Table::from_toml(table::SHIPPED)?;
-        Ok(Self { facts, kernel, modules, table, pins, _held: None })
+        Ok(Self { facts, kernel, probe, modules, table, pins, _held: None })
     }
 }
 
@@ -207,7 +226,7 @@ fn unpack_package(path: &Path, entry: &Path) -> Result<(), KernelError> {
     std::fs::create_dir_all(room).map_err(KernelError::io(keeping()))?;
     let bad = |source| KernelError::Package { path: path.into(), source };
     let mut package = package::read(path, room).map_err(bad)?;
-    let image = bzimage::BzImage::parse(&package.kernel)
+    let image = BzImage::parse(&package.kernel)
         .map_err(|source| KernelError::Image { path: path.into(), source })?;
     if package.modules.len() == 0 {
         return Err(KernelError::NoModules { path: path.into(), release: image.release });
@@ -218,11 +237,11 @@ fn unpack_package(path: &Path, entry: &Path) -> Result<(), KernelError> {
         .map_err(KernelError::io(keeping()))
 }
 
-fn read_image(path: &Path) -> Result<(Vec<u8>, String), KernelError> {
+fn read_image(path: &Path) -> Result<(Vec<u8>, BzImage), KernelError> {
     let reading = format!("reading the kernel image {}", path.display());
     let bytes = folder::bounded(path, bzimage::LARGEST).map_err(KernelError::io(reading))?;
-    match bzimage::BzImage::parse(&bytes) {
-        Ok(image) => Ok((bytes, image.release)),
+    match BzImage::parse(&bytes) {
+        Ok(image) => Ok((bytes, image)),
         Err(source) => Err(KernelError::Image { path: path.into(), source }),
     }
 }

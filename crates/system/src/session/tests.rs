@@ -104,8 +104,8 @@ async fn a_probe_of_another_architecture_is_refused_and_both_are_named() {
         Request::Hello { nonce } => hello(seq, *nonce, PROTOCOL),
         _ => Vec::new(),
     });
-    session.greet_as(Platform::LINUX_X86_64, SOON).await.expect("the same");
-    let error = session.greet_as(Platform::LINUX_X86, SOON).await.expect_err("another");
+    session.greet_as(&[Platform::LINUX_X86_64], SOON).await.expect("the same");
+    let error = session.greet_as(&[Platform::LINUX_X86], SOON).await.expect_err("another");
     let text = error.to_string();
     assert!(text.contains("Linux on x86-64") && text.contains("Linux on 32-bit x86"), "{text}");
 }

@@ -7,6 +7,7 @@
 
 mod calls;
 mod describe;
+mod drivers;
 mod link;
 mod reply;
 mod values;

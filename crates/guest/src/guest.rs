@@ -1,6 +1,9 @@
 //! What every kind of guest can do: say what it is, get ready to boot, let the probe answer.
 
 mod error;
+mod screen;
+mod signs;
+mod trouble;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,7 +18,8 @@ use crate::disk::{Definition, DiskError, DiskGuest};
 use crate::image::{ImageError, Wrong};
 use crate::kernel::KernelGuest;
 
-pub use self::error::GuestError;
+pub use self::error::{GuestError, Seen};
+use self::trouble::{Kind, Sign};
 
 /// Something bootable made ready for validation.
 #[async_trait]
@@ -135,6 +139,9 @@ pub async fn raced<T>(
         biased;
         answer = asked => match answer {
             Ok(answer) => return Ok(answer),
+            Err(SessionError::NoAnswer { .. }) if console.total() == 0 => {
+                GuestError::NoConsole { waited: begun.elapsed() }
+            }
             Err(SessionError::NoAnswer { .. }) => GuestError::NoProbe {
                 waited: begun.elapsed(),
                 silent: console.silent_for(),
@@ -150,7 +157,8 @@ pub async fn raced<T>(
             },
             Err(other) => other.into(),
         },
-        error = trouble(machine, console, begun) => error,
+        error = ends_badly(machine, console, begun) => error,
+        ending = signs::until_one(machine, console) => ending.into_error(begun, console),
         died = machine.died() => GuestError::Ended {
             waited: begun.elapsed(),
             how: short(&died.how, 400),
@@ -170,7 +178,7 @@ async fn ended_soon(machine: &dyn Machine) -> Option<String> {
 }
 
 /// Ends with what went wrong, if anything does that the console or the machine's events show.
-async fn trouble(machine: &dyn Machine, console: &Console, begun: Instant) -> GuestError {
+async fn ends_badly(machine: &dyn Machine, console: &Console, begun: Instant) -> GuestError {
     let panicked = |line: &str| line.contains("Kernel panic - not syncing");
     tokio::select! {
         () = until_flooded(console) => GuestError::Flooded {
@@ -184,10 +192,13 @@ async fn trouble(machine: &dyn Machine, console: &Console, begun: Instant) -> Gu
             let _ = console.wait_line("", n + 1, rest, |l| l.contains("end Kernel panic")).await;
             // The line had perhaps not come whole when it was noticed.
             let whole = console.lines_since(n).into_iter().find(|(number, _)| *number == n);
-            GuestError::Panicked {
-                waited: begun.elapsed(),
-                panic: short(whole.as_ref().map_or(&line, |(_, line)| line), 300),
-                last: console.last_lines(LAST),
+            let panic = short(whole.as_ref().map_or(&line, |(_, line)| line), 300);
+            let last = console.last_lines(LAST);
+            match trouble::recognise(&panic) {
+                Some(&Sign { kind: Kind::NoRoot, means, .. }) => {
+                    GuestError::NeedsInitrd { said: panic, place: Seen::Console, means, last }
+                }
+                _ => GuestError::Panicked { waited: begun.elapsed(), panic, last },
             }
         }
         count = until_reboots(machine) => GuestError::Rebooting {

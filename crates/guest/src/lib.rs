@@ -11,5 +11,5 @@ pub mod image;
 pub mod kernel;
 pub mod probe;
 
-pub use guest::{Guest, GuestError, await_probe, open};
+pub use guest::{Guest, GuestError, Seen, await_probe, open};
 pub use probe::Probe;

@@ -162,13 +162,13 @@ async fn the_probe_answers_on_a_virtio_port_too() {
 
 #[tokio::test]
 #[ignore = "boots real kernels; see the file's head"]
-async fn a_kernel_that_panics_is_told_by_its_panic() {
+async fn a_kernel_without_a_root_is_told_by_its_panic() {
     let guest = open(&packages()[0], &cache()).expect("a kernel package");
     let alter = |line: &mut String| line.push_str(" rdinit=/gone root=/dev/gone");
     let booted = start(guest.as_ref(), spec(), alter).await;
     let error = booted.enter(guest.as_ref(), LIMIT).await.expect_err("panics");
     assert!(
-        matches!(&error, GuestError::Panicked { panic, .. } if panic.contains("VFS")),
+        matches!(&error, GuestError::NeedsInitrd { said, .. } if said.contains("VFS")),
         "{error}"
     );
     println!("{error}");

@@ -1,5 +1,6 @@
 //! Why a guest cannot be made ready or entered.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +9,24 @@ use hospitium_system::{LastLines, Platform, SessionError};
 
 use crate::disk::DiskError;
 use crate::kernel::KernelError;
+
+/// Where something was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// The serial line.
+    Console,
+    /// The display, on which there was text.
+    Screen,
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Console => "serial console",
+            Self::Screen => "screen",
+        })
+    }
+}
 
 /// Why a guest cannot be made ready or entered.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +105,70 @@ pub enum GuestError {
         panic: String,
         /// The last lines.
         last: LastLines,
+    },
+    /// Firmware, boot loader or system said that it will not come up.
+    #[error(
+        "the guest does not boot: {by} says \"{said}\" on the {place}, {waited:.1?} after the start: {means}{last}"
+    )]
+    NotBootable {
+        /// How long it had been waited.
+        waited: Duration,
+        /// Whose words they are.
+        by: &'static str,
+        /// The words.
+        said: String,
+        /// Where they were read.
+        place: Seen,
+        /// What they mean, and what to do.
+        means: &'static str,
+        /// The console's last lines.
+        last: LastLines,
+    },
+    /// A kernel that has no driver for its disk, and no initrd with one.
+    #[error(
+        "the guest's kernel found no root file system (\"{said}\" on the {place}): {means}{last}"
+    )]
+    NeedsInitrd {
+        /// The words.
+        said: String,
+        /// Where they were read.
+        place: Seen,
+        /// What to do.
+        means: &'static str,
+        /// The console's last lines.
+        last: LastLines,
+    },
+    /// It came up as far as a shell of last resort.
+    #[error("the guest stopped on its way up: {by} says \"{said}\" on the {place}: {means}{last}")]
+    Stopped {
+        /// Whose words they are.
+        by: &'static str,
+        /// The words.
+        said: String,
+        /// Where they were read.
+        place: Seen,
+        /// What they mean.
+        means: &'static str,
+        /// The console's last lines.
+        last: LastLines,
+    },
+    /// The probe runs and has nobody to talk to.
+    #[error("the probe runs in the guest and sees none of its channels: {means}{last}")]
+    ChannelUnseen {
+        /// What it means.
+        means: &'static str,
+        /// The console's last lines.
+        last: LastLines,
+    },
+    /// Nothing was printed, and nobody answered.
+    #[error(
+        "waited {waited:.1?} for the probe's first answer, and the guest has printed nothing on its serial line. It has \
+         no console there, or it hangs before it has one: add console=ttyS0 to the kernel's line in its boot loader, \
+         or give kernel and initrd (KERNEL+INITRD+IMAGE)"
+    )]
+    NoConsole {
+        /// How long.
+        waited: Duration,
     },
     /// Nobody answered.
     #[error(

@@ -13,7 +13,7 @@ mod trace;
 
 pub use console::{Console, ConsoleClosed, ConsoleError};
 pub use session::{
-    BlockInfo, CONFIG, ClockScan, DEFAULT_LIMIT, DRIVER_TABLE, DriverLoad, Hello, MemoryScan,
-    OwnedReply, Patch, PatternDone, Platform, Ran, Range, Session, SessionError, Ticks,
+    BlockInfo, CONFIG, ClockScan, DEFAULT_LIMIT, DRIVER_TABLE, DriverLoad, HANDOVER, Hello,
+    MemoryScan, OwnedReply, Patch, PatternDone, Platform, Ran, Range, Session, SessionError, Ticks,
 };
 pub use trace::{LastLines, Trace};

@@ -37,6 +37,10 @@ pub const DRIVER_TABLE: &str = "/etc/hospitium.drivers";
 /// once the probe answers, so that a restart in a check takes no longer than what it asks for.
 pub const CONFIG: &str = "/etc/hospitium";
 
+/// The folder in an initrd, where ours is behind another's: the probe as `init`, and its `config`. The probe starts the
+/// initrd's own init then, and follows it into the root file system that it mounts.
+pub const HANDOVER: &str = "/hospitium-handover";
+
 /// How long a call may take when nothing else is said, beyond what the request itself asks for.
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
 

@@ -118,6 +118,29 @@ impl DiskGuest {
         Ok(None)
     }
 
+    /// The machine with the image as its system disk, from which it boots.
+    pub(crate) fn with_system_disk(&self, spec: MachineSpec) -> Result<MachineSpec, GuestError> {
+        let mut spec = spec;
+        let bus = self.check_machine(&spec)?;
+        let system = Disk {
+            image: Some(absolute(&self.image().path)?),
+            format: Some(self.image().format.name().into()),
+            ..disk(SYSTEM, DiskRole::System, bus)
+        };
+        match spec.disks.iter_mut().find(|disk| disk.role == DiskRole::System) {
+            Some(there) => {
+                there.image = system.image;
+                there.format = system.format;
+                spec.boot = Boot::Devices { order: vec![there.id.clone()] };
+            }
+            None => {
+                spec.boot = Boot::Devices { order: vec![SYSTEM.into()] };
+                spec.disks.insert(0, system);
+            }
+        }
+        Ok(spec)
+    }
+
     fn check_machine(&self, spec: &MachineSpec) -> Result<Bus, DiskError> {
         let guest = self.facts.name.clone();
         let needed = self.definition.memory.unwrap_or_default();
@@ -169,9 +192,10 @@ impl Guest for DiskGuest {
     }
 
     fn prepare(&self, folder: &Path, spec: MachineSpec) -> Result<MachineSpec, GuestError> {
-        let mut spec = spec;
-        let bus = self.check_machine(&spec)?;
         let port = probe_port(&spec)?;
+        let mut spec = self.with_system_disk(spec)?;
+        let system = spec.disks.iter().find(|disk| disk.role == DiskRole::System);
+        let bus = system.map_or(Bus::Virtio, |disk| disk.bus);
         let write = |name: &str, made: std::io::Result<Vec<u8>>| -> Result<PathBuf, GuestError> {
             let path = folder.join(name);
             made.and_then(|bytes| std::fs::write(&path, bytes))
@@ -180,22 +204,6 @@ impl Guest for DiskGuest {
         };
         let probes: Vec<_> = Probe::all().map(|probe| (probe.name, probe.bytes)).collect();
         let tools = write("hospitium.img", probe_drive(&probes, &port))?;
-        let system = Disk {
-            image: Some(absolute(&self.image().path)?),
-            format: Some(self.image().format.name().into()),
-            ..disk(SYSTEM, DiskRole::System, bus)
-        };
-        match spec.disks.iter_mut().find(|disk| disk.role == DiskRole::System) {
-            Some(there) => {
-                there.image = system.image;
-                there.format = system.format;
-                spec.boot = Boot::Devices { order: vec![there.id.clone()] };
-            }
-            None => {
-                spec.boot = Boot::Devices { order: vec![SYSTEM.into()] };
-                spec.disks.insert(0, system);
-            }
-        }
         spec.disks.push(data(TOOLS, bus, tools));
         if self.definition.has(Way::CloudInit) {
             let mut inputs = vec![self.facts.digest, Digest::of(PROBE_LABEL.as_bytes())];

@@ -7,6 +7,7 @@ use std::time::Duration;
 use hospitium_host::HostError;
 use hospitium_system::{LastLines, Platform, SessionError};
 
+use crate::direct::DirectError;
 use crate::disk::DiskError;
 use crate::kernel::KernelError;
 
@@ -43,7 +44,8 @@ pub enum GuestError {
     /// Nothing that can be booted here.
     #[error(
         "{} is no guest: neither a kernel package (.deb), a kernel image (bzImage) nor a disk \
-         image; for a kernel with its modules write KERNEL+MODULES-FOLDER",
+         image; for a kernel with its modules write KERNEL+MODULES-FOLDER, for a kernel with the initrd and the disk \
+         image that it boots KERNEL+INITRD+IMAGE",
         path.display()
     )]
     Unrecognised {
@@ -53,6 +55,19 @@ pub enum GuestError {
     /// A kernel guest that is not as it should be.
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    /// A guest whose kernel and initrd come from outside, and that is not as it should be.
+    #[error(transparent)]
+    Direct(#[from] DirectError),
+    /// Words for a kernel's command line, and nobody to give them to.
+    #[error(
+        "{} boots by its own boot loader, which nothing can be told from outside; --append goes with a kernel, or \
+         with KERNEL+INITRD+IMAGE",
+        path.display()
+    )]
+    NoAppend {
+        /// Which guest.
+        path: PathBuf,
+    },
     /// A disk guest that is not as it should be, or that cannot be entered.
     #[error(transparent)]
     Disk(#[from] DiskError),

@@ -113,7 +113,7 @@ struct AtBoot<'a> {
 }
 
 /// The kernel's name of the probe's channel.
-fn probe_device(spec: &MachineSpec) -> Result<String, GuestError> {
+pub fn probe_device(spec: &MachineSpec) -> Result<String, GuestError> {
     let (kind, number) = channel(spec, "probe")?;
     Ok(match kind {
         ChannelKind::Serial => format!("/dev/ttyS{number}"),
@@ -131,7 +131,7 @@ fn channel(spec: &MachineSpec, name: &str) -> Result<(ChannelKind, usize), Guest
 }
 
 /// The kernel's command line. Nothing in it changes what the checks look at.
-fn command_line(spec: &MachineSpec) -> Result<String, GuestError> {
+pub fn command_line(spec: &MachineSpec) -> Result<String, GuestError> {
     let console = match channel(spec, "console")? {
         (ChannelKind::Serial, number) => format!("console=ttyS{number}"),
         (ChannelKind::Virtio, _) => {
@@ -171,7 +171,10 @@ impl Guest for KernelGuest {
         spec.boot = Boot::Kernel {
             kernel: self.kernel.clone(),
             initrd: Some(initrd),
-            command_line: command_line(&spec)?,
+            command_line: match &self.append {
+                Some(append) => format!("{} {append}", command_line(&spec)?),
+                None => command_line(&spec)?,
+            },
         };
         Ok(spec)
     }

@@ -24,8 +24,11 @@ use hospitium_model::{ByteSize, Digest, GuestFacts, GuestKind, InputPin, Operati
 use hospitium_system::Platform;
 use hospitium_wire::{Arch, Os};
 
+pub(crate) use self::boot::{command_line, probe_device};
 use self::bzimage::BzImage;
 pub use self::bzimage::{BzImageError, is_bzimage};
+pub(crate) use self::folder::bounded;
+pub(crate) use self::initramfs::Archive;
 pub use self::modinfo::ModInfoError;
 use self::modules::ModuleSet;
 pub use self::package::PackageError;
@@ -120,7 +123,7 @@ pub enum KernelError {
 }
 
 impl KernelError {
-    fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.into();
         move |source| Self::Io { doing, source }
     }
@@ -128,6 +131,39 @@ impl KernelError {
     fn module(name: &str) -> impl FnOnce(io::Error) -> Self {
         Self::io(format!("reading the kernel module {name}"))
     }
+}
+
+/// A kernel image by itself, and the probe for it.
+pub(crate) struct BootedKernel {
+    /// Its file.
+    pub path: PathBuf,
+    /// What its header says.
+    pub image: BzImage,
+    /// The probe for it.
+    pub probe: &'static Probe,
+    /// It as an input of a run.
+    pub pin: InputPin,
+}
+
+impl BootedKernel {
+    /// Reads its header.
+    pub fn open(path: &Path) -> Result<Self, KernelError> {
+        let (bytes, image) = read_image(path)?;
+        let probe = probe_for(&image.release, image.arch)?;
+        let whole = std::path::absolute(path)
+            .map_err(KernelError::io(format!("finding {}", path.display())))?;
+        let pin = pin("kernel", Digest::of(&bytes), bytes.len() as u64, path);
+        Ok(Self { path: whole, image, probe, pin })
+    }
+}
+
+/// The probe for a kernel; most are of 64 bits.
+fn probe_for(release: &str, arch: Option<Arch>) -> Result<&'static Probe, KernelError> {
+    let platform = Platform { os: Os::Linux, arch: arch.unwrap_or(Arch::X86_64) };
+    Probe::for_platform(platform).ok_or_else(|| {
+        let release = release.to_owned();
+        KernelError::NoProbe { release, platform, next: probe::HOW_TO_GET_X86 }
+    })
 }
 
 /// A Linux kernel that boots with the probe as its init.
@@ -138,6 +174,8 @@ pub struct KernelGuest {
     modules: ModuleSet,
     table: Table,
     pins: Vec<InputPin>,
+    /// What a person puts at the end of the command line.
+    append: Option<String>,
     /// Keeps the kernel's file in the cache while the guest is used.
     _held: Option<cache::Held>,
 }
@@ -188,6 +226,12 @@ impl KernelGuest {
         Self::new(kernel, image, ModuleSet::unknown())
     }
 
+    /// The same with these words at the end of the kernel's command line.
+    #[must_use]
+    pub fn with_append(self, append: Option<String>) -> Self {
+        Self { append, ..self }
+    }
+
     fn new(
         (kernel, digest, size): (PathBuf, Digest, u64),
         BzImage { release, arch }: BzImage,
@@ -198,13 +242,10 @@ impl KernelGuest {
         if !modules.modules().is_empty() {
             pins.push(modules_pin(&modules));
         }
-        // What the image does not tell, its modules do; and most are of 64 bits.
+        // What the image does not tell, its modules do.
         let module = modules.modules().values().next().map(|module| module.info.wide);
         let arch = arch.or(module.map(|wide| if wide { Arch::X86_64 } else { Arch::X86 }));
-        let platform = Platform { os: Os::Linux, arch: arch.unwrap_or(Arch::X86_64) };
-        let Some(probe) = Probe::for_platform(platform) else {
-            return Err(KernelError::NoProbe { release, platform, next: probe::HOW_TO_GET_X86 });
-        };
+        let probe = probe_for(&release, arch)?;
         pins.push(probe.pin());
         let facts = GuestFacts {
             name: format!("linux {release}"),
@@ -216,7 +257,7 @@ impl KernelGuest {
             manages_devices: false,
         };
         let table = Table::from_toml(table::SHIPPED)?;
-        Ok(Self { facts, kernel, probe, modules, table, pins, _held: None })
+        Ok(Self { facts, kernel, probe, modules, table, pins, append: None, _held: None })
     }
 }
 

@@ -10,6 +10,7 @@ pub mod cpu;
 pub mod device;
 pub mod entropy;
 pub mod files;
+mod handover;
 mod init;
 pub mod input;
 pub mod kcore;

@@ -53,7 +53,7 @@ pub fn protect_from_oom(protect: bool) {
 }
 
 /// A second process: `None` in it, its number in the first.
-fn fork() -> Result<Option<usize>> {
+pub fn fork() -> Result<Option<usize>> {
     match sys::plain(sys::FORK, [0; 6])? {
         0 => Ok(None),
         child => Ok(Some(child)),

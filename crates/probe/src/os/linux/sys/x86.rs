@@ -55,6 +55,8 @@ calls! {
     MKDIR = 39 "mkdir";
     RMDIR = 40 "rmdir";
     UNLINK = 10 "unlink";
+    CHDIR = 12 "chdir";
+    CHROOT = 61 "chroot";
     READLINK = 85 "readlink";
     SYSLOG = 103 "syslog";
     SETSID = 66 "setsid";

@@ -26,7 +26,7 @@ calls! {
     SETSOCKOPT = 54 "setsockopt"; GETSOCKOPT = 55 "getsockopt"; FORK = 57 "fork";
     EXECVE = 59 "execve"; WAIT4 = 61 "wait4"; KILL = 62 "kill"; UNAME = 63 "uname";
     FCNTL = 72 "fcntl"; FSYNC = 74 "fsync"; MKDIR = 83 "mkdir"; RMDIR = 84 "rmdir";
-    UNLINK = 87 "unlink"; READLINK = 89 "readlink"; SYSLOG = 103 "syslog"; SETSID = 112 "setsid";
+    UNLINK = 87 "unlink"; CHDIR = 80 "chdir"; CHROOT = 161 "chroot"; READLINK = 89 "readlink"; SYSLOG = 103 "syslog"; SETSID = 112 "setsid";
     MKNOD = 133 "mknod"; PRCTL = 157 "prctl"; SYNC = 162 "sync"; MOUNT = 165 "mount";
     UMOUNT = 166 "umount2"; REBOOT = 169 "reboot"; INIT_MODULE = 175 "init_module";
     DELETE_MODULE = 176 "delete_module"; SETAFFINITY = 203 "sched_setaffinity";

@@ -18,6 +18,8 @@ mod firmware;
 mod memory;
 mod memory_map;
 mod network;
+#[cfg(test)]
+mod old_kernel_tests;
 mod physical;
 mod power;
 mod read;

@@ -167,18 +167,21 @@ pub struct Paravirtual {
 }
 
 impl Paravirtual {
-    /// Asks host and guest.
+    /// Asks the host, and why the guest drives what it does not.
     ///
     /// # Errors
     /// A skip if there is none that the guest could drive.
-    pub async fn of(cell: &Cell) -> Result<Self, CheckError> {
+    pub async fn of(cell: &Cell, functions: &[PciFunction]) -> Result<Self, CheckError> {
         let devices = cell.look().await?.devices?;
         let source = devices.source;
+        let driven = |id: u16| {
+            functions.iter().any(|f| f.vendor == VIRTIO && f.device == id && f.driver.is_some())
+        };
         let (mut with, mut without, mut notes) = (Vec::new(), Vec::new(), Vec::new());
         for device in devices.value.into_iter().filter(|device| device.vendor == VIRTIO) {
             let load = match virtio_driver(device.device) {
-                Some(driver) => cell.system().load_driver(driver).await?,
-                None => DriverLoad::Unmanaged,
+                Some(driver) if !driven(device.device) => cell.system().load_driver(driver).await?,
+                _ => DriverLoad::Unmanaged,
             };
             if load == DriverLoad::Absent {
                 without.push(device.device);
@@ -214,8 +217,8 @@ check! {
             }
         });
     async fn driver_versions(cell) {
-        let paravirtual = Paravirtual::of(cell).await?;
         let guest = cell.system().pci().await?;
+        let paravirtual = Paravirtual::of(cell, &guest.value).await?;
         let drivers = guest.as_ref().map(|all| {
             let drivers = all.iter().filter_map(|f| {
                 let driver = f.driver.as_deref()?;

@@ -65,8 +65,8 @@ check! {
     async fn msi(cell) {
         let accepted = listed(cell.expect("accepted-on-lines")?);
         let fine = |device: u16| accepted.contains(&Value::from(format!("{device:04x}")));
-        let paravirtual = Paravirtual::of(cell).await?;
         let guest = cell.system().pci().await?;
+        let paravirtual = Paravirtual::of(cell, &guest.value).await?;
         let by_message = guest.as_ref().map(|all| {
             ids_of_guest(all.iter().filter(|&f| paravirtual.holds(f) && f.by_message && !fine(f.device)))
         });

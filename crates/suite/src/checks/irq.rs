@@ -175,12 +175,15 @@ async fn steered(cell: &mut Cell, name: &str, cpu: u32) -> Result<[Finding; 2], 
     ])
 }
 
-/// Sends so many echoes, one after the other; how many came back.
+/// Sends so many echoes, one after the other, up to the first that does not come back; how many came back.
 async fn echo(cell: &Cell, count: u64) -> Result<u64, CheckError> {
     let mut answered = 0;
     for n in 0..count {
         let back = net::echo(cell, &PeerOptions::default(), 64, cell.pattern(n)).await?;
-        answered += u64::from(back.value);
+        if !back.value {
+            break;
+        }
+        answered += 1;
     }
     Ok(answered)
 }

@@ -38,6 +38,9 @@ pub enum Command {
     Replay(ReplayArguments),
     /// Make the report of a run again, or in one format
     Report(ReportArguments),
+    /// What changed from one run to another: verdicts, findings, times, inputs
+    #[command(after_help = crate::diff::EXIT_CODES)]
+    Diff(crate::diff::DiffArguments),
     /// Read a run's evidence with distrust and say what is wrong with it
     #[command(visible_alias = "verify-bundle")]
     Evidence(EvidenceArguments),
@@ -238,6 +241,9 @@ pub struct ReportArguments {
     /// The run's folder, its evidence folder, or a packed bundle (.tar.zst)
     #[arg(value_hint = ValueHint::AnyPath)]
     pub run: PathBuf,
+    /// Tell first what changed since this run: its folder, its evidence folder, or a packed bundle
+    #[arg(long, value_name = "RUN", value_hint = ValueHint::AnyPath)]
+    pub against: Option<PathBuf>,
     /// Only this format
     #[arg(long)]
     pub format: Option<ReportFormat>,

@@ -12,6 +12,7 @@ mod certify;
 #[cfg(feature = "deal")]
 mod check_vm;
 mod definition;
+mod diff;
 mod failure;
 mod generate;
 #[cfg(feature = "deal")]
@@ -77,6 +78,7 @@ async fn carry_out(arguments: Arguments) -> Result<End> {
         Command::Run(arguments) => run::run(*arguments, cache, verbose).await,
         Command::Replay(arguments) => replay::run(arguments, cache).await,
         Command::Report(arguments) => report::report(&arguments),
+        Command::Diff(arguments) => diff::run(&arguments),
         Command::Evidence(arguments) => match (arguments.command, arguments.run) {
             (Some(EvidenceCommand::Check { run, json }), _) => report::check(&run, json),
             (None, Some(run)) => report::check(&run, arguments.json),

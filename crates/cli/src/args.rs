@@ -171,6 +171,10 @@ pub struct RunArguments {
     /// The longest that a boot may take, in seconds [default: 120 for a kernel, 900 for a disk]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub boot_limit: Option<u64>,
+    /// For `git bisect run`: exits with 0 if the revision is good, 1 if it is bad, 125 if nothing can
+    /// be said of it, 128 and above if the bisection is to stop; one line says why (docs/runs.md)
+    #[arg(long)]
+    pub bisect: bool,
     /// One JSON object for each event, on standard output
     #[arg(long)]
     pub json: bool,

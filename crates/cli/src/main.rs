@@ -54,7 +54,15 @@ use crate::failure::{End, Usage};
 static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() && std::env::args_os().any(|word| word == "--bisect") => {
+            // The usual code for this would tell git that the revision is bad.
+            let _ = error.print();
+            return ExitCode::from(failure::STOPS_BISECTION);
+        }
+        Err(error) => error.exit(),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let ended = match runtime.context("cannot start the asynchronous runtime") {
         Ok(runtime) => {

@@ -1,39 +1,112 @@
 //! `hospitium run`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use hospitium_model::{Bus, ChannelKind, MACHINE_PARAMETERS, MachineRow, NicModel};
-use hospitium_plan::cells::excluded;
-use hospitium_run::{Limits, Outcome, PlannedGuest, PlannedHost, RunPlan, Selection, Stop};
+use hospitium_plan::cells::{CellPlan, excluded};
+use hospitium_run::{
+    Judgement, Limits, Outcome, PlannedGuest, PlannedHost, RunPlan, RunSummary, Selection, Stop,
+};
 use hospitium_suite::StandardOptions;
+use serde_json::json;
 
 use crate::args::RunArguments;
-use crate::failure::{End, Usage};
+use crate::failure::{End, STOPS_BISECTION, Usage};
 use crate::open::{Wishes, guests, host, reapers};
 use crate::out::{note, out};
-use crate::view::Paint;
+use crate::view::{Paint, safe};
 use crate::{places, planned, report, summary, view};
 
+/// What is wrong with the arguments by themselves, told before anything is looked for.
+struct Given {
+    folder: PathBuf,
+    selection: Selection,
+    cells: Option<CellPlan>,
+}
+
 /// Runs.
-pub async fn run(
-    arguments: RunArguments,
-    cache: Option<std::path::PathBuf>,
-    verbose: bool,
-) -> Result<End> {
-    let (cache, places) = places::open_cache(cache)?;
+pub async fn run(arguments: RunArguments, cache: Option<PathBuf>, verbose: bool) -> Result<End> {
+    if arguments.bisect {
+        return Ok(bisect(&arguments, cache, verbose).await);
+    }
+    let given = given(&arguments)?;
+    let done = carry_out(&arguments, &given, cache, verbose).await?;
+    let folder = &given.folder;
+    let written = report::write_all(&done.evidence, folder).with_context(|| {
+        format!("the report could not be written; then: hospitium report {}", folder.display())
+    });
+    if !arguments.json {
+        let all = given.selection.is_everything();
+        out!("{}", summary::text(&done, folder, Paint::stdout(), all).trim_end());
+    }
+    written?;
+    Ok(match done.outcome() {
+        Outcome::Passed => End::Good,
+        Outcome::Failed => End::Bad,
+        Outcome::Unfinished => End::Unfinished,
+    })
+}
+
+/// For `git bisect run`: one line on standard output, and an exit code that git understands. Any code
+/// but 0, 125 and those above 127 would mean a bad revision to it; so no error may end otherwise.
+async fn bisect(arguments: &RunArguments, cache: Option<PathBuf>, verbose: bool) -> End {
+    let given = match given(arguments) {
+        Ok(given) => given,
+        Err(error) => {
+            crate::failure::tell(&error);
+            return End::Code(STOPS_BISECTION);
+        }
+    };
+    let judged = match carry_out(arguments, &given, cache, verbose).await {
+        Ok(done) => {
+            if let Err(error) = report::write_all(&done.evidence, &given.folder) {
+                note!("note: the report could not be written: {error:#}");
+            }
+            note!("report: {}", given.folder.join("report.html").display());
+            hospitium_run::judge(&done)
+        }
+        Err(error) => {
+            crate::failure::tell(&error);
+            let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+            Judgement::Untestable(causes.join(": ").replace('\n', " "))
+        }
+    };
+    let (word, code) = (judged.word(), judged.exit_code());
+    if arguments.json {
+        let why = judged.why();
+        out!("{}", json!({"event": "bisect", "verdict": word, "exit_code": code, "why": why}));
+    } else {
+        out!("{word}: {}", safe(judged.why()));
+    }
+    End::Code(code)
+}
+
+fn given(arguments: &RunArguments) -> Result<Given> {
     let folder = arguments.out.clone().unwrap_or_else(places::new_run_folder);
     free(&folder)?;
     let selection = Selection { only: arguments.check.clone(), without: arguments.skip.clone() };
     selection.of_suite()?;
     let cells = arguments.plan.as_deref().map(planned::read).transpose()?;
-    let wishes = Wishes::from(&arguments);
+    Ok(Given { folder, selection, cells })
+}
+
+/// Opens guests and hosts, runs, and leaves the evidence.
+async fn carry_out(
+    arguments: &RunArguments,
+    given: &Given,
+    cache: Option<PathBuf>,
+    verbose: bool,
+) -> Result<RunSummary> {
+    let Given { folder, selection, cells } = given;
+    let (cache, places) = places::open_cache(cache)?;
+    let wishes = Wishes::from(arguments);
     let mut hosts = Vec::new();
     for what in &arguments.host {
         hosts.push(host(what, &places, arguments.accelerator).await?);
     }
-    let (guests, exactly) = match &cells {
+    let (guests, exactly) = match cells {
         None => (guests(&arguments.guest, &places, &wishes)?, None),
         Some(plan) => {
             let found = planned::cells(plan, &arguments.guest, &hosts, &places, &wishes)?;
@@ -43,7 +116,7 @@ pub async fn run(
     for guest in &guests {
         hosts.iter().try_for_each(|host| can_be(guest, host))?;
     }
-    let mut plan = RunPlan::new(guests, hosts, folder.clone(), cache)?.selecting(&selection)?;
+    let mut plan = RunPlan::new(guests, hosts, folder.clone(), cache)?.selecting(selection)?;
     plan.reapers = reapers();
     plan.exactly = exactly;
     plan.seed = arguments.seed;
@@ -60,28 +133,13 @@ pub async fn run(
     observer.close();
     drop(observer);
     let done = done.context("the run did not come to its end")?;
-
-    let written = report::write_all(&done.evidence, &folder).with_context(|| {
-        format!("the report could not be written; then: hospitium report {}", folder.display())
-    });
-    if let Some(cells) = &cells {
+    if let Some(cells) = cells {
         let path = folder.join(planned::PLAN);
         std::fs::write(&path, cells.to_json()?)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    places::point_latest(&folder);
-    if !arguments.json {
-        out!(
-            "{}",
-            summary::text(&done, &folder, Paint::stdout(), selection.is_everything()).trim_end()
-        );
-    }
-    written?;
-    Ok(match done.outcome() {
-        Outcome::Passed => End::Good,
-        Outcome::Failed => End::Bad,
-        Outcome::Unfinished => End::Unfinished,
-    })
+    places::point_latest(folder);
+    Ok(done)
 }
 
 /// Whether the machine that was chosen can be on this host at all: told before anything is started.

@@ -1,6 +1,6 @@
 //! One cell, from its plan to its last record.
 
-mod account;
+pub(crate) mod account;
 mod jobs;
 
 use std::path::{Path, PathBuf};

@@ -11,6 +11,7 @@
 //! marks what did not run as `miss`; what a killed run left behind is put in order by the next.
 
 mod attempt;
+mod bisect;
 mod budget;
 pub mod cache;
 mod cell;
@@ -32,6 +33,7 @@ mod typical;
 mod usage;
 mod work;
 
+pub use bisect::{Judgement, judge};
 pub use budget::Limits;
 pub use error::RunError;
 pub use event::{Nobody, Observer, RunEvent};

@@ -41,6 +41,8 @@ pub struct CellSummary {
     pub record: CellRecord,
     /// Its checks, the canary left out, in the suite's order.
     pub checks: Vec<CheckRecord>,
+    /// What the canary gave, if it has a record.
+    pub canary: Option<Verdict>,
 }
 
 /// What a run says as a whole.
@@ -235,10 +237,12 @@ pub async fn run(
 
 /// The checks in the suite's order, without the canary.
 fn summary(record: CellRecord, mut checks: Vec<CheckRecord>, shared: &Shared) -> CellSummary {
-    checks.retain(|check| check.id.subsystem() != Subsystem::Canary);
+    let is_canary = |check: &CheckRecord| check.id.subsystem() == Subsystem::Canary;
+    let canary = checks.iter().find(|check| is_canary(check)).map(|check| check.verdict.clone());
+    checks.retain(|check| !is_canary(check));
     let place = |check: &CheckRecord| shared.checks.iter().position(|c| c.id == check.id.as_str());
     checks.sort_by_key(place);
-    CellSummary { record, checks }
+    CellSummary { record, checks, canary }
 }
 
 /// Packs the evidence. That it could not be packed takes nothing from it.

@@ -52,7 +52,7 @@ pub fn did_not_come_up(mut record: CheckRecord, words: &str) -> CheckRecord {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use hospitium_model::{
         Accelerator, AcceleratorProof, Boot, ByteSize, Digest, GuestFacts, GuestKind, HostFacts,
         MachineSpec, OperatingSystem, Tier, Timings,
@@ -60,7 +60,7 @@ mod tests {
 
     use super::*;
 
-    fn cell() -> CellRecord {
+    pub fn cell() -> CellRecord {
         CellRecord {
             name: "cell".into(),
             guest: GuestFacts {

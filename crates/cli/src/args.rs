@@ -1,6 +1,7 @@
 //! What can be typed.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -173,8 +174,23 @@ pub struct RunArguments {
     pub boot_limit: Option<u64>,
     /// For `git bisect run`: exits with 0 if the revision is good, 1 if it is bad, 125 if nothing can
     /// be said of it, 128 and above if the bisection is to stop; one line says why (docs/runs.md)
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["until_failure", "soak"])]
     pub bisect: bool,
+    /// Run each check so many times, each time in a clone of its own, whether it passes or fails
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    pub repeat: Option<u32>,
+    /// Repeat each check for so long, such as `90s` or `2h`, counted from the cell's first check
+    #[arg(long, value_name = "TIME", conflicts_with = "repeat", value_parser = long_time)]
+    pub soak: Option<Duration>,
+    /// Repeat until a check fails; with --repeat or --soak no longer than those say
+    #[arg(long)]
+    pub until_failure: bool,
+    /// Begin the checks in a random order that --seed decides; the evidence has it
+    #[arg(long, conflicts_with = "order_of")]
+    pub shuffle: bool,
+    /// Begin the checks in the order in which this run did
+    #[arg(long, value_name = "RUN", value_hint = ValueHint::AnyPath)]
+    pub order_of: Option<PathBuf>,
     /// One JSON object for each event, on standard output
     #[arg(long)]
     pub json: bool,
@@ -184,9 +200,17 @@ pub struct RunArguments {
     /// How much booted machines may take in the cache
     #[arg(long, value_name = "SIZE", default_value = "8 GiB", env = "HOSPITIUM_CACHE_SIZE")]
     pub cache_size: ByteSize,
-    /// Seed of all patterns that are written and compared
+    /// Seed of all patterns that are written and compared, and of --shuffle
     #[arg(long, default_value_t = 2009)]
     pub seed: u64,
+}
+
+/// `90s`, `1h 30m`, as jiff's friendly format has it.
+fn long_time(text: &str) -> Result<Duration, String> {
+    let time: jiff::SignedDuration = text.parse().map_err(|error| format!("{error}"))?;
+    let good = (1..=30 * 24 * 3_600).contains(&time.as_secs());
+    let time = Duration::try_from(time).ok().filter(|_| good);
+    time.ok_or_else(|| "it has to be between 1s and 30 days (720h)".into())
 }
 
 /// A value by the word that it has in files.

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use hospitium_model::{Bus, ChannelKind, MACHINE_PARAMETERS, MachineRow, NicModel};
+use hospitium_model::{Bus, ChannelKind, CheckId, MACHINE_PARAMETERS, MachineRow, NicModel};
 use hospitium_plan::cells::{CellPlan, excluded};
 use hospitium_run::{
-    Judgement, Limits, Outcome, PlannedGuest, PlannedHost, RunPlan, RunSummary, Selection, Stop,
+    Judgement, Limits, Order, Outcome, PlannedGuest, PlannedHost, Repeat, RunPlan, RunSummary,
+    Selection, Stop,
 };
-use hospitium_suite::StandardOptions;
+use hospitium_suite::{Check, StandardOptions};
 use serde_json::json;
 
 use crate::args::RunArguments;
@@ -24,6 +25,7 @@ struct Given {
     folder: PathBuf,
     selection: Selection,
     cells: Option<CellPlan>,
+    order: Order,
 }
 
 /// Runs.
@@ -87,9 +89,47 @@ fn given(arguments: &RunArguments) -> Result<Given> {
     let folder = arguments.out.clone().unwrap_or_else(places::new_run_folder);
     free(&folder)?;
     let selection = Selection { only: arguments.check.clone(), without: arguments.skip.clone() };
-    selection.of_suite()?;
+    let checks = selection.of_suite()?;
+    let order = order(arguments, &checks)?;
     let cells = arguments.plan.as_deref().map(planned::read).transpose()?;
-    Ok(Given { folder, selection, cells })
+    Ok(Given { folder, selection, cells, order })
+}
+
+/// The order that was asked for, if it makes a difference.
+fn order(arguments: &RunArguments, checks: &[&'static Check]) -> Result<Order> {
+    let (order, option) = match &arguments.order_of {
+        Some(run) => (Order::As(begun_in(run)?), "--order-of"),
+        None if arguments.shuffle => (Order::Shuffled, "--shuffle"),
+        None => return Ok(Order::Longest),
+    };
+    if checks.len() < 2 {
+        return Err(Usage::error(
+            format!("only {} is selected, so {option} has no effect", checks[0].id),
+            format!("leave out {option}, or select more checks"),
+        ));
+    }
+    if let (Order::As(ids), Some(run)) = (&order, &arguments.order_of)
+        && !checks.iter().any(|check| ids.iter().any(|id| id.as_str() == check.id))
+    {
+        return Err(Usage::error(
+            format!("{} ran none of the selected checks, so it gives them no order", run.display()),
+            "name a run of these checks, or use --shuffle",
+        ));
+    }
+    Ok(order)
+}
+
+/// The checks of a run in the order in which they began: as the run was told, else as its first cell
+/// did.
+fn begun_in(run: &Path) -> Result<Vec<CheckId>> {
+    let bundle = crate::diff::open(run)?;
+    if !bundle.run.order.is_empty() {
+        return Ok(bundle.run.order);
+    }
+    let checks = bundle.cells.iter().take(1).flat_map(|cell| &cell.checks);
+    let mut begun: Vec<_> = checks.filter(|check| check.verdict.ran()).collect();
+    begun.sort_by(|a, b| a.started_ms.total_cmp(&b.started_ms));
+    Ok(begun.into_iter().map(|check| check.id.clone()).collect())
 }
 
 /// Opens guests and hosts, runs, and leaves the evidence.
@@ -99,7 +139,7 @@ async fn carry_out(
     cache: Option<PathBuf>,
     verbose: bool,
 ) -> Result<RunSummary> {
-    let Given { folder, selection, cells } = given;
+    let Given { folder, selection, cells, order } = given;
     let (cache, places) = places::open_cache(cache)?;
     let wishes = Wishes::from(arguments);
     let mut hosts = Vec::new();
@@ -120,6 +160,12 @@ async fn carry_out(
     plan.reapers = reapers();
     plan.exactly = exactly;
     plan.seed = arguments.seed;
+    plan.order = order.clone();
+    plan.repeat = Repeat {
+        times: arguments.repeat,
+        soak: arguments.soak,
+        until_failure: arguments.until_failure,
+    };
     plan.snapshots = (!arguments.no_cache).then_some(arguments.cache_size);
     let usual = Limits::of_this_machine();
     let usual = arguments.jobs.map_or(usual, |jobs| usual.with_jobs(jobs as usize));

@@ -119,6 +119,8 @@ fn check(check: &CheckRecord) -> Value {
         "reason": check.verdict.reason(),
         "skipped_by": skipped_by,
         "flaky": check.flaky().map(|(failed, of)| json!({"failed": failed, "of": of})),
+        "attempts": check.attempts.iter().map(Verdict::word).collect::<Vec<_>>(),
+        "repeats": check.repeats,
         "one_witness": check.observations.one_witness,
         "findings": findings,
         "notes": check.observations.notes,

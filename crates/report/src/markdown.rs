@@ -9,7 +9,7 @@ use hospitium_model::{CheckRecord, Verdict};
 use crate::Diff;
 use crate::outcome::{Outcome, Tally, goes_on, is_canary, of_cell};
 use crate::summary::{headline, problems, warnings};
-use crate::words::{short_digests, visible};
+use crate::words::{self, short_digests, visible};
 
 /// Rows of a table; the rest is in the other documents.
 const ROWS: usize = 200;
@@ -66,6 +66,7 @@ fn write_to(out: &mut String, bundle: &Bundle, since: Option<&Diff>) -> std::fmt
         writeln!(out)?;
     }
     troubles(out, bundle)?;
+    repeated(out, bundle)?;
     skips(out, bundle)?;
     writeln!(
         out,
@@ -127,6 +128,20 @@ fn troubles(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
             text(&cell.record.name),
             text(&short_digests(reason(check)))
         )?;
+    }
+    more(out, rows.len())
+}
+
+fn repeated(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
+    let checks = bundle.cells.iter().flat_map(|cell| cell.checks.iter().map(move |c| (cell, c)));
+    let rows: Vec<_> =
+        checks.filter_map(|(cell, c)| Some((cell, c, c.repeats.as_ref()?))).collect();
+    let Some((_, _, first)) = rows.first() else { return Ok(()) };
+    writeln!(out, "\n## Repeated {}\n", text(&first.asked))?;
+    writeln!(out, "| check | cell | | |\n|---|---|---|---|")?;
+    for (cell, check, repeats) in rows.iter().take(ROWS) {
+        let (often, took) = (words::repeated(repeats), words::repetitions_took(repeats));
+        writeln!(out, "| `{}` | {} | {often} | {took} |", check.id, text(&cell.record.name))?;
     }
     more(out, rows.len())
 }

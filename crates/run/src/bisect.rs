@@ -114,8 +114,7 @@ fn said(check: &CheckRecord) -> Said {
         Verdict::Error { .. } => Said::Nothing(format!("{id} came to no end: {reason}")),
         Verdict::Miss { .. } => Said::Nothing(format!("{id} was not run: {reason}")),
         Verdict::Fail { .. } => {
-            let (failed, of) = counted(check);
-            let passed = check.attempts.iter().filter(|v| matches!(v, Verdict::Pass)).count();
+            let (failed, passed, of) = counted(check);
             if 2 * failed > of {
                 let times = if of > 1 { format!(" {failed} of {of} times") } else { String::new() };
                 Said::Bad(format!("{id} failed{times}: {reason}"))
@@ -128,12 +127,21 @@ fn said(check: &CheckRecord) -> Said {
     }
 }
 
-/// How often a failed check failed, and of how many attempts.
-fn counted(check: &CheckRecord) -> (usize, usize) {
-    let failed = check.attempts.iter().filter(|v| matches!(v, Verdict::Fail { .. })).count();
+/// How often a failed check failed and passed, and of how many attempts.
+fn counted(check: &CheckRecord) -> (usize, usize, usize) {
+    if let Some(repeats) = &check.repeats {
+        let [failed, passed, no_end] =
+            [repeats.failed, repeats.passed, repeats.no_end].map(|count| count as usize);
+        return (failed, passed, failed + passed + no_end);
+    }
+    let count = |of: fn(&Verdict) -> bool| check.attempts.iter().filter(|v| of(v)).count();
     match check.attempts.len() {
-        0 => (1, 1),
-        of => (failed, of),
+        0 => (1, 0, 1),
+        of => (
+            count(|verdict| matches!(verdict, Verdict::Fail { .. })),
+            count(|verdict| *verdict == Verdict::Pass),
+            of,
+        ),
     }
 }
 
@@ -180,6 +188,7 @@ mod tests {
                 required: vec![],
                 cells: vec![],
                 cut_off: None,
+                order: Vec::new(),
                 not_started: vec![],
             },
             evidence: "evidence".into(),

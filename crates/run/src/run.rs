@@ -1,6 +1,7 @@
 //! A whole run: its evidence begun, its cells run, its evidence closed.
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -99,6 +100,7 @@ pub async fn run(
     }
     let digests = Arc::new(Digests::kept_in(places.digests()));
     let suite = pins::suite(&digests)?;
+    let order = plan.order.of(&plan.checks, plan.seed);
     let mut record = RunRecord {
         format: EVIDENCE_FORMAT,
         id: run_id(plan.seed),
@@ -110,6 +112,7 @@ pub async fn run(
         required: plan.required.clone(),
         cells: cells.iter().map(|cell| cell.name.clone()).collect(),
         cut_off: None,
+        order: order.iter().flatten().map(|check| check.id()).collect(),
         not_started: Vec::new(),
     };
     let evidence = plan.folder.join("evidence");
@@ -139,6 +142,9 @@ pub async fn run(
         observer,
         stop,
         checks: plan.checks,
+        order,
+        repeat: plan.repeat,
+        failed: AtomicBool::new(false),
         required: plan.required,
         expectations: plan.expectations,
         seed: plan.seed,

@@ -103,6 +103,7 @@ pub(crate) mod tests {
             verdict,
             observations: Observations::new(),
             attempts: vec![],
+            repeats: None,
             started_ms: 0.0,
             took_ms: 0.0,
             console: vec![],

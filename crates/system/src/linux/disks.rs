@@ -283,7 +283,7 @@ fn is_drive(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use hospitium_model::{Bus, GuestKind};
-    use hospitium_wire::{Reply, Request};
+    use hospitium_wire::{Domain, LinuxRequest, Reply, Request, errno};
 
     use super::*;
     use crate::linux::stand_in::{Folders, system};
@@ -329,19 +329,31 @@ mod tests {
                 Request::BlockInfo { .. } => {
                     Reply::Block { size: 67_108_864, logical: 512, physical: 0, read_only: false }
                 }
-                Request::Ioctl { path: "/dev/sda", request: SCSI_IOCTL_SEND_COMMAND, .. } => {
+                Request::Linux(LinuxRequest::Ioctl {
+                    path: "/dev/sda",
+                    request: SCSI_IOCTL_SEND_COMMAND,
+                    ..
+                }) => {
                     let argument = b"\0\0\0\0\x60\0\0\0\0\x80\0\x08HOSP-SCSI";
                     Reply::Ioctl { result: 0, argument }
                 }
-                Request::Ioctl { path: "/dev/hda", request: HDIO_GET_IDENTITY, .. } => {
+                Request::Linux(LinuxRequest::Ioctl {
+                    path: "/dev/hda",
+                    request: HDIO_GET_IDENTITY,
+                    ..
+                }) => {
                     let argument = b"01234567890123456789HOSP-IDE            more";
                     Reply::Ioctl { result: 0, argument }
                 }
-                Request::Ioctl { .. } => Reply::Failed { errno: ENOTTY, call: "ioctl" },
-                Request::BlockDiscard { path: "/dev/sda", .. } => {
-                    Reply::Failed { errno: errno::EINVAL, call: "ioctl" }
+                Request::Linux(LinuxRequest::Ioctl { .. }) => {
+                    Reply::Failed { domain: Domain::Errno, code: ENOTTY, call: "ioctl" }
                 }
-                Request::BlockDiscard { .. } => Reply::Failed { errno: ENOTTY, call: "ioctl" },
+                Request::BlockDiscard { path: "/dev/sda", .. } => {
+                    Reply::Failed { domain: Domain::Errno, code: errno::EINVAL, call: "ioctl" }
+                }
+                Request::BlockDiscard { .. } => {
+                    Reply::Failed { domain: Domain::Errno, code: ENOTTY, call: "ioctl" }
+                }
                 _ => return None,
             })
         }))

@@ -1,7 +1,7 @@
 //! A made-up Linux guest for tests: folders and files by path, and answers to what else is asked.
 
 use hospitium_model::GuestKind;
-use hospitium_wire::{Decoder, Envelope, MAX_FRAME, Reply, Request, encode, errno};
+use hospitium_wire::{Decoder, Domain, Envelope, MAX_FRAME, Reply, Request, encode, errno};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::LinuxSystem;
@@ -64,5 +64,5 @@ fn of_folders<'a>(folders: Folders, asked: &Request<'_>, data: &'a mut Vec<u8>) 
         }
         _ => {}
     }
-    Reply::Failed { errno: errno::ENOENT, call: "open" }
+    Reply::Failed { domain: Domain::Errno, code: errno::ENOENT, call: "open" }
 }

@@ -163,9 +163,9 @@ fn without_its_run_or_cell_record_there_is_nothing_to_show() {
 fn a_later_format_is_told_from_a_broken_one() {
     let dir = tempdir().expect("a folder");
     good(dir.path());
-    fs::write(dir.path().join("manifest.json"), b"{\"format\":2,\"new\":[]}").expect("writes");
+    fs::write(dir.path().join("manifest.json"), b"{\"format\":3,\"new\":[]}").expect("writes");
     let error = Bundle::open(dir.path()).expect_err("refused");
-    assert!(matches!(error, ReadError::Newer { found: 2, ours: EVIDENCE_FORMAT }), "{error}");
+    assert!(matches!(error, ReadError::Newer { found: 3, ours: EVIDENCE_FORMAT }), "{error}");
     good(&dir.path().join("again"));
     let mut later = run();
     later.format = 9;

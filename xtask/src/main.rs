@@ -10,9 +10,10 @@ mod fuzz;
 mod npm;
 mod oracles;
 mod postgres;
+mod test;
 
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -40,14 +41,7 @@ enum Task {
     #[command(hide = true)]
     Image,
     /// Set up, then run every test
-    Test {
-        /// Leave out the tests that boot whole distributions (several minutes)
-        #[arg(long)]
-        quick: bool,
-        /// Passed on to the test runner
-        #[arg(last = true)]
-        rest: Vec<String>,
-    },
+    Test(test::Options),
     /// Formatting, lints, documentation
     Check,
     /// Measure; prints ratios of things measured side by side, and writes them into docs/
@@ -81,7 +75,7 @@ fn run(task: Task) -> Result<()> {
         Task::Setup => setup::everything().map(|_| ()),
         Task::Image => image(),
         Task::Demo { out } => demo::demo(&out),
-        Task::Test { quick, rest } => test(quick, &rest),
+        Task::Test(options) => test::run(&options),
         Task::Check => check(),
         Task::Bench { names } => bench(&names),
         Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
@@ -96,109 +90,6 @@ fn bench(names: &[String]) -> Result<()> {
 
 fn image() -> Result<()> {
     setup::image(Variant::CloudInit).map(|_| ())
-}
-
-fn test(quick: bool, rest: &[String]) -> Result<()> {
-    let lab = setup::everything()?;
-    let nextest = Command::new("cargo").args(["nextest", "--version"]).output();
-    let nextest = nextest.is_ok_and(|out| out.status.success());
-    if !quick {
-        for part in PARTS {
-            let mut tests = part.command(nextest);
-            match part.needs {
-                Needs::Lab => show(lab.environment(&mut tests))?,
-                Needs::Oracles => {
-                    tests.env("HOSPITIUM_ORACLES", oracles::python()?);
-                    show(tests.env("HOSPITIUM_SIGSTORE", oracles::sigstore()?))?;
-                }
-                Needs::Browser => show(tests.env("HOSPITIUM_BROWSER", browser::modules()?))?,
-                Needs::Feeds => {
-                    oracles::of_feeds()?;
-                    show(&mut tests)?;
-                }
-                Needs::Postgres => {
-                    let server = postgres::Server::start()?;
-                    show(tests.env("HOSPITIUM_TEST_POSTGRES", server.address()))?;
-                }
-            }
-        }
-    }
-    let mut all = cargo();
-    match nextest {
-        true => all.args(["nextest", "run", "--workspace"]),
-        false => all.args(["test", "--workspace", "--", "--test-threads=1"]),
-    };
-    show(lab.environment(all.args(rest)))
-}
-
-/// Tests that need something of their own beside what all have. They come first, so that the closing
-/// lines count the most.
-struct Part {
-    needs: Needs,
-    /// Which they are, for nextest. With it they are built with the whole workspace, and nothing twice: by
-    /// themselves the packages have fewer features, and all that they depend on is built anew.
-    expression: &'static str,
-    /// And for `cargo test`.
-    plain: &'static [&'static str],
-    /// Whether the run of all tests leaves them out.
-    ignored: bool,
-}
-
-enum Needs {
-    Lab,
-    Oracles,
-    Browser,
-    Feeds,
-    Postgres,
-}
-
-const PARTS: [Part; 5] = [
-    // They boot whole kernels and distributions.
-    Part {
-        needs: Needs::Lab,
-        expression: "package(hospitium-guest)",
-        plain: &["--package", "hospitium-guest", "--", "--test-threads=1"],
-        ignored: true,
-    },
-    Part {
-        needs: Needs::Oracles,
-        expression: "package(hospitium-ledger) and binary(oracles)",
-        plain: &["--package", "hospitium-ledger", "--test", "oracles", "--"],
-        ignored: true,
-    },
-    Part {
-        needs: Needs::Browser,
-        expression: "package(hospitium-web) and test(browser)",
-        plain: &["--package", "hospitium-web", "--lib", "browser", "--"],
-        ignored: true,
-    },
-    Part {
-        needs: Needs::Feeds,
-        expression: "package(hospitium-web) and test(feed::tests)",
-        plain: &["--package", "hospitium-web", "--lib", "feed::tests", "--"],
-        ignored: true,
-    },
-    // What is promised of the catalog holds with PostgreSQL as it does with SQLite: the same tests.
-    Part {
-        needs: Needs::Postgres,
-        expression: "(package(hospitium-catalog) or package(hospitium-web)) and kind(lib)",
-        plain: &["--package", "hospitium-catalog", "--package", "hospitium-web", "--lib", "--"],
-        ignored: false,
-    },
-];
-
-impl Part {
-    fn command(&self, nextest: bool) -> Command {
-        let mut command = cargo();
-        if nextest {
-            command.args(["nextest", "run", "--workspace", "-E", self.expression]);
-            command.args(if self.ignored { &["--run-ignored", "only"][..] } else { &[] });
-        } else {
-            command.arg("test").args(self.plain);
-            command.args(if self.ignored { &["--ignored"][..] } else { &[] });
-        }
-        command
-    }
 }
 
 fn check() -> Result<()> {

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -38,6 +39,9 @@ pub enum Command {
     Replay(ReplayArguments),
     /// Make the report of a run again, or in one format
     Report(ReportArguments),
+    /// What changed from one run to another: verdicts, findings, times, inputs
+    #[command(after_help = crate::diff::EXIT_CODES)]
+    Diff(crate::diff::DiffArguments),
     /// Read a run's evidence with distrust and say what is wrong with it
     #[command(visible_alias = "verify-bundle")]
     Evidence(EvidenceArguments),
@@ -171,6 +175,25 @@ pub struct RunArguments {
     /// The longest that a boot may take, in seconds [default: 120 for a kernel, 900 for a disk]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub boot_limit: Option<u64>,
+    /// For `git bisect run`: exits with 0 if the revision is good, 1 if it is bad, 125 if nothing can
+    /// be said of it, 128 and above if the bisection is to stop; one line says why (docs/runs.md)
+    #[arg(long, conflicts_with_all = ["until_failure", "soak"])]
+    pub bisect: bool,
+    /// Run each check so many times, each time in a clone of its own, whether it passes or fails
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    pub repeat: Option<u32>,
+    /// Repeat each check for so long, such as `90s` or `2h`, counted from the cell's first check
+    #[arg(long, value_name = "TIME", conflicts_with = "repeat", value_parser = long_time)]
+    pub soak: Option<Duration>,
+    /// Repeat until a check fails; with --repeat or --soak no longer than those say
+    #[arg(long)]
+    pub until_failure: bool,
+    /// Begin the checks in a random order that --seed decides; the evidence has it
+    #[arg(long, conflicts_with = "order_of")]
+    pub shuffle: bool,
+    /// Begin the checks in the order in which this run did
+    #[arg(long, value_name = "RUN", value_hint = ValueHint::AnyPath)]
+    pub order_of: Option<PathBuf>,
     /// One JSON object for each event, on standard output
     #[arg(long)]
     pub json: bool,
@@ -180,9 +203,17 @@ pub struct RunArguments {
     /// How much booted machines may take in the cache
     #[arg(long, value_name = "SIZE", default_value = "8 GiB", env = "HOSPITIUM_CACHE_SIZE")]
     pub cache_size: ByteSize,
-    /// Seed of all patterns that are written and compared
+    /// Seed of all patterns that are written and compared, and of --shuffle
     #[arg(long, default_value_t = 2009)]
     pub seed: u64,
+}
+
+/// `90s`, `1h 30m`, as jiff's friendly format has it.
+fn long_time(text: &str) -> Result<Duration, String> {
+    let time: jiff::SignedDuration = text.parse().map_err(|error| format!("{error}"))?;
+    let good = (1..=30 * 24 * 3_600).contains(&time.as_secs());
+    let time = Duration::try_from(time).ok().filter(|_| good);
+    time.ok_or_else(|| "it has to be between 1s and 30 days (720h)".into())
 }
 
 /// A value by the word that it has in files.
@@ -241,6 +272,9 @@ pub struct ReportArguments {
     /// The run's folder, its evidence folder, or a packed bundle (.tar.zst)
     #[arg(value_hint = ValueHint::AnyPath)]
     pub run: PathBuf,
+    /// Tell first what changed since this run: its folder, its evidence folder, or a packed bundle
+    #[arg(long, value_name = "RUN", value_hint = ValueHint::AnyPath)]
+    pub against: Option<PathBuf>,
     /// Only this format
     #[arg(long)]
     pub format: Option<ReportFormat>,

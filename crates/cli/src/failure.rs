@@ -17,7 +17,13 @@ pub enum End {
     News,
     /// Something was released, and there is more to be done, or earlier.
     Owed,
+    /// As another program wants it.
+    Code(u8),
 }
+
+/// The exit code for a command that is wrong for every revision alike: above 127, so that
+/// `git bisect run` stops and does not take it for a verdict on one of them.
+pub const STOPS_BISECTION: u8 = 128;
 
 impl From<End> for ExitCode {
     fn from(end: End) -> Self {
@@ -27,6 +33,7 @@ impl From<End> for ExitCode {
             End::Unfinished => Self::from(3),
             End::News => Self::from(4),
             End::Owed => Self::from(5),
+            End::Code(code) => Self::from(code),
         }
     }
 }

@@ -12,6 +12,7 @@ mod certify;
 #[cfg(feature = "deal")]
 mod check_vm;
 mod definition;
+mod diff;
 mod failure;
 mod generate;
 #[cfg(feature = "deal")]
@@ -53,7 +54,15 @@ use crate::failure::{End, Usage};
 static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() && std::env::args_os().any(|word| word == "--bisect") => {
+            // The usual code for this would tell git that the revision is bad.
+            let _ = error.print();
+            return ExitCode::from(failure::STOPS_BISECTION);
+        }
+        Err(error) => error.exit(),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let ended = match runtime.context("cannot start the asynchronous runtime") {
         Ok(runtime) => {
@@ -77,6 +86,7 @@ async fn carry_out(arguments: Arguments) -> Result<End> {
         Command::Run(arguments) => run::run(*arguments, cache, verbose).await,
         Command::Replay(arguments) => replay::run(arguments, cache).await,
         Command::Report(arguments) => report::report(&arguments),
+        Command::Diff(arguments) => diff::run(&arguments),
         Command::Evidence(arguments) => match (arguments.command, arguments.run) {
             (Some(EvidenceCommand::Check { run, json }), _) => report::check(&run, json),
             (None, Some(run)) => report::check(&run, arguments.json),

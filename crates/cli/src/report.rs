@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use hospitium_evidence::{Bundle, ReadError, so_far};
 
 use crate::args::{ReportArguments, ReportFormat};
-use crate::failure::End;
+use crate::failure::{End, Usage};
 use crate::out::{note, out};
 use crate::places;
 use crate::view::safe;
@@ -15,7 +15,7 @@ use crate::view::safe;
 /// Reads the evidence and writes all four documents into `folder`.
 pub fn write_all(evidence: &Path, folder: &Path) -> Result<[PathBuf; 4]> {
     let bundle = Bundle::open(evidence).context("the evidence cannot be read")?;
-    Ok(hospitium_report::write_all(&bundle, folder)?)
+    Ok(hospitium_report::write_all(&bundle, None, folder)?)
 }
 
 /// `hospitium report`.
@@ -31,20 +31,33 @@ pub fn report(arguments: &ReportArguments) -> Result<End> {
     };
     let bundle =
         bundle.with_context(|| format!("the evidence {} cannot be read", evidence.display()))?;
+    let since = match &arguments.against {
+        Some(earlier) => {
+            if arguments.format == Some(ReportFormat::Junit) {
+                return Err(Usage::error(
+                    "JUnit XML has no place for what changed, so --against has no effect on it",
+                    "leave out --against, or choose another --format",
+                ));
+            }
+            Some(crate::diff::compared(&crate::diff::open(earlier)?, &bundle)?)
+        }
+        None => None,
+    };
+    let since = since.as_ref();
     let Some(format) = arguments.format else {
         let usual = if arguments.run.is_dir() { arguments.run.clone() } else { PathBuf::from(".") };
         for path in
-            hospitium_report::write_all(&bundle, arguments.out.as_deref().unwrap_or(&usual))?
+            hospitium_report::write_all(&bundle, since, arguments.out.as_deref().unwrap_or(&usual))?
         {
             out!("{}", path.display());
         }
         return Ok(soundness(&bundle));
     };
     let text = match format {
-        ReportFormat::Html => hospitium_report::html(&bundle)?,
+        ReportFormat::Html => hospitium_report::html(&bundle, since)?,
         ReportFormat::Junit => hospitium_report::junit(&bundle)?,
-        ReportFormat::Json => hospitium_report::json(&bundle)?,
-        ReportFormat::Md => hospitium_report::markdown(&bundle),
+        ReportFormat::Json => hospitium_report::json(&bundle, since)?,
+        ReportFormat::Md => hospitium_report::markdown(&bundle, since),
     };
     match arguments.out.as_deref().filter(|out| *out != Path::new("-")) {
         Some(out) => {

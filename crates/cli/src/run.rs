@@ -1,39 +1,152 @@
 //! `hospitium run`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use hospitium_model::{Bus, ChannelKind, MACHINE_PARAMETERS, MachineRow, NicModel};
-use hospitium_plan::cells::excluded;
-use hospitium_run::{Limits, Outcome, PlannedGuest, PlannedHost, RunPlan, Selection, Stop};
-use hospitium_suite::StandardOptions;
+use hospitium_model::{Bus, ChannelKind, CheckId, MACHINE_PARAMETERS, MachineRow, NicModel};
+use hospitium_plan::cells::{CellPlan, excluded};
+use hospitium_run::{
+    Judgement, Limits, Order, Outcome, PlannedGuest, PlannedHost, Repeat, RunPlan, RunSummary,
+    Selection, Stop,
+};
+use hospitium_suite::{Check, StandardOptions};
+use serde_json::json;
 
 use crate::args::RunArguments;
-use crate::failure::{End, Usage};
+use crate::failure::{End, STOPS_BISECTION, Usage};
 use crate::open::{Wishes, guests, host, reapers};
 use crate::out::{note, out};
-use crate::view::Paint;
+use crate::view::{Paint, safe};
 use crate::{places, planned, report, summary, view};
 
+/// What is wrong with the arguments by themselves, told before anything is looked for.
+struct Given {
+    folder: PathBuf,
+    selection: Selection,
+    cells: Option<CellPlan>,
+    order: Order,
+}
+
 /// Runs.
-pub async fn run(
-    arguments: RunArguments,
-    cache: Option<std::path::PathBuf>,
-    verbose: bool,
-) -> Result<End> {
-    let (cache, places) = places::open_cache(cache)?;
+pub async fn run(arguments: RunArguments, cache: Option<PathBuf>, verbose: bool) -> Result<End> {
+    if arguments.bisect {
+        return Ok(bisect(&arguments, cache, verbose).await);
+    }
+    let given = given(&arguments)?;
+    let done = carry_out(&arguments, &given, cache, verbose).await?;
+    let folder = &given.folder;
+    let written = report::write_all(&done.evidence, folder).with_context(|| {
+        format!("the report could not be written; then: hospitium report {}", folder.display())
+    });
+    if !arguments.json {
+        let all = given.selection.is_everything();
+        out!("{}", summary::text(&done, folder, Paint::stdout(), all).trim_end());
+    }
+    written?;
+    Ok(match done.outcome() {
+        Outcome::Passed => End::Good,
+        Outcome::Failed => End::Bad,
+        Outcome::Unfinished => End::Unfinished,
+    })
+}
+
+/// For `git bisect run`: one line on standard output, and an exit code that git understands. Any code
+/// but 0, 125 and those above 127 would mean a bad revision to it; so no error may end otherwise.
+async fn bisect(arguments: &RunArguments, cache: Option<PathBuf>, verbose: bool) -> End {
+    let given = match given(arguments) {
+        Ok(given) => given,
+        Err(error) => {
+            crate::failure::tell(&error);
+            return End::Code(STOPS_BISECTION);
+        }
+    };
+    let judged = match carry_out(arguments, &given, cache, verbose).await {
+        Ok(done) => {
+            if let Err(error) = report::write_all(&done.evidence, &given.folder) {
+                note!("note: the report could not be written: {error:#}");
+            }
+            note!("report: {}", given.folder.join("report.html").display());
+            hospitium_run::judge(&done)
+        }
+        Err(error) => {
+            crate::failure::tell(&error);
+            let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+            Judgement::Untestable(causes.join(": ").replace('\n', " "))
+        }
+    };
+    let (word, code) = (judged.word(), judged.exit_code());
+    if arguments.json {
+        let why = judged.why();
+        out!("{}", json!({"event": "bisect", "verdict": word, "exit_code": code, "why": why}));
+    } else {
+        out!("{word}: {}", safe(judged.why()));
+    }
+    End::Code(code)
+}
+
+fn given(arguments: &RunArguments) -> Result<Given> {
     let folder = arguments.out.clone().unwrap_or_else(places::new_run_folder);
     free(&folder)?;
     let selection = Selection { only: arguments.check.clone(), without: arguments.skip.clone() };
-    selection.of_suite()?;
+    let checks = selection.of_suite()?;
+    let order = order(arguments, &checks)?;
     let cells = arguments.plan.as_deref().map(planned::read).transpose()?;
-    let wishes = Wishes::from(&arguments);
+    Ok(Given { folder, selection, cells, order })
+}
+
+/// The order that was asked for, if it makes a difference.
+fn order(arguments: &RunArguments, checks: &[&'static Check]) -> Result<Order> {
+    let (order, option) = match &arguments.order_of {
+        Some(run) => (Order::As(begun_in(run)?), "--order-of"),
+        None if arguments.shuffle => (Order::Shuffled, "--shuffle"),
+        None => return Ok(Order::Longest),
+    };
+    if checks.len() < 2 {
+        return Err(Usage::error(
+            format!("only {} is selected, so {option} has no effect", checks[0].id),
+            format!("leave out {option}, or select more checks"),
+        ));
+    }
+    if let (Order::As(ids), Some(run)) = (&order, &arguments.order_of)
+        && !checks.iter().any(|check| ids.iter().any(|id| id.as_str() == check.id))
+    {
+        return Err(Usage::error(
+            format!("{} ran none of the selected checks, so it gives them no order", run.display()),
+            "name a run of these checks, or use --shuffle",
+        ));
+    }
+    Ok(order)
+}
+
+/// The checks of a run in the order in which they began: as the run was told, else as its first cell
+/// did.
+fn begun_in(run: &Path) -> Result<Vec<CheckId>> {
+    let bundle = crate::diff::open(run)?;
+    if !bundle.run.order.is_empty() {
+        return Ok(bundle.run.order);
+    }
+    let checks = bundle.cells.iter().take(1).flat_map(|cell| &cell.checks);
+    let mut begun: Vec<_> = checks.filter(|check| check.verdict.ran()).collect();
+    begun.sort_by(|a, b| a.started_ms.total_cmp(&b.started_ms));
+    Ok(begun.into_iter().map(|check| check.id.clone()).collect())
+}
+
+/// Opens guests and hosts, runs, and leaves the evidence.
+async fn carry_out(
+    arguments: &RunArguments,
+    given: &Given,
+    cache: Option<PathBuf>,
+    verbose: bool,
+) -> Result<RunSummary> {
+    let Given { folder, selection, cells, order } = given;
+    let (cache, places) = places::open_cache(cache)?;
+    let wishes = Wishes::from(arguments);
     let mut hosts = Vec::new();
     for what in &arguments.host {
         hosts.push(host(what, &places, arguments.accelerator).await?);
     }
-    let (guests, exactly) = match &cells {
+    let (guests, exactly) = match cells {
         None => (guests(&arguments.guest, &places, &wishes)?, None),
         Some(plan) => {
             let found = planned::cells(plan, &arguments.guest, &hosts, &places, &wishes)?;
@@ -43,10 +156,16 @@ pub async fn run(
     for guest in &guests {
         hosts.iter().try_for_each(|host| can_be(guest, host))?;
     }
-    let mut plan = RunPlan::new(guests, hosts, folder.clone(), cache)?.selecting(&selection)?;
+    let mut plan = RunPlan::new(guests, hosts, folder.clone(), cache)?.selecting(selection)?;
     plan.reapers = reapers();
     plan.exactly = exactly;
     plan.seed = arguments.seed;
+    plan.order = order.clone();
+    plan.repeat = Repeat {
+        times: arguments.repeat,
+        soak: arguments.soak,
+        until_failure: arguments.until_failure,
+    };
     plan.snapshots = (!arguments.no_cache).then_some(arguments.cache_size);
     let usual = Limits::of_this_machine();
     let usual = arguments.jobs.map_or(usual, |jobs| usual.with_jobs(jobs as usize));
@@ -60,28 +179,13 @@ pub async fn run(
     observer.close();
     drop(observer);
     let done = done.context("the run did not come to its end")?;
-
-    let written = report::write_all(&done.evidence, &folder).with_context(|| {
-        format!("the report could not be written; then: hospitium report {}", folder.display())
-    });
-    if let Some(cells) = &cells {
+    if let Some(cells) = cells {
         let path = folder.join(planned::PLAN);
         std::fs::write(&path, cells.to_json()?)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    places::point_latest(&folder);
-    if !arguments.json {
-        out!(
-            "{}",
-            summary::text(&done, &folder, Paint::stdout(), selection.is_everything()).trim_end()
-        );
-    }
-    written?;
-    Ok(match done.outcome() {
-        Outcome::Passed => End::Good,
-        Outcome::Failed => End::Bad,
-        Outcome::Unfinished => End::Unfinished,
-    })
+    places::point_latest(folder);
+    Ok(done)
 }
 
 /// Whether the machine that was chosen can be on this host at all: told before anything is started.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use hospitium_model::{CheckRecord, Verdict};
+use hospitium_report::words;
 use hospitium_run::{CellSummary, RunSummary};
 
 use crate::view::{Paint, safe, time, word, wrapped};
@@ -17,6 +18,7 @@ pub fn text(summary: &RunSummary, folder: &Path, paint: Paint, selected_all: boo
     let mut out = String::new();
     matrix(&mut out, summary, paint);
     failures(&mut out, summary, folder, paint);
+    repeated(&mut out, summary, paint);
     notes(&mut out, summary, selected_all);
     let _ = writeln!(out);
     let _ = writeln!(out, "Report    {}", folder.join("report.html").display());
@@ -154,6 +156,25 @@ fn failures(out: &mut String, summary: &RunSummary, folder: &Path, paint: Paint)
     }
     if more > 0 {
         let _ = writeln!(out, "\nand {more} more; the report has them all");
+    }
+}
+
+/// How often each check passed that was repeated.
+fn repeated(out: &mut String, summary: &RunSummary, paint: Paint) {
+    let several = summary.cells.len() > 1;
+    let all = summary.cells.iter().flat_map(|cell| cell.checks.iter().map(move |c| (cell, c)));
+    let all: Vec<_> = all.filter_map(|(cell, c)| Some((cell, c, c.repeats.as_ref()?))).collect();
+    let Some((_, _, first)) = all.first() else { return };
+    let _ = writeln!(out, "\nRepeated {}", first.asked);
+    for (cell, check, repeats) in all.iter().take(3 * SHOWN) {
+        let of = if several { format!("  {}", cell.record.name) } else { String::new() };
+        let word = if repeats.all_passed() { "pass" } else { check.verdict.word() };
+        let words = paint.verdict(word, &words::repeated(repeats));
+        let took = paint.dim(&words::repetitions_took(repeats));
+        let _ = writeln!(out, "  {}{of}  {words}; {took}", check.id);
+    }
+    if all.len() > 3 * SHOWN {
+        let _ = writeln!(out, "  and {} more; the report has them all", all.len() - 3 * SHOWN);
     }
 }
 

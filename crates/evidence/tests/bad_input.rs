@@ -8,7 +8,7 @@ use std::path::Path;
 
 use common::{check, edit_manifest, forge, good, is_pass, run, to_json};
 use hospitium_evidence::{Bundle, NameFault, Problem, ReadError, limit, pack, read_bytes};
-use hospitium_model::{EVIDENCE_FORMAT, Verdict};
+use hospitium_model::{EVIDENCE_FORMAT, Repeats, Verdict};
 use proptest::prelude::*;
 use tar::{EntryType, Header};
 use tempfile::tempdir;
@@ -163,9 +163,9 @@ fn without_its_run_or_cell_record_there_is_nothing_to_show() {
 fn a_later_format_is_told_from_a_broken_one() {
     let dir = tempdir().expect("a folder");
     good(dir.path());
-    fs::write(dir.path().join("manifest.json"), b"{\"format\":2,\"new\":[]}").expect("writes");
+    fs::write(dir.path().join("manifest.json"), b"{\"format\":3,\"new\":[]}").expect("writes");
     let error = Bundle::open(dir.path()).expect_err("refused");
-    assert!(matches!(error, ReadError::Newer { found: 2, ours: EVIDENCE_FORMAT }), "{error}");
+    assert!(matches!(error, ReadError::Newer { found: 3, ours: EVIDENCE_FORMAT }), "{error}");
     good(&dir.path().join("again"));
     let mut later = run();
     later.format = 9;
@@ -391,5 +391,23 @@ proptest! {
             forge(dir.path(), name, &bytes);
         }
         let _ = Bundle::open(dir.path());
+    }
+}
+
+#[test]
+fn a_pass_that_its_repetitions_do_not_bear_out_is_an_error() {
+    let dir = tempdir().expect("a folder");
+    let mut record = check("cpu.count");
+    for (passed, failed, no_end, borne_out) in
+        [(50, 0, 0, true), (49, 1, 0, false), (49, 0, 1, false), (0, 0, 0, false)]
+    {
+        let folder = dir.path().join(format!("{passed}-{failed}-{no_end}"));
+        good(&folder);
+        record.repeats = Some(Repeats { passed, failed, no_end, ..Repeats::default() });
+        forge(&folder, "cells/one/checks/cpu.count.json", &to_json(&record));
+        let bundle = Bundle::open(&folder).expect("opens");
+        let found = &bundle.cells[0].checks[0].verdict;
+        assert_eq!(is_pass(found), borne_out, "{found:?}");
+        assert_eq!(bundle.is_sound(), borne_out, "{:?}", bundle.problems);
     }
 }

@@ -15,6 +15,7 @@ mod form;
 mod machine;
 mod pattern;
 mod record;
+mod repeat;
 #[cfg(feature = "schema")]
 mod schema;
 mod size;
@@ -47,6 +48,7 @@ pub use record::{
     CellRecord, CheckRecord, EVIDENCE_FORMAT, InputPin, Manifest, ManifestEntry, PlannedCheck,
     RunRecord, TimelineEvent, TimelineSource, Timings,
 };
+pub use repeat::{Growth, Repeats, median, wilson};
 pub use size::{ByteSize, ByteSizeError};
 pub use source::{GuestSource, HostSource, Inside, Outside, Seen};
 pub use space::{

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ByteSize, CheckId, Digest, GuestFacts, HostFacts, MachineSpec, Observations, Tier, Verdict,
+    ByteSize, CheckId, Digest, GuestFacts, HostFacts, MachineSpec, Observations, Repeats, Tier,
+    Verdict,
 };
 
 /// Version of the bundle's format. A reader refuses a larger one.
@@ -56,6 +57,9 @@ pub struct RunRecord {
     /// Why it ended early, if it did.
     #[serde(default)]
     pub cut_off: Option<String>,
+    /// The order in which the checks were begun, if one was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub order: Vec<CheckId>,
     /// Cells that were to be run and never began, because the run was cut off before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_started: Vec<String>,
@@ -143,6 +147,7 @@ impl PlannedCheck {
             verdict,
             observations: Observations::new(),
             attempts: Vec::new(),
+            repeats: None,
             started_ms: 0.0,
             took_ms: 0.0,
             console: Vec::new(),
@@ -167,9 +172,14 @@ pub struct CheckRecord {
     /// What both witnesses saw in the run that gave the verdict.
     #[serde(default)]
     pub observations: Observations,
-    /// For a check that failed and was run again: what each attempt gave, the first included.
+    /// For a check that was run more than once: what each attempt gave, the first included; of
+    /// repetitions the first [`MOST_ATTEMPTS`](Self::MOST_ATTEMPTS).
     #[serde(default)]
     pub attempts: Vec<Verdict>,
+    /// For a check that was repeated because somebody asked for it: how often it passed, and what it
+    /// took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<Repeats>,
     /// Milliseconds from the start of the cell.
     pub started_ms: f64,
     /// How long it took, in milliseconds, its clone's start included.
@@ -186,8 +196,15 @@ pub struct CheckRecord {
 }
 
 impl CheckRecord {
+    /// Attempts that a record names one by one. Of more, [`repeats`](Self::repeats) has the numbers.
+    pub const MOST_ATTEMPTS: usize = 1_000;
+
     /// For a check that gave different verdicts from the same state: how many of how many failed.
     pub fn flaky(&self) -> Option<(usize, usize)> {
+        if let Some(repeats) = &self.repeats {
+            let (failed, ended) = (repeats.failed as usize, repeats.ended() as usize);
+            return (failed > 0 && failed < ended).then_some((failed, ended));
+        }
         let failed = self.attempts.iter().filter(|v| !matches!(v, Verdict::Pass)).count();
         (failed > 0 && failed < self.attempts.len()).then_some((failed, self.attempts.len()))
     }

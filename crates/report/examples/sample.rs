@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for problem in &bundle.problems {
         println!("{problem}");
     }
-    for path in hospitium_report::write_all(&bundle, &folder)? {
+    for path in hospitium_report::write_all(&bundle, None, &folder)? {
         println!("{}", path.display());
     }
     Ok(())

@@ -4,10 +4,10 @@ use hospitium_evidence::{Bundle, Cell};
 use hospitium_model::{CellRecord, CheckRecord, Holds, RunRecord, Verdict};
 use serde_json::{Value, json};
 
-use crate::ReportError;
 use crate::outcome::{Outcome, Tally, goes_on, is_canary, of_cell};
 use crate::summary::{headline, warnings};
 use crate::words;
+use crate::{Diff, ReportError};
 
 /// Version of the document's shape. Fields are added without changing it, never taken away.
 const FORMAT: u32 = 1;
@@ -16,14 +16,14 @@ const FORMAT: u32 = 1;
 ///
 /// # Errors
 /// If it cannot be serialised.
-pub fn json(bundle: &Bundle) -> Result<String, ReportError> {
+pub fn json(bundle: &Bundle, since: Option<&Diff>) -> Result<String, ReportError> {
     let RunRecord { id, hospitium, suite, started, ended, seed, required, .. } = &bundle.run;
     let problems: Vec<Value> = bundle
         .problems
         .iter()
         .map(|problem| json!({"path": problem.path(), "text": problem.to_string()}))
         .collect();
-    let document = json!({
+    let mut document = json!({
         "format": FORMAT,
         "headline": headline(bundle),
         "warnings": warnings(bundle),
@@ -47,6 +47,9 @@ pub fn json(bundle: &Bundle) -> Result<String, ReportError> {
         "counts": counts(&Tally::of_cells(&bundle.cells)),
         "cells": bundle.cells.iter().map(|c| cell(bundle, c)).collect::<Vec<_>>(),
     });
+    if let Some(diff) = since {
+        document["changed_since"] = serde_json::to_value(diff)?;
+    }
     Ok(serde_json::to_string_pretty(&document)? + "\n")
 }
 
@@ -118,6 +121,8 @@ fn check(check: &CheckRecord) -> Value {
         "reason": check.verdict.reason(),
         "skipped_by": skipped_by,
         "flaky": check.flaky().map(|(failed, of)| json!({"failed": failed, "of": of})),
+        "attempts": check.attempts.iter().map(Verdict::word).collect::<Vec<_>>(),
+        "repeats": check.repeats,
         "one_witness": check.observations.one_witness,
         "findings": findings,
         "notes": check.observations.notes,

@@ -3,6 +3,7 @@
 //! In comes a [`Bundle`], read and judged again; out come four documents that say the same. All
 //! that a guest or a file had a hand in is bounded and escaped. No document fetches anything.
 
+pub mod diff;
 mod html;
 mod json;
 mod junit;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use hospitium_evidence::Bundle;
 
+pub use diff::{Diff, NothingInCommon, diff};
 pub use html::html;
 pub use json::json;
 pub use junit::junit;
@@ -49,17 +51,22 @@ pub enum ReportError {
 }
 
 /// Writes `report.html`, `junit.xml`, `report.json` and `report.md` into `folder`, which is made
-/// if it is not there, and gives their paths in this order. What was there before is replaced.
+/// if it is not there, and gives their paths in this order. What was there before is replaced. With
+/// `since`, all but the JUnit XML tell first what changed since an earlier run.
 ///
 /// # Errors
 /// If one cannot be made or written.
-pub fn write_all(bundle: &Bundle, folder: &Path) -> Result<[PathBuf; 4], ReportError> {
+pub fn write_all(
+    bundle: &Bundle,
+    since: Option<&Diff>,
+    folder: &Path,
+) -> Result<[PathBuf; 4], ReportError> {
     fs::create_dir_all(folder).map_err(refused(folder))?;
     let documents = [
-        (PAGE, html(bundle)?),
+        (PAGE, html(bundle, since)?),
         ("junit.xml", junit(bundle)?),
-        ("report.json", json(bundle)?),
-        ("report.md", markdown(bundle)),
+        ("report.json", json(bundle, since)?),
+        ("report.md", markdown(bundle, since)),
     ];
     let mut paths = [const { PathBuf::new() }; 4];
     for (path, (name, text)) in paths.iter_mut().zip(documents) {
@@ -73,7 +80,7 @@ pub fn write_all(bundle: &Bundle, folder: &Path) -> Result<[PathBuf; 4], ReportE
 /// # Errors
 /// If it cannot be made or written.
 pub fn write_html(bundle: &Bundle, folder: &Path) -> Result<PathBuf, ReportError> {
-    put(folder, PAGE, &html(bundle)?)
+    put(folder, PAGE, &html(bundle, None)?)
 }
 
 /// Whole or not at all: a page that a browser shows may be replaced while the run goes on.

@@ -6,22 +6,23 @@ use std::fmt::Write as _;
 use hospitium_evidence::Bundle;
 use hospitium_model::{CheckRecord, Verdict};
 
+use crate::Diff;
 use crate::outcome::{Outcome, Tally, goes_on, is_canary, of_cell};
 use crate::summary::{headline, problems, warnings};
-use crate::words::{short_digests, visible};
+use crate::words::{self, short_digests, visible};
 
 /// Rows of a table; the rest is in the other documents.
 const ROWS: usize = 200;
 
 /// The report as Markdown (GitHub's dialect, no HTML).
-pub fn markdown(bundle: &Bundle) -> String {
+pub fn markdown(bundle: &Bundle, since: Option<&Diff>) -> String {
     let mut out = String::new();
     // Writing to a String does not fail.
-    let _ = write_to(&mut out, bundle);
+    let _ = write_to(&mut out, bundle, since);
     out
 }
 
-fn write_to(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
+fn write_to(out: &mut String, bundle: &Bundle, since: Option<&Diff>) -> std::fmt::Result {
     writeln!(out, "# Validation run {}\n", text(&bundle.run.id))?;
     writeln!(out, "**{}**\n", text(&headline(bundle)))?;
     for warning in warnings(bundle) {
@@ -34,6 +35,9 @@ fn write_to(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
             writeln!(out, "> - {}", text(&problem.to_string()))?;
         }
         writeln!(out)?;
+    }
+    if let Some(diff) = since {
+        changes(out, diff)?;
     }
     writeln!(out, "| guest | host | cell | | pass | fail | flaky | error | miss | skip |")?;
     writeln!(out, "|---|---|---|---|--:|--:|--:|--:|--:|--:|")?;
@@ -62,6 +66,7 @@ fn write_to(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
         writeln!(out)?;
     }
     troubles(out, bundle)?;
+    repeated(out, bundle)?;
     skips(out, bundle)?;
     writeln!(
         out,
@@ -69,6 +74,30 @@ fn write_to(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
         bundle.digest,
         text(&bundle.run.hospitium)
     )
+}
+
+fn changes(out: &mut String, diff: &Diff) -> std::fmt::Result {
+    writeln!(out, "## Changed since {}\n", text(&diff.before.run))?;
+    writeln!(out, "{}\n", text(&diff.headline()))?;
+    let several = diff.cells.len() > 1;
+    let rows = diff.cells.iter().flat_map(|cell| {
+        let verdicts = cell.regressions.iter().chain(&cell.mends).chain(&cell.others);
+        verdicts.map(move |change| (cell, change))
+    });
+    let rows: Vec<_> = rows.collect();
+    if !rows.is_empty() {
+        writeln!(out, "| check | | reason |\n|---|---|---|")?;
+    }
+    for (cell, change) in rows.iter().take(ROWS) {
+        let of = if several { format!(" {}", text(&cell.after)) } else { String::new() };
+        let (words, why) = (change.words(), text(&change.why()));
+        writeln!(out, "| `{}`{of} | {words} | {why} |", change.check)?;
+    }
+    more(out, rows.len())?;
+    for gone in diff.only_before.iter().take(ROWS) {
+        writeln!(out, "\nNot run again: {} ({} passed)", text(&gone.title), gone.passed)?;
+    }
+    writeln!(out)
 }
 
 fn troubles(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
@@ -99,6 +128,20 @@ fn troubles(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
             text(&cell.record.name),
             text(&short_digests(reason(check)))
         )?;
+    }
+    more(out, rows.len())
+}
+
+fn repeated(out: &mut String, bundle: &Bundle) -> std::fmt::Result {
+    let checks = bundle.cells.iter().flat_map(|cell| cell.checks.iter().map(move |c| (cell, c)));
+    let rows: Vec<_> =
+        checks.filter_map(|(cell, c)| Some((cell, c, c.repeats.as_ref()?))).collect();
+    let Some((_, _, first)) = rows.first() else { return Ok(()) };
+    writeln!(out, "\n## Repeated {}\n", text(&first.asked))?;
+    writeln!(out, "| check | cell | | |\n|---|---|---|---|")?;
+    for (cell, check, repeats) in rows.iter().take(ROWS) {
+        let (often, took) = (words::repeated(repeats), words::repetitions_took(repeats));
+        writeln!(out, "| `{}` | {} | {often} | {took} |", check.id, text(&cell.record.name))?;
     }
     more(out, rows.len())
 }

@@ -2,9 +2,11 @@
 
 use hospitium_evidence::{Bundle, Cell};
 use hospitium_model::{CheckRecord, Subsystem, Verdict};
+use serde::Serialize;
 
 /// How a check ended: its verdict, with a flaky one told apart from a pass and from a fail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Failed every time.
     Fail,

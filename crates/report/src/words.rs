@@ -1,6 +1,8 @@
 //! Values, rules and times as people read them; foreign text made visible and bounded.
 
-use hospitium_model::{Finding, Rule, Tier, Value};
+use hospitium_model::{Finding, Growth, Repeats, Rule, Tier, Value, wilson};
+
+pub use hospitium_model::median;
 
 /// Longest observed value that is shown.
 const VALUE: usize = 2_000;
@@ -153,16 +155,48 @@ pub const fn tier(tier: Tier) -> &'static str {
     }
 }
 
-/// The middle of these numbers; none if there are none.
-pub fn median(numbers: &[f64]) -> Option<f64> {
-    let mut sorted = numbers.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match sorted.len() {
-        0 => None,
-        n if n % 2 == 1 => Some(sorted[middle]),
-        _ => Some(f64::midpoint(sorted[middle - 1], sorted[middle])),
+/// `passed 50 of 50 (≥ 92.9 % at 95 %)`, `failed 3 of 50 (2.1 % to 16.2 % at 95 %)`: how often, and
+/// between what the true share lies.
+pub fn repeated(repeats: &Repeats) -> String {
+    let ended = repeats.ended();
+    let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+    let mut words = match (ended, repeats.failed) {
+        (0, _) => "no repetition came to its end".to_owned(),
+        (_, 0) => {
+            let (least, _) = wilson(repeats.passed, ended);
+            format!("passed {} of {ended} (≥ {} at 95 %)", repeats.passed, percent(least))
+        }
+        (_, failed) => {
+            let (least, most) = wilson(failed, ended);
+            format!("failed {failed} of {ended} ({} to {} at 95 %)", percent(least), percent(most))
+        }
+    };
+    if repeats.no_end > 0 {
+        words += &format!("; {} came to no end", repeats.no_end);
     }
+    words
+}
+
+/// What the repetitions took: the slowest, and how the VMM's memory and descriptors grew.
+pub fn repetitions_took(repeats: &Repeats) -> String {
+    let mut parts = vec![format!(
+        "slowest {}, median {}",
+        duration(repeats.slowest_ms),
+        duration(repeats.median_ms)
+    )];
+    let mib = |kib: f64| format!("{:.1}", kib / 1024.0);
+    for (what, growth) in
+        [("memory (PSS)", &repeats.pss_kib), ("resident memory", &repeats.rss_kib)]
+    {
+        if let Some(Growth { first, last, most }) = growth {
+            let (first, last, most) = (mib(*first), mib(*last), mib(*most));
+            parts.push(format!("the VMM's {what} {first} → {last} MiB, at most {most}"));
+        }
+    }
+    if let Some(Growth { first, last, most }) = &repeats.descriptors {
+        parts.push(format!("descriptors {first:.0} → {last:.0}, at most {most:.0}"));
+    }
+    parts.join("; ")
 }
 
 #[cfg(test)]
@@ -192,6 +226,17 @@ mod tests {
         assert_eq!(duration(f64::NAN), "–");
         assert_eq!(bytes(1_572_864), "1.5 MiB");
         assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
+    }
+
+    #[test]
+    fn how_often_is_told_with_its_interval() {
+        let of = |passed, failed, no_end| {
+            repeated(&Repeats { passed, failed, no_end, ..Repeats::default() })
+        };
+        assert_eq!(of(50, 0, 0), "passed 50 of 50 (≥ 92.9 % at 95 %)");
+        assert_eq!(of(47, 3, 0), "failed 3 of 50 (2.1 % to 16.2 % at 95 %)");
+        assert_eq!(of(2, 0, 1), "passed 2 of 2 (≥ 34.2 % at 95 %); 1 came to no end");
+        assert_eq!(of(0, 0, 4), "no repetition came to its end; 4 came to no end");
     }
 
     #[test]

@@ -43,7 +43,7 @@ fn the_first_sentence_answers() {
 #[test]
 fn nothing_of_a_guest_is_markup_or_acts_on_the_page() {
     let (_dir, bundle) = sample();
-    let page = html(&bundle).expect("a page");
+    let page = html(&bundle, None).expect("a page");
     assert!(!page.contains(acts));
     assert_eq!(page.matches("<script").count(), 1, "only our own");
     assert_eq!(page.matches("</title></pre>").count(), 0);
@@ -56,7 +56,7 @@ fn nothing_of_a_guest_is_markup_or_acts_on_the_page() {
 #[test]
 fn the_page_fetches_nothing_and_its_policy_lets_in_only_its_own() {
     let (_dir, bundle) = sample();
-    let page = html(&bundle).expect("a page");
+    let page = html(&bundle, None).expect("a page");
     for (attribute, accepted) in [("src=\"", "data:image/png;base64,"), ("href=\"", "#")] {
         // What a guest says is escaped, so a quote is one of ours.
         for value in page.split(attribute).skip(1) {
@@ -78,16 +78,16 @@ fn the_harness_is_set_against_the_machines_of_all_cells() {
     bundle.cells[last].record.timings.harness_cpu_ms = 2_512.0;
     let machines = 31.4 * bundle.cells.len() as f64;
     let share = format!("2.51 s ({:.1} % of all virtual machines'", 100.0 * 2.512 / machines);
-    let page = html(&bundle).expect("a page").replace("&#39;", "'").replace("&#x27;", "'");
+    let page = html(&bundle, None).expect("a page").replace("&#39;", "'").replace("&#x27;", "'");
     assert_eq!(page.matches(&share).count(), bundle.cells.len(), "{share}");
     bundle.cells.truncate(1);
-    assert!(html(&bundle).expect("a page").contains("1.31 s (4.2 % of theirs)"));
+    assert!(html(&bundle, None).expect("a page").contains("1.31 s (4.2 % of theirs)"));
 }
 
 #[test]
 fn both_observations_rules_and_the_way_back_are_there() {
     let (_dir, bundle) = sample();
-    let page = html(&bundle).expect("a page");
+    let page = html(&bundle, None).expect("a page");
     for text in [
         "guest saw",
         "host saw",
@@ -115,7 +115,7 @@ fn both_observations_rules_and_the_way_back_are_there() {
 #[test]
 fn ids_in_the_page_are_unique_and_links_lead_somewhere() {
     let (_dir, bundle) = sample();
-    let page = html(&bundle).expect("a page");
+    let page = html(&bundle, None).expect("a page");
     let values = |attribute: &str| -> Vec<String> {
         let parts = page.split(attribute).skip(1);
         parts.map(|part| part.split('"').next().unwrap_or_default().to_owned()).collect()
@@ -131,7 +131,7 @@ fn ids_in_the_page_are_unique_and_links_lead_somewhere() {
 #[test]
 fn every_element_of_the_page_is_closed_where_it_was_opened() {
     let (_dir, bundle) = sample();
-    let page = html(&bundle).expect("a page");
+    let page = html(&bundle, None).expect("a page");
     let body =
         page.split("<body>").nth(1).and_then(|p| p.split("<script>").next()).expect("a body");
     let body = body.replace("hidden role", "hidden=\"\" role").replace(" open ", " open=\"\" ");
@@ -199,7 +199,7 @@ fn junit_is_well_formed_and_maps_each_end() {
 #[test]
 fn json_says_what_the_page_says() {
     let (_dir, bundle) = sample();
-    let text = json(&bundle).expect("JSON");
+    let text = json(&bundle, None).expect("JSON");
     let value: serde_json::Value = serde_json::from_str(&text).expect("parses");
     assert_eq!(value["headline"], headline(&bundle));
     assert_eq!(value["counts"]["pass"], 141);
@@ -214,7 +214,7 @@ fn json_says_what_the_page_says() {
 #[test]
 fn markdown_has_no_markup_of_a_guest() {
     let (_dir, bundle) = sample();
-    let text = markdown(&bundle);
+    let text = markdown(&bundle, None);
     assert!(!text.contains(acts));
     assert!(!text.contains("<script") && !text.contains("javascript:") && !text.contains("@every"));
     assert!(text.contains("| ✕ fail | `stor.flush-durable` |"));
@@ -232,12 +232,12 @@ fn unsound_evidence_is_said_first_in_each_document() {
     let text = fs::read_to_string(&path).expect("reads").replace("online", "offline");
     fs::write(&path, text).expect("writes");
     let bundle = Bundle::open(&dir.path().join("run")).expect("opens");
-    let page = html(&bundle).expect("a page");
+    let page = html(&bundle, None).expect("a page");
     assert!(page.contains("2 things wrong with this evidence") && page.contains("was altered"));
     assert!(headline(&bundle).contains("140 of 150"), "{}", headline(&bundle));
     assert!(junit(&bundle).expect("XML").contains("type=\"evidence\""));
-    assert!(json(&bundle).expect("JSON").contains("\"sound\": false"));
-    assert!(markdown(&bundle).contains("evidence is not sound"));
+    assert!(json(&bundle, None).expect("JSON").contains("\"sound\": false"));
+    assert!(markdown(&bundle, None).contains("evidence is not sound"));
 }
 
 #[test]
@@ -251,13 +251,13 @@ fn a_run_cut_off_before_anything_ran_has_a_report_too() {
     let bundle = Bundle::open(&folder).expect("opens");
     assert_eq!(headline(&bundle), "No guest on no host: no check ran.");
     let out = dir.path().join("out");
-    for path in write_all(&bundle, &out).expect("writes") {
+    for path in write_all(&bundle, None, &out).expect("writes") {
         let text = fs::read_to_string(path).expect("reads");
         assert!(text.len() > 100);
     }
-    assert!(markdown(&bundle).contains("never began"));
+    assert!(markdown(&bundle, None).contains("never began"));
     // Again over the first: replaced.
-    write_all(&bundle, &out).expect("writes");
+    write_all(&bundle, None, &out).expect("writes");
 }
 
 #[test]
@@ -285,11 +285,11 @@ fn a_run_that_goes_on_says_so_and_blames_nothing_for_not_having_ended() {
     let bundle = Bundle::open(&copy).expect("opens");
     assert!(goes_on(&bundle));
     assert_eq!(bundle.problems.iter().map(ToString::to_string).collect::<Vec<_>>(), [""; 0]);
-    let page = html(&bundle).expect("lays out");
+    let page = html(&bundle, None).expect("lays out");
     assert!(page.contains("http-equiv=\"refresh\"") && page.contains("still runs."));
     assert!(!page.contains("wrong with this evidence") && !page.contains("prove nothing"));
-    let short = markdown(&bundle);
+    let short = markdown(&bundle, None);
     assert!(short.contains("The run still goes on") && !short.contains("What did not pass"));
     let (_dir, ended) = sample();
-    assert!(!html(&ended).expect("lays out").contains("http-equiv=\"refresh\""));
+    assert!(!html(&ended, None).expect("lays out").contains("http-equiv=\"refresh\""));
 }

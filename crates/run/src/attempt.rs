@@ -14,7 +14,7 @@ use crate::pressure::within;
 use crate::usage::ms;
 
 /// What one attempt gave.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Attempt {
     /// The verdict on it.
     pub verdict: Verdict,
@@ -45,6 +45,31 @@ pub struct CloneEnd {
     pub console: Vec<String>,
 }
 
+/// What a clone's VMM held when its check was done.
+#[derive(Debug, Clone, Copy)]
+pub struct Held {
+    /// Proportional share of memory, in KiB.
+    pub pss_kib: f64,
+    /// Resident memory, in KiB.
+    pub rss_kib: f64,
+    /// Open file descriptors; none where they cannot be counted.
+    pub descriptors: Option<f64>,
+}
+
+impl Held {
+    /// None if the machine has ended.
+    pub async fn by(cell: &Cell) -> Option<Self> {
+        let facts = cell.process().await.ok()?;
+        #[expect(clippy::cast_precision_loss, reason = "sizes of processes stay far below 2^53")]
+        let kib = |size: hospitium_model::ByteSize| size.as_bytes() as f64 / 1024.0;
+        let pid = facts.pid.ok()?.value;
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).ok();
+        let descriptors = open.and_then(|list| u32::try_from(list.count()).ok()).map(f64::from);
+        let (pss, rss) = (facts.pss.ok()?.value, facts.rss.ok()?.value);
+        Some(Self { pss_kib: kib(pss), rss_kib: kib(rss), descriptors })
+    }
+}
+
 /// How long it takes at most until a VMM's death is known after its streams have closed.
 const DEATH_IS_KNOWN: Duration = Duration::from_secs(2);
 
@@ -55,6 +80,18 @@ pub async fn in_own_clone(
     check: &'static Check,
     fault: Option<Fault>,
 ) -> (Attempt, CloneEnd) {
+    let (attempt, end, _) = in_own_clone_seen(lab, name, check, fault, false).await;
+    (attempt, end)
+}
+
+/// Runs a check in a clone of its own, and looks at what the VMM held at its end if that is asked for.
+pub async fn in_own_clone_seen(
+    lab: &Arc<Lab>,
+    name: &str,
+    check: &'static Check,
+    fault: Option<Fault>,
+    look: bool,
+) -> (Attempt, CloneEnd, Option<Held>) {
     let began = Instant::now();
     let mut cell = match lab.cell(name, check, fault).await {
         Ok(cell) => cell,
@@ -74,15 +111,16 @@ pub async fn in_own_clone(
                 took: began.elapsed(),
                 clone_is_good: false,
             };
-            return (attempt, CloneEnd::default());
+            return (attempt, CloneEnd::default(), None);
         }
     };
     lab.expect();
     let mut attempt = in_clone(&mut cell, check).await;
+    let held = if look { Held::by(&cell).await } else { None };
     let end = finish(cell).await;
     attempt.began = began;
     attempt.took = began.elapsed();
-    (attempt, end)
+    (attempt, end, held)
 }
 
 /// Ends a clone and takes what is left of it. A clone that cannot be ended in order is ended by

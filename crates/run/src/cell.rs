@@ -1,7 +1,8 @@
 //! One cell, from its plan to its last record.
 
-mod account;
+pub(crate) mod account;
 mod jobs;
+mod repeat;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -77,6 +78,9 @@ pub async fn run(
     }
     (record, records)
 }
+
+/// Clones whose start is kept in a cell's timings.
+const MOST_CLONES: usize = 10_000;
 
 /// The longest that the rest of a cell's timeline takes to be written.
 const DRAINED: Duration = Duration::from_secs(10);
@@ -245,9 +249,11 @@ impl CellRun {
             id: record.id.clone(),
             verdict: record.verdict.clone(),
             flaky: record.flaky(),
+            repeats: record.repeats.clone(),
             took_ms: record.took_ms,
         });
-        if record.verdict.ran() {
+        // Each repetition has been counted as it ended.
+        if record.verdict.ran() && record.repeats.is_none() {
             // What failed is run again, twice and side by side.
             let rounds = if record.attempts.is_empty() { 1.0 } else { 2.0 };
             self.shared.durations.took(&self.pair, record.id.as_str(), record.took_ms * rounds);
@@ -265,7 +271,10 @@ impl CellRun {
         self.sink.say(&end.clone, TimelineSource::Harness, words.as_str());
         self.timed(|t| {
             t.vmm_cpu_ms += ms(end.vmm_cpu);
-            t.clones_ms.extend(end.ready_ms());
+            // A soak makes more of them than a record has room for.
+            if t.clones_ms.len() < MOST_CLONES {
+                t.clones_ms.extend(end.ready_ms());
+            }
         });
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use hospitium_model::{CheckId, Verdict};
+use hospitium_model::{CheckId, Repeats, Verdict};
 use serde::{Deserialize, Serialize};
 
 /// Something that happened in a run. Times are milliseconds.
@@ -74,6 +74,19 @@ pub enum RunEvent {
         /// How long it took earlier, if that is known.
         expected_ms: Option<f64>,
     },
+    /// A repetition of a check ended.
+    Repetition {
+        /// Which cell.
+        cell: String,
+        /// Which check.
+        id: CheckId,
+        /// Repetitions that have ended, this one included.
+        done: u32,
+        /// Repetitions in all, if that is known.
+        of: Option<u32>,
+        /// Those that failed.
+        failed: u32,
+    },
     /// A check ended.
     CheckEnded {
         /// Which cell.
@@ -85,6 +98,9 @@ pub enum RunEvent {
         verdict: Verdict,
         /// If attempts differed: how many failed, and of how many.
         flaky: Option<(usize, usize)>,
+        /// If it was repeated: how often it passed, and what it took.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        repeats: Option<Repeats>,
         /// How long it took.
         took_ms: f64,
     },

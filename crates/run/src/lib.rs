@@ -11,6 +11,7 @@
 //! marks what did not run as `miss`; what a killed run left behind is put in order by the next.
 
 mod attempt;
+mod bisect;
 mod budget;
 pub mod cache;
 mod cell;
@@ -23,6 +24,7 @@ mod pins;
 mod places;
 mod plan;
 mod pressure;
+mod repeat;
 pub mod replay;
 mod run;
 mod select;
@@ -32,11 +34,13 @@ mod typical;
 mod usage;
 mod work;
 
+pub use bisect::{Judgement, judge};
 pub use budget::Limits;
 pub use error::RunError;
 pub use event::{Nobody, Observer, RunEvent};
 pub use places::Places;
 pub use plan::{PlannedGuest, PlannedHost, RunPlan};
+pub use repeat::{Order, Repeat};
 pub use run::{CellSummary, Outcome, RunSummary, run};
 pub use select::{Selection, find, required};
 pub use stop::Stop;

@@ -13,6 +13,7 @@ use hospitium_suite::{Check, EXPECTATIONS, StandardOptions, checks};
 use crate::RunError;
 use crate::budget::Limits;
 use crate::cache::DEFAULT_SIZE;
+use crate::repeat::{Order, Repeat};
 use crate::select::{Selection, required};
 
 /// A run, before it begins.
@@ -25,6 +26,10 @@ pub struct RunPlan {
     pub exactly: Option<Vec<(usize, usize)>>,
     /// The checks to run.
     pub checks: Vec<&'static Check>,
+    /// How often each is run.
+    pub repeat: Repeat,
+    /// The order in which they begin.
+    pub order: Order,
     /// Ids of the checks that the profile requires, chosen or not.
     pub required: Vec<CheckId>,
     /// What is right for which guest on which host.
@@ -102,6 +107,8 @@ impl RunPlan {
             hosts,
             exactly: None,
             checks: checks::all(),
+            repeat: Repeat::default(),
+            order: Order::default(),
             required: required(),
             expectations: Expectations::from_toml(EXPECTATIONS)?,
             seed: 2009,

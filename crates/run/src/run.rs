@@ -1,6 +1,7 @@
 //! A whole run: its evidence begun, its cells run, its evidence closed.
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -41,6 +42,8 @@ pub struct CellSummary {
     pub record: CellRecord,
     /// Its checks, the canary left out, in the suite's order.
     pub checks: Vec<CheckRecord>,
+    /// What the canary gave, if it has a record.
+    pub canary: Option<Verdict>,
 }
 
 /// What a run says as a whole.
@@ -97,6 +100,7 @@ pub async fn run(
     }
     let digests = Arc::new(Digests::kept_in(places.digests()));
     let suite = pins::suite(&digests)?;
+    let order = plan.order.of(&plan.checks, plan.seed);
     let mut record = RunRecord {
         format: EVIDENCE_FORMAT,
         id: run_id(plan.seed),
@@ -108,6 +112,7 @@ pub async fn run(
         required: plan.required.clone(),
         cells: cells.iter().map(|cell| cell.name.clone()).collect(),
         cut_off: None,
+        order: order.iter().flatten().map(|check| check.id()).collect(),
         not_started: Vec::new(),
     };
     let evidence = plan.folder.join("evidence");
@@ -137,6 +142,9 @@ pub async fn run(
         observer,
         stop,
         checks: plan.checks,
+        order,
+        repeat: plan.repeat,
+        failed: AtomicBool::new(false),
         required: plan.required,
         expectations: plan.expectations,
         seed: plan.seed,
@@ -236,10 +244,12 @@ pub async fn run(
 
 /// The checks in the suite's order, without the canary.
 fn summary(record: CellRecord, mut checks: Vec<CheckRecord>, shared: &Shared) -> CellSummary {
-    checks.retain(|check| check.id.subsystem() != Subsystem::Canary);
+    let is_canary = |check: &CheckRecord| check.id.subsystem() == Subsystem::Canary;
+    let canary = checks.iter().find(|check| is_canary(check)).map(|check| check.verdict.clone());
+    checks.retain(|check| !is_canary(check));
     let place = |check: &CheckRecord| shared.checks.iter().position(|c| c.id == check.id.as_str());
     checks.sort_by_key(place);
-    CellSummary { record, checks }
+    CellSummary { record, checks, canary }
 }
 
 /// Packs the evidence. That it could not be packed takes nothing from it.

@@ -1,6 +1,7 @@
 //! What all cells of a run share.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hospitium_evidence::WriteError;
@@ -10,6 +11,7 @@ use hospitium_suite::Check;
 use crate::budget::Budget;
 use crate::cache::{Digests, SnapshotCache};
 use crate::durations::{Durations, Pair, left};
+use crate::repeat::Repeat;
 use crate::{Observer, RunEvent, Stop};
 
 /// What all cells of a run share.
@@ -32,6 +34,12 @@ pub struct Shared {
     pub stop: Stop,
     /// The checks to run.
     pub checks: Vec<&'static Check>,
+    /// The same in the order in which they begin, if one was asked for.
+    pub order: Option<Vec<&'static Check>>,
+    /// How often each is run.
+    pub repeat: Repeat,
+    /// A repetition of a check has failed.
+    pub failed: AtomicBool,
     /// Those that the profile requires.
     pub required: Vec<CheckId>,
     /// What is right.
@@ -54,6 +62,11 @@ impl Shared {
             let mut first = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
             first.get_or_insert(error);
         }
+    }
+
+    /// The checks in the order in which they begin; in the suite's order if none was asked for.
+    pub fn in_order(&self) -> impl Iterator<Item = &'static Check> {
+        self.order.as_ref().unwrap_or(&self.checks).iter().copied()
     }
 
     /// Tells an event.

@@ -30,11 +30,6 @@ pub const CANARIES: &[Canary] = &[
         found_by: "net.mac-ip",
         defect: || Defect::DeadCable { nic: device::NIC.into() },
     },
-    Canary {
-        what: "two disks are exchanged",
-        found_by: "stor.rw-integrity",
-        defect: || Defect::SwapDisks { one: device::SCRATCH.into(), other: device::CRAMPED.into() },
-    },
 ];
 
 /// The canary of this draw for this lab, with its check: the first, from the drawn one on, that the host can give a

@@ -171,6 +171,7 @@ pub fn record() -> RunRecord {
         required: Vec::new(),
         cells: vec!["cell-a".into(), "cell-b".into()],
         cut_off: None,
+        order: Vec::new(),
         not_started: Vec::new(),
     }
 }

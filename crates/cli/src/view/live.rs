@@ -144,7 +144,15 @@ impl Observer for Live {
                 line.running.push(shown);
                 line.running(paint);
             }),
-            RunEvent::CheckEnded { cell, id, verdict, flaky, took_ms } => {
+            RunEvent::Repetition { cell, id, done, of, failed } => self.cell(cell, |line| {
+                let of = of.map(|of| format!(" of {of}")).unwrap_or_default();
+                let bad = if *failed > 0 { format!(", {failed} failed") } else { String::new() };
+                let shown = format!("{id} ({done}{of}{bad})");
+                line.running.retain(|running| !is(running, id.as_str()));
+                line.running.push(shown);
+                line.running(paint);
+            }),
+            RunEvent::CheckEnded { cell, id, verdict, flaky, took_ms, .. } => {
                 let word = word(verdict, *flaky);
                 let canary = id.as_str().starts_with("canary.");
                 if matches!(word, "fail" | "flaky" | "error") && !canary {

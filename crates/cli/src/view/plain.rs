@@ -76,7 +76,14 @@ impl Observer for Plain {
             {
                 self.line(cell, "the canary failed, as it must");
             }
-            RunEvent::CheckEnded { cell, id, verdict, flaky, took_ms } => {
+            RunEvent::Repetition { cell, id, done, of, failed } => {
+                // Every one where more is to be said, else each power of two and each hundred.
+                if self.verbose || done.is_power_of_two() || done % 100 == 0 {
+                    let of = of.map(|of| format!(" of {of}")).unwrap_or_default();
+                    self.line(cell, &format!("{id}: {done}{of} repetitions, {failed} failed"));
+                }
+            }
+            RunEvent::CheckEnded { cell, id, verdict, flaky, took_ms, .. } => {
                 let word = word(verdict, *flaky);
                 let shown = self.paint.verdict(word, &format!("{word:<5}"));
                 let flaky =

@@ -85,16 +85,23 @@ fn read_one(
     }
 }
 
-/// The record with a pass that does not follow from its observations taken away.
+/// The record with a pass that does not follow from its observations, or from its repetitions, taken
+/// away.
 fn judged(
     mut record: CheckRecord,
     format: u32,
     cell: &str,
     problems: &mut Vec<Problem>,
 ) -> CheckRecord {
-    let follows = record.observations.judge_as_of(format);
-    if record.verdict == Verdict::Pass && follows != Verdict::Pass {
-        let judged = follows.reason().to_owned();
+    let against = match (record.observations.judge_as_of(format), &record.repeats) {
+        (Verdict::Pass, Some(repeats)) if !repeats.all_passed() => Some(format!(
+            "of its repetitions {} passed, {} failed and {} came to no end",
+            repeats.passed, repeats.failed, repeats.no_end
+        )),
+        (Verdict::Pass, _) => None,
+        (other, _) => Some(other.reason().to_owned()),
+    };
+    if let Some(judged) = against.filter(|_| record.verdict == Verdict::Pass) {
         record.verdict = Verdict::Error {
             reason: format!("written down as a pass, which its observations do not give: {judged}"),
         };

@@ -26,6 +26,7 @@ pub fn run() -> RunRecord {
         required: vec!["cpu.count".parse().expect("an id")],
         cells: vec!["one".into()],
         cut_off: None,
+        order: Vec::new(),
         not_started: Vec::new(),
     }
 }
@@ -79,6 +80,7 @@ pub fn check(id: &str) -> CheckRecord {
         verdict: observations.judge(),
         observations,
         attempts: Vec::new(),
+        repeats: None,
         started_ms: 1.0,
         took_ms: 2.0,
         console: Vec::new(),

@@ -41,6 +41,9 @@ leave_unit() {
 			Nice=-20
 			ExecStartPre=-/sbin/modprobe virtio_console
 			ExecStart=$kept/hospitium-probe /dev/$name
+			# It gives up if its channel does not appear. Nobody else would start it again.
+			Restart=on-failure
+			RestartSec=5
 		END
 		ln -s ../$unit $units/sysinit.target.wants/
 	# A guest that is crashed on purpose writes nothing back any more.

@@ -34,6 +34,7 @@ pub fn check(id: &str, findings: impl IntoIterator<Item = Finding>) -> CheckReco
         verdict: observations.judge(),
         observations,
         attempts: Vec::new(),
+        repeats: None,
         started_ms: 1.0,
         took_ms: 2.0,
         console: Vec::new(),
@@ -76,6 +77,7 @@ pub fn passing() -> Run {
         ],
         cells: vec![CELL.into()],
         cut_off: None,
+        order: Vec::new(),
         not_started: Vec::new(),
     };
     let cell = CellRecord {

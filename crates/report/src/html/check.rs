@@ -26,6 +26,8 @@ pub struct CheckView {
     pub one_witness: Option<String>,
     pub notes: Vec<String>,
     pub attempts: Vec<(Outcome, String)>,
+    /// How often it passed and what that took, if it was repeated.
+    pub repeated: Option<Repeated>,
     pub console: Vec<String>,
     pub pictures: Vec<Picture>,
     pub artifacts: Vec<String>,
@@ -34,6 +36,14 @@ pub struct CheckView {
     pub clone: String,
     pub took: String,
     pub replay: String,
+}
+
+/// A check that was repeated.
+#[derive(Clone)]
+pub struct Repeated {
+    pub asked: String,
+    pub words: String,
+    pub took: String,
 }
 
 #[derive(Clone)]
@@ -84,22 +94,19 @@ impl CheckView {
             id: check.id.to_string(),
             requirement: visible(&check.requirement, 600),
             outcome,
-            badge: check.flaky().filter(|_| outcome == Outcome::Flaky).map_or_else(
-                || outcome.word().to_owned(),
-                |(failed, of)| format!("flaky {failed} of {of}"),
-            ),
+            badge: badge(check, outcome),
             reason: reason(&check.verdict, 1_500),
             glance: glance(check),
             findings_left: seen.findings.len() - findings.len(),
             findings,
             one_witness: seen.one_witness.as_deref().map(|why| visible(why, 400)),
             notes: seen.notes.iter().take(ROWS).map(|note| visible(note, 600)).collect(),
-            attempts: check
-                .attempts
-                .iter()
-                .take(ROWS)
-                .map(|it| attempt(it, &check.verdict))
-                .collect(),
+            attempts: attempts(check),
+            repeated: check.repeats.as_ref().map(|repeats| Repeated {
+                asked: visible(&repeats.asked, 100),
+                words: words::repeated(repeats),
+                took: words::repetitions_took(repeats),
+            }),
             console: check.console.iter().rev().take(40).rev().map(|l| visible(l, 400)).collect(),
             pictures: shown,
             artifacts,
@@ -115,6 +122,22 @@ impl CheckView {
     pub const fn open(&self) -> bool {
         self.outcome.wants_attention()
     }
+}
+
+fn badge(check: &CheckRecord, outcome: Outcome) -> String {
+    let word = outcome.word();
+    match (check.flaky().filter(|_| outcome == Outcome::Flaky), &check.repeats) {
+        (Some((failed, of)), _) => format!("{word} {failed} of {of}"),
+        (None, Some(repeats)) if repeats.ended() > 0 => format!("{word} ×{}", repeats.ended()),
+        _ => word.to_owned(),
+    }
+}
+
+/// The attempts; of repetitions those that did not pass.
+fn attempts(check: &CheckRecord) -> Vec<(Outcome, String)> {
+    let shown = |it: &&Verdict| check.repeats.is_none() || **it != Verdict::Pass;
+    let attempts = check.attempts.iter().filter(shown).take(ROWS);
+    attempts.map(|it| attempt(it, &check.verdict)).collect()
 }
 
 fn glance(check: &CheckRecord) -> Option<Glance> {

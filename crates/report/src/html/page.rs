@@ -7,8 +7,10 @@ use hospitium_evidence::Bundle;
 use hospitium_model::Digest;
 
 use super::cell::CellView;
+use super::changes::Changes;
 use super::check::CheckView;
 use super::picture::Pictures;
+use crate::Diff;
 use crate::outcome::{Outcome, Tally, goes_on, of_cell};
 use crate::summary::{headline, problems, warnings};
 use crate::words::{self, visible};
@@ -35,6 +37,7 @@ pub struct Page {
     problem_count: usize,
     bar: Vec<Segment>,
     tally: Vec<(Outcome, usize)>,
+    changes: Option<Changes>,
     matrix: Matrix,
     troubles: Vec<Trouble>,
     trouble_count: usize,
@@ -77,7 +80,7 @@ struct Trouble {
 }
 
 impl Page {
-    pub fn of(bundle: &Bundle) -> Self {
+    pub fn of(bundle: &Bundle, since: Option<&Diff>) -> Self {
         let tally = Tally::of_cells(&bundle.cells);
         let goes_on = goes_on(bundle);
         let mut pictures = Pictures::of(bundle);
@@ -116,6 +119,7 @@ impl Page {
             problem_count,
             bar: bar(&tally),
             tally: counted(&tally),
+            changes: since.map(|diff| Changes::of(bundle, diff)),
             matrix: matrix(bundle),
             troubles,
             trouble_count,

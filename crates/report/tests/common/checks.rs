@@ -109,6 +109,7 @@ fn blank(id: &str, requirement: &str, tier: Tier, took_ms: f64) -> CheckRecord {
         verdict: Verdict::Pass,
         observations: Observations::new(),
         attempts: Vec::new(),
+        repeats: None,
         started_ms: 0.0,
         took_ms,
         console: Vec::new(),

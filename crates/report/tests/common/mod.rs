@@ -76,6 +76,7 @@ fn run() -> RunRecord {
         required: ["cpu.count", "stor.flush-durable"].map(|id| id.parse().expect("an id")).into(),
         cells: CELLS.iter().map(|(name, ..)| (*name).into()).collect(),
         cut_off: None,
+        order: Vec::new(),
         not_started: Vec::new(),
     }
 }

@@ -56,7 +56,7 @@ pub fn did_not_come_up(mut record: CheckRecord, words: &str) -> CheckRecord {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use hospitium_model::{
         Accelerator, AcceleratorProof, Boot, ByteSize, Digest, GuestFacts, GuestKind, HostFacts,
         MachineSpec, OperatingSystem, Tier, Timings,
@@ -64,7 +64,7 @@ mod tests {
 
     use super::*;
 
-    fn cell() -> CellRecord {
+    pub fn cell() -> CellRecord {
         CellRecord {
             name: "cell".into(),
             guest: GuestFacts {
@@ -107,6 +107,7 @@ mod tests {
             verdict,
             observations: Observations::new(),
             attempts: vec![],
+            repeats: None,
             started_ms: 0.0,
             took_ms: 0.0,
             console: vec![],

@@ -1,5 +1,5 @@
 //! The checks of a cell: those that only read together in one clone, every other in its own, in
-//! parallel as the budget allows, the longest first.
+//! parallel as the budget allows, the longest first or as was asked.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,16 +20,28 @@ impl CellRun {
     /// Runs all checks; each has its record when this returns.
     pub(super) async fn run_checks(self: &Arc<Self>, ready: Ready) {
         let Ready { lab, first, permit, made } = ready;
-        let mut reads = Vec::new();
-        let mut jobs = JoinSet::new();
-        for check in self.shared.checks.iter().copied() {
+        let (mut reads, mut others) = (Vec::new(), Vec::new());
+        let once = self.shared.repeat.is_once();
+        for check in self.shared.in_order() {
             if let Some(skip) = check.needs.iter().find_map(|need| need.missing(&lab)) {
                 self.put(self.blank(check, skip));
-            } else if check.tier == Tier::Reads {
+            } else if check.tier == Tier::Reads && once {
                 reads.push(check);
             } else {
+                others.push(check);
+            }
+        }
+        let mut jobs = JoinSet::new();
+        let (this, of) = (self.clone(), lab.clone());
+        if !once {
+            others.sort_by(|a, b| self.longer(a, b));
+            jobs.spawn(this.repeated(of, others));
+        } else if self.shared.order.is_some() {
+            jobs.spawn(async move { this.one_by_one(&of, others).await });
+        } else {
+            for check in others {
                 let (this, lab) = (self.clone(), lab.clone());
-                jobs.spawn(async move { this.alone(&lab, check).await });
+                jobs.spawn(async move { this.alone(&lab, check, None).await });
             }
         }
         let canary = canary::draw(&lab, self.shared.draw);
@@ -69,6 +81,25 @@ impl CellRun {
         if let Ok(record) = self.shared.stop.unless(work).await {
             self.put(record);
         }
+    }
+
+    /// The longer one first, where no order was asked for.
+    fn longer(&self, a: &Check, b: &Check) -> std::cmp::Ordering {
+        match self.shared.order {
+            Some(_) => std::cmp::Ordering::Equal,
+            None => self.expected(b).total_cmp(&self.expected(a)),
+        }
+    }
+
+    /// Begins these checks in this very order: each waits for its turn before the next one asks.
+    async fn one_by_one(self: &Arc<Self>, lab: &Arc<Lab>, checks: Vec<&'static Check>) {
+        let mut jobs = JoinSet::new();
+        for check in checks {
+            let Ok(permit) = self.shared.stop.unless(self.permit(lab, check)).await else { break };
+            let (this, lab) = (self.clone(), lab.clone());
+            jobs.spawn(async move { this.alone(&lab, check, Some(permit)).await });
+        }
+        jobs.join_all().await;
     }
 
     /// All checks that only read, one after the other in one clone.
@@ -129,9 +160,17 @@ impl CellRun {
     }
 
     /// One check in a clone of its own, run again if it fails.
-    async fn alone(self: &Arc<Self>, lab: &Arc<Lab>, check: &'static Check) {
+    async fn alone(
+        self: &Arc<Self>,
+        lab: &Arc<Lab>,
+        check: &'static Check,
+        permit: Option<Permit>,
+    ) {
         let work = async {
-            let permit = self.permit(lab, check).await;
+            let permit = match permit {
+                Some(permit) => permit,
+                None => self.permit(lab, check).await,
+            };
             self.started(check, 1);
             let (attempt, end) = in_own_clone(lab, &check.id().file_name(), check, None).await;
             drop(permit);
@@ -176,7 +215,7 @@ impl CellRun {
         self.put(record);
     }
 
-    async fn permit(&self, lab: &Lab, check: &Check) -> Permit {
+    pub(super) async fn permit(&self, lab: &Lab, check: &Check) -> Permit {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -192,7 +231,7 @@ impl CellRun {
         self.shared.durations.expected(&self.pair, check.id)
     }
 
-    fn started(&self, check: &Check, attempt: usize) {
+    pub(super) fn started(&self, check: &Check, attempt: usize) {
         self.shared.tell(&RunEvent::CheckStarted {
             cell: self.cell.name.clone(),
             id: check.id(),
@@ -208,15 +247,21 @@ impl CellRun {
     }
 
     /// The record of an attempt, its pictures written.
-    fn record(&self, check: &Check, attempt: Attempt, console: Vec<String>) -> CheckRecord {
+    pub(super) fn record(
+        &self,
+        check: &Check,
+        mut attempt: Attempt,
+        console: Vec<String>,
+    ) -> CheckRecord {
         let say_at = |at: Instant, text: String| {
             self.sink.say_at(at, &attempt.clone, TimelineSource::Check, text);
         };
         say_at(attempt.began, format!("{} begins", check.id));
         let end = attempt.began.checked_add(attempt.took).unwrap_or(attempt.began);
         say_at(end, format!("{} ended: {}", check.id, attempt.verdict.word()));
-        let mut record = self.blank(check, attempt.verdict);
-        for (name, png) in attempt.pictures {
+        let pictures = std::mem::take(&mut attempt.pictures);
+        let mut record = self.record_of(check, attempt, console);
+        for (name, png) in pictures {
             let plain: String = name
                 .chars()
                 .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
@@ -229,6 +274,17 @@ impl CellRun {
             }
             self.shared.written(written);
         }
+        record
+    }
+
+    /// The same without pictures, and without a word in the timeline.
+    pub(super) fn record_of(
+        &self,
+        check: &Check,
+        attempt: Attempt,
+        console: Vec<String>,
+    ) -> CheckRecord {
+        let mut record = self.blank(check, attempt.verdict);
         record.observations = attempt.observations;
         record.clone = attempt.clone;
         record.started_ms = self.sink.ms(attempt.began);

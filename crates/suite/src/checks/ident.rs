@@ -84,22 +84,31 @@ check! {
     async fn os_reported(cell) {
         let facts = cell.lab().guest().facts().clone();
         let version = cell.system().version().await?;
-        // What a kernel guest was declared to be was read in the image of its kernel.
-        if facts.kind == GuestKind::Kernel {
-            let image = HostSource::Files.saw(facts.version);
-            return Ok(Observations::of([Finding::same("version, and that in the kernel's image", version, image)]));
-        }
         let name = cell.system().name().await?;
         let console = &cell.lab().boot_facts().console;
         let shown = console.iter().find_map(|line| name.value.in_line(line).map(str::to_owned));
-        let mut seen = Observations::of([Finding::guest_is("version", version, facts.version)]);
+        let mut seen = Observations::of([match facts.kind {
+            // What a kernel guest was declared to be was read in the image of its kernel.
+            GuestKind::Kernel => {
+                let image = HostSource::Files.saw(facts.version);
+                Finding::same("version, and that in the kernel's image", version, image)
+            }
+            GuestKind::Disk => Finding::guest_is("version", version, facts.version),
+        }]);
         match shown {
             Some(shown) => {
                 let inside = name.map(|name| name.name);
-                seen.push(Finding::same("name", inside, HostSource::Wire.saw(shown)));
+                let shown = HostSource::Wire.saw(shown);
+                seen.push(Finding::same("what it calls itself, inside and on its console", inside, shown));
                 Ok(seen)
             }
-            None => Ok(seen.only_one_witness("the console showed no name of the system as it started")),
+            None => {
+                let why = "the console showed no name of the system as it started";
+                Ok(match facts.kind {
+                    GuestKind::Kernel => seen,
+                    GuestKind::Disk => seen.only_one_witness(why),
+                })
+            }
         }
     }
 }

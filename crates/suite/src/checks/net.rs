@@ -43,6 +43,11 @@ check! {
             return absent(cell, &nic).await;
         };
         let pinged = ping(cell.peer().await?, &options).await?;
+        if !answered.value {
+            // Nothing gets through: that is what there is to see.
+            let what = "the other side answered an echo";
+            return Ok(Observations::of([Finding::same_as(what, answered, pinged, true)]));
+        }
         let mac = cell.system().mac(&name).await?;
         let echo = at(&options, ECHO_PORT);
         cell.system().tcp_open(SLOT, echo).await?;

@@ -283,10 +283,10 @@ fn is_drive(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use hospitium_model::{Bus, GuestKind};
-    use hospitium_wire::{LinuxRequest, Reply, Request};
+    use hospitium_wire::{Domain, LinuxRequest, Reply, Request, errno};
 
     use super::*;
-    use crate::linux::stand_in::{Folders, failed, system};
+    use crate::linux::stand_in::{Folders, system};
 
     #[test]
     fn only_names_of_real_disks_are_followed() {
@@ -345,9 +345,15 @@ mod tests {
                     let argument = b"01234567890123456789HOSP-IDE            more";
                     Reply::Ioctl { result: 0, argument }
                 }
-                Request::Linux(LinuxRequest::Ioctl { .. }) => failed(ENOTTY, "ioctl"),
-                Request::BlockDiscard { path: "/dev/sda", .. } => failed(errno::EINVAL, "ioctl"),
-                Request::BlockDiscard { .. } => failed(ENOTTY, "ioctl"),
+                Request::Linux(LinuxRequest::Ioctl { .. }) => {
+                    Reply::Failed { domain: Domain::Errno, code: ENOTTY, call: "ioctl" }
+                }
+                Request::BlockDiscard { path: "/dev/sda", .. } => {
+                    Reply::Failed { domain: Domain::Errno, code: errno::EINVAL, call: "ioctl" }
+                }
+                Request::BlockDiscard { .. } => {
+                    Reply::Failed { domain: Domain::Errno, code: ENOTTY, call: "ioctl" }
+                }
                 _ => return None,
             })
         }))

@@ -64,10 +64,5 @@ fn of_folders<'a>(folders: Folders, asked: &Request<'_>, data: &'a mut Vec<u8>) 
         }
         _ => {}
     }
-    failed(errno::ENOENT, "open")
-}
-
-/// A system call of this guest failed.
-pub const fn failed(errno: i32, call: &'static str) -> Reply<'static> {
-    Reply::Failed { domain: Domain::Errno, code: errno, call }
+    Reply::Failed { domain: Domain::Errno, code: errno::ENOENT, call: "open" }
 }

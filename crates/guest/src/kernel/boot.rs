@@ -143,7 +143,9 @@ pub fn command_line(spec: &MachineSpec) -> Result<String, GuestError> {
     // An emulator that shares its CPU can miss the ten ticks by which Linux tries the timer's wiring, and
     // Linux then panics. On hypervisors that it knows it leaves the trial out by itself (for KVM in
     // arch/x86/kernel/kvm.c, kvm_guest_init), so here it is told to.
-    Ok(format!("{console} loglevel=6 panic=0 no_timer_check"))
+    // Where UEFI keeps what it gives the kernel, such as the generation id, the kernel else lets nobody read
+    // (CONFIG_IO_STRICT_DEVMEM; Documentation/admin-guide/kernel-parameters.txt, iomem=).
+    Ok(format!("{console} loglevel=6 panic=0 no_timer_check iomem=relaxed"))
 }
 
 #[async_trait]

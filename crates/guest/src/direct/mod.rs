@@ -223,7 +223,9 @@ impl Guest for DirectGuest {
         trace: Option<Trace>,
         limit: Duration,
     ) -> Result<Session, GuestError> {
-        await_probe(machine, console, trace, &[self.kernel.probe.platform], limit).await
+        let session =
+            await_probe(machine, console, trace, &[self.kernel.probe.platform], limit).await;
+        session.map_err(GuestError::of_named_console)
     }
 }
 

@@ -71,6 +71,8 @@ pub(crate) struct QemuMachine {
     /// Numbers for files and nodes that are made while it runs.
     pub(crate) serials: AtomicU32,
     started: AtomicBool,
+    /// The plug was pulled: nothing that was not flushed is on its media.
+    unplugged: AtomicBool,
 }
 
 /// How long a VMM that was asked to end is waited for.
@@ -108,6 +110,7 @@ impl QemuMachine {
             sets: parts.sets,
             serials: AtomicU32::new(0),
             started: AtomicBool::new(false),
+            unplugged: AtomicBool::new(false),
         };
         tokio::spawn(caretaker(
             machine.qmp.clone(),
@@ -116,6 +119,18 @@ impl QemuMachine {
             machine.spec.on_crash,
         ));
         machine
+    }
+
+    /// Ends the process at once, as pulling the plug ends a machine.
+    async fn unplug(&self) -> Ended {
+        self.unplugged.store(true, Ordering::SeqCst);
+        self.process.kill().await
+    }
+
+    /// True if it has ended, and not by the plug: then its media hold all that it wrote.
+    pub(crate) fn has_ended_in_order(&self) -> bool {
+        let ended = self.process.has_ended();
+        ended.is_some_and(|ended| ended.expected()) && !self.unplugged.load(Ordering::SeqCst)
     }
 
     /// Its start was done in another process.
@@ -227,7 +242,7 @@ impl Machine for QemuMachine {
             }
             PowerVerb::On => self.simple("starting the machine", "cont").await,
             PowerVerb::Off => {
-                self.process.kill().await;
+                self.unplug().await;
                 Ok(())
             }
             PowerVerb::Reset => self.simple("resetting", "system_reset").await,
@@ -277,7 +292,7 @@ impl Machine for QemuMachine {
         };
         match tokio::time::timeout(END, ended).await {
             Ok(ended) => Ok(ended),
-            Err(_) => Ok(self.process.kill().await),
+            Err(_) => Ok(self.unplug().await),
         }
     }
 

@@ -24,7 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) async fn medium(machine: &QemuMachine, id: &str) -> Result<Medium, HostError> {
     let plan = machine.disk_plan(id)?;
     let raw = machine.outside.join(format!("medium-{id}-{}.raw", machine.next_serial()));
-    let logged = plan.disk.power_loss_log && plan.writable();
+    // After an end in order the image itself is looked at, not what the log says of it.
+    let logged = plan.disk.power_loss_log && plan.writable() && !machine.has_ended_in_order();
     let target = machine.flatten(&plan, !logged, &raw).await?;
     let how = if logged {
         replayed(machine, &plan, &raw).await?

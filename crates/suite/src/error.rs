@@ -7,8 +7,6 @@ use hospitium_host::HostError;
 use hospitium_model::{ExpectationError, Inability, span};
 use hospitium_system::{ConsoleError, SessionError, SystemError};
 
-use crate::LabError;
-
 /// The harness or the lab failed, or somebody cannot do what the check needs.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
@@ -84,17 +82,6 @@ impl From<HostError> for CheckError {
                 Self::Unable(Inability::of_host(format!("{what} is not possible: {why}")))
             }
             other => Self::Host(other),
-        }
-    }
-}
-
-impl From<LabError> for CheckError {
-    fn from(error: LabError) -> Self {
-        match error {
-            LabError::Host(error) => error.into(),
-            LabError::Guest(error) => Self::Guest(error),
-            LabError::Session(error) => Self::Session(error),
-            LabError::Unable(why) => Self::Unable(why),
         }
     }
 }

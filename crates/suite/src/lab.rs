@@ -154,6 +154,17 @@ pub enum LabError {
     Unable(#[from] Inability),
 }
 
+impl From<LabError> for CheckError {
+    fn from(error: LabError) -> Self {
+        match error {
+            LabError::Host(error) => error.into(),
+            LabError::Guest(error) => Self::Guest(error),
+            LabError::Session(error) => Self::Session(error),
+            LabError::Unable(why) => Self::Unable(why),
+        }
+    }
+}
+
 /// The booted, saved machine of a cell, and all that its checks may look at.
 pub struct Lab {
     host: Arc<dyn Host>,

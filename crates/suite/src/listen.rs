@@ -6,14 +6,11 @@ use hospitium_host::MachineState;
 use hospitium_model::{Finding, GuestSource, HostSource, Observations, Value};
 use hospitium_system::LogLine;
 
-use crate::silence::splats;
+use crate::silence::{STARVED, splats};
 use crate::{Cell, patience};
 
 /// How long a guest may take to show its log. One that does not in this time says nothing.
 const ASKED: Duration = Duration::from_secs(10);
-
-/// A machine that waited for a CPU for so long in a check was kept from the CPUs.
-const STARVED: Duration = Duration::from_secs(5);
 
 /// What had been said when the check began.
 pub struct Listening {

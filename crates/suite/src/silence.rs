@@ -5,9 +5,13 @@
 //! brings a mark about on purpose.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use hospitium_model::OperatingSystem;
 use serde::Deserialize;
+
+/// A machine that waited for a CPU for so long was kept from the CPUs.
+pub const STARVED: Duration = Duration::from_secs(5);
 
 /// The table that ships with the suite.
 const TABLE: &str = include_str!("../silence.toml");
@@ -17,7 +21,7 @@ const SHOWN: usize = 200;
 /// The most lines that are shown.
 const LINES: usize = 8;
 /// The heading of a trace (Linux arch/x86/kernel/dumpstack.c).
-const TRACE: &str = "Call Trace:";
+const TRACE: &str = "Call Trace";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -106,7 +106,7 @@ check! {
         let (known, errors): (Vec<String>, Vec<String>) =
             errors.map(|line| line.text.escape_debug().to_string()).partition(|line| fine(line));
         let console = cell.lab().boot_facts().console.iter().map(String::as_str);
-        let starved = cell.lab().boot_facts().cpu_wait_ms >= 1000.0;
+        let starved = cell.lab().boot_facts().cpu_wait_ms >= silence::STARVED.as_secs_f64() * 1e3;
         let bad = silence::splats(cell.lab().os(), "boot.console-clean", console.filter(|line| !fine(line)), starved);
         let nothing = Value::List(Vec::new());
         let shown = |lines: Vec<String>| lines.into_iter().take(SHOWN).collect::<Value>();

@@ -30,7 +30,8 @@ pub fn configured(cell: &Cell, id: &str) -> Result<Disk, CheckError> {
     Ok(cell.spec().disk(id).cloned().ok_or_else(missing)?)
 }
 
-fn wanted(disk: &Disk) -> WantedDisk {
+/// What a disk of the specification is told by.
+pub fn wanted(disk: &Disk) -> WantedDisk {
     WantedDisk { serial: disk.serial.clone(), size: disk.size.as_bytes(), bus: disk.bus }
 }
 

@@ -9,7 +9,7 @@ use hospitium_model::{
     ByteSize, Capability, Digest, Disk, Finding, GuestKind, HostSource, Inside, Observations,
     Outside, Pattern,
 };
-use hospitium_system::{GuestDisk, Span, System, WantedDisk, Write};
+use hospitium_system::{GuestDisk, Span, System, Write};
 
 use super::disks::{self, MIB, MIB_SPAN, on_medium};
 use super::wait::{SETTLE, until};
@@ -152,8 +152,7 @@ fn zeros(length: u64) -> Digest {
 }
 
 async fn find(system: &dyn System, disk: &Disk) -> Result<Option<GuestDisk>, CheckError> {
-    let wanted =
-        WantedDisk { serial: disk.serial.clone(), size: disk.size.as_bytes(), bus: disk.bus };
+    let wanted = disks::wanted(disk);
     system.load_driver(disks::driver(disk.bus)).await?;
     let look = async || Ok(system.disk(&wanted).await?.value);
     until(SETTLE, look, Option::is_some).await

@@ -2,7 +2,6 @@
 //!
 //! `HOSPITIUM_TEST_KERNELS` names kernel packages; a small system of busybox is made with one of them: an initrd that
 //! mounts the disk and leaves for it, and a disk with busybox's init, or nothing but a shell script, on it.
-//! `HOSPITIUM_TEST_DIRECT` may name a whole system, as `--guest` takes it: KERNEL+INITRD+IMAGE.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -222,25 +221,4 @@ fn a_guest_with_a_boot_loader_of_its_own_takes_no_words() {
     std::fs::write(&image, bytes).expect("written");
     let error = open_with(&image, Some("quiet"), &cache()).err().expect("nobody to give it to");
     assert!(matches!(error, GuestError::NoAppend { .. }), "{error}");
-}
-
-#[tokio::test]
-#[ignore = "boots a whole system; see the file's head"]
-async fn a_whole_system_comes_up_with_kernel_and_initrd_from_outside() {
-    let Some(named) = std::env::var_os("HOSPITIUM_TEST_DIRECT").map(PathBuf::from) else {
-        println!("left out: HOSPITIUM_TEST_DIRECT names no KERNEL+INITRD+IMAGE");
-        return;
-    };
-    let guest = open(&named, &cache()).expect("kernel, initrd and image");
-    let booted = start(guest.as_ref()).await;
-    let session = booted.enter(guest.as_ref()).await;
-    let state = session.run(&["systemctl", "is-system-running"], LIMIT).await.expect("systemd");
-    println!("{}", String::from_utf8_lossy(&state.output));
-    println!("{}", session.read_text("/proc/mounts").await.expect("a file"));
-    session.power(PowerAction::Reboot).await.expect("restarts");
-    tokio::time::sleep(Duration::from_secs(20)).await;
-    let hello = session.greet(LIMIT * 2).await.expect("there again");
-    println!("again after {:.1?}", hello.uptime);
-    session.power(PowerAction::Off).await.expect("powers off");
-    tokio::time::timeout(LIMIT, booted.machine.ended()).await.expect("ends");
 }

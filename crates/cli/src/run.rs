@@ -161,6 +161,7 @@ async fn carry_out(
     plan.exactly = exactly;
     plan.seed = arguments.seed;
     plan.order = order.clone();
+    plan.fresh_boot = arguments.fresh_boot;
     plan.repeat = Repeat {
         times: arguments.repeat,
         soak: arguments.soak,

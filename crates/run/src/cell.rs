@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 
 use hospitium_evidence::CellWriter;
 use hospitium_model::{
-    CellRecord, CheckRecord, PlannedCheck, TimelineEvent, TimelineSource, Timings, Verdict,
+    BOOT_WITHIN, CellRecord, CheckRecord, PlannedCheck, TimelineEvent, TimelineSource, Timings,
+    Verdict,
 };
 use hospitium_suite::{Cell, Check, Lab, LabParts, Sink, checks};
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::attempt::CloneEnd;
@@ -135,6 +137,7 @@ impl CellRun {
             machine: declared(&self.cell),
             inputs: pins::all(&**guest, Vec::new(), &self.shared.suite),
             timings: Timings::default(),
+            booted: None,
             failure: None,
             canary_failed: false,
             required_not_run: Vec::new(),
@@ -169,6 +172,7 @@ impl CellRun {
                 }
                 self.shared.tell(event);
             },
+            since: self.shared.boots_since,
         };
         let mut again = true;
         loop {
@@ -180,8 +184,12 @@ impl CellRun {
             let lab = self.lab(&made);
             lab.expect();
             let took_ms = ms(begun.elapsed());
-            let cached = made.cached;
-            self.shared.tell(&RunEvent::Ready { cell: self.cell.name.clone(), cached, took_ms });
+            let (cached, booted) = (made.cached, made.held.entry().booted);
+            let cell = self.cell.name.clone();
+            self.shared.tell(&RunEvent::Ready { cell, cached, booted: Some(booted), took_ms });
+            if cached {
+                self.tell_age(booted);
+            }
             let memory = clone_memory(lab.spec().memory.size);
             let permit =
                 self.shared.budget.permit(Class::Boot, u64::MAX, Load::Usual, memory).await;
@@ -222,10 +230,25 @@ impl CellRun {
         }))
     }
 
+    /// Says that the cached boot is too old for a certificate: before the checks run, and not after.
+    fn tell_age(&self, booted: Timestamp) {
+        let age = Timestamp::now().duration_since(booted);
+        if age > BOOT_WITHIN {
+            let words = format!(
+                "the machine in the cache booted {} days ago, and a certificate needs a boot of at \
+                 most {} days; --fresh-boot boots anew",
+                age.as_hours() / 24,
+                BOOT_WITHIN.as_hours() / 24
+            );
+            self.shared.tell(&RunEvent::Note { cell: self.cell.name.clone(), words });
+        }
+    }
+
     /// What is known once the machine has booted.
     fn describe(&self, record: &mut CellRecord, made: &Made) {
         let entry = made.held.entry();
         record.machine = entry.declared.clone();
+        record.booted = Some(entry.booted);
         record.inputs.clone_from(&entry.inputs);
         // The suite may be another than the one that booted the machine.
         record.inputs.retain(|pin| pin.role != "suite");

@@ -7,6 +7,7 @@ use hospitium_guest::GuestError;
 use hospitium_host::WorkDir;
 use hospitium_model::{ByteSize, Capability, Digest, InputPin, MachineSpec, TimelineSource};
 use hospitium_suite::{LabError, Sink, boot, standard_machine};
+use jiff::Timestamp;
 
 use crate::budget::{Budget, Class, Load};
 use crate::cache::{Digests, Entry, Found, Held, KeyParts, SnapshotCache};
@@ -34,6 +35,8 @@ pub struct Maker<'a> {
     pub sink: &'a Sink,
     /// Who is told.
     pub observer: &'a dyn Observer,
+    /// A saved machine is to have been booted since then; none to take any.
+    pub since: Option<Timestamp>,
 }
 
 /// A saved machine, from the cache or fresh.
@@ -55,6 +58,12 @@ pub enum MakeError {
     /// The boot.
     #[error(transparent)]
     Boot(#[from] LabError),
+    /// A boot anew was asked for, and the saved machine cannot be dropped.
+    #[error(
+        "another run uses the saved machine that is to be booted anew; wait for its end, or use \
+         --no-cache, which boots one of its own"
+    )]
+    InUse,
     /// The saved machine cannot be cloned.
     #[error("the booted machine was saved, and no clone of it answers: {why}")]
     NoClone {
@@ -92,7 +101,17 @@ impl Maker<'_> {
     pub async fn make(&self, declared: MachineSpec, scratch: &Path) -> Result<Made, MakeError> {
         let (parts, boot_pins) = self.parts(&declared, scratch).await?;
         let key = parts.digest().map_err(|e| RunError::io("describe", scratch)(e.into()))?;
-        match self.cache.find(key).await.map_err(RunError::from)? {
+        let found = self.cache.find(key).await.map_err(RunError::from)?;
+        let is_old = |held: &Held| self.since.is_some_and(|since| held.entry().booted < since);
+        let found = match found {
+            Found::Hit(held) if is_old(&held) => {
+                self.cache.drop_entry(*held).map_err(RunError::from)?;
+                self.cache.find(key).await.map_err(RunError::from)?
+            }
+            found => found,
+        };
+        match found {
+            Found::Hit(held) if is_old(&held) => Err(MakeError::InUse),
             Found::Hit(held) => Ok(Made { held: *held, cached: true, vmm_cpu_ms: 0.0 }),
             Found::Miss { reservation, dropped } => {
                 if let Some(why) = dropped {
@@ -149,6 +168,7 @@ impl Maker<'_> {
         self.observer.tell(&RunEvent::Booting { cell: self.cell.name.clone(), expected_ms });
         let dir = WorkDir { name: "boot".into(), folder: reservation.boot_folder() };
         let limit = self.cell.guest.boot_limit();
+        let began = Timestamp::now();
         let booted = boot(&**host, &**guest, &declared, &dir, limit, self.sink).await?;
         let mut facts = booted.facts;
         self.durations.took(&pair, "boot", facts.ready_ms);
@@ -181,13 +201,15 @@ impl Maker<'_> {
         drop(booted.console);
         drop(booted.machine);
         let mut inputs = pins::all(&**guest, boot_pins, self.suite);
-        inputs.extend(pins::of_host(host.facts(), &facts.command, self.digests));
+        let own = host.inputs(&declared);
+        inputs.extend(pins::of_host(host.facts(), own, &facts.command, self.digests));
         let entry = Entry {
             // Set by the cache, as is what depends on its folder.
             key: Digest::of(&[]),
             parts,
             declared,
             inputs,
+            booted: began,
             boot: facts,
             snapshot,
             files: Vec::new(),

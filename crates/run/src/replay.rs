@@ -125,6 +125,7 @@ pub async fn enter(plan: ReplayPlan<'_>, observer: &dyn Observer) -> Result<Repl
         suite: &suite,
         sink: &Sink::nowhere(),
         observer,
+        since: None,
     };
     let make = |error: MakeError| ReplayError::Make(Box::new(error));
     let begun = Instant::now();
@@ -134,6 +135,7 @@ pub async fn enter(plan: ReplayPlan<'_>, observer: &dyn Observer) -> Result<Repl
     observer.tell(&crate::RunEvent::Ready {
         cell: record.name.clone(),
         cached: made.cached,
+        booted: Some(made.held.entry().booted),
         took_ms: crate::usage::ms(begun.elapsed()),
     });
     let entry = made.held.entry();

@@ -59,8 +59,7 @@ impl Observer for Plain {
                 self.line(cell, &format!("boots{about}"));
             }
             RunEvent::Ready { cell, cached, took_ms } => {
-                let how =
-                    if *cached { "taken from the cache, no boot" } else { "booted and saved" };
+                let how = if *cached { "taken from the cache, no boot" } else { "booted" };
                 self.line(cell, &format!("ready: {how}, {}", time(*took_ms)));
             }
             RunEvent::Note { cell, words } => self.line(cell, &format!("note: {}", safe(words))),

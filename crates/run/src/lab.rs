@@ -79,7 +79,7 @@ impl Made {
             boot: entry.boot.clone(),
             inputs: entry.inputs.clone(),
             picture: held.picture(),
-            origin: Origin::Saved(entry.snapshot.clone()),
+            origin: Origin::Saved(Box::new(entry.snapshot.clone())),
             held: Some(held),
             first: None,
             cached,

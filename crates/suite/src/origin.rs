@@ -9,7 +9,7 @@ use hospitium_model::{Inability, Verdict};
 #[derive(Debug, Clone)]
 pub enum Origin {
     /// It goes on from the booted machine, which was saved.
-    Saved(Snapshot),
+    Saved(Box<Snapshot>),
     /// Every machine boots.
     Boot {
         /// The longest that a boot may take.

@@ -78,7 +78,7 @@ async fn lab_expecting(
         host: host.clone(),
         guest: guest.clone(),
         declared: declared.clone(),
-        origin: Origin::Saved(snapshot),
+        origin: Origin::Saved(Box::new(snapshot)),
         isolation: Isolation::Fork,
         boot: booted.facts,
         folder: folder.to_owned(),

@@ -44,7 +44,7 @@ async fn lab(folder: &Path) -> Arc<Lab> {
         host,
         guest,
         declared,
-        origin: Origin::Saved(snapshot),
+        origin: Origin::Saved(Box::new(snapshot)),
         isolation: Isolation::Fork,
         boot: booted.facts,
         folder: folder.to_owned(),

@@ -184,12 +184,20 @@ impl CellRun {
             durations: &self.shared.durations,
             suite: &self.shared.suite,
             sink: &self.sink,
-            observer: &*self.shared.observer,
+            observer: &|event: &RunEvent| {
+                if matches!(event, RunEvent::Booting { .. }) {
+                    let expected = self.shared.durations.expected(&self.pair, "boot");
+                    self.shared.progress.boots(&self.cell.name, expected);
+                }
+                self.shared.tell(event);
+            },
         };
         let mut again = true;
         loop {
             let begun = Instant::now();
-            let made = maker.make(declared(&self.cell), &self.work).await?;
+            let made = maker.make(declared(&self.cell), &self.work).await;
+            self.shared.progress.ready(&self.cell.name);
+            let made = made?;
             self.timed(|t| t.vmm_cpu_ms += made.vmm_cpu_ms);
             let Made { declared, boot, inputs, picture, origin, held, first, cached, .. } = made;
             let lab = self.lab(&declared, origin, &boot);

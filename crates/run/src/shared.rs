@@ -1,6 +1,5 @@
 //! What all cells of a run share.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +10,8 @@ use hospitium_suite::Check;
 
 use crate::budget::Budget;
 use crate::cache::{Digests, SnapshotCache};
-use crate::durations::{Durations, Pair, left};
+use crate::durations::Durations;
+use crate::progress::Progress;
 use crate::repeat::Repeat;
 use crate::{Observer, RunEvent, Stop};
 
@@ -79,43 +79,7 @@ impl Shared {
 
     /// A check of a cell has ended.
     pub fn ended(&self, cell: &str, id: &str) {
-        let event = self.progress.ended(cell, id, self.jobs);
+        let event = self.progress.ended(cell, id);
         self.tell(&event);
-    }
-}
-
-/// What is still to be done, and how long each is thought to take.
-#[derive(Debug, Default)]
-pub struct Progress {
-    total: usize,
-    remaining: Mutex<BTreeMap<(String, &'static str), f64>>,
-}
-
-impl Progress {
-    /// All checks of all cells are to be done; `pairs` are the cells with their pair.
-    pub fn of(pairs: &[(String, Pair)], checks: &[&'static Check], durations: &Durations) -> Self {
-        let mut remaining = BTreeMap::new();
-        for (cell, pair) in pairs {
-            for check in checks {
-                let ms = durations.expected(pair, check.id);
-                remaining.insert((cell.clone(), check.id), ms);
-            }
-        }
-        Self { total: remaining.len(), remaining: Mutex::new(remaining) }
-    }
-
-    /// Checks in all.
-    pub const fn total(&self) -> usize {
-        self.total
-    }
-
-    fn ended(&self, cell: &str, id: &str, jobs: usize) -> RunEvent {
-        let mut remaining = self.remaining.lock().unwrap_or_else(PoisonError::into_inner);
-        remaining.retain(|(of, check), _| of != cell || *check != id);
-        RunEvent::Progress {
-            done: self.total - remaining.len(),
-            total: self.total,
-            left_ms: Some(left(remaining.values().copied(), jobs)),
-        }
     }
 }

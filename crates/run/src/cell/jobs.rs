@@ -127,6 +127,7 @@ impl CellRun {
                 cell.next_check(check);
                 self.started(check, 1);
                 let attempt = in_clone(&mut cell, check).await;
+                self.stopped(check);
                 let again = matches!(attempt.verdict, Verdict::Fail { .. })
                     && check.id != checks::CANARY.id;
                 let console = if attempt.clone_is_good {
@@ -166,6 +167,7 @@ impl CellRun {
             };
             self.started(check, 1);
             let (attempt, end) = in_own_clone(lab, &check.id().file_name(), check, None).await;
+            self.stopped(check);
             drop(permit);
             self.clone_ended(&end);
             self.shared.durations.used(&self.pair, check.id, ms(end.vmm_cpu));
@@ -196,6 +198,7 @@ impl CellRun {
                 self.started(check, n);
                 let name = format!("{}-{n}", check.id().file_name());
                 let (attempt, end) = in_own_clone(lab, &name, check, None).await;
+                self.stopped(check);
                 self.clone_ended(&end);
                 let said = format!("{} ended again: {}", check.id, attempt.verdict.word());
                 self.sink.say(&name, TimelineSource::Check, said);
@@ -223,7 +226,12 @@ impl CellRun {
         self.shared.durations.expected(&self.pair, check.id)
     }
 
+    pub(super) fn stopped(&self, check: &Check) {
+        self.shared.progress.stopped(&self.cell.name, check.id);
+    }
+
     pub(super) fn started(&self, check: &Check, attempt: usize) {
+        self.shared.progress.began(&self.cell.name, check.id);
         self.shared.tell(&RunEvent::CheckStarted {
             cell: self.cell.name.clone(),
             id: check.id(),

@@ -155,8 +155,8 @@ check! {
                     them differ here, such as a generator that was due to be reseeded"
                     .into(),
                 (false, _) => format!(
-                    "nothing protects this pair: the guest's kernel does not reseed for a generation id (Linux does \
-                     since 5.18); {MACHINES} machines that kept the id drew {alone} different values"
+                    "nothing protects this pair: the guest's kernel would reseed for a generation id, and its driver has \
+                     found none; {MACHINES} machines that kept the id drew {alone} different values"
                 ),
             });
             // The id comes with an interrupt, which is served while programs run.

@@ -59,8 +59,8 @@ use crate::options::Programs;
 use crate::process::Confinement;
 use hospitium_host::local::{self, LocalStore, LocalWitness};
 use hospitium_host::{
-    Cloning, Defect, Destination, Facet, Generation, Host, HostClock, HostError, HostWitness,
-    ImageStore, Isolation, Machine, Snapshot, WorkDir,
+    Cloning, Defect, Destination, Ended, Facet, Generation, Host, HostClock, HostError,
+    HostWitness, ImageStore, Isolation, Machine, Snapshot, WorkDir,
 };
 
 pub use crate::options::{AcceleratorChoice, OLDEST, QemuOptions, UNPRIVILEGED, USERS};
@@ -74,7 +74,15 @@ pub struct Qemu {
     inner: Arc<Inner>,
     ahead: Ahead,
     isolation: Isolation,
+    /// Ends the machine that goes on from a saved one, where that is one at once.
+    going_on: Arc<Mutex<Option<EndMachine>>>,
 }
+
+/// Ends a machine.
+type EndMachine = Box<dyn Fn() + Send>;
+
+/// Why a QEMU that was told so makes no machines from a saved one.
+const BOOTS_ANEW: &str = "it was told to boot anew instead of going on from a saved state";
 
 /// What machines share of it.
 pub(crate) struct Inner {
@@ -117,7 +125,12 @@ impl Qemu {
         let proof = kvm::prove(&options, vmm, confinement, trial).await?;
         let inner =
             Inner::new(programs.clone(), traits.clone(), confinement, proof, options.cache)?;
-        Ok(Self { inner: Arc::new(inner), ahead: Ahead::default(), isolation: options.isolation })
+        Ok(Self {
+            inner: Arc::new(inner),
+            ahead: Ahead::default(),
+            isolation: options.isolation,
+            going_on: Arc::default(),
+        })
     }
 
     /// The QEMU system emulators for x86-64 on PATH.
@@ -238,6 +251,9 @@ impl Host for Qemu {
             Err(error) => Answer::No(error.to_string()),
         };
         match what {
+            Capability::Snapshot if self.isolation == Isolation::Reboot => {
+                Answer::No(BOOTS_ANEW.into())
+            }
             Capability::Snapshot
             | Capability::ResizeDisk
             | Capability::Nmi
@@ -312,9 +328,7 @@ impl Host for Qemu {
     fn cloning(&self) -> Facet<'_, dyn Cloning> {
         match self.isolation {
             Isolation::Fork | Isolation::Revert => Ok(self),
-            Isolation::Reboot => Err(Inability::of_host(
-                "it was told to boot anew instead of going on from a saved state",
-            )),
+            Isolation::Reboot => Err(Inability::of_host(BOOTS_ANEW)),
         }
     }
 
@@ -324,6 +338,7 @@ impl Host for Qemu {
             inner: Arc::new(inner),
             ahead: Ahead::default(),
             isolation: self.isolation,
+            going_on: self.going_on.clone(),
         }))
     }
 }
@@ -346,7 +361,20 @@ impl Cloning for Qemu {
             Some(waiting) => waiting,
             None => self.inner.wait_with(snapshot, notes, generation, dir).await?,
         };
-        Ok(Box::new(waiting.go_on().await?))
+        if self.isolation == Isolation::Revert
+            && let Some(end) = machine::locked(&self.going_on).take()
+        {
+            end();
+        }
+        let machine = waiting.go_on().await?;
+        if self.isolation == Isolation::Revert {
+            let (kill, prospect) = (machine.process.killer(), machine.process.prospect().clone());
+            *machine::locked(&self.going_on) = Some(Box::new(move || {
+                prospect.add(Ended::ByUs);
+                kill();
+            }));
+        }
+        Ok(Box::new(machine))
     }
 
     fn expect(&self, snapshot: &Snapshot, folder: &Path) {

@@ -53,8 +53,9 @@ pub trait Host: Destination {
     fn with_defects(&self, defects: &[Defect]) -> Result<Arc<dyn Host>, Inability>;
 }
 
-/// How a check gets a machine that no other check has touched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// How a check gets a machine that no other check has touched. In order: a host that can do one can do what comes after
+/// it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Isolation {
     /// Any number of machines go on from one saved machine at once.
     Fork,

@@ -146,6 +146,7 @@ pub async fn run(
         checks: plan.checks,
         order,
         repeat: plan.repeat,
+        isolation: plan.isolation,
         failed: AtomicBool::new(false),
         required: plan.required,
         expectations: plan.expectations,

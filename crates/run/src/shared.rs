@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hospitium_evidence::WriteError;
+use hospitium_host::Isolation;
 use hospitium_model::{CheckId, Expectations, InputPin};
 use hospitium_suite::Check;
 use jiff::Timestamp;
@@ -39,6 +40,8 @@ pub struct Shared {
     pub order: Option<Vec<&'static Check>>,
     /// How often each is run.
     pub repeat: Repeat,
+    /// What isolation is asked for, if less than the host can.
+    pub isolation: Option<Isolation>,
     /// A repetition of a check has failed.
     pub failed: AtomicBool,
     /// Those that the profile requires.

@@ -102,6 +102,8 @@ impl Cell {
         ready: Duration,
     ) -> Self {
         let pictures = Vec::new();
+        // A machine that booted has some already.
+        let events = machine.events().len();
         Self {
             system: system_of(&lab, &guest, fault),
             guest,
@@ -115,7 +117,7 @@ impl Cell {
             ready,
             clones: 0,
             moves: 0,
-            boot_events: 0,
+            boot_events: events,
             pictures,
             crashes_meant: 0,
         }
@@ -328,7 +330,12 @@ impl Cell {
     }
 
     /// The same, made so.
+    ///
+    /// # Errors
+    /// The host does not make clones, or this one cannot be made. Where one machine at once goes on from a saved one,
+    /// this cell's machine ends.
     pub async fn another_clone_as(&mut self, options: CloneOptions) -> Result<Self, CheckError> {
+        self.lab.origin().saved()?;
         self.clones += 1;
         let name = format!("{}-{}", self.dir.name, self.clones);
         Box::pin(self.lab.cell_as(&name, self.check, self.fault, options)).await
@@ -526,7 +533,8 @@ impl Cell {
     /// Where the guest's log stands: that of the saved machine for a clone in its first check, so that all clones
     /// ask once. None if it cannot be read.
     pub(crate) async fn log_position(&self) -> Option<u32> {
-        let known = self.lab.log_position();
+        // A machine that booted by itself has a log of its own.
+        let known = self.lab.origin().saved().ok().and_then(|_| self.lab.log_position());
         let position = known.unwrap_or(0);
         let now = self.system.log_since(position).await.ok()?.value.1;
         if known.is_none() {

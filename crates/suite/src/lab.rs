@@ -1,4 +1,5 @@
-//! The lab of one cell: the booted, saved machine that every check gets its own clone of.
+//! The lab of one cell: where every check gets a machine that no other has touched, a clone of the booted one where the
+//! host can make clones.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -6,16 +7,17 @@ use std::time::{Duration, Instant};
 
 use hospitium_guest::{Guest, GuestError};
 use hospitium_host::{
-    Event, EventKind, Generation, Host, HostError, Machine, PowerVerb, Snapshot, WorkDir,
+    Defect, Event, EventKind, Generation, Host, HostError, Isolation, Machine, PowerVerb, WorkDir,
 };
 use hospitium_model::{
     Expectations, Inability, MachineSpec, OperatingSystem, Pattern, TimelineEvent, TimelineSource,
 };
 use hospitium_system::{Console, Session, SessionError, Trace};
 use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::patience::cpu_wait;
-use crate::{Cell, Check, CheckError, Fault, FaultyMachine};
+use crate::{Cell, Check, CheckError, Fault, FaultyMachine, Origin};
 
 /// Where timeline events go, with the moment that counts as zero.
 #[derive(Clone)]
@@ -165,12 +167,14 @@ impl From<LabError> for CheckError {
     }
 }
 
-/// The booted, saved machine of a cell, and all that its checks may look at.
+/// What the machines of a cell's checks are made from, and all that the checks may look at.
 pub struct Lab {
     host: Arc<dyn Host>,
     guest: Arc<dyn Guest>,
     declared: MachineSpec,
-    snapshot: Snapshot,
+    origin: Origin,
+    /// The one turn, where one machine at once goes on from a saved one.
+    turn: Option<Arc<Semaphore>>,
     boot: BootFacts,
     folder: PathBuf,
     expectations: Expectations,
@@ -187,11 +191,13 @@ pub struct LabParts {
     pub guest: Arc<dyn Guest>,
     /// The machine as declared, before boot media were put in.
     pub declared: MachineSpec,
-    /// The saved machine.
-    pub snapshot: Snapshot,
+    /// What a check's machine begins from.
+    pub origin: Origin,
+    /// How a check gets a machine that no other has touched.
+    pub isolation: Isolation,
     /// What was seen while it booted.
     pub boot: BootFacts,
-    /// For the files of clones.
+    /// For the files of machines.
     pub folder: PathBuf,
     /// What is right here.
     pub expectations: Expectations,
@@ -290,13 +296,15 @@ pub(crate) fn forward_events(sink: &Sink, machine: &str, events: &[Event]) {
 impl Lab {
     /// A lab from its parts.
     pub fn new(parts: LabParts) -> Self {
-        let LabParts { host, guest, declared, snapshot, boot, folder, expectations, seed, sink } =
-            parts;
+        let LabParts { host, guest, declared, origin, isolation, boot, folder, .. } = parts;
+        let LabParts { expectations, seed, sink, .. } = parts;
+        let turn = (isolation == Isolation::Revert).then(|| Arc::new(Semaphore::new(1)));
         Self {
             host,
             guest,
             declared,
-            snapshot,
+            origin,
+            turn,
             boot,
             folder,
             expectations,
@@ -321,16 +329,23 @@ impl Lab {
         &self.declared
     }
 
-    /// The saved machine.
-    pub fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
+    /// What a check's machine begins from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The turn to have a machine of this lab. Waited for where one machine at once goes on from a saved one; to be
+    /// held until that machine has ended.
+    pub async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        // It is never closed.
+        self.turn.clone()?.acquire_owned().await.ok()
     }
 
     /// Another clone will be made. Best said when the one before answers: what the next one needs takes
     /// from its first steps.
     pub fn expect(&self) {
-        if let Ok(cloning) = self.host.cloning() {
-            cloning.expect(&self.snapshot, &self.folder);
+        if let (Ok(cloning), Ok(saved)) = (self.host.cloning(), self.origin.saved()) {
+            cloning.expect(saved, &self.folder);
         }
     }
 
@@ -377,7 +392,8 @@ impl Lab {
         Pattern::seeded(Pattern::seeded(base).word(n))
     }
 
-    /// A clone that runs and whose probe has answered and taken fresh entropy, for one check.
+    /// A machine that no other check has touched, whose probe has answered, for one check: a clone that has taken fresh
+    /// entropy, or one that has booted.
     pub async fn cell(
         self: &Arc<Self>,
         name: &str,
@@ -419,7 +435,16 @@ impl Lab {
         let stale = matches!(fault, Some(Fault::StaleClone));
         let generation = if stale { Generation::Kept } else { options.generation };
         let host = self.host_with(fault)?;
-        let machine = host.cloning()?.restore(&self.snapshot, generation, &dir).await?;
+        let saved = match &self.origin {
+            Origin::Saved(saved) => saved,
+            Origin::Boot { limit, .. } => {
+                let (guest, spec) = (&*self.guest, &self.declared);
+                let mut booted = boot(&*host, guest, spec, &dir, *limit, &self.sink).await?;
+                booted.machine = FaultyMachine::unless_honest(booted.machine, fault);
+                return Ok(self.take_booted(check, fault, dir, booted, begun.elapsed()));
+            }
+        };
+        let machine = host.cloning()?.restore(saved, generation, &dir).await?;
         let machine = FaultyMachine::unless_honest(machine, fault);
         let trace = self.trace(name);
         let console = Console::start(machine.serial("console").await?, Some(trace.clone()));
@@ -434,18 +459,36 @@ impl Lab {
         Ok(Cell::new(self.clone(), check, fault, dir, machine, session, console, ready))
     }
 
+    /// A machine that has booted in `dir`, for one check.
+    pub fn take_booted(
+        self: &Arc<Self>,
+        check: &'static Check,
+        fault: Option<Fault>,
+        dir: WorkDir,
+        booted: Booted,
+        ready: Duration,
+    ) -> Cell {
+        let Booted { machine, session, console, .. } = booted;
+        Cell::new(self.clone(), check, fault, dir, machine, session, console, ready)
+    }
+
     /// The host on which a check with this fault makes its machines: a defective one if the fault is a defect
-    /// that a saved machine can get.
+    /// that its machines can get.
     ///
     /// # Errors
     /// The host cannot have such a defect.
     pub(crate) fn host_with(&self, fault: Option<Fault>) -> Result<Arc<dyn Host>, CheckError> {
         match fault {
-            Some(Fault::Defect(defect)) if !defect().needs_boot() => {
+            Some(Fault::Defect(defect)) if self.can_get(&defect()) => {
                 Ok(self.host.with_defects(&[defect()])?)
             }
             _ => Ok(self.host.clone()),
         }
+    }
+
+    /// Whether machines of this lab can get this defect, as far as that depends on what they begin from.
+    pub(crate) fn can_get(&self, defect: &Defect) -> bool {
+        !defect.needs_boot() || self.origin.saved().is_err()
     }
 
     /// Takes what a machine's console and probe say to the timeline.
@@ -466,8 +509,8 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        if let Ok(cloning) = self.host.cloning() {
-            cloning.forget(&self.snapshot);
+        if let (Ok(cloning), Ok(saved)) = (self.host.cloning(), self.origin.saved()) {
+            cloning.forget(saved);
         }
     }
 }

@@ -16,6 +16,7 @@ mod fault;
 mod lab;
 mod listen;
 mod needs;
+mod origin;
 mod patience;
 pub mod silence;
 mod standard;
@@ -29,6 +30,7 @@ pub use fault::{Call, Fault, FaultyMachine, SeamFault};
 pub use lab::{BootClocks, BootFacts, Booted, CloneOptions, Lab, LabError, LabParts, Sink, boot};
 pub use listen::Listening;
 pub use needs::Need;
+pub use origin::Origin;
 pub use patience::time_left;
 pub use standard::{StandardOptions, serial, standard_machine};
 

@@ -70,7 +70,7 @@ impl Observer for Plain {
                 let how = if *cached {
                     format!("taken from the cache{}, no boot", day.unwrap_or_default())
                 } else {
-                    "booted and saved".into()
+                    "booted".into()
                 };
                 self.line(cell, &format!("ready: {how}, {}", time(*took_ms)));
             }

@@ -114,7 +114,7 @@ fn shown(draws: &[Draw]) -> Value {
 check! {
     /// Machines restored from one snapshot give different random bytes without the harness's help: the hypervisor
     /// gives each a generation id of its own, for which the guest's kernel reseeds its generator.
-    pub UNIQUE = "rng.unique-after-restore", tier: Disruptive, needs: [],
+    pub UNIQUE = "rng.unique-after-restore", tier: Disruptive, needs: [Need::Clones],
         fault: Fault::StaleClone, limit: 120 s;
     async fn unique(cell) {
         let has_id = cell.spec().generation_id.is_some();

@@ -17,10 +17,10 @@ use crate::events::History;
 use crate::hardware::{Changes, Hardware, Plugged};
 use crate::process::{Confinement, Process};
 use crate::qmp::Qmp;
-use crate::{Inner, look};
+use crate::{Inner, inspect, look};
 use hospitium_host::{
     Balloon, ByteStream, Display, Dump, Ended, Event, EventClass, EventKind, Facet, HostError,
-    Hotplug, Inject, Look, Machine, Media, Moving, PowerVerb, Saving, Wires,
+    Hotplug, Inject, Inspection, Look, Machine, Media, Moving, PowerVerb, Saving, Wires,
 };
 
 /// What a machine is put together from.
@@ -277,6 +277,10 @@ impl Machine for QemuMachine {
 
     async fn look(&self) -> Result<Look, HostError> {
         look::look(self).await
+    }
+
+    async fn inspect(&self) -> Result<Inspection, HostError> {
+        inspect::inspect(self).await
     }
 
     async fn ended(&self) -> Ended {

@@ -20,6 +20,7 @@ mod error;
 mod event;
 mod facets;
 mod host;
+mod inspect;
 pub mod local;
 mod look;
 mod machine;
@@ -40,6 +41,7 @@ pub use host::{
     Cloning, Host, HostWitness, ImageRef, ImageStore, Isolation, Load, Orphan, PhysicalCpu, Reaper,
     Reapers,
 };
+pub use inspect::{Inspection, VcpuState};
 pub use look::{
     CpuFeatureWord, Look, MachineState, SeenDevice, SeenDisk, SeenNic, SeenNode, SeenSmbios, Sight,
     alter,

@@ -15,9 +15,10 @@ use hospitium_model::{
     ByteSize, Expectations, Finding, MachineSpec, Observations, Subsystem, Verdict,
 };
 use hospitium_suite::{
-    Check, Fault, Lab, LabParts, Origin, SeamFault, Sink, StandardOptions, boot, check, checks,
-    standard_machine,
+    Check, CheckError, Fault, Lab, LabParts, Origin, SeamFault, Sink, StandardOptions, boot, check,
+    checks, standard_machine,
 };
+use hospitium_system::diagnosed;
 use tokio::task::JoinSet;
 
 /// The kernel package that the tests boot; set-up fetches it.
@@ -103,11 +104,19 @@ async fn run(
         Err(error) => Err(error.chain()),
         Ok(mut cell) => {
             let seen = match tokio::time::timeout(check.limit, (check.run)(&mut cell)).await {
-                Ok(seen) => seen.map_err(|e| e.chain()),
-                Err(_) => Err(format!("not done after {:?}", check.limit)),
+                Ok(Err(CheckError::Unable(why))) => Err(why.to_string()),
+                Ok(seen) => {
+                    let seen = diagnosed(seen, cell.machine(), &cell.console).await;
+                    seen.map_err(|error| error.to_string())
+                }
+                Err(late) => {
+                    let late = diagnosed(Err(late), cell.machine(), &cell.console).await;
+                    let limit = check.limit;
+                    late.map_err(|error| format!("not done after {limit:?}: {error}"))
+                }
             };
-            let (_, lines) = cell.finish().await.unwrap_or_default();
-            seen.map_err(|e| format!("{e}; console: {}", lines.join(" | ")))
+            let _ = cell.finish().await;
+            seen
         }
     };
     (result, begun.elapsed())

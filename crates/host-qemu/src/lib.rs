@@ -37,7 +37,6 @@ mod screen;
 mod smbios;
 mod snapshot;
 mod stream;
-mod writelog;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -204,6 +204,9 @@ pub struct RunArguments {
     /// Neither take booted machines from the cache nor leave any there
     #[arg(long)]
     pub no_cache: bool,
+    /// Boot anew although a booted machine is in the cache; the new one takes its place
+    #[arg(long, conflicts_with = "no_cache")]
+    pub fresh_boot: bool,
     /// How much booted machines may take in the cache
     #[arg(long, value_name = "SIZE", default_value = "8 GiB", env = "HOSPITIUM_CACHE_SIZE")]
     pub cache_size: ByteSize,

@@ -164,6 +164,7 @@ async fn carry_out(
     hosts_can(&plan)?;
     plan.seed = arguments.seed;
     plan.order = order.clone();
+    plan.fresh_boot = arguments.fresh_boot;
     plan.repeat = Repeat {
         times: arguments.repeat,
         soak: arguments.soak,

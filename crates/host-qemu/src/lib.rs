@@ -18,6 +18,7 @@ mod disks;
 mod events;
 mod facets;
 mod files;
+mod firmware;
 mod hardware;
 mod introspect;
 mod keys;
@@ -45,7 +46,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use hospitium_model::{
-    Accelerator, AcceleratorProof, Answer, Bus, Capability, Disk, HostFacts, Inability, MachineSpec,
+    Accelerator, AcceleratorProof, Answer, Bus, Capability, Disk, HostFacts, Inability, InputPin,
+    MachineSpec,
 };
 
 use crate::ahead::Ahead;
@@ -94,17 +96,6 @@ pub(crate) struct Inner {
     /// What is wrong on purpose with every machine.
     defects: Vec<Defect>,
 }
-
-/// Pairs of UEFI code and empty variables, below a root: Debian's, Arch's, Fedora's places and
-/// QEMU's own.
-const UEFI: [(&str, &str); 5] = [
-    ("usr/share/OVMF/OVMF_CODE_4M.fd", "usr/share/OVMF/OVMF_VARS_4M.fd"),
-    ("usr/share/OVMF/OVMF_CODE.fd", "usr/share/OVMF/OVMF_VARS.fd"),
-    ("usr/share/edk2/x64/OVMF_CODE.4m.fd", "usr/share/edk2/x64/OVMF_VARS.4m.fd"),
-    ("usr/share/edk2/ovmf/OVMF_CODE.fd", "usr/share/edk2/ovmf/OVMF_VARS.fd"),
-    ("usr/share/qemu/edk2-x86_64-code.fd", "usr/share/qemu/edk2-i386-vars.fd"),
-];
-const BIOS: [&str; 2] = ["usr/share/seabios/bios-256k.bin", "usr/share/qemu/bios-256k.bin"];
 
 /// Why a bus takes no disk while the machine runs.
 pub(crate) const fn no_hotplug(bus: Bus) -> &'static str {
@@ -163,12 +154,7 @@ impl Inner {
     ) -> Result<Self, HostError> {
         let (major, minor, micro) = traits.version;
         let version = format!("{major}.{minor}.{micro}");
-        let mut firmware = Vec::new();
-        let bios = programs.firmware(&BIOS).map(|path| ("bios", path));
-        let uefi = uefi_files(&programs).map(|(code, _)| ("uefi", code));
-        for (kind, path) in bios.into_iter().chain(uefi) {
-            firmware.push((kind.to_owned(), introspect::file_digest(&path)?));
-        }
+        let firmware = firmware::digests(&programs)?;
         let line = |path: &str, key: &str| {
             let text = std::fs::read_to_string(path).unwrap_or_default();
             let line = text.lines().find_map(|line| {
@@ -221,7 +207,7 @@ impl Inner {
 
     /// UEFI code and empty variables.
     fn uefi_files(&self) -> Option<(PathBuf, PathBuf)> {
-        uefi_files(&self.programs)
+        firmware::uefi_files(&self.programs)
     }
 
     /// Finds out of which images a disk is made.
@@ -247,11 +233,6 @@ impl Inner {
             Answer::No(format!("this QEMU was built without the device {device}"))
         }
     }
-}
-
-fn uefi_files(programs: &Programs) -> Option<(PathBuf, PathBuf)> {
-    UEFI.iter()
-        .find_map(|(code, vars)| Some((programs.firmware(&[code])?, programs.firmware(&[vars])?)))
 }
 
 impl Destination for Qemu {
@@ -323,6 +304,10 @@ impl Host for Qemu {
 
     fn store(&self) -> &dyn ImageStore {
         &LocalStore
+    }
+
+    fn inputs(&self, spec: &MachineSpec) -> Vec<InputPin> {
+        firmware::inputs(&self.inner.programs, spec.firmware, &self.inner.facts.firmware)
     }
 
     async fn define(

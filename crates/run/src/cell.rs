@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use hospitium_evidence::CellWriter;
 use hospitium_host::Isolation;
 use hospitium_model::{
-    CellRecord, CheckRecord, InputPin, MachineSpec, PlannedCheck, TimelineEvent, TimelineSource,
-    Timings, Verdict,
+    BOOT_WITHIN, CellRecord, CheckRecord, InputPin, MachineSpec, PlannedCheck, TimelineEvent,
+    TimelineSource, Timings, Verdict,
 };
 use hospitium_suite::{BootFacts, Cell, Check, Lab, LabParts, Origin, Sink, checks};
+use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::attempt::CloneEnd;
@@ -61,6 +62,7 @@ pub struct Leave {
 struct Known {
     declared: MachineSpec,
     boot: BootFacts,
+    booted: Timestamp,
     inputs: Vec<InputPin>,
     picture: Option<Vec<u8>>,
     /// The saved machine's key in the cache, if there is one.
@@ -156,6 +158,7 @@ impl CellRun {
             machine: declared(&self.cell),
             inputs: pins::all(&**guest, Vec::new(), &self.shared.suite),
             timings: Timings::default(),
+            booted: None,
             failure: None,
             canary_failed: false,
             required_not_run: Vec::new(),
@@ -191,6 +194,7 @@ impl CellRun {
                 }
                 self.shared.tell(event);
             },
+            since: self.shared.boots_since,
         };
         let mut again = true;
         loop {
@@ -199,13 +203,19 @@ impl CellRun {
             self.shared.progress.ready(&self.cell.name);
             let made = made?;
             self.timed(|t| t.vmm_cpu_ms += made.vmm_cpu_ms);
-            let Made { declared, boot, inputs, picture, origin, held, first, cached, .. } = made;
+            let Made {
+                declared, boot, booted, inputs, picture, origin, held, first, cached, ..
+            } = made;
             let lab = self.lab(&declared, origin, &boot);
             lab.expect();
             let took_ms = ms(begun.elapsed());
-            self.shared.tell(&RunEvent::Ready { cell: self.cell.name.clone(), cached, took_ms });
+            let cell = self.cell.name.clone();
+            self.shared.tell(&RunEvent::Ready { cell, cached, booted: Some(booted), took_ms });
+            if cached {
+                self.tell_age(booted);
+            }
             let key = held.as_ref().map(|held| held.entry().key.to_string());
-            let known = Known { declared, boot, inputs, picture, key, cached };
+            let known = Known { declared, boot, booted, inputs, picture, key, cached };
             let leave = self.leave(&lab, Class::Boot, u64::MAX, Load::Usual).await;
             let first = match first {
                 Some(First { booted, dir }) => {
@@ -250,6 +260,20 @@ impl CellRun {
         }))
     }
 
+    /// Says that the cached boot is too old for a certificate: before the checks run, and not after.
+    fn tell_age(&self, booted: Timestamp) {
+        let age = Timestamp::now().duration_since(booted);
+        if age > BOOT_WITHIN {
+            let words = format!(
+                "the machine in the cache booted {} days ago, and a certificate needs a boot of at \
+                 most {} days; --fresh-boot boots anew",
+                age.as_hours() / 24,
+                BOOT_WITHIN.as_hours() / 24
+            );
+            self.shared.tell(&RunEvent::Note { cell: self.cell.name.clone(), words });
+        }
+    }
+
     /// How checks get machines that no other has touched: as the host can, or less if that was asked for.
     fn isolation(&self) -> Isolation {
         let can = self.cell.host.host.isolation();
@@ -271,6 +295,7 @@ impl CellRun {
     /// What is known once the machine has booted.
     fn describe(&self, record: &mut CellRecord, known: &Known) {
         record.machine = known.declared.clone();
+        record.booted = Some(known.booted);
         record.inputs.clone_from(&known.inputs);
         // The suite may be another than the one that booted the machine.
         record.inputs.retain(|pin| pin.role != "suite");

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use hospitium_model::{CheckId, Repeats, Verdict};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Something that happened in a run. Times are milliseconds.
@@ -53,6 +54,9 @@ pub enum RunEvent {
         cell: String,
         /// True if the snapshot was in the cache, so that nothing was booted.
         cached: bool,
+        /// When it was booted.
+        #[serde(default)]
+        booted: Option<Timestamp>,
         /// How long that took.
         took_ms: f64,
     },

@@ -10,6 +10,7 @@ use hospitium_model::{
     ByteSize, Capability, Digest, Inability, InputPin, MachineSpec, TimelineSource,
 };
 use hospitium_suite::{BootFacts, Booted, LabError, Origin, Sink, boot, standard_machine};
+use jiff::Timestamp;
 
 use crate::budget::{Budget, Class, Load, Permit};
 use crate::cache::{Digests, Entry, Found, Held, KeyParts, SnapshotCache};
@@ -39,6 +40,8 @@ pub struct Maker<'a> {
     pub sink: &'a Sink,
     /// Who is told.
     pub observer: &'a dyn Observer,
+    /// A saved machine is to have been booted since then; none to take any.
+    pub since: Option<Timestamp>,
 }
 
 /// What a cell's machines begin from: a saved machine, from the cache or fresh, or boots.
@@ -47,6 +50,8 @@ pub struct Made {
     pub declared: MachineSpec,
     /// What was seen while it booted.
     pub boot: BootFacts,
+    /// When it was booted.
+    pub booted: Timestamp,
     /// Everything that went in.
     pub inputs: Vec<InputPin>,
     /// A picture of the booted machine, as PNG.
@@ -77,6 +82,7 @@ impl Made {
         Self {
             declared: entry.declared.clone(),
             boot: entry.boot.clone(),
+            booted: entry.booted,
             inputs: entry.inputs.clone(),
             picture: held.picture(),
             origin: Origin::Saved(Box::new(entry.snapshot.clone())),
@@ -97,6 +103,12 @@ pub enum MakeError {
     /// The boot.
     #[error(transparent)]
     Boot(#[from] LabError),
+    /// A boot anew was asked for, and the saved machine cannot be dropped.
+    #[error(
+        "another run uses the saved machine that is to be booted anew; wait for its end, or use \
+         --no-cache, which boots one of its own"
+    )]
+    InUse,
     /// The saved machine cannot be cloned.
     #[error("the booted machine was saved, and no clone of it answers: {why}")]
     NoClone {
@@ -140,7 +152,17 @@ impl Maker<'_> {
         }
         let scratch = work;
         let key = parts.digest().map_err(|e| RunError::io("describe", scratch)(e.into()))?;
-        match self.cache.find(key).await.map_err(RunError::from)? {
+        let found = self.cache.find(key).await.map_err(RunError::from)?;
+        let is_old = |held: &Held| self.since.is_some_and(|since| held.entry().booted < since);
+        let found = match found {
+            Found::Hit(held) if is_old(&held) => {
+                self.cache.drop_entry(*held).map_err(RunError::from)?;
+                self.cache.find(key).await.map_err(RunError::from)?
+            }
+            found => found,
+        };
+        match found {
+            Found::Hit(held) if is_old(&held) => Err(MakeError::InUse),
             Found::Hit(held) => Ok(Made::held(*held, true, 0.0)),
             Found::Miss { reservation, dropped } => {
                 if let Some(why) = dropped {
@@ -188,11 +210,13 @@ impl Maker<'_> {
         let dir = WorkDir { name: "tier0".into(), folder: work.join("tier0") };
         std::fs::create_dir_all(&dir.folder).map_err(RunError::io("make", &dir.folder))?;
         let limit = self.cell.guest.boot_limit();
+        let began = Timestamp::now();
         let booted = self.booted(&declared, &dir, limit).await?;
         Ok(Made {
-            inputs: self.inputs(boot_pins, &booted.facts),
+            inputs: self.inputs(boot_pins, &declared, &booted.facts),
             picture: self.picture(&declared, &*booted.machine).await,
             boot: booted.facts.clone(),
+            booted: began,
             declared,
             origin: Origin::Boot { limit, why },
             held: None,
@@ -212,6 +236,7 @@ impl Maker<'_> {
     ) -> Result<Made, MakeError> {
         let _permit = self.boot_permit(&declared).await;
         let dir = WorkDir { name: "boot".into(), folder: reservation.boot_folder() };
+        let began = Timestamp::now();
         let booted = self.booted(&declared, &dir, self.cell.guest.boot_limit()).await?;
         let picture = self.picture(&declared, &*booted.machine).await;
         let process = match booted.machine.confinement() {
@@ -235,8 +260,9 @@ impl Maker<'_> {
             // Set by the cache, as is what depends on its folder.
             key: Digest::of(&[]),
             parts,
+            inputs: self.inputs(boot_pins, &declared, &facts),
             declared,
-            inputs: self.inputs(boot_pins, &facts),
+            booted: began,
             boot: facts,
             snapshot,
             files: Vec::new(),
@@ -284,10 +310,16 @@ impl Maker<'_> {
         .ok()
     }
 
-    fn inputs(&self, boot_pins: Vec<InputPin>, facts: &BootFacts) -> Vec<InputPin> {
+    fn inputs(
+        &self,
+        boot_pins: Vec<InputPin>,
+        declared: &MachineSpec,
+        facts: &BootFacts,
+    ) -> Vec<InputPin> {
         let (guest, host) = (&self.cell.guest.guest, &self.cell.host.host);
         let mut inputs = pins::all(&**guest, boot_pins, self.suite);
-        inputs.extend(pins::of_host(host.facts(), &facts.command, self.digests));
+        let own = host.inputs(declared);
+        inputs.extend(pins::of_host(host.facts(), own, &facts.command, self.digests));
         inputs
     }
 

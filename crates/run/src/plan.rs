@@ -46,6 +46,8 @@ pub struct RunPlan {
     pub cache: PathBuf,
     /// How much booted machines may take in the cache; none to keep none.
     pub snapshots: Option<ByteSize>,
+    /// Boot anew, and put the booted machine in the place of the one in the cache.
+    pub fresh_boot: bool,
     /// End what killed runs left running.
     pub reapers: Reapers,
 }
@@ -119,6 +121,7 @@ impl RunPlan {
             folder,
             cache,
             snapshots: Some(DEFAULT_SIZE),
+            fresh_boot: false,
             reapers: Reapers::from([]),
         })
     }

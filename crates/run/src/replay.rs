@@ -127,6 +127,7 @@ pub async fn enter(plan: ReplayPlan<'_>, observer: &dyn Observer) -> Result<Repl
         suite: &suite,
         sink: &Sink::nowhere(),
         observer,
+        since: None,
     };
     let make = |error: MakeError| ReplayError::Make(Box::new(error));
     let begun = Instant::now();
@@ -135,6 +136,7 @@ pub async fn enter(plan: ReplayPlan<'_>, observer: &dyn Observer) -> Result<Repl
     observer.tell(&crate::RunEvent::Ready {
         cell: record.name.clone(),
         cached: made.cached,
+        booted: Some(made.booted),
         took_ms: crate::usage::ms(begun.elapsed()),
     });
     let lab = Arc::new(Lab::new(LabParts {

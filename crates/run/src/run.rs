@@ -150,6 +150,7 @@ pub async fn run(
         failed: AtomicBool::new(false),
         required: plan.required,
         expectations: plan.expectations,
+        boots_since: plan.fresh_boot.then_some(record.started),
         seed: plan.seed,
         draw: plan.seed ^ drawn(&record.id),
         unwritten: Mutex::new(None),

@@ -7,6 +7,7 @@ use hospitium_evidence::WriteError;
 use hospitium_host::Isolation;
 use hospitium_model::{CheckId, Expectations, InputPin};
 use hospitium_suite::Check;
+use jiff::Timestamp;
 
 use crate::budget::Budget;
 use crate::cache::{Digests, SnapshotCache};
@@ -47,6 +48,8 @@ pub struct Shared {
     pub required: Vec<CheckId>,
     /// What is right.
     pub expectations: Expectations,
+    /// Saved machines are to have been booted since then; none to take any.
+    pub boots_since: Option<Timestamp>,
     /// Seed of all patterns.
     pub seed: u64,
     /// By which the canary is drawn.

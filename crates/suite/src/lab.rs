@@ -5,79 +5,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use hospitium_guest::{Guest, GuestError};
-use hospitium_host::{
-    Defect, Event, EventKind, Generation, Host, HostError, Isolation, Machine, PowerVerb, WorkDir,
-};
-use hospitium_model::{
-    Expectations, Inability, MachineSpec, OperatingSystem, Pattern, TimelineEvent, TimelineSource,
-};
-use hospitium_system::{Console, Session, SessionError, Trace};
-use serde::{Deserialize, Serialize};
+use hospitium_guest::Guest;
+use hospitium_host::{Defect, Generation, Host, Isolation, PowerVerb, WorkDir};
+use hospitium_model::{Expectations, MachineSpec, OperatingSystem, Pattern, TimelineSource};
+use hospitium_system::{Console, Session, Trace};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::patience::cpu_wait;
-use crate::{Cell, Check, CheckError, Fault, FaultyMachine, Origin};
-
-/// Where timeline events go, with the moment that counts as zero.
-#[derive(Clone)]
-pub struct Sink {
-    start: Instant,
-    out: Option<tokio::sync::mpsc::UnboundedSender<TimelineEvent>>,
-}
-
-impl Sink {
-    /// Events go to `out`, their times counted from `start`.
-    pub fn new(start: Instant, out: tokio::sync::mpsc::UnboundedSender<TimelineEvent>) -> Self {
-        Self { start, out: Some(out) }
-    }
-
-    /// Events go nowhere.
-    pub fn nowhere() -> Self {
-        Self { start: Instant::now(), out: None }
-    }
-
-    /// Milliseconds since the start.
-    pub fn now_ms(&self) -> f64 {
-        self.ms(Instant::now())
-    }
-
-    /// A moment in milliseconds since the start.
-    pub fn ms(&self, at: Instant) -> f64 {
-        at.saturating_duration_since(self.start).as_secs_f64() * 1e3
-    }
-
-    /// Writes an event down as of now.
-    pub fn say(&self, machine: &str, source: TimelineSource, text: impl Into<String>) {
-        self.say_at(Instant::now(), machine, source, text);
-    }
-
-    /// Takes what a machine's console and probe say to here.
-    pub fn trace(&self, machine: &str) -> Trace {
-        let (sink, machine) = (self.clone(), machine.to_owned());
-        Trace::new(move |source, line| sink.say(&machine, source, line))
-    }
-
-    /// Writes an event down as of `at`.
-    pub fn say_at(
-        &self,
-        at: Instant,
-        machine: &str,
-        source: TimelineSource,
-        text: impl Into<String>,
-    ) {
-        if let Some(out) = &self.out {
-            // A closed receiver means that the run is over; nobody is left to tell.
-            let _ = out.send(TimelineEvent {
-                at_ms: self.ms(at),
-                machine: machine.to_owned(),
-                source,
-                text: text.into(),
-            });
-        }
-    }
-}
-
+use crate::booted::boot;
+use crate::{BootFacts, Booted, Cell, Check, CheckError, Fault, FaultyMachine, Origin, Sink};
 /// How a clone is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CloneOptions {
@@ -96,77 +31,6 @@ impl Default for CloneOptions {
 
 /// How long a clone may take to answer.
 const ANSWER: Duration = Duration::from_secs(20);
-
-/// What was seen while the machine booted. Kept with the snapshot, so that a run that needs no boot
-/// still has its evidence.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct BootFacts {
-    /// From start to the probe's first answer, in milliseconds.
-    pub ready_ms: f64,
-    /// What of that its VMM wanted a CPU and got none, in milliseconds.
-    #[serde(default)]
-    pub cpu_wait_ms: f64,
-    /// Saving the snapshot, in milliseconds.
-    pub snapshot_ms: f64,
-    /// The console, lines escaped.
-    pub console: Vec<String>,
-    /// The console, raw, bounded.
-    #[serde(default)]
-    pub console_raw: Vec<u8>,
-    /// Resets before the probe answered.
-    pub resets: u32,
-    /// Events that should not be in a boot: crash, power-off, disk error, watchdog.
-    pub bad_events: Vec<String>,
-    /// Uptime that the guest told at its first answer, in milliseconds.
-    pub uptime_ms: u64,
-    /// The wall clocks at the first answer; none in what an earlier version wrote.
-    #[serde(default)]
-    pub clocks: Option<BootClocks>,
-    /// Kernel name, release, version and machine, as the guest told.
-    pub uname: Vec<String>,
-    /// The command by which the VMM was started.
-    pub command: Vec<String>,
-}
-
-/// The wall clocks of guest and host at one moment, in milliseconds since 1970, UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct BootClocks {
-    /// The guest's.
-    pub guest_ms: f64,
-    /// The host's.
-    pub host_ms: f64,
-    /// How exactly they were read at one moment: half of the round trip.
-    pub uncertain_ms: f64,
-}
-
-/// Why there is no lab.
-#[derive(Debug, thiserror::Error)]
-pub enum LabError {
-    /// The host.
-    #[error(transparent)]
-    Host(#[from] HostError),
-    /// The guest.
-    #[error(transparent)]
-    Guest(#[from] GuestError),
-    /// The probe.
-    #[error(transparent)]
-    Session(#[from] SessionError),
-    /// The host cannot do what a lab needs.
-    #[error(transparent)]
-    Unable(#[from] Inability),
-}
-
-impl From<LabError> for CheckError {
-    fn from(error: LabError) -> Self {
-        match error {
-            LabError::Host(error) => error.into(),
-            LabError::Guest(error) => Self::Guest(error),
-            LabError::Session(error) => Self::Session(error),
-            LabError::Unable(why) => Self::Unable(why),
-        }
-    }
-}
-
 /// What the machines of a cell's checks are made from, and all that the checks may look at.
 pub struct Lab {
     host: Arc<dyn Host>,
@@ -205,92 +69,6 @@ pub struct LabParts {
     pub seed: u64,
     /// For the timeline.
     pub sink: Sink,
-}
-
-/// A machine that has booted, before it is saved.
-pub struct Booted {
-    /// The machine.
-    pub machine: Box<dyn Machine>,
-    /// The probe in it.
-    pub session: Session,
-    /// Its console.
-    pub console: Console,
-    /// What was seen.
-    pub facts: BootFacts,
-}
-
-/// Boots `spec` with the guest's media and waits for the probe. `dir` must exist.
-pub async fn boot(
-    host: &dyn Host,
-    guest: &dyn Guest,
-    spec: &MachineSpec,
-    dir: &WorkDir,
-    limit: Duration,
-    sink: &Sink,
-) -> Result<Booted, LabError> {
-    let say = |text: &str| sink.say(&dir.name, TimelineSource::Harness, text);
-    let prepared = guest.prepare(&dir.folder, spec.clone())?;
-    let machine = host.define(&prepared, dir).await?;
-    let trace = sink.trace(&dir.name);
-    let console = Console::start(machine.serial("console").await?, Some(trace.clone()));
-    let begun = Instant::now();
-    machine.power(PowerVerb::On).await?;
-    say("started");
-    let session = guest.enter(&*machine, &console, Some(trace), limit).await?;
-    let hello = session.greet(limit).await?;
-    let ready_ms = begun.elapsed().as_secs_f64() * 1e3;
-    let cpu_wait_ms = cpu_wait(&*machine).await.as_secs_f64() * 1e3;
-    say("the probe answers");
-    let clocks = Some(wall_clocks(host, &session).await?);
-    let events = machine.events();
-    forward_events(sink, &dir.name, &events);
-    let bad = |event: &&Event| {
-        matches!(
-            event.kind,
-            EventKind::Crashed
-                | EventKind::PoweredOff { .. }
-                | EventKind::DiskError { .. }
-                | EventKind::Watchdog { .. }
-        )
-    };
-    let facts = BootFacts {
-        ready_ms,
-        cpu_wait_ms,
-        snapshot_ms: 0.0,
-        console: console.lines_since(0).into_iter().map(|(_, line)| line).collect(),
-        console_raw: console.raw(),
-        resets: events.iter().filter(|e| matches!(e.kind, EventKind::Reset { .. })).count() as u32,
-        bad_events: events.iter().filter(bad).map(|e| format!("{:?}", e.kind)).collect(),
-        uptime_ms: hello.uptime.as_millis() as u64,
-        clocks,
-        uname: hello.uname.iter().map(|word| word.escape_default().to_string()).collect(),
-        command: machine.command(),
-    };
-    Ok(Booted { machine, session, console, facts })
-}
-
-/// The wall clocks of guest and host, the best of three readings.
-async fn wall_clocks(host: &dyn Host, session: &Session) -> Result<BootClocks, LabError> {
-    let mut best: Option<BootClocks> = None;
-    for _ in 0..3 {
-        let before = host.clock().await?;
-        let guest_ms = session.clock().await?.realtime_ns as f64 / 1e6;
-        let round_trip = host.clock().await?.monotonic.saturating_sub(before.monotonic);
-        let uncertain_ms = round_trip.as_secs_f64() * 1e3 / 2.0;
-        if best.is_none_or(|best| uncertain_ms < best.uncertain_ms) {
-            let host_ms = before.unix_ns() as f64 / 1e6 + uncertain_ms;
-            best = Some(BootClocks { guest_ms, host_ms, uncertain_ms });
-        }
-    }
-    best.ok_or_else(|| HostError::io("reading the clocks")(std::io::ErrorKind::Other.into()).into())
-}
-
-/// Writes a machine's events into the timeline.
-pub(crate) fn forward_events(sink: &Sink, machine: &str, events: &[Event]) {
-    for event in events {
-        let text = format!("{:?}", event.kind);
-        sink.say_at(event.at, machine, TimelineSource::Machine, text);
-    }
 }
 
 impl Lab {

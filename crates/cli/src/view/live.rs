@@ -126,7 +126,7 @@ impl Observer for Live {
                     expected_ms.map(|ms| format!(" (about {})", time(ms))).unwrap_or_default();
                 line.says(&format!("boots{about}"));
             }),
-            RunEvent::Ready { cell, cached, took_ms } => self.cell(cell, |line| {
+            RunEvent::Ready { cell, cached, took_ms, .. } => self.cell(cell, |line| {
                 let how = if *cached {
                     "ready from the cache".into()
                 } else {

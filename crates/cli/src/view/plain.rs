@@ -65,8 +65,13 @@ impl Observer for Plain {
                     expected_ms.map(|ms| format!(", about {}", time(ms))).unwrap_or_default();
                 self.line(cell, &format!("boots{about}"));
             }
-            RunEvent::Ready { cell, cached, took_ms } => {
-                let how = if *cached { "taken from the cache, no boot" } else { "booted" };
+            RunEvent::Ready { cell, cached, booted, took_ms } => {
+                let day = booted.map(|at| at.strftime(" (booted %Y-%m-%d)").to_string());
+                let how = if *cached {
+                    format!("taken from the cache{}, no boot", day.unwrap_or_default())
+                } else {
+                    "booted".into()
+                };
                 self.line(cell, &format!("ready: {how}, {}", time(*took_ms)));
             }
             RunEvent::Note { cell, words } => self.line(cell, &format!("note: {}", safe(words))),

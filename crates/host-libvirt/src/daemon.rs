@@ -3,6 +3,8 @@
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -18,6 +20,7 @@ const NOBODY: u32 = 65_534;
 pub struct Daemon {
     process: Child,
     folder: TempDir,
+    over: Arc<AtomicBool>,
 }
 
 impl Daemon {
@@ -71,7 +74,9 @@ impl Daemon {
         let process = command
             .spawn()
             .map_err(|error| format!("libvirtd (Debian: libvirt-daemon): {error}"))?;
-        let mut daemon = Self { process, folder };
+        let over = Arc::new(AtomicBool::new(false));
+        reap(over.clone());
+        let mut daemon = Self { process, folder, over };
         let started = Instant::now();
         while std::os::unix::net::UnixStream::connect(daemon.socket()).is_err() {
             let ended = daemon.process.try_wait().is_ok_and(|ended| ended.is_some());
@@ -114,5 +119,53 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         self.kill();
+        self.over.store(true, Ordering::SeqCst);
+    }
+}
+
+/// VMMs are orphans from their start, and a daemon that ends one waits until its parent has taken note. Where process
+/// 1 takes a second for it, as in many containers, so would each machine's end: here we are the parent.
+fn reap(over: Arc<AtomicBool>) {
+    if rustix::process::set_child_subreaper(Some(rustix::process::getpid())).is_err() {
+        return;
+    }
+    let own = std::process::id();
+    let work = move || {
+        while !over.load(Ordering::SeqCst) {
+            for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+                let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
+                let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) else { continue };
+                let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+                if is_dead_vmm(&stat, own) {
+                    let _ =
+                        rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::NOHANG);
+                }
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    let _ = std::thread::Builder::new().name("reaper".into()).spawn(work);
+}
+
+/// Whether /proc/PID/stat (proc_pid_stat(5)) is that of a dead QEMU whose parent is this process.
+fn is_dead_vmm(stat: &str, parent: u32) -> bool {
+    let Some((before, after)) = stat.rsplit_once(')') else { return false };
+    let mut words = after.split_whitespace();
+    before.contains("(qemu-system")
+        && words.next() == Some("Z")
+        && words.next() == Some(parent.to_string().as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_dead_vmms_of_ours_are_taken_note_of() {
+        assert!(is_dead_vmm("7 (qemu-system-x86) Z 42 1", 42));
+        for other in ["7 (qemu-system-x86) S 42 1", "7 (qemu-system-x86) Z 4 1", "7 (a) Z 42 1", ""]
+        {
+            assert!(!is_dead_vmm(other, 42), "{other}");
+        }
     }
 }

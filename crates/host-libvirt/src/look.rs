@@ -73,9 +73,8 @@ fn state_of(state: sys::virDomainState, reason: i32) -> MachineState {
             sys::VIR_DOMAIN_PAUSED_WATCHDOG => MachineState::Watchdog,
             sys::VIR_DOMAIN_PAUSED_CRASHED => MachineState::Crashed,
             sys::VIR_DOMAIN_PAUSED_SHUTTING_DOWN => MachineState::Off,
-            sys::VIR_DOMAIN_PAUSED_SAVE
-            | sys::VIR_DOMAIN_PAUSED_DUMP
-            | sys::VIR_DOMAIN_PAUSED_MIGRATION => MachineState::Other,
+            sys::VIR_DOMAIN_PAUSED_SAVE | sys::VIR_DOMAIN_PAUSED_DUMP => MachineState::Other,
+            // "Migration" is what libvirt 9 says of one that waits after it was restored, too.
             _ => MachineState::Paused,
         },
         sys::VIR_DOMAIN_CRASHED => MachineState::Crashed,
@@ -135,6 +134,7 @@ mod tests {
     fn a_pause_is_told_from_a_stop_that_something_caused() {
         let paused = |reason: u32| state_of(sys::VIR_DOMAIN_PAUSED, reason.cast_signed());
         assert_eq!(paused(sys::VIR_DOMAIN_PAUSED_USER), MachineState::Paused);
+        assert_eq!(paused(sys::VIR_DOMAIN_PAUSED_MIGRATION), MachineState::Paused);
         assert_eq!(paused(sys::VIR_DOMAIN_PAUSED_IOERROR), MachineState::IoError);
         assert_eq!(paused(sys::VIR_DOMAIN_PAUSED_WATCHDOG), MachineState::Watchdog);
         assert_eq!(paused(sys::VIR_DOMAIN_PAUSED_CRASHED), MachineState::Crashed);

@@ -92,7 +92,7 @@ impl Machine for LibvirtMachine {
     }
 
     fn said(&self) -> Vec<String> {
-        self.vmm.as_ref().map(|vmm| vmm.said(&self.domain_name)).unwrap_or_default()
+        self.vmm.as_ref().map(crate::vmm::Vmm::said).unwrap_or_default()
     }
 
     fn command(&self) -> Vec<String> {

@@ -127,6 +127,7 @@ mod tests {
         if !rustix::process::geteuid().is_root() {
             return;
         }
+        closed(folder.path()).expect("closed");
         let stranger = User { uid: 65_534, gid: 65_534 };
         let place = Place::make(folder.path(), None, stranger).expect("made");
         let path = place.readable(&input, "kernel").expect("a path");

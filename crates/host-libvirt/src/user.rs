@@ -74,6 +74,8 @@ mod tests {
         let file = folder.path().join("file");
         std::fs::write(&file, "x").expect("written");
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("set");
+        let mode = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(folder.path(), mode).expect("set");
         let stranger = User { uid: 64_000, gid: 64_000 };
         assert!(User::own().can_read(&file));
         assert!(stranger.may_read(&file) && !stranger.can_read(&file));

@@ -16,12 +16,37 @@ const HELD: u32 = 100;
 /// See [`Display::screenshot`](hospitium_host::Display::screenshot).
 pub(crate) async fn screenshot(machine: &LibvirtMachine) -> Result<Screenshot, HostError> {
     let doing = "taking a screenshot";
-    let picture = machine.host.clone();
-    let bytes = machine.ask(doing, move |domain| taken(&picture, domain)).await?;
-    hospitium_qmp::parse_picture(&bytes).ok_or_else(|| HostError::Refused {
+    let host = machine.host.clone();
+    let bytes = machine.ask(doing, move |domain| taken(&host, domain)).await?;
+    // Libvirt has QEMU write a PNG where it can, else a pixmap.
+    let picture = if bytes.starts_with(b"P6") {
+        hospitium_qmp::parse_picture(&bytes)
+    } else {
+        png_picture(&bytes)
+    };
+    picture.ok_or_else(|| HostError::Refused {
         doing: doing.into(),
-        why: "what it sent is no picture of a sane size in the form that QEMU writes".into(),
+        why: "what it sent is no picture of a sane size".into(),
     })
+}
+
+/// Reads a PNG of 8 bits a colour.
+fn png_picture(bytes: &[u8]) -> Option<Screenshot> {
+    let limits = png::Limits { bytes: usize::try_from(LARGEST.as_bytes()).ok()? };
+    let decoder = png::Decoder::new_with_limits(std::io::Cursor::new(bytes), limits);
+    let mut reader = decoder.read_info().ok()?;
+    let size = reader.output_buffer_size().filter(|size| *size as u64 <= LARGEST.as_bytes())?;
+    let mut pixels = vec![0; size];
+    let frame = reader.next_frame(&mut pixels).ok()?;
+    pixels.truncate(frame.buffer_size());
+    let rgb = match (frame.color_type, frame.bit_depth) {
+        (png::ColorType::Rgb, png::BitDepth::Eight) => pixels,
+        (png::ColorType::Rgba, png::BitDepth::Eight) => {
+            pixels.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect()
+        }
+        _ => return None,
+    };
+    Some(Screenshot { width: frame.width, height: frame.height, rgb })
 }
 
 fn taken(host: &crate::driver::Inner, domain: &Domain) -> Result<Vec<u8>, virt::error::Error> {
@@ -87,6 +112,21 @@ fn code(key: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_is_read_and_a_crafted_one_refused() {
+        let picture = Screenshot { width: 2, height: 1, rgb: b"abcdef".to_vec() };
+        let written = picture.png().expect("written");
+        assert_eq!(png_picture(&written), Some(picture));
+        // A header that claims 65535 x 65535 pixels.
+        let mut huge = written.clone();
+        huge[16..24].copy_from_slice(&[0, 0, 255, 255, 0, 0, 255, 255]);
+        for bad in [&b""[..], &written[..20], &huge] {
+            assert_eq!(png_picture(bad), None);
+        }
+    }
+
     #[test]
     fn keys_have_the_codes_that_linux_gives_them() {
         // linux/input-event-codes.h

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use hospitium_host::HostError;
 use hospitium_model::{
-    Accelerator, Boot, Bus, Chipset, CrashAction, MachineSpec, Network, NicModel,
-    WatchdogAction,
+    Accelerator, Boot, Bus, Chipset, CrashAction, MachineSpec, Network, NicModel, WatchdogAction,
 };
 use hospitium_xml::Element;
 

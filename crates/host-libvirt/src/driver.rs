@@ -200,6 +200,12 @@ fn uefi() -> Option<(&'static Path, &'static Path)> {
     pairs.into_iter().find(|(code, vars)| code.exists() && vars.exists())
 }
 
+/// The domain of a UUID.
+fn lookup(connect: &virt::connect::Connect, uuid: [u8; 16]) -> Result<Domain, virt::error::Error> {
+    let text = uuid.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    Domain::lookup_by_uuid_string(connect, &text)
+}
+
 /// A random UUID of version 4 (RFC 9562), as text and as bytes.
 fn new_uuid() -> Result<(String, [u8; 16]), HostError> {
     let doing = "making a random UUID";
@@ -379,27 +385,35 @@ impl Inner {
         Ok(LibvirtMachine::new(parts))
     }
 
-    /// Ends the machine that goes on from this saved one, if there is one, and waits until it is gone.
+    /// Ends the machine of ours that goes on from this saved one, if there is one, and waits until it is gone.
     async fn end_before(&self, uuid: [u8; 16]) -> Result<(), HostError> {
-        let before: Vec<_> = {
+        let before: Vec<Weak<Watched>> = {
             let mut all = locked(&self.going_on);
-            all.retain(|(_, watched)| watched.strong_count() > 0);
-            let of_it = all.iter().filter(|(other, _)| *other == uuid);
-            of_it.filter_map(|(_, watched)| watched.upgrade()).collect()
+            let (of_it, others) = all.drain(..).partition(|(other, _)| *other == uuid);
+            *all = others;
+            let of_it: Vec<([u8; 16], Weak<Watched>)> = of_it;
+            of_it.into_iter().map(|(_, watched)| watched).collect()
         };
+        let ours = !before.is_empty();
+        let before: Vec<_> = before.iter().filter_map(Weak::upgrade).collect();
         before.iter().for_each(|watched| watched.expect_end());
-        let destroy = move |connect: &virt::connect::Connect| {
-            let text = uuid.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-            match Domain::lookup_by_uuid_string(connect, &text) {
-                Ok(domain) => domain.destroy(),
-                // There is none.
-                Err(_) => Ok(()),
+        let doing = "ending the machine that went on before";
+        let end = move |connect: &virt::connect::Connect| {
+            let there = lookup(connect, uuid);
+            if let Some(domain) = there.as_ref().ok().filter(|_| ours) {
+                // One that ends meanwhile is ended.
+                let _ = domain.destroy();
+                return Ok(lookup(connect, uuid).is_ok());
             }
+            Ok(there.is_ok())
         };
-        // One that ends meanwhile is ended.
-        match self.connection.call("ending the machine before this one", destroy).await {
-            Ok(()) | Err(HostError::Refused { .. }) => {}
-            Err(error) => return Err(error),
+        if self.connection.call_within(doing, WORK, end).await? {
+            return Err(HostError::Refused {
+                doing: "going on from a saved machine".into(),
+                why:
+                    "a machine of another process goes on from it; libvirt lets one do so at a time"
+                        .into(),
+            });
         }
         for watched in before {
             let _ = tokio::time::timeout(crate::running::END, watched.ended()).await;
@@ -451,8 +465,7 @@ impl Inner {
         let start = move |connect: &virt::connect::Connect| {
             let flags = sys::VIR_DOMAIN_SAVE_PAUSED;
             Domain::domain_restore_flags(connect, &state, Some(&xml), flags)?;
-            let text = uuid.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-            Domain::lookup_by_uuid_string(connect, &text)
+            lookup(connect, uuid)
         };
         let machine =
             self.start(spec, dir, ready, (notes.domain_name.clone(), uuid), true, start).await?;

@@ -209,7 +209,3 @@ pub(crate) fn dimm(id: &str, size: ByteSize) -> Element {
         .child(alias(id))
 }
 
-/// A USB keyboard.
-pub(crate) fn usb_keyboard(id: &str) -> Element {
-    element("input").with("type", "keyboard").with("bus", "usb").child(alias(id))
-}

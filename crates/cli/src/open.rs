@@ -20,6 +20,8 @@ use crate::failure::Usage;
 use crate::libvirt;
 use crate::out::note;
 
+/// What stands between a guest and the words for its kernel, where both are one text.
+const APPEND: &str = " --append ";
 /// The name of the installed hypervisor.
 const INSTALLED: &str = "qemu-system-x86_64";
 
@@ -95,6 +97,10 @@ fn at_once<T: Send>(named: &[String], open: impl Fn(&str) -> Result<T> + Sync) -
 
 /// Opens one guest.
 pub fn guest(what: &str, places: &Places, wishes: &Wishes) -> Result<PlannedGuest> {
+    if let Some((guest, words)) = without_words(what) {
+        let wishes = Wishes { append: Some(words.to_owned()), ..wishes.clone() };
+        return self::guest(guest, places, &wishes);
+    }
     match named(what, "guests") {
         Some(path) => defined_guest(&path, what, places, wishes),
         None => {
@@ -205,7 +211,21 @@ fn planned(
         channel: wishes.channel.or(usual.channel),
     };
     let boot_limit = wishes.boot_limit.map(Duration::from_secs);
-    PlannedGuest { guest, options, origin: absolute(what), boot_limit }
+    let origin = with_words(absolute(what), wishes.append.as_deref());
+    PlannedGuest { guest, options, origin, boot_limit }
+}
+
+/// A guest and the words for its kernel as one text, by which a replay finds both.
+fn with_words(guest: String, words: Option<&str>) -> String {
+    match words {
+        Some(words) => format!("{guest}{APPEND}{words}"),
+        None => guest,
+    }
+}
+
+/// The two of them again; none if the text is a guest alone.
+fn without_words(text: &str) -> Option<(&str, &str)> {
+    text.split_once(APPEND).filter(|_| !Path::new(text).exists())
 }
 
 /// A guest under the name and product that its definition gives it.
@@ -373,4 +393,17 @@ fn parts(text: &str) -> Vec<&str> {
         }
     }
     vec![text]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_is_found_again_with_the_words_for_its_kernel() {
+        let words = "root=/dev/vda2 -- --append x";
+        let origin = with_words("/k+/i+/d".into(), Some(words));
+        assert_eq!(without_words(&origin), Some(("/k+/i+/d", words)));
+        assert_eq!(without_words(&with_words("/k".into(), None)), None);
+    }
 }

@@ -176,9 +176,6 @@ pub async fn raced<T>(
         biased;
         answer = asked => match answer {
             Ok(answer) => return Ok(answer),
-            Err(SessionError::NoAnswer { .. }) if console.total() == 0 => {
-                GuestError::NoConsole { waited: begun.elapsed() }
-            }
             Err(SessionError::NoAnswer { .. }) => GuestError::NoProbe {
                 waited: begun.elapsed(),
                 silent: console.silent_for(),

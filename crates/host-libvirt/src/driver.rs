@@ -11,13 +11,14 @@ use hospitium_host::{
 };
 use hospitium_model::{
     Accelerator, AcceleratorProof, Answer, Boot, Capability, Firmware, HostFacts, Inability,
-    MachineSpec,
+    InputPin, MachineSpec,
 };
 use virt::domain::Domain;
 use virt::sys;
 
 use crate::connection::{Connection, WORK};
 use crate::defects;
+use crate::firmware::{self, uefi};
 use crate::image::DiskPlan;
 use crate::ops::hotplug::no_hotplug;
 use crate::ops::restore::{Fresh, renewed};
@@ -39,14 +40,6 @@ pub(crate) const KIND: &str = "libvirt";
 /// The oldest libvirt that has all that is asked of it: interfaces that end nowhere came with 8.7
 /// (libvirt's release notes).
 const OLDEST: u32 = 8_007_000;
-/// Pairs of UEFI code and empty variables: Debian's, Arch's, Fedora's places.
-const UEFI: [(&str, &str); 4] = [
-    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
-    ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
-    ("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
-    ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
-];
-const BIOS: [&str; 2] = ["/usr/share/seabios/bios-256k.bin", "/usr/share/qemu/bios-256k.bin"];
 
 /// QEMU machines of a local libvirt, as a host where machines run.
 pub struct Libvirt {
@@ -174,12 +167,7 @@ fn facts(libvirt: &str, qemu: &str, emulator: &Path) -> Result<HostFacts, HostEr
         used: Accelerator::Tcg,
         how: "this driver has not been tried with KVM; TCG is used".into(),
     };
-    let mut firmware = Vec::new();
-    let bios = BIOS.iter().map(Path::new).find(|path| path.exists()).map(|path| ("bios", path));
-    let uefi = uefi().map(|(code, _)| ("uefi", code));
-    for (kind, path) in bios.into_iter().chain(uefi) {
-        firmware.push((kind.to_owned(), snapshot::digest(path)?));
-    }
+    let firmware = firmware::digests()?;
     Ok(HostFacts {
         name: format!("libvirt {libvirt}, qemu {qemu} ({})", accelerator.used.name()),
         kind: KIND.into(),
@@ -193,11 +181,6 @@ fn facts(libvirt: &str, qemu: &str, emulator: &Path) -> Result<HostFacts, HostEr
         memory_mib: memory >> 10,
         kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
     })
-}
-
-fn uefi() -> Option<(&'static Path, &'static Path)> {
-    let pairs = UEFI.iter().map(|(code, vars)| (Path::new(*code), Path::new(*vars)));
-    pairs.into_iter().find(|(code, vars)| code.exists() && vars.exists())
 }
 
 /// The domain of a UUID.
@@ -553,6 +536,10 @@ impl Host for Libvirt {
 
     fn store(&self) -> &dyn ImageStore {
         &LocalStore
+    }
+
+    fn inputs(&self, spec: &MachineSpec) -> Vec<InputPin> {
+        firmware::inputs(spec.firmware, &self.inner.facts.firmware)
     }
 
     async fn define(

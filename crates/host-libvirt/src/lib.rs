@@ -13,7 +13,7 @@
 //! connection is lost, everything that waits ends with that reason.
 //!
 //! Layers, from the ground up: `ffi` (all that is unsafe), `options`, `user`, `vmm` · `watched`, `place`,
-//! `sockets`, `xml` (pure), `image` · `connection`, `snapshot`, `orphans` · `running` (a machine) ·
+//! `sockets`, `xml` (pure), `image` · `connection`, `snapshot`, `firmware`, `orphans` · `running` (a machine) ·
 //! `monitor`, `look`, `ops`, `defects` · `facets`, `machine` · `driver`.
 
 mod connection;
@@ -23,6 +23,7 @@ mod defects;
 mod driver;
 mod facets;
 mod ffi;
+mod firmware;
 mod image;
 mod look;
 mod machine;

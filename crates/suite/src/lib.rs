@@ -6,6 +6,7 @@
 //! by rule. Every check names a [`Fault`] that must turn it red; a test shows that it does.
 //! docs/writing-a-check.md tells how to add one.
 
+mod booted;
 pub mod canary;
 mod cell;
 mod check;
@@ -16,20 +17,25 @@ mod fault;
 mod lab;
 mod listen;
 mod needs;
+mod origin;
 mod patience;
 pub mod silence;
+mod sink;
 mod standard;
 mod tenant;
 mod vmcoreinfo;
 
+pub use booted::{BootClocks, BootFacts, Booted, LabError, boot};
 pub use cell::{Cell, Moved};
 pub use check::{Check, CheckFuture};
 pub use error::CheckError;
 pub use fault::{Call, Fault, FaultyMachine, SeamFault};
-pub use lab::{BootClocks, BootFacts, Booted, CloneOptions, Lab, LabError, LabParts, Sink, boot};
+pub use lab::{CloneOptions, Lab, LabParts};
 pub use listen::Listening;
 pub use needs::Need;
+pub use origin::Origin;
 pub use patience::time_left;
+pub use sink::Sink;
 pub use standard::{StandardOptions, serial, standard_machine};
 
 /// The expectations that ship with the suite: what is right for which guest on which host.

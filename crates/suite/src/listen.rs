@@ -47,6 +47,8 @@ impl Listening {
             let lines = lines.iter().map(|line| line.text.as_str());
             let bad = GuestSource::Kernel.saw(splats(system, check, lines, starved));
             seen.push(Finding::guest_is("trouble in the guest's log meanwhile", bad, none()));
+        } else {
+            seen.note("the guest's log could not be read at the end; its console was");
         }
         let same = cell.moves() == self.moves;
         let lines = cell.console.lines_since(if same { self.console } else { 0 });

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hospitium_guest::Guest;
-use hospitium_host::{Defect, Host, WorkDir, alter};
+use hospitium_host::{Defect, Host, Isolation, WorkDir, alter};
 use hospitium_host_qemu::{Qemu, QemuOptions};
 use hospitium_model::{ByteSize, Expectations, MachineSpec, Observations, Subsystem, Verdict};
 use hospitium_suite::{
-    Check, Fault, Lab, LabParts, SeamFault, Sink, StandardOptions, boot, checks, standard_machine,
+    Check, Fault, Lab, LabParts, Origin, SeamFault, Sink, StandardOptions, boot, checks,
+    standard_machine,
 };
 use tokio::task::JoinSet;
 
@@ -77,7 +78,8 @@ async fn lab_expecting(
         host: host.clone(),
         guest: guest.clone(),
         declared: declared.clone(),
-        snapshot,
+        origin: Origin::Saved(Box::new(snapshot)),
+        isolation: Isolation::Fork,
         boot: booted.facts,
         folder: folder.to_owned(),
         expectations: Expectations::from_toml(expectations).expect("reads"),

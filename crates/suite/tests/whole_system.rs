@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use hospitium_guest::Guest;
 use hospitium_guest::disk::{Definition, DiskGuest};
-use hospitium_host::{Host, WorkDir};
+use hospitium_host::{Host, Isolation, WorkDir};
 use hospitium_host_qemu::{Qemu, QemuOptions};
 use hospitium_model::Expectations;
 use hospitium_suite::{
-    Check, Fault, Lab, LabParts, Sink, StandardOptions, boot, checks, standard_machine,
+    Check, Fault, Lab, LabParts, Origin, Sink, StandardOptions, boot, checks, standard_machine,
 };
 
 /// Emulated, and beside other tests.
@@ -44,7 +44,8 @@ async fn lab(folder: &Path) -> Arc<Lab> {
         host,
         guest,
         declared,
-        snapshot,
+        origin: Origin::Saved(Box::new(snapshot)),
+        isolation: Isolation::Fork,
         boot: booted.facts,
         folder: folder.to_owned(),
         expectations: Expectations::from_toml(hospitium_suite::EXPECTATIONS).expect("reads"),

@@ -51,7 +51,9 @@ pub(crate) async fn medium(machine: &LibvirtMachine, id: &str) -> Result<Medium,
     flatten(&top, &raw, machine.watched.has_ended().is_none()).await?;
     let meta = std::fs::metadata(&top.path).map_err(HostError::io(doing))?;
     let how = if plan.has_own() { "overlay, flattened" } else { "image, as it is" };
-    Ok(Medium { raw, allocated: ByteSize::bytes(meta.blocks() * 512), how: how.into() })
+    let allocated = ByteSize::bytes(meta.blocks() * 512);
+    // Its images are files, where nobody but the VMM sees a flush.
+    Ok(Medium { raw, allocated, flushes: None, how: how.into() })
 }
 
 /// See [`Media::resize_disk`](hospitium_host::Media::resize_disk).

@@ -208,4 +208,3 @@ pub(crate) fn dimm(id: &str, size: ByteSize) -> Element {
         .child(element("target").child(size).child(element("node").text(0)))
         .child(alias(id))
 }
-

@@ -151,7 +151,8 @@ fn groups(bundle: &Bundle, index: usize, cell: &Cell, pictures: &mut Pictures<'_
                 if several {
                     replay += &format!(" --cell {name}");
                 }
-                CheckView::of(check, index, visible(&replay, 300), name, pictures)
+                let judged = words::judged_boot(check, &cell.record, bundle.run.started);
+                CheckView::of(check, index, visible(&replay, 300), judged, name, pictures)
             })
             .collect();
         if checks.is_empty() {
@@ -260,7 +261,10 @@ fn timings(bundle: &Bundle, record: &CellRecord) -> Vec<(&'static str, String)> 
     let mut rows = Vec::new();
     match timings.boot_ms {
         Some(ms) => rows.push(("Boot to the probe's answer", words::duration(ms))),
-        None => rows.push(("Boot", "none: the snapshot came from the cache".into())),
+        None => {
+            let of = words::boot_of(record, bundle.run.started).unwrap_or_default();
+            rows.push(("Boot", format!("none: the snapshot came from the cache{of}")));
+        }
     }
     if let Some(ms) = timings.snapshot_ms {
         rows.push(("Saving the snapshot", words::duration(ms)));

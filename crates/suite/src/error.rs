@@ -47,6 +47,14 @@ pub enum CheckError {
         /// How long.
         limit: Duration,
     },
+    /// A check says of a life-cycle what it did not see.
+    #[error(
+        "{check} passed before its machine had lived through all of its life-cycle; this is a bug of the suite"
+    )]
+    NotLived {
+        /// Its id.
+        check: String,
+    },
     /// What was measured does not tell right from wrong.
     #[error("cannot tell whether {what}: {why}; run it on a machine that is less busy")]
     Inconclusive {

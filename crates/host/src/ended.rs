@@ -23,6 +23,11 @@ pub enum Ended {
         /// The last that it said, escaped; empty if nothing.
         said: String,
     },
+    /// The hypervisor says that the machine is no more, and not by which exit code or signal.
+    Failed {
+        /// What it says, escaped.
+        why: String,
+    },
     /// The host can no longer be asked, so the machine is lost; it may still run.
     Lost {
         /// Why, escaped.
@@ -56,6 +61,7 @@ impl fmt::Display for Ended {
             Self::PoweredOff => return f.write_str("it was powered off"),
             Self::ByUs => return f.write_str("the harness ended it"),
             Self::Lost { why } => return write!(f, "the host can no longer be asked: {why}"),
+            Self::Failed { why } => return write!(f, "the hypervisor lost it: {why}"),
             Self::Exited { code, said } => {
                 write!(f, "exit code {code}")?;
                 said

@@ -8,7 +8,7 @@
 //! reason why it is unseen. Drivers are crates of their own; only the command line depends on them.
 //!
 //! Layers, from the ground up: `ended`, `error` · `event`, `look`, `process`, `clock`, `medium`, `defect`,
-//! `snapshot` (types) · `facets` (one trait each) · `machine` · `host` · `local` (what drivers of
+//! `snapshot` (types) · `history` · `facets` (one trait each) · `machine` · `host` · `local` (what drivers of
 //! the harness's own computer share) · `conformance` (what every driver's tests call).
 
 mod clock;
@@ -19,6 +19,7 @@ mod ended;
 mod error;
 mod event;
 mod facets;
+mod history;
 mod host;
 mod inspect;
 pub mod local;
@@ -37,6 +38,7 @@ pub use event::{Event, EventClass, EventKind};
 pub use facets::{
     Attachment, Balloon, Confinement, Display, Dump, Facet, Hotplug, Inject, Media, Saving, Wires,
 };
+pub use history::History;
 pub use host::{
     Cloning, Host, HostWitness, ImageRef, ImageStore, Isolation, Load, Orphan, PhysicalCpu, Reaper,
     Reapers,

@@ -1,19 +1,28 @@
 //! What a machine does at this moment: its vCPUs by the monitor's `info registers`, and the text on its screen.
 
+use hospitium_host::{HostError, Inspection, Screenshot, VcpuState};
 use serde_json::json;
 
-use crate::machine::QemuMachine;
-use crate::{memory, screen, text_screen};
-use hospitium_host::{HostError, Inspection, VcpuState};
+use crate::monitor::Monitor;
+use crate::text_screen;
 
-/// See [`Machine::inspect`](hospitium_host::Machine::inspect).
-pub(crate) async fn inspect(machine: &QemuMachine) -> Result<Inspection, HostError> {
+/// What a machine does now; `shot` is what its display shows.
+///
+/// # Errors
+/// QEMU cannot be asked.
+pub async fn inspect(
+    monitor: &dyn Monitor,
+    shot: Option<Screenshot>,
+) -> Result<Inspection, HostError> {
     let doing = "looking at the vCPUs";
     let arguments = json!({"command-line": "info registers -a"});
-    let answer = machine.qmp.call(doing, "human-monitor-command", arguments).await?;
+    let answer = monitor.call(doing, "human-monitor-command", arguments).await?;
     let vcpus = vcpus(answer.as_str().unwrap_or_default());
-    // A machine need not have a display, and what it shows need not be text.
-    let text = text(machine).await.ok().flatten();
+    // What a display shows need not be text.
+    let text = match shot {
+        Some(shot) => text(monitor, &shot).await.ok().flatten(),
+        None => None,
+    };
     Ok(Inspection { vcpus, text })
 }
 
@@ -37,14 +46,12 @@ fn vcpus(answer: &str) -> Vec<VcpuState> {
 }
 
 /// The rows of the screen, if it is in the text mode that a PC starts in.
-async fn text(machine: &QemuMachine) -> Result<Option<Vec<String>>, HostError> {
-    let shot = screen::screenshot(machine).await?;
-    if !text_screen::fits(&shot) {
+async fn text(monitor: &dyn Monitor, shot: &Screenshot) -> Result<Option<Vec<String>>, HostError> {
+    if !text_screen::fits(shot) {
         return Ok(None);
     }
-    let size = text_screen::WINDOW_SIZE as u64;
-    let bytes = memory::read(machine, text_screen::WINDOW, size).await?;
-    Ok(text_screen::rows(&shot, &bytes))
+    let bytes = monitor.memory(text_screen::WINDOW, text_screen::WINDOW_SIZE as u64).await?;
+    Ok(text_screen::rows(shot, &bytes))
 }
 
 #[cfg(test)]

@@ -6,9 +6,7 @@
 
 use hospitium_model::{HostSource, Inability};
 
-use crate::machine::QemuMachine;
-use crate::memory;
-use crate::process::escape;
+use crate::monitor::{Monitor, escape};
 use hospitium_host::{HostError, SeenSmbios, Sight};
 
 /// Where entry points lie.
@@ -17,14 +15,14 @@ const SEGMENT: (u64, u64) = (0xF_0000, 0x1_0000);
 const LONGEST: u64 = 1 << 20;
 
 /// The strings of the system (type 1).
-pub(crate) async fn of(machine: &QemuMachine) -> Result<Sight<SeenSmbios>, HostError> {
-    let segment = memory::read(machine, SEGMENT.0, SEGMENT.1).await?;
+pub(crate) async fn of(monitor: &dyn Monitor) -> Result<Sight<SeenSmbios>, HostError> {
+    let segment = monitor.memory(SEGMENT.0, SEGMENT.1).await?;
     let Some((address, length)) = entry_point(&segment) else {
         return Ok(Err(Inability::of_host(
             "no SMBIOS entry point lies below 1 MiB: the firmware has not put it there",
         )));
     };
-    let table = memory::read(machine, address, length.min(LONGEST)).await?;
+    let table = monitor.memory(address, length.min(LONGEST)).await?;
     Ok(system(&table)
         .map(|strings| HostSource::Hypervisor.saw(strings))
         .ok_or_else(|| Inability::of_host("the SMBIOS table in memory has no system structure")))

@@ -92,7 +92,8 @@ impl Machine for LibvirtMachine {
     }
 
     fn said(&self) -> Vec<String> {
-        self.vmm.as_ref().map(crate::vmm::Vmm::said).unwrap_or_default()
+        let by_us = self.watched.is_ours();
+        self.vmm.as_ref().map(|vmm| vmm.said(by_us)).unwrap_or_default()
     }
 
     fn command(&self) -> Vec<String> {

@@ -38,6 +38,11 @@ impl Watched {
         self.by_us.store(true, Ordering::SeqCst);
     }
 
+    /// Whether its end is our doing, or will be.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.by_us.load(Ordering::SeqCst)
+    }
+
     /// How it ended, if it did.
     pub(crate) fn has_ended(&self) -> Option<Ended> {
         self.ended.borrow().clone()

@@ -92,8 +92,8 @@ impl Machine for LibvirtMachine {
     }
 
     fn said(&self) -> Vec<String> {
-        let by_us = self.watched.is_ours();
-        self.vmm.as_ref().map(|vmm| vmm.said(by_us)).unwrap_or_default()
+        let said = self.vmm.as_ref().map(|vmm| vmm.said(self.watched.ends_in_order()));
+        said.unwrap_or_default()
     }
 
     fn command(&self) -> Vec<String> {

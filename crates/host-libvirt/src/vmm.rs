@@ -63,8 +63,8 @@ impl Vmm {
     }
 
     /// Lines that it wrote, escaped. Libvirt writes the command and its own lines there too: those are left out.
-    /// With `by_us` nor is that libvirt's signal ended it.
-    pub(crate) fn said(&self, by_us: bool) -> Vec<String> {
+    /// Nor is `in_order` that libvirt's signal ended it.
+    pub(crate) fn said(&self, in_order: bool) -> Vec<String> {
         use std::io::Read as _;
         let Some(log) = &self.log else { return Vec::new() };
         let mut bytes = Vec::new();
@@ -73,7 +73,7 @@ impl Vmm {
         if read.is_err() {
             return Vec::new();
         }
-        said(&String::from_utf8_lossy(&bytes), by_us)
+        said(&String::from_utf8_lossy(&bytes), in_order)
     }
 
     /// The command that it was started by.
@@ -85,7 +85,7 @@ impl Vmm {
 }
 
 /// What follows the last command in a domain's log that libvirt began.
-fn said(log: &str, by_us: bool) -> Vec<String> {
+fn said(log: &str, in_order: bool) -> Vec<String> {
     let mut own = Vec::new();
     let mut in_command = false;
     for line in log.lines() {
@@ -103,7 +103,7 @@ fn said(log: &str, by_us: bool) -> Vec<String> {
         let libvirts = line.contains("+0000: shutting down, reason=")
             || line.contains("+0000: Domain id=") && line.contains(" is tainted: ")
             || line.starts_with("char device redirected to ")
-            || by_us && line.contains(": terminating on signal 15 from pid ");
+            || in_order && line.contains(": terminating on signal 15 from pid ");
         if !libvirts {
             own.push(escape(line, 300));
         }

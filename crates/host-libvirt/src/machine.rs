@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hospitium_host::{
     Balloon, ByteStream, Confinement, Display, Dump, Ended, Event, EventClass, EventKind, Facet,
-    HostError, Hotplug, Inject, Look, Machine, Media, Moving, PowerVerb, Saving, Wires,
+    HostError, Hotplug, Inject, Inspection, Look, Machine, Media, Moving, PowerVerb, Saving, Wires,
 };
 use hospitium_model::{Answer, Inability, MachineSpec};
 use virt::domain::Domain;
@@ -81,6 +81,12 @@ impl Machine for LibvirtMachine {
 
     async fn look(&self) -> Result<Look, HostError> {
         look::look(self).await
+    }
+
+    async fn inspect(&self) -> Result<Inspection, HostError> {
+        // A machine need not have a display.
+        let shot = crate::ops::screen::screenshot(self).await.ok();
+        hospitium_qmp::inspect(self, shot).await
     }
 
     async fn ended(&self) -> Ended {

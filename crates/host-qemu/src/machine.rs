@@ -17,10 +17,9 @@ use crate::disks::DiskPlan;
 use crate::hardware::{Changes, Hardware, Plugged};
 use crate::process::{Confinement, Process};
 use crate::qmp::Qmp;
-use hospitium_host::History;
 use hospitium_host::{
-    Balloon, ByteStream, Display, Dump, Ended, Event, EventClass, EventKind, Facet, HostError,
-    Hotplug, Inject, Look, Machine, Media, Moving, PowerVerb, Saving, Wires,
+    Balloon, ByteStream, Display, Dump, Ended, Event, EventClass, EventKind, Facet, History,
+    HostError, Hotplug, Inject, Inspection, Look, Machine, Media, Moving, PowerVerb, Saving, Wires,
 };
 
 /// What a machine is put together from.
@@ -292,6 +291,12 @@ impl Machine for QemuMachine {
 
     async fn look(&self) -> Result<Look, HostError> {
         hospitium_qmp::look(self).await
+    }
+
+    async fn inspect(&self) -> Result<Inspection, HostError> {
+        // A machine need not have a display.
+        let shot = crate::screen::screenshot(self).await.ok();
+        hospitium_qmp::inspect(self, shot).await
     }
 
     async fn ended(&self) -> Ended {

@@ -21,6 +21,7 @@ mod event;
 mod facets;
 mod history;
 mod host;
+mod inspect;
 pub mod local;
 mod look;
 mod machine;
@@ -42,6 +43,7 @@ pub use host::{
     Cloning, Host, HostWitness, ImageRef, ImageStore, Isolation, Load, Orphan, PhysicalCpu, Reaper,
     Reapers,
 };
+pub use inspect::{Inspection, VcpuState};
 pub use look::{
     CpuFeatureWord, Look, MachineState, SeenDevice, SeenDisk, SeenNic, SeenNode, SeenSmbios, Sight,
     alter,

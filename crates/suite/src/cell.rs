@@ -44,6 +44,8 @@ pub struct Cell {
     pictures: Vec<(String, Vec<u8>)>,
     /// Crashes that the check itself asked for.
     crashes_meant: usize,
+    /// How much of the check's life-cycle the machine has lived through.
+    lived: usize,
 }
 
 /// The system that the probe of this session is in, its answers altered if that is the fault.
@@ -95,6 +97,7 @@ impl Cell {
             boot_events: events,
             pictures,
             crashes_meant: 0,
+            lived: 0,
         }
     }
 
@@ -184,6 +187,7 @@ impl Cell {
     /// Goes on with another check in the same clone; only reads may share one.
     pub fn next_check(&mut self, check: &'static Check) {
         self.check = check;
+        self.lived = 0;
     }
 
     /// The n-th pattern of this check in this run.

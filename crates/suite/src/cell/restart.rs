@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use hospitium_guest::GuestError;
-use hospitium_host::EventKind;
-use hospitium_system::SessionError;
+use hospitium_host::{EventKind, Screenshot};
+use hospitium_system::{SessionError, diagnose};
 
 use super::Cell;
 use crate::CheckError;
@@ -32,13 +32,11 @@ impl Cell {
             error = self.enter_again(limit * MOST) => return Err(error.into()),
         };
         if now.is_none() {
-            let took = match self.machine.display() {
-                Ok(display) => display.screenshot().await.and_then(|screen| screen.png()).ok(),
-                Err(_) => None,
-            };
-            if let Some(png) = took {
+            let seen = diagnose(&*self.machine, &self.console).await.without_console();
+            if let Some(Ok(png)) = seen.display().map(Screenshot::png) {
                 self.keep_picture("not-up-again", png);
             }
+            seen.to_string().lines().for_each(|line| self.say(line.trim_start_matches("; ")));
         }
         self.boot_events = self.events_so_far();
         Ok(now)

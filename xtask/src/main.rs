@@ -101,7 +101,9 @@ fn image(name: &str) -> Result<()> {
 
 fn check() -> Result<()> {
     show(cargo().args(["fmt", "--all", "--check"]))?;
-    show(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    setup::packages_of_workspace()?;
+    let all = ["clippy", "--workspace", "--all-targets", "--features", test::FEATURES];
+    show(cargo().args(all).args(["--", "-D", "warnings"]))?;
     // What the demo begins with.
     let alone = ["clippy", "--package", "hospitium", "--no-default-features", "--bins"];
     show(cargo().args(alone).args(["--", "-D", "warnings"]))?;

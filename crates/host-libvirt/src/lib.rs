@@ -13,9 +13,10 @@
 //! connection is lost, everything that waits ends with that reason.
 //!
 //! Layers, from the ground up: `ffi` (all that is unsafe), `options`, `user`, `vmm` · `watched`, `place`,
-//! `sockets`, `xml` (pure), `image` · `connection`, `snapshot`, `firmware`, `orphans` · `running` (a machine) ·
-//! `monitor`, `look`, `ops`, `defects` · `facets`, `machine` · `driver`.
+//! `sockets`, `xml` (pure), `image` · `connection`, `snapshot`, `firmware`, `orphans` · `shared` · `running` (a machine) ·
+//! `monitor`, `look`, `ops`, `defects` · `facets`, `machine` · `build` · `driver`.
 
+mod build;
 mod connection;
 #[cfg(feature = "daemon")]
 pub mod daemon;
@@ -33,6 +34,7 @@ mod options;
 mod orphans;
 mod place;
 mod running;
+mod shared;
 mod snapshot;
 mod sockets;
 mod user;

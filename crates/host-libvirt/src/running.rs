@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hospitium_host::{ByteStream, Ended, HostError};
@@ -14,9 +14,9 @@ use virt::error::{Error, ErrorNumber};
 use virt::sys;
 
 use crate::connection::QUESTION;
-use crate::driver::Inner;
 use crate::image::DiskPlan;
 use crate::place::Place;
+use crate::shared::{Shared, locked};
 use crate::vmm::Vmm;
 use crate::watched::Watched;
 use crate::xml::live;
@@ -28,13 +28,9 @@ pub(crate) const END: Duration = Duration::from_secs(10);
 
 pub(crate) type Streams = Mutex<BTreeMap<String, Option<Box<dyn ByteStream>>>>;
 
-pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// What a machine is put together from.
 pub(crate) struct Parts {
-    pub host: Arc<Inner>,
+    pub host: Arc<Shared>,
     pub name: String,
     pub spec: MachineSpec,
     pub outside: PathBuf,
@@ -54,7 +50,7 @@ pub(crate) struct Parts {
 
 /// A machine on libvirt.
 pub(crate) struct LibvirtMachine {
-    pub(crate) host: Arc<Inner>,
+    pub(crate) host: Arc<Shared>,
     pub(crate) name: String,
     pub(crate) spec: MachineSpec,
     /// The machine's folder.

@@ -13,6 +13,8 @@ use sha2::Digest as _;
 
 use crate::xml::parts::Layer;
 
+/// This driver's kind of host.
+pub(crate) const KIND: &str = "libvirt";
 /// Version of a snapshot's form.
 pub(crate) const FORMAT: u32 = 1;
 /// Libvirt's file of the machine's state.
@@ -107,7 +109,7 @@ pub(crate) fn load(folder: &Path) -> Result<Snapshot, HostError> {
 pub(crate) fn verify(snapshot: &Snapshot, vmm: Digest, libvirt: &str) -> Result<Notes, HostError> {
     let folder = &snapshot.folder;
     let bad = |why: String| HostError::BadSnapshot { folder: folder.clone(), why };
-    if snapshot.format != FORMAT || snapshot.host_kind != crate::driver::KIND {
+    if snapshot.format != FORMAT || snapshot.host_kind != KIND {
         return Err(bad(format!("it is of {} format {}", snapshot.host_kind, snapshot.format)));
     }
     snapshot.spec.check()?;

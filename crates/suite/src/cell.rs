@@ -7,7 +7,7 @@ mod restart;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hospitium_host::{Event, EventKind, Host, HostError, Machine, PowerVerb, WorkDir};
+use hospitium_host::{Ended, Event, EventKind, Host, HostError, Machine, PowerVerb, WorkDir};
 use hospitium_model::{
     ExpectationError, MachineSpec, OperatingSystem, Pattern, TimelineSource, Value,
 };
@@ -21,6 +21,17 @@ use crate::sink::forward_events;
 use crate::{Check, CheckError, CloneOptions, Fault, FaultyMachine, Lab, device};
 
 pub use self::moving::Moved;
+
+/// What a clone leaves.
+#[derive(Debug)]
+pub struct Finished {
+    /// CPU time of its VMM, if that still ran.
+    pub vmm_cpu: Duration,
+    /// Last lines of its console, escaped.
+    pub console: Vec<String>,
+    /// How its machine ended.
+    pub ended: Ended,
+}
 
 /// A running clone for one check (or, of tier 0, for all of them).
 pub struct Cell {
@@ -336,9 +347,11 @@ impl Cell {
         forward_events(self.lab.sink(), &self.dir.name, &self.machine.events());
     }
 
-    /// Ends the clone, its events and console written down, and removes its files. Returns the CPU
-    /// time of its VMM if it still ran, and the last console lines.
-    pub async fn finish(self) -> Result<(Duration, Vec<String>), HostError> {
+    /// Ends the clone, its events and console written down, and removes its files.
+    ///
+    /// # Errors
+    /// It cannot be ended, or its files not be removed.
+    pub async fn finish(self) -> Result<Finished, HostError> {
         self.note_events();
         let process = match self.machine.confinement() {
             Ok(confinement) => confinement.process().await.ok(),
@@ -347,7 +360,7 @@ impl Cell {
         let cpu = process.and_then(|process| process.cpu_time.ok());
         let cpu = cpu.map(|seen| seen.value).unwrap_or_default();
         let ended = self.machine.finish().await;
-        let lines = self.console.last_lines(40).0;
+        let console = self.console.last_lines(40).0;
         drop(self.machine);
         let folder = &self.dir.folder;
         match std::fs::remove_dir_all(folder) {
@@ -356,6 +369,6 @@ impl Cell {
             }
             _ => {}
         }
-        ended.map(|_| (cpu, lines))
+        ended.map(|ended| Finished { vmm_cpu: cpu, console, ended })
     }
 }

@@ -27,7 +27,7 @@ mod tenant;
 mod vmcoreinfo;
 
 pub use booted::{BootClocks, BootFacts, Booted, LabError, boot};
-pub use cell::{Cell, Moved};
+pub use cell::{Cell, Finished, Moved};
 pub use check::{Check, CheckFuture};
 pub use error::CheckError;
 pub use fault::{Call, Fault, FaultyMachine, SeamFault};

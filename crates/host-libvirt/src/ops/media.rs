@@ -8,7 +8,8 @@ use hospitium_model::{ByteSize, DiskRole};
 use virt::sys;
 
 use crate::image::flatten;
-use crate::running::{LibvirtMachine, locked};
+use crate::running::LibvirtMachine;
+use crate::shared::locked;
 use crate::xml::live;
 use crate::xml::parts::{self, DiskParts, Layer};
 use crate::xml::tree;

@@ -10,8 +10,9 @@ use virt::domain::Domain;
 use crate::connection::WORK;
 use crate::ffi;
 use crate::ops::media::take_over;
-use crate::running::{LibvirtMachine, locked};
-use crate::snapshot::{FORMAT, INDEX, Input, Notes, STATE, SavedDisk, UEFI_VARS, digest};
+use crate::running::LibvirtMachine;
+use crate::shared::locked;
+use crate::snapshot::{FORMAT, INDEX, Input, KIND, Notes, STATE, SavedDisk, UEFI_VARS, digest};
 use crate::vmm::boot_id;
 use crate::xml::parts::Layer;
 
@@ -113,7 +114,7 @@ impl Collecting {
         let private = serde_json::to_value(notes).map_err(std::io::Error::other);
         let snapshot = Snapshot {
             format: FORMAT,
-            host_kind: crate::driver::KIND.into(),
+            host_kind: KIND.into(),
             vmm: machine.host.facts.vmm,
             folder: self.folder.clone(),
             spec: machine.spec.clone(),

@@ -49,7 +49,7 @@ fn png_picture(bytes: &[u8]) -> Option<Screenshot> {
     Some(Screenshot { width: frame.width, height: frame.height, rgb })
 }
 
-fn taken(host: &crate::driver::Inner, domain: &Domain) -> Result<Vec<u8>, virt::error::Error> {
+fn taken(host: &crate::shared::Shared, domain: &Domain) -> Result<Vec<u8>, virt::error::Error> {
     let connect = host.connection.raw();
     let stream = Stream::new(connect, 0)?;
     domain.screenshot(&stream, 0, 0)?;

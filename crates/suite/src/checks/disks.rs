@@ -1,7 +1,9 @@
 //! A disk of the machine, as guest and host find it.
 
 use hospitium_host::{HostError, Medium, SeenDisk};
-use hospitium_model::{Bus, Digest, Disk, Finding, HostSource, Inside, Observations, Outside};
+use hospitium_model::{
+    Bus, Digest, Disk, Finding, GuestSource, HostSource, Inside, Observations, Outside,
+};
 use hospitium_system::{Done, GuestDisk, Span, SystemError, WantedDisk};
 
 use super::devices;
@@ -43,9 +45,10 @@ pub async fn find(cell: &Cell, disk: &Disk) -> Result<Option<GuestDisk>, CheckEr
     devices::appears(cell, driver(disk.bus), look).await
 }
 
-/// What a check reports when the guest does not have a disk that the host does.
+/// What a check reports when the guest did not have a disk in time that the host has. The guest is not asked again: one
+/// that has it by now has it too late, and nothing of the check was tried.
 pub async fn absent(cell: &Cell, disk: &Disk) -> Result<Observations, CheckError> {
-    let guest = cell.system().disk(&wanted(disk)).await?.map(|found| found.is_some());
+    let guest = GuestSource::Kernel.saw(false);
     let host = seen_by_host(cell, &disk.id).await?.map(|found| found.is_some());
     let what = format!("a disk of serial number {}", disk.serial);
     Ok(Observations::of([Finding::same_as(what, guest, host, true)]))

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use hospitium_host::{Defect, HostError, Machine, PowerVerb, alter};
 use hospitium_model::{
-    ByteSize, Capability, Digest, Disk, Finding, GuestKind, HostSource, Inside, Observations,
-    Outside, Pattern,
+    ByteSize, Capability, Digest, Disk, Finding, GuestKind, GuestSource, HostSource, Inside,
+    Observations, Outside, Pattern,
 };
 use hospitium_system::{GuestDisk, Span, System, Write};
 
@@ -78,10 +78,11 @@ async fn booted_tenants(
     let needle = needle(canary);
 
     let (first, system) = cell.boot_tenant(&spec, BOOT).await?;
-    let Some(disk) = find(&*system, scratch).await? else {
-        return disks::absent(cell, scratch).await;
-    };
     let mut seen = Observations::new();
+    let Some(disk) = find(&*system, scratch).await? else {
+        seen.push(no_disk("the tenant"));
+        return Ok(seen);
+    };
     plant(&*system, &disk, canary).await?;
     let control = system.scan(needle).await?.map(|scan| scan.hits as f64);
     seen.push(control_finding(control));
@@ -101,7 +102,7 @@ async fn booted_tenants(
     seen.note(format!("{} MiB of memory were looked through", scan.value.scanned >> 20));
     match find(&*system, scratch).await? {
         Some(disk) => fresh_blocks(cell, &*system, &second, &disk, &mut seen).await?,
-        None => return disks::absent(cell, scratch).await,
+        None => seen.push(no_disk("the next tenant")),
     }
     second.end().await?;
     Ok(seen)
@@ -138,6 +139,12 @@ async fn this_tenant_and_a_bare_one(
     Ok(seen.only_one_witness(
         "the next machine boots nothing, so that only the host looks through its memory",
     ))
+}
+
+/// A tenant of its own did not get its disk.
+fn no_disk(whose: &str) -> Finding {
+    let there = GuestSource::Kernel.saw(false);
+    Finding::guest_is(format!("the scratch disk of {whose} is there"), there, true)
 }
 
 /// 32 bytes of the canary, as the scan looks for them.

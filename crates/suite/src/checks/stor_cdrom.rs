@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use hospitium_host::{EventClass, EventKind, HostError};
-use hospitium_model::{Digest, Finding, Inside, Observations, Outside, Pattern};
+use hospitium_model::{Digest, Finding, GuestSource, Inside, Observations, Outside, Pattern};
 use hospitium_system::{DriveContent, GuestDisk, SystemError};
 
 use super::devices::{appears, require_events};
@@ -27,7 +27,8 @@ check! {
         let serial = disks::configured(cell, device::CDROM)?.serial;
         let look = async || Ok(cell.system().drive(&serial).await?.value);
         let Some(drive) = appears(cell, "cdrom", look).await? else {
-            let guest = cell.system().drive(&serial).await?.map(|drive| drive.is_some());
+            // Not asked again: what comes now comes too late.
+            let guest = GuestSource::Kernel.saw(false);
             let host = disks::seen_by_host(cell, device::CDROM).await?.map(|drive| drive.is_some());
             return Ok(Observations::of([Finding::same_as("an optical drive", guest, host, true)]));
         };
@@ -108,7 +109,7 @@ async fn content(
         // A disc that is just being changed.
         Err(SystemError::Refused { code, .. }) => {
             cell.say(format!("reading the disc: the guest's system answers with {code}"));
-            Ok(hospitium_model::GuestSource::Kernel.saw(code))
+            Ok(GuestSource::Kernel.saw(code))
         }
         Err(other) => Err(CheckError::from(other)),
     };

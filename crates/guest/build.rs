@@ -9,29 +9,69 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What the probe is built for, whatever builds it.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// What the probe is built for, whatever builds it: the target, the file's name in `OUT_DIR`, and the variable
+/// that names a ready one. Guests on x86-64 are what most are; the others are built where the toolchain has
+/// their `core`.
+const PROBES: [(&str, &str, &str); 2] = [
+    ("x86_64-unknown-linux-gnu", "hospitium-probe", "HOSPITIUM_PROBE"),
+    ("i686-unknown-linux-gnu", "hospitium-probe-x86", "HOSPITIUM_PROBE_X86"),
+];
 
 fn main() {
-    let out = PathBuf::from(variable("OUT_DIR")).join("hospitium-probe");
+    let out = PathBuf::from(variable("OUT_DIR"));
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-env-changed=HOSPITIUM_PROBE");
-    let built = match env::var_os("HOSPITIUM_PROBE") {
-        Some(path) => {
-            let given = PathBuf::from(path);
-            println!("cargo::rerun-if-changed={}", given.display());
-            given
+    let mut to_build = Vec::new();
+    for (number, (target, file, given)) in PROBES.into_iter().enumerate() {
+        println!("cargo::rerun-if-env-changed={given}");
+        if let Some(path) = env::var_os(given) {
+            println!("cargo::rerun-if-changed={}", Path::new(&path).display());
+            keep(Path::new(&path), &out.join(file));
+        } else if number == 0 || has_core(target) {
+            to_build.push((target, file));
+        } else {
+            // An empty file says that it is not there.
+            if let Err(error) = std::fs::write(out.join(file), "") {
+                panic!("writing {file}: {error}");
+            }
         }
-        // What this script builds itself is newer than the script's start, by which Cargo judges; to
-        // name it would make every build start anew. Its sources are named instead.
-        None => build(),
-    };
-    if let Err(error) = std::fs::copy(&built, &out) {
+    }
+    // What this script builds itself is newer than the script's start, by which Cargo judges; to
+    // name it would make every build start anew. Its sources are named instead.
+    if !to_build.is_empty() {
+        let built = build(&to_build.iter().map(|(target, _)| *target).collect::<Vec<_>>());
+        for (target, file) in to_build {
+            keep(&built.join(target).join("probe").join("hospitium-probe"), &out.join(file));
+        }
+    }
+}
+
+fn keep(built: &Path, kept: &Path) {
+    if let Err(error) = std::fs::copy(built, kept) {
         panic!("copying the probe from {}: {error}", built.display());
     }
 }
 
-fn build() -> PathBuf {
+/// Whether the toolchain can build for a target. Asked again when a target is added or removed.
+fn has_core(target: &str) -> bool {
+    let asked = |what: &[&str]| {
+        let output = Command::new(variable("RUSTC")).args(what).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
+        Some(PathBuf::from(text.trim()))
+    };
+    if let Some(root) = asked(&["--print", "sysroot"]) {
+        let list = root.join("lib/rustlib/components");
+        if list.is_file() {
+            println!("cargo::rerun-if-changed={}", list.display());
+        }
+    }
+    let folder = asked(&["--print", "target-libdir", "--target", target]);
+    let files = folder.and_then(|folder| std::fs::read_dir(folder).ok());
+    let is_core = |name: OsString| name.to_string_lossy().starts_with("libcore-");
+    files.is_some_and(|mut files| files.any(|f| f.is_ok_and(|f| is_core(f.file_name()))))
+}
+
+/// Builds the probe for these targets, and returns the folder that has a folder for each.
+fn build(targets: &[&str]) -> PathBuf {
     let here = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
     let Some(root) = here.ancestors().nth(2) else {
         panic!("{} is not two folders below the workspace", here.display());
@@ -53,7 +93,8 @@ fn build() -> PathBuf {
     let flags = remaps.map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
     cargo
         .current_dir(root)
-        .args(["build", "--package=hospitium-probe", "--profile=probe", "--target", TARGET])
+        .args(["build", "--package=hospitium-probe", "--profile=probe"])
+        .args(targets.iter().flat_map(|target| ["--target", target]))
         .arg("--target-dir")
         .arg(&target_folder)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
@@ -69,7 +110,7 @@ fn build() -> PathBuf {
         ),
         Err(error) => panic!("cargo could not be run to build the probe: {error}"),
     }
-    target_folder.join(TARGET).join("probe").join("hospitium-probe")
+    target_folder
 }
 
 /// What the outer build sets for itself stays out; where Cargo finds its registry, its network

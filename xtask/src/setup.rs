@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::image::{self, Variant};
-use crate::show;
+use crate::{i386, show};
 
 /// Debian packages beyond the image builder's, and what each is for.
 const PACKAGES: &[(&str, &str)] = &[
@@ -18,6 +18,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("qemu-system-x86", "the hypervisor that guests are validated on"),
     ("qemu-utils", "qemu-img makes and reads disk images"),
     ("ovmf", "UEFI firmware for guests"),
+    ("busybox-static", "a system of one program, to be booted with kernel and initrd from outside"),
     ("osinfo-db", "names, dates, limits and devices of guest systems"),
 ];
 
@@ -25,6 +26,8 @@ const PACKAGES: &[(&str, &str)] = &[
 pub struct Lab {
     /// Debian kernel packages of different releases, newest last.
     pub kernels: Vec<PathBuf>,
+    /// A Debian kernel package for 32-bit x86, where one can be had.
+    pub kernel_x86: Option<PathBuf>,
     /// The Debian system with cloud-init.
     pub system: PathBuf,
     /// The Debian system with a login on the serial console.
@@ -37,6 +40,7 @@ impl Lab {
         let kernels: Vec<OsString> = self.kernels.iter().map(Into::into).collect();
         command
             .env("HOSPITIUM_TEST_KERNELS", kernels.join(&OsString::from(":")))
+            .envs(self.kernel_x86.iter().map(|kernel| ("HOSPITIUM_TEST_KERNEL_X86", kernel)))
             .env("HOSPITIUM_TEST_SYSTEM", &self.system)
             .env("HOSPITIUM_TEST_LOGIN_SYSTEM", &self.login_system)
     }
@@ -54,14 +58,16 @@ pub fn cache() -> Result<PathBuf> {
 /// Does all of it; what is there already is left as it is.
 pub fn everything() -> Result<Lab> {
     packages_of_demo()?;
+    i386::rust_target();
     let kernels = kernels()?;
+    let kernel_x86 = i386::kernel(&cache()?);
     // Each keeps one CPU busy.
     let (system, login_system) = std::thread::scope(|both| {
         let login = both.spawn(|| image(Variant::Login));
         let system = image(Variant::CloudInit);
         (system, login.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
-    Ok(Lab { kernels, system: system?, login_system: login_system? })
+    Ok(Lab { kernels, kernel_x86, system: system?, login_system: login_system? })
 }
 
 /// Installs what building, running and the image need.

@@ -114,8 +114,8 @@ pub struct RunArguments {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,
           conflicts_with_all = ["memory", "vcpus", "firmware", "nodes", "chipset", "disk", "nic", "channel"])]
     pub plan: Option<PathBuf>,
-    /// A guest: a kernel package (.deb), a kernel image, KERNEL+MODULES-FOLDER, a disk image, a
-    /// definition (guests/NAME.toml) or its NAME; all definitions of ./guests if none is given
+    /// A guest: a kernel package (.deb), a kernel image, KERNEL+MODULES-FOLDER, a disk image, a disk
+    /// image booted by a kernel and an initrd outside of it (KERNEL+INITRD+IMAGE), a definition (guests/NAME.toml) or its NAME; all definitions of ./guests if none is given
     #[arg(long, short, value_name = "GUEST")]
     pub guest: Vec<String>,
     /// A host: `qemu` for the installed one, /path/to/qemu-system-x86_64, root:FOLDER for one that
@@ -156,6 +156,9 @@ pub struct RunArguments {
     /// How the guest sees the probe's channel [default: virtio where the guest drives it]
     #[arg(long, value_name = "KIND", value_parser = word_of::<ChannelKind>(&["virtio", "serial"]))]
     pub channel: Option<ChannelKind>,
+    /// Words for the end of the kernel's command line, of guests whose kernel is given: "root=/dev/vda2 quiet"
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
+    pub append: Option<String>,
     /// Which accelerator: `auto` takes KVM where it really boots something
     #[arg(long, value_enum, default_value_t = AcceleratorArgument::Auto)]
     pub accelerator: AcceleratorArgument,

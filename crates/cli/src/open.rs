@@ -34,6 +34,7 @@ pub struct Wishes {
     pub nic: Option<NicModel>,
     pub channel: Option<ChannelKind>,
     pub boot_limit: Option<u64>,
+    pub append: Option<String>,
 }
 
 impl From<&RunArguments> for Wishes {
@@ -48,6 +49,7 @@ impl From<&RunArguments> for Wishes {
             nic: arguments.nic,
             channel: arguments.channel,
             boot_limit: arguments.boot_limit,
+            append: arguments.append.clone(),
         }
     }
 }
@@ -95,7 +97,7 @@ pub fn guest(what: &str, places: &Places, wishes: &Wishes) -> Result<PlannedGues
     match named(what, "guests") {
         Some(path) => defined_guest(&path, what, places, wishes),
         None => {
-            let opened = open_guest(Path::new(what), places)?;
+            let opened = open_guest(Path::new(what), places, wishes)?;
             Ok(planned(opened, what, None, wishes))
         }
     }
@@ -122,11 +124,11 @@ fn defined_guest(
         PathBuf::from(both)
     };
     let opened = match &definition {
-        GuestDefinition::Disk(_) => open_guest(&joined(file, &path), places)?,
+        GuestDefinition::Disk(_) => open_guest(&joined(file, &path), places, wishes)?,
         GuestDefinition::Kernel(kernel) => {
             let whole =
                 kernel.modules.as_ref().map(|modules| joined(&path, &beside(file, modules)));
-            let opened = open_guest(whole.as_ref().unwrap_or(&path), places)?;
+            let opened = open_guest(whole.as_ref().unwrap_or(&path), places, wishes)?;
             check_digest(kernel.sha256, &path, file, &*opened, &definition)?;
             let mut facts = opened.facts().clone();
             if let Some(name) = &kernel.name {
@@ -168,14 +170,14 @@ fn check_digest(
     ))
 }
 
-fn open_guest(path: &Path, places: &Places) -> Result<Arc<dyn Guest>> {
+fn open_guest(path: &Path, places: &Places, wishes: &Wishes) -> Result<Arc<dyn Guest>> {
     let cache = places.guests();
     let making = || format!("cannot make {}", cache.display());
     std::fs::create_dir_all(&cache).with_context(making)?;
     // Whole paths: a saved machine notes its inputs by path, and is used from any folder.
     let cache = cache.canonicalize().with_context(making)?;
     let whole = PathBuf::from(absolute(&path.to_string_lossy()));
-    let opened = hospitium_guest::open(&whole, &cache)
+    let opened = hospitium_guest::open_with(&whole, wishes.append.as_deref(), &cache)
         .with_context(|| format!("the guest {} cannot be made ready", path.display()))?;
     Ok(Arc::from(opened))
 }
@@ -328,16 +330,33 @@ fn defined_host(file: &Path) -> Result<QemuOptions> {
 /// As typed if it is a name, else the whole path, so that `replay` finds it from another folder.
 fn absolute(what: &str) -> String {
     let (prefix, rest) = what.split_at(if what.starts_with("root:") { 5 } else { 0 });
-    let (first, second) = match rest.split_once('+') {
-        Some((kernel, modules)) if !Path::new(rest).exists() && Path::new(modules).exists() => {
-            (kernel, Some(modules))
-        }
-        _ => (rest, None),
-    };
+    let parts = parts(rest);
     let whole = |text: &str| match Path::new(text).canonicalize() {
         Ok(path) => path.to_string_lossy().into_owned(),
         Err(_) => text.to_owned(),
     };
-    let second = second.map(|modules| format!("+{}", whole(modules))).unwrap_or_default();
-    format!("{prefix}{}{second}", whole(first))
+    let parts: Vec<String> = parts.into_iter().map(whole).collect();
+    format!("{prefix}{}", parts.join("+"))
+}
+
+/// The files and folders that are joined by `+`; the whole if it is one, or if what follows a `+` is not there.
+fn parts(text: &str) -> Vec<&str> {
+    let there = |part: &str| Path::new(part).exists();
+    if there(text) {
+        return vec![text];
+    }
+    let cuts: Vec<usize> = text.match_indices('+').map(|(at, _)| at).collect();
+    for (n, &first) in cuts.iter().enumerate() {
+        let (before, after) = (&text[..first], &text[first + 1..]);
+        if there(after) {
+            return vec![before, after];
+        }
+        for &second in &cuts[n + 1..] {
+            let (middle, last) = (&text[first + 1..second], &text[second + 1..]);
+            if there(before) && there(middle) && there(last) {
+                return vec![before, middle, last];
+            }
+        }
+    }
+    vec![text]
 }

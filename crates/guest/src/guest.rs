@@ -1,6 +1,9 @@
 //! What every kind of guest can do: say what it is, get ready to boot, let the probe answer.
 
 mod error;
+mod screen;
+mod signs;
+mod trouble;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -11,11 +14,13 @@ use hospitium_model::{Answer, GuestFacts, InputPin, MachineSpec};
 use hospitium_system::text::short;
 use hospitium_system::{Console, Platform, Session, SessionError, Trace};
 
+use crate::direct::DirectGuest;
 use crate::disk::{Definition, DiskError, DiskGuest};
 use crate::image::{ImageError, Wrong};
 use crate::kernel::KernelGuest;
 
-pub use self::error::GuestError;
+pub use self::error::{GuestError, Seen};
+use self::trouble::{Kind, Sign};
 
 /// Something bootable made ready for validation.
 #[async_trait]
@@ -56,30 +61,66 @@ pub trait Guest: Send + Sync {
 }
 
 /// Makes a guest ready from what a person names: a kernel package (`.deb`), a kernel image, a
-/// kernel image and its modules' folder joined by `+`, or a disk image. The bytes say which it
-/// is, not the name. What has to be unpacked is kept in `cache`, by digest.
+/// kernel image and its modules' folder joined by `+`, a kernel image, an initrd and a disk image joined by `+`,
+/// or a disk image. The bytes say which it is, not the name. What has to be unpacked is kept in
+/// `cache`, by digest.
 pub fn open(what: &Path, cache: &Path) -> Result<Box<dyn Guest>, GuestError> {
-    if let Some(disk) = DiskGuest::open(what, cache) {
-        return Ok(Box::new(disk?));
+    open_with(what, None, cache)
+}
+
+/// The same with words for the end of the kernel's command line, which guests that have a boot loader of
+/// their own cannot be given.
+pub fn open_with(
+    what: &Path,
+    append: Option<&str>,
+    cache: &Path,
+) -> Result<Box<dyn Guest>, GuestError> {
+    let words = append.map(str::to_owned);
+    let kernel = |kernel: KernelGuest| Ok(Box::new(kernel.with_append(words.clone())) as Box<_>);
+    let disk = |disk: DiskGuest| match append {
+        Some(_) => Err(GuestError::NoAppend { path: what.to_owned() }),
+        None => Ok(Box::new(disk) as Box<_>),
+    };
+    if let Some(found) = DiskGuest::open(what, cache) {
+        return disk(found?);
     }
-    if let Some((kernel, modules)) = kernel_and_modules(what) {
-        return Ok(Box::new(KernelGuest::from_folder(&kernel, &modules)?));
+    if let Some([image, initrd, system]) = files_joined(what) {
+        let three = (&*image, &*initrd, &*system);
+        return Ok(Box::new(DirectGuest::new(three, words, cache)?));
+    }
+    if let Some((image, modules)) = kernel_and_modules(what) {
+        return kernel(KernelGuest::from_folder(&image, &modules)?);
     }
     let head = read_head(what)
         .map_err(|source| GuestError::Unreadable { path: what.to_owned(), source })?;
     if head.starts_with(b"!<arch>\n") {
-        return Ok(Box::new(KernelGuest::from_package(what, cache)?));
+        return kernel(KernelGuest::from_package(what, cache)?);
     }
     if crate::kernel::is_bzimage(&head) {
-        return Ok(Box::new(KernelGuest::bare(what)?));
+        return kernel(KernelGuest::bare(what)?);
     }
     match DiskGuest::new(what, Definition::default(), cache) {
-        Ok(disk) => Ok(Box::new(disk)),
+        Ok(found) => disk(found),
         Err(DiskError::Image(ImageError::Wrong { wrong: Wrong::Unknown, .. })) => {
             Err(GuestError::Unrecognised { path: what.to_owned() })
         }
         Err(other) => Err(other.into()),
     }
+}
+
+/// The three files of `vmlinuz+initrd+image`, cut at whichever of the `+` leave files.
+fn files_joined(what: &Path) -> Option<[PathBuf; 3]> {
+    let text = what.to_str()?;
+    if what.exists() {
+        return None;
+    }
+    let cuts: Vec<usize> = text.match_indices('+').map(|(at, _)| at).collect();
+    let pairs =
+        cuts.iter().enumerate().flat_map(|(n, a)| cuts[n + 1..].iter().map(move |b| (*a, *b)));
+    pairs.take(1000).find_map(|(a, b)| {
+        let parts = [&text[..a], &text[a + 1..b], &text[b + 1..]].map(PathBuf::from);
+        parts.iter().all(|part| part.is_file()).then_some(parts)
+    })
 }
 
 /// The two halves of `vmlinuz+modules`. Kernel versions hold `+` themselves, so every one is
@@ -107,18 +148,19 @@ fn read_head(path: &Path) -> std::io::Result<Vec<u8>> {
 /// a system's first start can account for two.
 const RESETS: u32 = 3;
 
-/// Takes the machine's `probe` channel and waits, at most `limit`, for the probe's first answer,
-/// racing everything that can go wrong before it. For all guests whose probe starts by itself,
+/// Takes the machine's `probe` channel and waits, at most `limit`, for the first answer of a probe for one of
+/// these platforms, racing everything that can go wrong before it. For all guests whose probe starts by itself,
 /// and for the others once they have started it.
 pub async fn await_probe(
     machine: &dyn Machine,
     console: &Console,
     trace: Option<Trace>,
+    platforms: &[Platform],
     limit: Duration,
 ) -> Result<Session, GuestError> {
     let stream = machine.serial("probe").await?;
     let session = Session::attach(stream, trace);
-    raced(machine, console, session.greet_as(Platform::LINUX_X86_64, limit)).await?;
+    raced(machine, console, session.greet_as(platforms, limit)).await?;
     Ok(session)
 }
 
@@ -134,6 +176,9 @@ pub async fn raced<T>(
         biased;
         answer = asked => match answer {
             Ok(answer) => return Ok(answer),
+            Err(SessionError::NoAnswer { .. }) if console.total() == 0 => {
+                GuestError::NoConsole { waited: begun.elapsed() }
+            }
             Err(SessionError::NoAnswer { .. }) => GuestError::NoProbe {
                 waited: begun.elapsed(),
                 silent: console.silent_for(),
@@ -149,7 +194,8 @@ pub async fn raced<T>(
             },
             Err(other) => other.into(),
         },
-        error = trouble(machine, console, begun) => error,
+        error = ends_badly(machine, console, begun) => error,
+        ending = signs::until_one(machine, console) => ending.into_error(begun, console),
         ended = machine.ended() => GuestError::Ended {
             waited: begun.elapsed(),
             how: short(&ended.to_string(), 400),
@@ -169,7 +215,7 @@ async fn ended_soon(machine: &dyn Machine) -> Option<String> {
 }
 
 /// Ends with what went wrong, if anything does that the console or the machine's events show.
-async fn trouble(machine: &dyn Machine, console: &Console, begun: Instant) -> GuestError {
+async fn ends_badly(machine: &dyn Machine, console: &Console, begun: Instant) -> GuestError {
     let panicked = |line: &str| line.contains("Kernel panic - not syncing");
     tokio::select! {
         () = until_flooded(console) => GuestError::Flooded {
@@ -183,10 +229,13 @@ async fn trouble(machine: &dyn Machine, console: &Console, begun: Instant) -> Gu
             let _ = console.wait_line("", n + 1, rest, |l| l.contains("end Kernel panic")).await;
             // The line had perhaps not come whole when it was noticed.
             let whole = console.lines_since(n).into_iter().find(|(number, _)| *number == n);
-            GuestError::Panicked {
-                waited: begun.elapsed(),
-                panic: short(whole.as_ref().map_or(&line, |(_, line)| line), 300),
-                last: console.last_lines(LAST),
+            let panic = short(whole.as_ref().map_or(&line, |(_, line)| line), 300);
+            let last = console.last_lines(LAST);
+            match trouble::recognise(&panic) {
+                Some(&Sign { kind: Kind::NoRoot, means, .. }) => {
+                    GuestError::NeedsInitrd { said: panic, place: Seen::Console, means, last }
+                }
+                _ => GuestError::Panicked { waited: begun.elapsed(), panic, last },
             }
         }
         count = until_reboots(machine) => GuestError::Rebooting {

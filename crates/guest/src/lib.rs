@@ -5,11 +5,12 @@
 //! its boot media into a [`MachineSpec`](hospitium_model::MachineSpec) and, once the machine
 //! runs, waits for the probe inside and hands out a [`Session`](hospitium_system::Session) with it.
 
+pub mod direct;
 pub mod disk;
 mod guest;
 pub mod image;
 pub mod kernel;
-mod probe;
+pub mod probe;
 
-pub use guest::{Guest, GuestError, await_probe, open};
-pub use probe::{PROBE, probe_digest};
+pub use guest::{Guest, GuestError, Seen, await_probe, open, open_with};
+pub use probe::Probe;

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-use hospitium_guest::{GuestError, await_probe};
+use hospitium_guest::{GuestError, Seen, await_probe};
 use hospitium_host::{Host as _, Machine, PowerVerb, WorkDir};
 use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuOptions};
-use hospitium_model::{Boot, Bus, ByteSize, Disk, DiskRole, MachineSpec};
-use hospitium_system::{Console, SessionError};
+use hospitium_model::{Boot, Bus, ByteSize, Disk, DiskRole, Firmware, MachineSpec};
+use hospitium_system::{Console, Platform, SessionError};
 
 const LIMIT: Duration = Duration::from_secs(300);
+const PLATFORMS: [Platform; 1] = [Platform::LINUX_X86_64];
 
 /// `mov dx, port; mov al, byte; out dx, al; jmp -3`: fills a serial port for ever.
 const fn flood(port: u16, byte: u8) -> [u8; 8] {
@@ -18,15 +19,22 @@ const fn flood(port: u16, byte: u8) -> [u8; 8] {
 }
 
 async fn enter(code: &[u8]) -> GuestError {
+    boot(Firmware::Bios, code).await
+}
+
+async fn boot(firmware: Firmware, code: &[u8]) -> GuestError {
     let folder = tempfile::tempdir().expect("a folder");
     let mut image = vec![0; 1 << 20];
     image[..code.len()].copy_from_slice(code);
-    image[510..512].copy_from_slice(&[0x55, 0xAA]);
+    if !code.is_empty() {
+        image[510..512].copy_from_slice(&[0x55, 0xAA]);
+    }
     let path = folder.path().join("guest.raw");
     std::fs::write(&path, image).expect("written");
     let boot = Boot::Devices { order: vec!["system".into()] };
-    let mut spec = MachineSpec::new(ByteSize::mib(64), boot);
+    let mut spec = MachineSpec::new(ByteSize::mib(128), boot);
     spec.cpus.cores = 1;
+    spec.firmware = firmware;
     spec.disks.push(Disk {
         id: "system".into(),
         role: DiskRole::System,
@@ -53,9 +61,23 @@ async fn enter(code: &[u8]) -> GuestError {
     let stream = machine.serial("console").await.expect("the console");
     let console = Console::start(stream, None);
     machine.power(PowerVerb::On).await.expect("starts");
-    let entered = await_probe(machine.as_ref(), &console, None, LIMIT).await;
+    let entered = await_probe(machine.as_ref(), &console, None, &PLATFORMS, LIMIT).await;
     assert!(console.raw().len() < 9 << 20, "the log is bounded");
     entered.expect_err("nothing that can be entered")
+}
+
+/// Both firmwares try what else there is to boot first, and say so on the screen only, or on the serial line too.
+#[tokio::test]
+async fn a_disk_without_a_boot_loader_is_told_within_seconds() {
+    for firmware in [Firmware::Bios, Firmware::Uefi] {
+        let error = boot(firmware, &[]).await;
+        let GuestError::NotBootable { waited, place, .. } = &error else { panic!("{error}") };
+        println!("{firmware:?}: {error}");
+        assert!(*waited < Duration::from_secs(120), "{firmware:?}: {waited:?}");
+        if firmware == Firmware::Bios {
+            assert_eq!(*place, Seen::Screen);
+        }
+    }
 }
 
 #[tokio::test]

@@ -256,7 +256,10 @@ impl Inner {
             let files = sizes.enumerate().map(|(n, mib)| {
                 let name = memory_file(n);
                 let file = folder.join(&name);
-                if !defects::take_kept_memory(&self.defects, &file, mib << 20)? {
+                if defects::take_kept_memory(&self.defects, &file, mib << 20)? {
+                    // Every VMM runs as a user of its own.
+                    confinement.give_away(&open(&file)?, &file)?;
+                } else {
                     confinement.make_file(&file, mib << 20)?;
                     defects::keep_memory(&self.defects, &file)?;
                 }

@@ -13,9 +13,10 @@
 #![no_std]
 #![no_main]
 
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "x86"))))]
 compile_error!(
-    "the probe exists for x86-64 Linux so far; another system is a module beside os/linux"
+    "the probe exists for Linux on x86 so far; another system is a module beside os/linux, another \
+     instruction set a file in os/linux/sys"
 );
 
 #[cfg(not(freestanding))]

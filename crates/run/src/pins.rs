@@ -22,16 +22,10 @@ pub fn suite(digests: &Digests) -> Result<InputPin, FileError> {
     })
 }
 
-/// What the guest names, what the machine boots from, the probe and the suite; each once.
+/// What the guest names (the probe among it), what the machine boots from, and the suite; each once.
 pub fn all(guest: &dyn Guest, boot: Vec<InputPin>, suite: &InputPin) -> Vec<InputPin> {
-    let probe = InputPin {
-        role: "probe".into(),
-        sha256: hospitium_guest::probe_digest(),
-        size: ByteSize::bytes(hospitium_guest::PROBE.len() as u64),
-        name: "hospitium-probe".into(),
-    };
     let mut pins: Vec<InputPin> = Vec::new();
-    for pin in guest.inputs().into_iter().chain(boot).chain([probe, suite.clone()]) {
+    for pin in guest.inputs().into_iter().chain(boot).chain([suite.clone()]) {
         if !pins.iter().any(|known| known.role == pin.role && known.sha256 == pin.sha256) {
             pins.push(pin);
         }

@@ -23,8 +23,8 @@ pub use console::{Console, ConsoleClosed, ConsoleError};
 pub use error::{Done, SystemError, Told};
 pub use linux::LinuxSystem;
 pub use session::{
-    BlockInfo, CONFIG, ClockScan, DEFAULT_LIMIT, DRIVER_TABLE, DriverLoad, Hello, MemoryScan,
-    OwnedReply, Patch, PatternDone, Platform, Ran, Range, Session, SessionError, Ticks,
+    BlockInfo, CONFIG, ClockScan, DEFAULT_LIMIT, DRIVER_TABLE, DriverLoad, HANDOVER, Hello,
+    MemoryScan, OwnedReply, Patch, PatternDone, Platform, Ran, Range, Session, SessionError, Ticks,
 };
 pub use system::System;
 pub use trace::{LastLines, Trace};

@@ -7,6 +7,7 @@
 
 mod calls;
 mod describe;
+mod drivers;
 mod link;
 mod reply;
 mod values;
@@ -36,6 +37,10 @@ pub const DRIVER_TABLE: &str = "/etc/hospitium.drivers";
 /// are those of its channel. The `driver …` lines name the machine's other devices; they are loaded
 /// once the probe answers, so that a restart in a check takes no longer than what it asks for.
 pub const CONFIG: &str = "/etc/hospitium";
+
+/// The folder in an initrd, where ours is behind another's: the probe as `init`, and its `config`. The probe starts the
+/// initrd's own init then, and follows it into the root file system that it mounts.
+pub const HANDOVER: &str = "/hospitium-handover";
 
 /// How long a call may take when nothing else is said, beyond what the request itself asks for.
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
@@ -153,7 +158,7 @@ pub enum SessionError {
         /// What the probe is for.
         theirs: Platform,
         /// What was expected.
-        ours: Platform,
+        ours: String,
     },
     /// The probe has said that it does not know such requests.
     #[error("while {doing}: the probe in the guest ({platform}) cannot do that")]
@@ -233,10 +238,15 @@ impl Session {
         Ok(hello)
     }
 
-    /// The same, and refuses a probe that is not for `ours`.
-    pub async fn greet_as(&self, ours: Platform, limit: Duration) -> Result<Hello, SessionError> {
+    /// The same, and refuses a probe that is for none of `ours`.
+    pub async fn greet_as(
+        &self,
+        ours: &[Platform],
+        limit: Duration,
+    ) -> Result<Hello, SessionError> {
         let hello = self.greet(limit).await?;
-        if hello.platform != ours {
+        if !ours.contains(&hello.platform) {
+            let ours = ours.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
             return Err(SessionError::OtherPlatform { theirs: hello.platform, ours });
         }
         Ok(hello)

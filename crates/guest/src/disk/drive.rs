@@ -33,17 +33,11 @@ impl ProbePort {
     }
 }
 
-/// The drive that carries the probe and what starts it.
-pub fn probe_drive(probe: &[u8], port: &ProbePort) -> std::io::Result<Vec<u8>> {
+/// The drive that carries the probes by their names, and what starts the right one.
+pub fn probe_drive(probes: &[(&str, &[u8])], port: &ProbePort) -> std::io::Result<Vec<u8>> {
     let channel = port.line();
-    fat(
-        PROBE_LABEL,
-        &[
-            ("hospitium-probe", probe),
-            ("start.sh", START.as_bytes()),
-            ("channel", channel.as_bytes()),
-        ],
-    )
+    let others = [("start.sh", START.as_bytes()), ("channel", channel.as_bytes())];
+    fat(PROBE_LABEL, &[probes, &others].concat())
 }
 
 /// cloud-init's drive (NoCloud). `inputs` are the digests of everything else that makes the machine
@@ -137,7 +131,7 @@ mod tests {
     #[test]
     fn the_same_input_makes_the_same_drive() {
         let port = ProbePort::Virtio("probe".into());
-        let drive = || probe_drive(&[7; 200_000], &port).expect("made");
+        let drive = || probe_drive(&[("hospitium-probe", &[7; 200_000])], &port).expect("made");
         assert_eq!(drive(), drive());
         assert_eq!(content(drive(), "channel"), "virtio probe\n");
         let root = FileSystem::new(Cursor::new(drive()), FsOptions::new()).expect("a FAT volume");

@@ -27,7 +27,7 @@ pub use self::error::DiskError;
 pub use self::os_release::{OsRelease, parse as parse_os_release};
 use crate::guest::{Guest, GuestError, await_probe};
 use crate::image::{self, Format, ImageInfo, Raw};
-use crate::{PROBE, probe_digest};
+use crate::probe::Probe;
 use hospitium_system::{Console, Session, SessionError, Trace};
 
 /// Device ids of the disks that a disk guest adds to a machine.
@@ -118,6 +118,29 @@ impl DiskGuest {
         Ok(None)
     }
 
+    /// The machine with the image as its system disk, from which it boots.
+    pub(crate) fn with_system_disk(&self, spec: MachineSpec) -> Result<MachineSpec, GuestError> {
+        let mut spec = spec;
+        let bus = self.check_machine(&spec)?;
+        let system = Disk {
+            image: Some(absolute(&self.image().path)?),
+            format: Some(self.image().format.name().into()),
+            ..disk(SYSTEM, DiskRole::System, bus)
+        };
+        match spec.disks.iter_mut().find(|disk| disk.role == DiskRole::System) {
+            Some(there) => {
+                there.image = system.image;
+                there.format = system.format;
+                spec.boot = Boot::Devices { order: vec![there.id.clone()] };
+            }
+            None => {
+                spec.boot = Boot::Devices { order: vec![SYSTEM.into()] };
+                spec.disks.insert(0, system);
+            }
+        }
+        Ok(spec)
+    }
+
     fn check_machine(&self, spec: &MachineSpec) -> Result<Bus, DiskError> {
         let guest = self.facts.name.clone();
         let needed = self.definition.memory.unwrap_or_default();
@@ -164,45 +187,27 @@ impl Guest for DiskGuest {
                 name: name(&info.path),
             })
             .collect();
-        pins.push(InputPin {
-            role: "probe".into(),
-            sha256: probe_digest(),
-            size: ByteSize::bytes(PROBE.len() as u64),
-            name: "hospitium-probe".into(),
-        });
+        pins.extend(Probe::all().map(Probe::pin));
         pins
     }
 
     fn prepare(&self, folder: &Path, spec: MachineSpec) -> Result<MachineSpec, GuestError> {
-        let mut spec = spec;
-        let bus = self.check_machine(&spec)?;
         let port = probe_port(&spec)?;
+        let mut spec = self.with_system_disk(spec)?;
+        let system = spec.disks.iter().find(|disk| disk.role == DiskRole::System);
+        let bus = system.map_or(Bus::Virtio, |disk| disk.bus);
         let write = |name: &str, made: std::io::Result<Vec<u8>>| -> Result<PathBuf, GuestError> {
             let path = folder.join(name);
             made.and_then(|bytes| std::fs::write(&path, bytes))
                 .map_err(GuestError::io(format!("making {}", path.display())))?;
             Ok(path)
         };
-        let tools = write("hospitium.img", probe_drive(PROBE, &port))?;
-        let system = Disk {
-            image: Some(absolute(&self.image().path)?),
-            format: Some(self.image().format.name().into()),
-            ..disk(SYSTEM, DiskRole::System, bus)
-        };
-        match spec.disks.iter_mut().find(|disk| disk.role == DiskRole::System) {
-            Some(there) => {
-                there.image = system.image;
-                there.format = system.format;
-                spec.boot = Boot::Devices { order: vec![there.id.clone()] };
-            }
-            None => {
-                spec.boot = Boot::Devices { order: vec![SYSTEM.into()] };
-                spec.disks.insert(0, system);
-            }
-        }
+        let probes: Vec<_> = Probe::all().map(|probe| (probe.name, probe.bytes)).collect();
+        let tools = write("hospitium.img", probe_drive(&probes, &port))?;
         spec.disks.push(data(TOOLS, bus, tools));
         if self.definition.has(Way::CloudInit) {
-            let inputs = [self.facts.digest, probe_digest(), Digest::of(PROBE_LABEL.as_bytes())];
+            let mut inputs = vec![self.facts.digest, Digest::of(PROBE_LABEL.as_bytes())];
+            inputs.extend(Probe::all().map(Probe::digest));
             let seed = write("cidata.img", seed_drive(&inputs))?;
             spec.disks.push(data(SEED, bus, seed));
         }
@@ -219,9 +224,10 @@ impl Guest for DiskGuest {
         // After a reset the console shows the boots before as well; only the last one counts.
         let again = machine.events().iter().any(is_reset);
         let from = if again { console.line_count() } else { 0 };
+        let platforms: Vec<_> = Probe::all().map(|probe| probe.platform).collect();
         tokio::select! {
             biased;
-            session = await_probe(machine, console, trace, limit) => session,
+            session = await_probe(machine, console, trace, &platforms, limit) => session,
             error = way::get_in(&self.definition, console, from, limit) => Err(error.into()),
         }
     }

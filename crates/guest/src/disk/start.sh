@@ -4,6 +4,12 @@
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 
+# The probe for this kernel. One of 64 bits runs the program of 32 bits as well, if it was built so.
+case $(uname -m) in
+i?86) program=hospitium-probe-x86 ;;
+*) program=hospitium-probe ;;
+esac
+
 say() { echo "hospitium: $*" >/dev/console 2>/dev/null; }
 
 # So that later boots need neither of the two ways in: systemd starts the probe as soon as the local file
@@ -19,7 +25,7 @@ leave_unit() {
 	read -r kind name <"$1/channel"
 	# A virtio port is found by its name by the probe, udev or not.
 	[ "$kind" = virtio ] && name=virtio-ports/$name
-	cp "$1/hospitium-probe" $kept/ && chmod 700 $kept/hospitium-probe &&
+	cp "$1/$program" $kept/hospitium-probe && chmod 700 $kept/hospitium-probe &&
 		mkdir -p $units/sysinit.target.wants && cat >$units/$unit <<-END &&
 			[Unit]
 			Description=Hospitium's probe, after a restart
@@ -43,6 +49,10 @@ leave_unit() {
 
 if [ "$1" != probe ]; then
 	drive=${0%/*}
+	if [ ! -f "$drive/$program" ]; then
+		say "this hospitium was built without the probe for 32-bit x86 ($program is not on its drive)"
+		exit 1
+	fi
 	if [ -f $units/$unit ] && systemctl is-active --quiet $unit; then
 		cd / && umount -l "$drive" 2>/dev/null && rmdir "$drive" 2>/dev/null
 		exit 0
@@ -55,7 +65,8 @@ if [ "$1" != probe ]; then
 		mkdir "$home" 2>/dev/null || continue
 		cp /bin/true "$home/hospitium-probe" 2>/dev/null &&
 			"$home/hospitium-probe" >/dev/null 2>&1 &&
-			cp "$drive/hospitium-probe" "$drive/start.sh" "$drive/channel" "$home/" &&
+			cp "$drive/$program" "$home/hospitium-probe" &&
+			cp "$drive/start.sh" "$drive/channel" "$home/" &&
 			chmod 700 "$home/hospitium-probe" && break
 		rm -rf "$home"
 		home=

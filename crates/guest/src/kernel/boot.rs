@@ -12,7 +12,6 @@ use super::initramfs::Archive;
 use super::table::devices_of;
 use super::{KernelError, KernelGuest};
 use crate::guest::{Guest, GuestError, await_probe, raced};
-use crate::probe::PROBE;
 use hospitium_system::{CONFIG, Console, DRIVER_TABLE, Session, Trace};
 
 const MODULES: &str = "/lib/modules";
@@ -51,7 +50,7 @@ impl KernelGuest {
             archive.folder(folder);
         }
         archive.character_device("/dev/console", 5, 1);
-        archive.file("/init", 0o755, PROBE);
+        archive.file("/init", 0o755, self.probe.bytes);
         archive.file(CONFIG, 0o644, config.as_bytes());
         archive.file(DRIVER_TABLE, 0o644, drivers.as_bytes());
         for name in carried {
@@ -114,7 +113,7 @@ struct AtBoot<'a> {
 }
 
 /// The kernel's name of the probe's channel.
-fn probe_device(spec: &MachineSpec) -> Result<String, GuestError> {
+pub fn probe_device(spec: &MachineSpec) -> Result<String, GuestError> {
     let (kind, number) = channel(spec, "probe")?;
     Ok(match kind {
         ChannelKind::Serial => format!("/dev/ttyS{number}"),
@@ -132,19 +131,19 @@ fn channel(spec: &MachineSpec, name: &str) -> Result<(ChannelKind, usize), Guest
 }
 
 /// The kernel's command line. Nothing in it changes what the checks look at.
-fn command_line(spec: &MachineSpec) -> Result<String, GuestError> {
+pub fn command_line(spec: &MachineSpec) -> Result<String, GuestError> {
     let console = match channel(spec, "console")? {
         (ChannelKind::Serial, number) => format!("console=ttyS{number}"),
         (ChannelKind::Virtio, _) => {
             return Err(GuestError::NoChannel { name: "console".into() });
         }
     };
-    // Level 5 shows warnings and what is worse; all is in the kernel's own log. A panic stays where
+    // Level 6 shows notices and what is worse, among them what the kernel calls itself; all is in its own log. A panic stays where
     // it is, so that what the host is told can be seen.
     // An emulator that shares its CPU can miss the ten ticks by which Linux tries the timer's wiring, and
     // Linux then panics. On hypervisors that it knows it leaves the trial out by itself (for KVM in
     // arch/x86/kernel/kvm.c, kvm_guest_init), so here it is told to.
-    Ok(format!("{console} loglevel=5 panic=0 no_timer_check"))
+    Ok(format!("{console} loglevel=6 panic=0 no_timer_check"))
 }
 
 #[async_trait]
@@ -172,7 +171,10 @@ impl Guest for KernelGuest {
         spec.boot = Boot::Kernel {
             kernel: self.kernel.clone(),
             initrd: Some(initrd),
-            command_line: command_line(&spec)?,
+            command_line: match &self.append {
+                Some(append) => format!("{} {append}", command_line(&spec)?),
+                None => command_line(&spec)?,
+            },
         };
         Ok(spec)
     }
@@ -184,7 +186,7 @@ impl Guest for KernelGuest {
         trace: Option<Trace>,
         limit: Duration,
     ) -> Result<Session, GuestError> {
-        let session = await_probe(machine, console, trace, limit).await?;
+        let session = await_probe(machine, console, trace, &[self.probe.platform], limit).await?;
         raced(machine, console, session.load_boot_drivers()).await?;
         Ok(session)
     }

@@ -36,8 +36,8 @@ struct Index {
 pub struct Entry {
     /// The kernel image's file.
     pub kernel: PathBuf,
-    /// Its release.
-    pub release: String,
+    /// What its header says.
+    pub image: bzimage::BzImage,
     /// Its digest.
     pub digest: Digest,
     /// Its size in bytes.
@@ -113,7 +113,7 @@ fn read(folder: &Path) -> Result<Entry, String> {
     }
     Ok(Entry {
         kernel: folder.join(KERNEL),
-        release: index.release,
+        image: parsed,
         digest: index.kernel,
         size: kernel.len() as u64,
         modules,
@@ -174,7 +174,7 @@ mod tests {
     fn an_entry_comes_back_as_it_was() {
         let (cache, at) = stored();
         let entry = load(&at).expect("is there");
-        assert_eq!(entry.release, "6.1.0");
+        assert_eq!(entry.image.release, "6.1.0");
         assert_eq!(entry.modules.modules()["a"].info.depends, ["b"]);
         assert!(entry.modules.built_in().is_some_and(|b| b.contains("b")));
         let left = fs::read_dir(cache.path().join("kernels")).expect("a folder").count();

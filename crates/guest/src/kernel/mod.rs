@@ -21,14 +21,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use hospitium_model::{ByteSize, Digest, GuestFacts, GuestKind, InputPin, OperatingSystem};
+use hospitium_system::Platform;
+use hospitium_wire::{Arch, Os};
 
+pub(crate) use self::boot::{command_line, probe_device};
+use self::bzimage::BzImage;
 pub use self::bzimage::{BzImageError, is_bzimage};
+pub(crate) use self::folder::bounded;
+pub(crate) use self::initramfs::Archive;
 pub use self::modinfo::ModInfoError;
 use self::modules::ModuleSet;
 pub use self::package::PackageError;
 use self::table::Table;
 pub use self::table::TableError;
-use crate::probe::{PROBE, probe_digest};
+use crate::probe::{self, Probe};
 
 /// Why a kernel guest cannot be made ready.
 #[derive(Debug, thiserror::Error)]
@@ -99,13 +105,25 @@ pub enum KernelError {
         /// Release of the kernel.
         kernel: String,
     },
+    /// A kernel for which there is no probe here.
+    #[error(
+        "the kernel {release} is {platform}, and this hospitium was built without the probe for that; {next}"
+    )]
+    NoProbe {
+        /// The kernel.
+        release: String,
+        /// What it is.
+        platform: Platform,
+        /// What to do.
+        next: &'static str,
+    },
     /// The table of modules is broken.
     #[error(transparent)]
     Table(#[from] TableError),
 }
 
 impl KernelError {
-    fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.into();
         move |source| Self::Io { doing, source }
     }
@@ -115,13 +133,49 @@ impl KernelError {
     }
 }
 
+/// A kernel image by itself, and the probe for it.
+pub(crate) struct BootedKernel {
+    /// Its file.
+    pub path: PathBuf,
+    /// What its header says.
+    pub image: BzImage,
+    /// The probe for it.
+    pub probe: &'static Probe,
+    /// It as an input of a run.
+    pub pin: InputPin,
+}
+
+impl BootedKernel {
+    /// Reads its header.
+    pub fn open(path: &Path) -> Result<Self, KernelError> {
+        let (bytes, image) = read_image(path)?;
+        let probe = probe_for(&image.release, image.arch)?;
+        let whole = std::path::absolute(path)
+            .map_err(KernelError::io(format!("finding {}", path.display())))?;
+        let pin = pin("kernel", Digest::of(&bytes), bytes.len() as u64, path);
+        Ok(Self { path: whole, image, probe, pin })
+    }
+}
+
+/// The probe for a kernel; most are of 64 bits.
+fn probe_for(release: &str, arch: Option<Arch>) -> Result<&'static Probe, KernelError> {
+    let platform = Platform { os: Os::Linux, arch: arch.unwrap_or(Arch::X86_64) };
+    Probe::for_platform(platform).ok_or_else(|| {
+        let release = release.to_owned();
+        KernelError::NoProbe { release, platform, next: probe::HOW_TO_GET_X86 }
+    })
+}
+
 /// A Linux kernel that boots with the probe as its init.
 pub struct KernelGuest {
     facts: GuestFacts,
     kernel: PathBuf,
+    probe: &'static Probe,
     modules: ModuleSet,
     table: Table,
     pins: Vec<InputPin>,
+    /// What a person puts at the end of the command line.
+    append: Option<String>,
     /// Keeps the kernel's file in the cache while the guest is used.
     _held: Option<cache::Held>,
 }
@@ -142,7 +196,7 @@ impl KernelGuest {
             }
         };
         let kernel = (found.kernel, found.digest, found.size);
-        let mut guest = Self::new(kernel, found.release, found.modules)?;
+        let mut guest = Self::new(kernel, found.image, found.modules)?;
         guest.pins.push(pin("package", package, size, path));
         guest._held = Some(found.held);
         Ok(guest)
@@ -151,29 +205,36 @@ impl KernelGuest {
     /// From a kernel image and a folder with its modules: their own folder
     /// (`/lib/modules/6.1.0-50-amd64`), the one above it, or the root of a system.
     pub fn from_folder(kernel: &Path, given: &Path) -> Result<Self, KernelError> {
-        let (bytes, release) = read_image(kernel)?;
+        let (bytes, image) = read_image(kernel)?;
+        let release = &image.release;
         let other = || KernelError::OtherFolder { path: given.into(), release: release.clone() };
-        let root = folder::locate(given, &release).ok_or_else(other)?;
+        let root = folder::locate(given, release).ok_or_else(other)?;
         let reading = format!("looking for modules in {}", root.display());
         let mut source = folder::Folder::open(&root).map_err(KernelError::io(reading))?;
         if source.len() == 0 {
             return Err(other());
         }
         let table = Table::from_toml(table::SHIPPED)?;
-        let modules = ModuleSet::collect(&mut source, &table, &release)?;
-        Self::new((kernel.into(), Digest::of(&bytes), bytes.len() as u64), release, modules)
+        let modules = ModuleSet::collect(&mut source, &table, release)?;
+        Self::new((kernel.into(), Digest::of(&bytes), bytes.len() as u64), image, modules)
     }
 
     /// From a kernel image alone, all of whose drivers are built in.
     pub fn bare(kernel: &Path) -> Result<Self, KernelError> {
-        let (bytes, release) = read_image(kernel)?;
+        let (bytes, image) = read_image(kernel)?;
         let kernel = (kernel.into(), Digest::of(&bytes), bytes.len() as u64);
-        Self::new(kernel, release, ModuleSet::unknown())
+        Self::new(kernel, image, ModuleSet::unknown())
+    }
+
+    /// The same with these words at the end of the kernel's command line.
+    #[must_use]
+    pub fn with_append(self, append: Option<String>) -> Self {
+        Self { append, ..self }
     }
 
     fn new(
         (kernel, digest, size): (PathBuf, Digest, u64),
-        release: String,
+        BzImage { release, arch }: BzImage,
         modules: ModuleSet,
     ) -> Result<Self, KernelError> {
         let mut pins = vec![pin("kernel", digest, size, &kernel)];
@@ -181,12 +242,11 @@ impl KernelGuest {
         if !modules.modules().is_empty() {
             pins.push(modules_pin(&modules));
         }
-        pins.push(InputPin {
-            role: "probe".into(),
-            sha256: probe_digest(),
-            size: ByteSize::bytes(PROBE.len() as u64),
-            name: "hospitium-probe".into(),
-        });
+        // What the image does not tell, its modules do.
+        let module = modules.modules().values().next().map(|module| module.info.wide);
+        let arch = arch.or(module.map(|wide| if wide { Arch::X86_64 } else { Arch::X86 }));
+        let probe = probe_for(&release, arch)?;
+        pins.push(probe.pin());
         let facts = GuestFacts {
             name: format!("linux {release}"),
             kind: GuestKind::Kernel,
@@ -197,7 +257,7 @@ impl KernelGuest {
             manages_devices: false,
         };
         let table = Table::from_toml(table::SHIPPED)?;
-        Ok(Self { facts, kernel, modules, table, pins, _held: None })
+        Ok(Self { facts, kernel, probe, modules, table, pins, append: None, _held: None })
     }
 }
 
@@ -207,7 +267,7 @@ fn unpack_package(path: &Path, entry: &Path) -> Result<(), KernelError> {
     std::fs::create_dir_all(room).map_err(KernelError::io(keeping()))?;
     let bad = |source| KernelError::Package { path: path.into(), source };
     let mut package = package::read(path, room).map_err(bad)?;
-    let image = bzimage::BzImage::parse(&package.kernel)
+    let image = BzImage::parse(&package.kernel)
         .map_err(|source| KernelError::Image { path: path.into(), source })?;
     if package.modules.len() == 0 {
         return Err(KernelError::NoModules { path: path.into(), release: image.release });
@@ -218,11 +278,11 @@ fn unpack_package(path: &Path, entry: &Path) -> Result<(), KernelError> {
         .map_err(KernelError::io(keeping()))
 }
 
-fn read_image(path: &Path) -> Result<(Vec<u8>, String), KernelError> {
+fn read_image(path: &Path) -> Result<(Vec<u8>, BzImage), KernelError> {
     let reading = format!("reading the kernel image {}", path.display());
     let bytes = folder::bounded(path, bzimage::LARGEST).map_err(KernelError::io(reading))?;
-    match bzimage::BzImage::parse(&bytes) {
-        Ok(image) => Ok((bytes, image.release)),
+    match BzImage::parse(&bytes) {
+        Ok(image) => Ok((bytes, image)),
         Err(source) => Err(KernelError::Image { path: path.into(), source }),
     }
 }

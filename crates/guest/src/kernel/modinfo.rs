@@ -14,6 +14,8 @@ pub struct ModInfo {
     pub before: Vec<String>,
     /// Release of the kernel that it was built for.
     pub release: Option<String>,
+    /// It is of a 64-bit kernel.
+    pub wide: bool,
 }
 
 /// Why bytes are no module.
@@ -38,7 +40,8 @@ impl ModInfo {
         let elf = |error: object::Error| ModInfoError::Elf(error.to_string());
         let file = object::File::parse(module).map_err(elf)?;
         let section = file.section_by_name(".modinfo").ok_or(ModInfoError::Section)?;
-        Ok(Self::from_section(section.data().map_err(elf)?))
+        let info = Self::from_section(section.data().map_err(elf)?);
+        Ok(Self { wide: file.is_64(), ..info })
     }
 
     fn from_section(section: &[u8]) -> Self {

@@ -49,7 +49,7 @@ fn a_machine_gets_kernel_initramfs_and_the_modules_of_its_devices() {
     let (spec, initramfs) = prepared(&guest, spec());
     let Boot::Kernel { kernel, command_line, .. } = &spec.boot else { panic!("boots a kernel") };
     assert_eq!(kernel, &root.path().join("vmlinuz"));
-    assert_eq!(command_line, "console=ttyS0 loglevel=5 panic=0 no_timer_check");
+    assert_eq!(command_line, "console=ttyS0 loglevel=6 panic=0 no_timer_check");
     assert!(initramfs.contains("channel /dev/ttyS1\ndriver "), "a serial line needs no module");
     assert!(initramfs.contains("driver rng\n"), "the rest comes once it answers");
     assert!(

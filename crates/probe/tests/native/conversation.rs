@@ -20,7 +20,9 @@ fn hello_returns_the_nonce_and_the_kernel() {
         panic!("no hello");
     };
     assert_eq!((protocol, nonce, is_init), (PROTOCOL, 7, false));
-    assert_eq!((os, arch, verbs), (Os::Linux, Arch::X86_64, Verbs::LINUX));
+    assert_eq!((os, verbs), (Os::Linux, Verbs::LINUX));
+    // Which of them is tried is said from outside.
+    assert!(matches!(arch, Arch::X86_64 | Arch::X86), "{arch:?}");
     assert!(uname.starts_with(b"Linux\0") && uname.ends_with(b"\0x86_64\0"));
     assert_eq!(uname.iter().filter(|&&byte| byte == 0).count(), 4);
     assert!(uptime_ms > 0);

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,13 @@ use hospitium_wire::{Decoder, Domain, Envelope, MAX_FRAME, Refusal, Reply, Reque
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use sha2::{Digest as _, Sha256};
+
+/// The probe that is tried: as this build made it, or the file that `HOSPITIUM_TEST_PROBE` names, such as
+/// one for 32-bit x86.
+fn probe() -> PathBuf {
+    let given = std::env::var_os("HOSPITIUM_TEST_PROBE");
+    given.map_or_else(|| env!("CARGO_BIN_EXE_hospitium-probe").into(), PathBuf::from)
+}
 
 /// A running probe; killed when dropped.
 pub struct Session {
@@ -23,13 +30,12 @@ pub struct Session {
 impl Session {
     /// The probe as this build made it.
     pub fn start() -> Self {
-        Self::of(Path::new(env!("CARGO_BIN_EXE_hospitium-probe")), &[])
+        Self::of(&probe(), &[])
     }
 
     /// The same, in the background: returns after the first process has ended well.
     pub fn daemon() -> Self {
-        let program = Path::new(env!("CARGO_BIN_EXE_hospitium-probe"));
-        let mut session = Self::of(program, &["--daemon"]);
+        let mut session = Self::of(&probe(), &["--daemon"]);
         assert!(session.child.wait().expect("the first process").success());
         session
     }

@@ -40,10 +40,10 @@ check! {
     }
 }
 
-/// How much of the earlier tenant's memory is filled with its canary.
-const PLANTED: u64 = 4 * MIB;
-/// Slot of the memory that is held.
-const SLOT: u8 = 0;
+/// How much of the earlier tenant's memory is filled with its canary, so many times: the next tenant's own start
+/// overwrites some of it.
+const PLANTED: u64 = 8 * MIB;
+const SLOTS: u8 = 7;
 /// Memory of a tenant that boots: as little as any guest boots in, so that looking through it is quick.
 const MEMORY: ByteSize = ByteSize::mib(256);
 /// How long a tenant may take to boot.
@@ -161,9 +161,11 @@ async fn find(system: &dyn System, disk: &Disk) -> Result<Option<GuestDisk>, Che
 
 /// Fills memory and blocks with the canary.
 async fn plant(system: &dyn System, disk: &GuestDisk, canary: Pattern) -> Result<(), CheckError> {
-    let planted = system.hold(SLOT, PLANTED, canary).await?;
-    if planted.value != canary.digest(PLANTED) {
-        return Err(CheckError::unreadable("the planted canary", "its digest is another"));
+    let digest = canary.digest(PLANTED);
+    for slot in 0..SLOTS {
+        if system.hold(slot, PLANTED, canary).await?.value != digest {
+            return Err(CheckError::unreadable("the planted canary", "its digest is another"));
+        }
     }
     system.write(disk, MIB_SPAN, canary, Write::Flushed).await?;
     Ok(())

@@ -6,6 +6,7 @@ use hospitium_host::Generation;
 use hospitium_model::{Capability, Finding, Inside, Observations, Outside, Value};
 
 use super::devices;
+use super::wait::{SETTLE, until};
 use crate::{Cell, Check, CheckError, CloneOptions, Fault, Need, check};
 
 /// All of this file.
@@ -44,16 +45,27 @@ const CLONES: usize = 3;
 
 /// What restored machines drew first, and their generation ids.
 struct Drawn {
+    /// The first that they gave.
+    at_once: Inside<Vec<Vec<u8>>>,
+    /// What they gave when their kernel had noticed the new id, or does not listen to it.
     bytes: Inside<Vec<Vec<u8>>>,
     ids: Outside<Vec<String>>,
 }
 
-/// Has so many clones draw 32 bytes each, the first that they do.
+/// Has so many clones draw 32 bytes each: the first that they do, and again when their kernel has taken note of a new
+/// generation id, which it does by an interrupt.
 async fn draw(cell: &mut Cell, options: CloneOptions) -> Result<Drawn, CheckError> {
-    let (mut bytes, mut ids) = (Vec::new(), Vec::new());
+    let (mut at_once, mut bytes, mut ids) = (Vec::new(), Vec::new(), Vec::new());
     let mut source = None;
     for _ in 0..CLONES {
         let other = cell.another_clone_as(options).await?;
+        at_once.push(other.system().random(32).await?.value);
+        if options.generation == Generation::Fresh
+            && other.system().reseeds_on_generation().await?.value
+        {
+            let noticed = || async { Ok(other.system().reseeds_by_generation().await?.value) };
+            until(SETTLE, noticed, |times| *times > 0).await?;
+        }
         let drawn = other.system().random(32).await?;
         let id = other.look().await?.generation_id?;
         source = Some((drawn.source, id.source));
@@ -62,8 +74,12 @@ async fn draw(cell: &mut Cell, options: CloneOptions) -> Result<Drawn, CheckErro
         other.finish().await?;
     }
     match source {
-        Some((inside, outside)) if bytes.iter().all(|bytes| bytes.len() == 32) => {
-            Ok(Drawn { bytes: inside.saw(bytes), ids: outside.saw(ids) })
+        Some((inside, outside)) if bytes.iter().chain(&at_once).all(|bytes| bytes.len() == 32) => {
+            Ok(Drawn {
+                at_once: inside.saw(at_once),
+                bytes: inside.saw(bytes),
+                ids: outside.saw(ids),
+            })
         }
         _ => Err(CheckError::unreadable("random bytes", "too few")),
     }
@@ -85,12 +101,13 @@ check! {
         };
         let ids = renewed.ids.as_ref().map(|ids| ids.iter().collect::<BTreeSet<_>>().len());
         let mut seen = Observations::of([
-            Finding::same_as("different random bytes, and generation ids", renewed.bytes.as_ref().map(distinct), ids, CLONES),
+            Finding::same_as("different random bytes once the kernel has noticed, and generation ids", renewed.bytes.as_ref().map(distinct), ids, CLONES),
             Finding::recorded("bytes of each").inside(renewed.bytes.as_ref().map(hex)),
-            Finding::recorded("different random bytes where the generation id is kept").inside(kept.bytes.as_ref().map(distinct)),
+            Finding::recorded("different random bytes before it has noticed").inside(renewed.at_once.as_ref().map(distinct)),
+            Finding::recorded("different random bytes where the generation id is kept").inside(kept.at_once.as_ref().map(distinct)),
             Finding::recorded("the kernel reseeds when the generation id changes").inside(reseeds),
         ]);
-        seen.note(match (reseeds.value, distinct(&kept.bytes.value) < CLONES) {
+        seen.note(match (reseeds.value, distinct(&kept.at_once.value) < CLONES) {
             (true, true) => "the generation id protects the pair: with it kept, clones give the same bytes",
             (true, false) => "the kernel reseeds on the generation id; with the id kept something else kept the bytes apart",
             (false, _) => "the kernel does not listen to the generation id (Linux does since 5.18): nothing that the host does protects the pair",

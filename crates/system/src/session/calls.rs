@@ -216,7 +216,7 @@ impl Session {
     }
 
     /// A file of our initramfs; none in a guest that is not started from one.
-    async fn text_of_ours(&self, path: &str) -> Result<Option<String>> {
+    pub(super) async fn text_of_ours(&self, path: &str) -> Result<Option<String>> {
         match self.read_text(path).await {
             Ok(text) => Ok(Some(text)),
             Err(e) if e.errno() == Some(hospitium_wire::errno::ENOENT) => Ok(None),

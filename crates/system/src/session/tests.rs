@@ -13,7 +13,7 @@ const SHORT: Duration = Duration::from_millis(50);
 /// What a made-up probe sends back for a request.
 type Answerer = Box<dyn FnMut(u32, &Request<'_>) -> Vec<u8> + Send>;
 
-fn framed(seq: u32, body: Reply<'_>) -> Vec<u8> {
+pub fn framed(seq: u32, body: Reply<'_>) -> Vec<u8> {
     let mut frame = [0; MAX_FRAME];
     encode(&Envelope { seq, body }, &mut frame).expect("fits").to_vec()
 }
@@ -37,7 +37,7 @@ async fn serve(mut guest: DuplexStream, mut answer: Answerer) {
     }
 }
 
-fn session(answer: impl FnMut(u32, &Request<'_>) -> Vec<u8> + Send + 'static) -> Session {
+pub fn session(answer: impl FnMut(u32, &Request<'_>) -> Vec<u8> + Send + 'static) -> Session {
     let (ours, guest) = tokio::io::duplex(1 << 16);
     tokio::spawn(serve(guest, Box::new(answer)));
     Session::attach(Box::new(ours), None)
@@ -51,7 +51,7 @@ fn hello(seq: u32, nonce: u64, protocol: u16) -> Vec<u8> {
     framed(seq, hello)
 }
 
-fn failed(code: i32, call: &str) -> Reply<'_> {
+pub fn failed(code: i32, call: &str) -> Reply<'_> {
     Reply::Failed { domain: Domain::Errno, code, call }
 }
 
@@ -104,8 +104,8 @@ async fn a_probe_of_another_architecture_is_refused_and_both_are_named() {
         Request::Hello { nonce } => hello(seq, *nonce, PROTOCOL),
         _ => Vec::new(),
     });
-    session.greet_as(Platform::LINUX_X86_64, SOON).await.expect("the same");
-    let error = session.greet_as(Platform::LINUX_X86, SOON).await.expect_err("another");
+    session.greet_as(&[Platform::LINUX_X86_64], SOON).await.expect("the same");
+    let error = session.greet_as(&[Platform::LINUX_X86], SOON).await.expect_err("another");
     let text = error.to_string();
     assert!(text.contains("Linux on x86-64") && text.contains("Linux on 32-bit x86"), "{text}");
 }

@@ -12,7 +12,6 @@ const BLKROGET: u64 = 0x125E;
 const BLKSSZGET: u64 = 0x1268;
 const BLKDISCARD: u64 = 0x1277;
 const BLKPBSZGET: u64 = 0x127B;
-const BLKGETSIZE64: u64 = 0x8008_1272;
 
 /// What O_DIRECT wants offsets and lengths to be a multiple of, on any sector size.
 const ALIGNMENT: u64 = 4096;
@@ -104,7 +103,7 @@ pub fn info<'a>(path: &str) -> Result<Reply<'a>> {
     let (mut size, mut logical, mut physical, mut read_only) = (0_u64, 0_u32, 0_u32, 0_u32);
     // SAFETY: BLKGETSIZE64 writes 8 bytes, the others an int.
     unsafe {
-        sys::ioctl(&fd, BLKGETSIZE64, &mut size)?;
+        sys::ioctl(&fd, sys::BLKGETSIZE64, &mut size)?;
         sys::ioctl(&fd, BLKSSZGET, &mut logical)?;
         sys::ioctl(&fd, BLKROGET, &mut read_only)?;
         // Linux 2.6.32.

@@ -1,5 +1,8 @@
 //! Clocks and timers.
 
+#[cfg(target_arch = "x86")]
+use core::arch::x86::_rdtsc;
+#[cfg(target_arch = "x86_64")]
 use core::arch::x86_64::_rdtsc;
 
 use hospitium_wire::{ClockReading, Reply};
@@ -18,13 +21,7 @@ const LONGEST_NS: u64 = 3600 * 1_000_000_000;
 
 /// A clock by the system call, in ns; 0 if the kernel does not have it.
 pub fn by_system_call(clock: i32) -> i64 {
-    let mut time = Timespec { seconds: 0, nanoseconds: 0 };
-    let at = core::ptr::from_mut(&mut time) as usize;
-    // SAFETY: a struct timespec to write.
-    match unsafe { sys::call(sys::CLOCK_GETTIME, [sys::arg(clock), at, 0, 0, 0, 0]) } {
-        Ok(_) => time.seconds.wrapping_mul(1_000_000_000).wrapping_add(time.nanoseconds),
-        Err(_) => 0,
-    }
+    sys::clock_ns(clock).unwrap_or(0)
 }
 
 /// CLOCK_MONOTONIC in ns.
@@ -42,7 +39,7 @@ pub fn read() -> ClockReading {
         monotonic_ns: clock.read(MONOTONIC),
         raw_ns: clock.read(MONOTONIC_RAW),
         boottime_ns: clock.read(BOOTTIME),
-        // SAFETY: every x86-64 processor has it, and Linux leaves it to programs.
+        // SAFETY: every processor since the Pentium has it, and Linux leaves it to programs.
         tsc: unsafe { _rdtsc() },
     }
 }

@@ -40,8 +40,8 @@ impl Config {
     }
 
     /// Reads the file; without one there is nothing to do.
-    pub fn load(&mut self) {
-        self.used = files::read("/etc/hospitium", 0, &mut self.text).map_or(0, <[u8]>::len);
+    pub fn load(&mut self, path: &str) {
+        self.used = files::read(path, 0, &mut self.text).map_or(0, <[u8]>::len);
     }
 
     /// What follows `word` on the lines that begin with it.

@@ -1,5 +1,8 @@
 //! vCPUs: being on one of them, and what it says of itself.
 
+#[cfg(target_arch = "x86")]
+use core::arch::x86::__cpuid_count;
+#[cfg(target_arch = "x86_64")]
 use core::arch::x86_64::__cpuid_count;
 
 use hospitium_wire::CpuidWords;

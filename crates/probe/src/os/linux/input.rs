@@ -4,8 +4,8 @@ use super::clock::Deadline;
 use super::sys::{self, EAGAIN, Fd, POLLIN, Poll};
 use crate::failure::{Failure, Result};
 
-/// struct input_event on x86-64: two 8-byte words of time, type, code, value.
-const EVENT: usize = 24;
+/// struct input_event: two words of time, type, code, value.
+const EVENT: usize = 2 * size_of::<usize>() + 8;
 const EV_KEY: [u8; 2] = 1_u16.to_le_bytes();
 const KEY_POWER: [u8; 2] = 116_u16.to_le_bytes();
 const PRESSED: [u8; 4] = 1_u32.to_le_bytes();

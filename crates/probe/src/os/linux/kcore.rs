@@ -1,9 +1,10 @@
 //! All physical memory, through `/proc/kcore`.
 //!
-//! `/proc/kcore` is an ELF64 core of the kernel's address space. What counts here is the direct
+//! `/proc/kcore` is an ELF core of the kernel's address space, of the kernel's class. What counts here is the direct
 //! map of RAM, once: the segments with a physical address that are not the kernel's own text
 //! (which the direct map holds too). Kernels before 4.14 give no physical addresses; there the
-//! direct map is what lies below the vmalloc area.
+//! direct map is what lies below the vmalloc area. A 32-bit kernel maps what is below 896 MiB or so and
+//! no more: how much was looked at is in the answer.
 //!
 //! The kernel copies what is read through a page of its own, so a needle that is in memory can be
 //! found again there; one that is nowhere is never found.
@@ -23,7 +24,7 @@ const VMALLOC: u64 = 0xFFFF_C200_0000_0000;
 /// What every byte of the needle is XORed with.
 const MASK: u8 = 0xA5;
 
-/// An Elf64_Phdr, as far as it matters.
+/// A program header, as far as it matters.
 #[derive(Clone, Copy)]
 struct Segment {
     kind: u32,
@@ -50,39 +51,80 @@ fn exact(fd: &Fd, buffer: &mut [u8], offset: u64) -> Result<()> {
     Ok(())
 }
 
-fn segment(fd: &Fd, table: u64, n: u64) -> Result<Segment> {
-    let mut header = [0; 56];
-    exact(fd, &mut header, table + n * 56)?;
-    Ok(Segment {
-        kind: number(&header[..4]) as u32,
-        offset: number(&header[8..16]),
-        virt: number(&header[16..24]),
-        phys: number(&header[24..32]),
-        size: number(&header[32..40]),
-    })
+/// The table of segments: where it is, how many there are, and of which class.
+struct Core {
+    wide: bool,
+    table: u64,
+    count: u64,
+}
+
+impl Core {
+    fn read(fd: &Fd) -> Result<Self> {
+        let mut header = [0; 64];
+        exact(fd, &mut header[..52], 0)?;
+        let wide = match &header[..5] {
+            b"\x7FELF\x01" => false,
+            b"\x7FELF\x02" => true,
+            _ => return Err(Failure::invalid("kcore")),
+        };
+        if wide {
+            exact(fd, &mut header, 0)?;
+        }
+        let (table, size, count) = match wide {
+            false => (&header[28..32], &header[42..44], &header[44..46]),
+            true => (&header[32..40], &header[54..56], &header[56..58]),
+        };
+        let core = Self { wide, table: number(table), count: number(count) };
+        if number(size) != core.entry() || core.count > SEGMENTS as u64 {
+            return Err(Failure::invalid("kcore"));
+        }
+        Ok(core)
+    }
+
+    /// Bytes of an Elf32_Phdr or Elf64_Phdr.
+    const fn entry(&self) -> u64 {
+        if self.wide { 56 } else { 32 }
+    }
+
+    fn segment(&self, fd: &Fd, n: u64) -> Result<Segment> {
+        let mut header = [0; 56];
+        let header = &mut header[..self.entry() as usize];
+        exact(fd, header, self.table + n * self.entry())?;
+        let word = |n: usize| match self.wide {
+            false => number(&header[4 + 4 * n..8 + 4 * n]),
+            true => number(&header[8 + 8 * n..16 + 8 * n]),
+        };
+        let (offset, virt, size) = (word(0), word(1), word(3));
+        // As little known in 32 bits as in 64.
+        let phys = if word(2) == u64::from(u32::MAX) && !self.wide { u64::MAX } else { word(2) };
+        Ok(Segment { kind: number(&header[..4]) as u32, offset, virt, phys, size })
+    }
+
+    /// True if the segment is a part of the direct map, of a kernel that does not say so: before `vmalloc`.
+    const fn is_low(&self, virt: u64, lowest: u64) -> bool {
+        if self.wide { virt < VMALLOC } else { virt == lowest }
+    }
 }
 
 /// Looks for the needle at every multiple of 64 bytes.
 pub fn scan<'a>(needle: &[u8; 32], room: &mut [u8]) -> Result<Reply<'a>> {
     let fd = sys::open("/proc/kcore", sys::O_RDONLY, 0)?;
-    let mut header = [0; 64];
-    exact(&fd, &mut header, 0)?;
-    let (table, count) = (number(&header[32..40]), number(&header[56..58]));
-    if header[..5] != *b"\x7FELF\x02" || number(&header[54..56]) != 56 || count > SEGMENTS as u64 {
-        return Err(Failure::invalid("kcore"));
-    }
-    let mut has_physical = false;
-    for n in 0..count {
-        let Segment { kind, phys, .. } = segment(&fd, table, n)?;
-        has_physical |= kind == LOAD && phys != 0 && phys != u64::MAX;
+    let core = Core::read(&fd)?;
+    let (mut has_physical, mut lowest) = (false, u64::MAX);
+    for n in 0..core.count {
+        let Segment { kind, phys, virt, .. } = core.segment(&fd, n)?;
+        if kind == LOAD {
+            has_physical |= phys != 0 && phys != u64::MAX;
+            lowest = lowest.min(virt);
+        }
     }
     let (mut scanned, mut hits) = (0, 0);
-    for n in 0..count {
-        let segment = segment(&fd, table, n)?;
+    for n in 0..core.count {
+        let segment = core.segment(&fd, n)?;
         let direct = if has_physical {
             segment.phys != u64::MAX && segment.virt < KERNEL_TEXT
         } else {
-            segment.virt < VMALLOC
+            core.is_low(segment.virt, lowest)
         };
         if segment.kind != LOAD || !direct {
             continue;

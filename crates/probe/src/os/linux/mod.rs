@@ -1,4 +1,4 @@
-//! Linux on x86-64, by system calls that 2.6.18 has, with a fallback where a newer one is better.
+//! Linux on x86, 32 and 64 bits, by system calls that 2.6.18 has, with a fallback where a newer one is better.
 
 pub mod block;
 mod channel;
@@ -10,6 +10,7 @@ pub mod cpu;
 pub mod device;
 pub mod entropy;
 pub mod files;
+mod handover;
 mod init;
 pub mod input;
 pub mod kcore;
@@ -30,15 +31,14 @@ pub use channel::Channel;
 pub use net::Connection;
 pub use own::Own;
 
-use hospitium_wire::{Arch, Os};
+use hospitium_wire::Os;
 
 use crate::dispatch::State;
 use crate::failure::Result;
 
 /// The operating system that this is for.
 pub const OS: Os = Os::Linux;
-/// The instruction set that this is for.
-pub const ARCH: Arch = Arch::X86_64;
+pub use sys::ARCH;
 
 /// What is looked after between requests: waits at most a second until the channel has
 /// something, buries ended children, and obeys the power button.

@@ -12,7 +12,7 @@ const LARGEST: usize = 256 << 20;
 /// Loads a module. By init_module, because finit_module came with 3.8.
 pub fn load(path: &str, parameters: &str) -> Result<()> {
     let file = sys::open(path, sys::O_RDONLY, 0)?;
-    let length = sys::size(&file)?;
+    let length = usize::try_from(sys::size(&file)?).unwrap_or(usize::MAX);
     if length == 0 || length > LARGEST {
         return Err(Failure::invalid("init_module"));
     }

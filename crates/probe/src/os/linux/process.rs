@@ -27,9 +27,10 @@ pub fn is_init() -> bool {
 
 /// struct sigaction of the kernel, with the default or no action.
 fn set_signal(signal: usize, handler: usize) {
-    let action = [handler, 0, 0, 0];
+    // Handler, flags, restorer, and a mask of 8 bytes.
+    let action = [handler, 0, 0, 0, 0];
     let at = action.as_ptr() as usize;
-    // SAFETY: a struct sigaction of four words to read, with the size of its mask.
+    // SAFETY: a struct sigaction to read, with the size of its mask.
     let _ = unsafe { sys::call(sys::SIGACTION, [signal, at, 0, 8, 0, 0]) };
 }
 
@@ -52,7 +53,7 @@ pub fn protect_from_oom(protect: bool) {
 }
 
 /// A second process: `None` in it, its number in the first.
-fn fork() -> Result<Option<usize>> {
+pub fn fork() -> Result<Option<usize>> {
     match sys::plain(sys::FORK, [0; 6])? {
         0 => Ok(None),
         child => Ok(Some(child)),

@@ -4,7 +4,7 @@ use core::cell::UnsafeCell;
 use core::ffi::CStr;
 
 use super::config::{Config, Source};
-use super::{Channel, console, init, process};
+use super::{Channel, console, handover, init, process};
 use crate::dispatch::State;
 use crate::serve::{Line, serve};
 
@@ -41,10 +41,18 @@ pub unsafe extern "C" fn entry(count: usize, arguments: *const *const core::ffi:
     // SAFETY: this is the only use of the three, and it happens once.
     let (state, line, config) =
         unsafe { (&mut *ROOM.state.get(), &mut *ROOM.line.get(), &mut *ROOM.config.get()) };
+    // SAFETY: the process's own arguments, which are read again only below.
+    let handed_over = unsafe { handover::is_asked_for(count, arguments) };
+    if handed_over {
+        // Before it is deleted with the rest of the initrd.
+        config.load(handover::CONFIG);
+        // SAFETY: the process's own arguments, with the environment behind them.
+        unsafe { handover::begin(count, arguments) };
+    }
     let is_init = process::is_init();
     let (mut daemon, mut channel) = (false, None);
     // The kernel passes words of its own command line to process 1.
-    for number in 1..if is_init { 0 } else { count } {
+    for number in 1..if is_init || handed_over { 0 } else { count } {
         // SAFETY: the vector holds `count` pointers to NUL-ended strings that stay for ever.
         let argument: &'static CStr = unsafe { CStr::from_ptr(*arguments.add(number)) };
         match argument.to_str() {
@@ -61,7 +69,9 @@ pub unsafe extern "C" fn entry(count: usize, arguments: *const *const core::ffi:
         init::mount_all();
     }
     process::protect_from_oom(true);
-    config.load();
+    if !handed_over {
+        config.load("/etc/hospitium");
+    }
     if is_init {
         init::load_modules(config);
         init::bring_up_loopback();
@@ -73,7 +83,7 @@ pub unsafe extern "C" fn entry(count: usize, arguments: *const *const core::ffi:
     let mut channel = loop {
         match Channel::open(source) {
             Some(channel) => break channel,
-            None if is_init => console::say(&["hospitium-probe: no channel yet"]),
+            None if is_init || handed_over => console::say(&["hospitium-probe: no channel yet"]),
             None => {
                 console::say(&["hospitium-probe: none of the channels appeared"]);
                 super::sys::exit(1)

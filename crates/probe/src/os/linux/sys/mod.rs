@@ -1,41 +1,34 @@
-//! System calls: the instruction, the table, and safe wrappers.
-
-use core::arch::asm;
+//! System calls: safe wrappers; the instruction and the table are in the file of the instruction set.
 
 use hospitium_wire::{Refusal, errno};
 
 use crate::failure::{Failure, Result};
 
-/// A system call of the x86-64 table (arch/x86/entry/syscalls/syscall_64.tbl).
+#[cfg(target_arch = "x86")]
+mod x86;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+#[cfg(target_arch = "x86")]
+pub use x86::*;
+#[cfg(target_arch = "x86_64")]
+pub use x86_64::*;
+
+/// A system call.
 #[derive(Clone, Copy)]
 pub struct Call {
+    /// Its number in the table of the instruction set, or as that one's own file says.
     number: usize,
     name: &'static str,
 }
 
 macro_rules! calls {
     ($($constant:ident = $number:literal $name:literal;)*) => {
-        $(pub const $constant: Call = Call { number: $number, name: $name };)*
+        $(pub const $constant: crate::os::linux::sys::Call =
+            crate::os::linux::sys::Call { number: $number, name: $name };)*
     };
 }
-
-calls! {
-    READ = 0 "read"; WRITE = 1 "write"; OPEN = 2 "open"; CLOSE = 3 "close"; POLL = 7 "poll";
-    LSEEK = 8 "lseek"; MMAP = 9 "mmap"; MUNMAP = 11 "munmap"; SIGACTION = 13 "rt_sigaction";
-    IOCTL = 16 "ioctl"; PREAD = 17 "pread"; PWRITE = 18 "pwrite"; PIPE = 22 "pipe";
-    DUP2 = 33 "dup2"; NANOSLEEP = 35 "nanosleep"; GETPID = 39 "getpid"; SOCKET = 41 "socket";
-    CONNECT = 42 "connect"; SENDTO = 44 "sendto"; SHUTDOWN = 48 "shutdown";
-    SETSOCKOPT = 54 "setsockopt"; GETSOCKOPT = 55 "getsockopt"; FORK = 57 "fork";
-    EXECVE = 59 "execve"; WAIT4 = 61 "wait4"; KILL = 62 "kill"; UNAME = 63 "uname";
-    FCNTL = 72 "fcntl"; FSYNC = 74 "fsync"; MKDIR = 83 "mkdir"; RMDIR = 84 "rmdir";
-    UNLINK = 87 "unlink"; READLINK = 89 "readlink"; SYSLOG = 103 "syslog"; SETSID = 112 "setsid";
-    MKNOD = 133 "mknod"; PRCTL = 157 "prctl"; SYNC = 162 "sync"; MOUNT = 165 "mount";
-    UMOUNT = 166 "umount2"; REBOOT = 169 "reboot"; INIT_MODULE = 175 "init_module";
-    DELETE_MODULE = 176 "delete_module"; SETAFFINITY = 203 "sched_setaffinity";
-    GETAFFINITY = 204 "sched_getaffinity"; GETDENTS64 = 217 "getdents64";
-    CLOCK_GETTIME = 228 "clock_gettime"; CLOCK_NANOSLEEP = 230 "clock_nanosleep";
-    EXIT_GROUP = 231 "exit_group"; GETRANDOM = 318 "getrandom";
-}
+use calls;
 
 pub const O_RDONLY: i32 = 0;
 pub const O_WRONLY: i32 = 1;
@@ -65,19 +58,8 @@ pub const EINPROGRESS: i32 = 115;
 /// The arguments are what the call takes: every pointer among them is good for what the kernel
 /// does with it.
 pub unsafe fn call(call: Call, arguments: [usize; 6]) -> Result<usize> {
-    let [a, b, c, d, e, f] = arguments;
-    let result: isize;
-    // SAFETY: the x86-64 calling convention of Linux; rcx and r11 are overwritten, memory may
-    // be. The caller answers for the arguments.
-    unsafe {
-        asm!(
-            "syscall",
-            inlateout("rax") call.number => result,
-            in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e, in("r9") f,
-            lateout("rcx") _, lateout("r11") _,
-            options(nostack),
-        );
-    }
+    // SAFETY: the caller answers for the arguments.
+    let result = unsafe { enter(call.number, arguments) };
     match usize::try_from(result) {
         Ok(value) => Ok(value),
         Err(_) if result >= -4095 => Err(Failure::errno(-result as i32, call.name)),
@@ -154,7 +136,7 @@ pub fn on_path(what: Call, path: &str, second: usize, third: usize) -> Result<us
 }
 
 pub fn open(path: &str, flags: i32, mode: usize) -> Result<Fd> {
-    on_path(OPEN, path, arg(flags), mode).map(Fd::from_call)
+    on_path(OPEN, path, arg(flags | LARGE), mode).map(Fd::from_call)
 }
 
 pub fn read(fd: &Fd, buffer: &mut [u8]) -> Result<usize> {
@@ -169,19 +151,16 @@ pub fn write(fd: &Fd, bytes: &[u8]) -> Result<usize> {
 
 pub fn pread(fd: &Fd, buffer: &mut [u8], offset: u64) -> Result<usize> {
     let (at, length) = (buffer.as_mut_ptr() as usize, buffer.len());
+    let [low, high] = words(offset);
     // SAFETY: the buffer is good for its length.
-    unsafe { call(PREAD, [fd.arg(), at, length, offset as usize, 0, 0]) }
+    unsafe { call(PREAD, [fd.arg(), at, length, low, high, 0]) }
 }
 
 pub fn pwrite(fd: &Fd, bytes: &[u8], offset: u64) -> Result<usize> {
     let (at, length) = (bytes.as_ptr() as usize, bytes.len());
+    let [low, high] = words(offset);
     // SAFETY: the bytes are good for their length.
-    unsafe { call(PWRITE, [fd.arg(), at, length, offset as usize, 0, 0]) }
-}
-
-/// Where the end of a file or block device is, in bytes.
-pub fn size(fd: &Fd) -> Result<usize> {
-    plain(LSEEK, [fd.arg(), 0, 2, 0, 0, 0])
+    unsafe { call(PWRITE, [fd.arg(), at, length, low, high, 0]) }
 }
 
 /// An ioctl on something of type `T`.
@@ -216,17 +195,25 @@ pub fn poll(files: &mut [Poll], milliseconds: i32) -> usize {
     unsafe { call(POLL, [at, count, arg(milliseconds), 0, 0, 0]) }.unwrap_or(0)
 }
 
-/// struct timespec.
+/// struct timespec, with what is a C `long` there.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Timespec {
-    pub seconds: i64,
-    pub nanoseconds: i64,
+    pub seconds: isize,
+    pub nanoseconds: isize,
 }
 
 impl Timespec {
+    /// The epoch, or no time at all.
+    pub const ZERO: Self = Self { seconds: 0, nanoseconds: 0 };
+
     pub const fn from_ns(ns: u64) -> Self {
-        Self { seconds: (ns / 1_000_000_000) as i64, nanoseconds: (ns % 1_000_000_000) as i64 }
+        let (seconds, rest) = (ns / 1_000_000_000, ns % 1_000_000_000);
+        Self { seconds: seconds as isize, nanoseconds: rest as isize }
+    }
+
+    pub const fn to_ns(self) -> i64 {
+        (self.seconds as i64).wrapping_mul(1_000_000_000).wrapping_add(self.nanoseconds as i64)
     }
 }
 

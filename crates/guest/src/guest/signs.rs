@@ -1,0 +1,128 @@
+//! Watching console and screen for a saying that a boot will not go on.
+
+use std::time::{Duration, Instant};
+
+use hospitium_host::{EventKind, Machine};
+use hospitium_system::Console;
+use hospitium_system::text::short;
+
+use super::error::{GuestError, Seen};
+use super::trouble::{Kind, Sign, recognise};
+use super::{LAST, screen};
+
+/// How often is looked.
+const LOOK: Duration = Duration::from_secs(1);
+/// The screen is looked at when the console has been silent for so long, and as often.
+const SCREEN: Duration = Duration::from_secs(4);
+
+/// How a boot ended.
+pub struct Ending {
+    sign: &'static Sign,
+    said: String,
+    place: Seen,
+}
+
+impl Ending {
+    /// As an error, with the console's last lines.
+    pub fn into_error(self, begun: Instant, console: &Console) -> GuestError {
+        let Self { sign: &Sign { by, means, kind, .. }, said, place } = self;
+        let (waited, last) = (begun.elapsed(), console.last_lines(LAST));
+        match kind {
+            Kind::NotBootable => GuestError::NotBootable { waited, by, said, place, means, last },
+            Kind::NoRoot => GuestError::NeedsInitrd { said, place, means, last },
+            Kind::Panic => {
+                GuestError::Panicked { waited, panic: format!("{said} (on the {place})"), last }
+            }
+            Kind::Shell => GuestError::Stopped { by, said, place, means, last },
+            Kind::NoChannel => GuestError::ChannelUnseen { means, last },
+        }
+    }
+}
+
+/// A saying that counts if nothing follows it.
+struct Pending {
+    sign: &'static Sign,
+    said: String,
+    since: Instant,
+    /// Lines that have followed.
+    followed: u32,
+}
+
+impl Pending {
+    fn keep(slot: &mut Option<Self>, sign: &'static Sign, said: String) {
+        // What was there before keeps its time: a prompt is there for as long as it is seen.
+        if slot.as_ref().is_none_or(|there| there.sign != sign) {
+            *slot = Some(Self { sign, said, since: Instant::now(), followed: 0 });
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.since.elapsed() >= self.sign.grace
+    }
+}
+
+/// Waits until console or screen say that the boot will not go on. Panics on the console are left to who
+/// waits for them with more patience for their text.
+pub async fn until_one(machine: &dyn Machine, console: &Console) -> Ending {
+    // After a reset the console shows the boots before as well.
+    let again = machine.events().iter().any(|e| matches!(e.kind, EventKind::Reset { .. }));
+    let mut from = if again { console.line_count() } else { 0 };
+    let (mut on_console, mut on_screen) = (None::<Pending>, None::<Pending>);
+    let mut looked = Instant::now();
+    let mut sees = true;
+    let mut seen = String::new();
+    loop {
+        for (number, line) in console.lines_since(from) {
+            from = number + 1;
+            look_at(&line, &mut on_console);
+        }
+        // The line that has not ended: a prompt.
+        let unfinished = console.last_lines(1).0.pop().unwrap_or_default();
+        if unfinished != seen {
+            look_at(&unfinished, &mut on_console);
+            seen = unfinished;
+        }
+        if let Some(Pending { sign, said, .. }) = on_console.take_if(|pending| pending.is_over()) {
+            return Ending { sign, said, place: Seen::Console };
+        }
+        if sees && looked.elapsed() >= SCREEN && console.silent_for() >= SCREEN {
+            looked = Instant::now();
+            let picture = match machine.display() {
+                Ok(display) => display.screenshot().await.ok(),
+                Err(_) => None,
+            };
+            match picture {
+                Some(picture) => match screen::recognise(&picture) {
+                    Some(sign) => Pending::keep(&mut on_screen, sign, sign.says.to_owned()),
+                    None => on_screen = None,
+                },
+                // No display, or none that can be asked for.
+                None => sees = false,
+            }
+            if let Some(Pending { sign, said, .. }) = on_screen.take_if(|pending| pending.is_over())
+            {
+                return Ending { sign, said, place: Seen::Screen };
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Takes note of a saying; whatever else is printed after one shows that the boot goes on.
+fn look_at(line: &str, pending: &mut Option<Pending>) {
+    if line.trim().is_empty() {
+        return;
+    }
+    match recognise(line) {
+        Some(sign) if matches!(sign.kind, Kind::Panic | Kind::NoRoot) => {}
+        Some(sign) => Pending::keep(pending, sign, short(line.trim(), 200)),
+        None => {
+            if let Some(there) = pending {
+                there.followed += 1;
+                if there.followed > there.sign.lines {
+                    *pending = None;
+                }
+            }
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! What a check is given: a clone of the booted machine, the probe inside, the hypervisor outside.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hospitium_guest::GuestError;
 use hospitium_host::{
@@ -11,13 +11,18 @@ use hospitium_host::{
 use hospitium_model::{
     ExpectationError, MachineSpec, OperatingSystem, Pattern, TimelineSource, Value,
 };
-use hospitium_peer::{Peer, PeerOptions};
+use hospitium_peer::PeerOptions;
 use hospitium_system::tap::{Altered, Tap, TappedSystem, Taps};
-use hospitium_system::{Console, LinuxSystem, Session, SessionError, System};
+use hospitium_system::{Console, LinuxSystem, Session, SessionError, System, SystemError};
 use hospitium_wire::PowerAction;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
+use tokio::time::Instant;
 
 use crate::lab::forward_events;
 use crate::patience::{MOST, Patience};
+use crate::tape::Cable;
 use crate::{Check, CheckError, CloneOptions, Fault, FaultyMachine, Lab, device};
 
 /// How long a machine that goes on from a saved one may take to answer.
@@ -59,7 +64,7 @@ pub struct Cell {
     fault: Option<Fault>,
     dir: WorkDir,
     machine: Box<dyn Machine>,
-    peer: Option<Peer>,
+    peer: Option<Cable>,
     ready: Duration,
     clones: u32,
     /// How often it went on as another machine: restored or moved.
@@ -71,8 +76,17 @@ pub struct Cell {
     crashes_meant: usize,
 }
 
-/// The system that the probe of this session is in, its answers altered if that is the fault.
-pub(crate) fn system_of(lab: &Lab, guest: &Session, fault: Option<Fault>) -> Arc<dyn System> {
+/// The system that the probe of this session is in, on the machine of this name, its answers altered if that is the
+/// fault.
+pub(crate) fn system_of(
+    lab: &Lab,
+    guest: &Session,
+    fault: Option<Fault>,
+    machine: &str,
+) -> Arc<dyn System> {
+    if let Some(system) = lab.taped_system(guest, machine) {
+        return system;
+    }
     let system: Arc<dyn System> = match lab.os() {
         // No other family has a driver yet.
         OperatingSystem::Linux | OperatingSystem::Windows => {
@@ -97,13 +111,13 @@ impl Cell {
         fault: Option<Fault>,
         dir: WorkDir,
         machine: Box<dyn Machine>,
-        guest: Session,
+        (guest, system): (Session, Arc<dyn System>),
         console: Console,
         ready: Duration,
     ) -> Self {
         let pictures = Vec::new();
         Self {
-            system: system_of(&lab, &guest, fault),
+            system,
             guest,
             console,
             lab,
@@ -127,7 +141,7 @@ impl Cell {
     /// The probe does not take the request.
     pub async fn crash_guest(&mut self) -> Result<(), CheckError> {
         self.crashes_meant += 1;
-        Ok(self.guest.power(PowerAction::Crash).await?)
+        Ok(self.system.act(PowerAction::Crash).await?)
     }
 
     /// True if the guest crashed more often than the check asked it to.
@@ -313,13 +327,40 @@ impl Cell {
     }
 
     /// The other end of the network cable; plugs it in at the first call.
-    pub async fn peer(&mut self) -> Result<&Peer, CheckError> {
+    pub async fn peer(&mut self) -> Result<&Cable, CheckError> {
         if self.peer.is_none() {
-            let frames = self.machine.wires()?.frames(device::NIC).await?;
-            let peer = Peer::start(frames, PeerOptions::default());
-            self.peer = Some(peer.map_err(|e| CheckError::Peer(e.to_string()))?);
+            self.peer = Some(self.peer_at(device::NIC, PeerOptions::default()).await?);
         }
         self.peer.as_ref().ok_or_else(|| CheckError::Peer("it did not start".into()))
+    }
+
+    /// The other end of the cable of this interface. Each is plugged in once.
+    pub async fn peer_at(&self, nic: &str, options: PeerOptions) -> Result<Cable, CheckError> {
+        let tape = self.lab.tape().map(|tape| (tape.clone(), tape.number(self.machine.name())));
+        Cable::plug(self.machine.wires(), nic, options, tape).await
+    }
+
+    /// Measures something that no other door of a check leads to, such as a file. `what` and `with` tell it from
+    /// other measurements of the check.
+    ///
+    /// # Errors
+    /// Those of the measurement.
+    pub async fn measured<T>(
+        &self,
+        what: &'static str,
+        with: Json,
+        measure: impl Future<Output = Result<T, HostError>> + Send,
+    ) -> Result<T, CheckError>
+    where
+        T: Serialize + DeserializeOwned + Send,
+    {
+        Ok(match self.lab.tape() {
+            Some(tape) => {
+                let number = tape.number(self.machine.name());
+                tape.ask(number, what, with, measure).await?
+            }
+            None => measure.await?,
+        })
     }
 
     /// Another clone of the same snapshot, for checks that compare two.
@@ -389,8 +430,7 @@ impl Cell {
         self.note_events();
         self.take_channels(&*machine).await?;
         if let Some(peer) = &self.peer {
-            let replugged = peer.replug(machine.wires()?.frames(device::NIC).await?).await;
-            replugged.map_err(|e| CheckError::Peer(e.to_string()))?;
+            peer.replug(machine.wires()).await?;
         }
         self.machine = machine;
         self.boot_events = 0;
@@ -423,7 +463,7 @@ impl Cell {
         let away = begun.elapsed();
         self.machine = FaultyMachine::unless_honest(machine, self.fault);
         self.boot_events = 0;
-        self.guest.greet(ANSWER).await?;
+        self.system.answers(ANSWER).await?;
         Ok(away)
     }
 
@@ -433,14 +473,13 @@ impl Cell {
         self.console = Console::start(machine.serial("console").await?, Some(trace.clone()));
         self.guest = Session::attach(machine.serial("probe").await?, Some(trace));
         self.moves += 1;
-        self.system = system_of(&self.lab, &self.guest, self.fault);
+        self.system = system_of(&self.lab, &self.guest, self.fault, machine.name());
         Ok(())
     }
 
     /// Which boot of its system the guest is in: another text after every restart.
     pub async fn boot_id(&self) -> Result<String, CheckError> {
-        let bytes = self.guest.read_file("/proc/sys/kernel/random/boot_id", 64).await?;
-        Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+        Ok(self.system.boot_id().await?.value)
     }
 
     /// Waits until the probe answers in another boot than `before`, and returns that boot's id; none if
@@ -485,9 +524,9 @@ impl Cell {
                 let lost = patience.lost().then_some(CheckError::TimedOut { what, limit });
                 return lost.map_or(Ok(None), Err);
             }
-            match self.guest.greet(left).await {
+            match self.system.answers(left).await {
                 // It may have been kept from a CPU meanwhile; then there is more time.
-                Err(SessionError::NoAnswer { .. }) => continue,
+                Err(SystemError::Session(SessionError::NoAnswer { .. })) => continue,
                 answered => answered?,
             };
             // The old boot's probe may be gone between the two questions; then it is asked again.

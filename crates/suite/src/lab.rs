@@ -11,10 +11,13 @@ use hospitium_host::{
 use hospitium_model::{
     Expectations, Inability, MachineSpec, OperatingSystem, Pattern, TimelineEvent, TimelineSource,
 };
-use hospitium_system::{Console, Session, SessionError, Trace};
+use hospitium_system::{Console, LinuxSystem, Session, SessionError, System, Trace};
+use hospitium_system::tap::TappedSystem;
 use serde::{Deserialize, Serialize};
 
 use crate::patience::cpu_wait;
+use crate::cell::system_of;
+use crate::tape::Tape;
 use crate::{Cell, Check, CheckError, Fault, FaultyMachine};
 
 /// Where timeline events go, with the moment that counts as zero.
@@ -177,6 +180,7 @@ pub struct Lab {
     seed: u64,
     sink: Sink,
     log_position: OnceLock<u32>,
+    tape: Option<Arc<Tape>>,
 }
 
 /// What a lab is made of.
@@ -303,7 +307,37 @@ impl Lab {
             seed,
             sink,
             log_position: OnceLock::new(),
+            tape: None,
         }
+    }
+
+    /// Seed of all patterns.
+    pub(crate) const fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The same, what its checks ask passing this tape.
+    pub(crate) fn with_tape(mut self, tape: Arc<Tape>) -> Self {
+        self.tape = Some(tape);
+        self
+    }
+
+    /// The tape that the checks' questions pass, if there is one.
+    pub(crate) const fn tape(&self) -> Option<&Arc<Tape>> {
+        self.tape.as_ref()
+    }
+
+    /// The system in the machine of this name, where its answers pass a tape.
+    pub(crate) fn taped_system(&self, guest: &Session, machine: &str) -> Option<Arc<dyn System>> {
+        let tape = self.tape()?;
+        let (taps, number) = (tape.taps().clone(), tape.number(machine));
+        Some(match tape.player() {
+            Some((pair, _)) => Arc::new(TappedSystem::absent(&pair.system, taps, number)),
+            None => {
+                let system = LinuxSystem::new(guest.clone(), self.guest.facts().kind);
+                Arc::new(TappedSystem::new(Arc::new(system), taps, number))
+            }
+        })
     }
 
     /// The host.
@@ -425,13 +459,14 @@ impl Lab {
         let console = Console::start(machine.serial("console").await?, Some(trace.clone()));
         let session = Session::attach(machine.serial("probe").await?, Some(trace));
         machine.power(PowerVerb::Resume).await?;
-        session.greet(ANSWER).await?;
+        let system = system_of(self, &session, fault, machine.name());
+        system.answers(ANSWER).await?;
         if !stale && options.fresh_entropy {
-            session.adopt(fresh_entropy()?).await?;
+            system.adopt(fresh_entropy()?).await?;
         }
         let ready = begun.elapsed();
         self.sink.say(name, TimelineSource::Harness, "the clone answers");
-        Ok(Cell::new(self.clone(), check, fault, dir, machine, session, console, ready))
+        Ok(Cell::new(self.clone(), check, fault, dir, machine, (session, system), console, ready))
     }
 
     /// The host on which a check with this fault makes its machines: a defective one if the fault is a defect

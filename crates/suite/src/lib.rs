@@ -19,6 +19,10 @@ mod needs;
 mod patience;
 pub mod silence;
 mod standard;
+#[cfg(feature = "transcripts")]
+pub mod studio;
+#[cfg_attr(not(feature = "transcripts"), expect(dead_code, reason = "what plays is left out"))]
+pub mod tape;
 mod tenant;
 mod vmcoreinfo;
 
@@ -30,6 +34,7 @@ pub use lab::{BootClocks, BootFacts, Booted, CloneOptions, Lab, LabError, LabPar
 pub use listen::Listening;
 pub use needs::Need;
 pub use patience::time_left;
+pub use tape::{Cable, CableError};
 pub use standard::{StandardOptions, serial, standard_machine};
 
 /// The expectations that ship with the suite: what is right for which guest on which host.

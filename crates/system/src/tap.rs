@@ -115,6 +115,18 @@ pub struct Misfit {
     pub why: String,
 }
 
+impl From<Misfit> for hospitium_host::HostError {
+    fn from(misfit: Misfit) -> Self {
+        Self::Refused { doing: misfit.question, why: misfit.why }
+    }
+}
+
+impl From<Misfit> for hospitium_model::Inability {
+    fn from(misfit: Misfit) -> Self {
+        Self::of_host(misfit.to_string())
+    }
+}
+
 /// The taps that one check's questions pass. Shared by all of its machines.
 pub struct Taps {
     taps: Vec<Arc<dyn Tap>>,

@@ -3,6 +3,7 @@
 use hospitium_host::{HostError, Medium, SeenDisk};
 use hospitium_model::{Bus, Digest, Disk, Finding, HostSource, Inside, Observations, Outside};
 use hospitium_system::{Done, GuestDisk, Span, SystemError, WantedDisk};
+use serde_json::json;
 
 use super::devices;
 use super::wait::{SETTLE, until};
@@ -64,8 +65,14 @@ pub async fn seen_by_host(cell: &Cell, id: &str) -> Result<Outside<Option<SeenDi
 }
 
 /// Digest of what is at this place of a medium.
-pub fn on_medium(medium: &Medium, at: Span) -> Result<Outside<Digest>, CheckError> {
-    Ok(HostSource::Medium.saw(medium.digest(at.offset, at.length)?))
+pub async fn on_medium(
+    cell: &Cell,
+    medium: &Medium,
+    at: Span,
+) -> Result<Outside<Digest>, CheckError> {
+    let measure = async { medium.digest(at.offset, at.length) };
+    let digest = cell.measured("digest on a medium", json!({ "at": at }), measure).await?;
+    Ok(HostSource::Medium.saw(digest))
 }
 
 /// What the guest's system answered to something that it may refuse: `done`, or its own name of the refusal.

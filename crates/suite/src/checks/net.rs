@@ -7,14 +7,14 @@ use hospitium_model::{
     Digest, Finding, HostSource, Inside, Nic, NicModel, Observations, Outside, Pattern, Value,
 };
 use hospitium_peer::{
-    ECHO_PORT, Peer, PeerError, PeerOptions, PeerStats, SINK_PORT, SOURCE_PORT, Service, Source,
+    ECHO_PORT, PeerOptions, PeerStats, SINK_PORT, SOURCE_PORT, Service, Source,
 };
 use hospitium_system::Endpoint;
 
 use super::devices::appears;
 use super::wait::{SETTLE, until};
 use crate::fault::SeamFault;
-use crate::{Cell, Check, CheckError, Fault, Need, check, device};
+use crate::{Cable, CableError, Cell, Check, CheckError, Fault, Need, check, device};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&MAC_IP, &TRANSFER_INTEGRITY];
@@ -53,10 +53,10 @@ check! {
         cell.system().tcp_open(SLOT, echo).await?;
         let own_end = cell.system().local_end(echo).await?.map(end_text);
         let peer = cell.peer().await?;
-        let ends = async || Ok(peer.transfers().iter().filter(|t| t.service == Service::Echo).map(|t| t.guest).next_back());
+        let ends = async || Ok(peer.transfers().await?.iter().filter(|t| t.service == Service::Echo).map(|t| t.guest).next_back());
         let seen_end = until(SETTLE, ends, Option::is_some).await?;
         let seen_end = seen_end.map(|end| (end.ip().octets(), end.port()));
-        let stats = peer.stats();
+        let stats = peer.stats().await?;
         let on_cable: Value = stats.guest_macs.keys().map(ToString::to_string).collect();
         let mut seen = Observations::of([
             Finding::same_as("MAC address", mac.clone(), seen_by_host(cell, &nic).await?, nic.mac.to_lowercase()),
@@ -118,7 +118,7 @@ check! {
         let (out, back) = (cell.pattern(0), cell.pattern(1));
         let options = PeerOptions::default();
         let source = Source { pattern: back, length };
-        cell.peer().await?.set_source(source).await.map_err(peer_error)?;
+        cell.peer().await?.set_source(source).await?;
         let Some(name) = interface(cell, &nic).await? else {
             return absent(cell, &nic).await;
         };
@@ -157,17 +157,15 @@ check! {
 
 /// What the peer has seen, all that is under way included.
 pub async fn stats(cell: &mut Cell) -> Result<PeerStats, CheckError> {
-    let peer = cell.peer().await?;
-    peer.settle().await.map_err(peer_error)?;
-    Ok(peer.stats())
+    Ok(cell.peer().await?.stats().await?)
 }
 
 /// Digest of the first connection to a service as the peer has it, `none` if it did not end well.
-async fn digest_at_peer(peer: &Peer, service: Service) -> Result<Outside<String>, CheckError> {
-    let digest = match peer.transfer_done(service, 0, SETTLE).await {
-        Ok((_, transfer)) => transfer.digest(),
-        Err(PeerError::TimedOut { .. }) => None,
-        Err(other) => return Err(peer_error(other)),
+async fn digest_at_peer(peer: &Cable, service: Service) -> Result<Outside<String>, CheckError> {
+    let digest = match peer.transfer_done(service, SETTLE).await {
+        Ok(transfer) => transfer.digest(),
+        Err(CableError::TimedOut(_)) => None,
+        Err(other) => return Err(other.into()),
     };
     Ok(HostSource::Wire.saw(digest.map_or_else(|| "none".into(), |digest| digest.to_string())))
 }
@@ -261,15 +259,10 @@ pub async fn echo(
 }
 
 /// True if the guest answers the peer's ICMP echo.
-pub async fn ping(peer: &Peer, options: &PeerOptions) -> Result<Outside<bool>, CheckError> {
+pub async fn ping(peer: &Cable, options: &PeerOptions) -> Result<Outside<bool>, CheckError> {
     match peer.ping(options.guest, 56, ECHO).await {
         Ok(_) => Ok(HostSource::Wire.saw(true)),
-        Err(PeerError::TimedOut { .. }) => Ok(HostSource::Wire.saw(false)),
-        Err(other) => Err(peer_error(other)),
+        Err(CableError::TimedOut(_)) => Ok(HostSource::Wire.saw(false)),
+        Err(other) => Err(other.into()),
     }
-}
-
-/// The peer is part of the harness: what fails there says nothing about the pair.
-pub fn peer_error(error: PeerError) -> CheckError {
-    CheckError::Peer(error.to_string())
 }

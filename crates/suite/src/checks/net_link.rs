@@ -6,11 +6,11 @@ use hospitium_host::Attachment;
 use hospitium_model::{
     Capability, Finding, HostSource, Inside, Network, Nic, NicModel, Observations, Value,
 };
-use hospitium_peer::{ECHO_PORT, Peer, PeerOptions};
+use hospitium_peer::{ECHO_PORT, PeerOptions};
 
 use super::devices::{appears, load_driver, unplug};
 use super::net::{
-    absent, at, bring_up, carrier, configured, driver, echo, interface, peer_error, ping,
+    absent, at, bring_up, carrier, configured, driver, echo, interface, ping,
     seen_by_host, stats,
 };
 use super::wait::{SETTLE, until};
@@ -160,8 +160,7 @@ check! {
         load_driver(cell, driver(nic.model)).await?;
         let before = cell.system().interfaces().await?.value;
         cell.hotplug()?.attach(&Attachment::Nic(nic.clone())).await?;
-        let frames = cell.wires()?.frames(&nic.id).await?;
-        let peer = Peer::start(frames, options.clone()).map_err(peer_error)?;
+        let peer = cell.peer_at(&nic.id, options.clone()).await?;
         // The one that is new, by nothing but that it was not there before.
         let look = async || {
             let now = cell.system().interfaces().await?.value;
@@ -175,7 +174,7 @@ check! {
         let pinged = ping(&peer, &options).await?;
         let mac = cell.system().mac(&name).await?;
         let host = seen_by_host(cell, &nic).await?;
-        let on_cable: Value = peer.stats().guest_macs.keys().map(ToString::to_string).collect();
+        let on_cable: Value = peer.stats().await?.guest_macs.keys().map(ToString::to_string).collect();
         cell.system().down(&name).await?;
         let released = unplug(cell, &nic.id).await?;
         let gone = gone(cell, &name, released.value).await?;

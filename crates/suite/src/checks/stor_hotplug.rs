@@ -103,7 +103,7 @@ check! {
         seen.push(Finding::same_as(
             "digest of what was written",
             written.map(|done| done.digest),
-            on_medium(&medium, span)?,
+            on_medium(cell, &medium, span).await?,
             pattern.digest(span.length),
         ));
         Ok(seen)
@@ -135,7 +135,7 @@ check! {
             Finding::same_as(
                 "digest of what was written",
                 written.map(|done| done.digest),
-                on_medium(&medium, span)?,
+                on_medium(cell, &medium, span).await?,
                 pattern.digest(span.length),
             ),
         ]);

@@ -370,6 +370,9 @@ impl Lab {
 
     /// What was seen while it booted.
     pub fn boot_facts(&self) -> &BootFacts {
+        if let Some((_, player)) = self.tape().and_then(|tape| tape.player()) {
+            player.reads_facts();
+        }
         &self.boot
     }
 

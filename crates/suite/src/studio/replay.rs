@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
 use hospitium_host::Snapshot;
 use hospitium_model::{Digest, Expectations, ExpectationError, Observations, Verdict};
@@ -66,10 +65,13 @@ pub async fn record(
     let listening = Listening::begin(&cell).await;
     let ran = tokio::time::timeout(check.limit, (check.run)(&mut cell)).await;
     let timed_out = |_| CheckError::TimedOut { what: "the check".into(), limit: check.limit };
-    let mut seen = ran.map_err(timed_out)??;
-    listening.end(&cell, check.id().base(), &mut seen).await;
+    let mut seen = ran.map_err(timed_out).and_then(|ran| ran);
+    if let Ok(seen) = &mut seen {
+        listening.end(&cell, check.id().base(), seen).await;
+    }
     recorder.over();
     cell.finish().await?;
+    let seen = seen?;
     Ok((recorder.transcript(check.id, tape.names(), seen), system))
 }
 
@@ -86,6 +88,8 @@ pub struct Replayed {
     pub stray: Option<String>,
     /// What an altered answer is, if it is not of its type.
     pub misfit: Option<String>,
+    /// It looked at what was known before it began.
+    pub facts_read: bool,
 }
 
 /// Plays checks.
@@ -152,26 +156,30 @@ impl Studio {
         otherwise: Option<Otherwise>,
         fault: Option<Fault>,
     ) -> Option<(Lab, Arc<Player>)> {
+        let pair = match &otherwise {
+            Some(Otherwise::Facts(pair)) => Arc::new((**pair).clone()),
+            _ => self.pair.clone(),
+        };
         let player = Player::new(tape, otherwise);
-        let tape = Tape::playing(self.pair.clone(), player.clone(), fault);
-        let spec = self.pair.machine.clone();
+        let tape = Tape::playing(pair.clone(), player.clone(), fault);
+        let spec = pair.machine.clone();
         let parts = LabParts {
             host: TappedHost::played(tape.clone())?,
-            guest: Arc::new(RecordedGuest(self.pair.clone())),
+            guest: Arc::new(RecordedGuest(pair.clone())),
             declared: spec.clone(),
             snapshot: Snapshot {
                 format: 0,
-                host_kind: self.pair.host.kind.clone(),
+                host_kind: pair.host.kind.clone(),
                 vmm: Digest::of(b""),
                 folder: PathBuf::new(),
                 spec,
                 files: Vec::new(),
                 private: serde_json::Value::Null,
             },
-            boot: self.pair.boot.clone(),
+            boot: pair.boot.clone(),
             folder: self.folder.clone(),
             expectations: expectations().ok()?,
-            seed: self.pair.seed,
+            seed: pair.seed,
             sink: Sink::nowhere(),
         };
         Some((Lab::new(parts).with_tape(tape), player))
@@ -188,7 +196,7 @@ impl Studio {
         otherwise: Option<Otherwise>,
         fault: Option<Fault>,
     ) -> Replayed {
-        let ended = |word, why: String| Replayed { word, why, seen: None, stray: None, misfit: None };
+        let ended = |word, why: String| Replayed { word, why, seen: None, stray: None, misfit: None, facts_read: false };
         let Some(tape) = self.tape(check) else {
             return ended("error", "it was not recorded".into());
         };
@@ -208,6 +216,7 @@ impl Studio {
                 return ended("panic", text.unwrap_or_default());
             }
         };
+        let facts_read = player.facts_read();
         let (stray, misfit) = (player.stray(), player.misfit().map(|misfit| misfit.to_string()));
         match result {
             Ok(seen) => {
@@ -217,11 +226,11 @@ impl Studio {
                     Verdict::Skip { .. } => "skip",
                     _ => "fail",
                 };
-                Replayed { word, why: verdict.reason().to_owned(), seen: Some(seen), stray, misfit }
+                Replayed { word, why: verdict.reason().to_owned(), seen: Some(seen), stray, misfit, facts_read }
             }
             Err(error) => {
                 let word = if matches!(error, CheckError::Unable(_)) { "skip" } else { "error" };
-                Replayed { word, why: error.chain(), seen: None, stray, misfit }
+                Replayed { word, why: error.chain(), seen: None, stray, misfit, facts_read }
             }
         }
     }
@@ -261,8 +270,3 @@ fn expectations() -> Result<Expectations, ExpectationError> {
     Ok(READ.get_or_init(|| read).clone())
 }
 
-/// How long something took.
-pub(crate) fn timed<T>(what: impl FnOnce() -> T) -> (T, std::time::Duration) {
-    let begun = Instant::now();
-    (what(), begun.elapsed())
-}

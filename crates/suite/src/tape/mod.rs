@@ -30,7 +30,7 @@ use serde_json::{Value, json};
 pub(crate) use self::host::TappedHost;
 pub(crate) use self::machine::TappedMachine;
 pub use self::peer::{Cable, CableError};
-pub(crate) use self::play::{Indexed, Otherwise, Player};
+pub(crate) use self::play::{Indexed, LATE, Otherwise, Player};
 pub(crate) use self::record::Recorder;
 pub use self::transcript::{
     Entry, FORMAT, Heard, MachineTape, Pair, Reply, Told, Transcript, Transcripts,

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::transcript::{Entry, MachineTape, Reply, Transcript};
+use super::transcript::{Entry, MachineTape, Pair, Reply, Transcript};
 
 /// Arguments by which questions are not told apart: they differ from run to run, or say how long to wait.
 const LEFT_OUT: &[&str] = &["limit", "entropy"];
@@ -62,7 +62,7 @@ impl Indexed {
 }
 
 /// What is played otherwise than it was recorded.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Otherwise {
     /// This entry's reply.
     Reply(usize, Reply),
@@ -74,6 +74,8 @@ pub(crate) enum Otherwise {
     Twice(usize),
     /// What this machine tells by itself.
     Machine(usize, MachineTape),
+    /// What was known of guest and boot before.
+    Facts(Box<Pair>),
 }
 
 /// Answers a check's questions from a transcript.
@@ -94,6 +96,7 @@ struct State {
     begun: HashMap<usize, Instant>,
     stray: Option<String>,
     misfit: Option<Misfit>,
+    facts_read: bool,
 }
 
 impl Player {
@@ -109,6 +112,16 @@ impl Player {
     /// The first question that the transcript does not answer.
     pub(crate) fn stray(&self) -> Option<String> {
         self.state().stray.clone()
+    }
+
+    /// The check looks at what was known before.
+    pub(crate) fn reads_facts(&self) {
+        self.state().facts_read = true;
+    }
+
+    /// Whether it did.
+    pub(crate) fn facts_read(&self) -> bool {
+        self.state().facts_read
     }
 
     /// An altered answer that is not of its type.
@@ -195,7 +208,7 @@ impl Tap for Player {
             return std::future::pending().await;
         }
         sleep(Duration::from_micros(entry.took_us)).await;
-        if self.otherwise == Some(Otherwise::Late(n)) {
+        if matches!(self.otherwise, Some(Otherwise::Late(late)) if late == n) {
             sleep(LATE).await;
         }
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use hospitium_host::{Machine, Snapshot, WorkDir};
 use hospitium_host_qemu::{Qemu, QemuOptions};
 use hospitium_model::Expectations;
-use hospitium_suite::studio::record;
+use hospitium_suite::studio::{Recorded, record};
 use hospitium_suite::tape::{FORMAT, Pair, Transcripts};
 use hospitium_suite::{
     BootFacts, EXPECTATIONS, Lab, LabParts, Sink, StandardOptions, boot, checks, standard_machine,
@@ -34,16 +34,12 @@ async fn main() -> Result<(), Failure> {
 }
 
 /// Boots the guest and saves it.
-async fn boot_and_save(
-    parts: &dyn Fn(Snapshot, BootFacts) -> Result<LabParts, Failure>,
-    blank: LabParts,
-) -> Result<(Snapshot, BootFacts), Failure> {
+async fn boot_and_save(blank: LabParts) -> Result<(Snapshot, BootFacts), Failure> {
     let dir = WorkDir { name: "boot".into(), folder: blank.folder.join("boot") };
     let saved = blank.folder.join("saved");
     std::fs::create_dir_all(&dir.folder)?;
     std::fs::create_dir_all(&saved)?;
     let limit = Duration::from_secs(600);
-    let _ = parts;
     let booted =
         boot(&*blank.host, &*blank.guest, &blank.declared, &dir, limit, &blank.sink).await?;
     let machine: &dyn Machine = &*booted.machine;
@@ -58,14 +54,15 @@ async fn all(guest: &Path, file: &Path, only: &str, scratch: &Path) -> Result<()
     let guest: Arc<dyn hospitium_guest::Guest> = Arc::from(hospitium_guest::open(guest, &cache)?);
     let declared = standard_machine(&*guest, &*host, &StandardOptions::default());
     let expectations = Expectations::from_toml(EXPECTATIONS)?;
-    let parts = |snapshot: Snapshot, boot: BootFacts| -> Result<LabParts, Failure> {
+    let parts = |folder: &Path, snapshot: &Snapshot, boot: &BootFacts| -> Result<LabParts, Failure> {
+        std::fs::create_dir_all(folder)?;
         Ok(LabParts {
             host: host.clone(),
             guest: guest.clone(),
             declared: declared.clone(),
-            snapshot,
-            boot,
-            folder: scratch.to_owned(),
+            snapshot: snapshot.clone(),
+            boot: boot.clone(),
+            folder: folder.to_owned(),
             expectations: expectations.clone(),
             seed: SEED,
             sink: Sink::nowhere(),
@@ -81,17 +78,17 @@ async fn all(guest: &Path, file: &Path, only: &str, scratch: &Path) -> Result<()
         private: serde_json::Value::Null,
     };
     let (snapshot, facts) =
-        boot_and_save(&parts, parts(nothing, BootFacts::default())?).await?;
+        boot_and_save(parts(scratch, &nothing, &BootFacts::default())?).await?;
     eprintln!("ready after {:.0} ms", facts.ready_ms);
     // The boot's own console is in its lines.
     let facts = BootFacts { console_raw: Vec::new(), command: Vec::new(), ..facts };
-    let lab = Lab::new(parts(snapshot.clone(), facts.clone())?);
+    let lab = Lab::new(parts(scratch, &snapshot, &facts)?);
     let mut kept = match only {
         "" => Vec::new(),
         _ => Transcripts::read(file)?.checks,
     };
     kept.retain(|transcript| !transcript.check.starts_with(only));
-    let (mut system, mut failed) = (None, Vec::new());
+    let (mut system, mut log_position, mut failed) = (None, None, Vec::new());
     let mut recorded = Vec::new();
     for check in checks::all() {
         if !check.id.starts_with(only) || check.needs.iter().any(|n| n.missing(&lab).is_some()) {
@@ -101,8 +98,13 @@ async fn all(guest: &Path, file: &Path, only: &str, scratch: &Path) -> Result<()
         let mut why = String::new();
         for _ in 0..TRIES {
             let begun = Instant::now();
-            match record(parts(snapshot.clone(), facts.clone())?, check).await {
-                Ok((transcript, of)) if transcript.seen.judge().word() == "pass" => {
+            // What a check leaves does not stand in the next one's way.
+            let folder = tempfile::tempdir_in(scratch)?;
+            match record(parts(folder.path(), &snapshot, &facts)?, check, log_position).await {
+                Ok(Recorded { transcript, system: of, log_position: at })
+                    if transcript.seen.judge().word() == "pass" =>
+                {
+                    log_position = log_position.or(at);
                     let (entries, took) = (transcript.entries.len(), begun.elapsed());
                     eprintln!("{:<34} {entries:>5} questions {:>7} ms", check.id, took.as_millis());
                     system = Some(of);
@@ -110,7 +112,7 @@ async fn all(guest: &Path, file: &Path, only: &str, scratch: &Path) -> Result<()
                     why.clear();
                     break;
                 }
-                Ok((transcript, _)) => why = transcript.seen.judge().reason().to_owned(),
+                Ok(recorded) => why = recorded.transcript.seen.judge().reason().to_owned(),
                 Err(error) => why = error.chain(),
             }
         }

@@ -74,6 +74,8 @@ pub struct Cell {
     pictures: Vec<(String, Vec<u8>)>,
     /// Crashes that the check itself asked for.
     crashes_meant: usize,
+    /// How often the machine had been reset at the last of those.
+    resets_at_crash: usize,
 }
 
 /// The system that the probe of this session is in, on the machine of this name, its answers altered if that is the
@@ -132,6 +134,7 @@ impl Cell {
             boot_events: 0,
             pictures,
             crashes_meant: 0,
+            resets_at_crash: 0,
         }
     }
 
@@ -141,7 +144,13 @@ impl Cell {
     /// The probe does not take the request.
     pub async fn crash_guest(&mut self) -> Result<(), CheckError> {
         self.crashes_meant += 1;
+        self.resets_at_crash = self.restarts();
         Ok(self.system.act(PowerAction::Crash).await?)
+    }
+
+    /// True if the check crashed the guest's kernel, and it was not restarted since.
+    pub(crate) fn stays_crashed(&self) -> bool {
+        self.crashes_meant > 0 && self.restarts() == self.resets_at_crash
     }
 
     /// True if the guest crashed more often than the check asked it to.
@@ -563,15 +572,15 @@ impl Cell {
     }
 
     /// Where the guest's log stands: that of the saved machine for a clone in its first check, so that all clones
-    /// ask once. None if it cannot be read.
-    pub(crate) async fn log_position(&self) -> Option<u32> {
+    /// ask once.
+    pub(crate) async fn log_position(&self) -> Result<u32, SystemError> {
         let known = self.lab.log_position();
         let position = known.unwrap_or(0);
-        let now = self.system.log_since(position).await.ok()?.value.1;
+        let now = self.system.log_since(position).await?.value.1;
         if known.is_none() {
             self.lab.set_log_position(now);
         }
-        Some(now)
+        Ok(now)
     }
 
     /// How often it went on as another machine, whose console and events begin anew.

@@ -25,7 +25,7 @@ check! {
             Finding::same_as("online vCPUs", guest, look.vcpus?.map(|vcpus| vcpus.len()), configured),
         ]);
         match look.vcpu_threads {
-            Ok(threads) => seen.push(Finding::host_is("threads that run vCPUs", threads.map(|t| !t.is_empty()), true)),
+            Ok(threads) => seen.push(Finding::host_is("threads that run vCPUs", threads.map(|t| t.len()), configured)),
             Err(unseen) => seen.note(unseen.to_string()),
         }
         Ok(seen)

@@ -26,8 +26,6 @@ pub enum Place {
 pub(crate) enum Change {
     /// This reply.
     Reply(Reply),
-    /// The reply comes late.
-    Late,
     /// The next reply comes in its place.
     Lost,
     /// It comes twice.
@@ -53,6 +51,11 @@ pub(crate) struct Leaf {
     pub(crate) pointer: String,
     pub(crate) alterations: Vec<Alteration>,
 }
+
+/// An error in the place of an answer.
+pub(crate) const ERROR: &str = "an error";
+/// An answer that is too late.
+pub(crate) const LATE: &str = "late";
 
 /// A line that is trouble wherever it is.
 const TROUBLE: &str = "[    1.000000] BUG: a line that was added";
@@ -271,46 +274,117 @@ fn errors() -> [Value; 4] {
     ]
 }
 
-/// What is altered of the replies of a transcript.
-pub(crate) fn of_replies(
-    transcript: &Transcript,
-    same: impl Fn(usize) -> Vec<usize>,
-) -> Vec<Leaf> {
-    let mut leaves = Vec::new();
-    for (n, entry) in transcript.entries.iter().enumerate() {
-        let place = Place::Reply(n);
-        let leaf = |pointer: &str, alterations: Vec<Alteration>| Leaf {
-            place: place.clone(),
-            pointer: pointer.to_owned(),
-            alterations,
-        };
-        let alteration = |how: &str, change| Alteration { how: how.to_owned(), change };
-        if let Reply::Told(told) = &entry.reply {
-            for (pointer, others) in values(told) {
-                // That nothing is told is all that there is to tell of what was done.
-                if told.is_null() {
-                    continue;
-                }
-                let altered = others.into_iter().map(|(how, other)| {
-                    let reply = Reply::Told(with(told, &pointer, other));
-                    Alteration { how, change: Change::Reply(reply) }
-                });
-                leaves.push(leaf(&pointer, altered.collect()));
-            }
-        }
-        let failed = errors().map(|error| alteration("an error", Change::Reply(Reply::Failed(error))));
-        let whole = failed.into_iter().chain([alteration("late", Change::Late)]);
-        leaves.push(leaf("", whole.collect()));
-        let same = same(n);
-        let place_of = same.iter().position(|other| *other == n).unwrap_or_default();
-        if let Some(next) = same.get(place_of + 1)
-            && transcript.entries[*next].reply != entry.reply
-        {
-            leaves.push(leaf("(lost)", vec![alteration("lost", Change::Lost)]));
-            leaves.push(leaf("(repeated)", vec![alteration("repeated", Change::Twice)]));
-        }
+/// What comes in the place of an answer that is late: whoever asks has a limit.
+fn too_late() -> [Value; 3] {
+    let limit = json!({ "secs": 30, "nanos": 0 });
+    let no_answer = json!({ "doing": "answering", "limit": limit, "console": [] });
+    [
+        json!({ "session": { "no-answer": no_answer } }),
+        json!({ "timed-out": { "what": "an answer", "limit": limit } }),
+        json!({ "timed-out": "an answer did not come" }),
+    ]
+}
+
+/// What is answered at once, by the harness itself.
+const AT_ONCE: &[&str] = &["facet", "observes", "said"];
+
+/// What is altered of a reply as a whole. `same` are the entries of the same question, in order.
+pub(crate) fn of_reply(transcript: &Transcript, n: usize, same: &[usize]) -> Vec<Leaf> {
+    let entry = &transcript.entries[n];
+    let leaf = |pointer: &str, alterations: Vec<Alteration>| Leaf {
+        place: Place::Reply(n),
+        pointer: pointer.to_owned(),
+        alterations,
+    };
+    let alteration = |how: &str, change| Alteration { how: how.to_owned(), change };
+    let instead = |how, error| alteration(how, Change::Reply(Reply::Failed(error)));
+    let mut leaves = vec![leaf("", errors().map(|error| instead(ERROR, error)).into())];
+    if !AT_ONCE.contains(&entry.ask.as_str()) {
+        leaves.push(leaf("(late)", too_late().map(|error| instead(LATE, error)).into()));
+    }
+    let place_of = same.iter().position(|other| *other == n).unwrap_or_default();
+    if let Some(next) = same.get(place_of + 1)
+        && transcript.entries[*next].reply != entry.reply
+    {
+        leaves.push(leaf("(lost)", vec![alteration("lost", Change::Lost)]));
+        leaves.push(leaf("(repeated)", vec![alteration("repeated", Change::Twice)]));
     }
     leaves
+}
+
+/// What is altered of the values in a reply.
+pub(crate) fn of_values(told: &Value, n: usize) -> Vec<Leaf> {
+    // That nothing is told is all that there is to tell of what was done.
+    if told.is_null() {
+        return Vec::new();
+    }
+    let leaf = |(pointer, others): (String, Vec<(String, Value)>)| {
+        let altered = others.into_iter().map(|(how, other)| {
+            let reply = Reply::Told(with(told, &pointer, other));
+            Alteration { how, change: Change::Reply(reply) }
+        });
+        Leaf { place: Place::Reply(n), alterations: altered.collect(), pointer }
+    };
+    values(told).into_iter().map(leaf).collect()
+}
+
+/// Parts of a reply that are seen or unseen, each with the reply in which it is unseen.
+pub(crate) fn sights(told: &Value) -> Vec<(String, Value)> {
+    let fields = told.as_object().into_iter().flatten();
+    let seen = fields.filter(|(_, value)| value.get("Ok").is_some());
+    seen.map(|(name, _)| {
+        let pointer = format!("/{name}");
+        let unseen = json!({ "Err": { "by": "host", "why": "it was altered" } });
+        (pointer.clone(), with(told, &pointer, unseen))
+    })
+    .collect()
+}
+
+/// Long lists in a reply. Of each: its pointer, and what is altered of all of its elements at once, as the pointer within
+/// an element, how, and the whole reply.
+pub(crate) fn long_lists(told: &Value) -> Vec<(String, Vec<(String, String, Value)>)> {
+    let mut lists = Vec::new();
+    find_lists(told, &mut String::new(), &mut lists);
+    let altered = |pointer: String| {
+        let elements = told.pointer(&pointer).and_then(Value::as_array).cloned().unwrap_or_default();
+        let mut at_once: Vec<(String, String, Value)> = Vec::new();
+        for (n, element) in elements.iter().enumerate() {
+            for (inner, others) in values(element) {
+                for (how, other) in others {
+                    let place = format!("{pointer}/{n}{inner}");
+                    match at_once.iter_mut().find(|(i, h, _)| *i == inner && *h == how) {
+                        Some((_, _, all)) => {
+                            if let Some(place) = all.pointer_mut(&place) {
+                                *place = other;
+                            }
+                        }
+                        None => at_once.push((inner.clone(), how, with(told, &place, other))),
+                    }
+                }
+            }
+        }
+        (pointer, at_once)
+    };
+    lists.into_iter().map(altered).collect()
+}
+
+fn find_lists(value: &Value, at: &mut String, lists: &mut Vec<String>) {
+    let mut step = |name: &str, value: &Value| {
+        let length = at.len();
+        at.push('/');
+        at.push_str(&name.replace('~', "~0").replace('/', "~1"));
+        find_lists(value, at, lists);
+        at.truncate(length);
+    };
+    match value {
+        Value::Array(list) if list.len() > BYTES && list.iter().all(Value::is_number) => {}
+        Value::Array(list) if list.len() > BYTES => lists.push(at.clone()),
+        Value::Array(list) => {
+            list.iter().enumerate().for_each(|(n, value)| step(&n.to_string(), value));
+        }
+        Value::Object(object) => object.iter().for_each(|(name, value)| step(name, value)),
+        _ => {}
+    }
 }
 
 /// What is altered of what machines tell by themselves.

@@ -48,31 +48,49 @@ impl Pair {
     }
 }
 
+/// A check that was recorded.
+pub struct Recorded {
+    /// What was asked and told.
+    pub transcript: Transcript,
+    /// What the guest's system knows without being asked.
+    pub system: Fixed,
+    /// Where its log stood before the check.
+    pub log_position: Option<u32>,
+}
+
 /// Runs a check on a clone of its own and writes down what was asked and told, what is said meanwhile included.
+/// `log_position` is where the guest's log stands in every clone; none to have it asked.
 ///
 /// # Errors
 /// The check came to no end; the text says why.
 pub async fn record(
     parts: LabParts,
     check: &'static Check,
-) -> Result<(Transcript, Fixed), CheckError> {
+    log_position: Option<u32>,
+) -> Result<Recorded, CheckError> {
     let recorder = Arc::new(Recorder::default());
     let tape = Tape::recording(parts.host.clone(), recorder.clone());
     let host = TappedHost::before(parts.host.clone(), tape.clone());
     let lab = Arc::new(Lab::new(LabParts { host, ..parts }).with_tape(tape.clone()));
+    if let Some(position) = log_position {
+        lab.set_log_position(position);
+    }
     let mut cell = lab.cell(NAME, check, None).await?;
     let system = Fixed::of(cell.system());
     let listening = Listening::begin(&cell).await;
     let ran = tokio::time::timeout(check.limit, (check.run)(&mut cell)).await;
     let timed_out = |_| CheckError::TimedOut { what: "the check".into(), limit: check.limit };
     let mut seen = ran.map_err(timed_out).and_then(|ran| ran);
-    if let Ok(seen) = &mut seen {
-        listening.end(&cell, check.id().base(), seen).await;
+    if let Ok(findings) = &mut seen
+        && let Err(error) = listening.end(&cell, check.id, findings).await
+    {
+        seen = Err(error);
     }
     recorder.over();
     cell.finish().await?;
     let seen = seen?;
-    Ok((recorder.transcript(check.id, tape.names(), seen), system))
+    let transcript = recorder.transcript(check.id, log_position, tape.names(), seen);
+    Ok(Recorded { transcript, system, log_position: lab.log_position() })
 }
 
 /// How a check ended that was played.
@@ -160,6 +178,7 @@ impl Studio {
             Some(Otherwise::Facts(pair)) => Arc::new((**pair).clone()),
             _ => self.pair.clone(),
         };
+        let log_position = tape.transcript.log_position;
         let player = Player::new(tape, otherwise);
         let tape = Tape::playing(pair.clone(), player.clone(), fault);
         let spec = pair.machine.clone();
@@ -182,7 +201,11 @@ impl Studio {
             seed: pair.seed,
             sink: Sink::nowhere(),
         };
-        Some((Lab::new(parts).with_tape(tape), player))
+        let lab = Lab::new(parts).with_tape(tape);
+        if let Some(position) = log_position {
+            lab.set_log_position(position);
+        }
+        Some((lab, player))
     }
 
     /// Plays a check as it was recorded, or with this fault.
@@ -246,7 +269,7 @@ async fn run(
     let ran = tokio::time::timeout(check.limit, (check.run)(&mut cell)).await;
     let timed_out = |_| CheckError::TimedOut { what: "the check".into(), limit: check.limit };
     let mut seen = ran.map_err(timed_out)??;
-    listening.end(&cell, check.id().base(), &mut seen).await;
+    listening.end(&cell, check.id, &mut seen).await?;
     Ok(seen)
 }
 

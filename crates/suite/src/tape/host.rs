@@ -71,7 +71,7 @@ impl Host for TappedHost {
 
     async fn clock(&self) -> Result<HostClock, HostError> {
         let inner = async { self.there("clock")?.clock().await };
-        self.tape.ask(HOST, "clock", json!({}), inner).await
+        self.tape.ask(HOST, "host clock", json!({}), inner).await
     }
 
     fn witness(&self) -> Facet<'_, dyn HostWitness> {
@@ -150,27 +150,27 @@ impl HostWitness for TappedHost {
 
     async fn cpu(&self) -> Sight<PhysicalCpu> {
         let inner = async { Ok::<_, HostError>(self.there("cpu")?.witness()?.cpu().await) };
-        seen(self.tape.ask(HOST, "cpu", json!({}), inner).await)
+        seen(self.tape.ask(HOST, "host cpu", json!({}), inner).await)
     }
 
     async fn vulnerabilities(&self) -> Sight<BTreeMap<String, String>> {
         let inner = async {
             Ok::<_, HostError>(self.there("vulnerabilities")?.witness()?.vulnerabilities().await)
         };
-        seen(self.tape.ask(HOST, "vulnerabilities", json!({}), inner).await)
+        seen(self.tape.ask(HOST, "host vulnerabilities", json!({}), inner).await)
     }
 
     async fn free_memory(&self) -> Sight<ByteSize> {
         let inner =
             async { Ok::<_, HostError>(self.there("free_memory")?.witness()?.free_memory().await) };
-        seen(self.tape.ask(HOST, "free_memory", json!({}), inner).await)
+        seen(self.tape.ask(HOST, "host memory", json!({}), inner).await)
     }
 
     async fn has_process(&self, pid: u32) -> Sight<bool> {
         let inner = async {
             Ok::<_, HostError>(self.there("has_process")?.witness()?.has_process(pid).await)
         };
-        seen(self.tape.ask(HOST, "has_process", json!({ "pid": pid }), inner).await)
+        seen(self.tape.ask(HOST, "host has process", json!({ "pid": pid }), inner).await)
     }
 }
 

@@ -66,8 +66,6 @@ impl Indexed {
 pub(crate) enum Otherwise {
     /// This entry's reply.
     Reply(usize, Reply),
-    /// This entry's reply comes late.
-    Late(usize),
     /// This entry's reply is passed over: the next to the same question comes in its place.
     Lost(usize),
     /// This entry's reply comes twice.
@@ -208,9 +206,6 @@ impl Tap for Player {
             return std::future::pending().await;
         }
         sleep(Duration::from_micros(entry.took_us)).await;
-        if matches!(self.otherwise, Some(Otherwise::Late(late)) if late == n) {
-            sleep(LATE).await;
-        }
     }
 
     fn instead(&self, asked: &Asked) -> Option<Answer> {

@@ -16,8 +16,8 @@ const LOOKS: &[&str] = &[
     "look", "process", "events", "observes", "facet", "said", "clock", "log", "log_since", "lists",
     "disk", "disks_besides", "drive", "block", "content", "interfaces", "interface",
     "has_interface", "mac", "mtu", "carrier", "counters", "boot_id", "uptime", "interrupts", "usb",
-    "pci", "total", "online", "stats", "transfers", "screenshot", "answers", "balloon", "witness",
-    "measured", "now", "bring_memory_online", "bring_cpus_online", "reseeds_by_generation",
+    "pci", "total", "online", "stats", "transfers", "screenshot", "answers", "host clock", "host cpu",
+    "host vulnerabilities", "host memory", "host has process", "digest on a medium", "bring_memory_online", "bring_cpus_online", "reseeds_by_generation",
     "vcpu_times", "require_driver", "keys", "hear", "get", "read_back", "hardware_clock",
 ];
 
@@ -63,6 +63,7 @@ impl Recorder {
     pub(crate) fn transcript(
         &self,
         check: &str,
+        log_position: Option<u32>,
         names: Vec<String>,
         seen: Observations,
     ) -> Transcript {
@@ -96,7 +97,7 @@ impl Recorder {
             machine.console.retain(|heard| heard.after < over);
         }
         let entries = state.entries.into_iter().take(over).map(|(_, entry)| entry).collect();
-        Transcript { check: check.to_owned(), entries, machines, seen }
+        Transcript { check: check.to_owned(), log_position, entries, machines, seen }
     }
 }
 

@@ -53,6 +53,9 @@ pub struct Pair {
 pub struct Transcript {
     /// Its id.
     pub check: String,
+    /// Where the guest's log stood before the check, if it was known.
+    #[serde(default)]
+    pub log_position: Option<u32>,
     /// Questions, in the order in which they were asked.
     pub entries: Vec<Entry>,
     /// What machines told by themselves, by the machines' numbers.

@@ -26,6 +26,21 @@ enum Outcome {
     Misfit(String),
 }
 
+/// A part of a reply: all within a pointer, or in the elements of the list there all that has this pointer in them.
+struct Part {
+    within: String,
+    inner: Option<String>,
+}
+
+impl Part {
+    fn holds(&self, pointer: &str) -> bool {
+        let Some(rest) = pointer.strip_prefix(self.within.as_str()) else { return false };
+        let Some(inner) = &self.inner else { return rest.is_empty() || rest.starts_with('/') };
+        let Some(rest) = rest.strip_prefix('/') else { return false };
+        rest.find('/').map_or("", |at| &rest[at..]) == inner
+    }
+}
+
 struct Trial<'s> {
     studio: &'s Studio,
     check: &'static Check,
@@ -54,7 +69,6 @@ pub(super) fn of(studio: &Studio, check: &'static Check) -> Score {
 fn place_of(place: &Place, change: &Change) -> Otherwise {
     match (change, place) {
         (Change::Reply(reply), Place::Reply(n)) => Otherwise::Reply(*n, reply.clone()),
-        (Change::Late, Place::Reply(n)) => Otherwise::Late(*n),
         (Change::Lost, Place::Reply(n)) => Otherwise::Lost(*n),
         (Change::Twice, Place::Reply(n)) => Otherwise::Twice(*n),
         (Change::Machine(tape), Place::Event(m, _) | Place::Console(m, _)) => {
@@ -78,8 +92,10 @@ impl Trial<'_> {
     fn all(&mut self) {
         let late = u64::try_from(crate::tape::LATE.as_micros()).unwrap_or(u64::MAX);
         let transcript = &self.tape.transcript;
-        let mut leaves = alter::of_replies(transcript, |n| self.tape.same_as(n).to_vec());
-        leaves.extend(alter::of_events(transcript, late));
+        for n in 0..transcript.entries.len() {
+            self.reply(n);
+        }
+        let mut leaves = alter::of_events(transcript, late);
         if self.facts_read {
             leaves.extend(alter::of_facts(self.studio.pair()));
         }
@@ -109,6 +125,62 @@ impl Trial<'_> {
         }
     }
 
+    /// Alters one reply. Of replies that tell the same one after the other, the first and the last are altered.
+    fn reply(&mut self, n: usize) {
+        let transcript = &self.tape.transcript;
+        let same = self.tape.same_as(n);
+        let entry = &transcript.entries[n];
+        let at = same.iter().position(|other| *other == n).unwrap_or_default();
+        let tells = |at: usize| same.get(at).map(|n| &transcript.entries[*n].reply);
+        if at > 0 && tells(at - 1) == Some(&entry.reply) && tells(at + 1) == Some(&entry.reply) {
+            return;
+        }
+        let mut leaves = alter::of_reply(transcript, n, same);
+        if let Reply::Told(told) = &entry.reply {
+            let unread = self.unread(n, told);
+            let values = alter::of_values(told, n);
+            let (kept, left): (Vec<Leaf>, Vec<Leaf>) = values.into_iter().partition(|leaf| {
+                !unread.iter().any(|part| part.holds(&leaf.pointer))
+            });
+            self.score.unread += left.iter().map(|leaf| leaf.alterations.len()).sum::<usize>();
+            leaves.extend(kept);
+        }
+        for leaf in leaves {
+            self.leaf(leaf);
+        }
+    }
+
+    /// Parts of a reply of which it shows at once that the check does not read them.
+    fn unread(&mut self, n: usize, told: &Value) -> Vec<Part> {
+        let mut unread = Vec::new();
+        let changes_nothing = |trial: &mut Self, reply: Value| {
+            let change = Change::Reply(Reply::Told(reply));
+            match trial.try_one(&Place::Reply(n), &change) {
+                Outcome::Passed(changed) => changed.is_empty(),
+                Outcome::Misfit(_) => true,
+                Outcome::Noticed(_) | Outcome::Stray => false,
+            }
+        };
+        for (pointer, reply) in alter::sights(told) {
+            if changes_nothing(self, reply) {
+                unread.push(Part { within: pointer, inner: None });
+            }
+        }
+        for (list, at_once) in alter::long_lists(told) {
+            if unread.iter().any(|part| part.holds(&list)) {
+                continue;
+            }
+            let mut inner: BTreeMap<String, bool> = BTreeMap::new();
+            for (pointer, _, reply) in at_once {
+                let known = inner.entry(pointer).or_insert(true);
+                *known = *known && changes_nothing(self, reply);
+            }
+            let same = inner.into_iter().filter(|(_, nothing)| *nothing);
+            unread.extend(same.map(|(inner, _)| Part { within: list.clone(), inner: Some(inner) }));
+        }
+        unread
+    }
+
     fn try_one(&mut self, place: &Place, change: &Change) -> Outcome {
         let otherwise = place_of(place, change);
         let played = self.studio.play_otherwise(self.check, Some(otherwise), None);
@@ -117,12 +189,12 @@ impl Trial<'_> {
         if let Some(misfit) = misfit {
             return Outcome::Misfit(misfit);
         }
+        if stray.is_some() {
+            return Outcome::Stray;
+        }
         let changed = seen.as_ref().map(|seen| changes(&self.base, seen)).unwrap_or_default();
         if word == "pass" {
             return Outcome::Passed(changed);
-        }
-        if stray.is_some() {
-            return Outcome::Stray;
         }
         if word == "panic" {
             self.score.panics.push(format!("{}: {why}", self.at(place, "")));
@@ -144,7 +216,8 @@ impl Trial<'_> {
         let mut strays = 0;
         let mut failed_already = false;
         while let Some(Alteration { how, change }) = pending.pop() {
-            let is_error = how == "an error";
+            // Of several forms one is of the answer's type.
+            let is_error = how == alter::ERROR || how == alter::LATE;
             if is_error && failed_already {
                 continue;
             }

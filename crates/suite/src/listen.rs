@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hospitium_host::MachineState;
+use hospitium_host::{HostError, Look, MachineState};
 use hospitium_model::{Finding, GuestSource, HostSource, Observations, Value};
 use hospitium_system::{LogLine, SystemError};
 
@@ -93,10 +93,16 @@ impl Listening {
         if cell.stays_crashed() {
             return Ok(Log::Gone);
         }
-        match cell.look().await?.state {
-            Ok(state) if state.value != MachineState::Running => return Ok(Log::Gone),
+        match cell.look().await {
+            Ok(Look { state: Ok(state), .. }) if state.value != MachineState::Running => {
+                return Ok(Log::Gone);
+            }
             // A host that does not tell of its state leaves the guest to be asked.
-            Ok(_) | Err(_) => {}
+            Ok(_) => {}
+            Err(CheckError::Host(HostError::Ended { ended, .. })) if ended.expected() => {
+                return Ok(Log::Gone);
+            }
+            Err(other) => return Err(other),
         }
         // Another boot has a log of its own, from its beginning.
         let restarted = cell.restarts() != self.boots;

@@ -130,10 +130,13 @@ check! {
         let sunk = digest_at_peer(peer, Service::Sink).await?;
         let sourced = digest_at_peer(peer, Service::Source).await?;
         let after = (cell.system().counters(&name).await?, stats(cell).await?);
-        let sent_here = after.0.map(|now| now.sent.saturating_sub(before.0.sent) as f64);
-        let got_here = after.0.map(|now| now.received.saturating_sub(before.0.received) as f64);
-        let moved = |of: fn(&PeerStats) -> u64| HostSource::Wire.saw((of(&after.1) - of(&before.1)) as f64);
-        let (got_there, sent_there) = (moved(|peer| peer.bytes_from_guest), moved(|peer| peer.bytes_to_guest));
+        let here = after.0;
+        let sent_here = here.source.saw(counted(before.0.sent, here.value.sent)? as f64);
+        let got_here = here.source.saw(counted(before.0.received, here.value.received)? as f64);
+        let moved = |of: fn(&PeerStats) -> u64| {
+            counted(of(&before.1), of(&after.1)).map(|count| HostSource::Wire.saw(count as f64))
+        };
+        let (got_there, sent_there) = (moved(|peer| peer.bytes_from_guest)?, moved(|peer| peer.bytes_to_guest)?);
         // Interfaces count frames with or without their check sequence (4 of at least 60 bytes), and
         // an acknowledgement may be under way.
         let slack = 0.07 * length as f64;
@@ -153,6 +156,16 @@ check! {
         ));
         Ok(seen)
     }
+}
+
+/// What a counter counted between two readings.
+///
+/// # Errors
+/// It ran backwards, so that it counts nothing.
+pub fn counted(before: u64, after: u64) -> Result<u64, CheckError> {
+    after.checked_sub(before).ok_or_else(|| {
+        CheckError::unreadable("a counter", &format!("{after}, after it was {before}"))
+    })
 }
 
 /// What the peer has seen, all that is under way included.

@@ -10,7 +10,7 @@ use hospitium_peer::{ECHO_PORT, PeerOptions};
 
 use super::devices::{appears, load_driver, unplug};
 use super::net::{
-    absent, at, bring_up, carrier, configured, driver, echo, interface, ping,
+    absent, at, bring_up, carrier, configured, counted, driver, echo, interface, ping,
     seen_by_host, stats,
 };
 use super::wait::{SETTLE, until};
@@ -48,7 +48,7 @@ check! {
             carriers.push(carrier(cell, &name, plugged).await?);
             let before = stats(cell).await?.frames_from_guest;
             answers.push(answered(cell, &options, plugged).await?);
-            let frames = stats(cell).await?.frames_from_guest - before;
+            let frames = counted(before, stats(cell).await?.frames_from_guest)?;
             crossed.push(frames > 0);
             out = if plugged { out } else { frames };
         }
@@ -105,7 +105,7 @@ check! {
         };
         bring_up(cell, &name, &options, mtu).await?;
         let set = cell.system().mtu(&name).await?;
-        let length = mtu - 100;
+        let length = mtu.saturating_sub(100);
         let pattern = cell.pattern(0);
         let limit = super::net::ECHO;
         let back = cell.system().udp_echo(at(&options, ECHO_PORT), length, pattern, limit).await?;

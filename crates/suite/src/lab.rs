@@ -200,6 +200,7 @@ pub struct LabParts {
     /// What is right here.
     pub expectations: Expectations,
     /// Seed of all patterns.
+    #[cfg(feature = "transcripts")]
     pub seed: u64,
     /// For the timeline.
     pub sink: Sink,
@@ -312,11 +313,13 @@ impl Lab {
     }
 
     /// Seed of all patterns.
+    #[cfg(feature = "transcripts")]
     pub(crate) const fn seed(&self) -> u64 {
         self.seed
     }
 
     /// The same, what its checks ask passing this tape.
+    #[cfg(feature = "transcripts")]
     pub(crate) fn with_tape(mut self, tape: Arc<Tape>) -> Self {
         self.tape = Some(tape);
         self

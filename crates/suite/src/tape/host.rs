@@ -98,7 +98,7 @@ impl Host for TappedHost {
             Ok::<_, HostError>(())
         };
         let () = self.tape.ask(HOST, "define", json!({ "name": dir.name }), inner).await?;
-        Ok(TappedMachine::new(made, self.tape.clone(), &dir.name, spec.clone()))
+        Ok(TappedMachine::boxed(made, self.tape.clone(), &dir.name, spec.clone()))
     }
 
     fn cloning(&self) -> Facet<'_, dyn Cloning> {
@@ -134,7 +134,7 @@ impl Cloning for TappedHost {
         };
         let arguments = json!({ "name": dir.name, "generation": generation });
         let () = self.tape.ask(HOST, "restore", arguments, inner).await?;
-        Ok(TappedMachine::new(made, self.tape.clone(), &dir.name, snapshot.spec.clone()))
+        Ok(TappedMachine::boxed(made, self.tape.clone(), &dir.name, snapshot.spec.clone()))
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct TappedMachine {
 
 impl TappedMachine {
     /// The machine of this folder's name; none is there as the tape plays.
-    pub(crate) fn new(
+    pub(crate) fn boxed(
         inner: Option<Box<dyn Machine>>,
         tape: Arc<Tape>,
         name: &str,
@@ -340,7 +340,7 @@ impl Moving for TappedMachine {
         };
         let MovedForm { downtime, same_vmm, same_host } =
             self.ask("migrate", json!({}), inner).await?;
-        let machine = Self::new(arrived, self.tape.clone(), &dir.name, self.spec.clone());
+        let machine = Self::boxed(arrived, self.tape.clone(), &dir.name, self.spec.clone());
         Ok(Moved { machine, downtime, same_vmm, same_host })
     }
 }

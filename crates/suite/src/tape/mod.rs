@@ -30,7 +30,9 @@ use serde_json::{Value, json};
 pub(crate) use self::host::TappedHost;
 pub(crate) use self::machine::TappedMachine;
 pub use self::peer::{Cable, CableError};
-pub(crate) use self::play::{Indexed, LATE, Otherwise, Player};
+pub(crate) use self::play::Player;
+#[cfg(feature = "transcripts")]
+pub(crate) use self::play::{Indexed, LATE, Otherwise};
 pub(crate) use self::record::Recorder;
 pub use self::transcript::{
     Entry, FORMAT, Heard, MachineTape, Pair, Reply, Told, Transcript, Transcripts,
@@ -165,7 +167,7 @@ impl Tape {
             Ok::<_, HostError>(())
         };
         let () = self.ask(HOST, "boot", json!({ "name": dir.name }), inner).await?;
-        let machine = TappedMachine::new(made, self.clone(), &dir.name, spec.clone());
+        let machine = TappedMachine::boxed(made, self.clone(), &dir.name, spec.clone());
         let session = match session {
             Some(session) => session,
             None => Session::attach(machine.serial("probe").await?, None),

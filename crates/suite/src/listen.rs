@@ -70,7 +70,7 @@ impl Listening {
                 seen.push(Finding::guest_is("trouble in the guest's log meanwhile", bad, none()));
             }
             Log::Untold(why) => seen.note(format!("the guest's log was not looked through: {why}")),
-            Log::Gone => {}
+            Log::Gone => seen.note("the guest's log was not looked through: it does not run any more"),
         }
         let lines = cell.console.lines_since(if same { console } else { 0 });
         let lines = lines.iter().map(|(_, line)| line.as_str());

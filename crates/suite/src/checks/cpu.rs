@@ -91,9 +91,13 @@ check! {
     async fn features(cell) {
         let words = cell.look().await?.cpu_features?;
         let (mut guest_bits, mut host_bits) = (Vec::<Value>::new(), Vec::<Value>::new());
-        let mut source = None;
+        let (mut source, mut answers) = (None, BTreeMap::new());
         for word in words.value.iter().filter(|w| matches!(w.leaf, 1 | 7 | 0x8000_0001)) {
-            let answer = cell.system().cpuid(0, word.leaf, word.subleaf).await?;
+            let answer = match answers.get(&(word.leaf, word.subleaf)) {
+                Some(known) => *known,
+                None => cell.system().cpuid(0, word.leaf, word.subleaf).await?,
+            };
+            answers.insert((word.leaf, word.subleaf), answer);
             source = Some(answer.source);
             let answer = answer.value;
             let register = [answer.eax, answer.ebx, answer.ecx, answer.edx][usize::from(word.register & 3)];
@@ -111,7 +115,10 @@ check! {
         let (mut with_bits, mut told) = (Vec::new(), Vec::new());
         for (leaf, subleaf, register) in WORDS {
             let name = format!("{leaf:x}.{subleaf} {}", REGISTERS[usize::from(register)]);
-            let answer = cell.system().cpuid(0, leaf, subleaf).await?.value;
+            let answer = match answers.get(&(leaf, subleaf)) {
+                Some(known) => known.value,
+                None => cell.system().cpuid(0, leaf, subleaf).await?.value,
+            };
             let bits = [answer.eax, answer.ebx, answer.ecx, answer.edx][usize::from(register)];
             if bits & !dynamic_bits(leaf, register) != 0 {
                 with_bits.push(name.clone());

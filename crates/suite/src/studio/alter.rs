@@ -26,6 +26,10 @@ pub enum Place {
 pub(crate) enum Change {
     /// This reply.
     Reply(Reply),
+    /// The reply with this value at this pointer.
+    Part(String, Value),
+    /// The same, and all later replies to the same question that told the same there.
+    FromHereOn(String, Value),
     /// The next reply comes in its place.
     Lost,
     /// It comes twice.
@@ -41,6 +45,14 @@ pub(crate) enum Change {
 pub(crate) struct Alteration {
     pub(crate) how: String,
     pub(crate) change: Change,
+    /// JSON pointer of the one part that it is about.
+    pub(crate) about: Option<String>,
+}
+
+impl Alteration {
+    pub(crate) fn new(how: &str, change: Change) -> Self {
+        Self { how: how.to_owned(), change, about: None }
+    }
 }
 
 /// A value that is altered in several ways.
@@ -58,19 +70,28 @@ pub(crate) const ERROR: &str = "an error";
 pub(crate) const LATE: &str = "late";
 
 /// A line that is trouble wherever it is.
-const TROUBLE: &str = "[    1.000000] BUG: a line that was added";
+const TROUBLE: &str = "[    1.000000] general protection fault: a line that was added";
 
 /// A list of numbers that is longer is one value: random bytes, what a slot holds.
 const BYTES: usize = 8;
 
 /// The values in `value` that can be altered, each with what may stand in its place.
-pub(crate) fn values(value: &Value) -> Vec<(String, Vec<(String, Value)>)> {
+pub(crate) fn values(value: &Value) -> Vec<(String, Vec<Other>)> {
     let mut all = Vec::new();
     walk(value, &mut String::new(), &mut all);
     all
 }
 
-fn walk(value: &Value, at: &mut String, all: &mut Vec<(String, Vec<(String, Value)>)>) {
+/// What may stand in the place of a value.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Other {
+    pub(crate) how: String,
+    pub(crate) value: Value,
+    /// Which part it is about, if only one is left out or twice: its name within the value.
+    pub(crate) about: Option<String>,
+}
+
+fn walk(value: &Value, at: &mut String, all: &mut Vec<(String, Vec<Other>)>) {
     let others = others(value);
     if !others.is_empty() {
         all.push((at.clone(), others));
@@ -106,18 +127,22 @@ fn is_time(value: &Value) -> bool {
 }
 
 /// What may stand in the place of a value, its parts left alone.
-fn others(value: &Value) -> Vec<(String, Value)> {
+fn others(value: &Value) -> Vec<Other> {
     let mut others: Vec<(&str, Value)> = Vec::new();
+    let mut parts: Vec<Other> = Vec::new();
     match value {
         Value::Null => {
             others.push(("some text", "something".into()));
             others.push(("some number", 1.into()));
+            others.push(("some list", json!([1])));
         }
         Value::Bool(holds) => others.push(("flipped", (!holds).into())),
         Value::Number(number) => {
             if let Some(n) = number.as_i64() {
                 let more = [("+1", n.checked_add(1)), ("-1", n.checked_sub(1))];
-                let all = more.into_iter().chain([("doubled", n.checked_mul(2)), ("zero", Some(0))]);
+                let times = [("doubled", 2), ("a thousand times as much", 1000)];
+                let times = times.map(|(how, times)| (how, n.checked_mul(times)));
+                let all = more.into_iter().chain(times).chain([("zero", Some(0))]);
                 others.extend(all.filter_map(|(how, n)| Some((how, n?.into()))));
             } else if let Some(n) = number.as_u64() {
                 let all = [("-1", n - 1), ("halved", n / 2), ("zero", 0)];
@@ -125,6 +150,7 @@ fn others(value: &Value) -> Vec<(String, Value)> {
             } else if let Some(n) = number.as_f64() {
                 let all = [("+1", n + 1.0), ("-1", n - 1.0), ("doubled", n * 2.0), ("zero", 0.0)];
                 others.extend(all.map(|(how, n)| (how, n.into())));
+                others.push(("a thousand times as much", (n * 1000.0).into()));
             }
         }
         Value::String(text) => {
@@ -141,9 +167,14 @@ fn others(value: &Value) -> Vec<(String, Value)> {
         Value::Array(list) => {
             if let (Some(first), Some(last)) = (list.first(), list.last()) {
                 others.push(("emptied", json!([])));
-                others.push(("its first left out", list[1..].to_vec().into()));
-                others.push(("its last left out", list[..list.len() - 1].to_vec().into()));
-                others.push(("its last twice", [&list[..], &[last.clone()]].concat().into()));
+                let mut part = |how: &str, value: Vec<Value>, about: usize| {
+                    let about = Some(about.to_string());
+                    parts.push(Other { how: how.to_owned(), value: value.into(), about });
+                };
+                let end = list.len() - 1;
+                part("its first left out", list[1..].to_vec(), 0);
+                part("its last left out", list[..end].to_vec(), end);
+                part("its last twice", [&list[..], &[last.clone()]].concat(), end);
                 if list.len() > BYTES && list.iter().all(Value::is_number) {
                     let mut zeros = list.clone();
                     zeros.fill(0.into());
@@ -193,15 +224,17 @@ fn others(value: &Value) -> Vec<(String, Value)> {
                 for name in object.keys() {
                     let mut other = object.clone();
                     other.remove(name);
-                    others.push(("one left out", other.into()));
+                    let how = format!("{name} left out");
+                    parts.push(Other { how, value: other.into(), about: Some(name.clone()) });
                 }
             }
         }
     }
-    let mut kept: Vec<(String, Value)> = Vec::new();
-    for (how, other) in others {
-        if other != *value && !kept.iter().any(|(_, known)| *known == other) {
-            kept.push((how.to_owned(), other));
+    let mut kept: Vec<Other> = Vec::new();
+    let whole = others.into_iter().map(|(how, value)| Other { how: how.to_owned(), value, about: None });
+    for other in whole.chain(parts) {
+        if other.value != *value && !kept.iter().any(|known| known.value == other.value) {
+            kept.push(other);
         }
     }
     kept
@@ -296,7 +329,7 @@ pub(crate) fn of_reply(transcript: &Transcript, n: usize, same: &[usize]) -> Vec
         pointer: pointer.to_owned(),
         alterations,
     };
-    let alteration = |how: &str, change| Alteration { how: how.to_owned(), change };
+    let alteration = Alteration::new;
     let instead = |how, error| alteration(how, Change::Reply(Reply::Failed(error)));
     let mut leaves = vec![leaf("", errors().map(|error| instead(ERROR, error)).into())];
     if !AT_ONCE.contains(&entry.ask.as_str()) {
@@ -312,18 +345,49 @@ pub(crate) fn of_reply(transcript: &Transcript, n: usize, same: &[usize]) -> Vec
     leaves
 }
 
-/// What is altered of the values in a reply.
-pub(crate) fn of_values(told: &Value, n: usize) -> Vec<Leaf> {
+/// Replies to the same question at another time, or of another machine, in the place of this one.
+pub(crate) fn of_another_time(transcript: &Transcript, n: usize) -> Leaf {
+    let entry = &transcript.entries[n];
+    let mut others: Vec<&Reply> = Vec::new();
+    for other in transcript.entries.iter().filter(|other| other.ask == entry.ask) {
+        let told = matches!(&other.reply, Reply::Told(told) if !told.is_null());
+        if told && other.reply != entry.reply && !others.contains(&&other.reply) {
+            others.push(&other.reply);
+        }
+    }
+    // The first of them and the last.
+    let middle = 2..others.len().saturating_sub(2).max(2).min(others.len().max(2));
+    if middle.end <= others.len() {
+        others.drain(middle);
+    }
+    let how = "told at another time or by another machine";
+    let altered = others.into_iter().map(|reply| Alteration::new(how, Change::Reply(reply.clone())));
+    Leaf { place: Place::Reply(n), pointer: "(another)".into(), alterations: altered.collect() }
+}
+
+/// What is altered of the values in a reply. `lasting` tells of a pointer whether a later reply to the same question tells
+/// the same there.
+pub(crate) fn of_values(told: &Value, n: usize, lasting: impl Fn(&str) -> bool) -> Vec<Leaf> {
     // That nothing is told is all that there is to tell of what was done.
     if told.is_null() {
         return Vec::new();
     }
-    let leaf = |(pointer, others): (String, Vec<(String, Value)>)| {
-        let altered = others.into_iter().map(|(how, other)| {
-            let reply = Reply::Told(with(told, &pointer, other));
-            Alteration { how, change: Change::Reply(reply) }
-        });
-        Leaf { place: Place::Reply(n), alterations: altered.collect(), pointer }
+    let leaf = |(pointer, others): (String, Vec<Other>)| {
+        let lasts = lasting(&pointer);
+        let first = others.first().filter(|_| lasts).cloned();
+        let mut altered: Vec<Alteration> = others
+            .into_iter()
+            .map(|Other { how, value, about }| Alteration {
+                how,
+                change: Change::Part(pointer.clone(), value),
+                about: about.map(|part| format!("{pointer}/{part}")),
+            })
+            .collect();
+        if let Some(Other { how, value, about: None }) = first {
+            let how = format!("{how}, from here on");
+            altered.push(Alteration::new(&how, Change::FromHereOn(pointer.clone(), value)));
+        }
+        Leaf { place: Place::Reply(n), alterations: altered, pointer }
     };
     values(told).into_iter().map(leaf).collect()
 }
@@ -350,7 +414,7 @@ pub(crate) fn long_lists(told: &Value) -> Vec<(String, Vec<(String, String, Valu
         let mut at_once: Vec<(String, String, Value)> = Vec::new();
         for (n, element) in elements.iter().enumerate() {
             for (inner, others) in values(element) {
-                for (how, other) in others {
+                for Other { how, value: other, .. } in others {
                     let place = format!("{pointer}/{n}{inner}");
                     match at_once.iter_mut().find(|(i, h, _)| *i == inner && *h == how) {
                         Some((_, _, all)) => {
@@ -395,7 +459,7 @@ pub(crate) fn of_events(transcript: &Transcript, late_us: u64) -> Vec<Leaf> {
             let other = |how: &str, edit: &dyn Fn(&mut Vec<Told>)| {
                 let mut altered = machine.clone();
                 edit(&mut altered.events);
-                Alteration { how: how.to_owned(), change: Change::Machine(Box::new(altered)) }
+                Alteration::new(how, Change::Machine(Box::new(altered)))
             };
             let mut whole = vec![
                 other("dropped", &|events| drop(events.remove(n))),
@@ -404,7 +468,7 @@ pub(crate) fn of_events(transcript: &Transcript, late_us: u64) -> Vec<Leaf> {
             ];
             let form = serde_json::to_value(&told.kind).unwrap_or_default();
             for (pointer, others) in values(&form) {
-                for (how, value) in others {
+                for Other { how, value, .. } in others {
                     let kind = serde_json::from_value::<EventKind>(with(&form, &pointer, value));
                     if let Ok(kind) = kind {
                         let how = format!("{pointer} {how}");
@@ -425,8 +489,51 @@ pub(crate) fn of_events(transcript: &Transcript, late_us: u64) -> Vec<Leaf> {
             ];
             leaves.push(leaf("/host_time", times));
         }
+        leaves.extend(more_events(transcript, m, machine));
     }
     leaves
+}
+
+/// Events that did not happen, and all of a kind that did and are not told.
+fn more_events(transcript: &Transcript, m: usize, machine: &MachineTape) -> Vec<Leaf> {
+    let leaf = |n: usize, how: String, events: Vec<Told>| {
+        let altered = MachineTape { events, ..machine.clone() };
+        let alterations = vec![Alteration::new(&how, Change::Machine(Box::new(altered)))];
+        Leaf { place: Place::Event(m, n), pointer: "(all)".into(), alterations }
+    };
+    let mut leaves = Vec::new();
+    for (n, told) in machine.events.iter().enumerate() {
+        if machine.events[..n].iter().any(|before| before.kind == told.kind) {
+            continue;
+        }
+        let others = machine.events.iter().filter(|other| other.kind != told.kind).cloned();
+        leaves.push(leaf(n, "all of this kind dropped".into(), others.collect()));
+    }
+    let own = |n: &usize| transcript.entries[*n].machine as usize == m;
+    let last = (0..transcript.entries.len()).rev().find(own).filter(|_| m > 0);
+    if let (Some(after), Some(time)) = (middle(transcript, m), machine.events.last().or(machine.events.first())) {
+        let kinds = [
+            EventKind::Reset { by_guest: true },
+            EventKind::Reset { by_guest: false },
+            EventKind::Crashed,
+            EventKind::PoweredOff { by_guest: false },
+        ];
+        for kind in kinds {
+            let told = Told { after: after.min(last.unwrap_or(after)), delay_us: 0, kind, ..time.clone() };
+            let how = format!("{:?} added", told.kind);
+            let mut events = machine.events.clone();
+            events.push(told);
+            leaves.push(leaf(events.len() - 1, how, events));
+        }
+    }
+    leaves
+}
+
+/// The question in the middle of those that a machine was asked.
+pub(crate) fn middle(transcript: &Transcript, m: usize) -> Option<usize> {
+    let own = |n: &usize| m > 0 && transcript.entries[*n].machine as usize == m;
+    let own: Vec<usize> = (0..transcript.entries.len()).filter(own).collect();
+    own.get(own.len() * 2 / 3).copied()
 }
 
 /// What is altered of one part of a console.
@@ -434,7 +541,7 @@ pub(crate) fn of_console(machine: &MachineTape, m: usize, n: usize, late_us: u64
     let other = |how: &str, edit: &dyn Fn(&mut Vec<Heard>)| {
         let mut altered = machine.clone();
         edit(&mut altered.console);
-        Alteration { how: how.to_owned(), change: Change::Machine(Box::new(altered)) }
+        Alteration::new(how, Change::Machine(Box::new(altered)))
     };
     let text = &machine.console[n].text;
     let alterations = vec![
@@ -460,9 +567,8 @@ pub(crate) fn trouble(machine: &MachineTape, m: usize, after: usize) -> Leaf {
     let at = at.unwrap_or(altered.console.len());
     let text = format!("\r\n{TROUBLE}\r\n");
     altered.console.insert(at, Heard { after, delay_us: 0, text });
-    let how = "trouble added".to_owned();
     let change = Change::Machine(Box::new(altered));
-    let alterations = vec![Alteration { how, change }];
+    let alterations = vec![Alteration::new("trouble added", change)];
     Leaf { place: Place::Console(m, at), pointer: "(added)".into(), alterations }
 }
 
@@ -473,14 +579,15 @@ pub(crate) fn of_facts(pair: &Pair) -> Vec<Leaf> {
     let guest = serde_json::to_value(&pair.guest).unwrap_or_default();
     for (root, form) in [("/boot", &boot), ("/guest", &guest)] {
         for (pointer, others) in values(form) {
-            let altered = others.into_iter().filter_map(|(how, other)| {
-                let form = with(form, &pointer, other);
+            let altered = others.into_iter().filter_map(|Other { how, value, about }| {
+                let form = with(form, &pointer, value);
                 let mut pair = pair.clone();
                 match root {
                     "/boot" => pair.boot = serde_json::from_value(form).ok()?,
                     _ => pair.guest = serde_json::from_value(form).ok()?,
                 }
-                Some(Alteration { how, change: Change::Facts(Box::new(pair)) })
+                let about = about.map(|part| format!("{root}{pointer}/{part}"));
+                Some(Alteration { how, change: Change::Facts(Box::new(pair)), about })
             });
             let pointer = format!("{root}{pointer}");
             leaves.push(Leaf { place: Place::Facts, pointer, alterations: altered.collect() });
@@ -496,9 +603,9 @@ mod tests {
     #[test]
     fn what_stands_in_the_place_of_a_value_is_another_of_its_kind() {
         let all = |value: Value| -> Vec<Value> {
-            others(&value).into_iter().map(|(_, other)| other).collect()
+            others(&value).into_iter().map(|other| other.value).collect()
         };
-        assert_eq!(all(json!(2)), [json!(3), json!(1), json!(4), json!(0)]);
+        assert_eq!(all(json!(2)), [json!(3), json!(1), json!(4), json!(2000), json!(0)]);
         assert_eq!(all(json!(true)), [json!(false)]);
         assert!(all(json!("512 MiB")).contains(&json!("612 MiB")));
         assert!(all(json!(u64::MAX)).contains(&json!(0)));

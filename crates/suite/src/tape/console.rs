@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use hospitium_host::ByteStream;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use super::{Player, Recorder};
+use super::{Heard, Player, Recorder};
 
 /// Room for what nobody has read yet.
 const ROOM: usize = 1 << 20;
@@ -65,23 +65,29 @@ pub(crate) fn played(player: Arc<Player>, machine: u32) -> Box<dyn ByteStream> {
     tokio::spawn(async move {
         let mut moved = player.watch();
         let parts = player.machine(machine).map(|machine| machine.console.clone());
-        for part in parts.unwrap_or_default() {
-            let due = loop {
-                moved.mark_unchanged();
-                if let Some(due) = player.due(part.after, part.delay_us) {
-                    break due;
-                }
+        let mut parts = parts.unwrap_or_default();
+        loop {
+            moved.mark_unchanged();
+            let due = |part: &Heard| player.due(part.after, part.delay_us);
+            let all = parts.iter().enumerate().filter_map(|(n, part)| Some((due(part)?, n)));
+            let Some((at, next)) = all.min() else {
+                // A console that says nothing more is no console that is closed.
                 if moved.changed().await.is_err() {
                     return;
                 }
+                continue;
             };
-            tokio::time::sleep_until(due).await;
-            if theirs.write_all(part.text.as_bytes()).await.is_err() {
-                return;
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(at) => {
+                    let part = parts.remove(next);
+                    if theirs.write_all(part.text.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+                _ = moved.changed() => {}
             }
         }
-        // A console that says nothing more is no console that is closed.
-        std::future::pending::<()>().await;
     });
     Box::new(ours)
 }

@@ -64,8 +64,8 @@ impl Indexed {
 /// What is played otherwise than it was recorded.
 #[derive(Debug, Clone)]
 pub(crate) enum Otherwise {
-    /// This entry's reply.
-    Reply(usize, Reply),
+    /// These entries' replies.
+    Replies(Vec<(usize, Reply)>),
     /// This entry's reply is passed over: the next to the same question comes in its place.
     Lost(usize),
     /// This entry's reply comes twice.
@@ -215,10 +215,11 @@ impl Tap for Player {
             // What takes no time does not begin.
             None => self.choose(asked)?,
         };
-        let reply = match &self.otherwise {
-            Some(Otherwise::Reply(at, reply)) if *at == n => reply,
-            _ => &self.entry(n).reply,
+        let altered = match &self.otherwise {
+            Some(Otherwise::Replies(all)) => all.iter().find(|(at, _)| *at == n),
+            _ => None,
         };
+        let reply = altered.map_or(&self.entry(n).reply, |(_, reply)| reply);
         match reply.clone() {
             Reply::Told(told) => Some(Ok(told)),
             Reply::Failed(error) => Some(Err(error)),

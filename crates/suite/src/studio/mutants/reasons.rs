@@ -32,6 +32,9 @@ pub struct Reason {
     pub how: String,
     /// Why this is right.
     pub why: String,
+    /// The altered machine is as good as the recorded one: what is told of it meets the requirement as well.
+    #[serde(default)]
+    pub equivalent: bool,
 }
 
 /// Why a judged finding cannot be turned red by an alteration.

@@ -3,18 +3,20 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{BAR, COVERED, Class, Kind, Reasons, Score};
+use super::{BAR, COVERED, Class, Kind, Reasons, Score, Survivor};
 
 /// The score, its survivors by check, and whether it reaches the bar.
 pub fn summary(scores: &[Score], reasons: &Reasons, all: bool) -> (String, bool) {
     let mut out = String::new();
     let mut good = true;
     survivors(&mut out, scores, reasons, all, &mut good);
-    by_check(&mut out, scores);
-    by_kind(&mut out, scores);
+    by_check(&mut out, scores, reasons);
+    by_kind(&mut out, scores, reasons);
     findings(&mut out, scores, reasons, &mut good);
-    let (noticed, survived) = scores.iter().fold((0, 0), |(noticed, survived), score| {
-        (noticed + score.noticed(), survived + score.unexplained().count())
+    let (noticed, survived, unexplained) = scores.iter().fold((0, 0, 0), |sums, score| {
+        let (noticed, survived, unexplained) = sums;
+        let all = score.unexplained().count();
+        (noticed + score.noticed(), survived + counting(score, reasons).count(), unexplained + all)
     });
     let class = |class| {
         let all = scores.iter().flat_map(|score| &score.survivors);
@@ -24,10 +26,11 @@ pub fn summary(scores: &[Score], reasons: &Reasons, all: bool) -> (String, bool)
     let sum = |of: fn(&Score) -> usize| scores.iter().map(of).sum::<usize>();
     let _ = writeln!(
         out,
-        "{noticed} of {} alterations were noticed: {:.2} %, and {:.0} % are wanted. Beside them {} were within stated \
-         tolerances, {} of values that are recorded and not judged, {} of handles that are only handed back, and {} of \
-         values that no check reads. {} plays.",
+        "{noticed} of {} alterations were noticed: {:.2} %, and {:.0} % are wanted. Beside them {} left the machine as good \
+         as it was, by the table ({:.2} % were noticed if these count), {} were within stated tolerances, {} of values that \
+         are recorded and not judged, {} of handles that are only handed back, and {} of values that no check reads. {} plays.",
         noticed + survived, share * 100.0, BAR * 100.0,
+        unexplained - survived, self::share(noticed, unexplained) * 100.0,
         class(Class::Tolerated), class(Class::Recorded),
         sum(|score| score.strays), sum(|score| score.unread), sum(|score| score.plays),
     );
@@ -39,6 +42,16 @@ pub fn summary(scores: &[Score], reasons: &Reasons, all: bool) -> (String, bool)
         }
     }
     (out, good)
+}
+
+/// The survivors that count: without those after which the machine is as good as it was.
+fn counting<'s>(
+    score: &'s Score,
+    reasons: &'s Reasons,
+) -> impl Iterator<Item = &'s (Kind, Survivor)> {
+    score.unexplained().filter(|(_, survivor)| {
+        reasons.of(survivor).is_none_or(|reason| !reasons.survivor[reason].equivalent)
+    })
 }
 
 fn share(noticed: usize, survived: usize) -> f64 {
@@ -84,10 +97,10 @@ fn survivors(out: &mut String, scores: &[Score], reasons: &Reasons, all: bool, g
     }
 }
 
-fn by_check(out: &mut String, scores: &[Score]) {
+fn by_check(out: &mut String, scores: &[Score], reasons: &Reasons) {
     let _ = writeln!(out, "\n{:<34} {:>7} {:>9} {:>8} {:>6}", "check", "noticed", "survived", "plays", "");
     for score in scores {
-        let survived = score.unexplained().count();
+        let survived = counting(score, reasons).count();
         let _ = writeln!(
             out,
             "{:<34} {:>7} {survived:>9} {:>8} {:>5.1} %",
@@ -99,12 +112,12 @@ fn by_check(out: &mut String, scores: &[Score]) {
     }
 }
 
-fn by_kind(out: &mut String, scores: &[Score]) {
+fn by_kind(out: &mut String, scores: &[Score], reasons: &Reasons) {
     let _ = writeln!(out);
     for kind in [Kind::Value, Kind::Reply, Kind::Event, Kind::Console, Kind::Fact] {
         let noticed: usize = scores.iter().filter_map(|score| score.noticed.get(&kind)).sum();
-        let unexplained = scores.iter().flat_map(Score::unexplained);
-        let survived = unexplained.filter(|(of, _)| *of == kind).count();
+        let all = scores.iter().flat_map(|score| counting(score, reasons));
+        let survived = all.filter(|(of, _)| *of == kind).count();
         let share = share(noticed, survived) * 100.0;
         let _ = writeln!(out, "{:<46} {noticed:>7} of {:>7} {share:>6.1} %", kind.name(), noticed + survived);
     }

@@ -9,7 +9,7 @@ use super::super::alter::{self, Alteration, Change, Leaf, Place};
 use super::super::{Replayed, Studio};
 use super::{Class, Kind, Score, Survivor, judged, red};
 use crate::Check;
-use crate::tape::{Indexed, Otherwise, Reply};
+use crate::tape::{Entry, Indexed, Otherwise, Reply};
 
 /// So many parts of a console are first dropped at once: if that changes nothing, none of them is read.
 const AT_ONCE: usize = 16;
@@ -41,6 +41,30 @@ impl Part {
     }
 }
 
+/// An alteration with which the check passes.
+struct Passed {
+    how: String,
+    changed: Vec<String>,
+    about: Option<String>,
+}
+
+/// What became of the alterations of one value.
+struct Tried {
+    kind: Kind,
+    place: Place,
+    pointer: String,
+    noticed: usize,
+    /// What they changed of what the check reports.
+    reached: BTreeSet<String>,
+    passed: Vec<Passed>,
+}
+
+impl Tried {
+    fn is_read(&self) -> bool {
+        self.noticed > 0 || !self.reached.is_empty()
+    }
+}
+
 struct Trial<'s> {
     studio: &'s Studio,
     check: &'static Check,
@@ -66,9 +90,28 @@ pub(super) fn of(studio: &Studio, check: &'static Check) -> Score {
     trial.score
 }
 
-fn place_of(place: &Place, change: &Change) -> Otherwise {
+/// An entry's reply with another value at a pointer.
+fn part(entry: &Entry, pointer: &str, other: &Value) -> Reply {
+    match &entry.reply {
+        Reply::Told(told) => Reply::Told(alter::with(told, pointer, other.clone())),
+        Reply::Failed(error) => Reply::Failed(alter::with(error, pointer, other.clone())),
+        Reply::Never => Reply::Never,
+    }
+}
+
+fn place_of(place: &Place, change: &Change, tape: &Indexed) -> Otherwise {
+    let entries = &tape.transcript.entries;
     match (change, place) {
-        (Change::Reply(reply), Place::Reply(n)) => Otherwise::Reply(*n, reply.clone()),
+        (Change::Part(pointer, other), Place::Reply(n)) => {
+            Otherwise::Replies(vec![(*n, part(&entries[*n], pointer, other))])
+        }
+        (Change::FromHereOn(pointer, other), Place::Reply(n)) => {
+            let now = told_at(&entries[*n], pointer);
+            let later = tape.same_as(*n).iter().filter(|later| *later >= n);
+            let same = later.filter(|later| told_at(&entries[**later], pointer) == now);
+            Otherwise::Replies(same.map(|n| (*n, part(&entries[*n], pointer, other))).collect())
+        }
+        (Change::Reply(reply), Place::Reply(n)) => Otherwise::Replies(vec![(*n, reply.clone())]),
         (Change::Lost, Place::Reply(n)) => Otherwise::Lost(*n),
         (Change::Twice, Place::Reply(n)) => Otherwise::Twice(*n),
         (Change::Machine(tape), Place::Event(m, _) | Place::Console(m, _)) => {
@@ -76,6 +119,13 @@ fn place_of(place: &Place, change: &Change) -> Otherwise {
         }
         (Change::Facts(pair), _) => Otherwise::Facts(pair.clone()),
         (change, place) => unreachable!("{change:?} at {place:?}"),
+    }
+}
+
+fn told_at<'e>(entry: &'e Entry, pointer: &str) -> Option<&'e Value> {
+    match &entry.reply {
+        Reply::Told(told) => told.pointer(pointer),
+        _ => None,
     }
 }
 
@@ -112,42 +162,52 @@ impl Trial<'_> {
                     _ => leaves.extend(group.map(|n| alter::of_console(machine, m, n, late))),
                 }
             }
-            // In the middle of the check, on machines that have a console.
-            let own: Vec<usize> = (0..transcript.entries.len())
-                .filter(|n| transcript.entries[*n].machine as usize == m && m > 0)
-                .collect();
-            if let Some(middle) = own.get(own.len() / 2) {
-                leaves.push(alter::trouble(machine, m, *middle));
+            if parts > 0 {
+                let change = alter::without(machine, 0..parts);
+                let alterations = vec![Alteration::new("nothing on it", change)];
+                leaves.push(Leaf { place: Place::Console(m, 0), pointer: "(all)".into(), alterations });
+            }
+            // While the check runs, on machines that have a console.
+            if let Some(middle) = alter::middle(transcript, m) {
+                leaves.push(alter::trouble(machine, m, middle));
             }
         }
-        for leaf in leaves {
-            self.leaf(leaf);
-        }
+        let (facts, others): (Vec<Leaf>, Vec<Leaf>) =
+            leaves.into_iter().partition(|leaf| leaf.place == Place::Facts);
+        others.into_iter().for_each(|leaf| self.leaves(vec![leaf]));
+        self.leaves(facts);
     }
 
-    /// Alters one reply. Of replies that tell the same one after the other, the first and the last are altered.
+    /// Alters one reply. Of many that tell the same one after the other, the first two and the last two are altered.
     fn reply(&mut self, n: usize) {
         let transcript = &self.tape.transcript;
         let same = self.tape.same_as(n);
         let entry = &transcript.entries[n];
         let at = same.iter().position(|other| *other == n).unwrap_or_default();
         let tells = |at: usize| same.get(at).map(|n| &transcript.entries[*n].reply);
-        if at > 0 && tells(at - 1) == Some(&entry.reply) && tells(at + 1) == Some(&entry.reply) {
+        let around = (at.saturating_sub(2)..at).chain(at + 1..at + 3);
+        if at >= 2 && around.into_iter().all(|other| tells(other) == Some(&entry.reply)) {
             return;
         }
         let mut leaves = alter::of_reply(transcript, n, same);
+        leaves.push(alter::of_another_time(transcript, n));
+        if let Reply::Failed(error) = &entry.reply {
+            leaves.extend(alter::of_values(error, n, |_| false));
+        }
         if let Reply::Told(told) = &entry.reply {
             let unread = self.unread(n, told);
-            let values = alter::of_values(told, n);
+            let later = same.get(at + 1..).unwrap_or_default();
+            let values = alter::of_values(told, n, |pointer| {
+                let now = told.pointer(pointer);
+                later.iter().any(|later| told_at(&transcript.entries[*later], pointer) == now)
+            });
             let (kept, left): (Vec<Leaf>, Vec<Leaf>) = values.into_iter().partition(|leaf| {
                 !unread.iter().any(|part| part.holds(&leaf.pointer))
             });
             self.score.unread += left.iter().map(|leaf| leaf.alterations.len()).sum::<usize>();
             leaves.extend(kept);
         }
-        for leaf in leaves {
-            self.leaf(leaf);
-        }
+        self.leaves(leaves);
     }
 
     /// Parts of a reply of which it shows at once that the check does not read them.
@@ -182,7 +242,7 @@ impl Trial<'_> {
     }
 
     fn try_one(&mut self, place: &Place, change: &Change) -> Outcome {
-        let otherwise = place_of(place, change);
+        let otherwise = place_of(place, change, self.tape);
         let played = self.studio.play_otherwise(self.check, Some(otherwise), None);
         self.score.plays += 1;
         let Replayed { word, why, seen, stray, misfit, .. } = played;
@@ -205,56 +265,72 @@ impl Trial<'_> {
         Outcome::Noticed(changed)
     }
 
-    /// Tries all alterations of one value, then says what those are that were not noticed.
-    fn leaf(&mut self, leaf: Leaf) {
+    /// Tries all alterations of the values of one place, then says what those are that were not noticed.
+    fn leaves(&mut self, leaves: Vec<Leaf>) {
+        let tried: Vec<Tried> = leaves.into_iter().map(|leaf| self.leaf(leaf)).collect();
+        let reads = |part: &str| {
+            let within = |tried: &&Tried| {
+                tried.pointer.strip_prefix(part).is_some_and(|r| r.is_empty() || r.starts_with('/'))
+            };
+            tried.iter().filter(within).any(Tried::is_read)
+        };
+        for leaf in &tried {
+            *self.score.noticed.entry(leaf.kind).or_default() += leaf.noticed;
+            let class = self.class(&leaf.reached, leaf.noticed);
+            let at = self.at(&leaf.place, &leaf.pointer);
+            for Passed { how, changed, about } in &leaf.passed {
+                // One part of many that is left out counts if the check reads that part.
+                let counts = match about {
+                    Some(part) if changed.is_empty() => reads(part),
+                    _ => leaf.is_read(),
+                };
+                if counts {
+                    let (at, how, changed) = (at.clone(), how.clone(), changed.clone());
+                    let survivor = Survivor { check: self.check.id, at, how, class, changed };
+                    self.score.survivors.push((leaf.kind, survivor));
+                } else {
+                    self.score.unread += 1;
+                }
+            }
+        }
+    }
+
+    fn leaf(&mut self, leaf: Leaf) -> Tried {
         let Leaf { place, pointer, alterations } = leaf;
-        let kind = self.kind(&place, &pointer);
+        let kind = kind(&place, &pointer);
         let mut pending: Vec<Alteration> = alterations;
         pending.reverse();
-        let (mut noticed, mut reached) = (0, BTreeSet::new());
-        let mut passed: Vec<(String, Vec<String>)> = Vec::new();
-        let mut strays = 0;
-        let mut failed_already = false;
-        while let Some(Alteration { how, change }) = pending.pop() {
-            // Of several forms one is of the answer's type.
+        let (noticed, reached, passed) = (0, BTreeSet::new(), Vec::new());
+        let mut tried = Tried { kind, place, pointer, noticed, reached, passed };
+        let mut errors = BTreeSet::new();
+        while let Some(Alteration { how, change, about }) = pending.pop() {
+            // Of several forms of an error one is of the answer's type.
             let is_error = how == alter::ERROR || how == alter::LATE;
-            if is_error && failed_already {
+            if is_error && errors.contains(&how) {
                 continue;
             }
-            match self.try_one(&place, &change) {
+            let outcome = self.try_one(&tried.place, &change);
+            if is_error && !matches!(outcome, Outcome::Misfit(_)) {
+                errors.insert(how.clone());
+            }
+            match outcome {
                 Outcome::Noticed(changed) => {
-                    noticed += 1;
-                    reached.extend(changed);
-                    failed_already |= is_error;
+                    tried.noticed += 1;
+                    tried.reached.extend(changed);
                 }
                 Outcome::Passed(changed) => {
-                    reached.extend(changed.iter().cloned());
-                    failed_already |= is_error;
-                    passed.push((how, changed));
+                    tried.reached.extend(changed.iter().cloned());
+                    tried.passed.push(Passed { how, changed, about });
                 }
-                Outcome::Stray => {
-                    strays += 1;
-                    failed_already |= is_error;
-                }
+                Outcome::Stray => self.score.strays += 1,
                 // What is not of the type does not count; a type of few variants says which it has.
                 Outcome::Misfit(text) if how == "its first character changed" => {
-                    pending.extend(self.variants(&place, &pointer, &text));
+                    pending.extend(self.variants(&tried.place, &tried.pointer, &text));
                 }
                 Outcome::Misfit(_) => {}
             }
         }
-        self.score.strays += strays;
-        if noticed == 0 && reached.is_empty() {
-            self.score.unread += passed.len();
-            return;
-        }
-        *self.score.noticed.entry(kind).or_default() += noticed;
-        let class = self.class(&reached, noticed);
-        let at = self.at(&place, &pointer);
-        for (how, changed) in passed {
-            let check = self.check.id;
-            self.score.survivors.push((kind, Survivor { check, at: at.clone(), how, class, changed }));
-        }
+        tried
     }
 
     fn variants(&self, place: &Place, pointer: &str, misfit: &str) -> Vec<Alteration> {
@@ -263,23 +339,10 @@ impl Trial<'_> {
         let now = told.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let others = alter::variants(misfit).into_iter().filter(|other| other != now).take(3);
         let altered = others.map(|other| {
-            let reply = Reply::Told(alter::with(told, pointer, other.as_str().into()));
-            Alteration { how: format!("{other} in its place"), change: Change::Reply(reply) }
+            let change = Change::Part(pointer.to_owned(), other.as_str().into());
+            Alteration::new(&format!("{other} in its place"), change)
         });
         altered.collect()
-    }
-
-    fn kind(&self, place: &Place, pointer: &str) -> Kind {
-        match place {
-            Place::Reply(_) if pointer.is_empty() || pointer.starts_with('(') => {
-                // The whole of a reply that is one value is a value, too; its errors are told apart by their leaf.
-                Kind::Reply
-            }
-            Place::Reply(_) => Kind::Value,
-            Place::Event(..) => Kind::Event,
-            Place::Console(..) => Kind::Console,
-            Place::Facts => Kind::Fact,
-        }
     }
 
     fn at(&self, place: &Place, pointer: &str) -> String {
@@ -323,8 +386,19 @@ impl Trial<'_> {
         if all_recorded && noticed == 0 {
             return Some(Class::Recorded);
         }
-        let tolerated = noticed > 0 && !all_recorded && judged.all(tolerant);
+        let tolerated = !all_recorded && judged.all(tolerant);
         tolerated.then_some(Class::Tolerated)
+    }
+}
+
+fn kind(place: &Place, pointer: &str) -> Kind {
+    match place {
+        // The whole of a reply that is one value is a value, too; its errors are told apart by their leaf.
+        Place::Reply(_) if pointer.is_empty() || pointer.starts_with('(') => Kind::Reply,
+        Place::Reply(_) => Kind::Value,
+        Place::Event(..) => Kind::Event,
+        Place::Console(..) => Kind::Console,
+        Place::Facts => Kind::Fact,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Bytes from a guest, as the harness reads them.
 #![no_main]
 
-use hospitium_wire::{Decoder, Envelope, Reply, Request};
+use hospitium_wire::{Decoder, Envelope, Greeting, Reply, Request};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -10,6 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
         if let Some(Ok(frame)) = decoder.push(byte) {
             let _ = Decoder::message::<Envelope<Reply>>(frame);
             let _ = Decoder::message::<Envelope<Request>>(frame);
+            let _ = Greeting::read(frame);
         }
     }
 });

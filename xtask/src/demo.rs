@@ -71,7 +71,13 @@ pub fn demo(out: &Path) -> Result<()> {
 /// Runs these guests on the installed QEMU; whether some check failed.
 fn run(hospitium: &Path, guests: &[&Path], out: &Path) -> Result<bool> {
     let mut command = Command::new(hospitium);
-    command.current_dir(root()).arg("run").args(["--host", "qemu"]).arg("--out").arg(out);
+    // What it certifies has to have booted lately.
+    command
+        .current_dir(root())
+        .arg("run")
+        .args(["--host", "qemu", "--fresh-boot"])
+        .arg("--out")
+        .arg(out);
     for guest in guests {
         command.arg("--guest").arg(guest);
     }

@@ -40,6 +40,8 @@ pub enum Variant {
     /// Without cloud-init: `root` logs in on the serial console with the password `hospitium`, and
     /// a root shell is on ttyS1 and hvc1 as autopkgtest's own images have it.
     Login,
+    /// The same login without systemd: sysvinit, as systems of before about 2014 have it.
+    SysV,
 }
 
 impl Variant {
@@ -48,6 +50,7 @@ impl Variant {
         match self {
             Self::CloudInit => "debian-12",
             Self::Login => "debian-12-login",
+            Self::SysV => "debian-12-sysvinit",
         }
     }
 }

@@ -16,7 +16,7 @@ mod test;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use xtask::image::Variant;
 use xtask::{cargo, setup, show};
@@ -38,9 +38,13 @@ enum Task {
         #[arg(long, default_value = "runs/demo")]
         out: PathBuf,
     },
-    /// Build the Debian disk image of the demo; part of it
+    /// Build one Debian disk image; that of the demo is a part of it
     #[command(hide = true)]
-    Image,
+    Image {
+        /// debian-12, debian-12-login or debian-12-sysvinit
+        #[arg(default_value = "debian-12")]
+        name: String,
+    },
     /// Set up, then run every test
     Test(test::Options),
     /// Formatting, lints, documentation
@@ -78,7 +82,7 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<()> {
     match task {
         Task::Setup => setup::everything().map(|_| ()),
-        Task::Image => image(),
+        Task::Image { name } => image(&name),
         Task::Demo { out } => demo::demo(&out),
         Task::Test(options) => test::run(&options),
         Task::Check => check(),
@@ -95,13 +99,18 @@ fn bench(names: &[String]) -> Result<()> {
     show(cargo().args(build).args(names))
 }
 
-fn image() -> Result<()> {
-    setup::image(Variant::CloudInit).map(|_| ())
+fn image(name: &str) -> Result<()> {
+    let all = [Variant::CloudInit, Variant::Login, Variant::SysV];
+    let variant = all.into_iter().find(|variant| variant.name() == name);
+    let variant = variant.with_context(|| format!("there is no image {name}"))?;
+    setup::image(variant).map(|_| ())
 }
 
 fn check() -> Result<()> {
     show(cargo().args(["fmt", "--all", "--check"]))?;
-    show(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    setup::packages_of_workspace()?;
+    let all = ["clippy", "--workspace", "--all-targets", "--features", test::FEATURES];
+    show(cargo().args(all).args(["--", "-D", "warnings"]))?;
     // What the demo begins with.
     let alone = ["clippy", "--package", "hospitium", "--no-default-features", "--bins"];
     show(cargo().args(alone).args(["--", "-D", "warnings"]))?;

@@ -22,6 +22,14 @@ const PACKAGES: &[(&str, &str)] = &[
     ("osinfo-db", "names, dates, limits and devices of guest systems"),
 ];
 
+/// Debian packages of the driver for libvirt, which only checks and tests of the whole workspace build.
+const LIBVIRT: &[(&str, &str)] = &[
+    ("pkgconf", "tells where libvirt's library is"),
+    ("libvirt-dev", "libvirt's library, for the driver for libvirt"),
+    ("libvirt-daemon", "libvirt's daemon; tests start one of their own and end it"),
+    ("libvirt-daemon-driver-qemu", "its driver for QEMU"),
+];
+
 /// What set-up has made ready.
 pub struct Lab {
     /// Debian kernel packages of different releases, newest last.
@@ -32,6 +40,8 @@ pub struct Lab {
     pub system: PathBuf,
     /// The Debian system with a login on the serial console.
     pub login_system: PathBuf,
+    /// The same without systemd.
+    pub sysv_system: PathBuf,
 }
 
 impl Lab {
@@ -43,6 +53,7 @@ impl Lab {
             .envs(self.kernel_x86.iter().map(|kernel| ("HOSPITIUM_TEST_KERNEL_X86", kernel)))
             .env("HOSPITIUM_TEST_SYSTEM", &self.system)
             .env("HOSPITIUM_TEST_LOGIN_SYSTEM", &self.login_system)
+            .env("HOSPITIUM_TEST_SYSV_SYSTEM", &self.sysv_system)
     }
 }
 
@@ -58,6 +69,7 @@ pub fn cache() -> Result<PathBuf> {
 /// Does all of it; what is there already is left as it is.
 pub fn everything() -> Result<Lab> {
     packages_of_demo()?;
+    packages_of_workspace()?;
     i386::rust_target();
     let kernels = kernels()?;
     let kernel_x86 = i386::kernel(&cache()?);
@@ -67,12 +79,18 @@ pub fn everything() -> Result<Lab> {
         let system = image(Variant::CloudInit);
         (system, login.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
-    Ok(Lab { kernels, kernel_x86, system: system?, login_system: login_system? })
+    let (system, login_system, sysv_system) = (system?, login_system?, image(Variant::SysV)?);
+    Ok(Lab { kernels, kernel_x86, system, login_system, sysv_system })
 }
 
 /// Installs what building, running and the image need.
 pub fn packages_of_demo() -> Result<()> {
     install(PACKAGES.iter().chain(image::PACKAGES))
+}
+
+/// Installs what building the whole workspace needs besides.
+pub fn packages_of_workspace() -> Result<()> {
+    install(LIBVIRT.iter())
 }
 
 /// The image of a Debian system; built, if it is not there.

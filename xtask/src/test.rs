@@ -103,10 +103,16 @@ const PARTS: [Part; 6] = [
     Part {
         name: "workspace",
         needs: Needs::Lab,
-        which: Which { nextest: "all()", cargo: &["--workspace", "--", "--test-threads=1"] },
+        which: Which {
+            nextest: "all()",
+            cargo: &["--workspace", "--features", FEATURES, "--", "--test-threads=1"],
+        },
         ignored: false,
     },
 ];
+
+/// What is tested besides the usual features: hosts that a libvirt drives.
+pub const FEATURES: &str = "hospitium/libvirt";
 
 /// The part `workspace` without the tests that boot kernels: those run for many minutes.
 const QUICK: Part = Part {
@@ -114,8 +120,16 @@ const QUICK: Part = Part {
     needs: Needs::Lab,
     which: Which {
         nextest: "not (binary(real) or binary(whole_run) or (package(hospitium) and \
-                  (binary(bad_input) or binary(faults) or binary(replay) or binary(cells))))",
-        cargo: &["--workspace", "--lib", "--bins", "--", "--test-threads=1"],
+                  (binary(libvirt) or binary(bad_input) or binary(faults) or binary(replay) or binary(cells))))",
+        cargo: &[
+            "--workspace",
+            "--features",
+            FEATURES,
+            "--lib",
+            "--bins",
+            "--",
+            "--test-threads=1",
+        ],
     },
     ignored: false,
 };
@@ -207,7 +221,8 @@ impl Part {
         let mut command = cargo();
         match runner {
             Runner::Nextest => {
-                command.args(["nextest", "run", "--workspace", "-E", self.which.nextest]);
+                command.args(["nextest", "run", "--workspace", "--features", FEATURES]);
+                command.args(["-E", self.which.nextest]);
                 command.args(if self.ignored { &["--run-ignored", "only"][..] } else { &[] });
             }
             Runner::Cargo => {

@@ -146,6 +146,7 @@ impl Sample {
                     id: self.run.clone(),
                     started: self.ended,
                     ended: self.ended,
+                    booted: None,
                     hospitium: "0.1.0".into(),
                     seed: 2009,
                 },

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+use hospitium_host::Isolation;
 use hospitium_model::{Bus, ByteSize, ChannelKind, Chipset, Firmware, NicModel};
 use serde::de::DeserializeOwned;
 
@@ -123,7 +124,7 @@ pub struct RunArguments {
     #[arg(long, short, value_name = "GUEST")]
     pub guest: Vec<String>,
     /// A host: `qemu` for the installed one, /path/to/qemu-system-x86_64, root:FOLDER for one that
-    /// is unpacked there, a definition (hosts/NAME.toml) or its NAME
+    /// is unpacked there, libvirt:URI (`libvirt:qemu:///session`), a definition (hosts/NAME.toml) or its NAME
     #[arg(long, value_name = "HOST", default_value = "qemu")]
     pub host: Vec<String>,
     /// Run only these checks: an id, a subsystem, or a pattern with * and ?
@@ -166,6 +167,9 @@ pub struct RunArguments {
     /// Which accelerator: `auto` takes KVM where it really boots something
     #[arg(long, value_enum, default_value_t = AcceleratorArgument::Auto)]
     pub accelerator: AcceleratorArgument,
+    /// How each check gets a machine that no other has touched [default: the first that the host can]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub isolation: Option<IsolationArgument>,
     /// Machines at once [default: two a CPU, and one more that only waits]
     #[arg(long, short, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub jobs: Option<u32>,
@@ -200,6 +204,9 @@ pub struct RunArguments {
     /// Neither take booted machines from the cache nor leave any there
     #[arg(long)]
     pub no_cache: bool,
+    /// Boot anew although a booted machine is in the cache; the new one takes its place
+    #[arg(long, conflicts_with = "no_cache")]
+    pub fresh_boot: bool,
     /// How much booted machines may take in the cache
     #[arg(long, value_name = "SIZE", default_value = "8 GiB", env = "HOSPITIUM_CACHE_SIZE")]
     pub cache_size: ByteSize,
@@ -244,6 +251,26 @@ pub enum AcceleratorArgument {
     Auto,
     Tcg,
     Kvm,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum IsolationArgument {
+    /// A clone of the booted machine for each check
+    Fork,
+    /// One machine, which goes back to its booted state for each check
+    Revert,
+    /// A boot for each check
+    Reboot,
+}
+
+impl From<IsolationArgument> for Isolation {
+    fn from(argument: IsolationArgument) -> Self {
+        match argument {
+            IsolationArgument::Fork => Self::Fork,
+            IsolationArgument::Revert => Self::Revert,
+            IsolationArgument::Reboot => Self::Reboot,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

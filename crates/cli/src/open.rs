@@ -17,8 +17,11 @@ use hospitium_suite::StandardOptions;
 use crate::args::{AcceleratorArgument, RunArguments};
 use crate::definition::{GuestDefinition, HostDefinition, all, beside, named, read};
 use crate::failure::Usage;
+use crate::libvirt;
 use crate::out::note;
 
+/// What stands between a guest and the words for its kernel, where both are one text.
+const APPEND: &str = " --append ";
 /// The name of the installed hypervisor.
 const INSTALLED: &str = "qemu-system-x86_64";
 
@@ -94,6 +97,10 @@ fn at_once<T: Send>(named: &[String], open: impl Fn(&str) -> Result<T> + Sync) -
 
 /// Opens one guest.
 pub fn guest(what: &str, places: &Places, wishes: &Wishes) -> Result<PlannedGuest> {
+    if let Some((guest, words)) = without_words(what) {
+        let wishes = Wishes { append: Some(words.to_owned()), ..wishes.clone() };
+        return self::guest(guest, places, &wishes);
+    }
     match named(what, "guests") {
         Some(path) => defined_guest(&path, what, places, wishes),
         None => {
@@ -204,7 +211,21 @@ fn planned(
         channel: wishes.channel.or(usual.channel),
     };
     let boot_limit = wishes.boot_limit.map(Duration::from_secs);
-    PlannedGuest { guest, options, origin: absolute(what), boot_limit }
+    let origin = with_words(absolute(what), wishes.append.as_deref());
+    PlannedGuest { guest, options, origin, boot_limit }
+}
+
+/// A guest and the words for its kernel as one text, by which a replay finds both.
+fn with_words(guest: String, words: Option<&str>) -> String {
+    match words {
+        Some(words) => format!("{guest}{APPEND}{words}"),
+        None => guest,
+    }
+}
+
+/// The two of them again; none if the text is a guest alone.
+fn without_words(text: &str) -> Option<(&str, &str)> {
+    text.split_once(APPEND).filter(|_| !Path::new(text).exists())
 }
 
 /// A guest under the name and product that its definition gives it.
@@ -248,7 +269,8 @@ impl Guest for Named {
 
 /// What ends the machines of killed runs, of all drivers.
 pub fn reapers() -> Reapers {
-    Reapers::from([Box::new(QemuReaper) as Box<dyn Reaper>])
+    let qemu: Box<dyn Reaper> = Box::new(QemuReaper);
+    std::iter::once(qemu).chain(libvirt::reaper()).collect()
 }
 
 /// Opens one host.
@@ -258,8 +280,24 @@ pub async fn host(
     accelerator: AcceleratorArgument,
 ) -> Result<PlannedHost> {
     let file = named(what, "hosts");
-    let mut options = match &file {
-        Some(file) => defined_host(file)?,
+    let definition: Option<HostDefinition> = file.as_deref().map(read).transpose()?;
+    let origin = || match &file {
+        Some(file) => absolute(&file.to_string_lossy()),
+        None => absolute(what),
+    };
+    let uri = match &definition {
+        Some(definition) if definition.kind == libvirt::PREFIX => match &definition.uri {
+            Some(uri) => Some(uri.clone()),
+            None => libvirt::uri(libvirt::PREFIX),
+        },
+        Some(_) => None,
+        None => libvirt::uri(what),
+    };
+    if let Some(uri) = uri {
+        return Ok(PlannedHost { host: libvirt::open(&uri, accelerator).await?, origin: origin() });
+    }
+    let mut options = match definition.zip(file.as_deref()) {
+        Some((definition, file)) => defined_host(definition, file)?,
         None => match what.strip_prefix("root:") {
             Some(root) => QemuOptions { root: Some(root.into()), ..QemuOptions::new(INSTALLED) },
             None if what == "qemu" => QemuOptions::new(INSTALLED),
@@ -267,8 +305,8 @@ pub async fn host(
             None => {
                 return Err(Usage::error(
                     format!("{what:?} names no host"),
-                    "use `qemu`, /path/to/qemu-system-x86_64, root:FOLDER, or a definition of ./hosts; \
-                     `hospitium host list` shows what is here",
+                    "use `qemu`, /path/to/qemu-system-x86_64, root:FOLDER, libvirt:URI, or a definition of \
+                     ./hosts; `hospitium host list` shows what is here",
                 ));
             }
         },
@@ -281,14 +319,10 @@ pub async fn host(
     };
     let opened =
         Qemu::open(options).await.with_context(|| format!("the host {what} cannot be used"))?;
-    Ok(PlannedHost {
-        host: Arc::new(opened),
-        origin: file.map_or_else(|| absolute(what), |file| absolute(&file.to_string_lossy())),
-    })
+    Ok(PlannedHost { host: Arc::new(opened), origin: origin() })
 }
 
-fn defined_host(file: &Path) -> Result<QemuOptions> {
-    let definition: HostDefinition = read(file)?;
+fn defined_host(definition: HostDefinition, file: &Path) -> Result<QemuOptions> {
     if definition.kind != "qemu" {
         return Err(Usage::error(
             format!(
@@ -296,7 +330,7 @@ fn defined_host(file: &Path) -> Result<QemuOptions> {
                 file.display(),
                 definition.kind
             ),
-            "the kind that there is a driver for is \"qemu\"",
+            "the kinds that there are drivers for are \"qemu\" and \"libvirt\"",
         ));
     }
     let root = definition.root.as_deref().map(|root| beside(file, root));
@@ -359,4 +393,17 @@ fn parts(text: &str) -> Vec<&str> {
         }
     }
     vec![text]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_is_found_again_with_the_words_for_its_kernel() {
+        let words = "root=/dev/vda2 -- --append x";
+        let origin = with_words("/k+/i+/d".into(), Some(words));
+        assert_eq!(without_words(&origin), Some(("/k+/i+/d", words)));
+        assert_eq!(without_words(&with_words("/k".into(), None)), None);
+    }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use hospitium_host::Isolation;
 use hospitium_model::{Bus, ChannelKind, CheckId, MACHINE_PARAMETERS, MachineRow, NicModel};
 use hospitium_plan::cells::{CellPlan, excluded};
 use hospitium_run::{
@@ -159,8 +160,11 @@ async fn carry_out(
     let mut plan = RunPlan::new(guests, hosts, folder.clone(), cache)?.selecting(selection)?;
     plan.reapers = reapers();
     plan.exactly = exactly;
+    plan.isolation = arguments.isolation.map(Isolation::from);
+    hosts_can(&plan)?;
     plan.seed = arguments.seed;
     plan.order = order.clone();
+    plan.fresh_boot = arguments.fresh_boot;
     plan.repeat = Repeat {
         times: arguments.repeat,
         soak: arguments.soak,
@@ -186,6 +190,20 @@ async fn carry_out(
     }
     places::point_latest(folder);
     Ok(done)
+}
+
+/// Whether all hosts can isolate checks as was asked for: told before anything is started.
+fn hosts_can(plan: &RunPlan) -> Result<()> {
+    let Some(asked) = plan.isolation else { return Ok(()) };
+    let Some(less) = plan.hosts.iter().find(|host| host.host.isolation() > asked) else {
+        return Ok(());
+    };
+    let name = &less.host.facts().name;
+    let word = |isolation: Isolation| format!("{isolation:?}").to_lowercase();
+    Err(Usage::error(
+        format!("{name} cannot do --isolation {}", word(asked)),
+        format!("leave it out: this host does --isolation {}", word(less.host.isolation())),
+    ))
 }
 
 /// Whether the machine that was chosen can be on this host at all: told before anything is started.

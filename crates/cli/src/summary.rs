@@ -59,7 +59,10 @@ fn matrix(out: &mut String, summary: &RunSummary, paint: Paint) {
         let boot = match cell.record.timings.boot_ms {
             Some(ms) => format!("boot {}", time(ms)),
             None if cell.record.failure.is_some() && !cell.record.canary_failed => "no boot".into(),
-            None => "no boot: from the cache".into(),
+            None => {
+                let day = cell.record.booted.map(|at| at.strftime(", of %Y-%m-%d").to_string());
+                format!("no boot: from the cache{}", day.unwrap_or_default())
+            }
         };
         let void = if cell.record.failure.is_some() {
             format!("  {}", paint.verdict("fail", "not validated"))

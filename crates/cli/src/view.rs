@@ -9,7 +9,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 
 use hospitium_model::Verdict;
-use hospitium_run::Observer;
+use hospitium_run::{Observer, Slow};
 
 pub use json::Json;
 pub use live::Live;
@@ -89,6 +89,13 @@ pub fn time(ms: f64) -> String {
     }
 }
 
+/// `stor.enospc takes longer than usual (1 min 5 s, usually 20 s)`.
+fn longer(slow: &Slow) -> String {
+    let what = if slow.what == "boot" { "the boot" } else { &slow.what };
+    let (now, usual) = (time(slow.running_ms), time(slow.usual_ms));
+    format!("{what} takes longer than usual ({now}, usually {usual})")
+}
+
 /// A text in lines of at most 96 characters, cut between words, each led by `lead`.
 pub fn wrapped(text: &str, lead: &str) -> String {
     let mut out = String::new();
@@ -152,6 +159,19 @@ mod tests {
             "{text}"
         );
         assert_eq!(wrapped("a\nb", "| "), "| a\n| b");
+    }
+
+    #[test]
+    fn what_overruns_is_named_with_what_it_usually_takes() {
+        let of = |what: &str| {
+            let cell = "c".to_owned();
+            longer(&Slow { cell, what: what.into(), running_ms: 125_000.0, usual_ms: 20_000.0 })
+        };
+        assert_eq!(
+            of("stor.enospc"),
+            "stor.enospc takes longer than usual (2 min 5 s, usually 20 s)"
+        );
+        assert!(of("boot").starts_with("the boot takes"));
     }
 
     #[test]

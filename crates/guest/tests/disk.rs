@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use hospitium_guest::Guest;
 use hospitium_guest::disk::{Definition, DiskGuest};
-use hospitium_host::{Host, PowerVerb, WorkDir};
+use hospitium_host::{Host, Machine, PowerVerb, WorkDir};
 use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuOptions};
 use hospitium_model::{
     Boot, Bus, ByteSize, Channel, ChannelKind, Disk, DiskRole, Firmware, MachineSpec,
 };
-use hospitium_system::{Console, Session};
+use hospitium_system::{Console, Session, diagnosed};
 use hospitium_wire::PowerAction;
 
 /// Emulated, and beside other tests.
@@ -22,6 +22,7 @@ const LIMIT: Duration = Duration::from_secs(400);
 fn image(name: &str) -> PathBuf {
     let variable = match name {
         "debian-12-login" => "HOSPITIUM_TEST_LOGIN_SYSTEM",
+        "debian-12-sysvinit" => "HOSPITIUM_TEST_SYSV_SYSTEM",
         _ => "HOSPITIUM_TEST_SYSTEM",
     };
     let path = std::env::var_os(variable);
@@ -59,17 +60,24 @@ async fn boot_id(session: &Session) -> Option<String> {
 
 /// Nobody enters the guest again: its own init starts the probe, while it still starts the rest. Read again
 /// before that, the unit starts nothing.
-async fn answers_after_a_restart(session: &Session) {
+async fn answers_after_a_restart(
+    machine: &dyn Machine,
+    console: &Console,
+    session: &Session,
+    systemd: bool,
+) {
     let before = boot_id(session).await.expect("a boot id");
-    for words in [
-        &["daemon-reload"][..],
-        &["start", "sysinit.target"],
-        &["is-active", "hospitium-again.service"],
-    ] {
-        let line: Vec<&str> = [&["/usr/bin/systemctl"][..], words].concat();
-        let ended = session.run(&line, LIMIT).await.expect("runs");
-        let said = String::from_utf8_lossy(&ended.output).into_owned();
-        assert!(said.trim().is_empty() || said.trim() == "inactive", "{words:?}: {said}");
+    if systemd {
+        for words in [
+            &["daemon-reload"][..],
+            &["start", "sysinit.target"],
+            &["is-active", "hospitium-again.service"],
+        ] {
+            let line: Vec<&str> = [&["/usr/bin/systemctl"][..], words].concat();
+            let ended = session.run(&line, LIMIT).await.expect("runs");
+            let said = String::from_utf8_lossy(&ended.output).into_owned();
+            assert!(said.trim().is_empty() || said.trim() == "inactive", "{words:?}: {said}");
+        }
     }
     let begun = std::time::Instant::now();
     session.power(PowerAction::Reboot).await.expect("restarts");
@@ -78,18 +86,27 @@ async fn answers_after_a_restart(session: &Session) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    tokio::time::timeout(LIMIT, anew).await.expect("the probe answers from the next boot");
+    let anew = tokio::time::timeout(LIMIT, anew).await;
+    let anew = diagnosed(anew, machine, console).await;
+    anew.expect("the probe answers from the next boot");
     println!("after a restart it answered in {:.1?}", begun.elapsed());
-    let unit = ["/usr/bin/systemctl", "is-active", "hospitium-again.service"];
-    let ended = session.run(&unit, LIMIT).await.expect("runs");
-    assert_eq!(String::from_utf8_lossy(&ended.output).trim(), "active");
+    if systemd {
+        let unit = ["/usr/bin/systemctl", "is-active", "hospitium-again.service"];
+        let ended = session.run(&unit, LIMIT).await.expect("runs");
+        assert_eq!(String::from_utf8_lossy(&ended.output).trim(), "active");
+    } else {
+        let program = session.read_link("/proc/self/exe").await.expect("its own program");
+        assert_eq!(program, "/var/lib/hospitium/hospitium-probe");
+    }
 }
 
 async fn enters(name: &str, firmware: Firmware, bus: Bus, restart: bool) {
     let image = image(name);
+    // The same login.
+    let definition = if name == "debian-12-sysvinit" { "debian-12-login" } else { name };
     let folder = tempfile::tempdir().expect("a folder");
     let definition =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../guests/{name}.toml"));
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../guests/{definition}.toml"));
     let definition = Definition::read(&definition).expect("a definition");
     let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cache");
     let guest = DiskGuest::new(&image, definition, &cache).expect("a guest");
@@ -107,17 +124,24 @@ async fn enters(name: &str, firmware: Firmware, bus: Bus, restart: bool) {
     machine.power(PowerVerb::On).await.expect("started");
     let begun = std::time::Instant::now();
     let entered = guest.enter(&*machine, &console, None, LIMIT).await;
-    let session = entered.unwrap_or_else(|e| panic!("{e}\n{:?}", std::error::Error::source(&e)));
+    let entered = diagnosed(entered, &*machine, &console).await;
+    let session = entered.expect("the probe answers");
     println!("{name}, {firmware:?}, {bus:?}: the probe answered after {:.1?}", begun.elapsed());
     let os = guest.os_release(&session).await.expect("read").expect("there");
     assert_eq!((os.id.as_str(), os.version.as_str()), ("debian", "12"));
-    let state =
-        session.run(&["/usr/bin/systemctl", "is-system-running"], LIMIT).await.expect("runs");
-    assert_eq!(String::from_utf8_lossy(&state.output).trim(), "running");
+    let systemd = name != "debian-12-sysvinit";
+    if systemd {
+        let state =
+            session.run(&["/usr/bin/systemctl", "is-system-running"], LIMIT).await.expect("runs");
+        assert_eq!(String::from_utf8_lossy(&state.output).trim(), "running");
+    } else {
+        let init = session.read_link("/proc/1/exe").await.expect("process 1");
+        assert!(!init.contains("systemd"), "{init}");
+    }
     let mounts = session.read_text("/proc/mounts").await.expect("read");
     assert!(!mounts.contains("hospitium-drive"), "the drive was let go of: {mounts}");
     if restart {
-        answers_after_a_restart(&session).await;
+        answers_after_a_restart(&*machine, &console, &session, systemd).await;
     }
     machine.finish().await.expect("ends");
     assert_eq!(before, changed(), "the image is never written");
@@ -145,4 +169,10 @@ async fn debian_is_entered_by_logging_in_under_bios_and_answers_after_a_restart(
 #[ignore = "boots a whole distribution; cargo xtask test runs it"]
 async fn debian_is_entered_by_logging_in_under_uefi_from_an_nvme_disk() {
     enters("debian-12-login", Firmware::Uefi, Bus::Nvme, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "boots a whole distribution; cargo xtask test runs it"]
+async fn debian_without_systemd_is_entered_by_logging_in_and_its_own_init_finds_it_again() {
+    enters("debian-12-sysvinit", Firmware::Bios, Bus::Virtio, true).await;
 }

@@ -12,11 +12,12 @@ use serde_json::{Map, Value, json};
 use crate::build::pair;
 use crate::defects::apply_to_disks;
 use crate::devices::nic_device;
-use crate::events::History;
+use crate::disks::Handed;
 use crate::files::open;
 use crate::hardware::{Plugged, memory_object, netdev, remove_nodes};
 use crate::machine::{QemuMachine, locked};
 use crate::qmp::Qmp;
+use hospitium_host::History;
 use hospitium_host::{Attachment, EventKind, HostError};
 
 pub(crate) async fn attach(machine: &QemuMachine, what: &Attachment) -> Result<(), HostError> {
@@ -79,14 +80,22 @@ async fn attach_disk(machine: &QemuMachine, disk: &Disk) -> Result<(), HostError
     for layer in &plan.layers {
         sets.push(add_file(machine, &layer.path).await?);
     }
-    for name in [plan.overlay(), plan.log()] {
-        // Left from a disk of the same id that was removed.
-        let _ = std::fs::remove_file(machine.folder.join(name));
+    // Left from a disk of the same id that was removed.
+    let _ = std::fs::remove_file(machine.folder.join(plan.overlay()));
+    let file = plan.make(&machine.folder)?;
+    if let Some(file) = &file {
+        machine.confinement.give_away(file, &machine.folder)?;
     }
-    for file in plan.make(&machine.folder)? {
-        machine.confinement.give_away(&file, &machine.folder)?;
+    let mut handed = Handed { sets, connection: None };
+    if let Some(file) = file.filter(|_| plan.loses()) {
+        let (disk, theirs) = plan.lossy(file, &machine.outside)?;
+        let name = format!("x.disk.{}", machine.next_serial());
+        let name_it = json!({"fdname": name});
+        machine.qmp.call_with(&doing, "getfd", name_it, Some(theirs.as_fd())).await?;
+        locked(&machine.lossy).insert(plan.disk.id.clone(), Arc::new(disk));
+        handed.connection = Some(name);
     }
-    for node in plan.nodes(&sets) {
+    for node in plan.nodes(&handed) {
         if let Err(error) = machine.qmp.call(&doing, "blockdev-add", node).await {
             remove_nodes(&machine.qmp, &disk.id).await;
             return Err(error);

@@ -13,14 +13,14 @@ use tokio::net::UnixStream;
 use crate::ahead::LOG;
 use crate::command::{self, Mapping, Setup};
 use crate::defects;
-use crate::disks::DiskPlan;
-use crate::events::History;
+use crate::disks::{DiskPlan, Handed};
 use crate::files::{self, open};
 use crate::hardware::Plugged;
 use crate::machine::QemuMachine;
 use crate::process::{Confinement, Launch};
 use crate::qmp::Qmp;
 use crate::{Inner, orphans};
+use hospitium_host::History;
 use hospitium_host::{HostError, WorkDir};
 
 /// What names of the memory's files begin with.
@@ -151,19 +151,27 @@ impl Inner {
             cable_fds.push((nic.id.clone(), handles.give(theirs)));
         }
         let mut disks = Vec::new();
+        let mut lossy = BTreeMap::new();
         for plan in std::mem::take(&mut origin.disks) {
+            let mut connection = None;
             match &origin.overlays {
                 Some(source) if plan.has_overlay() => link(source, folder, &plan.overlay())?,
                 Some(_) => {}
                 None => {
-                    for file in plan.make(folder)? {
-                        confinement.give_away(&file, folder)?;
+                    let file = plan.make(folder)?;
+                    if let Some(file) = &file {
+                        confinement.give_away(file, folder)?;
+                    }
+                    if let Some(file) = file.filter(|_| plan.loses()) {
+                        let (disk, theirs) = plan.lossy(file, &dir.folder)?;
+                        lossy.insert(plan.disk.id.clone(), Arc::new(disk));
+                        connection = Some(handles.give(theirs).to_string());
                     }
                 }
             }
             let sets = plan.layers.iter().map(|layer| handles.set_of(&layer.path));
             let sets = sets.collect::<Result<Vec<u32>, _>>()?;
-            disks.push((plan, sets));
+            disks.push((plan, Handed { sets, connection }));
         }
         let (memory, mapping) = self.memory(real, folder, confinement, &origin, &mut handles)?;
         let kernel = match &spec.boot {
@@ -229,6 +237,7 @@ impl Inner {
             channels,
             cables,
             disks: disks.into_iter().map(|(plan, _)| plan).collect(),
+            lossy,
             mapping,
             generation_id: origin.generation_id,
             plugged: origin.plugged,

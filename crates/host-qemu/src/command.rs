@@ -8,7 +8,7 @@ use hospitium_model::{Accelerator, Boot, Chipset, CrashAction, Firmware, Machine
 use serde_json::{Value, json};
 
 use crate::devices;
-use crate::disks::DiskPlan;
+use crate::disks::{DiskPlan, Handed};
 use crate::hardware::Plugged;
 use hospitium_host::HostError;
 
@@ -25,8 +25,8 @@ pub(crate) struct Setup<'a> {
     pub accelerator: Accelerator,
     /// Device types that this QEMU has.
     pub has: &'a dyn Fn(&str) -> bool,
-    /// Disks with the descriptor sets of their layers.
-    pub disks: &'a [(DiskPlan, Vec<u32>)],
+    /// Disks with what the VMM is handed of each.
+    pub disks: &'a [(DiskPlan, Handed)],
     /// Descriptors that go into sets.
     pub sets: &'a [(i32, u32)],
     /// Descriptor of the control connection.

@@ -152,7 +152,7 @@ pub(crate) fn disks(setup: &Setup<'_>, args: &mut Arguments) -> Result<(), HostE
     let spec = setup.spec;
     let mut sata = 0;
     let mut ide = 0;
-    for (plan, sets) in setup.disks {
+    for (plan, handed) in setup.disks {
         let Disk { id, bus, role, .. } = &plan.disk;
         let plugged = setup.plugged.iter().any(|plugged| plugged.id() == id);
         let defined = spec.disk(id).is_some() && !setup.removed.contains(id);
@@ -160,7 +160,7 @@ pub(crate) fn disks(setup: &Setup<'_>, args: &mut Arguments) -> Result<(), HostE
             // Removed while the machine ran; its images are kept to be looked at.
             continue;
         }
-        for node in plan.nodes(sets) {
+        for node in plan.nodes(handed) {
             args.two("-blockdev", node.to_string());
         }
         if plugged {

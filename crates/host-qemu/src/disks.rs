@@ -1,8 +1,10 @@
 //! Disks as QEMU's block graph: read-only layers, an overlay of the machine's own over them, and
-//! what is put between for a purpose (a limit of room, a log of writes).
+//! what that lies on: its file, or a disk of ours that loses what was not flushed.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use hospitium_disk::{Disk as Lossy, Store};
 use hospitium_model::{Bus, ByteSize, Disk, DiskRole};
 use serde_json::{Map, Value, json};
 
@@ -31,6 +33,15 @@ pub(crate) struct DiskPlan {
     pub size: u64,
     /// A defect on purpose: flushes are acknowledged and ignored.
     pub ignore_flushes: bool,
+}
+
+/// What a VMM is handed of a disk.
+#[derive(Debug, Default)]
+pub(crate) struct Handed {
+    /// Descriptor sets that hold the layers' open files.
+    pub sets: Vec<u32>,
+    /// The connection to a disk of ours: the number of a descriptor, or the name that it has at the monitor.
+    pub connection: Option<String>,
 }
 
 /// Longest chain of backing files that is followed.
@@ -75,16 +86,30 @@ impl DiskPlan {
         format!("{}.qcow2", self.disk.id)
     }
 
-    /// File of the log of writes, in the machine's folder.
-    pub(crate) fn log(&self) -> String {
-        format!("{}.log", self.disk.id)
+    /// True if its overlay lies on a disk of ours that loses what was not flushed.
+    pub(crate) fn loses(&self) -> bool {
+        self.disk.power_loss_log && self.writable()
     }
 
-    /// Makes the overlay, and the empty log. The files are returned so that they can be given away.
-    pub(crate) fn make(&self, folder: &Path) -> Result<Vec<std::fs::File>, HostError> {
-        let mut made = Vec::new();
+    /// The disk of ours that the overlay in `file` lies on, and the VMM's end of the connection to it. What is not
+    /// flushed lies in `outside`, which the VMM cannot reach.
+    pub(crate) fn lossy(
+        &self,
+        file: std::fs::File,
+        outside: &Path,
+    ) -> Result<(Lossy, OwnedFd), HostError> {
+        // An overlay has the content, its own tables and room to grow.
+        let size = self.size.saturating_mul(4).saturating_add(1 << 30);
+        let made = tempfile::tempfile_in(outside)
+            .and_then(|now| Store::new(file, now, size, self.ignore_flushes))
+            .and_then(Lossy::serve);
+        made.map_err(HostError::io(format!("making the disk {} ready", self.disk.id)))
+    }
+
+    /// Makes the overlay. Its file is returned so that it can be given away.
+    pub(crate) fn make(&self, folder: &Path) -> Result<Option<std::fs::File>, HostError> {
         if !self.has_overlay() {
-            return Ok(made);
+            return Ok(None);
         }
         let path = folder.join(self.overlay());
         let doing = || format!("making the disk image {}", path.display());
@@ -94,13 +119,7 @@ impl DiskPlan {
             let all = self.size * 2 + room.as_bytes() + (16 << 20);
             file.set_len(all).map_err(|e| HostError::io(doing())(e))?;
         }
-        made.push(file);
-        if self.disk.power_loss_log {
-            let path = folder.join(self.log());
-            let file = std::fs::File::create_new(&path);
-            made.push(file.map_err(HostError::io(format!("making {}", path.display())))?);
-        }
-        Ok(made)
+        Ok(Some(file))
     }
 
     /// Name of the node that the device uses.
@@ -108,14 +127,13 @@ impl DiskPlan {
         (self.has_overlay() || !self.layers.is_empty()).then(|| format!("d.{}", self.disk.id))
     }
 
-    /// The block nodes, those first that others refer to. `sets` are the descriptor sets that hold the
-    /// layers' open files.
-    pub(crate) fn nodes(&self, sets: &[u32]) -> Vec<Value> {
+    /// The block nodes, those first that others refer to.
+    pub(crate) fn nodes(&self, handed: &Handed) -> Vec<Value> {
         let id = &self.disk.id;
         let mut nodes = Vec::new();
         let mut below: Option<String> = None;
         let top = self.node().unwrap_or_default();
-        for (n, (layer, set)) in self.layers.iter().zip(sets).enumerate() {
+        for (n, (layer, set)) in self.layers.iter().zip(&handed.sets).enumerate() {
             let last = n + 1 == self.layers.len() && !self.has_overlay();
             let name = if last { top.clone() } else { format!("d.{id}.{n}") };
             let file = format!("d.{id}.{n}.file");
@@ -139,37 +157,29 @@ impl DiskPlan {
             return nodes;
         }
         let read_only = !self.writable();
-        let log = self.disk.power_loss_log && !read_only;
-        // Flushes need not reach the physical disk: its page cache outlives the VMM, and what a
-        // power cut leaves is known from the log of writes.
         let file = format!("d.{id}.file");
-        nodes.push(json!({
-            "driver": "file", "node-name": file, "filename": self.overlay(),
-            "read-only": read_only, "discard": "unmap", "cache": {"no-flush": true},
-        }));
+        nodes.push(match &handed.connection {
+            // What it does with a flush is seen there.
+            Some(connection) => json!({
+                "driver": "nbd", "node-name": file, "server": {"type": "fd", "str": connection},
+                "read-only": read_only, "discard": "unmap", "cache": {"no-flush": false},
+            }),
+            // Flushes need not reach the physical disk: its page cache outlives the VMM, and nobody asks what a power
+            // cut leaves.
+            None => json!({
+                "driver": "file", "node-name": file, "filename": self.overlay(),
+                "read-only": read_only, "discard": "unmap", "cache": {"no-flush": true},
+            }),
+        });
         let mut under = file;
         if let Some(room) = self.disk.room {
             nodes.push(self.room_node(room));
             under = self.room_name();
         }
-        let name = if log { format!("d.{id}.image") } else { top.clone() };
         nodes.push(json!({
-            "driver": "qcow2", "node-name": name, "file": under, "backing": below,
-            "read-only": read_only, "discard": "unmap",
-            "cache": {"no-flush": self.ignore_flushes && !log},
+            "driver": "qcow2", "node-name": top, "file": under, "backing": below,
+            "read-only": read_only, "discard": "unmap", "cache": {"no-flush": self.ignore_flushes},
         }));
-        if log {
-            let file = format!("d.{id}.logfile");
-            nodes.push(json!({
-                "driver": "file", "node-name": file, "filename": self.log(), "cache": {"no-flush": true},
-            }));
-            nodes.push(json!({
-                "driver": "blklogwrites", "node-name": top, "file": name, "log": file,
-                // Only flushes are to update the superblock: see `writelog`.
-                "log-super-update-interval": 1u64 << 62,
-                "discard": "unmap", "cache": {"no-flush": self.ignore_flushes},
-            }));
-        }
         nodes
     }
 
@@ -187,10 +197,11 @@ impl DiskPlan {
         })
     }
 
-    /// Description of what is below the overlay, or with it, for `qemu-img`: paths as given by `path_of`.
+    /// Description of what is below the overlay, and of the overlay if that is given, for `qemu-img`: paths as given
+    /// by `path_of`.
     pub(crate) fn image_options(
         &self,
-        with_overlay: bool,
+        overlay: Option<&str>,
         path_of: &dyn Fn(usize) -> String,
     ) -> Option<Value> {
         let mut below: Option<Value> = None;
@@ -203,9 +214,9 @@ impl DiskPlan {
             }
             below = Some(node);
         }
-        if with_overlay && self.has_overlay() {
+        if let Some(overlay) = overlay {
             below = Some(json!({
-                "driver": "qcow2", "file": {"driver": "file", "filename": self.overlay()},
+                "driver": "qcow2", "file": {"driver": "file", "filename": overlay},
                 "backing": below,
             }));
         }
@@ -354,7 +365,7 @@ mod tests {
         let disk = Disk { image: Some(image), ..disk(DiskRole::System, Bus::Virtio) };
         let plan = DiskPlan::new(&disk, &no_tool).expect("a plan");
         assert_eq!(plan.size, 1024);
-        let nodes = plan.nodes(&[7]);
+        let nodes = plan.nodes(&Handed { sets: vec![7], connection: None });
         assert_eq!(nodes[0]["filename"], "/dev/fdset/7");
         assert!(nodes[..2].iter().all(|node| node["read-only"] == true));
         assert_eq!(nodes[3]["backing"], nodes[1]["node-name"]);
@@ -362,17 +373,18 @@ mod tests {
     }
 
     #[test]
-    fn the_log_lies_directly_under_the_device_and_keeps_flushes_unless_told() {
+    fn flushes_reach_a_disk_of_ours() {
         let disk = Disk { power_loss_log: true, ..disk(DiskRole::Scratch, Bus::Virtio) };
-        for ignore in [false, true] {
-            let mut plan = DiskPlan::new(&disk, &no_tool).expect("a plan");
-            plan.ignore_flushes = ignore;
-            let nodes = plan.nodes(&[]);
-            let top = nodes.last().expect("nodes");
-            assert_eq!(top["driver"], "blklogwrites");
-            assert_eq!(top["cache"]["no-flush"], ignore);
-            assert_eq!(plan.device().expect("a device")["drive"], top["node-name"]);
-        }
+        let plan = DiskPlan::new(&disk, &no_tool).expect("a plan");
+        assert!(plan.loses());
+        let nodes = plan.nodes(&Handed { connection: Some("17".into()), ..Handed::default() });
+        let [file, top] = &nodes[..] else { panic!("{nodes:?}") };
+        assert_eq!((&file["driver"], &file["server"]["str"]), (&json!("nbd"), &json!("17")));
+        assert_eq!(
+            (&file["cache"]["no-flush"], &top["cache"]["no-flush"]),
+            (&json!(false), &json!(false))
+        );
+        assert_eq!(plan.device().expect("a device")["drive"], top["node-name"]);
     }
 
     #[test]

@@ -15,18 +15,18 @@ mod convert;
 mod defects;
 mod devices;
 mod disks;
-mod events;
 mod facets;
 mod files;
+mod firmware;
 mod hardware;
 mod introspect;
 mod keys;
 mod kvm;
-mod look;
 mod machine;
 mod media;
 mod medium;
 mod migrate;
+mod monitor;
 mod options;
 mod orphans;
 mod process;
@@ -34,10 +34,8 @@ mod qcow2;
 mod qmp;
 mod save;
 mod screen;
-mod smbios;
 mod snapshot;
 mod stream;
-mod writelog;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -46,7 +44,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use hospitium_model::{
-    Accelerator, AcceleratorProof, Answer, Bus, Capability, Disk, HostFacts, Inability, MachineSpec,
+    Accelerator, AcceleratorProof, Answer, Bus, Capability, Disk, HostFacts, Inability, InputPin,
+    MachineSpec,
 };
 
 use crate::ahead::Ahead;
@@ -57,8 +56,8 @@ use crate::options::Programs;
 use crate::process::Confinement;
 use hospitium_host::local::{self, LocalStore, LocalWitness};
 use hospitium_host::{
-    Cloning, Defect, Destination, Facet, Generation, Host, HostClock, HostError, HostWitness,
-    ImageStore, Isolation, Machine, Snapshot, WorkDir,
+    Cloning, Defect, Destination, Ended, Facet, Generation, Host, HostClock, HostError,
+    HostWitness, ImageStore, Isolation, Machine, Snapshot, WorkDir,
 };
 
 pub use crate::options::{AcceleratorChoice, OLDEST, QemuOptions, UNPRIVILEGED, USERS};
@@ -72,7 +71,15 @@ pub struct Qemu {
     inner: Arc<Inner>,
     ahead: Ahead,
     isolation: Isolation,
+    /// Ends the machine that goes on from a saved one, where that is one at once.
+    going_on: Arc<Mutex<Option<EndMachine>>>,
 }
+
+/// Ends a machine.
+type EndMachine = Box<dyn Fn() + Send>;
+
+/// Why a QEMU that was told so makes no machines from a saved one.
+const BOOTS_ANEW: &str = "it was told to boot anew instead of going on from a saved state";
 
 /// What machines share of it.
 pub(crate) struct Inner {
@@ -87,17 +94,6 @@ pub(crate) struct Inner {
     /// What is wrong on purpose with every machine.
     defects: Vec<Defect>,
 }
-
-/// Pairs of UEFI code and empty variables, below a root: Debian's, Arch's, Fedora's places and
-/// QEMU's own.
-const UEFI: [(&str, &str); 5] = [
-    ("usr/share/OVMF/OVMF_CODE_4M.fd", "usr/share/OVMF/OVMF_VARS_4M.fd"),
-    ("usr/share/OVMF/OVMF_CODE.fd", "usr/share/OVMF/OVMF_VARS.fd"),
-    ("usr/share/edk2/x64/OVMF_CODE.4m.fd", "usr/share/edk2/x64/OVMF_VARS.4m.fd"),
-    ("usr/share/edk2/ovmf/OVMF_CODE.fd", "usr/share/edk2/ovmf/OVMF_VARS.fd"),
-    ("usr/share/qemu/edk2-x86_64-code.fd", "usr/share/qemu/edk2-i386-vars.fd"),
-];
-const BIOS: [&str; 2] = ["usr/share/seabios/bios-256k.bin", "usr/share/qemu/bios-256k.bin"];
 
 /// Why a bus takes no disk while the machine runs.
 pub(crate) const fn no_hotplug(bus: Bus) -> &'static str {
@@ -126,7 +122,12 @@ impl Qemu {
         let proof = kvm::prove(&options, vmm, confinement, trial).await?;
         let inner =
             Inner::new(programs.clone(), traits.clone(), confinement, proof, options.cache)?;
-        Ok(Self { inner: Arc::new(inner), ahead: Ahead::default(), isolation: options.isolation })
+        Ok(Self {
+            inner: Arc::new(inner),
+            ahead: Ahead::default(),
+            isolation: options.isolation,
+            going_on: Arc::default(),
+        })
     }
 
     /// The QEMU system emulators for x86-64 on PATH.
@@ -151,12 +152,7 @@ impl Inner {
     ) -> Result<Self, HostError> {
         let (major, minor, micro) = traits.version;
         let version = format!("{major}.{minor}.{micro}");
-        let mut firmware = Vec::new();
-        let bios = programs.firmware(&BIOS).map(|path| ("bios", path));
-        let uefi = uefi_files(&programs).map(|(code, _)| ("uefi", code));
-        for (kind, path) in bios.into_iter().chain(uefi) {
-            firmware.push((kind.to_owned(), introspect::file_digest(&path)?));
-        }
+        let firmware = firmware::digests(&programs)?;
         let line = |path: &str, key: &str| {
             let text = std::fs::read_to_string(path).unwrap_or_default();
             let line = text.lines().find_map(|line| {
@@ -209,7 +205,7 @@ impl Inner {
 
     /// UEFI code and empty variables.
     fn uefi_files(&self) -> Option<(PathBuf, PathBuf)> {
-        uefi_files(&self.programs)
+        firmware::uefi_files(&self.programs)
     }
 
     /// Finds out of which images a disk is made.
@@ -237,11 +233,6 @@ impl Inner {
     }
 }
 
-fn uefi_files(programs: &Programs) -> Option<(PathBuf, PathBuf)> {
-    UEFI.iter()
-        .find_map(|(code, vars)| Some((programs.firmware(&[code])?, programs.firmware(&[vars])?)))
-}
-
 impl Destination for Qemu {
     fn facts(&self) -> &HostFacts {
         &self.inner.facts
@@ -257,6 +248,9 @@ impl Host for Qemu {
             Err(error) => Answer::No(error.to_string()),
         };
         match what {
+            Capability::Snapshot if self.isolation == Isolation::Reboot => {
+                Answer::No(BOOTS_ANEW.into())
+            }
             Capability::Snapshot
             | Capability::ResizeDisk
             | Capability::Nmi
@@ -310,6 +304,10 @@ impl Host for Qemu {
         &LocalStore
     }
 
+    fn inputs(&self, spec: &MachineSpec) -> Vec<InputPin> {
+        firmware::inputs(&self.inner.programs, spec.firmware, &self.inner.facts.firmware)
+    }
+
     async fn define(
         &self,
         spec: &MachineSpec,
@@ -327,9 +325,7 @@ impl Host for Qemu {
     fn cloning(&self) -> Facet<'_, dyn Cloning> {
         match self.isolation {
             Isolation::Fork | Isolation::Revert => Ok(self),
-            Isolation::Reboot => Err(Inability::of_host(
-                "it was told to boot anew instead of going on from a saved state",
-            )),
+            Isolation::Reboot => Err(Inability::of_host(BOOTS_ANEW)),
         }
     }
 
@@ -339,6 +335,7 @@ impl Host for Qemu {
             inner: Arc::new(inner),
             ahead: Ahead::default(),
             isolation: self.isolation,
+            going_on: self.going_on.clone(),
         }))
     }
 }
@@ -361,7 +358,20 @@ impl Cloning for Qemu {
             Some(waiting) => waiting,
             None => self.inner.wait_with(snapshot, notes, generation, dir).await?,
         };
-        Ok(Box::new(waiting.go_on().await?))
+        if self.isolation == Isolation::Revert
+            && let Some(end) = machine::locked(&self.going_on).take()
+        {
+            end();
+        }
+        let machine = waiting.go_on().await?;
+        if self.isolation == Isolation::Revert {
+            let (kill, prospect) = (machine.process.killer(), machine.process.prospect().clone());
+            *machine::locked(&self.going_on) = Some(Box::new(move || {
+                prospect.add(Ended::ByUs);
+                kill();
+            }));
+        }
+        Ok(Box::new(machine))
     }
 
     fn expect(&self, snapshot: &Snapshot, folder: &Path) {

@@ -11,16 +11,15 @@ use hospitium_model::{Answer, CrashAction, Inability, MachineSpec};
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
+use crate::Inner;
 use crate::command::Mapping;
 use crate::disks::DiskPlan;
-use crate::events::History;
 use crate::hardware::{Changes, Hardware, Plugged};
 use crate::process::{Confinement, Process};
 use crate::qmp::Qmp;
-use crate::{Inner, look};
 use hospitium_host::{
-    Balloon, ByteStream, Display, Dump, Ended, Event, EventClass, EventKind, Facet, HostError,
-    Hotplug, Inject, Look, Machine, Media, Moving, PowerVerb, Saving, Wires,
+    Balloon, ByteStream, Display, Dump, Ended, Event, EventClass, EventKind, Facet, History,
+    HostError, Hotplug, Inject, Inspection, Look, Machine, Media, Moving, PowerVerb, Saving, Wires,
 };
 
 /// What a machine is put together from.
@@ -38,6 +37,7 @@ pub(crate) struct Parts {
     pub channels: BTreeMap<String, UnixStream>,
     pub cables: BTreeMap<String, UnixStream>,
     pub disks: Vec<DiskPlan>,
+    pub lossy: BTreeMap<String, Arc<hospitium_disk::Disk>>,
     pub mapping: Mapping,
     pub generation_id: Option<String>,
     pub plugged: Vec<Plugged>,
@@ -63,6 +63,8 @@ pub(crate) struct QemuMachine {
     pub(crate) cables: Mutex<BTreeMap<String, Option<UnixStream>>>,
     /// All disks, those plugged in later included.
     pub(crate) disks: Mutex<Vec<DiskPlan>>,
+    /// Those that lose what was not flushed, by id.
+    pub(crate) lossy: Mutex<BTreeMap<String, Arc<hospitium_disk::Disk>>>,
     pub(crate) mapping: Mapping,
     pub(crate) generation_id: Option<String>,
     pub(crate) hardware: Arc<Hardware>,
@@ -104,6 +106,7 @@ impl QemuMachine {
             channels: streams(parts.channels),
             cables: streams(parts.cables),
             disks: Mutex::new(parts.disks),
+            lossy: Mutex::new(parts.lossy),
             mapping: parts.mapping,
             generation_id: parts.generation_id,
             hardware,
@@ -124,6 +127,7 @@ impl QemuMachine {
     /// Ends the process at once, as pulling the plug ends a machine.
     async fn unplug(&self) -> Ended {
         self.unplugged.store(true, Ordering::SeqCst);
+        locked(&self.lossy).values().for_each(|disk| disk.cut());
         self.process.kill().await
     }
 
@@ -131,6 +135,16 @@ impl QemuMachine {
     pub(crate) fn has_ended_in_order(&self) -> bool {
         let ended = self.process.has_ended();
         ended.is_some_and(|ended| ended.expected()) && !self.unplugged.load(Ordering::SeqCst)
+    }
+
+    /// Disks that have kept their power write what they were given; the process has ended.
+    pub(crate) async fn settle(&self) -> Result<(), HostError> {
+        let doing = "writing what a disk was given";
+        let disks: Vec<_> = locked(&self.lossy).values().cloned().collect();
+        let work = move || disks.iter().try_for_each(|disk| disk.settle());
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|error| HostError::io(doing)(std::io::Error::other(error)))?
+            .map_err(HostError::io(doing))
     }
 
     /// Its start was done in another process.
@@ -276,7 +290,13 @@ impl Machine for QemuMachine {
     }
 
     async fn look(&self) -> Result<Look, HostError> {
-        look::look(self).await
+        hospitium_qmp::look(self).await
+    }
+
+    async fn inspect(&self) -> Result<Inspection, HostError> {
+        // A machine need not have a display.
+        let shot = crate::screen::screenshot(self).await.ok();
+        hospitium_qmp::inspect(self, shot).await
     }
 
     async fn ended(&self) -> Ended {
@@ -291,7 +311,12 @@ impl Machine for QemuMachine {
             self.process.ended().await
         };
         match tokio::time::timeout(END, ended).await {
-            Ok(ended) => Ok(ended),
+            Ok(ended) => {
+                if self.has_ended_in_order() {
+                    self.settle().await?;
+                }
+                Ok(ended)
+            }
             Err(_) => Ok(self.unplug().await),
         }
     }

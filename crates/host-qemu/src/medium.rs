@@ -1,4 +1,4 @@
-//! A disk's content from outside: its images flattened, or its log of writes replayed.
+//! A disk's content from outside: its images flattened, those parts left out that would be lost with the power.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -6,15 +6,17 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use hospitium_disk::Disk;
 use hospitium_model::ByteSize;
 
+use crate::Inner;
 use crate::disks::DiskPlan;
 use crate::files::{open, open_left, take_back};
-use crate::machine::QemuMachine;
+use crate::machine::{QemuMachine, locked};
 use crate::process::{Confinement, Launch};
-use crate::{Inner, writelog};
 use hospitium_host::{Ended, HostError, Medium};
 
 /// Images are flattened at hundreds of MB a second; a disk that takes longer is too large to look at.
@@ -24,45 +26,45 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) async fn medium(machine: &QemuMachine, id: &str) -> Result<Medium, HostError> {
     let plan = machine.disk_plan(id)?;
     let raw = machine.outside.join(format!("medium-{id}-{}.raw", machine.next_serial()));
-    // After an end in order the image itself is looked at, not what the log says of it.
-    let logged = plan.disk.power_loss_log && plan.writable() && !machine.has_ended_in_order();
-    let target = machine.flatten(&plan, !logged, &raw).await?;
-    let how = if logged {
-        replayed(machine, &plan, &raw).await?
-    } else if plan.has_overlay() {
-        "overlay, flattened".into()
-    } else {
-        "image, as it is".into()
+    let lossy = locked(&machine.lossy).get(id).cloned();
+    if machine.has_ended_in_order() {
+        machine.settle().await?;
+    }
+    let overlay = match &lossy {
+        // What of it would be left after a power cut, at one moment: the machine may go on writing.
+        Some(disk) => Some(lasting(machine, disk.clone(), id).await?),
+        None if plan.has_overlay() => Some(open_left(&machine.folder.join(plan.overlay()))?),
+        None => None,
     };
-    let image = match plan.has_overlay() {
-        true => open_left(&machine.folder.join(plan.overlay()))?,
-        false => target,
+    let target = machine.flatten(&plan, overlay.as_ref(), lossy.is_some(), &raw).await?;
+    let how = match &lossy {
+        Some(disk) => disk.seen().to_string(),
+        None if overlay.is_some() => "overlay, flattened".into(),
+        None => "image, as it is".into(),
     };
+    let image = overlay.unwrap_or(target);
     let meta = image.metadata().map_err(HostError::io(format!("looking at the disk {id}")))?;
-    Ok(Medium { raw, allocated: ByteSize::bytes(meta.blocks() * 512), how })
+    let flushes = lossy.map(|disk| disk.seen().flushes);
+    Ok(Medium { raw, allocated: ByteSize::bytes(meta.blocks() * 512), flushes, how })
 }
 
-/// Replays the log of writes onto what was below the disk when its VMM started.
-async fn replayed(machine: &QemuMachine, plan: &DiskPlan, raw: &Path) -> Result<String, HostError> {
-    let doing =
-        || HostError::io(format!("replaying the log of writes of the disk {}", plan.disk.id));
-    let log = open_left(&machine.folder.join(plan.log()))?;
-    let raw = raw.to_owned();
-    let work = move || {
-        let path = format!("/proc/self/fd/{}", log.as_raw_fd());
-        writelog::replay(Path::new(&path), &raw, writelog::Upto::LastFlush)
-    };
-    let summary =
-        tokio::task::spawn_blocking(work).await.map_err(|e| doing()(io::Error::other(e)))?;
-    Ok(summary.map_err(|e| doing()(io::Error::other(e)))?.to_string())
+/// A copy of what a power cut would leave of a disk's overlay.
+async fn lasting(machine: &QemuMachine, disk: Arc<Disk>, id: &str) -> Result<File, HostError> {
+    let doing = || HostError::io(format!("copying what the disk {id} keeps"));
+    let copy = tempfile::tempfile_in(&machine.outside).map_err(doing())?;
+    machine.confinement.give_away(&copy, &machine.outside)?;
+    let work = move || disk.copy_lasting(&copy).map(|()| copy);
+    let copied = tokio::task::spawn_blocking(work).await;
+    copied.map_err(|error| doing()(io::Error::other(error)))?.map_err(doing())
 }
 
 impl QemuMachine {
-    /// Writes what a disk's images hold, with or without its overlay, into a sparse raw file.
+    /// Writes what a disk's images hold into a sparse raw file. A `still` overlay is not the one that the VMM writes to.
     async fn flatten(
         &self,
         plan: &DiskPlan,
-        with_overlay: bool,
+        overlay: Option<&File>,
+        still: bool,
         raw: &Path,
     ) -> Result<File, HostError> {
         let doing = format!("reading the disk {} from outside", plan.disk.id);
@@ -76,10 +78,19 @@ impl QemuMachine {
             paths.push(format!("/proc/self/fd/{}", file.as_raw_fd()));
             inherited.push(file.into());
         }
-        if let Some(options) = plan.image_options(with_overlay, &|n| paths[n].clone()) {
+        let overlay = match overlay {
+            Some(file) => {
+                let file = file.try_clone().map_err(HostError::io(&doing))?;
+                let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+                inherited.push(file.into());
+                Some(path)
+            }
+            None => None,
+        };
+        if let Some(options) = plan.image_options(overlay.as_deref(), &|n| paths[n].clone()) {
             // The file is there, of the right size, and empty.
             let mut arguments = vec!["convert", "-n", "--target-is-zero"];
-            if self.process.has_ended().is_none() {
+            if !still && self.process.has_ended().is_none() {
                 arguments.push("-U");
             }
             let image = format!("json:{options}");

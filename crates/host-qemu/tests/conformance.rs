@@ -19,6 +19,14 @@ async fn qemu_keeps_every_promise() {
 }
 
 #[tokio::test]
+async fn a_qemu_that_reverts_keeps_every_promise() {
+    let mut options = options();
+    options.isolation = Isolation::Revert;
+    let host = Qemu::open(options).await.expect("opened");
+    assert_eq!(kept(&host, &Lab::new()).await, Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_host_that_only_boots_anew_refuses_to_go_on_from_a_saved_machine_and_says_why() {
     let mut options = options();
     options.isolation = Isolation::Reboot;

@@ -1,7 +1,7 @@
 //! The clocks of a host, beside ours.
 
-use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A reading of a host's clocks. For a local host they are our own: no offset, no uncertainty.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

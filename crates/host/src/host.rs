@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hospitium_model::{Answer, ByteSize, Capability, Digest, Inability, MachineSpec};
+use hospitium_model::{Answer, ByteSize, Capability, Digest, Inability, InputPin, MachineSpec};
 use serde::{Deserialize, Serialize};
 
 use crate::facets::Facet;
@@ -32,6 +32,13 @@ pub trait Host: Destination {
     /// Where images go so that machines can use them.
     fn store(&self) -> &dyn ImageStore;
 
+    /// Files of the host's own that go into the boot of such a machine, besides its program: the firmware's code, and
+    /// the variables that it begins with, as `firmware KIND` with the digests of [`Destination::facts`]. None where
+    /// the host does not know them.
+    fn inputs(&self, _spec: &MachineSpec) -> Vec<InputPin> {
+        Vec::new()
+    }
+
     /// Makes a machine ready to be switched on. Nothing runs yet.
     async fn define(
         &self,
@@ -47,8 +54,9 @@ pub trait Host: Destination {
     fn with_defects(&self, defects: &[Defect]) -> Result<Arc<dyn Host>, Inability>;
 }
 
-/// How a check gets a machine that no other check has touched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// How a check gets a machine that no other check has touched. In order: a host that can do one can do what comes after
+/// it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Isolation {
     /// Any number of machines go on from one saved machine at once.
     Fork,

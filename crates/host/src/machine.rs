@@ -12,7 +12,7 @@ use crate::facets::{
     Balloon, Confinement, Display, Dump, Facet, Hotplug, Inject, Media, Saving, Wires,
 };
 use crate::stream::ByteStream;
-use crate::{Ended, Event, EventClass, EventKind, HostError, Look};
+use crate::{Ended, Event, EventClass, EventKind, HostError, Inspection, Look};
 
 /// Where a machine's files go: a folder of its own, made by the caller, removed by the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +79,15 @@ pub trait Machine: Send + Sync {
 
     /// What the host sees of the machine now.
     async fn look(&self) -> Result<Look, HostError>;
+
+    /// What the machine does at this moment, for a person who looks into a hang.
+    ///
+    /// # Errors
+    /// This host does not show it, or the machine has ended.
+    async fn inspect(&self) -> Result<Inspection, HostError> {
+        let why = "it does not show what vCPUs do".into();
+        Err(HostError::Unsupported { what: "a look at the vCPUs".into(), why })
+    }
 
     /// Waits until the machine is no more, and says how it ended.
     async fn ended(&self) -> Ended;

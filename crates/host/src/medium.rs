@@ -27,7 +27,9 @@ pub struct Medium {
     pub raw: PathBuf,
     /// Bytes that the image takes on the physical machine's disk.
     pub allocated: ByteSize,
-    /// How it was made: "overlay, flattened", "write log, replayed up to flush 3 of 3, 2 later writes dropped".
+    /// Flushes that the hypervisor has sent on to the disk; none where nobody sees them there.
+    pub flushes: Option<u64>,
+    /// How it was made: "overlay, flattened".
     pub how: String,
 }
 

@@ -255,6 +255,9 @@ fn validation_lines(validation: &Validation, lines: &mut Vec<(&'static str, Stri
         "ran under",
         format!("{} (measured: {})", host.accelerator.used.name(), host.accelerator.how),
     ));
+    if let Some(booted) = ours.run.booted.filter(|booted| *booted < ours.run.started) {
+        lines.push(("boot", format!("of {booted}, kept from an earlier run")));
+    }
     if !host.accelerator.used.is_hardware() {
         let text = "under emulation: says nothing about the processor's virtualization extensions";
         lines.push(("limit", text.to_owned()));

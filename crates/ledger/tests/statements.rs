@@ -232,3 +232,28 @@ fn a_statement_that_is_no_text_is_refused_wherever_that_is() {
         assert!(refused.contains("UTF-8"), "{refused}");
     }
 }
+
+#[test]
+fn a_boot_of_long_ago_certifies_nothing_and_a_younger_one_is_dated_in_the_record() {
+    let booted = |at: Option<&str>| {
+        let mut run = passing();
+        run.cell.timings.boot_ms = None;
+        run.cell.booted = at.map(|at| at.parse().expect("a time"));
+        run
+    };
+    // The run began at 2026-01-02T03:04:05Z.
+    let young = make(&booted(Some("2025-12-26T03:04:06Z")), &issue()).expect("seven days");
+    assert_eq!(young.hospitium.run.booted, Some("2025-12-26T03:04:06Z".parse().expect("a time")));
+    for (at, words) in
+        [(Some("2025-12-26T03:04:04Z"), "a boot of 2025-12-26"), (None, "of an unknown day")]
+    {
+        let refused = make(&booted(at), &issue()).expect_err("too old").to_string();
+        assert!(refused.contains(words), "{refused}");
+        assert!(
+            refused.contains("at most 7 days") && refused.contains("hospitium run --fresh-boot")
+        );
+    }
+    let mut own = booted(None);
+    own.cell.timings.boot_ms = Some(11_000.0);
+    make(&own, &issue()).expect("a boot of the run itself needs no date");
+}

@@ -273,8 +273,8 @@ pub struct Disk {
     /// Writes are refused.
     #[serde(default)]
     pub read_only: bool,
-    /// Keep a log of writes and flushes below the disk, so that a power cut can be shown as it
-    /// would be: what was not flushed is gone.
+    /// A power cut takes what was not flushed, as it would from a physical disk. (The name is that of how it was done
+    /// first.)
     #[serde(default)]
     pub power_loss_log: bool,
     /// The medium has room for only this many bytes; the machine pauses when it is full.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -80,6 +80,10 @@ pub struct CellRecord {
     pub inputs: Vec<InputPin>,
     /// How long things took.
     pub timings: Timings,
+    /// When the machine booted that the checks began from: in this run, or long before it. None in
+    /// older evidence, and if it did not boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub booted: Option<Timestamp>,
     /// Set if the cell as a whole could not be run, with the last console lines.
     #[serde(default)]
     pub failure: Option<String>,
@@ -193,6 +197,34 @@ pub struct CheckRecord {
     /// Which clone it ran in; checks of tier 0 share one.
     #[serde(default)]
     pub clone: String,
+}
+
+impl CellRecord {
+    /// Whether the boot that the checks judged is one of the run that began at `started`; if it is
+    /// from before, how long before, unless nobody knows.
+    pub fn boot(&self, started: Timestamp) -> BootOf {
+        match (self.timings.boot_ms, self.booted) {
+            (Some(_), _) => BootOf::ThisRun,
+            (None, Some(at)) if at >= started => BootOf::ThisRun,
+            (None, Some(at)) => BootOf::Before(at, started.duration_since(at)),
+            (None, None) => BootOf::Unknown,
+        }
+    }
+}
+
+/// How long before a run of the standard profile the boot may be that its checks judge, if it is to
+/// give a certificate.
+pub const BOOT_WITHIN: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// Of when a boot is that checks judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BootOf {
+    /// Of the run itself.
+    ThisRun,
+    /// Of this moment, and so long before the run began.
+    Before(Timestamp, SignedDuration),
+    /// The evidence does not say.
+    Unknown,
 }
 
 impl CheckRecord {

@@ -74,6 +74,7 @@ fn cell(bundle: &Bundle, cell: &Cell) -> Value {
         "machine": machine,
         "inputs": inputs,
         "observed": cell.record.observed,
+        "booted": cell.record.booted,
         "timings": timings,
         "failure": failure,
         "canary_failed": cell.record.canary_failed,

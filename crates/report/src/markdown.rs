@@ -65,6 +65,12 @@ fn write_to(out: &mut String, bundle: &Bundle, since: Option<&Diff>) -> std::fmt
         }
         writeln!(out)?;
     }
+    for cell in &bundle.cells {
+        if let Some(of) = words::boot_of(&cell.record, bundle.run.started) {
+            let name = text(&cell.record.name);
+            writeln!(out, "\n{name}: no boot, the snapshot came from the cache{of}.")?;
+        }
+    }
     troubles(out, bundle)?;
     repeated(out, bundle)?;
     skips(out, bundle)?;

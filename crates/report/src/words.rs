@@ -1,6 +1,9 @@
 //! Values, rules and times as people read them; foreign text made visible and bounded.
 
-use hospitium_model::{Finding, Growth, Repeats, Rule, Tier, Value, wilson};
+use hospitium_model::{
+    BootOf, CellRecord, CheckRecord, Finding, Growth, Repeats, Rule, Tier, Value, wilson,
+};
+use jiff::{SignedDuration, Timestamp};
 
 pub use hospitium_model::median;
 
@@ -143,6 +146,45 @@ pub fn bytes(count: u64) -> String {
 /// `1 check`, `2 checks`.
 pub fn plural(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Of when the boot of a cell is that was not booted for the run: `, of a boot of 2026-11-03 09:00 UTC, 12
+/// days before this run`. None if it is of the run itself.
+pub fn boot_of(cell: &CellRecord, started: Timestamp) -> Option<String> {
+    match cell.boot(started) {
+        BootOf::ThisRun => None,
+        BootOf::Unknown => Some(", of a boot of an unknown day".into()),
+        BootOf::Before(at, before) => {
+            let at = at.strftime("%Y-%m-%d %H:%M UTC");
+            Some(format!(", of a boot of {at}, {} before this run", days(before)))
+        }
+    }
+}
+
+/// For a check that only reads, and so judges the machine as it booted: `judged a boot of 2026-11-03`. None
+/// if that is a boot of the run itself.
+pub fn judged_boot(check: &CheckRecord, cell: &CellRecord, started: Timestamp) -> Option<String> {
+    if check.tier != Tier::Reads || !check.verdict.ran() {
+        return None;
+    }
+    match cell.boot(started) {
+        BootOf::ThisRun => None,
+        BootOf::Unknown => Some("judged a boot of an unknown day".into()),
+        BootOf::Before(at, before) => {
+            let day = at.strftime("%Y-%m-%d");
+            Some(format!("judged a boot of {day}, {} before this run", days(before)))
+        }
+    }
+}
+
+/// `12 days`, `1 day`, `3 hours`, `5 minutes`.
+fn days(time: SignedDuration) -> String {
+    let minutes = usize::try_from(time.as_mins()).unwrap_or_default();
+    match minutes {
+        0..120 => plural(minutes, "minute"),
+        120..2_880 => plural(minutes / 60, "hour"),
+        _ => plural(minutes / 1_440, "day"),
+    }
 }
 
 /// What a tier means.

@@ -293,3 +293,29 @@ fn a_run_that_goes_on_says_so_and_blames_nothing_for_not_having_ended() {
     let (_dir, ended) = sample();
     assert!(!html(&ended, None).expect("lays out").contains("http-equiv=\"refresh\""));
 }
+
+#[test]
+fn a_check_that_reads_says_of_when_the_boot_is_that_it_judged() {
+    let (_dir, mut bundle) = sample();
+    let page = html(&bundle, None).expect("lays out");
+    assert!(!page.contains("judged a boot"), "booted in this run");
+    for (booted, words) in [
+        (Some("2026-09-02T10:21:20Z"), "judged a boot of 2026-09-02, 12 days before this run"),
+        (Some("2026-09-14T07:21:20Z"), "judged a boot of 2026-09-14, 3 hours before this run"),
+        (None, "judged a boot of an unknown day"),
+    ] {
+        bundle.cells.truncate(1);
+        let cell = &mut bundle.cells[0].record;
+        cell.timings.boot_ms = None;
+        cell.booted = booted.map(|at| at.parse().expect("a time"));
+        let page = html(&bundle, None).expect("lays out");
+        let reads = |check: &&CheckRecord| {
+            check.tier == hospitium_model::Tier::Reads
+                && check.verdict.ran()
+                && !check.id.as_str().starts_with("canary")
+        };
+        let reads = bundle.cells[0].checks.iter().filter(reads).count();
+        assert_eq!(page.matches(words).count(), reads, "{words}");
+        assert!(markdown(&bundle, None).contains("the snapshot came from the cache"));
+    }
+}

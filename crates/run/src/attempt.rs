@@ -5,10 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hospitium_host::{Ended, HostError};
+use hospitium_host::{Ended, HostError, Screenshot};
 use hospitium_model::{Observations, Verdict};
 use hospitium_suite::{Cell, Check, CheckError, Fault, Lab, Listening};
-use hospitium_system::SessionError;
+use hospitium_system::{SessionError, diagnose};
 
 use crate::pressure::within;
 use crate::usage::ms;
@@ -177,7 +177,7 @@ pub async fn in_clone(cell: &mut Cell, check: &'static Check) -> Attempt {
 }
 
 /// What an error says about the pair: nothing, unless the guest or the hypervisor broke by itself.
-async fn verdict_on(cell: &Cell, error: &CheckError) -> Verdict {
+async fn verdict_on(cell: &mut Cell, error: &CheckError) -> Verdict {
     if let Some(verdict) = crashed(cell) {
         return verdict;
     }
@@ -196,34 +196,15 @@ async fn verdict_on(cell: &Cell, error: &CheckError) -> Verdict {
         return verdict_on_end(&ended, &error.chain());
     }
     let mut reason = error.chain();
-    if let CheckError::Session(SessionError::NoAnswer { .. }) = error
-        && let Some(used) = used_in(cell, LOOK).await
-    {
-        reason += &format!("; {}", activity(used, LOOK));
+    if let CheckError::Session(SessionError::NoAnswer { .. }) = error {
+        // The report shows the console's last lines by itself.
+        let seen = diagnose(cell.machine(), &cell.console).await.without_console();
+        if let Some(Ok(png)) = seen.display().map(Screenshot::png) {
+            cell.keep_picture("no-answer", png);
+        }
+        reason += &seen.to_string();
     }
     Verdict::Error { reason }
-}
-
-/// How long a machine is looked at whose guest does not answer.
-const LOOK: Duration = Duration::from_secs(1);
-
-/// CPU time that the machine uses from now on.
-async fn used_in(cell: &Cell, time: Duration) -> Option<Duration> {
-    let used = async || Some(cell.process().await.ok()?.cpu_time.ok()?.value);
-    let before = used().await?;
-    tokio::time::sleep(time).await;
-    used().await?.checked_sub(before)
-}
-
-/// Whether a guest that does not answer hangs in a wait or computes, by what its machine used in some time.
-fn activity(used: Duration, time: Duration) -> String {
-    let share = used.as_secs_f64() / time.as_secs_f64();
-    let what = match share {
-        ..0.1 => "so the guest waits for something",
-        0.5.. => "so the guest computes: it loops, or is not done yet",
-        _ => "so the guest does little",
-    };
-    format!("after that its machine used {:.0} % of a CPU, {what}", 100.0 * share)
 }
 
 /// A crash of the guest that the check did not expect: had it done so, it would have come to an end.
@@ -291,17 +272,6 @@ mod tests {
         for outside in [signal(9), signal(15), exited, lost] {
             assert_eq!(verdict_on_end(&outside, "x").word(), "error", "{outside}");
         }
-    }
-
-    #[test]
-    fn a_guest_that_waits_is_told_from_one_that_computes() {
-        let said = |ms| activity(Duration::from_millis(ms), Duration::from_secs(1));
-        assert_eq!(
-            said(20),
-            "after that its machine used 2 % of a CPU, so the guest waits for something"
-        );
-        assert!(said(300).ends_with("30 % of a CPU, so the guest does little"), "{}", said(300));
-        assert!(said(1_900).contains("190 % of a CPU, so the guest computes"), "{}", said(1_900));
     }
 
     #[tokio::test]

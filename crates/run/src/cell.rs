@@ -9,16 +9,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hospitium_evidence::CellWriter;
+use hospitium_host::Isolation;
 use hospitium_model::{
-    CellRecord, CheckRecord, PlannedCheck, TimelineEvent, TimelineSource, Timings, Verdict,
+    BOOT_WITHIN, CellRecord, CheckRecord, InputPin, MachineSpec, PlannedCheck, TimelineEvent,
+    TimelineSource, Timings, Verdict,
 };
-use hospitium_suite::{Cell, Check, Lab, LabParts, Sink, checks};
-use tokio::sync::mpsc;
+use hospitium_suite::{BootFacts, Cell, Check, Lab, LabParts, Origin, Sink, checks};
+use jiff::Timestamp;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::attempt::CloneEnd;
 use crate::budget::{Class, Load, Permit};
+use crate::cache::Held;
 use crate::durations::Pair;
-use crate::lab::{Made, MakeError, Maker, clone_memory, declared, pair};
+use crate::lab::{First, Made, MakeError, Maker, clone_memory, declared, pair, whole_memory};
 use crate::plan::PlannedCell;
 use crate::shared::Shared;
 use crate::usage::{ms, own_cpu};
@@ -38,13 +42,32 @@ pub struct CellRun {
     records: Mutex<Vec<CheckRecord>>,
 }
 
-/// A lab with the clone that showed that its snapshot works.
+/// A lab with its first machine, which shows that its snapshot works where there is one.
 struct Ready {
     lab: Arc<Lab>,
     first: Cell,
-    permit: Permit,
+    leave: Leave,
     // Keeps the snapshot in the cache.
-    made: Made,
+    _held: Option<Held>,
+}
+
+/// What a job holds while it has a machine: the turn, where one machine at once goes on from a saved one, and the right
+/// to CPU and memory.
+pub struct Leave {
+    _turn: Option<OwnedSemaphorePermit>,
+    _permit: Permit,
+}
+
+/// What is known once the machine has booted.
+struct Known {
+    declared: MachineSpec,
+    boot: BootFacts,
+    booted: Timestamp,
+    inputs: Vec<InputPin>,
+    picture: Option<Vec<u8>>,
+    /// The saved machine's key in the cache, if there is one.
+    key: Option<String>,
+    cached: bool,
 }
 
 /// Runs a cell and returns its record and its checks', the canary's included.
@@ -112,8 +135,8 @@ impl CellRun {
             ),
         });
         match self.shared.stop.unless(self.ready()).await {
-            Ok(Ok(ready)) => {
-                self.describe(&mut record, &ready.made);
+            Ok(Ok((ready, known))) => {
+                self.describe(&mut record, &known);
                 self.run_checks(ready).await;
             }
             Ok(Err(error)) => self.could_not(&mut record, &error),
@@ -135,6 +158,7 @@ impl CellRun {
             machine: declared(&self.cell),
             inputs: pins::all(&**guest, Vec::new(), &self.shared.suite),
             timings: Timings::default(),
+            booted: None,
             failure: None,
             canary_failed: false,
             required_not_run: Vec::new(),
@@ -151,38 +175,60 @@ impl CellRun {
         all.map(planned).collect()
     }
 
-    /// A lab whose first clone answers. A saved machine from the cache that does not is made anew,
-    /// once.
-    async fn ready(&self) -> Result<Ready, MakeError> {
+    /// A lab whose first machine answers, and what is known of its boot. A saved machine from the cache that does not
+    /// is made anew, once.
+    async fn ready(&self) -> Result<(Ready, Known), MakeError> {
         let maker = Maker {
             cell: &self.cell,
+            isolation: self.isolation(),
             cache: &self.shared.cache,
             digests: &self.shared.digests,
             budget: &self.shared.budget,
             durations: &self.shared.durations,
             suite: &self.shared.suite,
             sink: &self.sink,
-            observer: &*self.shared.observer,
+            observer: &|event: &RunEvent| {
+                if matches!(event, RunEvent::Booting { .. }) {
+                    let expected = self.shared.durations.expected(&self.pair, "boot");
+                    self.shared.progress.boots(&self.cell.name, expected);
+                }
+                self.shared.tell(event);
+            },
+            since: self.shared.boots_since,
         };
         let mut again = true;
         loop {
             let begun = Instant::now();
-            let made = maker.make(declared(&self.cell), &self.work.join("media")).await?;
+            let made = maker.make(declared(&self.cell), &self.work).await;
+            self.shared.progress.ready(&self.cell.name);
+            let made = made?;
             self.timed(|t| t.vmm_cpu_ms += made.vmm_cpu_ms);
-            let lab = self.lab(&made);
+            let Made {
+                declared, boot, booted, inputs, picture, origin, held, first, cached, ..
+            } = made;
+            let lab = self.lab(&declared, origin, &boot);
             lab.expect();
             let took_ms = ms(begun.elapsed());
-            let cached = made.cached;
-            self.shared.tell(&RunEvent::Ready { cell: self.cell.name.clone(), cached, took_ms });
-            let memory = clone_memory(lab.spec().memory.size);
-            let permit =
-                self.shared.budget.permit(Class::Boot, u64::MAX, Load::Usual, memory).await;
-            match lab.cell("tier0", &checks::CANARY, None).await {
-                Ok(first) => {
-                    lab.expect();
-                    return Ok(Ready { lab, first, permit, made });
+            let cell = self.cell.name.clone();
+            self.shared.tell(&RunEvent::Ready { cell, cached, booted: Some(booted), took_ms });
+            if cached {
+                self.tell_age(booted);
+            }
+            let key = held.as_ref().map(|held| held.entry().key.to_string());
+            let known = Known { declared, boot, booted, inputs, picture, key, cached };
+            let leave = self.leave(&lab, Class::Boot, u64::MAX, Load::Usual).await;
+            let first = match first {
+                Some(First { booted, dir }) => {
+                    Ok(lab.take_booted(&checks::CANARY, None, dir, booted, begun.elapsed()))
                 }
-                Err(error) if cached && again => {
+                None => lab.cell("tier0", &checks::CANARY, None).await,
+            };
+            match (first, held) {
+                (Ok(first), held) => {
+                    lab.expect();
+                    return Ok((Ready { lab, first, leave, _held: held }, known));
+                }
+                (Err(error), Some(held)) if cached && again => {
                     again = false;
                     let words = format!(
                         "the saved machine in the cache did not answer and is made anew: {}",
@@ -190,23 +236,23 @@ impl CellRun {
                     );
                     self.sink.say("boot", TimelineSource::Harness, words.as_str());
                     self.shared.tell(&RunEvent::Note { cell: self.cell.name.clone(), words });
-                    self.shared.cache.drop_entry(made.held).map_err(crate::RunError::from)?;
+                    self.shared.cache.drop_entry(held).map_err(crate::RunError::from)?;
                 }
-                Err(error) => {
+                (Err(error), _) => {
                     return Err(MakeError::NoClone { why: error.chain() });
                 }
             }
         }
     }
 
-    fn lab(&self, made: &Made) -> Arc<Lab> {
-        let entry = made.held.entry();
+    fn lab(&self, declared: &MachineSpec, origin: Origin, boot: &BootFacts) -> Arc<Lab> {
         Arc::new(Lab::new(LabParts {
             host: self.cell.host.host.clone(),
             guest: self.cell.guest.guest.clone(),
-            declared: entry.declared.clone(),
-            snapshot: entry.snapshot.clone(),
-            boot: entry.boot.clone(),
+            declared: declared.clone(),
+            origin,
+            isolation: self.isolation(),
+            boot: boot.clone(),
             folder: self.work.clone(),
             expectations: self.shared.expectations.clone(),
             seed: self.shared.seed,
@@ -214,30 +260,74 @@ impl CellRun {
         }))
     }
 
+    /// Says that the cached boot is too old for a certificate: before the checks run, and not after.
+    fn tell_age(&self, booted: Timestamp) {
+        let age = Timestamp::now().duration_since(booted);
+        if age > BOOT_WITHIN {
+            let words = format!(
+                "the machine in the cache booted {} days ago, and a certificate needs a boot of at \
+                 most {} days; --fresh-boot boots anew",
+                age.as_hours() / 24,
+                BOOT_WITHIN.as_hours() / 24
+            );
+            self.shared.tell(&RunEvent::Note { cell: self.cell.name.clone(), words });
+        }
+    }
+
+    /// How checks get machines that no other has touched: as the host can, or less if that was asked for.
+    fn isolation(&self) -> Isolation {
+        let can = self.cell.host.host.isolation();
+        self.shared.isolation.map_or(can, |asked| asked.max(can))
+    }
+
+    /// Waits for the turn and then for CPU and memory: who waits for its turn takes nothing from others.
+    async fn leave(&self, lab: &Lab, class: Class, urgency: u64, load: Load) -> Leave {
+        let turn = lab.turn().await;
+        let size = lab.spec().memory.size;
+        let (memory, load) = match lab.origin() {
+            Origin::Saved(_) => (clone_memory(size), load),
+            Origin::Boot { .. } => (whole_memory(size), Load::Works),
+        };
+        let permit = self.shared.budget.permit(class, urgency, load, memory).await;
+        Leave { _turn: turn, _permit: permit }
+    }
+
     /// What is known once the machine has booted.
-    fn describe(&self, record: &mut CellRecord, made: &Made) {
-        let entry = made.held.entry();
-        record.machine = entry.declared.clone();
-        record.inputs.clone_from(&entry.inputs);
+    fn describe(&self, record: &mut CellRecord, known: &Known) {
+        record.machine = known.declared.clone();
+        record.booted = Some(known.booted);
+        record.inputs.clone_from(&known.inputs);
         // The suite may be another than the one that booted the machine.
         record.inputs.retain(|pin| pin.role != "suite");
         record.inputs.push(self.shared.suite.clone());
-        if !made.cached {
+        let boot = &known.boot;
+        if !known.cached {
             self.timed(|t| {
-                t.boot_ms = Some(entry.boot.ready_ms);
-                t.snapshot_ms = Some(entry.boot.snapshot_ms);
+                t.boot_ms = Some(boot.ready_ms);
+                t.snapshot_ms = known.key.as_ref().map(|_| boot.snapshot_ms);
             });
         }
         let observed = &mut record.observed;
-        observed.insert("kernel".into(), entry.boot.uname.join(" "));
-        observed.insert("command".into(), entry.boot.command.join(" "));
-        observed.insert("snapshot".into(), entry.key.to_string());
-        let from = if made.cached { "the cache; nothing was booted" } else { "this run's boot" };
-        observed.insert("snapshot from".into(), from.into());
+        observed.insert("kernel".into(), boot.uname.join(" "));
+        observed.insert("command".into(), boot.command.join(" "));
+        let isolation = match self.isolation() {
+            Isolation::Fork => "fork: a clone of the booted machine for every check",
+            Isolation::Revert => {
+                "revert: the machine goes back to its booted state for every check"
+            }
+            Isolation::Reboot => "reboot: a boot for every check",
+        };
+        observed.insert("isolation".into(), isolation.into());
+        if let Some(key) = &known.key {
+            observed.insert("snapshot".into(), key.clone());
+            let cached = "the cache; nothing was booted";
+            let from = if known.cached { cached } else { "this run's boot" };
+            observed.insert("snapshot from".into(), from.into());
+        }
         self.shared.written(self.writer.record(record));
-        self.shared.written(self.writer.console(&entry.boot.console_raw));
-        if let Some(png) = made.held.picture() {
-            self.shared.written(self.writer.file("screens/booted.png", &png));
+        self.shared.written(self.writer.console(&boot.console_raw));
+        if let Some(png) = &known.picture {
+            self.shared.written(self.writer.file("screens/booted.png", png));
         }
     }
 

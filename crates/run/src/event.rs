@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use hospitium_model::{CheckId, Repeats, Verdict};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Something that happened in a run. Times are milliseconds.
@@ -53,6 +54,9 @@ pub enum RunEvent {
         cell: String,
         /// True if the snapshot was in the cache, so that nothing was booted.
         cached: bool,
+        /// When it was booted.
+        #[serde(default)]
+        booted: Option<Timestamp>,
         /// How long that took.
         took_ms: f64,
     },
@@ -104,14 +108,17 @@ pub enum RunEvent {
         /// How long it took.
         took_ms: f64,
     },
-    /// How far the run is.
+    /// How far the run is. Told when a check ends, and every few seconds.
     Progress {
         /// Checks that ended.
         done: usize,
         /// Checks in all.
         total: usize,
-        /// How much longer, as far as earlier runs can tell.
+        /// How much longer, as far as earlier runs can tell; what takes longer than usual is not in it.
         left_ms: Option<f64>,
+        /// What takes longer than usual.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        slow: Vec<Slow>,
     },
     /// A cell ended.
     CellEnded {
@@ -129,6 +136,19 @@ pub enum RunEvent {
         /// How long it took.
         took_ms: f64,
     },
+}
+
+/// A check, or a boot, that takes longer than usual. Times are milliseconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Slow {
+    /// Which cell.
+    pub cell: String,
+    /// The check's id, or `boot`.
+    pub what: String,
+    /// How long it has run.
+    pub running_ms: f64,
+    /// How long it takes usually.
+    pub usual_ms: f64,
 }
 
 /// Who is told. Called from several tasks at once; must not block for long.

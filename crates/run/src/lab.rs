@@ -1,14 +1,18 @@
-//! From a planned cell to its lab: the snapshot from the cache, or a boot.
+//! From a planned cell to what its machines begin from: the snapshot from the cache, or a boot.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hospitium_guest::GuestError;
-use hospitium_host::WorkDir;
-use hospitium_model::{ByteSize, Capability, Digest, InputPin, MachineSpec, TimelineSource};
-use hospitium_suite::{LabError, Sink, boot, standard_machine};
+use hospitium_host::{Isolation, Machine, WorkDir};
+use hospitium_model::{
+    ByteSize, Capability, Digest, Inability, InputPin, MachineSpec, TimelineSource,
+};
+use hospitium_suite::{BootFacts, Booted, LabError, Origin, Sink, boot, standard_machine};
+use jiff::Timestamp;
 
-use crate::budget::{Budget, Class, Load};
+use crate::budget::{Budget, Class, Load, Permit};
 use crate::cache::{Digests, Entry, Found, Held, KeyParts, SnapshotCache};
 use crate::durations::{Durations, Pair};
 use crate::plan::PlannedCell;
@@ -20,6 +24,8 @@ use crate::{Observer, RunError, RunEvent, pins};
 pub struct Maker<'a> {
     /// The cell.
     pub cell: &'a PlannedCell,
+    /// How checks get machines that no other has touched.
+    pub isolation: Isolation,
     /// Snapshots.
     pub cache: &'a SnapshotCache,
     /// Digests of files.
@@ -34,16 +40,58 @@ pub struct Maker<'a> {
     pub sink: &'a Sink,
     /// Who is told.
     pub observer: &'a dyn Observer,
+    /// A saved machine is to have been booted since then; none to take any.
+    pub since: Option<Timestamp>,
 }
 
-/// A saved machine, from the cache or fresh.
+/// What a cell's machines begin from: a saved machine, from the cache or fresh, or boots.
 pub struct Made {
-    /// It, held so that it stays.
-    pub held: Held,
+    /// The machine as declared, without boot media.
+    pub declared: MachineSpec,
+    /// What was seen while it booted.
+    pub boot: BootFacts,
+    /// When it was booted.
+    pub booted: Timestamp,
+    /// Everything that went in.
+    pub inputs: Vec<InputPin>,
+    /// A picture of the booted machine, as PNG.
+    pub picture: Option<Vec<u8>>,
+    /// What a check's machine begins from.
+    pub origin: Origin,
+    /// The saved machine in the cache, held so that it stays.
+    pub held: Option<Held>,
+    /// The machine that booted, where it is not saved.
+    pub first: Option<First>,
     /// True if nothing was booted for it.
     pub cached: bool,
-    /// CPU time of the VMM that booted, if one did.
+    /// CPU time of the VMM that booted, if it has ended.
     pub vmm_cpu_ms: f64,
+}
+
+/// A machine that has booted and runs.
+pub struct First {
+    /// It.
+    pub booted: Booted,
+    /// Its folder.
+    pub dir: WorkDir,
+}
+
+impl Made {
+    fn held(held: Held, cached: bool, vmm_cpu_ms: f64) -> Self {
+        let entry = held.entry();
+        Self {
+            declared: entry.declared.clone(),
+            boot: entry.boot.clone(),
+            booted: entry.booted,
+            inputs: entry.inputs.clone(),
+            picture: held.picture(),
+            origin: Origin::Saved(Box::new(entry.snapshot.clone())),
+            held: Some(held),
+            first: None,
+            cached,
+            vmm_cpu_ms,
+        }
+    }
 }
 
 /// Why there is no saved machine.
@@ -55,6 +103,12 @@ pub enum MakeError {
     /// The boot.
     #[error(transparent)]
     Boot(#[from] LabError),
+    /// A boot anew was asked for, and the saved machine cannot be dropped.
+    #[error(
+        "another run uses the saved machine that is to be booted anew; wait for its end, or use \
+         --no-cache, which boots one of its own"
+    )]
+    InUse,
     /// The saved machine cannot be cloned.
     #[error("the booted machine was saved, and no clone of it answers: {why}")]
     NoClone {
@@ -68,12 +122,16 @@ impl MakeError {
     /// and not an error of the lab.
     pub fn guest_did_not_come_up(&self) -> Option<String> {
         match self {
-            Self::Boot(LabError::Guest(
-                error @ (GuestError::Panicked { .. }
-                | GuestError::NoProbe { .. }
-                | GuestError::Rebooting { .. }
-                | GuestError::Flooded { .. }),
-            )) => Some(chain(error)),
+            Self::Boot(
+                error @ LabError::NotEntered {
+                    error:
+                        GuestError::Panicked { .. }
+                        | GuestError::NoProbe { .. }
+                        | GuestError::Rebooting { .. }
+                        | GuestError::Flooded { .. },
+                    ..
+                },
+            ) => Some(chain(error)),
             _ => None,
         }
     }
@@ -85,15 +143,31 @@ pub fn declared(cell: &PlannedCell) -> MachineSpec {
 }
 
 impl Maker<'_> {
-    /// The saved machine of the cell, `declared` without its boot media.
+    /// What the machines of the cell begin from, `declared` without its boot media. Files of a machine that is not
+    /// saved go into `work`.
     ///
     /// # Errors
     /// An input cannot be read, the cache not be used, or the guest does not come up.
-    pub async fn make(&self, declared: MachineSpec, scratch: &Path) -> Result<Made, MakeError> {
-        let (parts, boot_pins) = self.parts(&declared, scratch).await?;
+    pub async fn make(&self, declared: MachineSpec, work: &Path) -> Result<Made, MakeError> {
+        let (parts, boot_pins) = self.parts(&declared, &work.join("media")).await?;
+        if self.isolation == Isolation::Reboot {
+            let why = self.cell.host.host.cloning().err();
+            return self.first(declared, boot_pins, work, why).await;
+        }
+        let scratch = work;
         let key = parts.digest().map_err(|e| RunError::io("describe", scratch)(e.into()))?;
-        match self.cache.find(key).await.map_err(RunError::from)? {
-            Found::Hit(held) => Ok(Made { held: *held, cached: true, vmm_cpu_ms: 0.0 }),
+        let found = self.cache.find(key).await.map_err(RunError::from)?;
+        let is_old = |held: &Held| self.since.is_some_and(|since| held.entry().booted < since);
+        let found = match found {
+            Found::Hit(held) if is_old(&held) => {
+                self.cache.drop_entry(*held).map_err(RunError::from)?;
+                self.cache.find(key).await.map_err(RunError::from)?
+            }
+            found => found,
+        };
+        match found {
+            Found::Hit(held) if is_old(&held) => Err(MakeError::InUse),
+            Found::Hit(held) => Ok(Made::held(*held, true, 0.0)),
             Found::Miss { reservation, dropped } => {
                 if let Some(why) = dropped {
                     self.note(format!(
@@ -128,6 +202,35 @@ impl Maker<'_> {
         })
     }
 
+    /// The machine that boots first, where none is saved.
+    async fn first(
+        &self,
+        declared: MachineSpec,
+        boot_pins: Vec<InputPin>,
+        work: &Path,
+        why: Option<Inability>,
+    ) -> Result<Made, MakeError> {
+        let _permit = self.boot_permit(&declared).await;
+        let dir = WorkDir { name: "tier0".into(), folder: work.join("tier0") };
+        std::fs::create_dir_all(&dir.folder).map_err(RunError::io("make", &dir.folder))?;
+        let limit = self.cell.guest.boot_limit();
+        let began = Timestamp::now();
+        let booted = self.booted(&declared, &dir, limit).await?;
+        Ok(Made {
+            inputs: self.inputs(boot_pins, &declared, &booted.facts),
+            picture: self.picture(&declared, &*booted.machine).await,
+            boot: booted.facts.clone(),
+            booted: began,
+            declared,
+            origin: Origin::Boot { limit, why },
+            held: None,
+            first: Some(First { booted, dir }),
+            cached: false,
+            vmm_cpu_ms: 0.0,
+        })
+    }
+
+    /// Boots a machine and saves it in the cache.
     async fn boot(
         &self,
         declared: MachineSpec,
@@ -135,41 +238,18 @@ impl Maker<'_> {
         boot_pins: Vec<InputPin>,
         reservation: crate::cache::Reservation,
     ) -> Result<Made, MakeError> {
-        let (guest, host) = (&self.cell.guest.guest, &self.cell.host.host);
-        let pair = pair(self.cell);
-        let urgency = self.durations.expected(&pair, "boot");
-        let memory = ByteSize::bytes(declared.memory.size.as_bytes() + MACHINE_OVERHEAD);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "durations are bounded and not negative"
-        )]
-        let _permit = self.budget.permit(Class::Boot, urgency as u64, Load::Works, memory).await;
-        let expected_ms = self.durations.seen(&pair, "boot");
-        self.observer.tell(&RunEvent::Booting { cell: self.cell.name.clone(), expected_ms });
+        let _permit = self.boot_permit(&declared).await;
         let dir = WorkDir { name: "boot".into(), folder: reservation.boot_folder() };
-        let limit = self.cell.guest.boot_limit();
-        let booted = boot(&**host, &**guest, &declared, &dir, limit, self.sink).await?;
-        let mut facts = booted.facts;
-        self.durations.took(&pair, "boot", facts.ready_ms);
-        let picture = match booted.machine.display() {
-            Ok(display) if declared.display && host.offers(Capability::Screenshot).is_yes() => {
-                match display.screenshot().await.and_then(|screen| screen.png()) {
-                    Ok(png) => Some(png),
-                    Err(error) => {
-                        self.note(format!("no picture of the booted machine: {}", chain(&error)));
-                        None
-                    }
-                }
-            }
-            _ => None,
-        };
+        let began = Timestamp::now();
+        let booted = self.booted(&declared, &dir, self.cell.guest.boot_limit()).await?;
+        let picture = self.picture(&declared, &*booted.machine).await;
         let process = match booted.machine.confinement() {
             Ok(confinement) => confinement.process().await.ok(),
             Err(_) => None,
         };
         let vmm_cpu = process.and_then(|process| process.cpu_time.ok());
         let vmm_cpu = vmm_cpu.map(|seen| seen.value).unwrap_or_default();
+        let mut facts = booted.facts;
         let begun = std::time::Instant::now();
         // The probe's and the console's streams must not keep the machine from being saved.
         drop(booted.session);
@@ -180,20 +260,71 @@ impl Maker<'_> {
         self.sink.say("boot", TimelineSource::Harness, "saved");
         drop(booted.console);
         drop(booted.machine);
-        let mut inputs = pins::all(&**guest, boot_pins, self.suite);
-        inputs.extend(pins::of_host(host.facts(), &facts.command, self.digests));
         let entry = Entry {
             // Set by the cache, as is what depends on its folder.
             key: Digest::of(&[]),
             parts,
+            inputs: self.inputs(boot_pins, &declared, &facts),
             declared,
-            inputs,
+            booted: began,
             boot: facts,
             snapshot,
             files: Vec::new(),
         };
         let held = reservation.keep(entry, picture).await.map_err(RunError::from)?;
-        Ok(Made { held, cached: false, vmm_cpu_ms: ms(vmm_cpu) })
+        Ok(Made::held(held, false, ms(vmm_cpu)))
+    }
+
+    /// CPU and memory for a boot.
+    async fn boot_permit(&self, declared: &MachineSpec) -> Permit {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "durations are bounded and not negative"
+        )]
+        let urgency = self.durations.expected(&pair(self.cell), "boot") as u64;
+        self.budget
+            .permit(Class::Boot, urgency, Load::Works, whole_memory(declared.memory.size))
+            .await
+    }
+
+    async fn booted(
+        &self,
+        declared: &MachineSpec,
+        dir: &WorkDir,
+        limit: Duration,
+    ) -> Result<Booted, MakeError> {
+        let (guest, host) = (&self.cell.guest.guest, &self.cell.host.host);
+        let pair = pair(self.cell);
+        let expected_ms = self.durations.seen(&pair, "boot");
+        self.observer.tell(&RunEvent::Booting { cell: self.cell.name.clone(), expected_ms });
+        let booted = boot(&**host, &**guest, declared, dir, limit, self.sink).await?;
+        self.durations.took(&pair, "boot", booted.facts.ready_ms);
+        Ok(booted)
+    }
+
+    /// A picture of the booted machine, where there is one to be had.
+    async fn picture(&self, declared: &MachineSpec, machine: &dyn Machine) -> Option<Vec<u8>> {
+        let offered = self.cell.host.host.offers(Capability::Screenshot).is_yes();
+        let display = machine.display().ok().filter(|_| declared.display && offered)?;
+        let png = display.screenshot().await.and_then(|screen| screen.png());
+        png.inspect_err(|error| {
+            self.note(format!("no picture of the booted machine: {}", chain(error)));
+        })
+        .ok()
+    }
+
+    fn inputs(
+        &self,
+        boot_pins: Vec<InputPin>,
+        declared: &MachineSpec,
+        facts: &BootFacts,
+    ) -> Vec<InputPin> {
+        let (guest, host) = (&self.cell.guest.guest, &self.cell.host.host);
+        let mut inputs = pins::all(&**guest, boot_pins, self.suite);
+        let own = host.inputs(declared);
+        inputs.extend(pins::of_host(host.facts(), own, &facts.command, self.digests));
+        inputs
     }
 
     fn note(&self, words: String) {
@@ -204,6 +335,11 @@ impl Maker<'_> {
 
 /// Memory that a VMM takes beside the guest's, measured with QEMU 7.2 under TCG: 60 to 110 MiB.
 pub const MACHINE_OVERHEAD: u64 = 110 << 20;
+
+/// What a machine is thought to take that has a guest's memory to itself.
+pub const fn whole_memory(size: ByteSize) -> ByteSize {
+    ByteSize::bytes(size.as_bytes() + MACHINE_OVERHEAD)
+}
 
 /// What a clone is thought to take of a guest's memory: eight of them take less than three whole
 /// ones, because they share the saved state (docs/benchmarks.md).

@@ -33,12 +33,17 @@ pub fn all(guest: &dyn Guest, boot: Vec<InputPin>, suite: &InputPin) -> Vec<Inpu
     pins
 }
 
-/// The VMM and its firmware, found in the command that started it by the digests that the host
-/// names. What is not found there is pinned by the host's facts alone.
-pub fn of_host(host: &HostFacts, command: &[String], digests: &Digests) -> Vec<InputPin> {
+/// What the host itself knows of its own that went in (`own`), and what else of it is found in the command that
+/// started the VMM by the digests that the host names. What is in neither is pinned by the host's facts alone.
+pub fn of_host(
+    host: &HostFacts,
+    own: Vec<InputPin>,
+    command: &[String],
+    digests: &Digests,
+) -> Vec<InputPin> {
     let mut wanted: Vec<(String, Digest)> = vec![("vmm".into(), host.vmm)];
     wanted.extend(host.firmware.iter().map(|(kind, digest)| (format!("firmware {kind}"), *digest)));
-    let mut pins: Vec<InputPin> = Vec::new();
+    let mut pins = own;
     let words = command.iter().flat_map(|word| word.split([',', '=', '"']));
     for path in words.map(Path::new).filter(|path| path.is_absolute() && path.is_file()) {
         let Ok((sha256, size)) = digests.of_file(path) else {
@@ -84,8 +89,11 @@ mod tests {
             kernel: String::new(),
         };
         let command = [vmm.to_string_lossy().into_owned(), "-bios".into(), "x=/etc,y".into()];
-        let pins = of_host(&host, &command, &Digests::default());
+        let pins = of_host(&host, Vec::new(), &command, &Digests::default());
         assert_eq!(pins.len(), 1);
         assert_eq!((pins[0].role.as_str(), pins[0].size.as_bytes()), ("vmm", 3));
+        let own = InputPin { role: "firmware uefi-vars".into(), ..pins[0].clone() };
+        let pins = of_host(&host, vec![own.clone()], &command, &Digests::default());
+        assert_eq!((&pins[0], pins[1].role.as_str()), (&own, "vmm"));
     }
 }

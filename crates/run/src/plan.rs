@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hospitium_guest::Guest;
-use hospitium_host::{Host, Reapers};
+use hospitium_host::{Host, Isolation, Reapers};
 use hospitium_model::{ByteSize, CheckId, Expectations, GuestKind};
 use hospitium_suite::{Check, EXPECTATIONS, StandardOptions, checks};
 
@@ -38,12 +38,16 @@ pub struct RunPlan {
     pub seed: u64,
     /// How much runs at once.
     pub limits: Limits,
+    /// How checks get machines that no other has touched, if it is to be less than the host can.
+    pub isolation: Option<Isolation>,
     /// Where evidence and report go: a folder that does not exist yet, or is empty.
     pub folder: PathBuf,
     /// Caches and the machines' own files.
     pub cache: PathBuf,
     /// How much booted machines may take in the cache; none to keep none.
     pub snapshots: Option<ByteSize>,
+    /// Boot anew, and put the booted machine in the place of the one in the cache.
+    pub fresh_boot: bool,
     /// End what killed runs left running.
     pub reapers: Reapers,
 }
@@ -113,9 +117,11 @@ impl RunPlan {
             expectations: Expectations::from_toml(EXPECTATIONS)?,
             seed: 2009,
             limits: Limits::of_this_machine(),
+            isolation: None,
             folder,
             cache,
             snapshots: Some(DEFAULT_SIZE),
+            fresh_boot: false,
             reapers: Reapers::from([]),
         })
     }

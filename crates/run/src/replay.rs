@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use crate::budget::{Budget, Limits};
 use crate::cache::{Digests, Held, SnapshotCache};
 use crate::durations::Durations;
-use crate::lab::{MakeError, Maker};
+use crate::lab::{First, MakeError, Maker};
 use crate::plan::PlannedCell;
 use crate::work::WorkFolder;
 use crate::{Observer, Places, PlannedGuest, PlannedHost, RunError, pins};
@@ -28,7 +28,7 @@ pub struct Replay {
     /// True if the machine had to be booted again, so that the state is a like one, and not the same.
     pub made_again: bool,
     // After the clone, in this order: fields are dropped as they stand.
-    _held: Held,
+    _held: Option<Held>,
     _work: WorkFolder,
 }
 
@@ -116,8 +116,10 @@ pub async fn enter(plan: ReplayPlan<'_>, observer: &dyn Observer) -> Result<Repl
     let cache = SnapshotCache::open(&places.snapshots(), crate::cache::DEFAULT_SIZE, reapers)
         .map_err(RunError::from)?;
     let cell = PlannedCell { name: record.name.clone(), guest, host };
+    let isolation = cell.host.host.isolation();
     let maker = Maker {
         cell: &cell,
+        isolation,
         cache: &cache,
         digests: &digests,
         budget: &Budget::new(Limits::of_this_machine().with_jobs(1)),
@@ -125,31 +127,37 @@ pub async fn enter(plan: ReplayPlan<'_>, observer: &dyn Observer) -> Result<Repl
         suite: &suite,
         sink: &Sink::nowhere(),
         observer,
+        since: None,
     };
     let make = |error: MakeError| ReplayError::Make(Box::new(error));
     let begun = Instant::now();
-    let made =
-        maker.make(record.machine.clone(), &work.path().join("media")).await.map_err(make)?;
+    let made = maker.make(record.machine.clone(), work.path()).await.map_err(make)?;
     digests.keep();
     observer.tell(&crate::RunEvent::Ready {
         cell: record.name.clone(),
         cached: made.cached,
+        booted: Some(made.booted),
         took_ms: crate::usage::ms(begun.elapsed()),
     });
-    let entry = made.held.entry();
     let lab = Arc::new(Lab::new(LabParts {
         host: cell.host.host.clone(),
         guest: cell.guest.guest.clone(),
-        declared: entry.declared.clone(),
-        snapshot: entry.snapshot.clone(),
-        boot: entry.boot.clone(),
+        declared: made.declared,
+        origin: made.origin,
+        isolation,
+        boot: made.boot,
         folder: work.path().to_owned(),
         expectations: Expectations::from_toml(EXPECTATIONS).map_err(RunError::from)?,
         seed,
         sink: Sink::nowhere(),
     }));
-    let cell = lab.cell("replay", check, None).await;
-    let cell = cell.map_err(|error| ReplayError::Clone(error.chain()))?;
+    let cell = match made.first {
+        Some(First { booted, dir }) => lab.take_booted(check, None, dir, booted, begun.elapsed()),
+        None => {
+            let cell = lab.cell("replay", check, None).await;
+            cell.map_err(|error| ReplayError::Clone(error.chain()))?
+        }
+    };
     Ok(Replay { cell, check, made_again: !made.cached, _held: made.held, _work: work })
 }
 

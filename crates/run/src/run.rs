@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hospitium_evidence::BundleWriter;
 use hospitium_model::{CellRecord, CheckRecord, EVIDENCE_FORMAT, RunRecord, Subsystem, Verdict};
@@ -15,7 +15,8 @@ use crate::budget::Budget;
 use crate::cache::{Digests, SnapshotCache, trim_derived};
 use crate::durations::Durations;
 use crate::places::Places;
-use crate::shared::{Progress, Shared};
+use crate::progress::Progress;
+use crate::shared::Shared;
 use crate::usage::ms;
 use crate::work::{WorkFolder, chain, recover};
 use crate::{Observer, RunError, RunEvent, RunPlan, Stop, cell, lab, made, pins};
@@ -131,12 +132,13 @@ pub async fn run(
     };
     let durations = Durations::kept_in(&places.durations());
     let pairs: Vec<_> = cells.iter().map(|cell| (cell.name.clone(), lab::pair(cell))).collect();
+    let jobs = plan.limits.jobs.min(plan.limits.halves).max(1);
     let shared = Arc::new(Shared {
         cache,
         digests,
         budget: Budget::new(plan.limits),
-        jobs: plan.limits.jobs.min(plan.limits.halves).max(1),
-        progress: Progress::of(&pairs, &plan.checks, &durations),
+        jobs,
+        progress: Progress::of(&pairs, &plan.checks, &durations, plan.repeat, jobs),
         durations,
         suite,
         observer,
@@ -144,9 +146,11 @@ pub async fn run(
         checks: plan.checks,
         order,
         repeat: plan.repeat,
+        isolation: plan.isolation,
         failed: AtomicBool::new(false),
         required: plan.required,
         expectations: plan.expectations,
+        boots_since: plan.fresh_boot.then_some(record.started),
         seed: plan.seed,
         draw: plan.seed ^ drawn(&record.id),
         unwritten: Mutex::new(None),
@@ -159,6 +163,7 @@ pub async fn run(
         jobs: shared.jobs,
     });
 
+    let ticking = tokio::spawn(tick(shared.clone()));
     // More cells at once than can boot at once would only fill the disk.
     let at_once = Arc::new(Semaphore::new(shared.jobs.clamp(1, 4)));
     let writer = Arc::new(writer);
@@ -185,6 +190,9 @@ pub async fn run(
         });
     }
     let mut ended: Vec<_> = running.join_all().await;
+    ticking.abort();
+    // It holds a share of what the cells had.
+    let _ = ticking.await;
     ended.sort_by_key(|(n, _)| *n);
     let mut summaries = Vec::new();
     for (_, cell) in ended {
@@ -240,6 +248,17 @@ pub async fn run(
         cells: summaries,
         took_ms: ms(begun.elapsed()),
     })
+}
+
+/// How often it is told how far the run is, besides when a check ends.
+const TELLS: Duration = Duration::from_secs(2);
+
+/// Tells how far the run is, until it is ended.
+async fn tick(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(TELLS).await;
+        shared.tell(&shared.progress.now());
+    }
 }
 
 /// The checks in the suite's order, without the canary.

@@ -1,16 +1,18 @@
 //! What all cells of a run share.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hospitium_evidence::WriteError;
+use hospitium_host::Isolation;
 use hospitium_model::{CheckId, Expectations, InputPin};
 use hospitium_suite::Check;
+use jiff::Timestamp;
 
 use crate::budget::Budget;
 use crate::cache::{Digests, SnapshotCache};
-use crate::durations::{Durations, Pair, left};
+use crate::durations::Durations;
+use crate::progress::Progress;
 use crate::repeat::Repeat;
 use crate::{Observer, RunEvent, Stop};
 
@@ -38,12 +40,16 @@ pub struct Shared {
     pub order: Option<Vec<&'static Check>>,
     /// How often each is run.
     pub repeat: Repeat,
+    /// What isolation is asked for, if less than the host can.
+    pub isolation: Option<Isolation>,
     /// A repetition of a check has failed.
     pub failed: AtomicBool,
     /// Those that the profile requires.
     pub required: Vec<CheckId>,
     /// What is right.
     pub expectations: Expectations,
+    /// Saved machines are to have been booted since then; none to take any.
+    pub boots_since: Option<Timestamp>,
     /// Seed of all patterns.
     pub seed: u64,
     /// By which the canary is drawn.
@@ -76,43 +82,7 @@ impl Shared {
 
     /// A check of a cell has ended.
     pub fn ended(&self, cell: &str, id: &str) {
-        let event = self.progress.ended(cell, id, self.jobs);
+        let event = self.progress.ended(cell, id);
         self.tell(&event);
-    }
-}
-
-/// What is still to be done, and how long each is thought to take.
-#[derive(Debug, Default)]
-pub struct Progress {
-    total: usize,
-    remaining: Mutex<BTreeMap<(String, &'static str), f64>>,
-}
-
-impl Progress {
-    /// All checks of all cells are to be done; `pairs` are the cells with their pair.
-    pub fn of(pairs: &[(String, Pair)], checks: &[&'static Check], durations: &Durations) -> Self {
-        let mut remaining = BTreeMap::new();
-        for (cell, pair) in pairs {
-            for check in checks {
-                let ms = durations.expected(pair, check.id);
-                remaining.insert((cell.clone(), check.id), ms);
-            }
-        }
-        Self { total: remaining.len(), remaining: Mutex::new(remaining) }
-    }
-
-    /// Checks in all.
-    pub const fn total(&self) -> usize {
-        self.total
-    }
-
-    fn ended(&self, cell: &str, id: &str, jobs: usize) -> RunEvent {
-        let mut remaining = self.remaining.lock().unwrap_or_else(PoisonError::into_inner);
-        remaining.retain(|(of, check), _| of != cell || *check != id);
-        RunEvent::Progress {
-            done: self.total - remaining.len(),
-            total: self.total,
-            left_ms: Some(left(remaining.values().copied(), jobs)),
-        }
     }
 }

@@ -11,7 +11,8 @@ use hospitium_model::Expectations;
 use hospitium_suite::studio::{Recorded, record};
 use hospitium_suite::tape::{FORMAT, Pair, Transcripts};
 use hospitium_suite::{
-    BootFacts, EXPECTATIONS, Lab, LabParts, Sink, StandardOptions, boot, checks, standard_machine,
+    BootFacts, EXPECTATIONS, Lab, LabParts, Origin, Sink, StandardOptions, boot, checks,
+    standard_machine,
 };
 
 type Failure = Box<dyn std::error::Error>;
@@ -54,20 +55,22 @@ async fn all(guest: &Path, file: &Path, only: &str, scratch: &Path) -> Result<()
     let guest: Arc<dyn hospitium_guest::Guest> = Arc::from(hospitium_guest::open(guest, &cache)?);
     let declared = standard_machine(&*guest, &*host, &StandardOptions::default());
     let expectations = Expectations::from_toml(EXPECTATIONS)?;
-    let parts = |folder: &Path, snapshot: &Snapshot, boot: &BootFacts| -> Result<LabParts, Failure> {
-        std::fs::create_dir_all(folder)?;
-        Ok(LabParts {
-            host: host.clone(),
-            guest: guest.clone(),
-            declared: declared.clone(),
-            snapshot: snapshot.clone(),
-            boot: boot.clone(),
-            folder: folder.to_owned(),
-            expectations: expectations.clone(),
-            seed: SEED,
-            sink: Sink::nowhere(),
-        })
-    };
+    let parts =
+        |folder: &Path, snapshot: &Snapshot, boot: &BootFacts| -> Result<LabParts, Failure> {
+            std::fs::create_dir_all(folder)?;
+            Ok(LabParts {
+                host: host.clone(),
+                guest: guest.clone(),
+                declared: declared.clone(),
+                origin: Origin::Saved(Box::new(snapshot.clone())),
+                isolation: host.isolation(),
+                boot: boot.clone(),
+                folder: folder.to_owned(),
+                expectations: expectations.clone(),
+                seed: SEED,
+                sink: Sink::nowhere(),
+            })
+        };
     let nothing = Snapshot {
         format: 0,
         host_kind: String::new(),
@@ -77,8 +80,7 @@ async fn all(guest: &Path, file: &Path, only: &str, scratch: &Path) -> Result<()
         files: Vec::new(),
         private: serde_json::Value::Null,
     };
-    let (snapshot, facts) =
-        boot_and_save(parts(scratch, &nothing, &BootFacts::default())?).await?;
+    let (snapshot, facts) = boot_and_save(parts(scratch, &nothing, &BootFacts::default())?).await?;
     eprintln!("ready after {:.0} ms", facts.ready_ms);
     // The boot's own console is in its lines.
     let facts = BootFacts { console_raw: Vec::new(), command: Vec::new(), ..facts };
@@ -124,10 +126,8 @@ async fn all(guest: &Path, file: &Path, only: &str, scratch: &Path) -> Result<()
     let system = system.ok_or("no check was recorded")?;
     let pair = Pair::of(&lab, system);
     let places = [(scratch.display().to_string(), "/lab")];
-    let places: Vec<(String, &str)> = places
-        .into_iter()
-        .chain(std::env::var("HOME").ok().map(|home| (home, "/home")))
-        .collect();
+    let places: Vec<(String, &str)> =
+        places.into_iter().chain(std::env::var("HOME").ok().map(|home| (home, "/home"))).collect();
     Transcripts { format: FORMAT, pair, checks: recorded }.write(file, &places)?;
     eprintln!("{}: {} bytes", file.display(), std::fs::metadata(file)?.len());
     if failed.is_empty() { Ok(()) } else { Err(failed.join("\n").into()) }

@@ -3,11 +3,13 @@
 //! A suite that does not notice a lying disk in a machine that was given one on purpose proves nothing about the
 //! others. Which defect it is, is drawn anew for each run.
 
+use std::time::Duration;
+
 use hospitium_host::Defect;
 
 use crate::{Check, Lab, checks, device};
 
-/// A defect that a clone can be given, and the check that has to find it.
+/// A defect that a machine can be given, and the check that has to find it.
 #[derive(Debug, Clone, Copy)]
 pub struct Canary {
     /// What is wrong, as a clause: "the network cable is dead".
@@ -18,7 +20,8 @@ pub struct Canary {
     pub defect: fn() -> Defect,
 }
 
-/// All of them. Defects that [need a boot](Defect::needs_boot) would cost a run too much.
+/// All of them. Those that [need a boot](Defect::needs_boot) are for hosts on which every machine boots: elsewhere
+/// a boot more would cost a run too much.
 pub const CANARIES: &[Canary] = &[
     Canary {
         what: "the scratch disk acknowledges flushes and drops them",
@@ -30,19 +33,32 @@ pub const CANARIES: &[Canary] = &[
         found_by: "net.mac-ip",
         defect: || Defect::DeadCable { nic: device::NIC.into() },
     },
+    Canary { what: "one vCPU is missing", found_by: "cpu.count", defect: || Defect::VcpuShort },
+    Canary {
+        what: "a quarter of the memory is missing",
+        found_by: "mem.size",
+        defect: || Defect::MemoryShort,
+    },
+    Canary {
+        what: "the hardware clock goes an hour ahead",
+        found_by: "clk.offset",
+        defect: || Defect::ClockAhead { by: Duration::from_secs(3600) },
+    },
 ];
 
-/// The canary of this draw for this lab, with its check: the first, from the drawn one on, that the host can give a
-/// machine and whose check applies. None if there is none.
+/// The canary of this draw for this lab, with its check, from those that the host can give a machine and whose check
+/// applies. None if there is none.
 pub fn draw(lab: &Lab, drawn: u64) -> Option<(&'static Canary, &'static Check)> {
-    let begin = usize::try_from(drawn % CANARIES.len() as u64).unwrap_or(0);
-    (0..CANARIES.len()).find_map(|n| {
-        let canary = &CANARIES[(begin + n) % CANARIES.len()];
+    let can = |canary: &'static Canary| {
         let check = checks::all().into_iter().find(|check| check.id == canary.found_by)?;
         let applies = check.needs.iter().all(|need| need.missing(lab).is_none());
-        let can = lab.host().with_defects(&[(canary.defect)()]).is_ok();
+        let defect = (canary.defect)();
+        let can = lab.can_get(&defect) && lab.host().with_defects(&[defect]).is_ok();
         (applies && can).then_some((canary, check))
-    })
+    };
+    let fit: Vec<_> = CANARIES.iter().filter_map(can).collect();
+    let at = usize::try_from(drawn.checked_rem(fit.len() as u64)?).unwrap_or(0);
+    fit.get(at).copied()
 }
 
 #[cfg(test)]
@@ -50,9 +66,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_canary_is_found_by_a_check_that_there_is_and_needs_no_boot() {
+    fn each_canary_is_found_by_a_check_that_there_is() {
         for canary in CANARIES {
-            assert!(!(canary.defect)().needs_boot(), "{}", canary.what);
             let check = checks::all().into_iter().find(|check| check.id == canary.found_by);
             assert!(check.is_some(), "{} is no check", canary.found_by);
         }

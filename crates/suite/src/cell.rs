@@ -1,56 +1,30 @@
 //! What a check is given: a clone of the booted machine, the probe inside, the hypervisor outside.
 
+mod moving;
+mod outside;
+mod restart;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use hospitium_guest::GuestError;
-use hospitium_host::{
-    Balloon, Display, Event, EventKind, Facet, Generation, Host, HostClock, HostError, Hotplug,
-    Inject, Look, Machine, Media, Medium, PowerVerb, ProcessFacts, Wires, WorkDir,
-};
+use hospitium_host::{Event, EventKind, Host, HostError, Machine, PowerVerb, WorkDir};
 use hospitium_model::{
     ExpectationError, MachineSpec, OperatingSystem, Pattern, TimelineSource, Value,
 };
 use hospitium_peer::PeerOptions;
 use hospitium_system::tap::{Altered, Tap, TappedSystem, Taps};
-use hospitium_system::{Console, LinuxSystem, Session, SessionError, System, SystemError};
+use hospitium_system::{Console, LinuxSystem, Session, System, SystemError};
 use hospitium_wire::PowerAction;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
-use tokio::time::Instant;
 
-use crate::lab::forward_events;
-use crate::patience::{MOST, Patience};
+use crate::patience::Patience;
+use crate::sink::forward_events;
 use crate::tape::Cable;
 use crate::{Check, CheckError, CloneOptions, Fault, FaultyMachine, Lab, device};
 
-/// How long a machine that goes on from a saved one may take to answer.
-const ANSWER: Duration = Duration::from_secs(20);
-
-/// How a machine was moved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moved {
-    /// The hypervisor that it left.
-    pub from: String,
-    /// The one that it came to.
-    pub to: String,
-    /// For how long no vCPU ran, as the hypervisor counted.
-    pub downtime: Duration,
-    /// Source and destination ran the same build of the hypervisor.
-    pub same_vmm: bool,
-    /// Source and destination are the same host.
-    pub same_host: bool,
-}
-
-impl Moved {
-    /// Between what: which case of moving was tried is part of what a certificate says.
-    pub fn between(&self) -> String {
-        let host = if self.same_host { "the same host" } else { "another host" };
-        let build = if self.same_vmm { "the same build" } else { "another build" };
-        format!("from {} to {}, on {host} and of {build}", self.from, self.to)
-    }
-}
+pub use self::moving::Moved;
 
 /// A running clone for one check (or, of tier 0, for all of them).
 pub struct Cell {
@@ -76,6 +50,8 @@ pub struct Cell {
     crashes_meant: usize,
     /// How often the machine had been reset at the last of those.
     resets_at_crash: usize,
+    /// How much of the check's life-cycle the machine has lived through.
+    lived: usize,
 }
 
 /// The system that the probe of this session is in, on the machine of this name, its answers altered if that is the
@@ -118,6 +94,8 @@ impl Cell {
         ready: Duration,
     ) -> Self {
         let pictures = Vec::new();
+        // A machine that booted has some already.
+        let events = machine.events().len();
         Self {
             system,
             guest,
@@ -131,10 +109,11 @@ impl Cell {
             ready,
             clones: 0,
             moves: 0,
-            boot_events: 0,
+            boot_events: events,
             pictures,
             crashes_meant: 0,
             resets_at_crash: 0,
+            lived: 0,
         }
     }
 
@@ -190,71 +169,6 @@ impl Cell {
         &*self.machine
     }
 
-    /// What the host sees of the machine now.
-    ///
-    /// # Errors
-    /// The host cannot be asked.
-    pub async fn look(&self) -> Result<Look, CheckError> {
-        Ok(self.machine.look().await?)
-    }
-
-    /// What the host's operating system says of the machine's process now.
-    ///
-    /// # Errors
-    /// The machine has no process of its own, or it is gone.
-    pub async fn process(&self) -> Result<ProcessFacts, CheckError> {
-        Ok(self.machine.confinement()?.process().await?)
-    }
-
-    /// Does this to the machine's power.
-    ///
-    /// # Errors
-    /// The host refuses, or the machine is gone.
-    pub async fn power(&self, verb: PowerVerb) -> Result<(), CheckError> {
-        Ok(self.machine.power(verb).await?)
-    }
-
-    /// The host's clocks.
-    ///
-    /// # Errors
-    /// The host cannot be asked.
-    pub async fn now(&self) -> Result<HostClock, CheckError> {
-        Ok(self.lab.host().clock().await?)
-    }
-
-    /// Devices that come and go.
-    ///
-    /// # Errors
-    /// The machine has no such facet; so for all of these.
-    pub fn hotplug(&self) -> Facet<'_, dyn Hotplug> {
-        self.machine.hotplug()
-    }
-
-    /// Network cables.
-    pub fn wires(&self) -> Facet<'_, dyn Wires> {
-        self.machine.wires()
-    }
-
-    /// Media of disks and drives.
-    pub fn media(&self) -> Facet<'_, dyn Media> {
-        self.machine.media()
-    }
-
-    /// Display and keyboard.
-    pub fn display(&self) -> Facet<'_, dyn Display> {
-        self.machine.display()
-    }
-
-    /// What hardware does to a system without its leave.
-    pub fn inject(&self) -> Facet<'_, dyn Inject> {
-        self.machine.inject()
-    }
-
-    /// A memory balloon.
-    pub fn balloon(&self) -> Facet<'_, dyn Balloon> {
-        self.machine.balloon()
-    }
-
     /// From asking for the clone to the probe's answer in it.
     pub fn ready_in(&self) -> Duration {
         self.ready
@@ -295,6 +209,7 @@ impl Cell {
     /// Goes on with another check in the same clone; only reads may share one.
     pub fn next_check(&mut self, check: &'static Check) {
         self.check = check;
+        self.lived = 0;
     }
 
     /// The n-th pattern of this check in this run.
@@ -344,6 +259,9 @@ impl Cell {
     }
 
     /// The other end of the cable of this interface. Each is plugged in once.
+    ///
+    /// # Errors
+    /// The machine has no cables, or the peer does not start.
     pub async fn peer_at(&self, nic: &str, options: PeerOptions) -> Result<Cable, CheckError> {
         let tape = self.lab.tape().map(|tape| (tape.clone(), tape.number(self.machine.name())));
         Cable::plug(self.machine.wires(), nic, options, tape).await
@@ -378,7 +296,12 @@ impl Cell {
     }
 
     /// The same, made so.
+    ///
+    /// # Errors
+    /// The host does not make clones, or this one cannot be made. Where one machine at once goes on from a saved one,
+    /// this cell's machine ends.
     pub async fn another_clone_as(&mut self, options: CloneOptions) -> Result<Self, CheckError> {
+        self.lab.origin().saved()?;
         self.clones += 1;
         let name = format!("{}-{}", self.dir.name, self.clones);
         Box::pin(self.lab.cell_as(&name, self.check, self.fault, options)).await
@@ -423,144 +346,6 @@ impl Cell {
         Ok(None)
     }
 
-    /// Pulls the plug and reads what is left on a disk.
-    pub async fn cut_and_read(&self, disk: &str) -> Result<Medium, CheckError> {
-        self.say("the plug is pulled");
-        self.power(PowerVerb::Off).await?;
-        Ok(self.media()?.medium(disk).await?)
-    }
-
-    /// Moves the machine into a new process and goes on with it.
-    pub async fn migrate(&mut self) -> Result<Moved, CheckError> {
-        let dir = self.another_work_dir()?;
-        let to = self.lab.host();
-        let moved = self.machine.moving()?.migrate(&**to, &dir).await?;
-        let machine = moved.machine;
-        self.note_events();
-        self.take_channels(&*machine).await?;
-        if let Some(peer) = &self.peer {
-            peer.replug(machine.wires()).await?;
-        }
-        self.machine = machine;
-        self.boot_events = 0;
-        // No move leaves the lab's host yet.
-        let name = self.lab.host().facts().name.clone();
-        Ok(Moved {
-            from: name.clone(),
-            to: name,
-            downtime: moved.downtime,
-            same_vmm: moved.same_vmm,
-            same_host: moved.same_host,
-        })
-    }
-
-    /// Saves the machine to files, waits, and goes on with what is restored from them in a new
-    /// process. Returns how long the machine was away.
-    pub async fn save_and_restore(&mut self, wait: Duration) -> Result<Duration, CheckError> {
-        let dir = self.another_work_dir()?;
-        let folder = dir.folder.join("saved");
-        std::fs::create_dir_all(&folder).map_err(HostError::io("making a folder for the save"))?;
-        self.note_events();
-        let begun = Instant::now();
-        let saved = self.machine.saving()?.snapshot(&folder).await?;
-        tokio::time::sleep(wait).await;
-        // The same machine goes on: it is no clone, so its generation stays.
-        let host = self.lab.host_with(self.fault)?;
-        let machine = host.cloning()?.restore(&saved, Generation::Kept, &dir).await?;
-        self.take_channels(&*machine).await?;
-        machine.power(PowerVerb::Resume).await?;
-        let away = begun.elapsed();
-        self.machine = FaultyMachine::unless_honest(machine, self.fault);
-        self.boot_events = 0;
-        self.system.answers(ANSWER).await?;
-        Ok(away)
-    }
-
-    /// Takes console and probe of the machine that this one goes on as.
-    async fn take_channels(&mut self, machine: &dyn Machine) -> Result<(), CheckError> {
-        let trace = self.lab.trace(&self.dir.name);
-        self.console = Console::start(machine.serial("console").await?, Some(trace.clone()));
-        self.guest = Session::attach(machine.serial("probe").await?, Some(trace));
-        self.moves += 1;
-        self.system = system_of(&self.lab, &self.guest, self.fault, machine.name());
-        Ok(())
-    }
-
-    /// Which boot of its system the guest is in: another text after every restart.
-    pub async fn boot_id(&self) -> Result<String, CheckError> {
-        Ok(self.system.boot_id().await?.value)
-    }
-
-    /// Waits until the probe answers in another boot than `before`, and returns that boot's id; none if
-    /// none answers within the limit, though the machine had the CPUs that it wanted: a guest that does
-    /// not come up again is a finding. Where the probe does not start by itself, the guest is entered again.
-    pub async fn wait_restarted(
-        &mut self,
-        before: &str,
-        limit: Duration,
-    ) -> Result<Option<String>, CheckError> {
-        let now = tokio::select! {
-            biased;
-            now = self.another_boot(before, limit) => now?,
-            // Whoever waits for the probe decides how long.
-            error = self.enter_again(limit * MOST) => return Err(error.into()),
-        };
-        if now.is_none() {
-            let took = match self.machine.display() {
-                Ok(display) => display.screenshot().await.and_then(|screen| screen.png()).ok(),
-                Err(_) => None,
-            };
-            if let Some(png) = took {
-                self.keep_picture("not-up-again", png);
-            }
-        }
-        self.boot_events = self.events_so_far();
-        Ok(now)
-    }
-
-    /// Asks until another boot than `before` answers. A guest that shuts down in order still answers
-    /// for a while from the old one.
-    async fn another_boot(
-        &self,
-        before: &str,
-        limit: Duration,
-    ) -> Result<Option<String>, CheckError> {
-        let patience = Patience::begin(&*self.machine, limit).await;
-        loop {
-            let left = patience.left(&*self.machine).await;
-            if left.is_zero() {
-                let what = "the guest's next boot".into();
-                let lost = patience.lost().then_some(CheckError::TimedOut { what, limit });
-                return lost.map_or(Ok(None), Err);
-            }
-            match self.system.answers(left).await {
-                // It may have been kept from a CPU meanwhile; then there is more time.
-                Err(SystemError::Session(SessionError::NoAnswer { .. })) => continue,
-                answered => answered?,
-            };
-            // The old boot's probe may be gone between the two questions; then it is asked again.
-            match self.boot_id().await {
-                Ok(now) if now != before => return Ok(Some(now)),
-                Ok(_) | Err(CheckError::Session(SessionError::NoAnswer { .. })) => {}
-                Err(other) => return Err(other),
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    }
-
-    /// Enters the guest's next boot. Ends with an error, or never.
-    async fn enter_again(&self, limit: Duration) -> GuestError {
-        let is_reset = |kind: &EventKind| matches!(kind, EventKind::Reset { .. });
-        let reset = self.machine.wait_event(self.boot_events, "the restart", limit, &is_reset);
-        if reset.await.is_err() {
-            // Whoever waits for the probe tells that there was no restart.
-            return std::future::pending().await;
-        }
-        // The old boot's prompt may stand on the line that is not yet ended.
-        let from = self.console.line_count() + 1;
-        self.lab.guest().come_back(&self.console, from, limit).await
-    }
-
     /// Keeps a picture of the display for the report.
     pub fn keep_picture(&mut self, name: &str, png: Vec<u8>) {
         self.pictures.push((name.to_owned(), png));
@@ -574,7 +359,8 @@ impl Cell {
     /// Where the guest's log stands: that of the saved machine for a clone in its first check, so that all clones
     /// ask once.
     pub(crate) async fn log_position(&self) -> Result<u32, SystemError> {
-        let known = self.lab.log_position();
+        // A machine that booted by itself has a log of its own.
+        let known = self.lab.origin().saved().ok().and_then(|_| self.lab.log_position());
         let position = known.unwrap_or(0);
         let now = self.system.log_since(position).await?.value.1;
         if known.is_none() {

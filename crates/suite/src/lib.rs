@@ -6,6 +6,7 @@
 //! by rule. Every check names a [`Fault`] that must turn it red; a test shows that it does.
 //! docs/writing-a-check.md tells how to add one.
 
+mod booted;
 pub mod canary;
 mod cell;
 mod check;
@@ -14,10 +15,13 @@ mod dump;
 mod error;
 mod fault;
 mod lab;
+mod life;
 mod listen;
 mod needs;
+mod origin;
 mod patience;
 pub mod silence;
+mod sink;
 mod standard;
 #[cfg(feature = "transcripts")]
 pub mod studio;
@@ -26,16 +30,20 @@ pub mod tape;
 mod tenant;
 mod vmcoreinfo;
 
+pub use booted::{BootClocks, BootFacts, Booted, LabError, boot};
 pub use cell::{Cell, Moved};
 pub use check::{Check, CheckFuture};
 pub use error::CheckError;
 pub use fault::{Call, Fault, FaultyMachine, SeamFault};
-pub use lab::{BootClocks, BootFacts, Booted, CloneOptions, Lab, LabError, LabParts, Sink, boot};
+pub use lab::{CloneOptions, Lab, LabParts};
+pub use life::Action;
 pub use listen::Listening;
 pub use needs::Need;
+pub use origin::Origin;
 pub use patience::time_left;
-pub use tape::{Cable, CableError};
+pub use sink::Sink;
 pub use standard::{StandardOptions, serial, standard_machine};
+pub use tape::{Cable, CableError};
 
 /// The expectations that ship with the suite: what is right for which guest on which host.
 pub const EXPECTATIONS: &str = include_str!("../expectations.toml");

@@ -70,18 +70,16 @@ impl Listening {
                 seen.push(Finding::guest_is("trouble in the guest's log meanwhile", bad, none()));
             }
             Log::Untold(why) => seen.note(format!("the guest's log was not looked through: {why}")),
-            Log::Gone => seen.note("the guest's log was not looked through: it does not run any more"),
+            Log::Gone => {
+                seen.note("the guest's log was not looked through: it does not run any more")
+            }
         }
         let lines = cell.console.lines_since(if same { console } else { 0 });
         let lines = lines.iter().map(|(_, line)| line.as_str());
         let bad = HostSource::Wire.saw(splats(system, check, lines, starved));
         seen.push(Finding::host_is("trouble on the console meanwhile", bad, none()));
-        let said: Vec<String> = cell
-            .machine()
-            .said()
-            .into_iter()
-            .skip(if same { hypervisor } else { 0 })
-            .collect();
+        let said: Vec<String> =
+            cell.machine().said().into_iter().skip(if same { hypervisor } else { 0 }).collect();
         let said = HostSource::Hypervisor.saw(cell.lab().unusual(said));
         seen.push(Finding::host_is("complaints of the hypervisor meanwhile", said, none()));
         Ok(())

@@ -10,6 +10,8 @@ use crate::Lab;
 pub enum Need {
     /// The host can do this.
     Host(Capability),
+    /// Machines go on from a saved one.
+    Clones,
     /// The guest has a driver, built in or as a module, for this device of
     /// `guests/linux-modules.toml`.
     Driver(&'static str),
@@ -42,7 +44,7 @@ pub enum Need {
 }
 
 impl Need {
-    /// `None` if it is there, else the skip with its reason.
+    /// `None` if it is there, else the skip with its reason; a miss if it was chosen to be absent.
     pub fn missing(self, lab: &Lab) -> Option<Verdict> {
         let spec = lab.spec();
         let skip = |why, reason: String| Some(Verdict::Skip { why, reason });
@@ -59,6 +61,7 @@ impl Need {
                 Answer::Yes => None,
                 Answer::No(why) => skip(SkipReason::UnsupportedByHost, why),
             },
+            Self::Clones => lab.origin().no_clones(),
             Self::Driver(device) => match lab.guest().driver(device) {
                 Answer::Yes => None,
                 Answer::No(why) => guest(why),

@@ -9,8 +9,8 @@ use hospitium_host::{Ended, HostError, Machine, PowerVerb, WorkDir};
 use hospitium_model::MachineSpec;
 use hospitium_system::System;
 
+use crate::booted::boot;
 use crate::cell::system_of;
-use crate::lab::boot;
 use crate::{Cell, CheckError};
 
 /// A machine that was made anew, and its files.

@@ -50,7 +50,9 @@ fn every_check_that_is_played_sees_what_it_saw_when_it_was_recorded() {
             let then = studio.recorded(check).map(|seen| &seen.findings[..]).unwrap_or_default();
             let now = played.seen.as_ref().map(|seen| &seen.findings[..]).unwrap_or_default();
             let other = then.iter().zip(now).filter(|(then, now)| !alike(&form(then), &form(now)));
-            wrong.extend(other.map(|(then, now)| format!("{}: {now:?}, and then {then:?}", check.id)));
+            wrong.extend(
+                other.map(|(then, now)| format!("{}: {now:?}, and then {then:?}", check.id)),
+            );
             if then.len() != now.len() {
                 wrong.push(format!("{}: {} findings, not {}", check.id, now.len(), then.len()));
             }

@@ -1,6 +1,7 @@
 //! Checks on a whole system, where others than the probe run too: a login listens on the console.
 //!
-//! `HOSPITIUM_TEST_LOGIN_SYSTEM` names the image. `HOSPITIUM_ONLY` adds the checks whose id begins so.
+//! `HOSPITIUM_TEST_LOGIN_SYSTEM` names the image. `HOSPITIUM_ONLY` adds the checks whose ids begin with one of its
+//! words, for working on them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,11 +9,11 @@ use std::time::Duration;
 
 use hospitium_guest::Guest;
 use hospitium_guest::disk::{Definition, DiskGuest};
-use hospitium_host::{Host, WorkDir};
+use hospitium_host::{Host, Isolation, WorkDir};
 use hospitium_host_qemu::{Qemu, QemuOptions};
 use hospitium_model::Expectations;
 use hospitium_suite::{
-    Check, Fault, Lab, LabParts, Sink, StandardOptions, boot, checks, standard_machine,
+    Check, Fault, Lab, LabParts, Origin, Sink, StandardOptions, boot, checks, standard_machine,
 };
 
 /// Emulated, and beside other tests.
@@ -44,7 +45,8 @@ async fn lab(folder: &Path) -> Arc<Lab> {
         host,
         guest,
         declared,
-        snapshot,
+        origin: Origin::Saved(Box::new(snapshot)),
+        isolation: Isolation::Fork,
         boot: booted.facts,
         folder: folder.to_owned(),
         expectations: Expectations::from_toml(hospitium_suite::EXPECTATIONS).expect("reads"),
@@ -83,7 +85,8 @@ async fn words_typed_at_the_serial_port_are_heard_beside_a_login_which_then_goes
     assert_eq!(tries(&lab, check, None).await, ("pass".to_owned(), true));
     assert_eq!(tries(&lab, check, Some(check.fault)).await, ("fail".to_owned(), true));
     let Ok(only) = std::env::var("HOSPITIUM_ONLY") else { return };
-    for check in checks::all().into_iter().filter(|check| check.id.starts_with(&only)) {
+    let wanted = |check: &&Check| only.split_whitespace().any(|start| check.id.starts_with(start));
+    for check in checks::all().into_iter().filter(wanted) {
         match check.needs.iter().find_map(|need| need.missing(&lab)) {
             Some(skip) => eprintln!("{} skip {}", check.id, skip.reason()),
             None => drop(tries(&lab, check, None).await),

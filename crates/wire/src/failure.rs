@@ -95,6 +95,7 @@ pub mod errno {
     pub const EBADF: i32 = 9;
     pub const EEXIST: i32 = 17;
     pub const EINVAL: i32 = 22;
+    pub const ENOTTY: i32 = 25;
     pub const ENOSPC: i32 = 28;
     pub const EROFS: i32 = 30;
     pub const ENOSYS: i32 = 38;
@@ -112,6 +113,7 @@ pub mod errno {
             EBADF => "EBADF",
             EEXIST => "EEXIST",
             EINVAL => "EINVAL",
+            ENOTTY => "ENOTTY",
             ENOSPC => "ENOSPC",
             EROFS => "EROFS",
             ENOSYS => "ENOSYS",

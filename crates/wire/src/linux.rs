@@ -98,11 +98,18 @@ pub enum LinuxRequest<'a> {
         /// First byte.
         offset: u32,
     },
+    /// From now on acts as this release of the kernel does, an empty one ends that: what came later is
+    /// refused as that release would refuse it (no such file, no such ioctl, no such clock). For
+    /// trying a harness against the interfaces of an old kernel → `Done`.
+    ActAs {
+        /// `2.6.18`.
+        release: &'a str,
+    },
 }
 
 impl LinuxRequest<'_> {
     /// How many there are.
-    pub const COUNT: u8 = 12;
+    pub const COUNT: u8 = 13;
 
     /// Which one it is, from 0: its number on the wire and its bit in [`Verbs`](crate::Verbs).
     pub const fn number(&self) -> u8 {
@@ -119,6 +126,7 @@ impl LinuxRequest<'_> {
             Self::WatchdogArm { .. } => 9,
             Self::WatchdogDisarm => 10,
             Self::KernelLog { .. } => 11,
+            Self::ActAs { .. } => 12,
         }
     }
 }

@@ -97,7 +97,7 @@ mod tests {
         let request = Request::Linux(own);
         assert_eq!(request.number() + 1, Request::COUNT, "the last");
         assert_eq!(on_the_wire(&request), (request.number(), number));
-        let last = LinuxRequest::KernelLog { offset: 0 };
+        let last = LinuxRequest::ActAs { release: "" };
         assert_eq!(last.number() + 1, LinuxRequest::COUNT);
     }
 

@@ -21,6 +21,19 @@ const BASE: &[&str] = &[
     "e2fsprogs",
     "iproute2",
 ];
+/// Instead of systemd and what goes with it.
+const SYSV: &[&str] = &[
+    "sysvinit-core",
+    "sysv-rc",
+    "initscripts",
+    "udev",
+    "kmod",
+    "initramfs-tools",
+    "lz4",
+    "linux-image-amd64",
+    "e2fsprogs",
+    "iproute2",
+];
 const WITH_CLOUD_INIT: &[&str] = &["cloud-init"];
 /// autopkgtest runs a small Python script in the guest.
 const WITHOUT_CLOUD_INIT: &[&str] = &["python3-minimal"];
@@ -70,6 +83,7 @@ pub fn files_after(variant: Variant) -> Vec<(&'static str, String)> {
         Variant::Login => {
             files.push(("etc/systemd/system/autopkgtest@.service", ROOT_SHELL.into()))
         }
+        Variant::SysV => {}
     }
     files
 }
@@ -105,11 +119,12 @@ pub const MASKED: &[&str] = &[
 pub const PASSWORD_HASH: &str = "$6$hospitium$sA4eyKRwZbavQHbkubIMM8hDV6myB8QorW52MAjzEDFZyQkmHDHtD5Zqe.wzUk7a9kOMaQZcUXIPqr3zcA0d7/";
 
 pub fn packages(variant: Variant) -> Vec<&'static str> {
-    let more = match variant {
-        Variant::CloudInit => WITH_CLOUD_INIT,
-        Variant::Login => WITHOUT_CLOUD_INIT,
+    let (base, more) = match variant {
+        Variant::CloudInit => (BASE, WITH_CLOUD_INIT),
+        Variant::Login => (BASE, WITHOUT_CLOUD_INIT),
+        Variant::SysV => (SYSV, [].as_slice()),
     };
-    BASE.iter().chain(more).copied().collect()
+    base.iter().chain(more).copied().collect()
 }
 
 /// The Debian system, unpacked and configured.
@@ -156,7 +171,11 @@ pub fn make_tree(variant: Variant, work: &Path, tree: &Path) -> Result<()> {
 fn customize_script(variant: Variant, files: &Path) -> String {
     let mut script = format!("cp -a --no-preserve=ownership {}/. \"$1\"/\n", files.display());
     let units = "\"$1\"/etc/systemd/system";
-    for unit in MASKED {
+    if variant == Variant::SysV {
+        script += &format!("chroot \"$1\" usermod -p '{PASSWORD_HASH}' root\n");
+        script += "echo 'T0:2345:respawn:/sbin/getty -L ttyS0 115200 vt100' >>\"$1\"/etc/inittab\n";
+    }
+    for unit in MASKED.iter().filter(|_| variant != Variant::SysV) {
         script += &format!("ln -sf /dev/null {units}/{unit}\n");
     }
     if variant == Variant::Login {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hospitium_run::{Observer, RunEvent};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::{Paint, safe, time, word, wrapped};
+use super::{Paint, longer, safe, time, word, wrapped};
 
 /// The live view, on standard error.
 pub struct Live {
@@ -126,7 +126,7 @@ impl Observer for Live {
                     expected_ms.map(|ms| format!(" (about {})", time(ms))).unwrap_or_default();
                 line.says(&format!("boots{about}"));
             }),
-            RunEvent::Ready { cell, cached, took_ms } => self.cell(cell, |line| {
+            RunEvent::Ready { cell, cached, took_ms, .. } => self.cell(cell, |line| {
                 let how = if *cached {
                     "ready from the cache".into()
                 } else {
@@ -175,11 +175,19 @@ impl Observer for Live {
                     line.running(paint);
                 });
             }
-            RunEvent::Progress { done, left_ms, .. } => {
+            RunEvent::Progress { done, left_ms, slow, .. } => {
                 self.total.set_position(*done as u64);
                 let left = left_ms.filter(|ms| *ms >= 1000.0);
-                let left = left.map(|ms| format!(", about {} left", time(ms))).unwrap_or_default();
-                self.total.set_message(left);
+                let mut words =
+                    left.map(|ms| format!(", about {} left", time(ms))).unwrap_or_default();
+                if let [first, more @ ..] = slow.as_slice() {
+                    let more = match more.len() {
+                        0 => String::new(),
+                        more => format!(" (and {more} more)"),
+                    };
+                    words += &format!("; {}{more}", longer(first));
+                }
+                self.total.set_message(words);
             }
             RunEvent::CellEnded { cell, failure } => self.cell(cell, |line| {
                 let counts = line.counts(paint);

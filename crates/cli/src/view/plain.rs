@@ -1,11 +1,12 @@
 //! A line for each thing that happened: for logs, and terminals that cannot do more.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use hospitium_model::{Subsystem, Verdict};
-use hospitium_run::{Observer, RunEvent};
+use hospitium_run::{Observer, RunEvent, Slow};
 
-use super::{Paint, safe, time, word};
+use super::{Paint, longer, safe, time, word};
 use crate::out::note;
 
 /// Plain lines on standard error.
@@ -13,12 +14,18 @@ pub struct Plain {
     start: Instant,
     paint: Paint,
     verbose: bool,
+    /// Cell and name of what was told to take longer than usual.
+    slow: Mutex<Vec<(String, String)>>,
+}
+
+fn is(slow: &Slow, (cell, what): &(String, String)) -> bool {
+    slow.cell == *cell && slow.what == *what
 }
 
 impl Plain {
     /// With colours if `paint` has them; with every beginning too if `verbose`.
     pub fn new(paint: Paint, verbose: bool) -> Self {
-        Self { start: Instant::now(), paint, verbose }
+        Self { start: Instant::now(), paint, verbose, slow: Mutex::default() }
     }
 
     fn line(&self, cell: &str, text: &str) {
@@ -58,9 +65,13 @@ impl Observer for Plain {
                     expected_ms.map(|ms| format!(", about {}", time(ms))).unwrap_or_default();
                 self.line(cell, &format!("boots{about}"));
             }
-            RunEvent::Ready { cell, cached, took_ms } => {
-                let how =
-                    if *cached { "taken from the cache, no boot" } else { "booted and saved" };
+            RunEvent::Ready { cell, cached, booted, took_ms } => {
+                let day = booted.map(|at| at.strftime(" (booted %Y-%m-%d)").to_string());
+                let how = if *cached {
+                    format!("taken from the cache{}, no boot", day.unwrap_or_default())
+                } else {
+                    "booted".into()
+                };
                 self.line(cell, &format!("ready: {how}, {}", time(*took_ms)));
             }
             RunEvent::Note { cell, words } => self.line(cell, &format!("note: {}", safe(words))),
@@ -94,7 +105,17 @@ impl Observer for Plain {
                 };
                 self.line(cell, &format!("{shown} {id} ({}{flaky}){reason}", time(*took_ms)));
             }
-            RunEvent::Progress { .. } => {}
+            RunEvent::Progress { slow, .. } => {
+                let mut told = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
+                // What has ended may be slow again, when it is run again.
+                told.retain(|known| slow.iter().any(|slow| is(slow, known)));
+                for slow in slow {
+                    if !told.iter().any(|known| is(slow, known)) {
+                        told.push((slow.cell.clone(), slow.what.clone()));
+                        self.line(&slow.cell, &longer(slow));
+                    }
+                }
+            }
             RunEvent::CellEnded { cell, failure } => match failure {
                 Some(why) => self.line(cell, &format!("could not be validated: {}", safe(why))),
                 None => self.line(cell, "done"),

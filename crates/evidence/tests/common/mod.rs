@@ -59,6 +59,7 @@ pub fn cell(name: &str) -> CellRecord {
         machine: MachineSpec::new(ByteSize::mib(256), Boot::Nothing),
         inputs: Vec::new(),
         timings: Timings::default(),
+        booted: None,
         failure: None,
         canary_failed: true,
         required_not_run: Vec::new(),

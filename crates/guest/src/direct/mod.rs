@@ -96,13 +96,11 @@ impl DirectGuest {
         let mut pins = vec![kernel.pin.clone(), initrd_pin];
         pins.extend(disk.inputs().into_iter().filter(|pin| pin.role != "probe"));
         pins.push(kernel.probe.pin());
-        let all: Vec<u8> = pins.iter().flat_map(|pin| *pin.sha256.as_bytes()).collect();
-        let facts = GuestFacts {
-            kind: GuestKind::Disk,
-            version: kernel.image.release.clone(),
-            digest: Digest::of(&all),
-            ..disk.facts().clone()
-        };
+        let mut all: Vec<u8> = pins.iter().flat_map(|pin| *pin.sha256.as_bytes()).collect();
+        // With other words it is another guest.
+        all.extend(append.iter().flat_map(|words| words.bytes()));
+        let facts =
+            GuestFacts { kind: GuestKind::Disk, digest: Digest::of(&all), ..disk.facts().clone() };
         let initrd = std::path::absolute(initrd)
             .map_err(GuestError::io(format!("finding {}", initrd.display())))?;
         Ok(Self { facts, kernel, initrd, disk, root, append, pins })
@@ -223,9 +221,7 @@ impl Guest for DirectGuest {
         trace: Option<Trace>,
         limit: Duration,
     ) -> Result<Session, GuestError> {
-        let session =
-            await_probe(machine, console, trace, &[self.kernel.probe.platform], limit).await;
-        session.map_err(GuestError::of_named_console)
+        await_probe(machine, console, trace, &[self.kernel.probe.platform], limit).await
     }
 }
 

@@ -227,7 +227,13 @@ impl Guest for DiskGuest {
         let platforms: Vec<_> = Probe::all().map(|probe| probe.platform).collect();
         tokio::select! {
             biased;
-            session = await_probe(machine, console, trace, &platforms, limit) => session,
+            session = await_probe(machine, console, trace, &platforms, limit) => match session {
+                // Where its console is, is the image's own affair; of a kernel that is given, ours.
+                Err(GuestError::NoProbe { waited, .. }) if console.total() == 0 => {
+                    Err(GuestError::NoConsole { waited })
+                }
+                other => other,
+            },
             error = way::get_in(&self.definition, console, from, limit) => Err(error.into()),
         }
     }

@@ -12,7 +12,7 @@ esac
 
 say() { echo "hospitium: $*" >/dev/console 2>/dev/null; }
 
-# So that later boots need neither of the two ways in: systemd starts the probe as soon as the local file
+# So that later boots need neither of the two ways in: the guest's init starts the probe as soon as the local file
 # systems are checked and mounted, and a check that restarts the guest waits for no more than that. Where it
 # can't be started from there, the way in is as at the first boot.
 units=/etc/systemd/system
@@ -20,12 +20,17 @@ kept=/var/lib/hospitium
 unit=hospitium-again.service
 # There in a boot in which the probe is started from here: systemd takes up the unit if it reads its units again.
 first=/run/hospitium-first
-leave_unit() {
-	[ -d /run/systemd/system ] && [ -d $units ] && : >$first && mkdir -m 700 $kept 2>/dev/null || return
+
+# What is kept in the guest: the probe, for the channel in $name.
+keep() {
+	mkdir -m 700 $kept 2>/dev/null || return
 	read -r kind name <"$1/channel"
 	# A virtio port is found by its name by the probe, udev or not.
 	[ "$kind" = virtio ] && name=virtio-ports/$name
-	cp "$1/$program" $kept/hospitium-probe && chmod 700 $kept/hospitium-probe &&
+	cp "$1/$program" $kept/hospitium-probe && chmod 700 $kept/hospitium-probe
+}
+leave_unit() {
+	[ -d $units ] && : >$first && keep "$1" &&
 		mkdir -p $units/sysinit.target.wants && cat >$units/$unit <<-END &&
 			[Unit]
 			Description=Hospitium's probe, after a restart
@@ -46,8 +51,61 @@ leave_unit() {
 			RestartSec=5
 		END
 		ln -s ../$unit $units/sysinit.target.wants/
+}
+# Without systemd: a job of upstart, or a line in the table of the older inits, whatever runs the services
+# (System V's rc, OpenRC, BSD's style). In busybox's table the first field is a terminal, in System V's a name.
+leave_line() {
+	keep "$1" && cat >$kept/again.sh <<-END && chmod 700 $kept/again.sh || return
+		#!/bin/sh
+		PATH=$PATH
+		modprobe virtio_console 2>/dev/null
+		while :; do
+			$kept/hospitium-probe /dev/$name </dev/null >/dev/null 2>&1
+			sleep 1
+		done
+	END
+	if [ -d /etc/init ] && initctl version 2>/dev/null | grep -q upstart; then
+		echo "start on local-filesystems or stopped rcS
+exec $kept/again.sh" >/etc/init/hospitium-again.conf
+	elif [ -f /etc/inittab ] && grep -q '^[^#:]*:[^:]*:initdefault:' /etc/inittab; then
+		echo "hosp::boot:$kept/again.sh" >>/etc/inittab
+	elif [ -f /etc/inittab ] && grep -q '^[^#:]*::sysinit:' /etc/inittab; then
+		echo "::once:$kept/again.sh" >>/etc/inittab
+	else
+		rm -rf $kept
+	fi
+}
+leave() {
+	if [ -d /run/systemd/system ]; then
+		leave_unit "$1"
+	else
+		leave_line "$1"
+	fi
 	# A guest that is crashed on purpose writes nothing back any more.
 	sync
+}
+# Whether the probe that was kept runs already, after a restart.
+runs_again() {
+	if [ -d /run/systemd/system ]; then
+		[ -f $units/$unit ] && systemctl is-active --quiet $unit
+		return
+	fi
+	for entry in /proc/[0-9]*/exe; do
+		case $(readlink "$entry" 2>/dev/null) in
+		$kept/*) return 0 ;;
+		esac
+	done
+	return 1
+}
+# Whether the system has come up so far that it asks for a login.
+asks_for_login() {
+	for entry in /proc/[0-9]*/stat; do
+		read -r found 2>/dev/null <"$entry" || continue
+		case $found in
+		*getty\)*|*login\)*) return 0 ;;
+		esac
+	done
+	return 1
 }
 
 if [ "$1" != probe ]; then
@@ -56,7 +114,7 @@ if [ "$1" != probe ]; then
 		say "this hospitium was built without the probe for 32-bit x86 ($program is not on its drive)"
 		exit 1
 	fi
-	if [ -f $units/$unit ] && systemctl is-active --quiet $unit; then
+	if runs_again; then
 		cd / && umount -l "$drive" 2>/dev/null && rmdir "$drive" 2>/dev/null
 		exit 0
 	fi
@@ -79,7 +137,7 @@ if [ "$1" != probe ]; then
 		exit 1
 	fi
 	cd / || exit 1
-	leave_unit "$drive"
+	leave "$drive"
 	# A unit of its own outlives the login or the cloud-init stage that started it.
 	if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null 2>&1; then
 		exec systemd-run --quiet --no-block --unit=hospitium-probe /bin/sh "$home/start.sh" probe
@@ -103,6 +161,12 @@ if [ -d /run/systemd/system ]; then
 		initializing | starting) sleep 0.4 2>/dev/null || sleep 1 ;;
 		*) break ;;
 		esac
+		tries=$((tries + 1))
+	done
+else
+	tries=0
+	while [ $tries -lt 60 ] && ! asks_for_login; do
+		sleep 1
 		tries=$((tries + 1))
 	done
 fi

@@ -20,6 +20,9 @@ const RETYPE: Duration = Duration::from_secs(4);
 /// How long after the login prompt a cloud-init that has printed nothing so far is waited for.
 const SILENT_CLOUD_INIT: Duration = Duration::from_secs(20);
 
+/// The same where there is no login to try instead.
+const NO_OTHER_WAY: Duration = Duration::from_secs(90);
+
 /// Does what there is to do so that the probe starts, from console line `from` on. It ends with an
 /// error, or never: the caller races it against the probe's answer. `limit` bounds the wait for
 /// the login prompt.
@@ -57,7 +60,12 @@ async fn get_in_or_fail(
     if definition.has(Way::CloudInit) {
         let talked = console.lines_since(from).iter().any(|(_, line)| line.contains("cloud-init"));
         let full = Duration::from_secs(definition.cloud_init_seconds);
-        let budget = if talked || login.is_none() { full } else { full.min(SILENT_CLOUD_INIT) };
+        let budget = match (talked, login) {
+            (true, _) => full,
+            (false, Some(_)) => full.min(SILENT_CLOUD_INIT),
+            // Nothing else can be tried, so that it has more time; but one that is there says so.
+            (false, None) => full.min(NO_OTHER_WAY),
+        };
         tokio::time::sleep(budget).await;
         if login.is_none() {
             return Err(DiskError::NoCloudInit { waited: budget, last: console.last_lines(LAST) });

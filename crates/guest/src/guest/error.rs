@@ -249,14 +249,4 @@ impl GuestError {
         let doing = doing.into();
         move |source| Self::Io { doing, source }
     }
-
-    /// The same of a guest whose command line names the console: that it is silent is no lack of one.
-    pub(crate) fn of_named_console(self) -> Self {
-        match self {
-            Self::NoConsole { waited } => {
-                Self::NoProbe { waited, silent: waited, last: LastLines::default() }
-            }
-            other => other,
-        }
-    }
 }

@@ -188,8 +188,7 @@ impl Guest for KernelGuest {
         trace: Option<Trace>,
         limit: Duration,
     ) -> Result<Session, GuestError> {
-        let session = await_probe(machine, console, trace, &[self.probe.platform], limit).await;
-        let session = session.map_err(GuestError::of_named_console)?;
+        let session = await_probe(machine, console, trace, &[self.probe.platform], limit).await?;
         raced(machine, console, session.load_boot_drivers()).await?;
         Ok(session)
     }

@@ -137,8 +137,6 @@ impl KernelError {
 pub(crate) struct BootedKernel {
     /// Its file.
     pub path: PathBuf,
-    /// What its header says.
-    pub image: BzImage,
     /// The probe for it.
     pub probe: &'static Probe,
     /// It as an input of a run.
@@ -153,7 +151,7 @@ impl BootedKernel {
         let whole = std::path::absolute(path)
             .map_err(KernelError::io(format!("finding {}", path.display())))?;
         let pin = pin("kernel", Digest::of(&bytes), bytes.len() as u64, path);
-        Ok(Self { path: whole, image, probe, pin })
+        Ok(Self { path: whole, probe, pin })
     }
 }
 
@@ -226,10 +224,15 @@ impl KernelGuest {
         Self::new(kernel, image, ModuleSet::unknown())
     }
 
-    /// The same with these words at the end of the kernel's command line.
+    /// The same with these words at the end of the kernel's command line, which make it another guest.
     #[must_use]
-    pub fn with_append(self, append: Option<String>) -> Self {
-        Self { append, ..self }
+    pub fn with_append(mut self, append: Option<String>) -> Self {
+        if let Some(words) = &append {
+            let both = [self.facts.digest.as_bytes(), words.as_bytes()].concat();
+            self.facts.digest = Digest::of(&both);
+        }
+        self.append = append;
+        self
     }
 
     fn new(

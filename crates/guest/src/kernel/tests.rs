@@ -122,6 +122,18 @@ fn a_package_is_unpacked_once_and_then_comes_from_the_cache() {
 }
 
 #[test]
+fn words_for_the_kernel_make_it_another_guest() {
+    let room = tempfile::tempdir().expect("a folder");
+    let kernel = room.path().join("vmlinuz");
+    std::fs::write(&kernel, image("6.1.0")).expect("written");
+    let digest =
+        |words| crate::open_with(&kernel, words, room.path()).expect("a kernel").facts().digest;
+    assert_eq!(digest(None), digest(None));
+    assert_ne!(digest(None), digest(Some("quiet")));
+    assert_ne!(digest(Some("nosmp")), digest(Some("quiet")));
+}
+
+#[test]
 fn a_package_without_modules_says_what_to_do() {
     let room = tempfile::tempdir().expect("a folder");
     let package = room.path().join("p.deb");

@@ -56,6 +56,17 @@ pub async fn saving(lab: &Lab<'_>) -> Vec<Promise> {
         Ok(ids[0] != ids[1] && !ids[..2].contains(&SPECIFIED.into()) && ids[2] == SPECIFIED)
     };
     record.note("clones are new generations, and a machine that goes on is none", ids.await);
+    if lab.host.isolation() == Isolation::Revert {
+        let one_at_once = async {
+            let one = restored(lab, &snapshot, Generation::Fresh, "revert-1").await?;
+            let other = restored(lab, &snapshot, Generation::Fresh, "revert-2").await?;
+            let ended = tokio::time::timeout(super::LIMIT, one.ended()).await.is_ok();
+            other.power(PowerVerb::Resume).await?;
+            Ok(ended && state(&*other).await? == MachineState::Running)
+        };
+        let what = "the machine that goes on from a saved one takes the place of the one before";
+        record.note(what, one_at_once.await);
+    }
     if lab.host.isolation() == Isolation::Fork {
         let both = async {
             let one = restored(lab, &snapshot, Generation::Fresh, "fork-1").await?;

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use hospitium_evidence::{Bundle, Cell};
-use hospitium_model::{CheckId, CheckRecord, MachineRow, Subsystem, Verdict};
-use jiff::Timestamp;
+use hospitium_model::{BOOT_WITHIN, BootOf, CheckId, CheckRecord, MachineRow, Subsystem, Verdict};
+use jiff::{SignedDuration, Timestamp};
 
 use super::compact::{STEPS, TEXT, apply, cut};
 use super::inputs::{arch, configuration, envelope, subject};
@@ -41,6 +41,8 @@ pub struct Issue {
     pub agreement: Option<Resource>,
     /// The machine configurations of which the run's cells are to cover so much.
     pub machines: Option<Claim>,
+    /// How long before the run a boot may be that its checks judged.
+    pub boot_within: SignedDuration,
     /// Where the run can be looked at.
     pub url: Option<String>,
 }
@@ -60,6 +62,7 @@ impl Issue {
             host_product: None,
             agreement: None,
             machines: None,
+            boot_within: BOOT_WITHIN,
             url: None,
         }
     }
@@ -110,6 +113,20 @@ pub enum Refused {
     Canary {
         /// The cell.
         cell: String,
+    },
+    /// The checks judged a boot of long ago, or of nobody knows when.
+    #[error(
+        "{cell}: its checks judged a boot {of}, and a certificate needs one of the run itself or of \
+         at most {days} days before it. Run again with a boot of its own: \
+         hospitium run --fresh-boot …"
+    )]
+    OldBoot {
+        /// The cell.
+        cell: String,
+        /// Of when the boot is.
+        of: String,
+        /// How many days before the run it may be.
+        days: i64,
     },
     /// Required checks came to no end.
     #[error(
@@ -192,6 +209,7 @@ pub fn validation(bundle: &Bundle, cell: &str, issue: &Issue) -> Result<Statemen
     if !cell.record.canary_failed {
         return Err(Refused::Canary { cell: name });
     }
+    young_boot(bundle, cell, issue)?;
     let sorted = sort(bundle, cell, issue)?;
     let claim = |claim| MachineCoverage::of(claim, bundle, cell, &issue.waivers);
     let machines = issue.machines.as_ref().map(claim).transpose();
@@ -199,6 +217,7 @@ pub fn validation(bundle: &Bundle, cell: &str, issue: &Issue) -> Result<Statemen
     // A waiver counts for the cell, and for the rows on which its claim rests.
     let rows = machines.iter().flat_map(|m| &m.rows).filter_map(|row| row.cell.as_deref());
     let rows: Vec<&Cell> = rows.filter_map(|name| bundle.cell(name)).collect();
+    rows.iter().try_for_each(|cell| young_boot(bundle, cell, issue))?;
     let excuses = |waiver: &Waiver| {
         let failed = |check: &CheckRecord| {
             check.id == waiver.check && matches!(check.verdict, Verdict::Fail { .. })
@@ -222,6 +241,18 @@ pub fn validation(bundle: &Bundle, cell: &str, issue: &Issue) -> Result<Statemen
     };
     let validation = put_together(bundle, cell, issue, sorted, used, (machines, validity), ended);
     fit(subject(cell, issue), validation)
+}
+
+/// Refuses a cell whose checks judged a boot of too long ago.
+fn young_boot(bundle: &Bundle, cell: &Cell, issue: &Issue) -> Result<(), Refused> {
+    let of = match cell.record.boot(bundle.run.started) {
+        BootOf::ThisRun => return Ok(()),
+        BootOf::Before(_, before) if before <= issue.boot_within => return Ok(()),
+        BootOf::Before(at, _) => format!("of {}", at.strftime("%Y-%m-%d %H:%M UTC")),
+        BootOf::Unknown => "of an unknown day, which older versions did not keep".to_owned(),
+    };
+    let days = issue.boot_within.as_hours() / 24;
+    Err(Refused::OldBoot { cell: cell.record.name.clone(), of, days })
 }
 
 /// The cell's checks, put in their places.
@@ -368,6 +399,7 @@ fn put_together(
             id: run.id.clone(),
             started: run.started,
             ended,
+            booted: cell.record.booted,
             hospitium: run.hospitium.clone(),
             seed: run.seed,
         },

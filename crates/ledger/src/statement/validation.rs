@@ -112,6 +112,9 @@ pub struct RunLine {
     pub started: Timestamp,
     /// When it ended.
     pub ended: Timestamp,
+    /// When the machine booted that its checks began from. None in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub booted: Option<Timestamp>,
     /// Version of hospitium that ran it.
     pub hospitium: String,
     /// Seed of its patterns.

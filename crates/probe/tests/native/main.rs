@@ -3,6 +3,7 @@
 mod conversation;
 mod machine;
 mod net;
+mod older;
 mod session;
 mod storage;
 

@@ -151,7 +151,8 @@ fn groups(bundle: &Bundle, index: usize, cell: &Cell, pictures: &mut Pictures<'_
                 if several {
                     replay += &format!(" --cell {name}");
                 }
-                CheckView::of(check, index, visible(&replay, 300), name, pictures)
+                let judged = words::judged_boot(check, &cell.record, bundle.run.started);
+                CheckView::of(check, index, visible(&replay, 300), judged, name, pictures)
             })
             .collect();
         if checks.is_empty() {
@@ -260,7 +261,13 @@ fn timings(bundle: &Bundle, record: &CellRecord) -> Vec<(&'static str, String)> 
     let mut rows = Vec::new();
     match timings.boot_ms {
         Some(ms) => rows.push(("Boot to the probe's answer", words::duration(ms))),
-        None => rows.push(("Boot", "none: the snapshot came from the cache".into())),
+        None => {
+            let of = words::boot_of(record, bundle.run.started).unwrap_or_default();
+            rows.push(("Boot", format!("none: the snapshot came from the cache{of}")));
+        }
+    }
+    if let Some(how) = record.observed.get("isolation").filter(|how| !how.starts_with("fork:")) {
+        rows.push(("Isolation of checks", visible(how, 100)));
     }
     if let Some(ms) = timings.snapshot_ms {
         rows.push(("Saving the snapshot", words::duration(ms)));
@@ -269,7 +276,11 @@ fn timings(bundle: &Bundle, record: &CellRecord) -> Vec<(&'static str, String)> 
         let longest = timings.clones_ms.iter().copied().fold(0.0, f64::max);
         let count = timings.clones_ms.len();
         rows.push((
-            "A clone ready to answer",
+            if every_machine_boots(record) {
+                "Boot of a check's machine"
+            } else {
+                "A clone ready to answer"
+            },
             format!(
                 "{} median, {} at most, of {count}",
                 words::duration(median),
@@ -281,6 +292,11 @@ fn timings(bundle: &Bundle, record: &CellRecord) -> Vec<(&'static str, String)> 
     rows.push(("CPU time of the virtual machines", words::duration(timings.vmm_cpu_ms)));
     rows.extend(harness(bundle));
     rows
+}
+
+/// Whether no check had a clone (`hospitium_run`, what a cell says of its isolation).
+fn every_machine_boots(record: &CellRecord) -> bool {
+    record.observed.get("isolation").is_some_and(|how| how.starts_with("reboot:"))
 }
 
 /// The harness is one process for all cells: what it took stands against what all their machines took.

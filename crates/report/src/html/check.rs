@@ -36,6 +36,8 @@ pub struct CheckView {
     pub clone: String,
     pub took: String,
     pub replay: String,
+    /// Of when the boot is that it judged, if that is not of this run.
+    pub judged_boot: Option<String>,
 }
 
 /// A check that was repeated.
@@ -75,6 +77,7 @@ impl CheckView {
         check: &CheckRecord,
         cell: usize,
         replay: String,
+        judged_boot: Option<String>,
         cell_name: &str,
         pictures: &mut Pictures<'_>,
     ) -> Self {
@@ -115,6 +118,7 @@ impl CheckView {
             clone: visible(&check.clone, 40),
             took: words::duration(check.took_ms),
             replay,
+            judged_boot,
         }
     }
 

@@ -166,6 +166,7 @@ fn record(index: usize, checks: &[CheckRecord]) -> CellRecord {
             vmm_cpu_ms: 31_400.0,
             harness_cpu_ms: 1_310.0,
         },
+        booted: Some("2026-09-14T10:21:20Z".parse().expect("a time")),
         failure: None,
         canary_failed: true,
         required_not_run: Vec::new(),

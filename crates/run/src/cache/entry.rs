@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use hospitium_host::{Snapshot, SnapshotFile};
 use hospitium_model::{Boot, Digest, InputPin, MachineSpec};
 use hospitium_suite::BootFacts;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::key::digest_of;
@@ -32,6 +33,8 @@ pub struct Entry {
     pub declared: MachineSpec,
     /// Everything that went in.
     pub inputs: Vec<InputPin>,
+    /// When it was booted.
+    pub booted: Timestamp,
     /// What was seen while it booted.
     pub boot: BootFacts,
     /// The saved machine.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
 /// Version of what an entry holds and of what its key is made from.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Everything that a booted machine's state depends on. Two that are equal boot alike; anything
 /// that differs gives another key and so another entry.
@@ -244,6 +244,9 @@ mod tests {
         assert_ne!(one, key(&host(), b"h", &machine("a", b"kernel")), "another guest");
         let newer = HostFacts { vmm: Digest::of(b"newer"), ..host() };
         assert_ne!(one, key(&newer, b"g", &machine("a", b"kernel")), "another VMM");
+        let vars = ("uefi-vars".to_owned(), Digest::of(b"variables"));
+        let enrolled = HostFacts { firmware: vec![host().firmware[0].clone(), vars], ..host() };
+        assert_ne!(one, key(&enrolled, b"g", &machine("a", b"kernel")), "other variables");
         let mut larger = machine("a", b"kernel");
         larger.memory.size = ByteSize::mib(512);
         assert_ne!(one, key(&host(), b"g", &larger), "another machine");

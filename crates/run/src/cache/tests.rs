@@ -53,6 +53,7 @@ async fn fill(cache: &SnapshotCache, n: u8, size: usize) -> Held {
         declared: parts.machine.clone(),
         parts,
         inputs: vec![],
+        booted: jiff::Timestamp::UNIX_EPOCH,
         boot: BootFacts::default(),
         snapshot,
         files: vec![],

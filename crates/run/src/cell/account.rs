@@ -92,6 +92,7 @@ pub(crate) mod tests {
             machine: MachineSpec::new(ByteSize::mib(64), Boot::Nothing),
             inputs: vec![],
             timings: Timings::default(),
+            booted: None,
             failure: None,
             canary_failed: false,
             required_not_run: vec![],

@@ -9,17 +9,16 @@ use hospitium_suite::canary::{self, Canary};
 use hospitium_suite::{Cell, Check, Fault, Lab, checks};
 use tokio::task::JoinSet;
 
-use super::{CellRun, Ready};
+use super::{CellRun, Leave, Ready};
 use crate::RunEvent;
 use crate::attempt::{Attempt, finish, in_clone, in_own_clone};
-use crate::budget::{Class, Permit};
-use crate::lab::clone_memory;
+use crate::budget::Class;
 use crate::usage::ms;
 
 impl CellRun {
     /// Runs all checks; each has its record when this returns.
     pub(super) async fn run_checks(self: &Arc<Self>, ready: Ready) {
-        let Ready { lab, first, permit, made } = ready;
+        let Ready { lab, first, leave, _held } = ready;
         let (mut reads, mut others) = (Vec::new(), Vec::new());
         let once = self.shared.repeat.is_once();
         for check in self.shared.in_order() {
@@ -52,7 +51,7 @@ impl CellRun {
             reads.insert(0, &checks::CANARY);
         }
         let (this, of) = (self.clone(), lab.clone());
-        jobs.spawn(async move { this.together(&of, first, permit, reads).await });
+        jobs.spawn(async move { this.together(&of, first, leave, reads).await });
         while let Some(ended) = jobs.join_next().await {
             if let Err(error) = ended {
                 // Its checks are told as missed below.
@@ -62,17 +61,16 @@ impl CellRun {
         let reason = self.shared.stop.reason();
         self.miss_rest(&reason.unwrap_or_else(|| "the harness broke off; this is a bug".into()));
         drop(lab);
-        drop(made);
     }
 
     /// A machine with a real defect, which the check has to find. Its record is the canary's.
     async fn canary(self: &Arc<Self>, lab: &Arc<Lab>, canary: &Canary, check: &'static Check) {
         let work = async {
-            let permit = self.permit(lab, check).await;
+            let leave = self.permit(lab, check).await;
             self.started(&checks::CANARY, 1);
             let fault = Some(Fault::Defect(canary.defect));
             let (attempt, end) = in_own_clone(lab, "canary", check, fault).await;
-            drop(permit);
+            drop(leave);
             self.clone_ended(&end);
             let mut record = self.record(&checks::CANARY, attempt, end.console);
             record.requirement = format!("Where {}, {} must fail.", canary.what, canary.found_by);
@@ -107,7 +105,7 @@ impl CellRun {
         self: &Arc<Self>,
         lab: &Arc<Lab>,
         first: Cell,
-        permit: Permit,
+        leave: Leave,
         reads: Vec<&'static Check>,
     ) {
         let mut failed = Vec::new();
@@ -129,6 +127,7 @@ impl CellRun {
                 cell.next_check(check);
                 self.started(check, 1);
                 let attempt = in_clone(&mut cell, check).await;
+                self.stopped(check);
                 let again = matches!(attempt.verdict, Verdict::Fail { .. })
                     && check.id != checks::CANARY.id;
                 let console = if attempt.clone_is_good {
@@ -145,7 +144,7 @@ impl CellRun {
             }
         };
         let stopped = self.shared.stop.unless(work).await.is_err();
-        drop(permit);
+        drop(leave);
         if stopped {
             // They failed; that they were not run again takes nothing from it.
             failed.into_iter().for_each(|(_, record)| self.put(record));
@@ -160,12 +159,7 @@ impl CellRun {
     }
 
     /// One check in a clone of its own, run again if it fails.
-    async fn alone(
-        self: &Arc<Self>,
-        lab: &Arc<Lab>,
-        check: &'static Check,
-        permit: Option<Permit>,
-    ) {
+    async fn alone(self: &Arc<Self>, lab: &Arc<Lab>, check: &'static Check, permit: Option<Leave>) {
         let work = async {
             let permit = match permit {
                 Some(permit) => permit,
@@ -173,6 +167,7 @@ impl CellRun {
             };
             self.started(check, 1);
             let (attempt, end) = in_own_clone(lab, &check.id().file_name(), check, None).await;
+            self.stopped(check);
             drop(permit);
             self.clone_ended(&end);
             self.shared.durations.used(&self.pair, check.id, ms(end.vmm_cpu));
@@ -203,6 +198,7 @@ impl CellRun {
                 self.started(check, n);
                 let name = format!("{}-{n}", check.id().file_name());
                 let (attempt, end) = in_own_clone(lab, &name, check, None).await;
+                self.stopped(check);
                 self.clone_ended(&end);
                 let said = format!("{} ended again: {}", check.id, attempt.verdict.word());
                 self.sink.say(&name, TimelineSource::Check, said);
@@ -215,7 +211,7 @@ impl CellRun {
         self.put(record);
     }
 
-    pub(super) async fn permit(&self, lab: &Lab, check: &Check) -> Permit {
+    pub(super) async fn permit(&self, lab: &Lab, check: &Check) -> Leave {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -223,15 +219,19 @@ impl CellRun {
         )]
         let urgency = self.expected(check) as u64;
         let load = self.shared.durations.load(&self.pair, check.id);
-        let memory = clone_memory(lab.spec().memory.size);
-        self.shared.budget.permit(Class::Check, urgency, load, memory).await
+        self.leave(lab, Class::Check, urgency, load).await
     }
 
     fn expected(&self, check: &Check) -> f64 {
         self.shared.durations.expected(&self.pair, check.id)
     }
 
+    pub(super) fn stopped(&self, check: &Check) {
+        self.shared.progress.stopped(&self.cell.name, check.id);
+    }
+
     pub(super) fn started(&self, check: &Check, attempt: usize) {
+        self.shared.progress.began(&self.cell.name, check.id);
         self.shared.tell(&RunEvent::CheckStarted {
             cell: self.cell.name.clone(),
             id: check.id(),

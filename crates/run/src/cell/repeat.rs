@@ -120,6 +120,7 @@ impl CellRun {
                 break;
             }
         }
+        self.shared.progress.ends();
         jobs.join_all().await;
         for (check, kept) in checks.into_iter().zip(kept.iter()) {
             let kept = std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner));
@@ -139,9 +140,13 @@ impl CellRun {
         round: u32,
         kept: &Mutex<Kept>,
     ) -> Verdict {
-        self.started(check, 1);
+        match round {
+            0 => self.started(check, 1),
+            _ => self.shared.progress.began(&self.cell.name, check.id),
+        }
         let name = format!("{}-{}", check.id().file_name(), u64::from(round) + 1);
         let (attempt, end, held) = in_own_clone_seen(lab, &name, check, None, true).await;
+        self.stopped(check);
         self.clone_ended(&end);
         self.shared.durations.used(&self.pair, check.id, ms(end.vmm_cpu));
         if attempt.verdict.ran() {

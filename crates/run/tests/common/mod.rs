@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use hospitium_host::{Reaper, Reapers};
+use hospitium_host::{Isolation, Reaper, Reapers};
 use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuOptions, QemuReaper};
 use hospitium_run::{Observer, PlannedGuest, PlannedHost, RunEvent, RunPlan, Selection};
 use hospitium_suite::StandardOptions;
@@ -48,11 +48,17 @@ impl Bench {
 
     /// A plan of these checks on the installed QEMU under emulation.
     pub async fn plan(&self, out: &str, checks: &[&str]) -> RunPlan {
+        self.plan_on(out, checks, Isolation::Fork).await
+    }
+
+    /// The same on a QEMU that says that it can do no more than this.
+    pub async fn plan_on(&self, out: &str, checks: &[&str], isolation: Isolation) -> RunPlan {
         let cache = self.cache();
         std::fs::create_dir_all(&cache).expect("made");
         let options = QemuOptions {
             accelerator: AcceleratorChoice::Tcg,
             cache: Some(cache.join("hosts")),
+            isolation,
             ..QemuOptions::new("qemu-system-x86_64")
         };
         let host = Qemu::open(options).await.expect("the installed QEMU can be used");

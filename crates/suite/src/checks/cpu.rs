@@ -66,7 +66,13 @@ const REGISTERS: [&str; 4] = ["EAX", "EBX", "ECX", "EDX"];
 /// The words of feature bits that have names since 2013: leaf, subleaf, register (Intel SDM volume 2A, CPUID; AMD APM
 /// volume 3, E.4.2).
 const WORDS: [(u32, u32, u8); 7] = [
-    (1, 0, 2), (1, 0, 3), (7, 0, 1), (7, 0, 2), (7, 0, 3), (0x8000_0001, 0, 2), (0x8000_0001, 0, 3),
+    (1, 0, 2),
+    (1, 0, 3),
+    (7, 0, 1),
+    (7, 0, 2),
+    (7, 0, 3),
+    (0x8000_0001, 0, 2),
+    (0x8000_0001, 0, 3),
 ];
 
 /// Bits that change at run time and so differ between the feature words and what CPUID answers:

@@ -253,7 +253,7 @@ check! {
     /// The guest reads, where its firmware tables say, the VM generation id that the hypervisor has set; each clone
     /// has another.
     pub GENERATION_ID = "ident.generation-id", tier: Disruptive,
-        needs: [Need::GenerationId, Need::Host(Capability::GenerationId)],
+        needs: [Need::GenerationId, Need::Host(Capability::GenerationId), Need::Clones],
         fault: Fault::StaleClone;
     async fn generation_id(cell) {
         let (guest, host) = ids_of(cell).await?;

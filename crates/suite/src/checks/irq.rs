@@ -164,7 +164,11 @@ async fn steered(cell: &mut Cell, name: &str, cpu: u32) -> Result<[Finding; 3], 
             enough,
             true,
         ),
-        Finding::guest_is(format!("echoes that came back, at vCPU {cpu}"), counts.source.saw(answered), ECHOES),
+        Finding::guest_is(
+            format!("echoes that came back, at vCPU {cpu}"),
+            counts.source.saw(answered),
+            ECHOES,
+        ),
         // A frame for each echo came in while nothing else was under way. More come of frames that were sent.
         Finding::guest_between(
             format!("interrupts at vCPU {cpu} for {ECHOES} echoes"),

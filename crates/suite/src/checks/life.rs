@@ -153,7 +153,7 @@ check! {
 check! {
     /// Going back to a snapshot undoes what was written to memory and to disk.
     pub SNAPSHOT_REVERT = "life.snapshot-revert", tier: Disruptive,
-        needs: [Need::Host(Capability::Snapshot), Need::Device(device::SCRATCH)],
+        needs: [Need::Host(Capability::Snapshot), Need::Clones, Need::Device(device::SCRATCH)],
         fault: Fault::StaleClone;
     async fn snapshot_revert(cell) {
         const MARKER: &str = "hospitium-marker";

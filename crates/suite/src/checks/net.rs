@@ -6,9 +6,7 @@ use hospitium_host::alter;
 use hospitium_model::{
     Digest, Finding, HostSource, Inside, Nic, NicModel, Observations, Outside, Pattern, Value,
 };
-use hospitium_peer::{
-    ECHO_PORT, PeerOptions, PeerStats, SINK_PORT, SOURCE_PORT, Service, Source,
-};
+use hospitium_peer::{ECHO_PORT, PeerOptions, PeerStats, SINK_PORT, SOURCE_PORT, Service, Source};
 use hospitium_system::Endpoint;
 
 use super::devices::appears;

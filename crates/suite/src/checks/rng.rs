@@ -118,7 +118,7 @@ fn shown(draws: &[Draw]) -> Value {
 check! {
     /// Machines restored from one snapshot give different random bytes without the harness's help: the hypervisor
     /// gives each a generation id of its own, for which the guest's kernel reseeds its generator.
-    pub UNIQUE = "rng.unique-after-restore", tier: Disruptive, needs: [],
+    pub UNIQUE = "rng.unique-after-restore", tier: Disruptive, needs: [Need::Clones],
         fault: Fault::StaleClone, limit: 120 s;
     async fn unique(cell) {
         let has_id = cell.spec().generation_id.is_some();
@@ -163,8 +163,8 @@ check! {
                     them differ here, such as a generator that was due to be reseeded"
                     .into(),
                 (false, _) => format!(
-                    "nothing protects this pair: the guest's kernel does not reseed for a generation id (Linux does \
-                     since 5.18); {MACHINES} machines that kept the id drew {alone} different values"
+                    "nothing protects this pair: the guest's kernel would reseed for a generation id, and its driver has \
+                     found none; {MACHINES} machines that kept the id drew {alone} different values"
                 ),
             });
             // The id comes with an interrupt, which is served while programs run.

@@ -1,7 +1,7 @@
 //! Storage: what is written is on the medium, and only what may be written is.
 
 use hospitium_host::Defect;
-use hospitium_model::{Capability, Finding, Observations, Outside};
+use hospitium_model::{Capability, Finding, HostSource, Observations, Outside};
 use hospitium_system::{Span, Write};
 
 use super::disks::{self, MIB, MIB_SPAN, on_medium};
@@ -69,7 +69,8 @@ async fn counted(cell: &Cell, disk: &str) -> Result<Outside<Counted>, CheckError
 }
 
 check! {
-    /// Data that the guest has flushed is on the medium although the power goes at once.
+    /// Data that the guest has flushed is on the medium although the power goes at once: the hypervisor sends the flush
+    /// on to the disk.
     pub FLUSH_DURABLE = "stor.flush-durable", tier: Disruptive,
         needs: [Need::Device(device::SCRATCH), Need::Host(Capability::PowerLossLog)],
         fault: Fault::Defect(|| Defect::IgnoreFlushes { disk: device::SCRATCH.into() });
@@ -97,6 +98,10 @@ check! {
             Finding::host_between("flushes that reached the hypervisor", "", reached, 1.0, 1e6),
             Finding::recorded("what was written later and not flushed survived").outside(survived),
         ]);
+        if let Some(flushes) = medium.flushes {
+            let flushes = HostSource::Medium.saw(flushes as f64);
+            seen.push(Finding::host_between("flushes that the hypervisor sent on to the disk", "", flushes, 1.0, 1e6));
+        }
         seen.note(format!("medium: {}", medium.how));
         Ok(seen)
     }

@@ -67,11 +67,7 @@ check! {
 }
 
 /// Makes a disc in the clone's folder. Returns the image and its digest.
-async fn disc(
-    cell: &Cell,
-    name: &str,
-    pattern: Pattern,
-) -> Result<(PathBuf, Digest), CheckError> {
+async fn disc(cell: &Cell, name: &str, pattern: Pattern) -> Result<(PathBuf, Digest), CheckError> {
     let path = cell.work_dir().folder.join(format!("{name}.iso"));
     let make = async {
         let mut content = vec![0; MIB as usize];

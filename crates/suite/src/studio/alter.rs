@@ -231,7 +231,8 @@ fn others(value: &Value) -> Vec<Other> {
         }
     }
     let mut kept: Vec<Other> = Vec::new();
-    let whole = others.into_iter().map(|(how, value)| Other { how: how.to_owned(), value, about: None });
+    let whole =
+        others.into_iter().map(|(how, value)| Other { how: how.to_owned(), value, about: None });
     for other in whole.chain(parts) {
         if other.value != *value && !kept.iter().any(|known| known.value == other.value) {
             kept.push(other);
@@ -361,7 +362,8 @@ pub(crate) fn of_another_time(transcript: &Transcript, n: usize) -> Leaf {
         others.drain(middle);
     }
     let how = "told at another time or by another machine";
-    let altered = others.into_iter().map(|reply| Alteration::new(how, Change::Reply(reply.clone())));
+    let altered =
+        others.into_iter().map(|reply| Alteration::new(how, Change::Reply(reply.clone())));
     Leaf { place: Place::Reply(n), pointer: "(another)".into(), alterations: altered.collect() }
 }
 
@@ -410,7 +412,8 @@ pub(crate) fn long_lists(told: &Value) -> Vec<(String, Vec<(String, String, Valu
     let mut lists = Vec::new();
     find_lists(told, &mut String::new(), &mut lists);
     let altered = |pointer: String| {
-        let elements = told.pointer(&pointer).and_then(Value::as_array).cloned().unwrap_or_default();
+        let elements =
+            told.pointer(&pointer).and_then(Value::as_array).cloned().unwrap_or_default();
         let mut at_once: Vec<(String, String, Value)> = Vec::new();
         for (n, element) in elements.iter().enumerate() {
             for (inner, others) in values(element) {
@@ -511,7 +514,9 @@ fn more_events(transcript: &Transcript, m: usize, machine: &MachineTape) -> Vec<
     }
     let own = |n: &usize| transcript.entries[*n].machine as usize == m;
     let last = (0..transcript.entries.len()).rev().find(own).filter(|_| m > 0);
-    if let (Some(after), Some(time)) = (middle(transcript, m), machine.events.last().or(machine.events.first())) {
+    if let (Some(after), Some(time)) =
+        (middle(transcript, m), machine.events.last().or(machine.events.first()))
+    {
         let kinds = [
             EventKind::Reset { by_guest: true },
             EventKind::Reset { by_guest: false },
@@ -519,7 +524,8 @@ fn more_events(transcript: &Transcript, m: usize, machine: &MachineTape) -> Vec<
             EventKind::PoweredOff { by_guest: false },
         ];
         for kind in kinds {
-            let told = Told { after: after.min(last.unwrap_or(after)), delay_us: 0, kind, ..time.clone() };
+            let told =
+                Told { after: after.min(last.unwrap_or(after)), delay_us: 0, kind, ..time.clone() };
             let how = format!("{:?} added", told.kind);
             let mut events = machine.events.clone();
             events.push(told);
@@ -619,7 +625,10 @@ mod tests {
         for wanted in ["/value/a", "/value/a/0/b", "/value/took"] {
             assert!(pointers.iter().any(|pointer| pointer == wanted), "{pointers:?}");
         }
-        assert!(!pointers.iter().any(|p| p.contains("source") || p.contains("secs")), "{pointers:?}");
+        assert!(
+            !pointers.iter().any(|p| p.contains("source") || p.contains("secs")),
+            "{pointers:?}"
+        );
     }
 
     #[test]

@@ -45,8 +45,7 @@ impl Transcripts {
     /// # Errors
     /// It cannot be read, or is of another version.
     pub fn read(path: &Path) -> Result<Self, TranscriptError> {
-        let io =
-            |source| TranscriptError::Io { doing: "reading", path: path.to_owned(), source };
+        let io = |source| TranscriptError::Io { doing: "reading", path: path.to_owned(), source };
         let form = |why: String| TranscriptError::Form { path: path.to_owned(), why };
         let file = std::fs::File::open(path).map_err(io)?;
         let mut text = Vec::new();
@@ -64,8 +63,7 @@ impl Transcripts {
     /// # Errors
     /// It cannot be written.
     pub fn write(&self, path: &Path, places: &[(String, &str)]) -> Result<(), TranscriptError> {
-        let io =
-            |source| TranscriptError::Io { doing: "writing", path: path.to_owned(), source };
+        let io = |source| TranscriptError::Io { doing: "writing", path: path.to_owned(), source };
         let mut text = serde_json::to_string(self).map_err(|e| io(e.into()))?;
         for (place, name) in places {
             text = text.replace(place.as_str(), name);

@@ -26,7 +26,8 @@ impl Guest for RecordedGuest {
     }
 
     fn driver(&self, device: &str) -> Answer {
-        let unknown = || Answer::No(format!("the transcript does not say whether it drives {device}"));
+        let unknown =
+            || Answer::No(format!("the transcript does not say whether it drives {device}"));
         self.0.drivers.get(device).cloned().unwrap_or_else(unknown)
     }
 

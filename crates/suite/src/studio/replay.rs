@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hospitium_host::Snapshot;
-use hospitium_model::{Digest, Expectations, ExpectationError, Observations, Verdict};
+use hospitium_model::{Digest, ExpectationError, Expectations, Observations, Verdict};
 use hospitium_system::tap::Fixed;
 
 use super::guest::RecordedGuest;
@@ -13,7 +13,7 @@ use crate::tape::{
     Indexed, Otherwise, Pair, Player, Recorder, Tape, TappedHost, Transcript, Transcripts,
 };
 use crate::{
-    Check, CheckError, EXPECTATIONS, Fault, Lab, LabParts, Listening, Need, Sink, checks,
+    Check, CheckError, EXPECTATIONS, Fault, Lab, LabParts, Listening, Need, Origin, Sink, checks,
 };
 
 /// Name of the check's own machine, recorded and played.
@@ -80,7 +80,8 @@ pub async fn record(
     let listening = Listening::begin(&cell).await;
     let ran = tokio::time::timeout(check.limit, (check.run)(&mut cell)).await;
     let timed_out = |_| CheckError::TimedOut { what: "the check".into(), limit: check.limit };
-    let mut seen = ran.map_err(timed_out).and_then(|ran| ran);
+    let seen = ran.map_err(timed_out).and_then(|ran| ran);
+    let mut seen = seen.and_then(|seen| cell.lived(seen));
     if let Ok(findings) = &mut seen
         && let Err(error) = listening.end(&cell, check.id, findings).await
     {
@@ -146,9 +147,9 @@ impl Studio {
         let runtime = runtime();
         let lab = runtime.block_on(async { self.lab(self.tapes.first()?.1.clone(), None, None) });
         let missing = checks::all().into_iter().filter(|check| {
-            let applies = lab.as_ref().is_some_and(|(lab, _)| {
-                check.needs.iter().all(|need| need.missing(lab).is_none())
-            });
+            let applies = lab
+                .as_ref()
+                .is_some_and(|(lab, _)| check.needs.iter().all(|need| need.missing(lab).is_none()));
             applies && !self.checks().any(|known| known.id == check.id)
         });
         unknown.chain(missing.map(|check| format!("{} was not recorded", check.id))).collect()
@@ -186,7 +187,7 @@ impl Studio {
             host: TappedHost::played(tape.clone())?,
             guest: Arc::new(RecordedGuest(pair.clone())),
             declared: spec.clone(),
-            snapshot: Snapshot {
+            origin: Origin::Saved(Box::new(Snapshot {
                 format: 0,
                 host_kind: pair.host.kind.clone(),
                 vmm: Digest::of(b""),
@@ -194,9 +195,11 @@ impl Studio {
                 spec,
                 files: Vec::new(),
                 private: serde_json::Value::Null,
-            },
+            })),
+            isolation: pair.isolation,
             boot: pair.boot.clone(),
-            folder: self.folder.clone(),
+            // Checks that are played at the same time make folders of the same names.
+            folder: self.folder.join(format!("{:?}", std::thread::current().id())),
             expectations: expectations().ok()?,
             seed: pair.seed,
             sink: Sink::nowhere(),
@@ -219,7 +222,14 @@ impl Studio {
         otherwise: Option<Otherwise>,
         fault: Option<Fault>,
     ) -> Replayed {
-        let ended = |word, why: String| Replayed { word, why, seen: None, stray: None, misfit: None, facts_read: false };
+        let ended = |word, why: String| Replayed {
+            word,
+            why,
+            seen: None,
+            stray: None,
+            misfit: None,
+            facts_read: false,
+        };
         let Some(tape) = self.tape(check) else {
             return ended("error", "it was not recorded".into());
         };
@@ -249,7 +259,14 @@ impl Studio {
                     Verdict::Skip { .. } => "skip",
                     _ => "fail",
                 };
-                Replayed { word, why: verdict.reason().to_owned(), seen: Some(seen), stray, misfit, facts_read }
+                Replayed {
+                    word,
+                    why: verdict.reason().to_owned(),
+                    seen: Some(seen),
+                    stray,
+                    misfit,
+                    facts_read,
+                }
             }
             Err(error) => {
                 let word = if matches!(error, CheckError::Unable(_)) { "skip" } else { "error" };
@@ -268,7 +285,7 @@ async fn run(
     let listening = Listening::begin(&cell).await;
     let ran = tokio::time::timeout(check.limit, (check.run)(&mut cell)).await;
     let timed_out = |_| CheckError::TimedOut { what: "the check".into(), limit: check.limit };
-    let mut seen = ran.map_err(timed_out)??;
+    let mut seen = cell.lived(ran.map_err(timed_out)??)?;
     listening.end(&cell, check.id, &mut seen).await?;
     Ok(seen)
 }
@@ -292,4 +309,3 @@ fn expectations() -> Result<Expectations, ExpectationError> {
     let read = Expectations::from_toml(EXPECTATIONS)?;
     Ok(READ.get_or_init(|| read).clone())
 }
-

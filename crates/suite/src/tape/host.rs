@@ -33,8 +33,7 @@ impl TappedHost {
     /// The host that a tape plays.
     pub(crate) fn played(tape: Arc<Tape>) -> Option<Arc<dyn Host>> {
         let (pair, _) = tape.player()?;
-        let (facts, isolation, offers) =
-            (pair.host.clone(), pair.isolation, pair.offers.clone());
+        let (facts, isolation, offers) = (pair.host.clone(), pair.isolation, pair.offers.clone());
         Some(Arc::new(Self { inner: None, tape, facts, isolation, offers }))
     }
 
@@ -61,7 +60,8 @@ impl Host for TappedHost {
             return host.offers(what);
         }
         let known = self.offers.iter().find(|(known, _)| *known == what);
-        let unknown = || Answer::No("the transcript does not say whether the host offers it".into());
+        let unknown =
+            || Answer::No("the transcript does not say whether the host offers it".into());
         known.map_or_else(unknown, |(_, answer)| answer.clone())
     }
 

@@ -9,8 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hospitium_host::{
     Attachment, Balloon, ByteStream, Confinement, Destination, Display, Dump, Ended, Event,
-    EventClass, EventKind, Facet, HostError, Hotplug, Inject, Look, Machine, Media, Medium, Moved,
-    Moving, PowerVerb, ProcessFacts, Saving, Screenshot, Sight, Snapshot, Wires, WorkDir,
+    EventClass, EventKind, Facet, HostError, Hotplug, Inject, Inspection, Look, Machine, Media,
+    Medium, Moved, Moving, PowerVerb, ProcessFacts, Saving, Screenshot, Sight, Snapshot, Wires,
+    WorkDir,
 };
 use hospitium_model::{Answer, ByteSize, Inability, MachineSpec};
 use serde::{Deserialize, Serialize};
@@ -170,6 +171,10 @@ impl Machine for TappedMachine {
 
     async fn look(&self) -> Result<Look, HostError> {
         self.ask("look", json!({}), async { self.inner("look")?.look().await }).await
+    }
+
+    async fn inspect(&self) -> Result<Inspection, HostError> {
+        self.inner("inspect")?.inspect().await
     }
 
     async fn ended(&self) -> Ended {

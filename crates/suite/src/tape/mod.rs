@@ -63,11 +63,7 @@ impl Tape {
     }
 
     /// Plays a transcript; answers are altered on their way if that is the fault.
-    pub(crate) fn playing(
-        pair: Arc<Pair>,
-        player: Arc<Player>,
-        fault: Option<Fault>,
-    ) -> Arc<Self> {
+    pub(crate) fn playing(pair: Arc<Pair>, player: Arc<Player>, fault: Option<Fault>) -> Arc<Self> {
         let mut taps = vec![player.clone() as Arc<dyn Tap>];
         if let Some(Fault::Guest(name, alter)) = fault {
             taps.push(Arc::new(Altered { name, alter }));

@@ -107,9 +107,7 @@ impl Cable {
         T: Serialize + serde::de::DeserializeOwned + Send,
     {
         match &self.tape {
-            Some((tape, number)) => {
-                tape.ask(*number, name, self.arguments(arguments), inner).await
-            }
+            Some((tape, number)) => tape.ask(*number, name, self.arguments(arguments), inner).await,
             None => inner.await,
         }
     }

@@ -212,8 +212,13 @@ impl Tap for Player {
         let chosen = self.state().chosen.remove(&(asked.machine, asked.name, asked.nth));
         let n = match chosen {
             Some(n) => n,
-            // What takes no time does not begin.
-            None => self.choose(asked)?,
+            // What takes no time begins only here.
+            None => {
+                let n = self.choose(asked)?;
+                self.state().begun.entry(n).or_insert_with(Instant::now);
+                self.moved.send_replace(());
+                n
+            }
         };
         let altered = match &self.otherwise {
             Some(Otherwise::Replies(all)) => all.iter().find(|(at, _)| *at == n),

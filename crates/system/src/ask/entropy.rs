@@ -19,7 +19,8 @@ pub trait Entropy {
     /// Mixes fresh entropy into the kernel's generator and has it reseed.
     async fn adopt(&self, entropy: [u8; 32]) -> Done;
 
-    /// Whether the kernel reseeds its generator by itself when the VM generation id changes.
+    /// Whether the kernel reseeds its generator by itself when this machine's VM generation id changes: no if its driver
+    /// has found no such device, and unable if it has no driver for one.
     async fn reseeds_on_generation(&self) -> Told<bool>;
 
     /// How often it has done so, by its own account, since it started.

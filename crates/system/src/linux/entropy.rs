@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hospitium_model::GuestSource::{Device, Kernel};
+use hospitium_model::Inability;
 
 use super::{LinuxSystem, read};
 use crate::ask::Entropy;
@@ -29,13 +30,21 @@ impl Entropy for LinuxSystem {
     }
 
     async fn reseeds_on_generation(&self) -> Told<bool> {
-        // drivers/virt/vmgenid.c, since Linux 5.18, calls add_vmfork_randomness.
-        let drivers = read::names(&self.session, "/sys/bus/acpi/drivers/vmgenid").await?;
-        let platform = read::names(&self.session, "/sys/bus/platform/drivers/vmgenid").await?;
+        // drivers/virt/vmgenid.c, since Linux 5.18, calls add_vmfork_randomness; by ACPI, since 6.10 as a platform driver.
+        let mut drivers = Vec::new();
+        for bus in ["acpi", "platform"] {
+            let folder = format!("/sys/bus/{bus}/drivers/vmgenid");
+            drivers.extend(read::names(&self.session, &folder).await?);
+        }
+        // A driver that is there and has no device shows files all the same: `bind`, `uevent`.
+        if drivers.is_empty() {
+            let why = "this kernel has no driver that reseeds for a VM generation id (Linux has one since 5.18)";
+            return Err(Inability::of_guest(why).into());
+        }
         let bound = |name: &String| {
             name.contains("VMGENCTR") || name.contains("QEMUVGID") || name.contains("VMGENID")
         };
-        Ok(Kernel.saw(drivers.iter().chain(&platform).any(bound)))
+        Ok(Kernel.saw(drivers.iter().any(bound)))
     }
 
     async fn reseeds_by_generation(&self) -> Told<u32> {

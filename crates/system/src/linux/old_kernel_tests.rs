@@ -8,7 +8,9 @@ use hospitium_wire::{Domain, LinuxRequest, MAX_DATA, Reply, Request, errno};
 
 use super::stand_in::{Folders, system};
 use crate::SystemError;
-use crate::ask::{Cpus as _, Devices as _, Firmwares as _, Memory as _, Power as _, Topology};
+use crate::ask::{
+    Cpus as _, Devices as _, Entropy as _, Firmwares as _, Memory as _, Power as _, Topology,
+};
 
 const OLD: Folders = &[
     ("/sys/firmware", &["edd"]),
@@ -158,6 +160,32 @@ async fn a_kernel_that_does_not_say_how_it_stands_to_vulnerabilities_is_not_take
     let guest = system(GuestKind::Disk, OLD, answer);
     let error = guest.vulnerabilities().await.expect_err("it does not say");
     assert!(why(error).contains("vulnerabilities"));
+}
+
+#[tokio::test]
+async fn a_kernel_without_a_driver_for_generation_ids_is_told_from_one_whose_driver_finds_none() {
+    let old = system(GuestKind::Kernel, OLD, answer);
+    let error = old.reseeds_on_generation().await.expect_err("it has no driver");
+    assert!(why(error).contains("since 5.18"));
+    const IDLE: Folders = &[("/sys/bus/acpi/drivers/vmgenid", &["bind", "uevent", "unbind"])];
+    let idle = system(GuestKind::Kernel, IDLE, answer);
+    assert!(!idle.reseeds_on_generation().await.expect("told").value);
+    const BOUND: Folders = &[("/sys/bus/acpi/drivers/vmgenid", &["QEMUVGID:00", "bind"])];
+    let bound = system(GuestKind::Kernel, BOUND, answer);
+    assert!(bound.reseeds_on_generation().await.expect("told").value);
+}
+
+#[tokio::test]
+async fn the_watchdog_of_an_old_kernel_is_armed_by_its_old_name() {
+    let old = system(GuestKind::Kernel, OLD, |asked| match asked {
+        Request::Linux(LinuxRequest::WatchdogArm { path: "/dev/watchdog", seconds }) => {
+            Some(Reply::Count { count: u64::from(*seconds) })
+        }
+        _ => None,
+    });
+    assert_eq!(old.arm_watchdog(4).await.expect("armed").value, 4);
+    let none = system(GuestKind::Kernel, OLD, answer);
+    none.arm_watchdog(4).await.expect_err("there is none");
 }
 
 #[tokio::test]

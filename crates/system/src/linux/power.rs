@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hospitium_model::GuestSource::Kernel;
 use hospitium_model::{GuestKind, Inability};
-use hospitium_wire::PowerAction;
+use hospitium_wire::{PowerAction, errno};
 
 use super::{LinuxSystem, read};
 use crate::ask::{Button, LogLine, Power, SystemName};
@@ -146,7 +146,15 @@ impl Power for LinuxSystem {
     }
 
     async fn arm_watchdog(&self, seconds: u32) -> Told<u64> {
-        Ok(Kernel.saw(self.session.watchdog_arm("/dev/watchdog0", seconds).await?))
+        // Each has a node of its own since Linux 3.5; the first is at the old name as before.
+        let first = self.session.watchdog_arm("/dev/watchdog0", seconds).await;
+        let armed = match first {
+            Err(SessionError::Guest { code: errno::ENOENT, .. }) => {
+                self.session.watchdog_arm("/dev/watchdog", seconds).await?
+            }
+            other => other?,
+        };
+        Ok(Kernel.saw(armed))
     }
 
     async fn log(&self) -> Told<Vec<LogLine>> {

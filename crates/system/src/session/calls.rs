@@ -260,6 +260,12 @@ impl Session {
         self.done(Request::Linux(LinuxRequest::UnloadModule { name }), NO_TIME).await
     }
 
+    /// Has the probe act as this release of the kernel does, such as 2.6.18; an empty one ends that. What came
+    /// later is refused as that release would refuse it. For trying checks against old interfaces.
+    pub async fn act_as(&self, release: &str) -> Result<()> {
+        self.done(Request::Linux(LinuxRequest::ActAs { release }), NO_TIME).await
+    }
+
     /// Runs a program with its arguments, without a shell, at most for `limit`.
     pub async fn run(&self, arguments: &[&str], limit: Duration) -> Result<Ran> {
         let mut joined = Vec::new();

@@ -120,6 +120,7 @@ fn describe_linux(request: &LinuxRequest<'_>) -> String {
             format!("arming the watchdog {} for {seconds} s", p(path))
         }
         LinuxRequest::WatchdogDisarm => "disarming the watchdog".into(),
+        LinuxRequest::ActAs { release } => format!("acting as Linux {}", p(release)),
         LinuxRequest::KernelLog { offset } => {
             format!("reading the kernel's log from byte {offset}")
         }

@@ -47,6 +47,7 @@ fn cell() -> CellRecord {
         machine: MachineSpec::new(ByteSize::mib(256), Boot::Nothing),
         inputs: Vec::new(),
         timings: Timings::default(),
+        booted: Some("2022-02-02T10:00:00Z".parse().expect("is a time")),
         failure: None,
         canary_failed: true,
         required_not_run: Vec::new(),

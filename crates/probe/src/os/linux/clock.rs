@@ -7,6 +7,7 @@ use core::arch::x86_64::_rdtsc;
 
 use hospitium_wire::{ClockReading, Reply};
 
+use super::older;
 use super::sys::{self, Timespec};
 use super::vdso;
 use crate::failure::{Failure, Result};
@@ -21,6 +22,9 @@ const LONGEST_NS: u64 = 3600 * 1_000_000_000;
 
 /// A clock by the system call, in ns; 0 if the kernel does not have it.
 pub fn by_system_call(clock: i32) -> i64 {
+    if older::lacks_clock(clock) {
+        return 0;
+    }
     sys::clock_ns(clock).unwrap_or(0)
 }
 

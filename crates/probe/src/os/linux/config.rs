@@ -3,6 +3,7 @@
 //!     channel /dev/ttyS1
 //!     module /lib/modules/virtio_console.ko
 //!     module /lib/modules/i6300esb.ko nowayout=1
+//!     act-as 2.6.18
 //!
 //! Lines are taken in order; a line that is none of these is passed over.
 

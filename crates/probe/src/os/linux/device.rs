@@ -1,6 +1,7 @@
 //! Devices: plain reads, ioctls, real-time clock, watchdog.
 
 use super::clock::Deadline;
+use super::older;
 use super::sys::{self, EAGAIN, EINTR, Fd, POLLIN, Poll};
 use crate::failure::{Failure, Result};
 
@@ -54,6 +55,7 @@ pub fn ioctl<'b>(
     if argument.len() > ARGUMENT || room.len() < IOCTL_ROOM {
         return Err(Failure::invalid("ioctl"));
     }
+    older::ioctl(request)?;
     let fd = sys::open(path, sys::O_RDWR | sys::O_NONBLOCK | sys::O_NOCTTY, 0)
         .or_else(|_| sys::open(path, sys::O_RDONLY | sys::O_NONBLOCK | sys::O_NOCTTY, 0))?;
     room[..IOCTL_ROOM].fill(0);

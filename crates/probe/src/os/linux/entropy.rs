@@ -1,7 +1,7 @@
 //! The kernel's random numbers.
 
-use super::files;
 use super::sys::{self, EAGAIN};
+use super::{files, older};
 use crate::failure::Result;
 use hospitium_wire::errno;
 
@@ -34,6 +34,9 @@ pub fn adopt(entropy: &[u8; 32]) -> Result<()> {
 /// getrandom (3.17), from `/dev/urandom`.
 pub fn random(out: &mut [u8]) -> Result<&[u8]> {
     const GRND_NONBLOCK: usize = 1;
+    if older::lacks_getrandom() {
+        return files::read("/dev/urandom", 0, out);
+    }
     let (at, length) = (out.as_mut_ptr() as usize, out.len());
     // SAFETY: the buffer is good for its length.
     match unsafe { sys::call(sys::GETRANDOM, [at, length, GRND_NONBLOCK, 0, 0, 0]) } {

@@ -2,8 +2,8 @@
 
 use hospitium_wire::{Flags, Node, errno};
 
-use super::memory;
 use super::sys::{self, EINTR, EISDIR, ESPIPE, Fd, Text};
+use super::{memory, older};
 use crate::failure::{Failure, Result};
 
 /// Reads from a file until the buffer is full or the file ends. Files that cannot seek are read
@@ -91,7 +91,7 @@ pub fn list<'b>(path: &str, skip: u32, room: &mut [u8], out: &'b mut [u8]) -> Re
             let name = entries.get(19..length).unwrap_or_default();
             let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
             entries = entries.get(length.max(19)..).unwrap_or_default();
-            if matches!(name, b"" | b"." | b"..") {
+            if matches!(name, b"" | b"." | b"..") || older::hides_in(path, name) {
                 continue;
             }
             passed += 1;

@@ -18,6 +18,7 @@ pub mod log;
 pub mod memory;
 pub mod module;
 pub mod net;
+mod older;
 mod own;
 pub mod power;
 pub mod process;

@@ -3,7 +3,7 @@
 use hospitium_wire::{LinuxRequest, MAX_DATA, Refusal, Reply};
 
 use super::log::Snapshot;
-use super::{device, files, input, module};
+use super::{device, files, input, module, older};
 use crate::dispatch::{SLOTS, done, held, slot};
 use crate::failure::{Failure, Result};
 
@@ -76,6 +76,7 @@ impl Own {
                     return Err(Failure::refused(Refusal::Empty, "watchdog"));
                 }
             },
+            LinuxRequest::ActAs { release } => done(older::act_as(release))?,
             LinuxRequest::KernelLog { offset } => {
                 Reply::Data { data: self.log.from(offset, MAX_DATA)? }
             }

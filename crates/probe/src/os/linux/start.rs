@@ -4,7 +4,7 @@ use core::cell::UnsafeCell;
 use core::ffi::CStr;
 
 use super::config::{Config, Source};
-use super::{Channel, console, handover, init, process};
+use super::{Channel, console, handover, init, older, process};
 use crate::dispatch::State;
 use crate::serve::{Line, serve};
 
@@ -76,6 +76,7 @@ pub unsafe extern "C" fn entry(count: usize, arguments: *const *const core::ffi:
         init::load_modules(config);
         init::bring_up_loopback();
     }
+    act_as_asked(config);
     let source = match channel {
         Some(path) => Source::Path(path),
         None => Source::Config(config),
@@ -95,4 +96,18 @@ pub unsafe extern "C" fn entry(count: usize, arguments: *const *const core::ffi:
         process::detach();
     }
     serve(line, state, &mut channel)
+}
+
+/// Acts as an older kernel, if the config or the kernel's command line says so.
+fn act_as_asked(config: &Config) {
+    let mut room = [0; 4096];
+    let line = super::files::read("/proc/cmdline", 0, &mut room).unwrap_or_default();
+    let line = core::str::from_utf8(line).unwrap_or_default();
+    let in_line = line.split_ascii_whitespace().find_map(|word| word.strip_prefix(older::WORD));
+    if let Some(release) = in_line.or_else(|| config.lines("act-as ").next()) {
+        match older::act_as(release) {
+            Ok(()) => console::say(&["hospitium-probe: acts as Linux ", release]),
+            Err(_) => console::say(&["hospitium-probe: no release: ", release]),
+        }
+    }
 }

@@ -6,7 +6,7 @@ use core::ffi::{CStr, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::sys::VDSO_CLOCKS;
-use super::{clock, files};
+use super::{clock, files, older};
 
 /// The first argument is the clock, the second where the time goes.
 type Function = unsafe extern "C" fn(i32, *mut c_void) -> i32;
@@ -26,7 +26,7 @@ pub struct ClockGettime(Option<(Function, bool)>);
 impl ClockGettime {
     /// A clock in ns; 0 if the kernel does not have it.
     pub fn read(self, clock: i32) -> i64 {
-        let Some((function, wide)) = self.0 else {
+        let Some((function, wide)) = self.0.filter(|_| !older::lacks_clock(clock)) else {
             return clock::by_system_call(clock);
         };
         let (mut long, mut short) = ([0_i64; 2], [0_i32; 2]);
@@ -44,6 +44,9 @@ impl ClockGettime {
 /// By the vDSO if the kernel has such a function in it (x86-64: 2.6.23, 32-bit x86: 3.15), else by the
 /// system call.
 pub fn clock_gettime() -> ClockGettime {
+    if older::lacks_vdso_clock() {
+        return ClockGettime(None);
+    }
     const UNKNOWN: usize = 0;
     const NONE: usize = 1;
     static FOUND: [AtomicUsize; VDSO_CLOCKS.len()] =

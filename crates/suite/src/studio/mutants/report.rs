@@ -29,10 +29,16 @@ pub fn summary(scores: &[Score], reasons: &Reasons, all: bool) -> (String, bool)
         "{noticed} of {} alterations were noticed: {:.2} %, and {:.0} % are wanted. Beside them {} left the machine as good \
          as it was, by the table ({:.2} % were noticed if these count), {} were within stated tolerances, {} of values that \
          are recorded and not judged, {} of handles that are only handed back, and {} of values that no check reads. {} plays.",
-        noticed + survived, share * 100.0, BAR * 100.0,
-        unexplained - survived, self::share(noticed, unexplained) * 100.0,
-        class(Class::Tolerated), class(Class::Recorded),
-        sum(|score| score.strays), sum(|score| score.unread), sum(|score| score.plays),
+        noticed + survived,
+        share * 100.0,
+        BAR * 100.0,
+        unexplained - survived,
+        self::share(noticed, unexplained) * 100.0,
+        class(Class::Tolerated),
+        class(Class::Recorded),
+        sum(|score| score.strays),
+        sum(|score| score.unread),
+        sum(|score| score.plays),
     );
     good &= share >= BAR;
     for score in scores {
@@ -89,7 +95,11 @@ fn survivors(out: &mut String, scores: &[Score], reasons: &Reasons, all: bool, g
     }
     for (n, count) in explained {
         let reason = &reasons.survivor[n];
-        let _ = writeln!(out, "{count:>5}  {}  {}  {}: {}", reason.check, reason.at, reason.how, reason.why);
+        let _ = writeln!(
+            out,
+            "{count:>5}  {}  {}  {}: {}",
+            reason.check, reason.at, reason.how, reason.why
+        );
     }
     if without > 0 {
         let _ = writeln!(out, "{without} survivors have no reason in survivors.toml");
@@ -98,7 +108,11 @@ fn survivors(out: &mut String, scores: &[Score], reasons: &Reasons, all: bool, g
 }
 
 fn by_check(out: &mut String, scores: &[Score], reasons: &Reasons) {
-    let _ = writeln!(out, "\n{:<34} {:>7} {:>9} {:>8} {:>6}", "check", "noticed", "survived", "plays", "");
+    let _ = writeln!(
+        out,
+        "\n{:<34} {:>7} {:>9} {:>8} {:>6}",
+        "check", "noticed", "survived", "plays", ""
+    );
     for score in scores {
         let survived = counting(score, reasons).count();
         let _ = writeln!(
@@ -119,7 +133,12 @@ fn by_kind(out: &mut String, scores: &[Score], reasons: &Reasons) {
         let all = scores.iter().flat_map(|score| counting(score, reasons));
         let survived = all.filter(|(of, _)| *of == kind).count();
         let share = share(noticed, survived) * 100.0;
-        let _ = writeln!(out, "{:<46} {noticed:>7} of {:>7} {share:>6.1} %", kind.name(), noticed + survived);
+        let _ = writeln!(
+            out,
+            "{:<46} {noticed:>7} of {:>7} {share:>6.1} %",
+            kind.name(),
+            noticed + survived
+        );
     }
 }
 
@@ -135,7 +154,11 @@ fn findings(out: &mut String, scores: &[Score], reasons: &Reasons, good: &mut bo
             }
             match reasons.of_finding(score.check, what) {
                 Some(reason) => {
-                    let _ = writeln!(out, "{}: nothing turns red: {what} ({})", score.check, reason.why);
+                    let _ = writeln!(
+                        out,
+                        "{}: nothing turns red: {what} ({})",
+                        score.check, reason.why
+                    );
                 }
                 None => {
                     without += 1;
@@ -144,6 +167,9 @@ fn findings(out: &mut String, scores: &[Score], reasons: &Reasons, good: &mut bo
             }
         }
     }
-    let _ = writeln!(out, "{covered} of {all} judged findings were turned red by a seeded fault or an alteration");
+    let _ = writeln!(
+        out,
+        "{covered} of {all} judged findings were turned red by a seeded fault or an alteration"
+    );
     *good &= without == 0 && (all == 0 || covered as f64 >= COVERED * all as f64);
 }

@@ -165,7 +165,11 @@ impl Trial<'_> {
             if parts > 0 {
                 let change = alter::without(machine, 0..parts);
                 let alterations = vec![Alteration::new("nothing on it", change)];
-                leaves.push(Leaf { place: Place::Console(m, 0), pointer: "(all)".into(), alterations });
+                leaves.push(Leaf {
+                    place: Place::Console(m, 0),
+                    pointer: "(all)".into(),
+                    alterations,
+                });
             }
             // While the check runs, on machines that have a console.
             if let Some(middle) = alter::middle(transcript, m) {
@@ -201,9 +205,9 @@ impl Trial<'_> {
                 let now = told.pointer(pointer);
                 later.iter().any(|later| told_at(&transcript.entries[*later], pointer) == now)
             });
-            let (kept, left): (Vec<Leaf>, Vec<Leaf>) = values.into_iter().partition(|leaf| {
-                !unread.iter().any(|part| part.holds(&leaf.pointer))
-            });
+            let (kept, left): (Vec<Leaf>, Vec<Leaf>) = values
+                .into_iter()
+                .partition(|leaf| !unread.iter().any(|part| part.holds(&leaf.pointer)));
             self.score.unread += left.iter().map(|leaf| leaf.alterations.len()).sum::<usize>();
             leaves.extend(kept);
         }

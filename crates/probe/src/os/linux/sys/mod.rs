@@ -2,6 +2,7 @@
 
 use hospitium_wire::{Refusal, errno};
 
+use super::older;
 use crate::failure::{Failure, Result};
 
 #[cfg(target_arch = "x86")]
@@ -130,6 +131,7 @@ impl Text {
 
 /// A call on a path with two more numbers.
 pub fn on_path(what: Call, path: &str, second: usize, third: usize) -> Result<usize> {
+    older::path(path, what.name)?;
     let path = Text::new(path)?;
     // SAFETY: the path is NUL-ended and outlives the call; the others are numbers.
     unsafe { call(what, [path.arg(), second, third, 0, 0, 0]) }
@@ -169,6 +171,7 @@ pub fn pwrite(fd: &Fd, bytes: &[u8], offset: u64) -> Result<usize> {
 ///
 /// `T` is at least as large as what the request reads and writes, and any bits are a value of it.
 pub unsafe fn ioctl<T>(fd: &Fd, request: u64, argument: &mut T) -> Result<usize> {
+    older::ioctl(request)?;
     let at = core::ptr::from_mut(argument) as usize;
     // SAFETY: the caller answers for the type.
     unsafe { call(IOCTL, [fd.arg(), request as usize, at, 0, 0, 0]) }

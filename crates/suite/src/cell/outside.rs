@@ -1,0 +1,83 @@
+//! What a check sees of its machine from outside, and does to it.
+
+use hospitium_host::{
+    Balloon, Display, Facet, HostClock, Hotplug, Inject, Look, Media, Medium, PowerVerb,
+    ProcessFacts, Wires,
+};
+
+use super::Cell;
+use crate::CheckError;
+
+impl Cell {
+    /// What the host sees of the machine now.
+    ///
+    /// # Errors
+    /// The host cannot be asked.
+    pub async fn look(&self) -> Result<Look, CheckError> {
+        Ok(self.machine.look().await?)
+    }
+
+    /// What the host's operating system says of the machine's process now.
+    ///
+    /// # Errors
+    /// The machine has no process of its own, or it is gone.
+    pub async fn process(&self) -> Result<ProcessFacts, CheckError> {
+        Ok(self.machine.confinement()?.process().await?)
+    }
+
+    /// Does this to the machine's power.
+    ///
+    /// # Errors
+    /// The host refuses, or the machine is gone.
+    pub async fn power(&self, verb: PowerVerb) -> Result<(), CheckError> {
+        Ok(self.machine.power(verb).await?)
+    }
+
+    /// The host's clocks.
+    ///
+    /// # Errors
+    /// The host cannot be asked.
+    pub async fn now(&self) -> Result<HostClock, CheckError> {
+        Ok(self.lab.host().clock().await?)
+    }
+
+    /// Devices that come and go.
+    ///
+    /// # Errors
+    /// The machine has no such facet; so for all of these.
+    pub fn hotplug(&self) -> Facet<'_, dyn Hotplug> {
+        self.machine.hotplug()
+    }
+
+    /// Network cables.
+    pub fn wires(&self) -> Facet<'_, dyn Wires> {
+        self.machine.wires()
+    }
+
+    /// Media of disks and drives.
+    pub fn media(&self) -> Facet<'_, dyn Media> {
+        self.machine.media()
+    }
+
+    /// Display and keyboard.
+    pub fn display(&self) -> Facet<'_, dyn Display> {
+        self.machine.display()
+    }
+
+    /// What hardware does to a system without its leave.
+    pub fn inject(&self) -> Facet<'_, dyn Inject> {
+        self.machine.inject()
+    }
+
+    /// A memory balloon.
+    pub fn balloon(&self) -> Facet<'_, dyn Balloon> {
+        self.machine.balloon()
+    }
+
+    /// Pulls the plug and reads what is left on a disk.
+    pub async fn cut_and_read(&self, disk: &str) -> Result<Medium, CheckError> {
+        self.say("the plug is pulled");
+        self.power(PowerVerb::Off).await?;
+        Ok(self.media()?.medium(disk).await?)
+    }
+}

@@ -10,6 +10,7 @@ use crate::HostError;
 
 /// What a display shows: 8 bits each of red, green and blue.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Fields")]
 pub struct Screenshot {
     /// Pixels in a row.
     pub width: u32,
@@ -90,6 +91,28 @@ impl Medium {
     }
 }
 
+/// A picture as it is in a file, which may be none.
+#[derive(Deserialize)]
+struct Fields {
+    width: u32,
+    height: u32,
+    #[serde(deserialize_with = "runs::deserialize")]
+    rgb: Vec<u8>,
+}
+
+impl TryFrom<Fields> for Screenshot {
+    type Error = &'static str;
+
+    fn try_from(fields: Fields) -> Result<Self, Self::Error> {
+        let Fields { width, height, rgb } = fields;
+        let bytes = u64::from(width) * u64::from(height) * 3;
+        match u64::try_from(rgb.len()) {
+            Ok(length) if length == bytes => Ok(Self { width, height, rgb }),
+            _ => Err("its pixels are not as many as its width and height say"),
+        }
+    }
+}
+
 /// The form of a picture in a file: runs of pixels of one colour, `288000x000000 12xaaaaaa`.
 mod runs {
     use std::fmt::Write as _;
@@ -140,7 +163,7 @@ mod tests {
         let text = serde_json::to_string(&shot).expect("written");
         assert!(text.contains("2x000000 1x0102ff 1x000000"), "{text}");
         assert_eq!(serde_json::from_str::<Screenshot>(&text).expect("read"), shot);
-        for bad in ["x000000", "2x", "99999999999x000000", "2", "2xgggggg"] {
+        for bad in ["2x0102ff", "x000000", "2x", "99999999999x000000", "2", "2xgggggg"] {
             let text = text.replace("1x0102ff", bad);
             assert!(serde_json::from_str::<Screenshot>(&text).is_err(), "{bad}");
         }

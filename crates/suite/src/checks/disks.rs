@@ -60,8 +60,12 @@ pub async fn gone(cell: &Cell, disk: &GuestDisk) -> Result<Inside<bool>, CheckEr
 
 /// The disk as the hypervisor has it now.
 pub async fn seen_by_host(cell: &Cell, id: &str) -> Result<Outside<Option<SeenDisk>>, CheckError> {
-    let disks = cell.look().await?.disks?;
-    Ok(disks.map(|disks| disks.into_iter().find(|disk| disk.id == id)))
+    let Outside { value, source } = cell.look().await?.disks?;
+    let mut own = value.into_iter().filter(|disk| disk.id == id);
+    match (own.next(), own.next()) {
+        (found, None) => Ok(source.saw(found)),
+        _ => Err(CheckError::unreadable("the hypervisor's list of disks", "it has two of one id")),
+    }
 }
 
 /// Digest of what is at this place of a medium.

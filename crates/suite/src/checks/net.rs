@@ -203,8 +203,9 @@ pub fn configured(cell: &Cell, id: &str) -> Result<Nic, CheckError> {
 pub async fn seen_by_host(cell: &Cell, nic: &Nic) -> Result<Outside<String>, CheckError> {
     let nics = cell.look().await?.nics?;
     Ok(nics.map(|nics| {
-        let own = nics.into_iter().find(|seen| seen.id == nic.id);
-        own.map_or_else(|| "none".to_owned(), |seen| seen.mac.to_lowercase())
+        let own = nics.into_iter().filter(|seen| seen.id == nic.id);
+        let all: Vec<String> = own.map(|seen| seen.mac.to_lowercase()).collect();
+        if all.is_empty() { "none".to_owned() } else { all.join(" and ") }
     }))
 }
 

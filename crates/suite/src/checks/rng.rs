@@ -126,6 +126,11 @@ check! {
         let fresh = draw(cell, Generation::Fresh, hears).await?;
         let ids: Option<Vec<&String>> =
             fresh.iter().map(|draw| draw.id.as_ref().ok().map(|seen| &seen.value)).collect();
+        // A host that shows the ids of some machines only shows too little to tell.
+        if ids.is_none() && fresh.iter().any(|draw| draw.id.is_ok()) {
+            let unseen = fresh.iter().find_map(|draw| draw.id.as_ref().err().cloned());
+            return unseen.map_or_else(|| Ok(Observations::new()), |why| Err(why.into()));
+        }
         let source = fresh.first().map_or(GuestSource::Kernel, |draw| draw.bytes.source);
         let different = source.saw(different_bytes(&fresh));
         let mut seen = Observations::new();

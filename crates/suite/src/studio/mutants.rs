@@ -78,6 +78,13 @@ pub struct Survivor {
     pub changed: Vec<String>,
 }
 
+impl Survivor {
+    /// What it changed, for people.
+    pub fn what_changed(&self) -> String {
+        if self.changed.is_empty() { "nothing".to_owned() } else { self.changed.join(", ") }
+    }
+}
+
 /// What became of one check's alterations.
 #[derive(Debug, Clone, Default)]
 pub struct Score {

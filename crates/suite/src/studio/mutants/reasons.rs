@@ -30,6 +30,9 @@ pub struct Reason {
     /// What was altered; a `*` stands for anything.
     #[serde(default = "anything")]
     pub how: String,
+    /// What the check reports otherwise, "nothing" if it reports the same; a `*` stands for anything.
+    #[serde(default = "anything")]
+    pub changed: String,
     /// Why this is right.
     pub why: String,
     /// The altered machine is as good as the recorded one: what is told of it meets the requirement as well.
@@ -69,10 +72,12 @@ impl Reasons {
 
     /// The reason of a survivor, if there is one, by its place in the file.
     pub fn of(&self, survivor: &Survivor) -> Option<usize> {
+        let changed = survivor.what_changed();
         self.survivor.iter().position(|reason| {
             fits(&reason.check, survivor.check)
                 && fits(&reason.at, &survivor.at)
                 && fits(&reason.how, &survivor.how)
+                && fits(&reason.changed, &changed)
         })
     }
 

@@ -73,10 +73,7 @@ fn survivors(out: &mut String, scores: &[Score], reasons: &Reasons, all: bool, g
                 Some(reason) => *explained.entry(reason).or_default() += 1,
                 None => {
                     without += 1;
-                    let changed = match &survivor.changed[..] {
-                        [] => "nothing".to_owned(),
-                        changed => changed.join(", "),
-                    };
+                    let changed = survivor.what_changed();
                     let _ = writeln!(
                         out,
                         "{}  {}  {}  (changed: {changed})",

@@ -174,8 +174,14 @@ pub async fn in_clone(cell: &mut Cell, check: &'static Check) -> Attempt {
     let verdict = match ended {
         Some(Ok(Ok(mut seen))) => {
             failed_by_itself = matches!(seen.judge(), Verdict::Fail { .. });
-            listening.end(cell, check.id, &mut seen).await;
-            let verdict = seen.judge();
+            let verdict = match listening.end(cell, check.id, &mut seen).await {
+                Ok(()) => seen.judge(),
+                // A check that has failed has, whatever was said meanwhile.
+                Err(error) => match seen.judge() {
+                    Verdict::Pass => verdict_on(cell, &error).await,
+                    failed => failed,
+                },
+            };
             observations = seen;
             verdict
         }

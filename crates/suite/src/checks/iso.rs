@@ -10,6 +10,7 @@ use hospitium_model::{
     Observations, Outside, Pattern,
 };
 use hospitium_system::{GuestDisk, Span, System, Write};
+use serde_json::json;
 
 use super::disks::{self, MIB, MIB_SPAN, on_medium};
 use super::wait::{SETTLE, until};
@@ -86,13 +87,13 @@ async fn booted_tenants(
     plant(&*system, &disk, canary).await?;
     let control = system.scan(needle).await?.map(|scan| scan.hits as f64);
     seen.push(control_finding(control));
-    seen.push(own_finding(in_memory(&*first.machine, first.folder(), needle).await?));
+    seen.push(own_finding(in_memory(cell, &*first.machine, first.folder(), needle).await?));
     cell.say("the first tenant ends");
     first.end().await?;
 
     let (second, system) = cell.boot_tenant(&spec, BOOT).await?;
     let scan = system.scan(needle).await?;
-    let outside = in_memory(&*second.machine, second.folder(), needle).await?;
+    let outside = in_memory(cell, &*second.machine, second.folder(), needle).await?;
     seen.push(Finding::same_as(
         "places in the next tenant's memory with the earlier one's canary",
         scan.map(|scan| scan.hits),
@@ -122,18 +123,18 @@ async fn this_tenant_and_a_bare_one(
     plant(cell.system(), &disk, canary).await?;
     let control = cell.system().scan(needle).await?.map(|scan| scan.hits as f64);
     seen.push(control_finding(control));
-    seen.push(own_finding(in_memory(cell.machine(), &cell.work_dir().folder, needle).await?));
+    seen.push(own_finding(in_memory(cell, cell.machine(), &cell.work_dir().folder, needle).await?));
     cell.say("the first tenant ends");
     cell.power(PowerVerb::Off).await?;
 
     let mut spec = cell.spec().clone();
     spec.memory.max = spec.memory.size;
     let next = cell.bare_tenant(&spec).await?;
-    let outside = in_memory(&*next.machine, next.folder(), needle).await?;
+    let outside = in_memory(cell, &*next.machine, next.folder(), needle).await?;
     let what = "places in the next tenant's memory with the earlier one's canary";
     seen.push(Finding::host_is(what, outside, 0));
     let medium = next.machine.media()?.medium(&scratch.id).await?;
-    let blocks = on_medium(&medium, MIB_SPAN)?;
+    let blocks = on_medium(cell, &medium, MIB_SPAN).await?;
     seen.push(Finding::host_is("digest of blocks that it never wrote", blocks, zeros(MIB)));
     next.end().await?;
     Ok(seen.only_one_witness(
@@ -189,17 +190,23 @@ fn own_finding(hits: Outside<u64>) -> Finding {
 
 /// How often the host finds the needle in a machine's memory, which it writes to a file for that.
 async fn in_memory(
+    cell: &Cell,
     machine: &dyn Machine,
     folder: &Path,
     needle: [u8; 32],
 ) -> Result<Outside<u64>, CheckError> {
     let path = folder.join("memory.elf");
     machine.dump()?.dump_memory(&path).await?;
-    let scanned = path.clone();
-    let scan = tokio::task::spawn_blocking(move || occurrences(&scanned, &needle));
-    let hits = scan.await.unwrap_or_else(|broke| Err(std::io::Error::other(broke)));
-    let hits = hits.map_err(HostError::io("looking through a machine's memory"))?;
-    std::fs::remove_file(&path).map_err(HostError::io("removing a machine's memory"))?;
+    let measure = async {
+        let scanned = path.clone();
+        let scan = tokio::task::spawn_blocking(move || occurrences(&scanned, &needle));
+        let hits = scan.await.unwrap_or_else(|broke| Err(std::io::Error::other(broke)));
+        let hits = hits.map_err(HostError::io("looking through a machine's memory"))?;
+        std::fs::remove_file(&path).map_err(HostError::io("removing a machine's memory"))?;
+        Ok(hits)
+    };
+    let with = json!({ "machine": machine.name() });
+    let hits = cell.measured("places in a memory", with, measure).await?;
     Ok(HostSource::Files.saw(hits))
 }
 
@@ -235,9 +242,9 @@ async fn fresh_blocks(
     system.write(disk, ONE_PAGE, cell.pattern(1), Write::Flushed).await?;
     let beside = system.read_back(disk, ITS_NEIGHBOURS).await?.map(|done| done.digest);
     let medium = tenant.machine.media()?.medium(device::SCRATCH).await?;
-    let host = on_medium(&medium, MIB_SPAN)?;
+    let host = on_medium(cell, &medium, MIB_SPAN).await?;
     seen.push(Finding::same_as("digest of blocks that it never wrote", guest, host, zeros(MIB)));
-    let host = on_medium(&medium, ITS_NEIGHBOURS)?;
+    let host = on_medium(cell, &medium, ITS_NEIGHBOURS).await?;
     let what = "digest of blocks beside a page that it wrote";
     seen.push(Finding::same_as(what, beside, host, zeros(ITS_NEIGHBOURS.length)));
     Ok(())

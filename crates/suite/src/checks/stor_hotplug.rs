@@ -104,7 +104,7 @@ check! {
         seen.push(Finding::same_as(
             "digest of what was written",
             written.map(|done| done.digest),
-            on_medium(&medium, span)?,
+            on_medium(cell, &medium, span).await?,
             pattern.digest(span.length),
         ));
         Ok(seen)
@@ -136,7 +136,7 @@ check! {
             Finding::same_as(
                 "digest of what was written",
                 written.map(|done| done.digest),
-                on_medium(&medium, span)?,
+                on_medium(cell, &medium, span).await?,
                 pattern.digest(span.length),
             ),
         ]);

@@ -140,7 +140,7 @@ check! {
 }
 
 /// Steers the interface's interrupts to one vCPU and makes traffic: who served them, and what was on the cable.
-async fn steered(cell: &mut Cell, name: &str, cpu: u32) -> Result<[Finding; 2], CheckError> {
+async fn steered(cell: &mut Cell, name: &str, cpu: u32) -> Result<[Finding; 3], CheckError> {
     let which = Interrupts::Interface(name.to_owned());
     cell.system().steer(&which, cpu).await?;
     // Those that are under way go where they went before, and Linux moves an interrupt as it serves the next. That of
@@ -169,12 +169,17 @@ async fn steered(cell: &mut Cell, name: &str, cpu: u32) -> Result<[Finding; 2], 
             enough,
             true,
         ),
+        Finding::guest_is(
+            format!("echoes that came back, at vCPU {cpu}"),
+            counts.source.saw(answered),
+            ECHOES,
+        ),
         // A frame for each echo came in while nothing else was under way. More come of frames that were sent.
         Finding::guest_between(
-            format!("interrupts at vCPU {cpu} for {answered} echoes"),
+            format!("interrupts at vCPU {cpu} for {ECHOES} echoes"),
             "",
             counts.source.saw(all),
-            answered as f64,
+            ECHOES as f64,
             1e9,
         ),
     ])

@@ -13,7 +13,7 @@ use hospitium_model::{
 };
 use hospitium_peer::{Peer, PeerOptions};
 use hospitium_system::tap::{Altered, Tap, TappedSystem, Taps};
-use hospitium_system::{Console, LinuxSystem, Session, System};
+use hospitium_system::{Console, GuestDisk, LinuxSystem, LogPosition, Session, System};
 use hospitium_wire::PowerAction;
 
 use crate::patience::Patience;
@@ -44,6 +44,8 @@ pub struct Cell {
     pictures: Vec<(String, Vec<u8>)>,
     /// Crashes that the check itself asked for.
     crashes_meant: usize,
+    /// Disks whose errors the check brings about, by the guest's names.
+    broken: Vec<String>,
     /// How much of the check's life-cycle the machine has lived through.
     lived: usize,
 }
@@ -97,6 +99,7 @@ impl Cell {
             boot_events: events,
             pictures,
             crashes_meant: 0,
+            broken: Vec::new(),
             lived: 0,
         }
     }
@@ -108,6 +111,16 @@ impl Cell {
     pub async fn crash_guest(&mut self) -> Result<(), CheckError> {
         self.crashes_meant += 1;
         Ok(self.guest.power(PowerAction::Crash).await?)
+    }
+
+    /// From now on the check brings errors of this disk about: what the guest's kernel says of them is no trouble.
+    pub fn breaks(&mut self, disk: &GuestDisk) {
+        self.broken.push(disk.name.clone());
+    }
+
+    /// Names of the disks that the check [breaks](Self::breaks).
+    pub(crate) fn broken(&self) -> &[String] {
+        &self.broken
     }
 
     /// True if the guest crashed more often than the check asked it to.
@@ -305,13 +318,13 @@ impl Cell {
 
     /// Where the guest's log stands: that of the saved machine for a clone in its first check, so that all clones
     /// ask once. None if it cannot be read.
-    pub(crate) async fn log_position(&self) -> Option<u32> {
+    pub(crate) async fn log_position(&self) -> Option<LogPosition> {
         // A machine that booted by itself has a log of its own.
         let known = self.lab.origin().saved().ok().and_then(|_| self.lab.log_position());
-        let position = known.unwrap_or(0);
-        let now = self.system.log_since(position).await.ok()?.value.1;
+        let position = known.clone().unwrap_or_default();
+        let now = self.system.log_since(&position).await.ok()?.value.1;
         if known.is_none() {
-            self.lab.set_log_position(now);
+            self.lab.set_log_position(now.clone());
         }
         Some(now)
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use hospitium_guest::Guest;
 use hospitium_host::{Defect, Generation, Host, Isolation, PowerVerb, WorkDir};
 use hospitium_model::{Expectations, MachineSpec, OperatingSystem, Pattern, TimelineSource};
-use hospitium_system::{Console, Session, Trace};
+use hospitium_system::{Console, LogPosition, Session, Trace};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::booted::boot;
@@ -44,7 +44,7 @@ pub struct Lab {
     expectations: Expectations,
     seed: u64,
     sink: Sink,
-    log_position: OnceLock<u32>,
+    log_position: OnceLock<LogPosition>,
 }
 
 /// What a lab is made of.
@@ -143,12 +143,12 @@ impl Lab {
     }
 
     /// Where the guest's log stood in the first clone that was asked.
-    pub(crate) fn log_position(&self) -> Option<u32> {
-        self.log_position.get().copied()
+    pub(crate) fn log_position(&self) -> Option<LogPosition> {
+        self.log_position.get().cloned()
     }
 
     /// Keeps it; the first stays.
-    pub(crate) fn set_log_position(&self, position: u32) {
+    pub(crate) fn set_log_position(&self, position: LogPosition) {
         let _ = self.log_position.set(position);
     }
 

@@ -7,6 +7,7 @@ mod browser;
 mod deal;
 mod demo;
 mod fuzz;
+mod mutants;
 mod npm;
 mod oracles;
 mod postgres;
@@ -48,6 +49,10 @@ enum Task {
     Test(test::Options),
     /// Formatting, lints, documentation
     Check,
+    /// Alter what checks are told, one value at a time, without a machine: which alterations no check notices
+    Mutants(mutants::Mutants),
+    /// Record, on a real machine, what every check asks and is told; the suite's fast tests play it
+    Transcripts(mutants::Transcripts),
     /// Measure; prints ratios of things measured side by side, and writes them into docs/
     Bench {
         /// Only these: suite, clone, memory, warm, overhead, verify, autopkgtest; or catalog, covering,
@@ -81,6 +86,8 @@ fn run(task: Task) -> Result<()> {
         Task::Demo { out } => demo::demo(&out),
         Task::Test(options) => test::run(&options),
         Task::Check => check(),
+        Task::Mutants(options) => mutants::score(&options),
+        Task::Transcripts(options) => mutants::record(&options),
         Task::Bench { names } => bench(&names),
         Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
     }

@@ -120,7 +120,7 @@ const QUICK: Part = Part {
     needs: Needs::Lab,
     which: Which {
         nextest: "not (binary(real) or binary(whole_run) or (package(hospitium) and \
-                  (binary(libvirt) or binary(bad_input) or binary(faults) or binary(replay) or binary(cells))))",
+                  (binary(bad_input) or binary(faults) or binary(replay) or binary(cells))))",
         cargo: &[
             "--workspace",
             "--features",

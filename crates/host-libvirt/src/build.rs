@@ -1,8 +1,10 @@
 //! How machines come into being: their files are made, libvirt starts their VMM, and the VMM connects.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
+use hospitium_disk::Disk as Lossy;
 use hospitium_host::{HostError, Snapshot, WorkDir};
 use hospitium_model::{Boot, Firmware, MachineSpec};
 use virt::connect::Connect;
@@ -53,6 +55,7 @@ struct Ready {
     kernel: Option<(PathBuf, Option<PathBuf>)>,
     variables: Option<PathBuf>,
     waiting: Waiting,
+    lossy: BTreeMap<String, Arc<Lossy>>,
 }
 
 impl Shared {
@@ -65,9 +68,12 @@ impl Shared {
     ) -> Result<Ready, HostError> {
         defects::apply_to_disks(&self.defects, &mut disks);
         let place = Place::make(&dir.folder, self.staging.as_deref(), self.user)?;
-        let mut made = Vec::new();
+        let (mut made, mut lossy) = (Vec::new(), BTreeMap::new());
         for plan in &disks {
             plan.make(&place.files, place.user()).await?;
+            if let Some(disk) = plan.lossy(&place, &dir.folder)? {
+                lossy.insert(plan.disk.id.clone(), Arc::new(disk));
+            }
             made.push(self.made(&place, plan)?);
         }
         let kernel = match &spec.boot {
@@ -95,7 +101,7 @@ impl Shared {
             }
         };
         let waiting = Waiting::open(&place, &spec.channels, &spec.nics).await?;
-        Ok(Ready { place, disks, made, kernel, variables, waiting })
+        Ok(Ready { place, disks, made, kernel, variables, waiting, lossy })
     }
 
     /// Makes a machine whose vCPUs stand still.
@@ -172,6 +178,7 @@ impl Shared {
             channels: Default::default(),
             cables: Default::default(),
             disks: ready.disks,
+            lossy: ready.lossy,
             vcpus: Vec::new(),
             started,
         };
@@ -241,7 +248,12 @@ impl Shared {
                 path: if *ours { folder.join(&layer.path) } else { layer.path.clone() },
                 format: layer.format.clone(),
             });
-            DiskPlan { disk: saved.disk.clone(), below: below.collect(), size: saved.size }
+            DiskPlan {
+                disk: saved.disk.clone(),
+                below: below.collect(),
+                size: saved.size,
+                ignore_flushes: false,
+            }
         });
         let variables = notes.uefi_vars.then(|| folder.join(UEFI_VARS));
         let ready = self.ready(spec, dir, disks.collect(), variables.as_deref()).await?;

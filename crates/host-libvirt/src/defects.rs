@@ -11,12 +11,11 @@ use crate::running::LibvirtMachine;
 /// Why a machine on libvirt cannot have this defect.
 pub(crate) fn impossible(defect: &Defect) -> Option<String> {
     match defect {
-        // `cache='unsafe'` does it, but what a power cut leaves is seen by no one here.
-        Defect::IgnoreFlushes { .. } => Some(
-            "libvirt has no disks that keep a log of writes and flushes, so an ignored flush shows nowhere".into(),
-        ),
-        Defect::KeepsMemory => Some("libvirt's machines have memory that goes with their VMM".into()),
-        Defect::SwapDisks { .. }
+        Defect::KeepsMemory => {
+            Some("libvirt's machines have memory that goes with their VMM".into())
+        }
+        Defect::IgnoreFlushes { .. }
+        | Defect::SwapDisks { .. }
         | Defect::DeadCable { .. }
         | Defect::VcpuShort
         | Defect::MemoryShort
@@ -74,9 +73,13 @@ pub(crate) async fn cut_dead_cables(
     Ok(())
 }
 
-/// Exchanges what disks hold.
+/// Makes disks lie about flushes, or exchanges what they hold.
 pub(crate) fn apply_to_disks(defects: &[Defect], plans: &mut [DiskPlan]) {
     for defect in defects {
+        if let Defect::IgnoreFlushes { disk } = defect {
+            let lying = plans.iter_mut().filter(|plan| plan.disk.id == *disk);
+            lying.for_each(|plan| plan.ignore_flushes = true);
+        }
         let Defect::SwapDisks { one, other } = defect else { continue };
         let at = |id: &str| plans.iter().position(|plan| plan.disk.id == id);
         let (Some(a), Some(b)) = (at(one), at(other)) else { continue };

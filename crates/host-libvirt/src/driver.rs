@@ -16,7 +16,7 @@ use hospitium_model::{
 use crate::connection::Connection;
 use crate::defects;
 use crate::firmware::{self, uefi};
-use crate::ops::hotplug::no_hotplug;
+use crate::ops::hotplug::{NO_NIC, no_hotplug};
 use crate::options::{LibvirtOptions, socket};
 use crate::shared::Shared;
 use crate::snapshot::{self, KIND};
@@ -176,14 +176,11 @@ impl Host for Libvirt {
             | Capability::LinkState
             | Capability::HotplugVcpu
             | Capability::HotplugMemory
-            | Capability::HotplugNic
+            | Capability::PowerLossLog
             | Capability::Balloon
             | Capability::Watchdog
             | Capability::PanicNotifier
             | Capability::Sandbox => Answer::Yes,
-            Capability::PowerLossLog => {
-                no("libvirt has no disks that keep a log of writes and flushes")
-            }
             Capability::HotplugDisk(bus) => match no_hotplug(bus) {
                 Some(why) => no(why),
                 None => {
@@ -191,6 +188,7 @@ impl Host for Libvirt {
                     offered(&format!("disk/bus={name}"), &format!("disks on {}", bus.name()))
                 }
             },
+            Capability::HotplugNic => no(NO_NIC),
             Capability::HotplugUsb => no(
                 "libvirt gives input devices no serial number, by which the guest tells them apart",
             ),

@@ -1,14 +1,17 @@
 //! Disk images, by the tool that comes with QEMU.
 
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use hospitium_disk::{Disk as Lossy, Store};
 use hospitium_host::HostError;
 use hospitium_model::{Bus, Disk, DiskRole};
 use hospitium_qmp::escape;
 use serde_json::Value;
 
+use crate::place::Place;
 use crate::user::User;
 use crate::xml::parts::Layer;
 
@@ -105,6 +108,8 @@ pub(crate) struct DiskPlan {
     pub below: Vec<Layer>,
     /// Size of the disk in bytes.
     pub size: u64,
+    /// A defect on purpose: flushes are acknowledged and ignored.
+    pub ignore_flushes: bool,
 }
 
 impl DiskPlan {
@@ -125,7 +130,7 @@ impl DiskPlan {
                 why: format!("its size of {size} bytes is no whole number of sectors"),
             });
         }
-        Ok(Self { disk: disk.clone(), below, size })
+        Ok(Self { disk: disk.clone(), below, size, ignore_flushes: false })
     }
 
     /// True if the guest may write to it, onto an image of its own.
@@ -136,6 +141,41 @@ impl DiskPlan {
     /// True if it has an image of its own in the machine's folder.
     pub(crate) fn has_own(&self) -> bool {
         self.writable() || (self.below.is_empty() && self.disk.role != DiskRole::Cdrom)
+    }
+
+    /// True if its own image lies on a disk of ours that loses what was not flushed.
+    pub(crate) fn loses(&self) -> bool {
+        self.disk.power_loss_log && self.writable()
+    }
+
+    /// Name of the socket at which such a disk is served.
+    pub(crate) fn socket(&self) -> String {
+        format!("d.{}", self.disk.id)
+    }
+
+    /// The disk of ours that its own image lies on, if it does; it waits for the VMM. What is not flushed lies in
+    /// `outside`, which the VMM cannot reach.
+    pub(crate) fn lossy(&self, place: &Place, outside: &Path) -> Result<Option<Lossy>, HostError> {
+        if !self.loses() {
+            return Ok(None);
+        }
+        // An image has the content, its own tables and room to grow.
+        let size = self.size.saturating_mul(4).saturating_add(1 << 30);
+        let socket = place.socket(&self.socket());
+        // Left from a disk of the same id that was removed.
+        let _ = std::fs::remove_file(&socket);
+        let made = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .open(self.own(&place.files))
+            .and_then(|file| Ok((file, tempfile::tempfile_in(outside)?)))
+            .and_then(|(file, now)| Store::new(file, now, size, self.ignore_flushes))
+            .and_then(|store| Ok((store, UnixListener::bind(&socket)?)))
+            .and_then(|(store, listener)| Lossy::serve_at(store, listener));
+        let doing = format!("making the disk {} ready", self.disk.id);
+        let made = made.map_err(HostError::io(doing))?;
+        place.user().give(&socket)?;
+        Ok(Some(made))
     }
 
     /// File of its own image.

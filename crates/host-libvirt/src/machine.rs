@@ -98,7 +98,8 @@ impl Machine for LibvirtMachine {
     }
 
     fn said(&self) -> Vec<String> {
-        self.vmm.as_ref().map(crate::vmm::Vmm::said).unwrap_or_default()
+        let said = self.vmm.as_ref().map(|vmm| vmm.said(self.watched.ends_in_order()));
+        said.unwrap_or_default()
     }
 
     fn command(&self) -> Vec<String> {

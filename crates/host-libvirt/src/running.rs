@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use hospitium_disk::Disk as Lossy;
 use hospitium_host::{ByteStream, Ended, HostError};
 use hospitium_model::MachineSpec;
 use hospitium_xml::Element;
@@ -44,6 +45,7 @@ pub(crate) struct Parts {
     pub channels: BTreeMap<String, Box<dyn ByteStream>>,
     pub cables: BTreeMap<String, Box<dyn ByteStream>>,
     pub disks: Vec<DiskPlan>,
+    pub lossy: BTreeMap<String, Arc<Lossy>>,
     pub vcpus: Vec<String>,
     pub started: bool,
 }
@@ -66,6 +68,10 @@ pub(crate) struct LibvirtMachine {
     pub(crate) cables: Streams,
     /// All disks, those plugged in later included.
     pub(crate) disks: Mutex<Vec<DiskPlan>>,
+    /// Disks of ours, which lose what was not flushed, by their ids.
+    pub(crate) lossy: Mutex<BTreeMap<String, Arc<Lossy>>>,
+    /// The plug was pulled: nothing that was not flushed is on its media.
+    unplugged: AtomicBool,
     /// Ids of vCPU sockets that were plugged in, oldest first.
     pub(crate) plugged_vcpus: Mutex<Vec<String>>,
     /// Only one device comes or goes at once.
@@ -93,6 +99,8 @@ impl LibvirtMachine {
             channels: streams(parts.channels),
             cables: streams(parts.cables),
             disks: Mutex::new(parts.disks),
+            lossy: Mutex::new(parts.lossy),
+            unplugged: AtomicBool::new(false),
             plugged_vcpus: Mutex::new(parts.vcpus),
             turn: tokio::sync::Mutex::new(()),
             started: AtomicBool::new(parts.started),
@@ -170,6 +178,10 @@ impl LibvirtMachine {
             return ended;
         }
         self.watched.expect_end();
+        if !in_order {
+            self.unplugged.store(true, Ordering::SeqCst);
+            locked(&self.lossy).values().for_each(|disk| disk.cut());
+        }
         let flags = if in_order {
             sys::VIR_DOMAIN_DESTROY_GRACEFUL
         } else {
@@ -193,6 +205,19 @@ impl LibvirtMachine {
             }
             Ok(ended) => ended,
         }
+    }
+
+    /// After an end in order, makes last what was written to disks of ours: they have kept their power.
+    pub(crate) async fn settle(&self) -> Result<(), HostError> {
+        let in_order = self.watched.has_ended().is_some_and(|ended| ended.expected());
+        if !in_order || self.unplugged.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let disks: Vec<_> = locked(&self.lossy).values().cloned().collect();
+        let doing = || HostError::io("making last what was written to a disk");
+        let work = move || disks.iter().try_for_each(|disk| disk.settle());
+        let settled = tokio::task::spawn_blocking(work).await;
+        settled.map_err(|error| doing()(std::io::Error::other(error)))?.map_err(doing())
     }
 
     /// The plan of a disk.

@@ -50,7 +50,9 @@ impl Shared {
             layers.push(Layer { path, format: layer.format.clone() });
         }
         let room = plan.room().filter(|_| plan.has_own());
-        Ok(MadeDisk { disk: plan.disk.clone(), layers, room })
+        let server =
+            plan.loses().then(|| place.socket(&plan.socket()).to_string_lossy().into_owned());
+        Ok(MadeDisk { disk: plan.disk.clone(), layers, room, server })
     }
 
     /// The name of an image that belongs to a snapshot; none if it is an input.

@@ -87,7 +87,7 @@ impl Waiting {
 }
 
 /// The waiting end of a cable, and its port.
-pub(crate) async fn cable() -> Result<(TcpListener, u16), HostError> {
+async fn cable() -> Result<(TcpListener, u16), HostError> {
     let io = || HostError::io("making the end of a network cable");
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(io())?;
     let port = listener.local_addr().map_err(io())?.port();
@@ -96,11 +96,7 @@ pub(crate) async fn cable() -> Result<(TcpListener, u16), HostError> {
 
 /// Takes the VMM's connection to the end of a cable. Anybody on this computer can connect to it, so whose a
 /// connection is, is looked up.
-pub(crate) async fn accept_cable(
-    nic: &str,
-    listener: &TcpListener,
-    uid: u32,
-) -> Result<Stream, HostError> {
+async fn accept_cable(nic: &str, listener: &TcpListener, uid: u32) -> Result<Stream, HostError> {
     within(&format!("the cable of {nic}"), async {
         loop {
             let (stream, peer) = listener.accept().await?;

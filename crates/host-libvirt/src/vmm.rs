@@ -63,7 +63,8 @@ impl Vmm {
     }
 
     /// Lines that it wrote, escaped. Libvirt writes the command and its own lines there too: those are left out.
-    pub(crate) fn said(&self) -> Vec<String> {
+    /// Nor is `in_order` that libvirt's signal ended it.
+    pub(crate) fn said(&self, in_order: bool) -> Vec<String> {
         use std::io::Read as _;
         let Some(log) = &self.log else { return Vec::new() };
         let mut bytes = Vec::new();
@@ -72,7 +73,7 @@ impl Vmm {
         if read.is_err() {
             return Vec::new();
         }
-        said(&String::from_utf8_lossy(&bytes))
+        said(&String::from_utf8_lossy(&bytes), in_order)
     }
 
     /// The command that it was started by.
@@ -84,7 +85,7 @@ impl Vmm {
 }
 
 /// What follows the last command in a domain's log that libvirt began.
-fn said(log: &str) -> Vec<String> {
+fn said(log: &str, in_order: bool) -> Vec<String> {
     let mut own = Vec::new();
     let mut in_command = false;
     for line in log.lines() {
@@ -101,7 +102,8 @@ fn said(log: &str) -> Vec<String> {
         }
         let libvirts = line.contains("+0000: shutting down, reason=")
             || line.contains("+0000: Domain id=") && line.contains(" is tainted: ")
-            || line.starts_with("char device redirected to ");
+            || line.starts_with("char device redirected to ")
+            || in_order && line.contains(": terminating on signal 15 from pid ");
         if !libvirts {
             own.push(escape(line, 300));
         }
@@ -128,7 +130,9 @@ mod tests {
             2026-11-30 08:26:38.8+0000: starting up libvirt version: 9.0.0\nLC_ALL=C \\\n-S\n\
             2026-11-30 08:26:39.4+0000: Domain id=2 is tainted: custom-argv\n\
             2026-11-30T08:26:28Z qemu: warning: \u{1b}x\n2026-11-30 08:27:00.1+0000: shutting down, reason=destroyed\n";
-        assert_eq!(said(log), ["2026-11-30T08:26:28Z qemu: warning: \\u{1b}x"]);
-        assert!(said("").is_empty());
+        assert_eq!(said(log, false), ["2026-11-30T08:26:28Z qemu: warning: \\u{1b}x"]);
+        let end = "2026-11-30T09:30:48Z qemu-system-x86_64: terminating on signal 15 from pid 7 (libvirtd)";
+        assert!(said(end, true).is_empty() && !said(end, false).is_empty());
+        assert!(said("", false).is_empty());
     }
 }

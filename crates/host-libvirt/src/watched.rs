@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use hospitium_host::{Ended, EventClass, EventKind, History};
+use hospitium_host::{Ended, Event, EventClass, EventKind, History};
 use hospitium_model::ByteSize;
 use hospitium_qmp::escape;
 use tokio::sync::watch;
@@ -36,6 +36,12 @@ impl Watched {
     /// From now on its end is our doing.
     pub(crate) fn expect_end(&self) {
         self.by_us.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether libvirt is to end its VMM: we asked for it, or its guest has powered it off.
+    pub(crate) fn ends_in_order(&self) -> bool {
+        let off = |event: &Event| matches!(event.kind, EventKind::PoweredOff { .. });
+        self.by_us.load(Ordering::SeqCst) || self.history.all().iter().any(off)
     }
 
     /// How it ended, if it did.

@@ -46,10 +46,12 @@ async fn a_daemon_that_dies_is_named_and_nothing_hangs_or_stays() {
     let mut lab = Lab::new().await;
     let machine = lab.running("lost", &spec()).await;
     let vmm = pid(&*machine).await;
+    let from = machine.events().len();
     lab.daemon.kill();
     let how = ended(&*machine).await;
     assert!(matches!(&how, Ended::Lost { why } if why.contains("libvirt")), "{how:?}");
-    let waited = machine.wait_event(0, "a pause", LIMIT, &|kind| *kind == EventKind::Paused).await;
+    let waited =
+        machine.wait_event(from, "a pause", LIMIT, &|kind| *kind == EventKind::Paused).await;
     assert!(matches!(waited, Err(HostError::Ended { .. })), "{waited:?}");
     let asked = machine.power(PowerVerb::Pause).await;
     assert!(matches!(asked, Err(HostError::Ended { .. })), "{asked:?}");

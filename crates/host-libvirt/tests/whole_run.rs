@@ -2,13 +2,13 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use common::Lab;
 use hospitium_host::{Reaper, Reapers};
 use hospitium_host_libvirt::LibvirtReaper;
+use hospitium_model::Verdict;
 use hospitium_run::{Observer, PlannedGuest, PlannedHost, RunEvent, RunPlan, Stop};
 use hospitium_suite::StandardOptions;
 
@@ -21,15 +21,27 @@ impl Observer for Told {
     }
 }
 
-/// A Debian kernel package, the newest that set-up has named.
+/// A Debian kernel package, the older of those that set-up has named: on QEMU 7.2 the newer (6.12) takes no vCPU that
+/// comes while it runs, whoever drives QEMU.
 fn kernel() -> PathBuf {
     let named = std::env::var_os("HOSPITIUM_TEST_KERNELS").unwrap_or_default();
-    let last = std::env::split_paths(&named).last().filter(|path| path.exists());
-    last.unwrap_or_else(|| panic!("HOSPITIUM_TEST_KERNELS names no kernel; run cargo xtask test"))
+    let first = std::env::split_paths(&named).next().filter(|path| path.exists());
+    first.unwrap_or_else(|| panic!("HOSPITIUM_TEST_KERNELS names no kernel; run cargo xtask test"))
 }
 
-/// What libvirt cannot give, or this guest under emulation: each a skip with this word in its reason.
-const SKIPPED: &[(&str, &str)] = &[("boot.accelerated", "TCG"), ("cpu.enlightenments", "TCG")];
+/// Why checks are skipped here: what libvirt cannot give, and what is not to be had under emulation or on a bus.
+const REASONS: [&str; 8] = [
+    "TCG is used",
+    "libvirt moves machines from one daemon to another",
+    "libvirt gives every machine that goes on from a file a new VM generation id",
+    "libvirt gives input devices no serial number",
+    "libvirt has no way to change the slice of a file",
+    "libvirt plugs in no interface whose cable is a socket",
+    "this libvirt emulates no NVMe controllers",
+    "QEMU's AHCI controller has no hot plug",
+];
+/// As many checks pass at least; without it a host that can do nothing would pass here.
+const PASSES: usize = 55;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_whole_suite_runs_through_libvirt_and_what_it_cannot_give_is_skipped_with_the_reason() {
@@ -50,21 +62,19 @@ async fn the_whole_suite_runs_through_libvirt_and_what_it_cannot_give_is_skipped
     plan.reapers = Reapers::from([Box::new(LibvirtReaper) as Box<dyn Reaper>]);
     let summary = hospitium_run::run(plan, Arc::new(Told), Stop::default()).await.expect("runs");
     let cell = &summary.cells[0];
-    let mut skipped = BTreeMap::new();
+    let mut passed = 0;
+    let mut wrong = Vec::new();
     for check in &cell.checks {
+        let reason = check.verdict.reason();
         match check.verdict.word() {
-            "pass" => {}
-            "skip" => {
-                skipped.insert(check.id.as_str().to_owned(), check.verdict.reason().to_owned());
-            }
-            word => panic!("{} is {word}: {}", check.id, check.verdict.reason()),
+            "pass" => passed += 1,
+            "skip" if REASONS.iter().any(|known| reason.contains(known)) => {}
+            word => wrong.push(format!("{} is {word}: {reason}", check.id)),
         }
     }
-    let expected: Vec<&str> = SKIPPED.iter().map(|(check, _)| *check).collect();
-    assert_eq!(skipped.keys().map(String::as_str).collect::<Vec<_>>(), expected);
-    for (check, word) in SKIPPED {
-        assert!(skipped[*check].contains(word), "{check}: {}", skipped[*check]);
-    }
+    assert_eq!(wrong, Vec::<String>::new());
+    assert!(passed >= PASSES, "only {passed} of {} checks passed", cell.checks.len());
+    assert!(matches!(cell.canary, Some(Verdict::Fail { .. })), "{:?}", cell.canary);
     let isolation = cell.record.observed.get("isolation").expect("is told");
     assert!(isolation.starts_with("revert:"), "{isolation}");
 }

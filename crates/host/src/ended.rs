@@ -1,9 +1,10 @@
 //! How a machine ended, as a type: who asked for it decides what its end says about the pair.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// How a machine ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ended {
     /// The machine was powered off, by its guest or by what its guest caused.
     PoweredOff,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hospitium_model::{Answer, HostFacts, MachineSpec};
+use serde::{Deserialize, Serialize};
 
 use crate::facets::{
     Balloon, Confinement, Display, Dump, Facet, Hotplug, Inject, Media, Saving, Wires,
@@ -23,7 +24,7 @@ pub struct WorkDir {
 }
 
 /// What is done to a machine's power.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PowerVerb {
     /// Switches it on, once; the guest's first instruction runs.
     On,

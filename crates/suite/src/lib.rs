@@ -23,11 +23,15 @@ mod patience;
 pub mod silence;
 mod sink;
 mod standard;
+#[cfg(feature = "transcripts")]
+pub mod studio;
+#[cfg_attr(not(feature = "transcripts"), expect(dead_code, reason = "what plays is left out"))]
+pub mod tape;
 mod tenant;
 mod vmcoreinfo;
 
 pub use booted::{BootClocks, BootFacts, Booted, LabError, boot};
-pub use cell::{Cell, Moved};
+pub use cell::{Cell, Finished, Moved};
 pub use check::{Check, CheckFuture};
 pub use error::CheckError;
 pub use fault::{Call, Fault, FaultyMachine, SeamFault};
@@ -39,6 +43,7 @@ pub use origin::Origin;
 pub use patience::time_left;
 pub use sink::Sink;
 pub use standard::{StandardOptions, serial, standard_machine};
+pub use tape::{Cable, CableError};
 
 /// The expectations that ship with the suite: what is right for which guest on which host.
 pub const EXPECTATIONS: &str = include_str!("../expectations.toml");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hospitium_host::{Attachment, EventKind, HostError};
-use hospitium_model::{Boot, Bus, ByteSize, Channel, ChannelKind, Disk, MachineSpec, Network, Nic};
+use hospitium_model::{Boot, Bus, ByteSize, Channel, ChannelKind, Disk, MachineSpec, Nic};
 use hospitium_xml::Element;
 use virt::connect::Connect;
 use virt::sys;
@@ -15,7 +15,6 @@ use crate::ffi;
 use crate::image::DiskPlan;
 use crate::running::LibvirtMachine;
 use crate::shared::locked;
-use crate::sockets;
 use crate::watched::ALIAS;
 use crate::xml::parts::{self, DiskParts};
 use crate::xml::{domain, live, tree};
@@ -79,6 +78,7 @@ async fn attach_disk(machine: &LibvirtMachine, disk: &Disk) -> Result<(), HostEr
     let plan = DiskPlan::of(disk).await?;
     plan.make(&machine.place.files, machine.place.user()).await?;
     let made = machine.host.made(&machine.place, &plan)?;
+    let lossy = plan.lossy(&machine.place, &machine.outside)?;
     let taken: Vec<String> = live::disks(&live).into_iter().map(|(_, target, _)| target).collect();
     let mut targets = domain::Targets::default();
     let target = loop {
@@ -91,31 +91,29 @@ async fn attach_disk(machine: &LibvirtMachine, disk: &Disk) -> Result<(), HostEr
         disk,
         layers: &made.layers,
         room: made.room,
+        server: made.server.as_deref(),
         target: &target,
         unit: None,
         boot: None,
     })?;
     add(machine, &doing, &device).await?;
+    if let Some(lossy) = lossy {
+        locked(&machine.lossy).insert(disk.id.clone(), Arc::new(lossy));
+    }
     let mut disks = locked(&machine.disks);
     disks.retain(|plan| plan.disk.id != disk.id);
     disks.push(plan);
     Ok(())
 }
 
+/// Why no interface comes while the machine runs (libvirt 9, qemu_hotplug.c, `qemuDomainAttachNetDevice`).
+pub(crate) const NO_NIC: &str =
+    "libvirt plugs in no interface whose cable is a socket; a guest's frames go nowhere else here";
+
 async fn attach_nic(machine: &LibvirtMachine, nic: &Nic) -> Result<(), HostError> {
     check_id(machine, &nic.id, &machine.live().await?)?;
-    let doing = format!("plugging in the interface {}", nic.id);
-    let cable = match nic.network {
-        Network::Harness => Some(sockets::cable().await?),
-        Network::Isolated => None,
-    };
-    let port = cable.as_ref().map(|(_, port)| *port);
-    add(machine, &doing, &parts::nic(nic, port, true, None)?).await?;
-    if let Some((listener, _)) = cable {
-        let stream = sockets::accept_cable(&nic.id, &listener, machine.place.user().uid).await?;
-        locked(&machine.cables).insert(nic.id.clone(), Some(stream));
-    }
-    Ok(())
+    let what = format!("plugging in the interface {}", nic.id);
+    Err(HostError::Unsupported { what, why: NO_NIC.into() })
 }
 
 /// vCPUs of a socket, and those that are there.

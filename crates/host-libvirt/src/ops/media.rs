@@ -49,12 +49,32 @@ pub(crate) async fn medium(machine: &LibvirtMachine, id: &str) -> Result<Medium,
         doing: doing.clone(),
         why: "nothing is in the drive".into(),
     })?;
-    flatten(&top, &raw, machine.watched.has_ended().is_none()).await?;
-    let meta = std::fs::metadata(&top.path).map_err(HostError::io(doing))?;
-    let how = if plan.has_own() { "overlay, flattened" } else { "image, as it is" };
-    let allocated = ByteSize::bytes(meta.blocks() * 512);
-    // Its images are files, where nobody but the VMM sees a flush.
-    Ok(Medium { raw, allocated, flushes: None, how: how.into() })
+    let lossy = locked(&machine.lossy).get(id).cloned();
+    machine.settle().await?;
+    let Some(lossy) = lossy else {
+        flatten(&top, &raw, machine.watched.has_ended().is_none()).await?;
+        let meta = std::fs::metadata(&top.path).map_err(HostError::io(doing))?;
+        let how = if plan.has_own() { "overlay, flattened" } else { "image, as it is" };
+        let allocated = ByteSize::bytes(meta.blocks() * 512);
+        // Its images are files, where nobody but the VMM sees a flush.
+        return Ok(Medium { raw, allocated, flushes: None, how: how.into() });
+    };
+    // What of it would be left after a power cut, at one moment: the machine may go on writing.
+    let io = || HostError::io(&*doing);
+    let copy = tempfile::NamedTempFile::new_in(&machine.outside).map_err(io())?;
+    let (file, disk) = (copy.reopen().map_err(io())?, lossy.clone());
+    let copied = tokio::task::spawn_blocking(move || disk.copy_lasting(&file)).await;
+    copied.map_err(|error| io()(std::io::Error::other(error)))?.map_err(io())?;
+    let still = Layer { path: copy.path().to_owned(), format: top.format };
+    flatten(&still, &raw, false).await?;
+    let allocated = copy.as_file().metadata().map_err(io())?.blocks() * 512;
+    let seen = lossy.seen();
+    Ok(Medium {
+        raw,
+        allocated: ByteSize::bytes(allocated),
+        flushes: Some(seen.flushes),
+        how: seen.to_string(),
+    })
 }
 
 /// See [`Media::resize_disk`](hospitium_host::Media::resize_disk).
@@ -132,6 +152,7 @@ pub(crate) async fn change_medium(
         disk: &plan.disk,
         layers: layer.as_slice(),
         room: None,
+        server: None,
         target: &target,
         unit: None,
         boot: None,

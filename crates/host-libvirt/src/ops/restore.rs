@@ -100,6 +100,7 @@ fn renew_disk(device: &mut Element, made: &MadeDisk) -> Result<(), HostError> {
         disk: &made.disk,
         layers: &made.layers,
         room: made.room,
+        server: made.server.as_deref(),
         target: "any",
         unit: None,
         boot: None,

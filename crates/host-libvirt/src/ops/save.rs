@@ -33,6 +33,7 @@ pub(crate) async fn save(machine: &LibvirtMachine, folder: &Path) -> Result<Snap
         Ended::ByUs => {}
         ended => return Err(HostError::Ended { doing: doing.into(), ended }),
     }
+    machine.settle().await?;
     let collecting =
         Collecting { folder: folder.to_owned(), files: Vec::new(), inputs: Vec::new() };
     collecting.collect(machine, &state)

@@ -27,6 +27,8 @@ pub(crate) struct MadeDisk {
     pub layers: Vec<Layer>,
     /// Only so many bytes of the top image's file may be used.
     pub room: Option<u64>,
+    /// The socket of an NBD server that has the top image, where it has.
+    pub server: Option<String>,
 }
 
 /// What has been opened or made for a machine.
@@ -254,9 +256,7 @@ fn controllers(setup: &Setup<'_>) -> Vec<Element> {
             + usize::from(uses(Bus::VirtioScsi))
             + usize::from(usb)
             + usize::from(spec.balloon)
-            + usize::from(spec.rng)
-            // The bridge to devices that know only PCI.
-            + usize::from(spec.watchdog.is_some() || spec.nics.iter().any(|nic| !is_express(nic.model)));
+            + usize::from(spec.rng);
         let slots = u32::try_from(on_slots).unwrap_or(u32::MAX).saturating_add(spec.hotplug_slots);
         all.push(controller("pci", 0).with("model", "pcie-root"));
         let port = |n| controller("pci", n).with("model", "pcie-root-port");
@@ -264,6 +264,21 @@ fn controllers(setup: &Setup<'_>) -> Vec<Element> {
         all.extend((1..=slots.min(64)).map(port));
     }
     all
+}
+
+/// Slots of the root complex for devices that know only PCI. Left to itself libvirt puts them behind a bridge, whose
+/// hot-plug controller Linux registers for slots that ACPI has already: shpchp then says that it failed.
+const PCI_NICS: u32 = 0x10;
+const PCI_WATCHDOG: u32 = 0x1b;
+
+/// A place on the root complex.
+fn on_root(slot: u32) -> Element {
+    element("address")
+        .with("type", "pci")
+        .with("domain", "0x0000")
+        .with("bus", "0x00")
+        .with("slot", format!("{slot:#04x}"))
+        .with("function", "0x0")
 }
 
 const fn is_express(model: NicModel) -> bool {
@@ -276,11 +291,17 @@ fn devices(setup: &Setup<'_>) -> Result<Element, HostError> {
     for disk in disks(setup)? {
         devices = devices.child(disk);
     }
+    let mut on_pci = 0;
     for nic in &spec.nics {
         let port = setup.ports.iter().find(|(id, _)| *id == nic.id).map(|(_, port)| *port);
         let port = port.filter(|_| nic.network == Network::Harness);
         let up = !setup.dead.contains(&nic.id.as_str());
-        devices = devices.child(parts::nic(nic, port, up, boot_place(spec, &nic.id))?);
+        let mut device = parts::nic(nic, port, up, boot_place(spec, &nic.id))?;
+        if spec.chipset == Chipset::Modern && !is_express(nic.model) {
+            device = device.child(on_root(PCI_NICS + on_pci));
+            on_pci += 1;
+        }
+        devices = devices.child(device);
     }
     let mut serial = 0;
     for (channel, socket) in spec.channels.iter().zip(setup.sockets) {
@@ -304,8 +325,11 @@ fn devices(setup: &Setup<'_>) -> Result<Element, HostError> {
             WatchdogAction::Pause => "pause",
             WatchdogAction::Nothing => "none",
         };
-        devices =
-            devices.child(element("watchdog").with("model", "i6300esb").with("action", action));
+        let mut device = element("watchdog").with("model", "i6300esb").with("action", action);
+        if spec.chipset == Chipset::Modern {
+            device = device.child(on_root(PCI_WATCHDOG));
+        }
+        devices = devices.child(device);
     }
     let balloon = if spec.balloon { "virtio" } else { "none" };
     devices = devices.child(element("memballoon").with("model", balloon));
@@ -350,6 +374,7 @@ fn disks(setup: &Setup<'_>) -> Result<Vec<Element>, HostError> {
             disk,
             layers: &made.layers,
             room: made.room,
+            server: made.server.as_deref(),
             target: &targets.next(disk.bus)?,
             unit: at,
             boot: boot_place(setup.spec, &disk.id),

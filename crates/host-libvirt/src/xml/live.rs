@@ -33,7 +33,9 @@ pub(crate) fn target(domain: &Element, disk: &str) -> Option<String> {
 pub(crate) fn disks(domain: &Element) -> Vec<(String, String, bool)> {
     let each = devices(domain, "disk").filter_map(|device| {
         let target = device.first("target")?.attribute("dev")?;
-        let full = device.first("source").is_some_and(|source| source.attribute("file").is_some());
+        let full = device.first("source").is_some_and(|source| {
+            ["file", "protocol"].iter().any(|a| source.attribute(a).is_some())
+        });
         Some((id(device)?, target.to_owned(), full))
     });
     each.collect()

@@ -26,6 +26,8 @@ pub(crate) struct DiskParts<'a> {
     pub layers: &'a [Layer],
     /// Only so many bytes of the top image's file may be used.
     pub room: Option<u64>,
+    /// The socket of an NBD server that has the top image, where it has.
+    pub server: Option<&'a str>,
     /// Libvirt's name of it: `vda`.
     pub target: &'a str,
     /// Its place on its controller, where it is told.
@@ -101,9 +103,17 @@ pub(crate) fn disk(parts: &DiskParts<'_>) -> Result<Element, HostError> {
     if !optical && disk.bus != Bus::Floppy {
         driver = driver.with("error_policy", "enospace").with("discard", "unmap");
     }
-    let mut tree = element("disk").with("type", "file").with("device", kind).child(driver);
+    let place = if parts.server.is_some() { "network" } else { "file" };
+    let mut tree = element("disk").with("type", place).with("device", kind).child(driver);
     if let Some(layer) = top {
-        tree = tree.child(image(layer, parts.room, "file")).child(backing(&parts.layers[1..]));
+        let source = match parts.server {
+            Some(socket) => element("source")
+                .with("protocol", "nbd")
+                .with("name", "")
+                .child(element("host").with("transport", "unix").with("socket", socket)),
+            None => image(layer, parts.room, "file"),
+        };
+        tree = tree.child(source).child(backing(&parts.layers[1..]));
     }
     let mut target = element("target").with("dev", parts.target).with("bus", bus);
     if disk.bus == Bus::Usb && !optical {

@@ -1,13 +1,14 @@
 //! A cell's machine goes on elsewhere: migrated, or saved and restored.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hospitium_host::{Generation, HostError, Machine, PowerVerb};
 use hospitium_model::{Finding, HostSource, Observations, Verdict};
 use hospitium_system::{Console, Session};
+use tokio::time::Instant;
 
 use super::{Cell, system_of};
-use crate::{Action, CheckError, FaultyMachine, device};
+use crate::{Action, CheckError, FaultyMachine};
 
 /// How long a machine that goes on from a saved one may take to answer.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -78,7 +79,7 @@ impl Cell {
         let away = begun.elapsed();
         self.machine = FaultyMachine::gone_on(machine, self.fault);
         self.boot_events = 0;
-        self.guest.greet(ANSWER).await?;
+        self.system.answers(ANSWER).await?;
         Ok(away)
     }
 
@@ -119,8 +120,7 @@ impl Cell {
     /// Puts the other end of the network cable into the machine that this one goes on as, if a check has it.
     async fn replug(&self, machine: &dyn Machine) -> Result<(), CheckError> {
         if let Some(peer) = &self.peer {
-            let replugged = peer.replug(machine.wires()?.frames(device::NIC).await?).await;
-            replugged.map_err(|e| CheckError::Peer(e.to_string()))?;
+            peer.replug(machine.wires()).await?;
         }
         Ok(())
     }
@@ -131,7 +131,7 @@ impl Cell {
         self.console = Console::start(machine.serial("console").await?, Some(trace.clone()));
         self.guest = Session::attach(machine.serial("probe").await?, Some(trace));
         self.moves += 1;
-        self.system = system_of(&self.lab, &self.guest, self.fault);
+        self.system = system_of(&self.lab, &self.guest, self.fault, machine.name());
         Ok(())
     }
 }

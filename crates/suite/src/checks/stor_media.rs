@@ -50,7 +50,7 @@ check! {
             seen.push(Finding::same_as(
                 "digest of what is in the new part",
                 inside,
-                on_medium(&medium, span)?,
+                on_medium(cell, &medium, span).await?,
                 pattern.digest(span.length),
             ));
         }
@@ -95,7 +95,7 @@ check! {
             Finding::same_as(
                 "digest of what was kept",
                 inside,
-                on_medium(&medium, kept)?,
+                on_medium(cell, &medium, kept).await?,
                 cell.pattern(1).digest(kept.length),
             ),
         ]);
@@ -152,7 +152,7 @@ check! {
             Finding::same_as(
                 "digest of what was written",
                 inside,
-                on_medium(&medium, span)?,
+                on_medium(cell, &medium, span).await?,
                 pattern.digest(span.length),
             ),
         ]))

@@ -49,7 +49,10 @@ pub enum Button {
 }
 
 /// A place in a kernel's log; by default its beginning.
+///
+/// Serialized as a number alone where nothing is known of what stands before it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Form", into = "Form")]
 pub struct LogPosition {
     /// Bytes of the log before it.
     pub at: u32,
@@ -57,11 +60,38 @@ pub struct LogPosition {
     pub before: Vec<u8>,
 }
 
+/// How a position is written down.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Form {
+    At(u32),
+    Behind { at: u32, before: Vec<u8> },
+}
+
+impl From<Form> for LogPosition {
+    fn from(form: Form) -> Self {
+        match form {
+            Form::At(at) => Self { at, before: Vec::new() },
+            Form::Behind { at, before } => Self { at, before },
+        }
+    }
+}
+
+impl From<LogPosition> for Form {
+    fn from(LogPosition { at, before }: LogPosition) -> Self {
+        if before.is_empty() { Self::At(at) } else { Self::Behind { at, before } }
+    }
+}
+
 /// Power, life and death.
 #[async_trait]
 pub trait Power {
     /// Which boot of its system the guest is in: another text after every restart.
     async fn boot_id(&self) -> Told<String>;
+
+    /// Waits, at most `limit`, until the guest answers at all. What was asked before a restart may be lost, so that
+    /// this is asked again and again.
+    async fn answers(&self, limit: Duration) -> Done;
 
     /// What the system says of its own start: `running` and the like, once it has finished.
     async fn state(&self, limit: Duration) -> Told<String>;

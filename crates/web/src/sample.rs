@@ -169,6 +169,7 @@ pub fn record() -> RunRecord {
         ended: None,
         seed: 1,
         required: Vec::new(),
+        profile: None,
         cells: vec!["cell-a".into(), "cell-b".into()],
         cut_off: None,
         order: Vec::new(),

@@ -116,6 +116,11 @@ fn outcome() -> Outcome {
         certificate: "c".into(),
         trial: Trial::default(),
         withdrawn: None,
+        until: None,
+        told: hospitium_plan::obligation::Told {
+            profile: Some(hospitium_model::STANDARD.into()),
+            ..Default::default()
+        },
     }
 }
 

@@ -16,6 +16,8 @@ mod diff;
 mod failure;
 mod generate;
 #[cfg(feature = "deal")]
+mod heads;
+#[cfg(feature = "deal")]
 mod log;
 mod open;
 mod out;

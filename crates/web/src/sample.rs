@@ -66,6 +66,9 @@ hosts = ["vmmo1", "vmmo2"]
 within = "6 months"
 [validity]
 until = "validated + 6 months"
+[validation]
+strength = 0
+cosigners = 0
 "#;
 
 pub const OSA: (&str, &str) = ("Osa 5.2", "http://a.example/osa/5.2");

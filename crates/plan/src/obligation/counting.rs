@@ -63,7 +63,8 @@ pub fn counting<'a>(
         return Some(counts);
     }
     carried.retain(|outcome| {
-        let why = unmet(agreement, outcome).or_else(|| not_carried(agreement, outcome, guest, grounds));
+        let why =
+            unmet(agreement, outcome).or_else(|| not_carried(agreement, outcome, guest, grounds));
         reasons.extend(why.iter().map(|why| left_out(outcome, why)));
         why.is_none()
     });

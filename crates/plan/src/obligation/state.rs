@@ -6,7 +6,7 @@ use jiff::civil::Date;
 
 use super::counting::counting;
 use super::expand::{Pair, end_of_life};
-use super::{terms, Because, Grounds, Obligation, Outcome, State};
+use super::{Because, Grounds, Obligation, Outcome, State, terms};
 
 /// Judges a pair.
 pub fn judge(
@@ -107,7 +107,9 @@ fn by_outcome(
     });
     let changed = changed.map(|suite| {
         let of = &outcome.suite;
-        format!("A changed suite makes it due again: the record is of {of}, and {suite} is current.")
+        format!(
+            "A changed suite makes it due again: the record is of {of}, and {suite} is current."
+        )
     });
     let other = terms::other_drivers(agreement, outcome, grounds);
     let changed = changed.or_else(|| {

@@ -72,7 +72,10 @@ impl Covers {
 pub fn unsigned(agreement: &Agreement, outcome: &Outcome) -> Option<String> {
     let key = agreement.party(&outcome.party)?.key.as_ref()?;
     (!outcome.told.keys.contains(key)).then(|| {
-        format!("is signed with another key than the one that the agreement has of {}", outcome.party)
+        format!(
+            "is signed with another key than the one that the agreement has of {}",
+            outcome.party
+        )
     })
 }
 

@@ -457,7 +457,8 @@ fn only_the_key_that_the_agreement_has_of_a_party_speaks_for_it() {
     };
     assert_eq!(with(&["b.example+1+A"], true).0, "fulfilled");
     assert_eq!(with(&["b.example+2+B", "b.example+1+A"], true).0, "fulfilled", "one that follows");
-    for (keys, passed) in [(&["b.example+2+B"][..], true), (&[], true), (&["b.example+2+B"], false)] {
+    for (keys, passed) in [(&["b.example+2+B"][..], true), (&[], true), (&["b.example+2+B"], false)]
+    {
         let (word, reasons) = with(keys, passed);
         assert!(word == "due" && reasons.contains("another key"), "{word}: {reasons}");
     }
@@ -482,18 +483,26 @@ fn another_driver_makes_it_due_again_where_that_was_agreed() {
     let elsewhere = Outcome { party: "a.example".into(), ..of(Some("v2"), 2) };
     let (again, why) = word(&[of(Some("v1"), 1), elsewhere.clone()]);
     assert!(again == "about to lapse" && why.contains("Another paravirtual driver"), "{why}");
-    assert_eq!(state(&plan(AS_IT_IS, &[of(Some("v1"), 1), elsewhere], date(2009, 6, 1)), "os5.2/vmm1").word(), "fulfilled");
+    assert_eq!(
+        state(&plan(AS_IT_IS, &[of(Some("v1"), 1), elsewhere], date(2009, 6, 1)), "os5.2/vmm1")
+            .word(),
+        "fulfilled"
+    );
     // Nor is it carried to a version whose drivers nobody tells.
     let carried = |other: Option<&str>| {
         let terms = "carry-forward = { guests = \"major\" }\nagain-on = [\"driver\"]";
         let mut outcomes = vec![of(Some("v1"), 1)];
-        let mut of_5_10 = Outcome { party: "a.example".into(), ..outcome("5.10", "2", date(2009, 9, 3)) };
+        let mut of_5_10 =
+            Outcome { party: "a.example".into(), ..outcome("5.10", "2", date(2009, 9, 3)) };
         of_5_10.told.drivers = other.map(str::to_owned);
         outcomes.push(of_5_10);
         let made = plan((rule.0, terms), &outcomes, date(2009, 10, 1));
         state(&made, "os5.10/vmm1").word()
     };
-    assert_eq!((carried(None), carried(Some("v2")), carried(Some("v1"))), ("due", "due", "fulfilled"));
+    assert_eq!(
+        (carried(None), carried(Some("v2")), carried(Some("v1"))),
+        ("due", "due", "fulfilled")
+    );
 }
 
 #[test]
@@ -501,5 +510,8 @@ fn a_validation_holds_no_longer_than_the_certificate_itself() {
     let done = Outcome { until: Some(date(2009, 6, 30)), ..outcome("5.2", "1", date(2009, 5, 1)) };
     let at = |day| state(&plan(AS_IT_IS, std::slice::from_ref(&done), day), "os5.2/vmm1").clone();
     assert!(at(date(2009, 6, 30)).holds());
-    assert_eq!(at(date(2009, 7, 1)), State::Lapsed { certificate: "5.2-1".into(), on: date(2009, 6, 30) });
+    assert_eq!(
+        at(date(2009, 7, 1)),
+        State::Lapsed { certificate: "5.2-1".into(), on: date(2009, 6, 30) }
+    );
 }

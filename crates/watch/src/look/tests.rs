@@ -47,6 +47,9 @@ within = "6 months"
 later = { guests = "all", hosts = "none", within = "3 months" }
 [validity]
 until = "min(validated + 24 months, guest-end-of-life, next-version + 3 months)"
+[validation]
+strength = 0
+cosigners = 0
 "#;
 
 const TODAY: Date = date(2026, 11, 23);

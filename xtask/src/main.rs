@@ -7,6 +7,7 @@ mod browser;
 mod deal;
 mod demo;
 mod fuzz;
+mod mutants;
 mod npm;
 mod oracles;
 mod postgres;
@@ -48,6 +49,10 @@ enum Task {
     Test(test::Options),
     /// Formatting, lints, documentation
     Check,
+    /// Alter what checks are told, one value at a time, without a machine: which alterations no check notices
+    Mutants(mutants::Mutants),
+    /// Record, on a real machine, what every check asks and is told; the suite's fast tests play it
+    Transcripts(mutants::Transcripts),
     /// Measure; prints ratios of things measured side by side, and writes them into docs/
     Bench {
         /// Only these: suite, clone, memory, warm, overhead, verify, autopkgtest; or catalog, covering,
@@ -81,6 +86,8 @@ fn run(task: Task) -> Result<()> {
         Task::Demo { out } => demo::demo(&out),
         Task::Test(options) => test::run(&options),
         Task::Check => check(),
+        Task::Mutants(options) => mutants::score(&options),
+        Task::Transcripts(options) => mutants::record(&options),
         Task::Bench { names } => bench(&names),
         Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds),
     }
@@ -101,7 +108,9 @@ fn image(name: &str) -> Result<()> {
 
 fn check() -> Result<()> {
     show(cargo().args(["fmt", "--all", "--check"]))?;
-    show(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    setup::packages_of_workspace()?;
+    let all = ["clippy", "--workspace", "--all-targets", "--features", test::FEATURES];
+    show(cargo().args(all).args(["--", "-D", "warnings"]))?;
     // What the demo begins with.
     let alone = ["clippy", "--package", "hospitium", "--no-default-features", "--bins"];
     show(cargo().args(alone).args(["--", "-D", "warnings"]))?;

@@ -22,6 +22,14 @@ const PACKAGES: &[(&str, &str)] = &[
     ("osinfo-db", "names, dates, limits and devices of guest systems"),
 ];
 
+/// Debian packages of the driver for libvirt, which only checks and tests of the whole workspace build.
+const LIBVIRT: &[(&str, &str)] = &[
+    ("pkgconf", "tells where libvirt's library is"),
+    ("libvirt-dev", "libvirt's library, for the driver for libvirt"),
+    ("libvirt-daemon", "libvirt's daemon; tests start one of their own and end it"),
+    ("libvirt-daemon-driver-qemu", "its driver for QEMU"),
+];
+
 /// What set-up has made ready.
 pub struct Lab {
     /// Debian kernel packages of different releases, newest last.
@@ -61,6 +69,7 @@ pub fn cache() -> Result<PathBuf> {
 /// Does all of it; what is there already is left as it is.
 pub fn everything() -> Result<Lab> {
     packages_of_demo()?;
+    packages_of_workspace()?;
     i386::rust_target();
     let kernels = kernels()?;
     let kernel_x86 = i386::kernel(&cache()?);
@@ -77,6 +86,11 @@ pub fn everything() -> Result<Lab> {
 /// Installs what building, running and the image need.
 pub fn packages_of_demo() -> Result<()> {
     install(PACKAGES.iter().chain(image::PACKAGES))
+}
+
+/// Installs what building the whole workspace needs besides.
+pub fn packages_of_workspace() -> Result<()> {
+    install(LIBVIRT.iter())
 }
 
 /// The image of a Debian system; built, if it is not there.

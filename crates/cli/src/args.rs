@@ -124,7 +124,7 @@ pub struct RunArguments {
     #[arg(long, short, value_name = "GUEST")]
     pub guest: Vec<String>,
     /// A host: `qemu` for the installed one, /path/to/qemu-system-x86_64, root:FOLDER for one that
-    /// is unpacked there, a definition (hosts/NAME.toml) or its NAME
+    /// is unpacked there, libvirt:URI (`libvirt:qemu:///session`), a definition (hosts/NAME.toml) or its NAME
     #[arg(long, value_name = "HOST", default_value = "qemu")]
     pub host: Vec<String>,
     /// Run only these checks: an id, a subsystem, or a pattern with * and ?

@@ -56,7 +56,7 @@ pub struct KernelDefinition {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct HostDefinition {
-    /// Hypervisor kind; `qemu` is the one that there is a driver for.
+    /// Hypervisor kind: `qemu` or `libvirt`.
     #[serde(default = "qemu")]
     pub kind: String,
     /// The binary: a path, or a name looked up in `root` or on PATH.
@@ -65,6 +65,9 @@ pub struct HostDefinition {
     /// A folder with another version's unpacked packages.
     #[serde(default)]
     pub root: Option<PathBuf>,
+    /// The connection, of a host that libvirt drives: `qemu:///system`.
+    #[serde(default)]
+    pub uri: Option<String>,
     /// The command that installs or fetches it, shown when it is missing.
     #[serde(default)]
     pub get: Option<String>,

@@ -15,6 +15,7 @@ mod definition;
 mod diff;
 mod failure;
 mod generate;
+mod libvirt;
 #[cfg(feature = "deal")]
 mod heads;
 #[cfg(feature = "deal")]

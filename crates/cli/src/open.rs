@@ -17,6 +17,7 @@ use hospitium_suite::StandardOptions;
 use crate::args::{AcceleratorArgument, RunArguments};
 use crate::definition::{GuestDefinition, HostDefinition, all, beside, named, read};
 use crate::failure::Usage;
+use crate::libvirt;
 use crate::out::note;
 
 /// What stands between a guest and the words for its kernel, where both are one text.
@@ -268,7 +269,8 @@ impl Guest for Named {
 
 /// What ends the machines of killed runs, of all drivers.
 pub fn reapers() -> Reapers {
-    Reapers::from([Box::new(QemuReaper) as Box<dyn Reaper>])
+    let qemu: Box<dyn Reaper> = Box::new(QemuReaper);
+    std::iter::once(qemu).chain(libvirt::reaper()).collect()
 }
 
 /// Opens one host.
@@ -278,8 +280,24 @@ pub async fn host(
     accelerator: AcceleratorArgument,
 ) -> Result<PlannedHost> {
     let file = named(what, "hosts");
-    let mut options = match &file {
-        Some(file) => defined_host(file)?,
+    let definition: Option<HostDefinition> = file.as_deref().map(read).transpose()?;
+    let origin = || match &file {
+        Some(file) => absolute(&file.to_string_lossy()),
+        None => absolute(what),
+    };
+    let uri = match &definition {
+        Some(definition) if definition.kind == libvirt::PREFIX => match &definition.uri {
+            Some(uri) => Some(uri.clone()),
+            None => libvirt::uri(libvirt::PREFIX),
+        },
+        Some(_) => None,
+        None => libvirt::uri(what),
+    };
+    if let Some(uri) = uri {
+        return Ok(PlannedHost { host: libvirt::open(&uri, accelerator).await?, origin: origin() });
+    }
+    let mut options = match definition.zip(file.as_deref()) {
+        Some((definition, file)) => defined_host(definition, file)?,
         None => match what.strip_prefix("root:") {
             Some(root) => QemuOptions { root: Some(root.into()), ..QemuOptions::new(INSTALLED) },
             None if what == "qemu" => QemuOptions::new(INSTALLED),
@@ -287,8 +305,8 @@ pub async fn host(
             None => {
                 return Err(Usage::error(
                     format!("{what:?} names no host"),
-                    "use `qemu`, /path/to/qemu-system-x86_64, root:FOLDER, or a definition of ./hosts; \
-                     `hospitium host list` shows what is here",
+                    "use `qemu`, /path/to/qemu-system-x86_64, root:FOLDER, libvirt:URI, or a definition of \
+                     ./hosts; `hospitium host list` shows what is here",
                 ));
             }
         },
@@ -301,14 +319,10 @@ pub async fn host(
     };
     let opened =
         Qemu::open(options).await.with_context(|| format!("the host {what} cannot be used"))?;
-    Ok(PlannedHost {
-        host: Arc::new(opened),
-        origin: file.map_or_else(|| absolute(what), |file| absolute(&file.to_string_lossy())),
-    })
+    Ok(PlannedHost { host: Arc::new(opened), origin: origin() })
 }
 
-fn defined_host(file: &Path) -> Result<QemuOptions> {
-    let definition: HostDefinition = read(file)?;
+fn defined_host(definition: HostDefinition, file: &Path) -> Result<QemuOptions> {
     if definition.kind != "qemu" {
         return Err(Usage::error(
             format!(
@@ -316,7 +330,7 @@ fn defined_host(file: &Path) -> Result<QemuOptions> {
                 file.display(),
                 definition.kind
             ),
-            "the kind that there is a driver for is \"qemu\"",
+            "the kinds that there are drivers for are \"qemu\" and \"libvirt\"",
         ));
     }
     let root = definition.root.as_deref().map(|root| beside(file, root));

@@ -12,6 +12,7 @@ use hospitium_run::{Places, Selection};
 use crate::args::{AcceleratorArgument, CacheCommand, CheckCommand};
 use crate::definition::{GuestDefinition, HostDefinition, all, beside, read};
 use crate::failure::{End, Usage};
+use crate::libvirt;
 use crate::open::{Wishes, guest, host, reapers};
 use crate::out::out;
 use crate::view::{Paint, safe, time};
@@ -75,6 +76,11 @@ pub fn host_list() -> End {
         let name = name_of(&file);
         match read::<HostDefinition>(&file) {
             Ok(definition) => {
+                if definition.kind == libvirt::PREFIX {
+                    let uri = definition.uri.as_deref().unwrap_or("its default connection");
+                    out!("{}  libvirt at {}", paint.bold(&name), safe(uri));
+                    continue;
+                }
                 let place = definition
                     .root
                     .or(definition.binary)
@@ -98,6 +104,18 @@ pub fn host_list() -> End {
                 paint.verdict("error", &safe(&format!("{error:#}")))
             ),
         }
+    }
+    match cfg!(feature = "libvirt") {
+        true => out!(
+            "{}  {}",
+            paint.bold("libvirt:URI"),
+            paint.dim("as in `virsh -c URI`; `libvirt` is the default connection")
+        ),
+        false => out!(
+            "{}  {}",
+            paint.bold("libvirt:URI"),
+            paint.dim("not in this build, which lacks the feature libvirt")
+        ),
     }
     if found.is_empty() {
         out!(

@@ -102,6 +102,10 @@ pub fn wrapped(text: &str, lead: &str) -> String {
     for line in text.lines() {
         let mut length = 0;
         for word in safe(line).split(' ') {
+            // What indents a line has no width of its own here: the lead does that.
+            if word.is_empty() && length == 0 {
+                continue;
+            }
             let wide = word.chars().count();
             if length == 0 || length + 1 + wide > 96 {
                 if !out.is_empty() {
@@ -154,6 +158,7 @@ mod tests {
             "{text}"
         );
         assert_eq!(wrapped("a\nb", "| "), "| a\n| b");
+        assert_eq!(wrapped("a\n  b  c", "| "), "| a\n| b  c");
     }
 
     #[test]

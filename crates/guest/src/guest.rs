@@ -1,6 +1,7 @@
 //! What every kind of guest can do: say what it is, get ready to boot, let the probe answer.
 
 mod error;
+mod restarts;
 mod screen;
 mod signs;
 mod trouble;
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use hospitium_host::{EventKind, Machine};
+use hospitium_host::Machine;
 use hospitium_model::{Answer, GuestFacts, InputPin, MachineSpec};
 use hospitium_system::text::short;
 use hospitium_system::{Console, Platform, Session, SessionError, Trace};
@@ -144,10 +145,6 @@ fn read_head(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// Resets before the probe's first answer that are taken for rebooting for ever. Firmware and
-/// a system's first start can account for two.
-const RESETS: u32 = 3;
-
 /// Takes the machine's `probe` channel and waits, at most `limit`, for the first answer of a probe for one of
 /// these platforms, racing everything that can go wrong before it. For all guests whose probe starts by itself,
 /// and for the others once they have started it.
@@ -235,7 +232,7 @@ async fn ends_badly(machine: &dyn Machine, console: &Console, begun: Instant) ->
                 _ => GuestError::Panicked { waited: begun.elapsed(), panic, last },
             }
         }
-        count = until_reboots(machine) => GuestError::Rebooting {
+        count = restarts::too_many(machine) => GuestError::Rebooting {
             waited: begun.elapsed(),
             count,
             last: console.last_lines(LAST),
@@ -259,18 +256,4 @@ async fn until_line(console: &Console, wanted: impl Fn(&str) -> bool) -> (u64, S
         Ok(found) => found,
         Err(_) => std::future::pending().await,
     }
-}
-
-async fn until_reboots(machine: &dyn Machine) -> u32 {
-    const YEAR: Duration = Duration::from_secs(365 * 86_400);
-    let mut from = 0;
-    for _ in 0..RESETS {
-        let is_reset = |kind: &EventKind| matches!(kind, EventKind::Reset { .. });
-        match machine.wait_event(from, "a reset", YEAR, &is_reset).await {
-            Ok((index, _)) => from = index + 1,
-            // The machine's death is told by others.
-            Err(_) => std::future::pending::<()>().await,
-        }
-    }
-    RESETS
 }

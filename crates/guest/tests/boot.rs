@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use hospitium_guest::{Guest, GuestError, Probe, open, open_with};
-use hospitium_host::{Host as _, Machine, PowerVerb, WorkDir};
+use hospitium_host::{Ended, Host as _, Machine, PowerVerb, WorkDir};
 use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuOptions};
 use hospitium_model::{Answer, Boot, Bus, ByteSize, Channel, ChannelKind, MachineSpec};
-use hospitium_system::{Console, DriverLoad, Platform, Session, Trace};
+use hospitium_system::{Console, DriverLoad, Platform, Session, Trace, diagnosed};
 use hospitium_wire::{PowerAction, errno};
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -68,6 +68,19 @@ impl Booted {
         });
         guest.enter(self.machine.as_ref(), &self.console, Some(trace), limit).await
     }
+
+    /// The probe in it. A failure shows what the machine does.
+    async fn entered(&self, guest: &dyn Guest) -> Session {
+        let entered = self.enter(guest, LIMIT).await;
+        let entered = diagnosed(entered, self.machine.as_ref(), &self.console).await;
+        entered.expect("the probe answers")
+    }
+
+    /// How the machine ends, which it is about to do. A failure shows what it does instead.
+    async fn ended(&self) -> Ended {
+        let ended = tokio::time::timeout(LIMIT, self.machine.ended()).await;
+        diagnosed(ended, self.machine.as_ref(), &self.console).await.expect("ends")
+    }
 }
 
 fn spec() -> MachineSpec {
@@ -83,7 +96,7 @@ async fn every_kernel_boots_and_its_probe_answers() {
         let guest = open(&package, &cache()).expect("a kernel package");
         let begun = Instant::now();
         let booted = start(guest.as_ref(), spec(), |_| {}).await;
-        let session = booted.enter(guest.as_ref(), LIMIT).await.expect("the probe answers");
+        let session = booted.entered(guest.as_ref()).await;
         let took = begun.elapsed();
         let hello = session.greet(LIMIT).await.expect("again");
         println!(
@@ -110,7 +123,7 @@ async fn every_kernel_boots_and_its_probe_answers() {
         let echo: Vec<u8> = (0..4096).map(|n| n as u8).collect();
         assert_eq!(session.echo(&echo).await.expect("echoes"), echo);
         session.power(PowerAction::Off).await.expect("powers off");
-        let ended = tokio::time::timeout(LIMIT, booted.machine.ended()).await.expect("ends");
+        let ended = booted.ended().await;
         assert!(ended.expected(), "{ended}");
     }
 }
@@ -133,7 +146,7 @@ async fn a_kernel_of_32_bits_gets_a_probe_of_32_bits() {
         Err(error) => panic!("{error}"),
     };
     let booted = start(guest.as_ref(), spec(), |_| {}).await;
-    let session = booted.enter(guest.as_ref(), LIMIT).await.expect("the probe answers");
+    let session = booted.entered(guest.as_ref()).await;
     assert_eq!(session.platform(), Some(Platform::LINUX_X86));
     let hello = session.greet(LIMIT).await.expect("again");
     assert_eq!(hello.uname[3], "i686");
@@ -144,7 +157,7 @@ async fn a_kernel_of_32_bits_gets_a_probe_of_32_bits() {
     let clock = session.clock().await.expect("clocks");
     assert!(clock.monotonic_ns > 0 && clock.raw_ns > 0 && clock.tsc > 0);
     session.power(PowerAction::Off).await.expect("powers off");
-    let ended = tokio::time::timeout(LIMIT, booted.machine.ended()).await.expect("ends");
+    let ended = booted.ended().await;
     assert!(ended.expected(), "{ended}");
 }
 
@@ -154,7 +167,7 @@ async fn a_guest_that_acts_as_an_old_kernel_from_its_start_is_entered() {
     let append = Some("hospitium.act-as=2.6.18");
     let guest = open_with(&packages()[0], append, &cache()).expect("a kernel package");
     let booted = start(guest.as_ref(), spec(), |_| {}).await;
-    let session = booted.enter(guest.as_ref(), LIMIT).await.expect("the probe answers");
+    let session = booted.entered(guest.as_ref()).await;
     for path in ["/sys/devices/system/cpu/online", "/sys/firmware/memmap/0/start"] {
         let error = session.read_text(path).await.expect_err("came later");
         assert_eq!(error.errno(), Some(errno::ENOENT), "{path}: {error}");
@@ -176,7 +189,7 @@ async fn a_kernel_without_its_modules_says_which_devices_it_cannot_drive() {
     let alone = open(&kernel, &cache()).expect("a kernel image");
     assert!(alone.driver("virtio").is_yes(), "nothing tells before it runs");
     let booted = start(alone.as_ref(), spec(), |_| {}).await;
-    let session = booted.enter(alone.as_ref(), LIMIT).await.expect("the probe answers");
+    let session = booted.entered(alone.as_ref()).await;
     for device in ["virtio", "virtio-net", "nvme"] {
         let answer = session.driver(device).await.expect("an answer");
         println!("{device}: {answer:?}");
@@ -192,7 +205,7 @@ async fn the_probe_answers_on_a_virtio_port_too() {
     spec.channels.insert(1, Channel { name: "other".into(), kind: ChannelKind::Virtio });
     spec.channels[2].kind = ChannelKind::Virtio;
     let booted = start(guest.as_ref(), spec, |_| {}).await;
-    let session = booted.enter(guest.as_ref(), LIMIT).await.expect("the probe answers");
+    let session = booted.entered(guest.as_ref()).await;
     assert!(session.read_text("/proc/version").await.expect("a file").starts_with("Linux"));
 }
 

@@ -11,7 +11,7 @@ use hospitium_guest::{Guest, GuestError, open, open_with};
 use hospitium_host::{Host as _, Machine, PowerVerb, WorkDir};
 use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuOptions};
 use hospitium_model::{Boot, ByteSize, MachineSpec};
-use hospitium_system::{Console, Session};
+use hospitium_system::{Console, Session, diagnosed};
 use hospitium_wire::PowerAction;
 
 const LIMIT: Duration = Duration::from_secs(240);
@@ -45,10 +45,9 @@ async fn start(guest: &dyn Guest) -> Booted {
 
 impl Booted {
     async fn enter(&self, guest: &dyn Guest) -> Session {
-        match guest.enter(self.machine.as_ref(), &self.console, None, LIMIT).await {
-            Ok(session) => session,
-            Err(error) => panic!("{error}\n{}", self.console.last_lines(60)),
-        }
+        let entered = guest.enter(self.machine.as_ref(), &self.console, None, LIMIT).await;
+        let entered = diagnosed(entered, self.machine.as_ref(), &self.console).await;
+        entered.expect("the probe answers")
     }
 }
 

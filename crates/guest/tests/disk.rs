@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use hospitium_guest::Guest;
 use hospitium_guest::disk::{Definition, DiskGuest};
-use hospitium_host::{Host, PowerVerb, WorkDir};
+use hospitium_host::{Host, Machine, PowerVerb, WorkDir};
 use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuOptions};
 use hospitium_model::{
     Boot, Bus, ByteSize, Channel, ChannelKind, Disk, DiskRole, Firmware, MachineSpec,
 };
-use hospitium_system::{Console, Session};
+use hospitium_system::{Console, Session, diagnosed};
 use hospitium_wire::PowerAction;
 
 /// Emulated, and beside other tests.
@@ -60,7 +60,12 @@ async fn boot_id(session: &Session) -> Option<String> {
 
 /// Nobody enters the guest again: its own init starts the probe, while it still starts the rest. Read again
 /// before that, the unit starts nothing.
-async fn answers_after_a_restart(session: &Session, systemd: bool) {
+async fn answers_after_a_restart(
+    machine: &dyn Machine,
+    console: &Console,
+    session: &Session,
+    systemd: bool,
+) {
     let before = boot_id(session).await.expect("a boot id");
     if systemd {
         for words in [
@@ -81,7 +86,9 @@ async fn answers_after_a_restart(session: &Session, systemd: bool) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    tokio::time::timeout(LIMIT, anew).await.expect("the probe answers from the next boot");
+    let anew = tokio::time::timeout(LIMIT, anew).await;
+    let anew = diagnosed(anew, machine, console).await;
+    anew.expect("the probe answers from the next boot");
     println!("after a restart it answered in {:.1?}", begun.elapsed());
     if systemd {
         let unit = ["/usr/bin/systemctl", "is-active", "hospitium-again.service"];
@@ -117,7 +124,8 @@ async fn enters(name: &str, firmware: Firmware, bus: Bus, restart: bool) {
     machine.power(PowerVerb::On).await.expect("started");
     let begun = std::time::Instant::now();
     let entered = guest.enter(&*machine, &console, None, LIMIT).await;
-    let session = entered.unwrap_or_else(|e| panic!("{e}\n{:?}", std::error::Error::source(&e)));
+    let entered = diagnosed(entered, &*machine, &console).await;
+    let session = entered.expect("the probe answers");
     println!("{name}, {firmware:?}, {bus:?}: the probe answered after {:.1?}", begun.elapsed());
     let os = guest.os_release(&session).await.expect("read").expect("there");
     assert_eq!((os.id.as_str(), os.version.as_str()), ("debian", "12"));
@@ -133,7 +141,7 @@ async fn enters(name: &str, firmware: Firmware, bus: Bus, restart: bool) {
     let mounts = session.read_text("/proc/mounts").await.expect("read");
     assert!(!mounts.contains("hospitium-drive"), "the drive was let go of: {mounts}");
     if restart {
-        answers_after_a_restart(&session, systemd).await;
+        answers_after_a_restart(&*machine, &console, &session, systemd).await;
     }
     machine.finish().await.expect("ends");
     assert_eq!(before, changed(), "the image is never written");

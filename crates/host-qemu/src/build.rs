@@ -14,13 +14,13 @@ use crate::ahead::LOG;
 use crate::command::{self, Mapping, Setup};
 use crate::defects;
 use crate::disks::{DiskPlan, Handed};
-use crate::events::History;
 use crate::files::{self, open};
 use crate::hardware::Plugged;
 use crate::machine::QemuMachine;
 use crate::process::{Confinement, Launch};
 use crate::qmp::Qmp;
 use crate::{Inner, orphans};
+use hospitium_host::History;
 use hospitium_host::{HostError, WorkDir};
 
 /// What names of the memory's files begin with.

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::devices::slot_name;
-use crate::events::History;
 use crate::machine::locked;
 use crate::qmp::Qmp;
+use hospitium_host::History;
 use hospitium_host::{EventKind, HostError};
 
 /// A device that was plugged in, so that a later process of the same machine has it too.

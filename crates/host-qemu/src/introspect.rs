@@ -13,12 +13,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::build::pair;
-use crate::events::History;
 use crate::files::{digest, open};
 use crate::options::{OLDEST, Programs};
-use crate::process::{Confinement, Launch, escape};
+use crate::process::{Confinement, Launch};
 use crate::qmp::Qmp;
+use hospitium_host::History;
 use hospitium_host::HostError;
+use hospitium_qmp::escape;
 
 /// Devices whose lack changes what a host can do.
 const DEVICES: [&str; 15] = [

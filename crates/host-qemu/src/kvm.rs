@@ -12,9 +12,10 @@ use tokio::io::AsyncReadExt as _;
 
 use crate::introspect::{file_digest, write_kept};
 use crate::options::AcceleratorChoice;
-use crate::process::{Confinement, escape};
+use crate::process::Confinement;
 use crate::{Inner, QemuOptions, orphans};
 use hospitium_host::{HostError, Machine as _, PowerVerb, WorkDir};
+use hospitium_qmp::escape;
 
 /// With working KVM a kernel gets to its missing root file system in about a second.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -11,16 +11,15 @@ use hospitium_model::{Answer, CrashAction, Inability, MachineSpec};
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
+use crate::Inner;
 use crate::command::Mapping;
 use crate::disks::DiskPlan;
-use crate::events::History;
 use crate::hardware::{Changes, Hardware, Plugged};
 use crate::process::{Confinement, Process};
 use crate::qmp::Qmp;
-use crate::{Inner, look};
 use hospitium_host::{
-    Balloon, ByteStream, Display, Dump, Ended, Event, EventClass, EventKind, Facet, HostError,
-    Hotplug, Inject, Look, Machine, Media, Moving, PowerVerb, Saving, Wires,
+    Balloon, ByteStream, Display, Dump, Ended, Event, EventClass, EventKind, Facet, History,
+    HostError, Hotplug, Inject, Inspection, Look, Machine, Media, Moving, PowerVerb, Saving, Wires,
 };
 
 /// What a machine is put together from.
@@ -291,7 +290,13 @@ impl Machine for QemuMachine {
     }
 
     async fn look(&self) -> Result<Look, HostError> {
-        look::look(self).await
+        hospitium_qmp::look(self).await
+    }
+
+    async fn inspect(&self) -> Result<Inspection, HostError> {
+        // A machine need not have a display.
+        let shot = crate::screen::screenshot(self).await.ok();
+        hospitium_qmp::inspect(self, shot).await
     }
 
     async fn ended(&self) -> Ended {

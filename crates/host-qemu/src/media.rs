@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use crate::attach::add_file;
 use crate::disks::Layer;
-use crate::events::path_id;
 use crate::files::open_written;
 use crate::hardware::remove_nodes;
 use crate::machine::{QemuMachine, locked};
 use hospitium_host::{EventKind, HostError};
+use hospitium_qmp::path_id;
 
 pub(crate) async fn grow_backing(
     machine: &QemuMachine,

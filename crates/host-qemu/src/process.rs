@@ -17,6 +17,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{oneshot, watch};
 
 use hospitium_host::{Ended, HostError};
+use hospitium_qmp::escape;
 
 /// What is kept of a VMM's standard error: the last this many bytes in memory.
 const STDERR_KEPT: usize = 16 << 10;
@@ -263,19 +264,6 @@ fn ended_how(status: io::Result<ExitStatus>, said: &[u8], meanings: &[Ended]) ->
         (_, Some(signal), ..) => Ended::Signalled { signal, said },
         _ => Ended::Lost { why: "it ended with neither an exit code nor a signal".into() },
     }
-}
-
-/// Foreign text for people: control characters escaped, at most `limit` characters.
-pub(crate) fn escape(text: &str, limit: usize) -> String {
-    let mut out = String::new();
-    for (n, c) in text.chars().enumerate() {
-        if n == limit {
-            out.push('…');
-            break;
-        }
-        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
-    }
-    out
 }
 
 impl Process {

@@ -17,9 +17,11 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::{oneshot, watch};
 
-use crate::events::{History, translate};
-use crate::process::{Process, escape, wait_ended};
+use crate::process::{Process, wait_ended};
+use hospitium_host::History;
 use hospitium_host::{Ended, EventKind, HostError};
+use hospitium_qmp::escape;
+use hospitium_qmp::translate;
 
 /// A line longer than this is no QMP. The longest real one, the schema, has about 300 KiB.
 const LONGEST_LINE: usize = 1 << 20;

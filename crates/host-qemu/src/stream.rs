@@ -10,8 +10,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::build::pair;
 use crate::command::Mapping;
 use crate::machine::QemuMachine;
-use crate::process::escape;
 use hospitium_host::{EventKind, HostError};
+use hospitium_qmp::escape;
 
 /// Saving or loading a stream with a few GiB of memory in it takes no longer.
 const PATIENCE: Duration = Duration::from_secs(120);

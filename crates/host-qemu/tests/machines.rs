@@ -33,6 +33,17 @@ async fn a_guest_boots_answers_and_is_ended() {
 }
 
 #[tokio::test]
+async fn a_guest_that_runs_is_seen_at_its_instructions() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let (machine, _guest) = booted(&host, &lab, "boot").await;
+    let vcpus = machine.inspect().await.expect("a look").vcpus;
+    let [vcpu] = &vcpus[..] else { panic!("{vcpus:?}") };
+    // It polls its serial port, in real mode.
+    assert!(!vcpu.halted && vcpu.ring == 0, "{vcpu:?}");
+    assert!((0x7c00..0x7e00).contains(&vcpu.instruction), "{vcpu:?}");
+}
+
+#[tokio::test]
 async fn a_vmm_has_no_more_rights_than_it_needs() {
     let (host, lab) = (qemu().await, Lab::new());
     let (machine, _guest) = booted(&host, &lab, "boot").await;
@@ -506,6 +517,17 @@ async fn with_nothing_to_boot_the_firmware_says_so_on_the_screen() {
     };
     let shot = tokio::time::timeout(LIMIT, pictures).await.expect("something on the screen");
     assert!(shot.width >= 640 && shot.png().is_ok());
+    let said = async {
+        loop {
+            let text = machine.inspect().await.expect("a look").text.unwrap_or_default();
+            if text.iter().any(|row| row.contains("No bootable device")) {
+                return text;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let text = tokio::time::timeout(LIMIT, said).await.expect("the text of the screen");
+    assert!(text[0].starts_with("SeaBIOS"), "{text:?}");
     assert_eq!(
         machine.look().await.expect("a look").state.expect("seen").value,
         MachineState::Running

@@ -1,11 +1,13 @@
 //! The clocks of a host, beside ours.
 
+use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant, SystemTime};
 
 /// A reading of a host's clocks. For a local host they are our own: no offset, no uncertainty.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct HostClock {
     /// When they were read, by this process's monotonic clock: the middle of the question's round trip.
+    #[serde(skip, default = "Instant::now")]
     pub read: Instant,
     /// The host's wall clock then.
     pub wall: SystemTime,

@@ -1,9 +1,10 @@
 //! How a machine ended, as a type: who asked for it decides what its end says about the pair.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// How a machine ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ended {
     /// The machine was powered off, by its guest or by what its guest caused.
     PoweredOff,
@@ -22,6 +23,11 @@ pub enum Ended {
         signal: i32,
         /// The last that it said, escaped; empty if nothing.
         said: String,
+    },
+    /// The hypervisor says that the machine is no more, and not by which exit code or signal.
+    Failed {
+        /// What it says, escaped.
+        why: String,
     },
     /// The host can no longer be asked, so the machine is lost; it may still run.
     Lost {
@@ -56,6 +62,7 @@ impl fmt::Display for Ended {
             Self::PoweredOff => return f.write_str("it was powered off"),
             Self::ByUs => return f.write_str("the harness ended it"),
             Self::Lost { why } => return write!(f, "the host can no longer be asked: {why}"),
+            Self::Failed { why } => return write!(f, "the hypervisor lost it: {why}"),
             Self::Exited { code, said } => {
                 write!(f, "exit code {code}")?;
                 said

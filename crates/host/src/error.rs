@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hospitium_model::span;
+use serde::{Deserialize, Serialize};
 
 use crate::Ended;
 
 /// What went wrong at the host.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum HostError {
     /// The VMM is not there or cannot be run.
     #[error("{vmm} cannot be run: {why}. {next}")]
@@ -63,6 +65,7 @@ pub enum HostError {
         doing: String,
         /// Cause.
         #[source]
+        #[serde(with = "hospitium_model::io_form")]
         source: std::io::Error,
     },
     /// A snapshot is partial, altered or from another VMM.

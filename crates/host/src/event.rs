@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use hospitium_model::ByteSize;
+use serde::{Deserialize, Serialize};
 
 use crate::Ended;
 
@@ -20,7 +21,7 @@ pub struct Event {
 }
 
 /// What happened to a machine.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum EventKind {
     /// The vCPUs began to run.
     Resumed,
@@ -86,7 +87,7 @@ pub enum EventKind {
 }
 
 /// A class of events. A host tells of all events of a class or of none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum EventClass {
     /// The vCPUs began to run, or stopped.
     Running,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hospitium_model::{ByteSize, Disk, Inability, Nic};
+use serde::{Deserialize, Serialize};
 
 use crate::stream::ByteStream;
 use crate::{HostError, Medium, ProcessFacts, Screenshot, Sight, Snapshot};
@@ -28,7 +29,7 @@ pub trait Hotplug: Send + Sync {
 }
 
 /// Something to plug in.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Attachment {
     /// A disk.
     Disk(Disk),

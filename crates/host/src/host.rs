@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hospitium_model::{Answer, ByteSize, Capability, Digest, Inability, InputPin, MachineSpec};
+use serde::{Deserialize, Serialize};
 
 use crate::facets::Facet;
 use crate::machine::{Destination, Machine, WorkDir};
@@ -55,7 +56,7 @@ pub trait Host: Destination {
 
 /// How a check gets a machine that no other check has touched. In order: a host that can do one can do what comes after
 /// it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Isolation {
     /// Any number of machines go on from one saved machine at once.
     Fork,
@@ -108,7 +109,7 @@ pub trait HostWitness: Send + Sync {
 }
 
 /// How busy a computer is.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Load {
     /// For how long, since its start, something that could have run has waited for a CPU.
     pub short_of_cpu: Sight<Duration>,
@@ -117,7 +118,7 @@ pub struct Load {
 }
 
 /// A computer's CPU.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PhysicalCpu {
     /// Its name.
     pub model: String,

@@ -8,7 +8,7 @@
 //! reason why it is unseen. Drivers are crates of their own; only the command line depends on them.
 //!
 //! Layers, from the ground up: `ended`, `error` · `event`, `look`, `process`, `clock`, `medium`, `defect`,
-//! `snapshot` (types) · `facets` (one trait each) · `machine` · `host` · `local` (what drivers of
+//! `snapshot` (types) · `history` · `facets` (one trait each) · `machine` · `host` · `local` (what drivers of
 //! the harness's own computer share) · `conformance` (what every driver's tests call).
 
 mod clock;
@@ -19,7 +19,9 @@ mod ended;
 mod error;
 mod event;
 mod facets;
+mod history;
 mod host;
+mod inspect;
 pub mod local;
 mod look;
 mod machine;
@@ -36,10 +38,12 @@ pub use event::{Event, EventClass, EventKind};
 pub use facets::{
     Attachment, Balloon, Confinement, Display, Dump, Facet, Hotplug, Inject, Media, Saving, Wires,
 };
+pub use history::History;
 pub use host::{
     Cloning, Host, HostWitness, ImageRef, ImageStore, Isolation, Load, Orphan, PhysicalCpu, Reaper,
     Reapers,
 };
+pub use inspect::{Inspection, VcpuState};
 pub use look::{
     CpuFeatureWord, Look, MachineState, SeenDevice, SeenDisk, SeenNic, SeenNode, SeenSmbios, Sight,
     alter,

@@ -1,6 +1,7 @@
 //! What the host sees of a machine: each value with its source, or why it is unseen.
 
 use hospitium_model::{Accelerator, ByteSize, Firmware, Inability, Outside};
+use serde::{Deserialize, Serialize};
 
 /// A value with its source, or the reason why it is unseen.
 pub type Sight<T> = Result<Outside<T>, Inability>;
@@ -15,7 +16,7 @@ pub fn alter<T>(sight: &mut Sight<T>, how: impl FnOnce(&mut T)) {
 /// What the host sees of a machine now. Nothing in it comes from the specification that the harness
 /// wrote: what the hypervisor cannot be asked, and what can be read nowhere, is an
 /// [`Inability`].
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Look {
     /// Running or not.
     pub state: Sight<MachineState>,
@@ -56,7 +57,7 @@ pub struct Look {
 }
 
 /// A NUMA node as the host has it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SeenNode {
     /// Its memory, hot-plugged included.
     pub memory: ByteSize,
@@ -65,7 +66,7 @@ pub struct SeenNode {
 }
 
 /// A network interface as the host has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeenNic {
     /// Id.
     pub id: String,
@@ -74,7 +75,7 @@ pub struct SeenNic {
 }
 
 /// SMBIOS strings of the system (type 1), as the machine's firmware was given them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SeenSmbios {
     /// Manufacturer.
     pub manufacturer: String,
@@ -85,7 +86,7 @@ pub struct SeenSmbios {
 }
 
 /// A CPUID register full of feature bits, as the hypervisor says that it gives it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CpuFeatureWord {
     /// EAX of the query.
     pub leaf: u32,
@@ -98,7 +99,7 @@ pub struct CpuFeatureWord {
 }
 
 /// Running or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MachineState {
     /// vCPUs run.
     Running,
@@ -119,7 +120,7 @@ pub enum MachineState {
 }
 
 /// A PCI device as the host has it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SeenDevice {
     /// Bus, device and function: `0000:00:02.0` where the guest numbers buses as the host does,
     /// else the slot below its bridge.
@@ -133,7 +134,7 @@ pub struct SeenDevice {
 }
 
 /// A disk as the host has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeenDisk {
     /// Id.
     pub id: String,

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hospitium_model::{Answer, HostFacts, MachineSpec};
+use serde::{Deserialize, Serialize};
 
 use crate::facets::{
     Balloon, Confinement, Display, Dump, Facet, Hotplug, Inject, Media, Saving, Wires,
 };
 use crate::stream::ByteStream;
-use crate::{Ended, Event, EventClass, EventKind, HostError, Look};
+use crate::{Ended, Event, EventClass, EventKind, HostError, Inspection, Look};
 
 /// Where a machine's files go: a folder of its own, made by the caller, removed by the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub struct WorkDir {
 }
 
 /// What is done to a machine's power.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PowerVerb {
     /// Switches it on, once; the guest's first instruction runs.
     On,
@@ -78,6 +79,15 @@ pub trait Machine: Send + Sync {
 
     /// What the host sees of the machine now.
     async fn look(&self) -> Result<Look, HostError>;
+
+    /// What the machine does at this moment, for a person who looks into a hang.
+    ///
+    /// # Errors
+    /// This host does not show it, or the machine has ended.
+    async fn inspect(&self) -> Result<Inspection, HostError> {
+        let why = "it does not show what vCPUs do".into();
+        Err(HostError::Unsupported { what: "a look at the vCPUs".into(), why })
+    }
 
     /// Waits until the machine is no more, and says how it ended.
     async fn ended(&self) -> Ended;

@@ -4,22 +4,25 @@ use std::fmt;
 use std::path::PathBuf;
 
 use hospitium_model::{ByteSize, Digest};
+use serde::{Deserialize, Serialize};
 
 use crate::HostError;
 
 /// What a display shows: 8 bits each of red, green and blue.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Fields")]
 pub struct Screenshot {
     /// Pixels in a row.
     pub width: u32,
     /// Rows.
     pub height: u32,
     /// `width × height × 3` bytes.
+    #[serde(with = "runs")]
     pub rgb: Vec<u8>,
 }
 
 /// A disk's content, read from outside: a raw file, to be read by offset.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Medium {
     /// A raw image, to be read only. Removed with the machine's place.
     pub raw: PathBuf,
@@ -85,5 +88,84 @@ impl Medium {
             left -= got as u64;
         }
         Ok(Digest::from_bytes(hasher.finalize().into()))
+    }
+}
+
+/// A picture as it is in a file, which may be none.
+#[derive(Deserialize)]
+struct Fields {
+    width: u32,
+    height: u32,
+    #[serde(deserialize_with = "runs::deserialize")]
+    rgb: Vec<u8>,
+}
+
+impl TryFrom<Fields> for Screenshot {
+    type Error = &'static str;
+
+    fn try_from(fields: Fields) -> Result<Self, Self::Error> {
+        let Fields { width, height, rgb } = fields;
+        let bytes = u64::from(width) * u64::from(height) * 3;
+        match u64::try_from(rgb.len()) {
+            Ok(length) if length == bytes => Ok(Self { width, height, rgb }),
+            _ => Err("its pixels are not as many as its width and height say"),
+        }
+    }
+}
+
+/// The form of a picture in a file: runs of pixels of one colour, `288000x000000 12xaaaaaa`.
+mod runs {
+    use std::fmt::Write as _;
+
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    /// The most pixels that are read: more than any display has.
+    const MOST: usize = 1 << 26;
+
+    pub(super) fn serialize<S: Serializer>(rgb: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        let mut text = String::new();
+        let (pixels, _) = rgb.as_chunks::<3>();
+        for run in pixels.chunk_by(|one, next| one == next) {
+            let [r, g, b] = run[0];
+            let gap = if text.is_empty() { "" } else { " " };
+            let _ = write!(text, "{gap}{}x{r:02x}{g:02x}{b:02x}", run.len());
+        }
+        serializer.serialize_str(&text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(reader: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(reader)?;
+        let mut rgb = Vec::new();
+        for run in text.split_ascii_whitespace() {
+            let read = run.split_once('x').and_then(|(count, colour)| {
+                let count: usize = count.parse().ok()?;
+                let colour = u32::from_str_radix(colour, 16).ok()?;
+                (count <= MOST - rgb.len() / 3).then_some((count, colour))
+            });
+            let (count, colour) =
+                read.ok_or_else(|| D::Error::custom(format!("{run:?} is no run of pixels")))?;
+            let [_, r, g, b] = colour.to_be_bytes();
+            rgb.extend(std::iter::repeat_n([r, g, b], count).flatten());
+        }
+        Ok(rgb)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_survives_its_form_in_a_file_and_what_is_none_is_refused() {
+        let rgb = vec![0, 0, 0, 0, 0, 0, 1, 2, 255, 0, 0, 0];
+        let shot = Screenshot { width: 2, height: 2, rgb };
+        let text = serde_json::to_string(&shot).expect("written");
+        assert!(text.contains("2x000000 1x0102ff 1x000000"), "{text}");
+        assert_eq!(serde_json::from_str::<Screenshot>(&text).expect("read"), shot);
+        for bad in ["2x0102ff", "x000000", "2x", "99999999999x000000", "2", "2xgggggg"] {
+            let text = text.replace("1x0102ff", bad);
+            assert!(serde_json::from_str::<Screenshot>(&text).is_err(), "{bad}");
+        }
     }
 }

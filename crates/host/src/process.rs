@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use hospitium_model::ByteSize;
+use serde::{Deserialize, Serialize};
 
 use crate::Sight;
 
 /// The hypervisor's process for a machine, as the operating system of its host shows it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProcessFacts {
     /// Process id.
     pub pid: Sight<u32>,

@@ -40,7 +40,7 @@ pub struct SnapshotFile {
 /// What becomes of the VM generation id of a machine that is made from a snapshot (Microsoft's
 /// "Virtual Machine Generation ID": a clone, or a machine set back in time, gets a new one; a machine
 /// that was suspended and goes on keeps its own).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Generation {
     /// A new one: the machine is a clone.
     #[default]

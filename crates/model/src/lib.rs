@@ -12,6 +12,7 @@ mod expect;
 mod facts;
 mod finding;
 mod form;
+pub mod io_form;
 mod machine;
 mod pattern;
 mod record;

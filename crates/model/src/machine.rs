@@ -390,7 +390,7 @@ pub enum CrashAction {
 }
 
 /// Why a machine cannot be as it is written.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum SpecError {
     /// Two devices of one id.
     #[error("the id {0:?} is used by two devices")]

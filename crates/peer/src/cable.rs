@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::task::Poll;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Longest frame that is taken, in bytes: more than any MTU of QEMU's devices makes.
@@ -27,7 +27,7 @@ pub trait FrameStream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> FrameStream for T {}
 
 /// Why a cable no longer carries frames.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CableFault {
     /// The other side closed it, as a VMM does that ends.

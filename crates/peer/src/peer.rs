@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hospitium_model::span;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::cable::{Cable, FrameStream};
@@ -28,7 +29,8 @@ pub struct Peer {
 }
 
 /// What went wrong with a peer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum PeerError {
     /// No network can be like that.
     #[error("the peer's options cannot be used: {what}; correct them")]
@@ -43,6 +45,7 @@ pub enum PeerError {
         path: PathBuf,
         /// Cause.
         #[source]
+        #[serde(with = "hospitium_model::io_form")]
         source: io::Error,
     },
     /// Waited too long. Says what had been seen.

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use hospitium_model::Digest;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::frame::{self, Checksum};
 use crate::{CableFault, Frame, FrameKind, Mac};
@@ -18,7 +18,7 @@ pub(crate) const TRANSFERS: usize = 1024;
 const LOGGED: usize = 128;
 
 /// What a peer has seen so far.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerStats {
     /// Frames from the guest.
     pub frames_from_guest: u64,
@@ -71,7 +71,7 @@ pub struct PeerStats {
 }
 
 /// An address that DHCP gave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     /// To whom.
     pub mac: Mac,
@@ -84,7 +84,7 @@ pub struct Lease {
 }
 
 /// What a connection is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Service {
     /// The guest sends, the peer counts and digests.
@@ -96,7 +96,7 @@ pub enum Service {
 }
 
 /// A TCP connection that the guest made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transfer {
     /// What it is for.
     pub service: Service,
@@ -115,7 +115,7 @@ pub struct Transfer {
 }
 
 /// How a connection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TransferEnd {
     /// The sender closed it and all was acknowledged.

@@ -5,10 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hospitium_host::{Ended, HostError};
+use hospitium_host::{Ended, HostError, Screenshot};
 use hospitium_model::{Observations, Verdict};
-use hospitium_suite::{Cell, Check, CheckError, Fault, Lab, Listening};
-use hospitium_system::SessionError;
+use hospitium_suite::{Cell, Check, CheckError, Fault, Finished, Lab, Listening};
+use hospitium_system::{SessionError, diagnose};
 
 use crate::pressure::within;
 use crate::usage::ms;
@@ -20,6 +20,8 @@ pub struct Attempt {
     pub verdict: Verdict,
     /// What both witnesses saw.
     pub observations: Observations,
+    /// True if something failed that the check itself judges, and not only what is listened to meanwhile.
+    pub failed_by_itself: bool,
     /// Pictures that the check kept: name and PNG.
     pub pictures: Vec<(String, Vec<u8>)>,
     /// The clone's name.
@@ -43,6 +45,27 @@ pub struct CloneEnd {
     pub vmm_cpu: Duration,
     /// Last lines of its console, escaped.
     pub console: Vec<String>,
+    /// How its machine ended.
+    pub ended: Option<Ended>,
+}
+
+impl CloneEnd {
+    /// The verdict on an end by which the hypervisor crashed.
+    pub fn crash(&self) -> Option<Verdict> {
+        let ended = self.ended.as_ref().filter(|ended| ended.is_crash())?;
+        Some(verdict_on_end(ended, "when its machine was ended"))
+    }
+}
+
+impl Attempt {
+    /// A pass does not outlive a hypervisor that crashes when the machine is ended.
+    pub fn judge_end(&mut self, end: &CloneEnd) {
+        if let Some(crash) = end.crash()
+            && self.verdict == Verdict::Pass
+        {
+            self.verdict = crash;
+        }
+    }
 }
 
 /// What a clone's VMM held when its check was done.
@@ -105,6 +128,7 @@ pub async fn in_own_clone_seen(
             let attempt = Attempt {
                 verdict,
                 observations: Observations::new(),
+                failed_by_itself: false,
                 pictures: Vec::new(),
                 clone: name.to_owned(),
                 began,
@@ -118,6 +142,7 @@ pub async fn in_own_clone_seen(
     let mut attempt = in_clone(&mut cell, check).await;
     let held = if look { Held::by(&cell).await } else { None };
     let end = finish(cell).await;
+    attempt.judge_end(&end);
     attempt.began = began;
     attempt.took = began.elapsed();
     (attempt, end, held)
@@ -128,8 +153,12 @@ pub async fn in_own_clone_seen(
 pub async fn finish(cell: Cell) -> CloneEnd {
     let clone = cell.work_dir().name.clone();
     let ready = Some(cell.ready_in());
-    let (vmm_cpu, console) = cell.finish().await.unwrap_or_default();
-    CloneEnd { clone, ready, vmm_cpu, console }
+    match cell.finish().await {
+        Ok(Finished { vmm_cpu, console, ended }) => {
+            CloneEnd { clone, ready, vmm_cpu, console, ended: Some(ended) }
+        }
+        Err(_) => CloneEnd { clone, ready, ..CloneEnd::default() },
+    }
 }
 
 /// Runs a check in this clone.
@@ -141,10 +170,18 @@ pub async fn in_clone(cell: &mut Cell, check: &'static Check) -> Attempt {
     let ended = within(host.witness().ok(), check.limit, unpanicked((check.run)(cell))).await;
     let mut observations = Observations::new();
     let mut clone_is_good = true;
+    let mut failed_by_itself = false;
     let verdict = match ended {
         Some(Ok(Ok(mut seen))) => {
-            listening.end(cell, check.id, &mut seen).await;
-            let verdict = seen.judge();
+            failed_by_itself = matches!(seen.judge(), Verdict::Fail { .. });
+            let verdict = match listening.end(cell, check.id, &mut seen).await {
+                Ok(()) => seen.judge(),
+                // A check that has failed has, whatever was said meanwhile.
+                Err(error) => match seen.judge() {
+                    Verdict::Pass => verdict_on(cell, &error).await,
+                    failed => failed,
+                },
+            };
             observations = seen;
             verdict
         }
@@ -167,11 +204,12 @@ pub async fn in_clone(cell: &mut Cell, check: &'static Check) -> Attempt {
         }
     };
     let pictures = cell.take_pictures();
-    Attempt { verdict, observations, pictures, clone, began, took: began.elapsed(), clone_is_good }
+    let took = began.elapsed();
+    Attempt { verdict, observations, failed_by_itself, pictures, clone, began, took, clone_is_good }
 }
 
 /// What an error says about the pair: nothing, unless the guest or the hypervisor broke by itself.
-async fn verdict_on(cell: &Cell, error: &CheckError) -> Verdict {
+async fn verdict_on(cell: &mut Cell, error: &CheckError) -> Verdict {
     if let Some(verdict) = crashed(cell) {
         return verdict;
     }
@@ -190,34 +228,15 @@ async fn verdict_on(cell: &Cell, error: &CheckError) -> Verdict {
         return verdict_on_end(&ended, &error.chain());
     }
     let mut reason = error.chain();
-    if let CheckError::Session(SessionError::NoAnswer { .. }) = error
-        && let Some(used) = used_in(cell, LOOK).await
-    {
-        reason += &format!("; {}", activity(used, LOOK));
+    if let CheckError::Session(SessionError::NoAnswer { .. }) = error {
+        // The report shows the console's last lines by itself.
+        let seen = diagnose(cell.machine(), &cell.console).await.without_console();
+        if let Some(Ok(png)) = seen.display().map(Screenshot::png) {
+            cell.keep_picture("no-answer", png);
+        }
+        reason += &seen.to_string();
     }
     Verdict::Error { reason }
-}
-
-/// How long a machine is looked at whose guest does not answer.
-const LOOK: Duration = Duration::from_secs(1);
-
-/// CPU time that the machine uses from now on.
-async fn used_in(cell: &Cell, time: Duration) -> Option<Duration> {
-    let used = async || Some(cell.process().await.ok()?.cpu_time.ok()?.value);
-    let before = used().await?;
-    tokio::time::sleep(time).await;
-    used().await?.checked_sub(before)
-}
-
-/// Whether a guest that does not answer hangs in a wait or computes, by what its machine used in some time.
-fn activity(used: Duration, time: Duration) -> String {
-    let share = used.as_secs_f64() / time.as_secs_f64();
-    let what = match share {
-        ..0.1 => "so the guest waits for something",
-        0.5.. => "so the guest computes: it loops, or is not done yet",
-        _ => "so the guest does little",
-    };
-    format!("after that its machine used {:.0} % of a CPU, {what}", 100.0 * share)
 }
 
 /// A crash of the guest that the check did not expect: had it done so, it would have come to an end.
@@ -285,17 +304,6 @@ mod tests {
         for outside in [signal(9), signal(15), exited, lost] {
             assert_eq!(verdict_on_end(&outside, "x").word(), "error", "{outside}");
         }
-    }
-
-    #[test]
-    fn a_guest_that_waits_is_told_from_one_that_computes() {
-        let said = |ms| activity(Duration::from_millis(ms), Duration::from_secs(1));
-        assert_eq!(
-            said(20),
-            "after that its machine used 2 % of a CPU, so the guest waits for something"
-        );
-        assert!(said(300).ends_with("30 % of a CPU, so the guest does little"), "{}", said(300));
-        assert!(said(1_900).contains("190 % of a CPU, so the guest computes"), "{}", said(1_900));
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! One cell, from its plan to its last record.
 
 pub(crate) mod account;
+mod canary;
 mod jobs;
 mod repeat;
 

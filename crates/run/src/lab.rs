@@ -122,12 +122,16 @@ impl MakeError {
     /// and not an error of the lab.
     pub fn guest_did_not_come_up(&self) -> Option<String> {
         match self {
-            Self::Boot(LabError::Guest(
-                error @ (GuestError::Panicked { .. }
-                | GuestError::NoProbe { .. }
-                | GuestError::Rebooting { .. }
-                | GuestError::Flooded { .. }),
-            )) => Some(chain(error)),
+            Self::Boot(
+                error @ LabError::NotEntered {
+                    error:
+                        GuestError::Panicked { .. }
+                        | GuestError::NoProbe { .. }
+                        | GuestError::Rebooting { .. }
+                        | GuestError::Flooded { .. },
+                    ..
+                },
+            ) => Some(chain(error)),
             _ => None,
         }
     }

@@ -11,7 +11,7 @@ type Measured = [u32; 2];
 
 /// By the check's id: with a kernel guest, and with a whole system. Measured on 2 CPUs with QEMU 7.2 under TCG
 /// (Linux 6.1 and 6.12 on the one hand, Debian 12 on the other). What counts are the proportions.
-const TYPICAL: [(&str, Measured, Measured); 77] = [
+const TYPICAL: [(&str, Measured, Measured); 83] = [
     ("boot", [11_500, 0], [48_500, 0]),
     ("boot.accelerated", [50, 0], [100, 0]),
     ("boot.console-clean", [50, 0], [100, 0]),
@@ -33,6 +33,8 @@ const TYPICAL: [(&str, Measured, Measured); 77] = [
     ("con.framebuffer-alive", [200, 0], [600, 0]),
     ("con.input", [800, 300], [1_000, 400]),
     ("con.serial-two-way", [100, 0], [50, 0]),
+    ("con.serial-two-way/after-migrate", [4_000, 1_600], [4_500, 1_600]),
+    ("con.serial-two-way/after-migrate-back", [7_500, 3_000], [8_500, 3_000]),
     ("cpu.count", [50, 0], [100, 0]),
     ("cpu.enlightenments", [50, 0], [100, 0]),
     ("cpu.features-vs-host", [50, 0], [100, 0]),
@@ -43,7 +45,10 @@ const TYPICAL: [(&str, Measured, Measured); 77] = [
     ("crash.host-notified", [500, 200], [600, 300]),
     ("crash.recovers", [9_500, 7_000], [36_500, 35_500]),
     ("hot.usb", [4_000, 500], [2_500, 1_000]),
+    ("hot.usb/after-migrate", [5_500, 1_800], [6_500, 2_500]),
     ("hot.vcpu", [11_500, 900], [3_000, 1_200]),
+    ("hot.vcpu/after-migrate", [5_500, 2_000], [6_500, 2_500]),
+    ("hot.vcpu/after-restore", [8_000, 2_500], [12_500, 3_500]),
     ("ident.driver-versions", [100, 0], [700, 0]),
     ("ident.generation-id", [1_300, 200], [3_000, 400]),
     ("ident.hypervisor-sig", [100, 0], [200, 0]),
@@ -62,6 +67,7 @@ const TYPICAL: [(&str, Measured, Measured); 77] = [
     ("life.snapshot-revert", [1_600, 300], [2_000, 800]),
     ("mem.balloon", [3_000, 1_000], [4_000, 1_300]),
     ("mem.hot-add", [1_000, 400], [1_100, 400]),
+    ("mem.hot-add/after-migrate", [4_500, 1_800], [5_000, 1_800]),
     ("mem.numa", [50, 0], [100, 0]),
     ("mem.overhead", [50, 0], [50, 0]),
     ("mem.size", [100, 0], [100, 0]),

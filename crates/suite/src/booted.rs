@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use hospitium_guest::{Guest, GuestError};
 use hospitium_host::{Event, EventKind, Host, HostError, Machine, PowerVerb, WorkDir};
 use hospitium_model::{Inability, MachineSpec, TimelineSource};
-use hospitium_system::{Console, Session, SessionError};
+use hospitium_system::{Console, Diagnosis, Session, SessionError, diagnose};
 use serde::{Deserialize, Serialize};
 
+use crate::error::chain;
 use crate::patience::cpu_wait;
 use crate::sink::forward_events;
 use crate::{CheckError, Sink};
@@ -63,6 +64,14 @@ pub enum LabError {
     /// The guest.
     #[error(transparent)]
     Guest(#[from] GuestError),
+    /// The guest could not be entered.
+    #[error("{}{seen}", chain(.error))]
+    NotEntered {
+        /// Why not, with the console's last lines.
+        error: GuestError,
+        /// What the machine did then.
+        seen: Box<Diagnosis>,
+    },
     /// The probe.
     #[error(transparent)]
     Session(#[from] SessionError),
@@ -75,7 +84,7 @@ impl From<LabError> for CheckError {
     fn from(error: LabError) -> Self {
         match error {
             LabError::Host(error) => error.into(),
-            LabError::Guest(error) => Self::Guest(error),
+            LabError::Guest(error) | LabError::NotEntered { error, .. } => Self::Guest(error),
             LabError::Session(error) => Self::Session(error),
             LabError::Unable(why) => Self::Unable(why),
         }
@@ -111,7 +120,13 @@ pub async fn boot(
     let begun = Instant::now();
     machine.power(PowerVerb::On).await?;
     say("started");
-    let session = guest.enter(&*machine, &console, Some(trace), limit).await?;
+    let session = match guest.enter(&*machine, &console, Some(trace), limit).await {
+        Ok(session) => session,
+        Err(error) => {
+            let seen = diagnose(&*machine, &console).await.without_console();
+            return Err(LabError::NotEntered { error, seen: Box::new(seen) });
+        }
+    };
     let hello = session.greet(limit).await?;
     let ready_ms = begun.elapsed().as_secs_f64() * 1e3;
     let cpu_wait_ms = cpu_wait(&*machine).await.as_secs_f64() * 1e3;

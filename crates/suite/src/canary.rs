@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hospitium_host::Defect;
 
-use crate::{Check, Lab, checks, device};
+use crate::{Check, Lab, Need, checks, device};
 
 /// A defect that a machine can be given, and the check that has to find it.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +16,8 @@ pub struct Canary {
     pub what: &'static str,
     /// Id of the check.
     pub found_by: &'static str,
+    /// What a machine must have to be without it.
+    pub needs: &'static [Need],
     /// The defect.
     pub defect: fn() -> Defect,
 }
@@ -26,39 +28,51 @@ pub const CANARIES: &[Canary] = &[
     Canary {
         what: "the scratch disk acknowledges flushes and drops them",
         found_by: "stor.flush-durable",
+        needs: &[],
         defect: || Defect::IgnoreFlushes { disk: device::SCRATCH.into() },
     },
     Canary {
         what: "the network cable is dead",
         found_by: "net.mac-ip",
+        needs: &[],
         defect: || Defect::DeadCable { nic: device::NIC.into() },
     },
-    Canary { what: "one vCPU is missing", found_by: "cpu.count", defect: || Defect::VcpuShort },
+    Canary {
+        what: "one vCPU is missing",
+        found_by: "cpu.count",
+        needs: &[Need::Vcpus(2)],
+        defect: || Defect::VcpuShort,
+    },
     Canary {
         what: "a quarter of the memory is missing",
         found_by: "mem.size",
+        needs: &[],
         defect: || Defect::MemoryShort,
     },
     Canary {
         what: "the hardware clock goes an hour ahead",
         found_by: "clk.offset",
+        needs: &[],
         defect: || Defect::ClockAhead { by: Duration::from_secs(3600) },
     },
 ];
 
-/// The canary of this draw for this lab, with its check, from those that the host can give a machine and whose check
-/// applies. None if there is none.
-pub fn draw(lab: &Lab, drawn: u64) -> Option<(&'static Canary, &'static Check)> {
+/// Those that the host can give a machine of this lab and whose check applies, each with its check: the drawn one
+/// first. Empty if there is none.
+pub fn draw(lab: &Lab, drawn: u64) -> Vec<(&'static Canary, &'static Check)> {
     let can = |canary: &'static Canary| {
         let check = checks::all().into_iter().find(|check| check.id == canary.found_by)?;
-        let applies = check.needs.iter().all(|need| need.missing(lab).is_none());
+        let applies =
+            check.needs.iter().chain(canary.needs).all(|need| need.missing(lab).is_none());
         let defect = (canary.defect)();
         let can = lab.can_get(&defect) && lab.host().with_defects(&[defect]).is_ok();
         (applies && can).then_some((canary, check))
     };
-    let fit: Vec<_> = CANARIES.iter().filter_map(can).collect();
-    let at = usize::try_from(drawn.checked_rem(fit.len() as u64)?).unwrap_or(0);
-    fit.get(at).copied()
+    let mut fit: Vec<_> = CANARIES.iter().filter_map(can).collect();
+    if let Some(at) = drawn.checked_rem(fit.len() as u64) {
+        fit.rotate_left(usize::try_from(at).unwrap_or(0));
+    }
+    fit
 }
 
 #[cfg(test)]

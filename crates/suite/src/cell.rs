@@ -7,20 +7,35 @@ mod restart;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hospitium_host::{Event, EventKind, Host, HostError, Machine, PowerVerb, WorkDir};
+use hospitium_host::{Ended, Event, EventKind, Host, HostError, Machine, PowerVerb, WorkDir};
 use hospitium_model::{
     ExpectationError, MachineSpec, OperatingSystem, Pattern, TimelineSource, Value,
 };
-use hospitium_peer::{Peer, PeerOptions};
+use hospitium_peer::PeerOptions;
 use hospitium_system::tap::{Altered, Tap, TappedSystem, Taps};
-use hospitium_system::{Console, LinuxSystem, Session, System};
+use hospitium_system::{Console, LinuxSystem, Session, System, SystemError};
 use hospitium_wire::PowerAction;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
 
 use crate::patience::Patience;
 use crate::sink::forward_events;
+use crate::tape::Cable;
 use crate::{Check, CheckError, CloneOptions, Fault, FaultyMachine, Lab, device};
 
 pub use self::moving::Moved;
+
+/// What a clone leaves.
+#[derive(Debug)]
+pub struct Finished {
+    /// CPU time of its VMM, if that still ran.
+    pub vmm_cpu: Duration,
+    /// Last lines of its console, escaped.
+    pub console: Vec<String>,
+    /// How its machine ended.
+    pub ended: Ended,
+}
 
 /// A running clone for one check (or, of tier 0, for all of them).
 pub struct Cell {
@@ -34,7 +49,7 @@ pub struct Cell {
     fault: Option<Fault>,
     dir: WorkDir,
     machine: Box<dyn Machine>,
-    peer: Option<Peer>,
+    peer: Option<Cable>,
     ready: Duration,
     clones: u32,
     /// How often it went on as another machine: restored or moved.
@@ -44,10 +59,23 @@ pub struct Cell {
     pictures: Vec<(String, Vec<u8>)>,
     /// Crashes that the check itself asked for.
     crashes_meant: usize,
+    /// How often the machine had been reset at the last of those.
+    resets_at_crash: usize,
+    /// How much of the check's life-cycle the machine has lived through.
+    lived: usize,
 }
 
-/// The system that the probe of this session is in, its answers altered if that is the fault.
-pub(crate) fn system_of(lab: &Lab, guest: &Session, fault: Option<Fault>) -> Arc<dyn System> {
+/// The system that the probe of this session is in, on the machine of this name, its answers altered if that is the
+/// fault.
+pub(crate) fn system_of(
+    lab: &Lab,
+    guest: &Session,
+    fault: Option<Fault>,
+    machine: &str,
+) -> Arc<dyn System> {
+    if let Some(system) = lab.taped_system(guest, machine) {
+        return system;
+    }
     let system: Arc<dyn System> = match lab.os() {
         // No other family has a driver yet.
         OperatingSystem::Linux | OperatingSystem::Windows => {
@@ -72,7 +100,7 @@ impl Cell {
         fault: Option<Fault>,
         dir: WorkDir,
         machine: Box<dyn Machine>,
-        guest: Session,
+        (guest, system): (Session, Arc<dyn System>),
         console: Console,
         ready: Duration,
     ) -> Self {
@@ -80,7 +108,7 @@ impl Cell {
         // A machine that booted has some already.
         let events = machine.events().len();
         Self {
-            system: system_of(&lab, &guest, fault),
+            system,
             guest,
             console,
             lab,
@@ -95,6 +123,8 @@ impl Cell {
             boot_events: events,
             pictures,
             crashes_meant: 0,
+            resets_at_crash: 0,
+            lived: 0,
         }
     }
 
@@ -104,7 +134,13 @@ impl Cell {
     /// The probe does not take the request.
     pub async fn crash_guest(&mut self) -> Result<(), CheckError> {
         self.crashes_meant += 1;
-        Ok(self.guest.power(PowerAction::Crash).await?)
+        self.resets_at_crash = self.restarts();
+        Ok(self.system.act(PowerAction::Crash).await?)
+    }
+
+    /// True if the check crashed the guest's kernel, and it was not restarted since.
+    pub(crate) fn stays_crashed(&self) -> bool {
+        self.crashes_meant > 0 && self.restarts() == self.resets_at_crash
     }
 
     /// True if the guest crashed more often than the check asked it to.
@@ -184,6 +220,7 @@ impl Cell {
     /// Goes on with another check in the same clone; only reads may share one.
     pub fn next_check(&mut self, check: &'static Check) {
         self.check = check;
+        self.lived = 0;
     }
 
     /// The n-th pattern of this check in this run.
@@ -225,13 +262,43 @@ impl Cell {
     }
 
     /// The other end of the network cable; plugs it in at the first call.
-    pub async fn peer(&mut self) -> Result<&Peer, CheckError> {
+    pub async fn peer(&mut self) -> Result<&Cable, CheckError> {
         if self.peer.is_none() {
-            let frames = self.machine.wires()?.frames(device::NIC).await?;
-            let peer = Peer::start(frames, PeerOptions::default());
-            self.peer = Some(peer.map_err(|e| CheckError::Peer(e.to_string()))?);
+            self.peer = Some(self.peer_at(device::NIC, PeerOptions::default()).await?);
         }
         self.peer.as_ref().ok_or_else(|| CheckError::Peer("it did not start".into()))
+    }
+
+    /// The other end of the cable of this interface. Each is plugged in once.
+    ///
+    /// # Errors
+    /// The machine has no cables, or the peer does not start.
+    pub async fn peer_at(&self, nic: &str, options: PeerOptions) -> Result<Cable, CheckError> {
+        let tape = self.lab.tape().map(|tape| (tape.clone(), tape.number(self.machine.name())));
+        Cable::plug(self.machine.wires(), nic, options, tape).await
+    }
+
+    /// Measures something that no other door of a check leads to, such as a file. `what` and `with` tell it from
+    /// other measurements of the check.
+    ///
+    /// # Errors
+    /// Those of the measurement.
+    pub async fn measured<T>(
+        &self,
+        what: &'static str,
+        with: Json,
+        measure: impl Future<Output = Result<T, HostError>> + Send,
+    ) -> Result<T, CheckError>
+    where
+        T: Serialize + DeserializeOwned + Send,
+    {
+        Ok(match self.lab.tape() {
+            Some(tape) => {
+                let number = tape.number(self.machine.name());
+                tape.ask(number, what, with, measure).await?
+            }
+            None => measure.await?,
+        })
     }
 
     /// Another clone of the same snapshot, for checks that compare two.
@@ -289,6 +356,7 @@ impl Cell {
         }
         Ok(None)
     }
+
     /// Keeps a picture of the display for the report.
     pub fn keep_picture(&mut self, name: &str, png: Vec<u8>) {
         self.pictures.push((name.to_owned(), png));
@@ -300,16 +368,16 @@ impl Cell {
     }
 
     /// Where the guest's log stands: that of the saved machine for a clone in its first check, so that all clones
-    /// ask once. None if it cannot be read.
-    pub(crate) async fn log_position(&self) -> Option<u32> {
+    /// ask once.
+    pub(crate) async fn log_position(&self) -> Result<u32, SystemError> {
         // A machine that booted by itself has a log of its own.
         let known = self.lab.origin().saved().ok().and_then(|_| self.lab.log_position());
         let position = known.unwrap_or(0);
-        let now = self.system.log_since(position).await.ok()?.value.1;
+        let now = self.system.log_since(position).await?.value.1;
         if known.is_none() {
             self.lab.set_log_position(now);
         }
-        Some(now)
+        Ok(now)
     }
 
     /// How often it went on as another machine, whose console and events begin anew.
@@ -332,9 +400,11 @@ impl Cell {
         forward_events(self.lab.sink(), &self.dir.name, &self.machine.events());
     }
 
-    /// Ends the clone, its events and console written down, and removes its files. Returns the CPU
-    /// time of its VMM if it still ran, and the last console lines.
-    pub async fn finish(self) -> Result<(Duration, Vec<String>), HostError> {
+    /// Ends the clone, its events and console written down, and removes its files.
+    ///
+    /// # Errors
+    /// It cannot be ended, or its files not be removed.
+    pub async fn finish(self) -> Result<Finished, HostError> {
         self.note_events();
         let process = match self.machine.confinement() {
             Ok(confinement) => confinement.process().await.ok(),
@@ -343,7 +413,7 @@ impl Cell {
         let cpu = process.and_then(|process| process.cpu_time.ok());
         let cpu = cpu.map(|seen| seen.value).unwrap_or_default();
         let ended = self.machine.finish().await;
-        let lines = self.console.last_lines(40).0;
+        let console = self.console.last_lines(40).0;
         drop(self.machine);
         let folder = &self.dir.folder;
         match std::fs::remove_dir_all(folder) {
@@ -352,6 +422,6 @@ impl Cell {
             }
             _ => {}
         }
-        ended.map(|_| (cpu, lines))
+        ended.map(|ended| Finished { vmm_cpu: cpu, console, ended })
     }
 }

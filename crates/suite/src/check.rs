@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hospitium_model::{CheckId, Observations, Tier};
 
-use crate::{Cell, CheckError, Fault, Need};
+use crate::{Action, Cell, CheckError, Fault, Need};
 
 /// What the function of a check returns.
 pub type CheckFuture<'a> =
@@ -27,6 +27,8 @@ pub struct Check {
     pub fault: Fault,
     /// The longest that it may take, its clone's start not included.
     pub limit: Duration,
+    /// What its machine lives through in the middle of it, where it calls [`Cell::live`].
+    pub life: &'static [Action],
     /// Does it.
     pub run: for<'a> fn(&'a mut Cell) -> CheckFuture<'a>,
 }
@@ -60,18 +62,67 @@ impl Check {
 ///
 /// Several ids may share one function, which tells them apart by [`Cell::variant`]:
 /// `pub ON_VIRTIO = "x/virtio" needs [A], ON_USB = "x/usb" needs [B], tier: …`.
+///
+/// The same check under life-cycles: `…, fault: …, lives: [ACROSS_MIGRATE = MIGRATE]` makes a second check,
+/// `x/after-migrate`, of the same function, whose machine is migrated where the function calls [`Cell::live`]. There
+/// are `RESTORE`, `MIGRATE` and `MIGRATE_BACK`.
 #[macro_export]
 macro_rules! check {
     (
         $(#[doc = $doc:literal])+
         pub $name:ident = $id:literal, tier: $tier:ident, needs: [$($need:expr),* $(,)?],
-            fault: $fault:expr $(, limit: $limit:literal s)?;
+            fault: $fault:expr $(, limit: $limit:literal s)?
+            $(, lives: [$($lived:ident = $life:ident),+ $(,)?])?;
         async fn $function:ident($cell:ident) $body:block
     ) => {
         $crate::check! {
             $(#[doc = $doc])+
             pub [$name = $id needs [$($need),*]], tier: $tier, fault: $fault $(, limit: $limit s)?;
             async fn $function($cell) $body
+        }
+        $crate::check! {
+            @lives [$($([$life $lived])+)?], $id, [$($need),*], $fault, $function, [$($doc),+],
+            [$($limit)?]
+        }
+    };
+    // Needs, documentation and limit become one token tree each, so that every life-cycle can repeat them.
+    (
+        @lives [$([$life:ident $lived:ident])*], $id:literal, $needs:tt, $fault:expr,
+        $function:ident, $docs:tt, $limit:tt
+    ) => {
+        $($crate::check! { @live $life $lived, $id, $needs, $fault, $function, $docs, $limit })*
+    };
+    (
+        @live RESTORE $name:ident, $id:literal, [$($need:expr),*], $fault:expr, $function:ident,
+        [$($doc:literal),+], $limit:tt
+    ) => {
+        $crate::check! {
+            @one $name, concat!($id, "/after-restore"),
+            [$($need,)* $crate::Need::Host(hospitium_model::Capability::Snapshot)], Disruptive,
+            $fault, $function, [$($doc),+, " So it is across a save and a restore."], $limit,
+            [$crate::Action::SaveRestore]
+        }
+    };
+    (
+        @live MIGRATE $name:ident, $id:literal, [$($need:expr),*], $fault:expr, $function:ident,
+        [$($doc:literal),+], $limit:tt
+    ) => {
+        $crate::check! {
+            @one $name, concat!($id, "/after-migrate"),
+            [$($need,)* $crate::Need::Host(hospitium_model::Capability::LiveMigration)], SecondHost,
+            $fault, $function, [$($doc),+, " So it is across a live migration."], $limit,
+            [$crate::Action::Migrate]
+        }
+    };
+    (
+        @live MIGRATE_BACK $name:ident, $id:literal, [$($need:expr),*], $fault:expr,
+        $function:ident, [$($doc:literal),+], $limit:tt
+    ) => {
+        $crate::check! {
+            @one $name, concat!($id, "/after-migrate-back"),
+            [$($need,)* $crate::Need::Host(hospitium_model::Capability::LiveMigration)], SecondHost,
+            $fault, $function, [$($doc),+, " So it is across live migrations there and back."],
+            $limit, [$crate::Action::Migrate, $crate::Action::Migrate]
         }
     };
     (
@@ -94,11 +145,11 @@ macro_rules! check {
         @each [$([$name:ident, $id:literal, $needs:expr])+], $tier:ident, $fault:expr,
         $function:ident, $docs:tt, $limit:tt
     ) => {
-        $($crate::check! { @one $name, $id, $needs, $tier, $fault, $function, $docs, $limit })+
+        $($crate::check! { @one $name, $id, $needs, $tier, $fault, $function, $docs, $limit, [] })+
     };
     (
-        @one $name:ident, $id:literal, $needs:expr, $tier:ident, $fault:expr, $function:ident,
-        $docs:tt, $limit:tt
+        @one $name:ident, $id:expr, $needs:expr, $tier:ident, $fault:expr, $function:ident,
+        $docs:tt, $limit:tt, $life:expr
     ) => {
         #[doc = concat!("`", $id, "`")]
         pub const $name: $crate::Check = $crate::Check {
@@ -108,7 +159,13 @@ macro_rules! check {
             needs: &$needs,
             fault: $fault,
             limit: std::time::Duration::from_secs($crate::check!(@limit $limit)),
-            run: |cell| Box::pin($function(cell)),
+            life: &$life,
+            run: |cell| {
+                Box::pin(async move {
+                    let seen = $function(cell).await?;
+                    cell.lived(seen)
+                })
+            },
         };
     };
     (@sentence [$($doc:literal),+]) => { concat!($($doc),+).trim_ascii() };

@@ -47,6 +47,14 @@ pub enum CheckError {
         /// How long.
         limit: Duration,
     },
+    /// A check says of a life-cycle what it did not see.
+    #[error(
+        "{check} passed before its machine had lived through all of its life-cycle; this is a bug of the suite"
+    )]
+    NotLived {
+        /// Its id.
+        check: String,
+    },
     /// What was measured does not tell right from wrong.
     #[error("cannot tell whether {what}: {why}; run it on a machine that is less busy")]
     Inconclusive {
@@ -106,16 +114,21 @@ impl CheckError {
 
     /// The whole chain of causes in one line.
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(next) = cause {
-            let words = next.to_string();
-            if !text.contains(&words) {
-                text.push_str(": ");
-                text.push_str(&words);
-            }
-            cause = next.source();
-        }
-        text
+        chain(self)
     }
+}
+
+/// An error and its causes, each that the one before does not repeat.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let words = next.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = next.source();
+    }
+    text
 }

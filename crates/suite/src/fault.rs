@@ -12,8 +12,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hospitium_host::{
     Attachment, Balloon, ByteStream, Confinement, Defect, Destination, Display, Dump, Ended, Event,
-    EventClass, EventKind, Facet, HostError, Hotplug, Inject, Look, Machine, Media, Medium, Moved,
-    Moving, PowerVerb, ProcessFacts, Saving, Screenshot, Sight, Wires, WorkDir,
+    EventClass, EventKind, Facet, HostError, Hotplug, Inject, Inspection, Look, Machine, Media,
+    Medium, Moved, Moving, PowerVerb, ProcessFacts, Saving, Screenshot, Sight, Wires, WorkDir,
+    alter,
 };
 use hospitium_model::{Answer, ByteSize, MachineSpec};
 use hospitium_system::tap::Alter;
@@ -59,6 +60,9 @@ pub enum SeamFault {
     Dump(fn(&Path) -> std::io::Result<()>),
     /// The downtime of a migration is counted this much too long.
     Downtime(Duration),
+    /// A machine that goes on as another, migrated or restored, has lost what had been plugged in, and a migrated one its
+    /// console, too.
+    LostOnTheWay,
 }
 
 /// A call of the seam that can be ignored.
@@ -80,12 +84,22 @@ pub enum Call {
 pub struct FaultyMachine {
     inner: Box<dyn Machine>,
     fault: SeamFault,
+    /// It goes on as what another was.
+    gone_on: bool,
 }
 
 impl FaultyMachine {
     /// Puts the fault before a machine.
     pub fn new(inner: Box<dyn Machine>, fault: SeamFault) -> Self {
-        Self { inner, fault }
+        Self { inner, fault, gone_on: false }
+    }
+
+    /// The same of a machine that goes on as what another was.
+    pub(crate) fn gone_on(inner: Box<dyn Machine>, fault: Option<Fault>) -> Box<dyn Machine> {
+        match fault {
+            Some(Fault::Seam(fault)) => Box::new(Self { inner, fault, gone_on: true }),
+            _ => inner,
+        }
     }
 
     /// The machine, with the fault before it if it is one of the seam.
@@ -94,6 +108,10 @@ impl FaultyMachine {
             Some(Fault::Seam(fault)) => Box::new(Self::new(inner, fault)),
             _ => inner,
         }
+    }
+
+    fn has_lost(&self) -> bool {
+        self.gone_on && matches!(self.fault, SeamFault::LostOnTheWay)
     }
 
     fn ignores(&self, call: Call) -> bool {
@@ -141,6 +159,12 @@ impl Machine for FaultyMachine {
     }
 
     async fn serial(&self, name: &str) -> Result<Box<dyn ByteStream>, HostError> {
+        if name == "console" && self.has_lost() {
+            // Open, and nobody at its other end.
+            let (ours, mut end) = tokio::io::duplex(1 << 10);
+            tokio::spawn(async move { tokio::io::copy(&mut end, &mut tokio::io::sink()).await });
+            return Ok(Box::new(ours));
+        }
         self.inner.serial(name).await
     }
 
@@ -180,7 +204,15 @@ impl Machine for FaultyMachine {
         if let SeamFault::Look(alter) = self.fault {
             alter(&mut look);
         }
+        if self.has_lost() {
+            alter(&mut look.vcpus, |all| all.truncate(all.len().saturating_sub(1)));
+            alter(&mut look.plugged_memory, |size| *size = ByteSize::default());
+        }
         Ok(look)
+    }
+
+    async fn inspect(&self) -> Result<Inspection, HostError> {
+        self.inner.inspect().await
     }
 
     async fn ended(&self) -> Ended {
@@ -224,6 +256,10 @@ impl Hotplug for FaultyMachine {
     }
 
     async fn detach(&self, id: &str) -> Result<(), HostError> {
+        if self.has_lost() {
+            let why = format!("{id} is not there");
+            return Err(HostError::Refused { doing: format!("taking out {id}"), why });
+        }
         unless_ignored!(self, Call::Detach, self.inner.hotplug()?.detach(id))
     }
 }
@@ -323,7 +359,8 @@ impl Moving for FaultyMachine {
         if let SeamFault::Downtime(more) = self.fault {
             moved.downtime += more;
         }
-        Ok(Moved { machine: Box::new(Self::new(moved.machine, self.fault)), ..moved })
+        let machine = Self::gone_on(moved.machine, Some(Fault::Seam(self.fault)));
+        Ok(Moved { machine, ..moved })
     }
 }
 

@@ -8,11 +8,15 @@ use std::time::{Duration, Instant};
 use hospitium_guest::Guest;
 use hospitium_host::{Defect, Generation, Host, Isolation, PowerVerb, WorkDir};
 use hospitium_model::{Expectations, MachineSpec, OperatingSystem, Pattern, TimelineSource};
-use hospitium_system::{Console, Session, Trace};
+use hospitium_system::tap::TappedSystem;
+use hospitium_system::{Console, LinuxSystem, Session, System, Trace};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::booted::boot;
+use crate::cell::system_of;
+use crate::tape::Tape;
 use crate::{BootFacts, Booted, Cell, Check, CheckError, Fault, FaultyMachine, Origin, Sink};
+
 /// How a clone is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CloneOptions {
@@ -31,6 +35,7 @@ impl Default for CloneOptions {
 
 /// How long a clone may take to answer.
 const ANSWER: Duration = Duration::from_secs(20);
+
 /// What the machines of a cell's checks are made from, and all that the checks may look at.
 pub struct Lab {
     host: Arc<dyn Host>,
@@ -45,6 +50,7 @@ pub struct Lab {
     seed: u64,
     sink: Sink,
     log_position: OnceLock<u32>,
+    tape: Option<Arc<Tape>>,
 }
 
 /// What a lab is made of.
@@ -89,7 +95,39 @@ impl Lab {
             seed,
             sink,
             log_position: OnceLock::new(),
+            tape: None,
         }
+    }
+
+    /// Seed of all patterns.
+    #[cfg(feature = "transcripts")]
+    pub(crate) const fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The same, what its checks ask passing this tape.
+    #[cfg(feature = "transcripts")]
+    pub(crate) fn with_tape(mut self, tape: Arc<Tape>) -> Self {
+        self.tape = Some(tape);
+        self
+    }
+
+    /// The tape that the checks' questions pass, if there is one.
+    pub(crate) const fn tape(&self) -> Option<&Arc<Tape>> {
+        self.tape.as_ref()
+    }
+
+    /// The system in the machine of this name, where its answers pass a tape.
+    pub(crate) fn taped_system(&self, guest: &Session, machine: &str) -> Option<Arc<dyn System>> {
+        let tape = self.tape()?;
+        let (taps, number) = (tape.taps().clone(), tape.number(machine));
+        Some(match tape.player() {
+            Some((pair, _)) => Arc::new(TappedSystem::absent(&pair.system, taps, number)),
+            None => {
+                let system = LinuxSystem::new(guest.clone(), self.guest.facts().kind);
+                Arc::new(TappedSystem::new(Arc::new(system), taps, number))
+            }
+        })
     }
 
     /// The host.
@@ -129,6 +167,9 @@ impl Lab {
 
     /// What was seen while it booted.
     pub fn boot_facts(&self) -> &BootFacts {
+        if let Some((_, player)) = self.tape().and_then(|tape| tape.player()) {
+            player.reads_facts();
+        }
         &self.boot
     }
 
@@ -228,13 +269,14 @@ impl Lab {
         let console = Console::start(machine.serial("console").await?, Some(trace.clone()));
         let session = Session::attach(machine.serial("probe").await?, Some(trace));
         machine.power(PowerVerb::Resume).await?;
-        session.greet(ANSWER).await?;
+        let system = system_of(self, &session, fault, machine.name());
+        system.answers(ANSWER).await?;
         if !stale && options.fresh_entropy {
-            session.adopt(fresh_entropy()?).await?;
+            system.adopt(fresh_entropy()?).await?;
         }
         let ready = begun.elapsed();
         self.sink.say(name, TimelineSource::Harness, "the clone answers");
-        Ok(Cell::new(self.clone(), check, fault, dir, machine, session, console, ready))
+        Ok(Cell::new(self.clone(), check, fault, dir, machine, (session, system), console, ready))
     }
 
     /// A machine that has booted in `dir`, for one check.
@@ -247,7 +289,8 @@ impl Lab {
         ready: Duration,
     ) -> Cell {
         let Booted { machine, session, console, .. } = booted;
-        Cell::new(self.clone(), check, fault, dir, machine, session, console, ready)
+        let system = system_of(self, &session, fault, machine.name());
+        Cell::new(self.clone(), check, fault, dir, machine, (session, system), console, ready)
     }
 
     /// The host on which a check with this fault makes its machines: a defective one if the fault is a defect

@@ -15,6 +15,7 @@ mod dump;
 mod error;
 mod fault;
 mod lab;
+mod life;
 mod listen;
 mod needs;
 mod origin;
@@ -22,21 +23,27 @@ mod patience;
 pub mod silence;
 mod sink;
 mod standard;
+#[cfg(feature = "transcripts")]
+pub mod studio;
+#[cfg_attr(not(feature = "transcripts"), expect(dead_code, reason = "what plays is left out"))]
+pub mod tape;
 mod tenant;
 mod vmcoreinfo;
 
 pub use booted::{BootClocks, BootFacts, Booted, LabError, boot};
-pub use cell::{Cell, Moved};
+pub use cell::{Cell, Finished, Moved};
 pub use check::{Check, CheckFuture};
 pub use error::CheckError;
 pub use fault::{Call, Fault, FaultyMachine, SeamFault};
 pub use lab::{CloneOptions, Lab, LabParts};
+pub use life::Action;
 pub use listen::Listening;
 pub use needs::Need;
 pub use origin::Origin;
 pub use patience::time_left;
 pub use sink::Sink;
 pub use standard::{StandardOptions, serial, standard_machine};
+pub use tape::{Cable, CableError};
 
 /// The expectations that ship with the suite: what is right for which guest on which host.
 pub const EXPECTATIONS: &str = include_str!("../expectations.toml");

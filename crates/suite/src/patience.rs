@@ -3,9 +3,10 @@
 //! A lab that is busy with other work makes every guest slow. That is no fault of the guest's, so a limit on what
 //! the guest does is longer by what its VMM had to wait for a CPU.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hospitium_host::Machine;
+use tokio::time::Instant;
 
 /// A limit is at most this many times as long as it says: what would take longer comes to no end on this lab.
 pub(crate) const MOST: u32 = 4;

@@ -46,9 +46,15 @@ impl Cell {
     ) -> Result<(Tenant, Arc<dyn System>), CheckError> {
         let dir = self.another_work_dir()?;
         let (host, lab) = (self.host()?, self.lab().clone());
-        let booted = boot(&*host, &**lab.guest(), spec, &dir, limit, lab.sink()).await?;
-        let system = system_of(&lab, &booted.session, self.fault());
-        Ok((Tenant { machine: booted.machine, dir }, system))
+        let (machine, session) = match lab.tape() {
+            Some(tape) => tape.boot(&lab, spec, &dir, limit).await?,
+            None => {
+                let booted = boot(&*host, &**lab.guest(), spec, &dir, limit, lab.sink()).await?;
+                (booted.machine, booted.session)
+            }
+        };
+        let system = system_of(&lab, &session, self.fault(), machine.name());
+        Ok((Tenant { machine, dir }, system))
     }
 
     /// Makes and starts a machine of no guest.

@@ -3,6 +3,7 @@
 //! `HOSPITIUM_ONLY` narrows it to checks whose id begins so, for working on one; `HOSPITIUM_ON` names another guest
 //! than the first test kernel.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,11 +11,14 @@ use std::time::{Duration, Instant};
 use hospitium_guest::Guest;
 use hospitium_host::{Defect, Host, Isolation, WorkDir, alter};
 use hospitium_host_qemu::{Qemu, QemuOptions};
-use hospitium_model::{ByteSize, Expectations, MachineSpec, Observations, Subsystem, Verdict};
-use hospitium_suite::{
-    Check, Fault, Lab, LabParts, Origin, SeamFault, Sink, StandardOptions, boot, checks,
-    standard_machine,
+use hospitium_model::{
+    ByteSize, Expectations, Finding, MachineSpec, Observations, Subsystem, Verdict,
 };
+use hospitium_suite::{
+    Check, CheckError, Fault, Lab, LabParts, Origin, SeamFault, Sink, StandardOptions, boot, check,
+    checks, standard_machine,
+};
+use hospitium_system::diagnosed;
 use tokio::task::JoinSet;
 
 /// The kernel package that the tests boot; set-up fetches it.
@@ -100,11 +104,19 @@ async fn run(
         Err(error) => Err(error.chain()),
         Ok(mut cell) => {
             let seen = match tokio::time::timeout(check.limit, (check.run)(&mut cell)).await {
-                Ok(seen) => seen.map_err(|e| e.chain()),
-                Err(_) => Err(format!("not done after {:?}", check.limit)),
+                Ok(Err(CheckError::Unable(why))) => Err(why.to_string()),
+                Ok(seen) => {
+                    let seen = diagnosed(seen, cell.machine(), &cell.console).await;
+                    seen.map_err(|error| error.to_string())
+                }
+                Err(late) => {
+                    let late = diagnosed(Err(late), cell.machine(), &cell.console).await;
+                    let limit = check.limit;
+                    late.map_err(|error| format!("not done after {limit:?}: {error}"))
+                }
             };
-            let (_, lines) = cell.finish().await.unwrap_or_default();
-            seen.map_err(|e| format!("{e}; console: {}", lines.join(" | ")))
+            let _ = cell.finish().await;
+            seen
         }
     };
     (result, begun.elapsed())
@@ -292,4 +304,35 @@ async fn what_once_was_not_noticed_is_now() {
         assert_eq!(verdict, "fail", "{id}: {why}");
         assert!(why.contains(says), "{id}: {why}");
     }
+}
+
+check! {
+    /// The guest's processors are counted, whatever its machine lived through.
+    pub FORGETFUL = "cpu.count", tier: Reads, needs: [], fault: Fault::StaleClone, lives: [FORGETFUL_MIGRATED = MIGRATE];
+    async fn forgetful(cell) {
+        let online = cell.system().online().await?.map(|cpus| cpus.len());
+        let seen = cell.look().await?.vcpus?.map(|vcpus| vcpus.len());
+        Ok(Observations::of([Finding::same("online vCPUs", online, seen)]))
+    }
+}
+
+/// What a machine loses on its way is found by the checks whose machine goes on as another, and by no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_machine_loses_on_its_way_is_found_by_the_checks_under_life_cycles_alone() {
+    let trials = Trials::new().await;
+    let all = checks::all();
+    let lived = all.iter().filter(|check| !check.life.is_empty());
+    let bases: BTreeSet<_> = lived.clone().filter_map(|check| check.id.split('/').next()).collect();
+    let plain = all.iter().filter(|check| bases.contains(check.id));
+    let lost = Some(Fault::Seam(SeamFault::LostOnTheWay));
+    for (check, expected) in plain.map(|c| (c, "pass")).chain(lived.map(|c| (c, "fail"))) {
+        let (seen, took) = run(&trials.honest, check, lost).await;
+        let (verdict, why) = word(&seen);
+        eprintln!("{:<38} {verdict:<6} {:>6} ms  {why}", check.id, took.as_millis());
+        assert_eq!(verdict, expected, "{}: {why}", check.id);
+    }
+    assert_eq!(word(&run(&trials.honest, &FORGETFUL, None).await.0).0, "pass");
+    let (verdict, why) = word(&run(&trials.honest, &FORGETFUL_MIGRATED, None).await.0);
+    assert_eq!(verdict, "error");
+    assert!(why.contains("before its machine had lived through"), "{why}");
 }

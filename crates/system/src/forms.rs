@@ -38,24 +38,6 @@ pub(crate) fn kept<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Kept, D
     String::deserialize(deserializer).map(|text| keep(&text))
 }
 
-/// An I/O error as its text.
-pub(crate) mod io_error {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(
-        error: &std::io::Error,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(error)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<std::io::Error, D::Error> {
-        String::deserialize(deserializer).map(std::io::Error::other)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@
 
 mod ask;
 mod console;
+mod diagnosis;
 mod error;
 mod forms;
 mod linux;
@@ -20,6 +21,7 @@ mod trace;
 
 pub use ask::*;
 pub use console::{Console, ConsoleClosed, ConsoleError};
+pub use diagnosis::{Diagnosis, Undone, diagnose, diagnosed};
 pub use error::{Done, SystemError, Told};
 pub use linux::LinuxSystem;
 pub use session::{

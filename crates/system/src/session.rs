@@ -127,7 +127,7 @@ pub enum SessionError {
         doing: String,
         /// Cause.
         #[source]
-        #[serde(with = "crate::forms::io_error")]
+        #[serde(with = "hospitium_model::io_form")]
         source: std::io::Error,
     },
     /// An answer to something else.

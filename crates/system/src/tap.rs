@@ -89,8 +89,12 @@ pub type Answer = Result<Value, Value>;
 /// Sees questions and answers on their way.
 #[async_trait]
 pub trait Tap: Send + Sync {
+    /// A question begins. Whoever plays back an answer lets pass here the time that it took; questions that are
+    /// answered at once ([`Taps::pass_now`]) take none.
+    async fn begins(&self, _asked: &Asked) {}
+
     /// Answers by itself, so that nobody else is asked.
-    async fn instead(&self, _asked: &Asked) -> Option<Answer> {
+    fn instead(&self, _asked: &Asked) -> Option<Answer> {
         None
     }
 
@@ -109,6 +113,18 @@ pub struct Misfit {
     pub question: String,
     /// Why it does not fit.
     pub why: String,
+}
+
+impl From<Misfit> for hospitium_host::HostError {
+    fn from(misfit: Misfit) -> Self {
+        Self::Refused { doing: misfit.question, why: misfit.why }
+    }
+}
+
+impl From<Misfit> for hospitium_model::Inability {
+    fn from(misfit: Misfit) -> Self {
+        Self::of_host(misfit.to_string())
+    }
 }
 
 /// The taps that one check's questions pass. Shared by all of its machines.
@@ -145,35 +161,70 @@ impl Taps {
         T: Serialize + DeserializeOwned + Send,
         E: Serialize + DeserializeOwned + From<Misfit> + Send,
     {
-        let nth = {
-            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = asked.entry((machine, name)).or_default();
-            *count += 1;
-            *count - 1
-        };
-        let asked = Asked { machine, name, arguments, nth };
-        let mut instead = None;
+        let asked = self.asked(machine, name, arguments);
         for tap in &self.taps {
-            instead = tap.instead(&asked).await;
-            if instead.is_some() {
-                break;
-            }
+            tap.begins(&asked).await;
         }
-        let (told, mut answer) = match instead {
-            Some(answer) => (None, answer),
-            None => {
-                let told = inner.await;
-                let answer = told.as_ref().map(json).map_err(json);
-                (Some(told), answer)
-            }
-        };
-        let before = told.as_ref().map(|_| answer.clone());
-        self.taps.iter().for_each(|tap| tap.answered(&asked, &mut answer));
-        match told {
-            // As it came, with what its JSON form leaves out.
-            Some(told) if before.as_ref() == Some(&answer) => told,
-            _ => self.read(&asked, answer),
+        match self.instead(&asked) {
+            Some(answer) => self.play(&asked, answer),
+            None => self.told(&asked, inner.await),
         }
+    }
+
+    /// The same for what is answered at once, without anybody's leave to take time.
+    ///
+    /// # Errors
+    /// As [`Taps::pass`].
+    pub fn pass_now<T, E>(
+        &self,
+        machine: u32,
+        name: &'static str,
+        arguments: Value,
+        inner: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        T: Serialize + DeserializeOwned,
+        E: Serialize + DeserializeOwned + From<Misfit>,
+    {
+        let asked = self.asked(machine, name, arguments);
+        match self.instead(&asked) {
+            Some(answer) => self.play(&asked, answer),
+            None => self.told(&asked, inner()),
+        }
+    }
+
+    fn asked(&self, machine: u32, name: &'static str, arguments: Value) -> Asked {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = asked.entry((machine, name)).or_default();
+        *count += 1;
+        Asked { machine, name, arguments, nth: *count - 1 }
+    }
+
+    fn instead(&self, asked: &Asked) -> Option<Answer> {
+        self.taps.iter().find_map(|tap| tap.instead(asked))
+    }
+
+    /// What a tap has answered, on its way to the check.
+    fn play<T, E>(&self, asked: &Asked, mut answer: Answer) -> Result<T, E>
+    where
+        T: DeserializeOwned,
+        E: DeserializeOwned + From<Misfit>,
+    {
+        self.taps.iter().for_each(|tap| tap.answered(asked, &mut answer));
+        self.read(asked, answer)
+    }
+
+    /// What whoever is there has told, on its way to the check.
+    fn told<T, E>(&self, asked: &Asked, told: Result<T, E>) -> Result<T, E>
+    where
+        T: Serialize + DeserializeOwned,
+        E: Serialize + DeserializeOwned + From<Misfit>,
+    {
+        let before = told.as_ref().map(json).map_err(json);
+        let mut answer = before.clone();
+        self.taps.iter().for_each(|tap| tap.answered(asked, &mut answer));
+        // As it came, with what its JSON form leaves out.
+        if answer == before { told } else { self.read(asked, answer) }
     }
 
     fn read<T, E>(&self, asked: &Asked, answer: Answer) -> Result<T, E>

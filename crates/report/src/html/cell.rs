@@ -266,6 +266,9 @@ fn timings(bundle: &Bundle, record: &CellRecord) -> Vec<(&'static str, String)> 
             rows.push(("Boot", format!("none: the snapshot came from the cache{of}")));
         }
     }
+    if let Some(how) = record.observed.get("isolation").filter(|how| !how.starts_with("fork:")) {
+        rows.push(("Isolation of checks", visible(how, 100)));
+    }
     if let Some(ms) = timings.snapshot_ms {
         rows.push(("Saving the snapshot", words::duration(ms)));
     }
@@ -273,7 +276,11 @@ fn timings(bundle: &Bundle, record: &CellRecord) -> Vec<(&'static str, String)> 
         let longest = timings.clones_ms.iter().copied().fold(0.0, f64::max);
         let count = timings.clones_ms.len();
         rows.push((
-            "A clone ready to answer",
+            if every_machine_boots(record) {
+                "Boot of a check's machine"
+            } else {
+                "A clone ready to answer"
+            },
             format!(
                 "{} median, {} at most, of {count}",
                 words::duration(median),
@@ -285,6 +292,11 @@ fn timings(bundle: &Bundle, record: &CellRecord) -> Vec<(&'static str, String)> 
     rows.push(("CPU time of the virtual machines", words::duration(timings.vmm_cpu_ms)));
     rows.extend(harness(bundle));
     rows
+}
+
+/// Whether no check had a clone (`hospitium_run`, what a cell says of its isolation).
+fn every_machine_boots(record: &CellRecord) -> bool {
+    record.observed.get("isolation").is_some_and(|how| how.starts_with("reboot:"))
 }
 
 /// The harness is one process for all cells: what it took stands against what all their machines took.

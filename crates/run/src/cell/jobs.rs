@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hospitium_model::{CheckRecord, Tier, TimelineSource, Verdict};
-use hospitium_suite::canary::{self, Canary};
-use hospitium_suite::{Cell, Check, Fault, Lab, checks};
+use hospitium_suite::{Cell, Check, Lab, canary, checks};
 use tokio::task::JoinSet;
 
 use super::{CellRun, Leave, Ready};
 use crate::RunEvent;
-use crate::attempt::{Attempt, finish, in_clone, in_own_clone};
+use crate::attempt::{Attempt, CloneEnd, finish, in_clone, in_own_clone};
 use crate::budget::Class;
 use crate::usage::ms;
 
@@ -43,11 +42,12 @@ impl CellRun {
                 jobs.spawn(async move { this.alone(&lab, check, None).await });
             }
         }
-        let canary = canary::draw(&lab, self.shared.draw);
-        if let Some((canary, check)) = canary {
+        let candidates = canary::draw(&lab, self.shared.draw);
+        let sung = candidates.first().copied().map(|first| {
             let (this, lab) = (self.clone(), lab.clone());
-            jobs.spawn(async move { this.canary(&lab, canary, check).await });
-        } else {
+            tokio::spawn(async move { this.canary(&lab, first).await })
+        });
+        if sung.is_none() {
             reads.insert(0, &checks::CANARY);
         }
         let (this, of) = (self.clone(), lab.clone());
@@ -58,27 +58,14 @@ impl CellRun {
                 tracing::error!("a job of {} broke off: {error}", self.cell.name);
             }
         }
+        if let Some(sung) = sung
+            && let Ok(Some(sung)) = sung.await
+        {
+            self.settle_canary(&lab, sung, &candidates).await;
+        }
         let reason = self.shared.stop.reason();
         self.miss_rest(&reason.unwrap_or_else(|| "the harness broke off; this is a bug".into()));
         drop(lab);
-    }
-
-    /// A machine with a real defect, which the check has to find. Its record is the canary's.
-    async fn canary(self: &Arc<Self>, lab: &Arc<Lab>, canary: &Canary, check: &'static Check) {
-        let work = async {
-            let leave = self.permit(lab, check).await;
-            self.started(&checks::CANARY, 1);
-            let fault = Some(Fault::Defect(canary.defect));
-            let (attempt, end) = in_own_clone(lab, "canary", check, fault).await;
-            drop(leave);
-            self.clone_ended(&end);
-            let mut record = self.record(&checks::CANARY, attempt, end.console);
-            record.requirement = format!("Where {}, {} must fail.", canary.what, canary.found_by);
-            record
-        };
-        if let Ok(record) = self.shared.stop.unless(work).await {
-            self.put(record);
-        }
     }
 
     /// The longer one first, where no order was asked for.
@@ -109,6 +96,8 @@ impl CellRun {
         reads: Vec<&'static Check>,
     ) {
         let mut failed = Vec::new();
+        // The record of the last check: how its machine ends belongs to it.
+        let mut held: Option<(&'static Check, CheckRecord)> = None;
         let work = async {
             let mut clone = Some(first);
             for (n, check) in reads.into_iter().enumerate() {
@@ -126,24 +115,34 @@ impl CellRun {
                 };
                 cell.next_check(check);
                 self.started(check, 1);
-                let attempt = in_clone(&mut cell, check).await;
+                let mut attempt = in_clone(&mut cell, check).await;
                 self.stopped(check);
-                let again = matches!(attempt.verdict, Verdict::Fail { .. })
-                    && check.id != checks::CANARY.id;
                 let console = if attempt.clone_is_good {
                     clone = Some(cell);
                     Vec::new()
                 } else {
-                    self.end(cell).await
+                    let end = self.end(cell).await;
+                    attempt.judge_end(&end);
+                    end.console
                 };
                 let record = self.record(check, attempt, console);
-                if again { failed.push((check, record)) } else { self.put(record) }
+                if let Some((check, record)) = held.replace((check, record)) {
+                    self.put_or_again(check, record, &mut failed);
+                }
             }
             if let Some(cell) = clone {
-                self.end(cell).await;
+                let end = self.end(cell).await;
+                if let (Some(crash), Some((_, record))) = (end.crash(), &mut held)
+                    && record.verdict == Verdict::Pass
+                {
+                    record.verdict = crash;
+                }
             }
         };
         let stopped = self.shared.stop.unless(work).await.is_err();
+        if let Some((check, record)) = held {
+            self.put_or_again(check, record, &mut failed);
+        }
         drop(leave);
         if stopped {
             // They failed; that they were not run again takes nothing from it.
@@ -156,6 +155,17 @@ impl CellRun {
             }
             jobs.join_all().await;
         }
+    }
+
+    /// Puts a record, unless its check has failed and is to be run again.
+    fn put_or_again(
+        &self,
+        check: &'static Check,
+        record: CheckRecord,
+        failed: &mut Vec<(&'static Check, CheckRecord)>,
+    ) {
+        let again = matches!(record.verdict, Verdict::Fail { .. }) && check.id != checks::CANARY.id;
+        if again { failed.push((check, record)) } else { self.put(record) }
     }
 
     /// One check in a clone of its own, run again if it fails.
@@ -240,10 +250,10 @@ impl CellRun {
         });
     }
 
-    async fn end(&self, cell: Cell) -> Vec<String> {
+    async fn end(&self, cell: Cell) -> CloneEnd {
         let end = finish(cell).await;
         self.clone_ended(&end);
-        end.console
+        end
     }
 
     /// The record of an attempt, its pictures written.

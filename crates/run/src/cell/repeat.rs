@@ -213,6 +213,7 @@ mod tests {
         Attempt {
             verdict,
             observations: Observations::new(),
+            failed_by_itself: false,
             pictures: Vec::new(),
             clone: took.to_string(),
             began: Instant::now(),

@@ -1,12 +1,14 @@
 //! A cell's machine goes on elsewhere: migrated, or saved and restored.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hospitium_host::{Generation, HostError, Machine, PowerVerb};
+use hospitium_model::{Finding, HostSource, Observations, Verdict};
 use hospitium_system::{Console, Session};
+use tokio::time::Instant;
 
 use super::{Cell, system_of};
-use crate::{CheckError, FaultyMachine, device};
+use crate::{Action, CheckError, FaultyMachine};
 
 /// How long a machine that goes on from a saved one may take to answer.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -44,10 +46,7 @@ impl Cell {
         let machine = moved.machine;
         self.note_events();
         self.take_channels(&*machine).await?;
-        if let Some(peer) = &self.peer {
-            let replugged = peer.replug(machine.wires()?.frames(device::NIC).await?).await;
-            replugged.map_err(|e| CheckError::Peer(e.to_string()))?;
-        }
+        self.replug(&*machine).await?;
         self.machine = machine;
         self.boot_events = 0;
         // No move leaves the lab's host yet.
@@ -75,12 +74,55 @@ impl Cell {
         let host = self.lab.host_with(self.fault)?;
         let machine = host.cloning()?.restore(&saved, Generation::Kept, &dir).await?;
         self.take_channels(&*machine).await?;
+        self.replug(&*machine).await?;
         machine.power(PowerVerb::Resume).await?;
         let away = begun.elapsed();
-        self.machine = FaultyMachine::unless_honest(machine, self.fault);
+        self.machine = FaultyMachine::gone_on(machine, self.fault);
         self.boot_events = 0;
-        self.guest.greet(ANSWER).await?;
+        self.system.answers(ANSWER).await?;
         Ok(away)
+    }
+
+    /// Has the machine live through what the check's life-cycle says, if there is one. To be called once, where
+    /// what was made before has to be there after.
+    pub async fn live(&mut self) -> Result<(), CheckError> {
+        for action in self.check.life {
+            self.say(format!("the machine is {}", action.words()));
+            match action {
+                Action::SaveRestore => {
+                    self.save_and_restore(Duration::ZERO).await?;
+                }
+                Action::Migrate => {
+                    self.migrate().await?;
+                }
+            }
+            self.lived += 1;
+        }
+        Ok(())
+    }
+
+    /// What a check saw, with what its machine lived through. A pass under a life-cycle that was not lived through
+    /// would say what nobody has seen.
+    pub fn lived(&self, mut seen: Observations) -> Result<Observations, CheckError> {
+        let life = self.check.life;
+        if life.is_empty() {
+            return Ok(seen);
+        }
+        if self.lived != life.len() && seen.judge() == Verdict::Pass {
+            return Err(CheckError::NotLived { check: self.check.id.into() });
+        }
+        let lived: Vec<&str> = life.iter().take(self.lived).map(|action| action.words()).collect();
+        let what = "what the machine lived through meanwhile";
+        seen.push(Finding::recorded(what).outside(HostSource::Hypervisor.saw(lived)));
+        Ok(seen)
+    }
+
+    /// Puts the other end of the network cable into the machine that this one goes on as, if a check has it.
+    async fn replug(&self, machine: &dyn Machine) -> Result<(), CheckError> {
+        if let Some(peer) = &self.peer {
+            peer.replug(machine.wires()).await?;
+        }
+        Ok(())
     }
 
     /// Takes console and probe of the machine that this one goes on as.
@@ -89,7 +131,7 @@ impl Cell {
         self.console = Console::start(machine.serial("console").await?, Some(trace.clone()));
         self.guest = Session::attach(machine.serial("probe").await?, Some(trace));
         self.moves += 1;
-        self.system = system_of(&self.lab, &self.guest, self.fault);
+        self.system = system_of(&self.lab, &self.guest, self.fault, machine.name());
         Ok(())
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use hospitium_guest::GuestError;
-use hospitium_host::EventKind;
-use hospitium_system::SessionError;
+use hospitium_host::{EventKind, Screenshot};
+use hospitium_system::{SessionError, SystemError, diagnose};
 
 use super::Cell;
 use crate::CheckError;
@@ -13,8 +13,7 @@ use crate::patience::{MOST, Patience};
 impl Cell {
     /// Which boot of its system the guest is in: another text after every restart.
     pub async fn boot_id(&self) -> Result<String, CheckError> {
-        let bytes = self.guest.read_file("/proc/sys/kernel/random/boot_id", 64).await?;
-        Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+        Ok(self.system.boot_id().await?.value)
     }
 
     /// Waits until the probe answers in another boot than `before`, and returns that boot's id; none if
@@ -32,13 +31,11 @@ impl Cell {
             error = self.enter_again(limit * MOST) => return Err(error.into()),
         };
         if now.is_none() {
-            let took = match self.machine.display() {
-                Ok(display) => display.screenshot().await.and_then(|screen| screen.png()).ok(),
-                Err(_) => None,
-            };
-            if let Some(png) = took {
+            let seen = diagnose(&*self.machine, &self.console).await.without_console();
+            if let Some(Ok(png)) = seen.display().map(Screenshot::png) {
                 self.keep_picture("not-up-again", png);
             }
+            seen.to_string().lines().for_each(|line| self.say(line.trim_start_matches("; ")));
         }
         self.boot_events = self.events_so_far();
         Ok(now)
@@ -59,9 +56,9 @@ impl Cell {
                 let lost = patience.lost().then_some(CheckError::TimedOut { what, limit });
                 return lost.map_or(Ok(None), Err);
             }
-            match self.guest.greet(left).await {
+            match self.system.answers(left).await {
                 // It may have been kept from a CPU meanwhile; then there is more time.
-                Err(SessionError::NoAnswer { .. }) => continue,
+                Err(SystemError::Session(SessionError::NoAnswer { .. })) => continue,
                 answered => answered?,
             };
             // The old boot's probe may be gone between the two questions; then it is asked again.

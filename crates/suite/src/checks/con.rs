@@ -10,7 +10,7 @@ use crate::fault::{Call, SeamFault};
 use crate::{Cell, Check, CheckError, Fault, Need, check};
 
 /// All of this file.
-pub const CHECKS: &[&Check] = &[&SERIAL, &FRAMEBUFFER, &INPUT];
+pub const CHECKS: &[&Check] = &[&SERIAL, &SERIAL_MIGRATED, &SERIAL_BACK, &FRAMEBUFFER, &INPUT];
 
 /// How long a line may take from one side to the other.
 const LINE: Duration = Duration::from_secs(10);
@@ -35,10 +35,12 @@ async fn heard(cell: &mut Cell, words: &str) -> Result<Inside<String>, CheckErro
 check! {
     /// What the guest writes to its serial console arrives at the host, and what the host writes at the guest.
     pub SERIAL = "con.serial-two-way", tier: Reads, needs: [],
-        fault: Fault::Guest("hear", |_, told| *told = Vec::<u8>::new().into());
+        fault: Fault::Guest("hear", |_, told| *told = Vec::<u8>::new().into()),
+        lives: [SERIAL_MIGRATED = MIGRATE, SERIAL_BACK = MIGRATE_BACK];
     async fn serial(cell) {
         let there = format!("hospitium-{:016x}", cell.pattern(0).word(0));
         let back = format!("hospitium-{:016x}", cell.pattern(1).word(0));
+        cell.live().await?;
         let from = cell.console.line_count();
         let written = cell.system().say(&there).await?.map(|bytes| bytes > there.len());
         let seen = cell.sees(&there, from, LINE).await;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use hospitium_host::CpuFeatureWord;
 use hospitium_model::{Finding, Observations, Outside, Value};
 use serde_json::json;
 
@@ -25,7 +26,7 @@ check! {
             Finding::same_as("online vCPUs", guest, look.vcpus?.map(|vcpus| vcpus.len()), configured),
         ]);
         match look.vcpu_threads {
-            Ok(threads) => seen.push(Finding::host_is("threads that run vCPUs", threads.map(|t| !t.is_empty()), true)),
+            Ok(threads) => seen.push(Finding::host_is("threads that run vCPUs", threads.map(|t| t.len()), configured)),
             Err(unseen) => seen.note(unseen.to_string()),
         }
         Ok(seen)
@@ -49,13 +50,30 @@ check! {
         // Threads are numbered within their core, cores within their socket.
         let threads = host.as_ref().map(|vcpus| vcpus.iter().map(|v| v.2).collect::<BTreeSet<_>>().len());
         let configured = cell.spec().cpus;
+        let places = host.as_ref().map(|vcpus| vcpus.iter().collect::<BTreeSet<_>>().len() == vcpus.len());
         Ok(Observations::of([
+            Finding::host_is("each vCPU has a place of its own", places, true),
             Finding::same_as("sockets", guest.map(|t| t.sockets), count(|v| (v.0, 0)), configured.sockets),
             Finding::same_as("cores in all", guest.map(|t| t.cores), count(|v| (v.0, v.1)), configured.sockets * configured.cores),
             Finding::same_as("threads in a core", guest.map(|t| t.threads), threads, configured.threads),
         ]))
     }
 }
+
+/// Registers of CPUID's answers, by their numbers.
+const REGISTERS: [&str; 4] = ["EAX", "EBX", "ECX", "EDX"];
+
+/// The words of feature bits that have names since 2013: leaf, subleaf, register (Intel SDM volume 2A, CPUID; AMD APM
+/// volume 3, E.4.2).
+const WORDS: [(u32, u32, u8); 7] = [
+    (1, 0, 2),
+    (1, 0, 3),
+    (7, 0, 1),
+    (7, 0, 2),
+    (7, 0, 3),
+    (0x8000_0001, 0, 2),
+    (0x8000_0001, 0, 3),
+];
 
 /// Bits that change at run time and so differ between the feature words and what CPUID answers:
 /// OSXSAVE (leaf 1 ECX 27), APIC (leaf 1 EDX 9), OSPKE (leaf 7 ECX 4). Intel SDM volume 2A, CPUID.
@@ -79,14 +97,18 @@ check! {
     async fn features(cell) {
         let words = cell.look().await?.cpu_features?;
         let (mut guest_bits, mut host_bits) = (Vec::<Value>::new(), Vec::<Value>::new());
-        let mut source = None;
+        let (mut source, mut answers) = (None, BTreeMap::new());
         for word in words.value.iter().filter(|w| matches!(w.leaf, 1 | 7 | 0x8000_0001)) {
-            let answer = cell.system().cpuid(0, word.leaf, word.subleaf).await?;
+            let answer = match answers.get(&(word.leaf, word.subleaf)) {
+                Some(known) => *known,
+                None => cell.system().cpuid(0, word.leaf, word.subleaf).await?,
+            };
+            answers.insert((word.leaf, word.subleaf), answer);
             source = Some(answer.source);
             let answer = answer.value;
             let register = [answer.eax, answer.ebx, answer.ecx, answer.edx][usize::from(word.register & 3)];
             let keep = !dynamic_bits(word.leaf, word.register);
-            let name = ["EAX", "EBX", "ECX", "EDX"][usize::from(word.register & 3)];
+            let name = REGISTERS[usize::from(word.register & 3)];
             let text = |bits: u32| format!("{:x}.{} {name} {:08x}", word.leaf, word.subleaf, bits & keep);
             guest_bits.push(text(register).into());
             host_bits.push(text(word.bits).into());
@@ -95,8 +117,28 @@ check! {
             return Err(CheckError::unreadable("the hypervisor's list of CPU features", "none of leaves 1 and 7"));
         };
         let listed = cell.system().features().await?.map(|features| features.len());
+        // A word that the hypervisor leaves out is compared with nothing.
+        let (mut with_bits, mut told) = (Vec::new(), Vec::new());
+        for (leaf, subleaf, register) in WORDS {
+            let name = format!("{leaf:x}.{subleaf} {}", REGISTERS[usize::from(register)]);
+            let answer = match answers.get(&(leaf, subleaf)) {
+                Some(known) => known.value,
+                None => cell.system().cpuid(0, leaf, subleaf).await?.value,
+            };
+            let bits = [answer.eax, answer.ebx, answer.ecx, answer.edx][usize::from(register)];
+            if bits & !dynamic_bits(leaf, register) != 0 {
+                with_bits.push(name.clone());
+            }
+            let is_it = |word: &&CpuFeatureWord| {
+                (word.leaf, word.subleaf, word.register) == (leaf, subleaf, register)
+            };
+            if words.value.iter().filter(is_it).count() == 1 {
+                told.push(name);
+            }
+        }
         Ok(Observations::of([
             Finding::same("feature words", source.saw(guest_bits), words.source.saw(host_bits)),
+            Finding::guest_subset("words with features, of those that are told once", source.saw(with_bits), words.source.saw(told)),
             Finding::recorded("features that the kernel lists").inside(listed),
         ]))
     }

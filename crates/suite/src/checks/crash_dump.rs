@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use hospitium_host::HostError;
 use hospitium_model::{Digest, Finding, HostSource, Observations, Pattern};
 use hospitium_system::PhysicalRange;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::dump::{MemoryDump, PAGE};
 use crate::fault::SeamFault;
 use crate::vmcoreinfo::VmCoreInfo;
-use crate::{Check, CheckError, Fault, check};
+use crate::{Check, Fault, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&HOST_DUMP];
@@ -43,6 +46,7 @@ fn digest_in(dump: &MemoryDump, pattern: Pattern) -> std::io::Result<Digest> {
 }
 
 /// What a debugger finds in a dump.
+#[derive(Serialize, Deserialize)]
 struct Opened {
     memory: u64,
     digest: Digest,
@@ -82,13 +86,17 @@ check! {
         // The machine goes on, with what it had.
         let held = cell.system().held(SLOT).await?;
         let memory = cell.look().await?.memory?;
-        let io = |source| CheckError::Io { doing: "reading the dump of the memory".into(), source };
-        let opening = tokio::task::spawn_blocking(move || {
-            let opened = open_dump(&file, notes, pattern);
-            let _ = std::fs::remove_file(&file);
-            opened
-        });
-        let dump = opening.await.map_err(std::io::Error::other).and_then(|opened| opened).map_err(io)?;
+        let opening = async {
+            let opening = tokio::task::spawn_blocking(move || {
+                let opened = open_dump(&file, notes, pattern);
+                let _ = std::fs::remove_file(&file);
+                opened
+            });
+            let opened = opening.await.map_err(std::io::Error::other).and_then(|opened| opened);
+            opened.map_err(HostError::io("reading the dump of the memory"))
+        };
+        let with = json!({ "notes": notes, "pattern": pattern });
+        let dump: Opened = cell.measured("what is in a dump", with, opening).await?;
         let host = HostSource::Files;
         Ok(Observations::of([
             Finding::same("kernel's version, by its symbols", release.as_ref().map(|r| r.as_str()), host.saw(dump.by_symbol)),

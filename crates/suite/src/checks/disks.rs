@@ -1,8 +1,11 @@
 //! A disk of the machine, as guest and host find it.
 
 use hospitium_host::{HostError, Medium, SeenDisk};
-use hospitium_model::{Bus, Digest, Disk, Finding, HostSource, Inside, Observations, Outside};
+use hospitium_model::{
+    Bus, Digest, Disk, Finding, GuestSource, HostSource, Inside, Observations, Outside,
+};
 use hospitium_system::{Done, GuestDisk, Span, SystemError, WantedDisk};
+use serde_json::json;
 
 use super::devices;
 use super::wait::{SETTLE, until};
@@ -43,9 +46,10 @@ pub async fn find(cell: &Cell, disk: &Disk) -> Result<Option<GuestDisk>, CheckEr
     devices::appears(cell, driver(disk.bus), look).await
 }
 
-/// What a check reports when the guest does not have a disk that the host does.
+/// What a check reports when the guest did not have a disk in time that the host has. The guest is not asked again: one
+/// that has it by now has it too late, and nothing of the check was tried.
 pub async fn absent(cell: &Cell, disk: &Disk) -> Result<Observations, CheckError> {
-    let guest = cell.system().disk(&wanted(disk)).await?.map(|found| found.is_some());
+    let guest = GuestSource::Kernel.saw(false);
     let host = seen_by_host(cell, &disk.id).await?.map(|found| found.is_some());
     let what = format!("a disk of serial number {}", disk.serial);
     Ok(Observations::of([Finding::same_as(what, guest, host, true)]))
@@ -59,13 +63,23 @@ pub async fn gone(cell: &Cell, disk: &GuestDisk) -> Result<Inside<bool>, CheckEr
 
 /// The disk as the hypervisor has it now.
 pub async fn seen_by_host(cell: &Cell, id: &str) -> Result<Outside<Option<SeenDisk>>, CheckError> {
-    let disks = cell.look().await?.disks?;
-    Ok(disks.map(|disks| disks.into_iter().find(|disk| disk.id == id)))
+    let Outside { value, source } = cell.look().await?.disks?;
+    let mut own = value.into_iter().filter(|disk| disk.id == id);
+    match (own.next(), own.next()) {
+        (found, None) => Ok(source.saw(found)),
+        _ => Err(CheckError::unreadable("the hypervisor's list of disks", "it has two of one id")),
+    }
 }
 
 /// Digest of what is at this place of a medium.
-pub fn on_medium(medium: &Medium, at: Span) -> Result<Outside<Digest>, CheckError> {
-    Ok(HostSource::Medium.saw(medium.digest(at.offset, at.length)?))
+pub async fn on_medium(
+    cell: &Cell,
+    medium: &Medium,
+    at: Span,
+) -> Result<Outside<Digest>, CheckError> {
+    let measure = async { medium.digest(at.offset, at.length) };
+    let digest = cell.measured("digest on a medium", json!({ "at": at }), measure).await?;
+    Ok(HostSource::Medium.saw(digest))
 }
 
 /// What the guest's system answered to something that it may refuse: `done`, or its own name of the refusal.

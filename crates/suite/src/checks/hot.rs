@@ -11,7 +11,16 @@ use crate::fault::{Call, SeamFault};
 use crate::{Cell, Check, CheckError, Fault, Need, check};
 
 /// All of this file.
-pub const CHECKS: &[&Check] = &[&BALLOON, &HOT_ADD, &VCPU, &USB];
+pub const CHECKS: &[&Check] = &[
+    &BALLOON,
+    &HOT_ADD,
+    &HOT_ADD_MIGRATED,
+    &VCPU,
+    &VCPU_RESTORED,
+    &VCPU_MIGRATED,
+    &USB,
+    &USB_MIGRATED,
+];
 
 /// How long a guest may take to make use of memory that came, or to give it away.
 const MEMORY: Duration = Duration::from_secs(20);
@@ -68,7 +77,8 @@ check! {
 check! {
     /// Memory that is plugged in can be used by the running guest.
     pub HOT_ADD = "mem.hot-add", tier: Disruptive, needs: [Need::Host(Capability::HotplugMemory), Need::SpareMemory],
-        fault: Fault::Seam(SeamFault::Ignore(Call::Attach));
+        fault: Fault::Seam(SeamFault::Ignore(Call::Attach)),
+        lives: [HOT_ADD_MIGRATED = MIGRATE];
     async fn hot_add(cell) {
         let memory = cell.spec().memory;
         let size = ByteSize::bytes(memory.max.as_bytes().saturating_sub(memory.size.as_bytes()));
@@ -80,7 +90,9 @@ check! {
             cell.system().bring_memory_online().await?;
             Ok(cell.system().total().await?)
         };
-        let after = until(MEMORY, ask, |total| gained(before, *total).value >= wanted).await?;
+        until(MEMORY, ask, |total| gained(before, *total).value >= wanted).await?;
+        cell.live().await?;
+        let after = cell.system().total().await?;
         let plugged = cell.look().await?.plugged_memory?;
         Ok(Observations::of([
             Finding::within("memory gained", "MiB", gained(before, after), plugged.map(mib), tolerance),
@@ -103,13 +115,17 @@ async fn vcpus(cell: &Cell) -> Result<Outside<usize>, CheckError> {
 check! {
     /// A vCPU that is plugged in comes online in the running guest.
     pub VCPU = "hot.vcpu", tier: Disruptive, needs: [Need::Host(Capability::HotplugVcpu), Need::SpareVcpus],
-        fault: Fault::Seam(SeamFault::Ignore(Call::Attach));
+        fault: Fault::Seam(SeamFault::Ignore(Call::Attach)),
+        lives: [VCPU_RESTORED = RESTORE, VCPU_MIGRATED = MIGRATE];
     async fn vcpu(cell) {
         let before = (online(cell).await?, vcpus(cell).await?);
         let log = cell.system().log().await?.value.len();
         cell.hotplug()?.attach(&Attachment::Vcpu { id: "vcpu-more".into() }).await?;
         let more = |now: &Inside<usize>| now.value > before.0.value;
-        let after = until(CPU, async || online(cell).await, more).await?;
+        let now = &*cell;
+        until(CPU, async || online(now).await, more).await?;
+        cell.live().await?;
+        let after = online(cell).await?;
         let look = cell.look().await?;
         let seen = look.vcpus?.map(|vcpus| vcpus.len());
         let configured = cell.spec().cpus.count() as usize;
@@ -131,7 +147,11 @@ check! {
 /// their way.
 const USB_ID: &str = "usb-more";
 
-/// Whether the guest has the device, and its drivers have taken it.
+async fn usb_devices(cell: &Cell) -> Result<Inside<Vec<UsbDevice>>, CheckError> {
+    Ok(cell.system().usb().await?)
+}
+
+/// Whether the guest has the device.
 fn there(all: &[UsbDevice]) -> bool {
     all.iter().any(|device| device.serial == USB_ID)
 }
@@ -139,20 +159,23 @@ fn there(all: &[UsbDevice]) -> bool {
 check! {
     /// A USB device that is plugged in is enumerated, and is gone after it was taken out.
     pub USB = "hot.usb", tier: Reversible, needs: [Need::Host(Capability::HotplugUsb), Need::Driver("xhci")],
-        fault: Fault::Seam(SeamFault::Ignore(Call::Attach));
+        fault: Fault::Seam(SeamFault::Ignore(Call::Attach)),
+        lives: [USB_MIGRATED = MIGRATE];
     async fn usb(cell) {
         for name in ["xhci", "usb-input"] {
             cell.system().load_driver(name).await?;
         }
-        let ask = async || Ok(cell.system().usb().await?);
         // Drivers that still ask a device that is gone wait for each answer that never comes, and all who ask the
         // guest about it wait for them: half a minute and more.
         let taken = |all: &Inside<Vec<UsbDevice>>| {
             all.value.iter().any(|device| device.serial == USB_ID && device.taken)
         };
-        let before = ask().await?;
+        let before = usb_devices(cell).await?;
         cell.hotplug()?.attach(&Attachment::UsbKeyboard { id: USB_ID.into() }).await?;
-        let with = until(DEVICE, ask, taken).await?;
+        let now = &*cell;
+        until(DEVICE, async || usb_devices(now).await, taken).await?;
+        cell.live().await?;
+        let with = usb_devices(cell).await?;
         let from = cell.events_so_far();
         let is_gone = |kind: &EventKind| matches!(kind, EventKind::DeviceRemoved { id } if id == USB_ID);
         // A host that never had it refuses to take it out, which is an observation.
@@ -161,7 +184,8 @@ check! {
             Err(_) => false,
         };
         let removed = HostSource::Hypervisor.saw(removed);
-        let after = until(DEVICE, ask, |all| !there(&all.value)).await?;
+        let now = &*cell;
+        let after = until(DEVICE, async || usb_devices(now).await, |all| !there(&all.value)).await?;
         let still = |device: &UsbDevice| {
             after.value.iter().any(|d| (&d.place, &d.serial) == (&device.place, &device.serial))
         };

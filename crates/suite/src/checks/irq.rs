@@ -92,6 +92,9 @@ check! {
     }
 }
 
+/// Echoes by which all interrupts of an interface have moved.
+const SETTLING: u64 = 8;
+
 /// Echoes that are sent over an interface whose interrupts were steered.
 const ECHOES: u64 = 20;
 
@@ -137,11 +140,13 @@ check! {
 }
 
 /// Steers the interface's interrupts to one vCPU and makes traffic: who served them, and what was on the cable.
-async fn steered(cell: &mut Cell, name: &str, cpu: u32) -> Result<[Finding; 2], CheckError> {
+async fn steered(cell: &mut Cell, name: &str, cpu: u32) -> Result<[Finding; 3], CheckError> {
     let which = Interrupts::Interface(name.to_owned());
     cell.system().steer(&which, cpu).await?;
-    // Those that are under way go where they went before, and Linux moves an interrupt as it serves the next.
-    echo(cell, 2).await?;
+    // Those that are under way go where they went before, and Linux moves an interrupt as it serves the next. That of
+    // what was sent comes only now and then (virtio 1.2, 2.7.7: the driver asks for it late), so two echoes move one
+    // and not the other.
+    echo(cell, SETTLING).await?;
     let before = cell.system().interrupts(&which).await?;
     let frames = net::stats(cell).await?.frames_to_guest;
     let answered = echo(cell, ECHOES).await?;
@@ -164,12 +169,17 @@ async fn steered(cell: &mut Cell, name: &str, cpu: u32) -> Result<[Finding; 2], 
             enough,
             true,
         ),
+        Finding::guest_is(
+            format!("echoes that came back, at vCPU {cpu}"),
+            counts.source.saw(answered),
+            ECHOES,
+        ),
         // A frame for each echo came in while nothing else was under way. More come of frames that were sent.
         Finding::guest_between(
-            format!("interrupts at vCPU {cpu} for {answered} echoes"),
+            format!("interrupts at vCPU {cpu} for {ECHOES} echoes"),
             "",
             counts.source.saw(all),
-            answered as f64,
+            ECHOES as f64,
             1e9,
         ),
     ])

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use hospitium_host::{Defect, HostError, Machine, PowerVerb, alter};
 use hospitium_model::{
-    ByteSize, Capability, Digest, Disk, Finding, GuestKind, HostSource, Inside, Observations,
-    Outside, Pattern,
+    ByteSize, Capability, Digest, Disk, Finding, GuestKind, GuestSource, HostSource, Inside,
+    Observations, Outside, Pattern,
 };
 use hospitium_system::{GuestDisk, Span, System, Write};
+use serde_json::json;
 
 use super::disks::{self, MIB, MIB_SPAN, on_medium};
 use super::wait::{SETTLE, until};
@@ -78,20 +79,21 @@ async fn booted_tenants(
     let needle = needle(canary);
 
     let (first, system) = cell.boot_tenant(&spec, BOOT).await?;
-    let Some(disk) = find(&*system, scratch).await? else {
-        return disks::absent(cell, scratch).await;
-    };
     let mut seen = Observations::new();
+    let Some(disk) = find(&*system, scratch).await? else {
+        seen.push(no_disk("the tenant"));
+        return Ok(seen);
+    };
     plant(&*system, &disk, canary).await?;
     let control = system.scan(needle).await?.map(|scan| scan.hits as f64);
     seen.push(control_finding(control));
-    seen.push(own_finding(in_memory(&*first.machine, first.folder(), needle).await?));
+    seen.push(own_finding(in_memory(cell, &*first.machine, first.folder(), needle).await?));
     cell.say("the first tenant ends");
     first.end().await?;
 
     let (second, system) = cell.boot_tenant(&spec, BOOT).await?;
     let scan = system.scan(needle).await?;
-    let outside = in_memory(&*second.machine, second.folder(), needle).await?;
+    let outside = in_memory(cell, &*second.machine, second.folder(), needle).await?;
     seen.push(Finding::same_as(
         "places in the next tenant's memory with the earlier one's canary",
         scan.map(|scan| scan.hits),
@@ -101,7 +103,7 @@ async fn booted_tenants(
     seen.note(format!("{} MiB of memory were looked through", scan.value.scanned >> 20));
     match find(&*system, scratch).await? {
         Some(disk) => fresh_blocks(cell, &*system, &second, &disk, &mut seen).await?,
-        None => return disks::absent(cell, scratch).await,
+        None => seen.push(no_disk("the next tenant")),
     }
     second.end().await?;
     Ok(seen)
@@ -121,23 +123,29 @@ async fn this_tenant_and_a_bare_one(
     plant(cell.system(), &disk, canary).await?;
     let control = cell.system().scan(needle).await?.map(|scan| scan.hits as f64);
     seen.push(control_finding(control));
-    seen.push(own_finding(in_memory(cell.machine(), &cell.work_dir().folder, needle).await?));
+    seen.push(own_finding(in_memory(cell, cell.machine(), &cell.work_dir().folder, needle).await?));
     cell.say("the first tenant ends");
     cell.power(PowerVerb::Off).await?;
 
     let mut spec = cell.spec().clone();
     spec.memory.max = spec.memory.size;
     let next = cell.bare_tenant(&spec).await?;
-    let outside = in_memory(&*next.machine, next.folder(), needle).await?;
+    let outside = in_memory(cell, &*next.machine, next.folder(), needle).await?;
     let what = "places in the next tenant's memory with the earlier one's canary";
     seen.push(Finding::host_is(what, outside, 0));
     let medium = next.machine.media()?.medium(&scratch.id).await?;
-    let blocks = on_medium(&medium, MIB_SPAN)?;
+    let blocks = on_medium(cell, &medium, MIB_SPAN).await?;
     seen.push(Finding::host_is("digest of blocks that it never wrote", blocks, zeros(MIB)));
     next.end().await?;
     Ok(seen.only_one_witness(
         "the next machine boots nothing, so that only the host looks through its memory",
     ))
+}
+
+/// A tenant of its own did not get its disk.
+fn no_disk(whose: &str) -> Finding {
+    let there = GuestSource::Kernel.saw(false);
+    Finding::guest_is(format!("the scratch disk of {whose} is there"), there, true)
 }
 
 /// 32 bytes of the canary, as the scan looks for them.
@@ -182,17 +190,23 @@ fn own_finding(hits: Outside<u64>) -> Finding {
 
 /// How often the host finds the needle in a machine's memory, which it writes to a file for that.
 async fn in_memory(
+    cell: &Cell,
     machine: &dyn Machine,
     folder: &Path,
     needle: [u8; 32],
 ) -> Result<Outside<u64>, CheckError> {
     let path = folder.join("memory.elf");
     machine.dump()?.dump_memory(&path).await?;
-    let scanned = path.clone();
-    let scan = tokio::task::spawn_blocking(move || occurrences(&scanned, &needle));
-    let hits = scan.await.unwrap_or_else(|broke| Err(std::io::Error::other(broke)));
-    let hits = hits.map_err(HostError::io("looking through a machine's memory"))?;
-    std::fs::remove_file(&path).map_err(HostError::io("removing a machine's memory"))?;
+    let measure = async {
+        let scanned = path.clone();
+        let scan = tokio::task::spawn_blocking(move || occurrences(&scanned, &needle));
+        let hits = scan.await.unwrap_or_else(|broke| Err(std::io::Error::other(broke)));
+        let hits = hits.map_err(HostError::io("looking through a machine's memory"))?;
+        std::fs::remove_file(&path).map_err(HostError::io("removing a machine's memory"))?;
+        Ok(hits)
+    };
+    let with = json!({ "machine": machine.name() });
+    let hits = cell.measured("places in a memory", with, measure).await?;
     Ok(HostSource::Files.saw(hits))
 }
 
@@ -228,9 +242,9 @@ async fn fresh_blocks(
     system.write(disk, ONE_PAGE, cell.pattern(1), Write::Flushed).await?;
     let beside = system.read_back(disk, ITS_NEIGHBOURS).await?.map(|done| done.digest);
     let medium = tenant.machine.media()?.medium(device::SCRATCH).await?;
-    let host = on_medium(&medium, MIB_SPAN)?;
+    let host = on_medium(cell, &medium, MIB_SPAN).await?;
     seen.push(Finding::same_as("digest of blocks that it never wrote", guest, host, zeros(MIB)));
-    let host = on_medium(&medium, ITS_NEIGHBOURS)?;
+    let host = on_medium(cell, &medium, ITS_NEIGHBOURS).await?;
     let what = "digest of blocks beside a page that it wrote";
     seen.push(Finding::same_as(what, beside, host, zeros(ITS_NEIGHBOURS.length)));
     Ok(())

@@ -69,7 +69,7 @@ impl Connection {
     /// Both ends have seen all `words`, and on one connection.
     async fn judge(&self, cell: &mut Cell, words: &[&[u8]]) -> Result<Finding, CheckError> {
         let peer = cell.peer().await?;
-        let echoed = peer.transfers().into_iter().filter(|t| t.service == Service::Echo);
+        let echoed = peer.transfers().await?.into_iter().filter(|t| t.service == Service::Echo);
         let echoed: Vec<u64> = echoed.map(|transfer| transfer.received).collect();
         let back = GuestSource::Device.saw(vec![self.back]);
         let all: u64 = words.iter().map(|words| words.len() as u64).sum();
@@ -167,13 +167,13 @@ check! {
         let written = cell.system().write(&disk, SPAN, pattern, Write::Flushed).await?;
         let written = written.map(|done| done.digest);
         let medium = cell.media()?.medium(device::SCRATCH).await?;
-        let medium = HostSource::Medium.saw(medium.digest(SPAN.offset, SPAN.length)?);
+        let medium = disks::on_medium(cell, &medium, SPAN).await?;
         let mut reverted = if cell.is_stale() { None } else { Some(cell.another_clone().await?) };
         let now = reverted.as_mut().unwrap_or(cell);
         let gone = now.system().get(MARKER).await?.map(|content| content.is_none());
         let guest = now.system().read_back(&disk, SPAN).await?.map(|done| done.digest);
-        let host = now.cut_and_read(device::SCRATCH).await?.digest(SPAN.offset, SPAN.length)?;
-        let host = HostSource::Medium.saw(host);
+        let medium_now = now.cut_and_read(device::SCRATCH).await?;
+        let host = disks::on_medium(now, &medium_now, SPAN).await?;
         if let Some(reverted) = reverted {
             reverted.finish().await?;
         }

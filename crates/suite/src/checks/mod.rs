@@ -85,6 +85,29 @@ mod tests {
     }
 
     #[test]
+    fn a_check_under_a_life_cycle_is_a_variant_that_needs_what_its_machine_lives_through() {
+        use hospitium_model::{Capability, Tier};
+
+        use crate::{Action, Need};
+
+        let lived: Vec<_> =
+            super::all().into_iter().filter(|check| !check.life.is_empty()).collect();
+        assert!(!lived.is_empty());
+        for check in lived {
+            let (base, _) = check.id.split_once('/').expect("a variant");
+            let base = super::all().into_iter().find(|c| c.id == base).expect("its check is there");
+            assert!(base.life.is_empty() && check.needs.starts_with(base.needs), "{}", check.id);
+            assert!(check.requirement.starts_with(base.requirement), "{}", check.requirement);
+            let (need, tier) = match check.life[0] {
+                Action::SaveRestore => (Capability::Snapshot, Tier::Disruptive),
+                Action::Migrate => (Capability::LiveMigration, Tier::SecondHost),
+            };
+            assert!(check.needs.contains(&Need::Host(need)), "{}", check.id);
+            assert_eq!(check.tier, tier, "{}", check.id);
+        }
+    }
+
+    #[test]
     fn the_expectations_read_and_name_only_checks_that_exist() {
         let table = Expectations::from_toml(crate::EXPECTATIONS).expect("reads");
         let known: BTreeSet<_> =

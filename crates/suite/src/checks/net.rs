@@ -6,15 +6,13 @@ use hospitium_host::alter;
 use hospitium_model::{
     Digest, Finding, HostSource, Inside, Nic, NicModel, Observations, Outside, Pattern, Value,
 };
-use hospitium_peer::{
-    ECHO_PORT, Peer, PeerError, PeerOptions, PeerStats, SINK_PORT, SOURCE_PORT, Service, Source,
-};
+use hospitium_peer::{ECHO_PORT, PeerOptions, PeerStats, SINK_PORT, SOURCE_PORT, Service, Source};
 use hospitium_system::Endpoint;
 
 use super::devices::appears;
 use super::wait::{SETTLE, until};
 use crate::fault::SeamFault;
-use crate::{Cell, Check, CheckError, Fault, Need, check, device};
+use crate::{Cable, CableError, Cell, Check, CheckError, Fault, Need, check, device};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&MAC_IP, &TRANSFER_INTEGRITY];
@@ -53,10 +51,10 @@ check! {
         cell.system().tcp_open(SLOT, echo).await?;
         let own_end = cell.system().local_end(echo).await?.map(end_text);
         let peer = cell.peer().await?;
-        let ends = async || Ok(peer.transfers().iter().filter(|t| t.service == Service::Echo).map(|t| t.guest).next_back());
+        let ends = async || Ok(peer.transfers().await?.iter().filter(|t| t.service == Service::Echo).map(|t| t.guest).next_back());
         let seen_end = until(SETTLE, ends, Option::is_some).await?;
         let seen_end = seen_end.map(|end| (end.ip().octets(), end.port()));
-        let stats = peer.stats();
+        let stats = peer.stats().await?;
         let on_cable: Value = stats.guest_macs.keys().map(ToString::to_string).collect();
         let mut seen = Observations::of([
             Finding::same_as("MAC address", mac.clone(), seen_by_host(cell, &nic).await?, nic.mac.to_lowercase()),
@@ -118,7 +116,7 @@ check! {
         let (out, back) = (cell.pattern(0), cell.pattern(1));
         let options = PeerOptions::default();
         let source = Source { pattern: back, length };
-        cell.peer().await?.set_source(source).await.map_err(peer_error)?;
+        cell.peer().await?.set_source(source).await?;
         let Some(name) = interface(cell, &nic).await? else {
             return absent(cell, &nic).await;
         };
@@ -130,10 +128,13 @@ check! {
         let sunk = digest_at_peer(peer, Service::Sink).await?;
         let sourced = digest_at_peer(peer, Service::Source).await?;
         let after = (cell.system().counters(&name).await?, stats(cell).await?);
-        let sent_here = after.0.map(|now| now.sent.saturating_sub(before.0.sent) as f64);
-        let got_here = after.0.map(|now| now.received.saturating_sub(before.0.received) as f64);
-        let moved = |of: fn(&PeerStats) -> u64| HostSource::Wire.saw((of(&after.1) - of(&before.1)) as f64);
-        let (got_there, sent_there) = (moved(|peer| peer.bytes_from_guest), moved(|peer| peer.bytes_to_guest));
+        let here = after.0;
+        let sent_here = here.source.saw(counted(before.0.sent, here.value.sent)? as f64);
+        let got_here = here.source.saw(counted(before.0.received, here.value.received)? as f64);
+        let moved = |of: fn(&PeerStats) -> u64| {
+            counted(of(&before.1), of(&after.1)).map(|count| HostSource::Wire.saw(count as f64))
+        };
+        let (got_there, sent_there) = (moved(|peer| peer.bytes_from_guest)?, moved(|peer| peer.bytes_to_guest)?);
         // Interfaces count frames with or without their check sequence (4 of at least 60 bytes), and
         // an acknowledgement may be under way.
         let slack = 0.07 * length as f64;
@@ -155,19 +156,27 @@ check! {
     }
 }
 
+/// What a counter counted between two readings.
+///
+/// # Errors
+/// It ran backwards, so that it counts nothing.
+pub fn counted(before: u64, after: u64) -> Result<u64, CheckError> {
+    after.checked_sub(before).ok_or_else(|| {
+        CheckError::unreadable("a counter", &format!("{after}, after it was {before}"))
+    })
+}
+
 /// What the peer has seen, all that is under way included.
 pub async fn stats(cell: &mut Cell) -> Result<PeerStats, CheckError> {
-    let peer = cell.peer().await?;
-    peer.settle().await.map_err(peer_error)?;
-    Ok(peer.stats())
+    Ok(cell.peer().await?.stats().await?)
 }
 
 /// Digest of the first connection to a service as the peer has it, `none` if it did not end well.
-async fn digest_at_peer(peer: &Peer, service: Service) -> Result<Outside<String>, CheckError> {
-    let digest = match peer.transfer_done(service, 0, SETTLE).await {
-        Ok((_, transfer)) => transfer.digest(),
-        Err(PeerError::TimedOut { .. }) => None,
-        Err(other) => return Err(peer_error(other)),
+async fn digest_at_peer(peer: &Cable, service: Service) -> Result<Outside<String>, CheckError> {
+    let digest = match peer.transfer_done(service, SETTLE).await {
+        Ok(transfer) => transfer.digest(),
+        Err(CableError::TimedOut(_)) => None,
+        Err(other) => return Err(other.into()),
     };
     Ok(HostSource::Wire.saw(digest.map_or_else(|| "none".into(), |digest| digest.to_string())))
 }
@@ -194,8 +203,9 @@ pub fn configured(cell: &Cell, id: &str) -> Result<Nic, CheckError> {
 pub async fn seen_by_host(cell: &Cell, nic: &Nic) -> Result<Outside<String>, CheckError> {
     let nics = cell.look().await?.nics?;
     Ok(nics.map(|nics| {
-        let own = nics.into_iter().find(|seen| seen.id == nic.id);
-        own.map_or_else(|| "none".to_owned(), |seen| seen.mac.to_lowercase())
+        let own = nics.into_iter().filter(|seen| seen.id == nic.id);
+        let all: Vec<String> = own.map(|seen| seen.mac.to_lowercase()).collect();
+        if all.is_empty() { "none".to_owned() } else { all.join(" and ") }
     }))
 }
 
@@ -261,15 +271,10 @@ pub async fn echo(
 }
 
 /// True if the guest answers the peer's ICMP echo.
-pub async fn ping(peer: &Peer, options: &PeerOptions) -> Result<Outside<bool>, CheckError> {
+pub async fn ping(peer: &Cable, options: &PeerOptions) -> Result<Outside<bool>, CheckError> {
     match peer.ping(options.guest, 56, ECHO).await {
         Ok(_) => Ok(HostSource::Wire.saw(true)),
-        Err(PeerError::TimedOut { .. }) => Ok(HostSource::Wire.saw(false)),
-        Err(other) => Err(peer_error(other)),
+        Err(CableError::TimedOut(_)) => Ok(HostSource::Wire.saw(false)),
+        Err(other) => Err(other.into()),
     }
-}
-
-/// The peer is part of the harness: what fails there says nothing about the pair.
-pub fn peer_error(error: PeerError) -> CheckError {
-    CheckError::Peer(error.to_string())
 }

@@ -6,11 +6,11 @@ use hospitium_host::Attachment;
 use hospitium_model::{
     Capability, Finding, HostSource, Inside, Network, Nic, NicModel, Observations, Value,
 };
-use hospitium_peer::{ECHO_PORT, Peer, PeerOptions};
+use hospitium_peer::{ECHO_PORT, PeerOptions};
 
 use super::devices::{appears, load_driver, unplug};
 use super::net::{
-    absent, at, bring_up, carrier, configured, driver, echo, interface, peer_error, ping,
+    absent, at, bring_up, carrier, configured, counted, driver, echo, interface, ping,
     seen_by_host, stats,
 };
 use super::wait::{SETTLE, until};
@@ -48,7 +48,7 @@ check! {
             carriers.push(carrier(cell, &name, plugged).await?);
             let before = stats(cell).await?.frames_from_guest;
             answers.push(answered(cell, &options, plugged).await?);
-            let frames = stats(cell).await?.frames_from_guest - before;
+            let frames = counted(before, stats(cell).await?.frames_from_guest)?;
             crossed.push(frames > 0);
             out = if plugged { out } else { frames };
         }
@@ -105,7 +105,7 @@ check! {
         };
         bring_up(cell, &name, &options, mtu).await?;
         let set = cell.system().mtu(&name).await?;
-        let length = mtu - 100;
+        let length = mtu.saturating_sub(100);
         let pattern = cell.pattern(0);
         let limit = super::net::ECHO;
         let back = cell.system().udp_echo(at(&options, ECHO_PORT), length, pattern, limit).await?;
@@ -160,8 +160,7 @@ check! {
         load_driver(cell, driver(nic.model)).await?;
         let before = cell.system().interfaces().await?.value;
         cell.hotplug()?.attach(&Attachment::Nic(nic.clone())).await?;
-        let frames = cell.wires()?.frames(&nic.id).await?;
-        let peer = Peer::start(frames, options.clone()).map_err(peer_error)?;
+        let peer = cell.peer_at(&nic.id, options.clone()).await?;
         // The one that is new, by nothing but that it was not there before.
         let look = async || {
             let now = cell.system().interfaces().await?.value;
@@ -175,7 +174,7 @@ check! {
         let pinged = ping(&peer, &options).await?;
         let mac = cell.system().mac(&name).await?;
         let host = seen_by_host(cell, &nic).await?;
-        let on_cable: Value = peer.stats().guest_macs.keys().map(ToString::to_string).collect();
+        let on_cable: Value = peer.stats().await?.guest_macs.keys().map(ToString::to_string).collect();
         cell.system().down(&name).await?;
         let released = unplug(cell, &nic.id).await?;
         let gone = gone(cell, &name, released.value).await?;

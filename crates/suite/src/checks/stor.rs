@@ -43,7 +43,7 @@ check! {
             for ((what, span, pattern), inside) in ends.into_iter().zip(&inside) {
                 let what = format!("digest of the {what} {when}");
                 let wanted = pattern.digest(span.length);
-                seen.push(Finding::same_as(what, *inside, on_medium(medium, span)?, wanted));
+                seen.push(Finding::same_as(what, *inside, on_medium(cell, medium, span).await?, wanted));
             }
             seen.note(format!("medium {when}: {}", medium.how));
         }
@@ -87,12 +87,12 @@ check! {
         cell.system().write(&found, unflushed, lost, Write::Unflushed).await?;
         let reached = counted(cell, &disk.id).await?.map(|now| now.flushes.saturating_sub(before) as f64);
         let medium = cell.cut_and_read(&disk.id).await?;
-        let survived = on_medium(&medium, unflushed)?.map(|now| now == lost.digest(unflushed.length));
+        let survived = on_medium(cell, &medium, unflushed).await?.map(|now| now == lost.digest(unflushed.length));
         let mut seen = Observations::of([
             Finding::same_as(
                 "digest of what was flushed",
                 written.map(|done| done.digest),
-                on_medium(&medium, flushed)?,
+                on_medium(cell, &medium, flushed).await?,
                 kept.digest(flushed.length),
             ),
             Finding::host_between("flushes that reached the hypervisor", "", reached, 1.0, 1e6),
@@ -122,7 +122,7 @@ check! {
         };
         let refusal = cell.expect_text(&format!("refusal on {}", disk.bus.name()))?;
         let all = Span { offset: 0, length: disk.size.as_bytes() };
-        let before = on_medium(&cell.media()?.medium(&disk.id).await?, all)?;
+        let before = on_medium(cell, &cell.media()?.medium(&disk.id).await?, all).await?;
         let marked = cell.system().block(&found).await?.map(|info| info.read_only);
         let told = cell.system().write(&found, MIB_SPAN, cell.pattern(0), Write::Flushed).await;
         let inside = cell.system().read_back(&found, MIB_SPAN).await?.map(|read| read.digest);
@@ -131,8 +131,8 @@ check! {
         Ok(Observations::of([
             Finding::same_as("the disk is read-only", marked, host.map(|d| d.is_some_and(|d| d.read_only)), true),
             Finding::guest_is("answer to a write", disks::answer(told)?, refusal),
-            Finding::same("digest of where it was to go", inside, on_medium(&medium, MIB_SPAN)?),
-            Finding::host_is("digest of the whole medium afterwards", on_medium(&medium, all)?, before.value),
+            Finding::same("digest of where it was to go", inside, on_medium(cell, &medium, MIB_SPAN).await?),
+            Finding::host_is("digest of the whole medium afterwards", on_medium(cell, &medium, all).await?, before.value),
         ]))
     }
 }

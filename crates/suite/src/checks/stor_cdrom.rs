@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use hospitium_host::{EventClass, EventKind, HostError};
-use hospitium_model::{Digest, Finding, Inside, Observations, Outside, Pattern};
+use hospitium_model::{Digest, Finding, GuestSource, Inside, Observations, Outside, Pattern};
 use hospitium_system::{DriveContent, GuestDisk, SystemError};
+use serde_json::json;
 
 use super::devices::{appears, require_events};
 use super::disks::{self, MIB};
@@ -27,13 +28,14 @@ check! {
         let serial = disks::configured(cell, device::CDROM)?.serial;
         let look = async || Ok(cell.system().drive(&serial).await?.value);
         let Some(drive) = appears(cell, "cdrom", look).await? else {
-            let guest = cell.system().drive(&serial).await?.map(|drive| drive.is_some());
+            // Not asked again: what comes now comes too late.
+            let guest = GuestSource::Kernel.saw(false);
             let host = disks::seen_by_host(cell, device::CDROM).await?.map(|drive| drive.is_some());
             return Ok(Observations::of([Finding::same_as("an optical drive", guest, host, true)]));
         };
         let mut seen = Observations::new();
         for (what, pattern) in [("first", cell.pattern(0)), ("second", cell.pattern(1))] {
-            let (image, wanted) = disc(cell, what, pattern)?;
+            let (image, wanted) = disc(cell, what, pattern).await?;
             let wanted = wanted.to_string();
             let from = cell.events_so_far();
             cell.media()?.change_medium(device::CDROM, Some(&image)).await?;
@@ -66,13 +68,16 @@ check! {
 }
 
 /// Makes a disc in the clone's folder. Returns the image and its digest.
-fn disc(cell: &Cell, name: &str, pattern: Pattern) -> Result<(PathBuf, Digest), CheckError> {
+async fn disc(cell: &Cell, name: &str, pattern: Pattern) -> Result<(PathBuf, Digest), CheckError> {
     let path = cell.work_dir().folder.join(format!("{name}.iso"));
-    let mut content = vec![0; MIB as usize];
-    pattern.fill(0, &mut content);
-    std::fs::write(&path, &content)
-        .map_err(|e| HostError::io(format!("making the disc {}", path.display()))(e))?;
-    Ok((path, Digest::of(&content)))
+    let make = async {
+        let mut content = vec![0; MIB as usize];
+        pattern.fill(0, &mut content);
+        let doing = HostError::io(format!("making the disc {}", path.display()));
+        std::fs::write(&path, &content).map_err(doing)
+    };
+    let () = cell.measured("a disc is made", json!({ "name": name }), make).await?;
+    Ok((path, pattern.digest(MIB)))
 }
 
 /// True once the host has told that the tray moved so.
@@ -108,7 +113,7 @@ async fn content(
         // A disc that is just being changed.
         Err(SystemError::Refused { code, .. }) => {
             cell.say(format!("reading the disc: the guest's system answers with {code}"));
-            Ok(hospitium_model::GuestSource::Kernel.saw(code))
+            Ok(GuestSource::Kernel.saw(code))
         }
         Err(other) => Err(CheckError::from(other)),
     };

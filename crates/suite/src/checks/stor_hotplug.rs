@@ -2,7 +2,7 @@
 
 use hospitium_host::{Attachment, SeenDisk};
 use hospitium_model::{
-    Bus, ByteSize, Capability, Disk, Finding, Inability, Inside, Observations, Outside,
+    Bus, ByteSize, Capability, Disk, Finding, GuestSource, Inability, Inside, Observations, Outside,
 };
 use hospitium_system::{GuestDisk, Span, Write};
 
@@ -39,7 +39,8 @@ async fn plug_in(cell: &Cell, disk: &Disk) -> Result<Result<GuestDisk, Observati
     if let Some(found) = devices::appears(cell, driver, look).await? {
         return Ok(Ok(found));
     }
-    let guest = new().await?.map(|new| !new.is_empty());
+    // Not asked again: what comes now comes too late.
+    let guest = GuestSource::Kernel.saw(false);
     let host = disks::seen_by_host(cell, &disk.id).await?.map(|seen| seen.is_some());
     Ok(Err(Observations::of([Finding::same_as("a new disk", guest, host, true)])))
 }
@@ -103,7 +104,7 @@ check! {
         seen.push(Finding::same_as(
             "digest of what was written",
             written.map(|done| done.digest),
-            on_medium(&medium, span)?,
+            on_medium(cell, &medium, span).await?,
             pattern.digest(span.length),
         ));
         Ok(seen)
@@ -135,7 +136,7 @@ check! {
             Finding::same_as(
                 "digest of what was written",
                 written.map(|done| done.digest),
-                on_medium(&medium, span)?,
+                on_medium(cell, &medium, span).await?,
                 pattern.digest(span.length),
             ),
         ]);

@@ -49,7 +49,7 @@ check! {
             seen.push(Finding::same_as(
                 "digest of what is in the new part",
                 written.map(|done| done.digest),
-                on_medium(&medium, span)?,
+                on_medium(cell, &medium, span).await?,
                 pattern.digest(span.length),
             ));
         }
@@ -94,7 +94,7 @@ check! {
             Finding::same_as(
                 "digest of what was kept",
                 inside,
-                on_medium(&medium, kept)?,
+                on_medium(cell, &medium, kept).await?,
                 cell.pattern(1).digest(kept.length),
             ),
         ]);
@@ -152,10 +152,10 @@ check! {
             Finding::same_as(
                 "digest of what was written",
                 written.map(|done| done.digest),
-                on_medium(&medium, span)?,
+                on_medium(cell, &medium, span).await?,
                 pattern.digest(span.length),
             ),
-            Finding::same("digest of its end, read again", inside, on_medium(&medium, tail)?),
+            Finding::same("digest of its end, read again", inside, on_medium(cell, &medium, tail).await?),
         ]))
     }
 }

@@ -54,6 +54,10 @@ pub trait Power {
     /// Which boot of its system the guest is in: another text after every restart.
     async fn boot_id(&self) -> Told<String>;
 
+    /// Waits, at most `limit`, until the guest answers at all. What was asked before a restart may be lost, so that
+    /// this is asked again and again.
+    async fn answers(&self, limit: Duration) -> Done;
+
     /// What the system says of its own start: `running` and the like, once it has finished.
     async fn state(&self, limit: Duration) -> Told<String>;
 

@@ -54,6 +54,11 @@ impl Power for LinuxSystem {
         Ok(Kernel.saw(read::text(&self.session, "/proc/sys/kernel/random/boot_id").await?))
     }
 
+    async fn answers(&self, limit: Duration) -> Done {
+        self.session.greet(limit).await?;
+        Ok(())
+    }
+
     async fn state(&self, limit: Duration) -> Told<String> {
         if self.kind == GuestKind::Kernel {
             let stat = read::text(&self.session, "/proc/1/stat").await?;

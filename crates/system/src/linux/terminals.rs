@@ -7,12 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hospitium_model::GuestKind;
 use hospitium_model::GuestSource::{Device, Kernel};
-use hospitium_wire::{Flags, errno};
+use hospitium_wire::{Flags, Refusal};
 use tokio::time::Instant;
 
 use super::{LinuxSystem, read};
 use crate::ask::Terminals;
-use crate::{Done, SessionError, Told};
+use crate::{Done, Told};
 
 /// The first serial port.
 const SERIAL: &str = "/dev/ttyS0";
@@ -99,7 +99,7 @@ impl Terminals for LinuxSystem {
             }
             match self.session.read_device(SERIAL, LINE as u32, left).await {
                 Ok(part) => heard.extend(part),
-                Err(SessionError::Guest { code: errno::ETIMEDOUT, .. }) => break,
+                Err(error) if error.refusal() == Some(Refusal::Timeout) => break,
                 Err(other) => return Err(other.into()),
             }
         }
@@ -168,5 +168,71 @@ impl Terminals for LinuxSystem {
             wait = Duration::from_millis(100);
         }
         Ok(Device.saw(codes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hospitium_wire::{Domain, Reply, Request};
+
+    use super::*;
+    use crate::linux::stand_in;
+
+    /// Command lines that a guest was given.
+    static RUN: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+    const PROCESSES: stand_in::Folders =
+        &[("/proc", &["1", "2", "7", "300", "301", "302", "55", "self", "meminfo"])];
+
+    /// A login under sysvinit (300, its shell 301, the probe 302) and a shell that busybox's init keeps on the
+    /// console (7); 2 is a kernel thread, and 55 a service.
+    fn guest(asked: &Request<'_>) -> Option<Reply<'static>> {
+        let link = |target: &'static str| Some(Reply::Data { data: target.as_bytes() });
+        match asked {
+            Request::ReadLink { path } => match *path {
+                "/proc/1/fd/0" | "/proc/7/fd/0" => link("/dev/console"),
+                "/proc/300/fd/0" | "/proc/301/fd/0" | "/proc/302/fd/0" => link("/dev/ttyS0"),
+                "/proc/55/fd/0" => link("/dev/null"),
+                "/proc/self/exe" | "/proc/302/exe" => link("/run/hospitium-probe"),
+                "/proc/300/exe" => link("/bin/login"),
+                "/proc/7/exe" | "/proc/301/exe" => link("/bin/busybox"),
+                _ => None,
+            },
+            Request::Run { arguments, .. } => {
+                let words = arguments.split(|&byte| byte == 0).map(String::from_utf8_lossy);
+                locked(&RUN).push(words.collect::<Vec<_>>().join(" ").trim().to_owned());
+                Some(Reply::Exit { code: 0, output: &[] })
+            }
+            _ => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_that_does_not_come_is_nothing_heard_and_no_error() {
+        let silent = |asked: &Request<'_>| match asked {
+            Request::ReadDevice { path: SERIAL, .. } => {
+                let (domain, code) = (Domain::Probe, Refusal::Timeout.code());
+                Some(Reply::Failed { domain, code, call: "read" })
+            }
+            _ => None,
+        };
+        let system = stand_in::system(GuestKind::Kernel, &[], silent);
+        assert!(system.hear(Duration::from_secs(5)).await.expect("an answer").value.is_empty());
+    }
+
+    #[tokio::test]
+    async fn whoever_reads_from_the_console_holds_still_and_goes_on_children_first() {
+        let system = stand_in::system(GuestKind::Disk, PROCESSES, guest);
+        system.listen().await.expect("they hold still");
+        system.stop_listening().await.expect("they go on");
+        system.stop_listening().await.expect("nobody is left");
+        let run = std::mem::take(&mut *locked(&RUN));
+        assert_eq!(
+            run,
+            [
+                "/bin/sh -c kill -STOP 7;kill -STOP 300;kill -STOP 301;",
+                "/bin/sh -c kill -CONT 301;kill -CONT 300;kill -CONT 7;"
+            ]
+        );
     }
 }

@@ -207,6 +207,7 @@ tapped! {
     }
     Power {
         async fn boot_id(&self) -> Told<String>;
+        async fn answers(&self, limit: Duration) -> Done;
         async fn state(&self, limit: Duration) -> Told<String>;
         async fn uptime(&self) -> Told<Duration>;
         async fn version(&self) -> Told<String>;

@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use hospitium_model::{GuestSource, Inability, OperatingSystem};
 use serde_json::{Value, json};
 
@@ -16,9 +15,8 @@ use crate::{SessionError, SystemError};
 /// Answers by itself, from a function.
 struct Says(fn(&Asked) -> Answer);
 
-#[async_trait]
 impl Tap for Says {
-    async fn instead(&self, asked: &Asked) -> Option<Answer> {
+    fn instead(&self, asked: &Asked) -> Option<Answer> {
         Some((self.0)(asked))
     }
 }

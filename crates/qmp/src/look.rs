@@ -4,8 +4,7 @@ use hospitium_model::{Accelerator, ByteSize, Firmware, HostSource, Inability};
 use serde_json::{Value, json};
 
 use crate::events::path_id;
-use crate::machine::QemuMachine;
-use crate::process::escape;
+use crate::monitor::{Monitor, ask, escape, property, unless_refused};
 use crate::smbios;
 use hospitium_host::{
     CpuFeatureWord, HostError, Look, MachineState, SeenDevice, SeenDisk, SeenNic, SeenNode, Sight,
@@ -27,31 +26,6 @@ fn small(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-impl QemuMachine {
-    async fn ask(&self, command: &str) -> Result<Value, HostError> {
-        self.qmp.call("asking for the machine's facts", command, json!({})).await
-    }
-
-    /// A property of an object of the running machine, none if it has no such.
-    async fn property(&self, path: &str, name: &str) -> Result<Option<Value>, HostError> {
-        let arguments = json!({"path": path, "property": name});
-        match self.qmp.call("asking for a property", "qom-get", arguments).await {
-            Ok(value) => Ok(Some(value)),
-            Err(HostError::Refused { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// An answer, or why there is none; another error than a refusal is one.
-fn unless_refused<T>(answer: Result<T, HostError>) -> Result<Result<T, Inability>, HostError> {
-    match answer {
-        Ok(value) => Ok(Ok(value)),
-        Err(HostError::Refused { why, .. }) => Ok(Err(Inability::of_host(why))),
-        Err(error) => Err(error),
-    }
-}
-
 fn saw<T>(value: T) -> Sight<T> {
     Ok(HostSource::Hypervisor.saw(value))
 }
@@ -71,9 +45,15 @@ fn text_sight(answer: Result<Value, Inability>, key: &str) -> Sight<String> {
     }
 }
 
+/// `query-status`'s word.
+async fn status(monitor: &dyn Monitor) -> Result<String, HostError> {
+    let status = ask(monitor, "query-status").await?;
+    Ok(text(&status, "status").to_owned())
+}
+
 /// See [`Machine::look`](hospitium_host::Machine::look).
-pub(crate) async fn look(machine: &QemuMachine) -> Result<Look, HostError> {
-    let cpus = machine.ask("query-cpus-fast").await?;
+pub async fn look(monitor: &dyn Monitor) -> Result<Look, HostError> {
+    let cpus = ask(monitor, "query-cpus-fast").await?;
     let mut vcpus: Vec<((u32, u32, u32), u32)> = list(&cpus)
         .iter()
         .map(|cpu| {
@@ -85,48 +65,48 @@ pub(crate) async fn look(machine: &QemuMachine) -> Result<Look, HostError> {
         })
         .collect();
     vcpus.sort_unstable();
-    let memory = machine.ask("query-memory-size-summary").await?;
-    let balloon = unless_refused(machine.ask("query-balloon").await)?;
-    let uuid = unless_refused(machine.ask("query-uuid").await)?;
-    let generation = unless_refused(machine.ask("query-vm-generation-id").await)?;
+    let memory = ask(monitor, "query-memory-size-summary").await?;
+    let balloon = unless_refused(ask(monitor, "query-balloon").await)?;
+    let uuid = unless_refused(ask(monitor, "query-uuid").await)?;
+    let generation = unless_refused(ask(monitor, "query-vm-generation-id").await)?;
     let mut devices = Vec::new();
-    for bus in list(&machine.ask("query-pci").await?) {
+    for bus in list(&ask(monitor, "query-pci").await?) {
         walk_bus(bus, 8, &mut devices);
     }
     devices.sort_unstable();
     let first = list(&cpus).iter().find(|cpu| number(cpu, "cpu-index") == 0);
     let first = first.map(|cpu| text(cpu, "qom-path")).unwrap_or_default();
     Ok(Look {
-        state: saw(state(&machine.status().await?)),
+        state: saw(state(&status(monitor).await?)),
         vcpus: saw(vcpus.iter().map(|(place, _)| *place).collect()),
         vcpu_threads: saw(vcpus.iter().map(|(_, thread)| *thread).collect()),
-        cpu_model: cpu_model(machine, first).await?,
-        cpu_features: cpu_features(machine, first).await?,
+        cpu_model: cpu_model(monitor, first).await?,
+        cpu_features: cpu_features(monitor, first).await?,
         memory: sight(&memory, "base-memory"),
         plugged_memory: sight(&memory, "plugged-memory"),
         balloon: balloon.and_then(|answer| sight(&answer, "actual")),
-        nodes: nodes(machine).await?,
+        nodes: nodes(monitor).await?,
         devices: saw(devices),
-        disks: saw(disks(machine).await?),
-        nics: nics(machine).await?,
+        disks: saw(disks(monitor).await?),
+        nics: nics(monitor).await?,
         uuid: text_sight(uuid, "UUID"),
         generation_id: text_sight(generation, "guid"),
-        hardware_clock: hardware_clock(machine).await?,
-        smbios: smbios::of(machine).await?,
-        accelerator: accelerator(machine).await?,
-        firmware: firmware(machine).await?,
+        hardware_clock: hardware_clock(monitor).await?,
+        smbios: smbios::of(monitor).await?,
+        accelerator: accelerator(monitor).await?,
+        firmware: firmware(monitor).await?,
     })
 }
 
 /// KVM says of itself whether it is in use. Of TCG only the questions that no other accelerator answers tell
 /// (monitor/hmp-cmds.c and accel/tcg/monitor.c, `tcg_enabled`).
-async fn accelerator(machine: &QemuMachine) -> Result<Sight<Accelerator>, HostError> {
-    let kvm = machine.ask("query-kvm").await?;
+async fn accelerator(monitor: &dyn Monitor) -> Result<Sight<Accelerator>, HostError> {
+    let kvm = ask(monitor, "query-kvm").await?;
     if kvm.get("enabled").and_then(Value::as_bool) == Some(true) {
         return Ok(saw(Accelerator::Kvm));
     }
     for question in ["x-query-opcount", "x-query-jit"] {
-        if unless_refused(machine.ask(question).await)?.is_ok() {
+        if unless_refused(ask(monitor, question).await)?.is_ok() {
             return Ok(saw(Accelerator::Tcg));
         }
     }
@@ -136,12 +116,12 @@ async fn accelerator(machine: &QemuMachine) -> Result<Sight<Accelerator>, HostEr
 }
 
 /// What lies where the first instruction is fetched: flash with UEFI code, else the BIOS image.
-async fn firmware(machine: &QemuMachine) -> Result<Sight<Firmware>, HostError> {
-    let flash = machine.property("/machine", "pflash0").await?;
+async fn firmware(monitor: &dyn Monitor) -> Result<Sight<Firmware>, HostError> {
+    let flash = property(monitor, "/machine", "pflash0").await?;
     if flash.as_ref().and_then(Value::as_str).is_some_and(|node| !node.is_empty()) {
         return Ok(saw(Firmware::Uefi));
     }
-    let image = machine.property("/machine", "firmware").await?;
+    let image = property(monitor, "/machine", "firmware").await?;
     Ok(match image.as_ref().and_then(Value::as_str) {
         Some(name) if name.starts_with("bios") => saw(Firmware::Bios),
         _ => Err(Inability::of_host("this QEMU does not tell which firmware it loaded")),
@@ -149,8 +129,8 @@ async fn firmware(machine: &QemuMachine) -> Result<Sight<Firmware>, HostError> {
 }
 
 /// The hardware clock's date (`struct tm`, hw/rtc/mc146818rtc.c, `rtc_get_date`).
-async fn hardware_clock(machine: &QemuMachine) -> Result<Sight<i64>, HostError> {
-    let date = machine.property("/machine", "rtc-time").await?;
+async fn hardware_clock(monitor: &dyn Monitor) -> Result<Sight<i64>, HostError> {
+    let date = property(monitor, "/machine", "rtc-time").await?;
     let untold = || Inability::of_host("this QEMU does not tell what its hardware clock shows");
     let seconds = date.as_ref().and_then(seconds_of);
     Ok(seconds.map(|seconds| HostSource::Hypervisor.saw(seconds)).ok_or_else(untold))
@@ -188,10 +168,9 @@ fn state(word: &str) -> MachineState {
 }
 
 /// NUMA nodes that the VMM has, from the monitor's `info numa`: QMP has no question for them.
-async fn nodes(machine: &QemuMachine) -> Result<Sight<Vec<SeenNode>>, HostError> {
+async fn nodes(monitor: &dyn Monitor) -> Result<Sight<Vec<SeenNode>>, HostError> {
     let arguments = json!({"command-line": "info numa"});
-    let answer =
-        machine.qmp.call("asking for NUMA nodes", "human-monitor-command", arguments).await?;
+    let answer = monitor.call("asking for NUMA nodes", "human-monitor-command", arguments).await?;
     let nodes = parse_nodes(answer.as_str().unwrap_or_default());
     let strange = || Inability::of_host("this QEMU tells of its NUMA nodes in words of its own");
     Ok(nodes.map(|nodes| HostSource::Hypervisor.saw(nodes)).ok_or_else(strange))
@@ -255,8 +234,8 @@ fn walk_bus(bus: &Value, depth: u32, into: &mut Vec<SeenDevice>) {
 }
 
 /// The name that CPUID gives the CPU.
-async fn cpu_model(machine: &QemuMachine, cpu: &str) -> Result<Sight<String>, HostError> {
-    let name = machine.property(cpu, "model-id").await?;
+async fn cpu_model(monitor: &dyn Monitor, cpu: &str) -> Result<Sight<String>, HostError> {
+    let name = property(monitor, cpu, "model-id").await?;
     let name = name.as_ref().and_then(Value::as_str).map(|name| escape(name.trim(), 64));
     let untold = || Inability::of_host("this QEMU does not tell the name of its CPU");
     Ok(name.map(|name| HostSource::Hypervisor.saw(name)).ok_or_else(untold))
@@ -264,10 +243,10 @@ async fn cpu_model(machine: &QemuMachine, cpu: &str) -> Result<Sight<String>, Ho
 
 /// CPUID feature words of a vCPU (`X86CPUFeatureWordInfo`, qapi/machine-target.json).
 async fn cpu_features(
-    machine: &QemuMachine,
+    monitor: &dyn Monitor,
     cpu: &str,
 ) -> Result<Sight<Vec<CpuFeatureWord>>, HostError> {
-    let Some(words) = machine.property(cpu, "feature-words").await? else {
+    let Some(words) = property(monitor, cpu, "feature-words").await? else {
         return Ok(Err(Inability::of_host("this QEMU does not tell the features of its CPU")));
     };
     let words = list(&words).iter().filter_map(feature_word).collect();
@@ -289,9 +268,9 @@ fn feature_word(word: &Value) -> Option<CpuFeatureWord> {
     })
 }
 
-async fn disks(machine: &QemuMachine) -> Result<Vec<SeenDisk>, HostError> {
-    let blocks = machine.ask("query-block").await?;
-    let stats = machine.ask("query-blockstats").await?;
+async fn disks(monitor: &dyn Monitor) -> Result<Vec<SeenDisk>, HostError> {
+    let blocks = ask(monitor, "query-block").await?;
+    let stats = ask(monitor, "query-blockstats").await?;
     let mut disks = Vec::new();
     for block in list(&blocks) {
         // What has no device in the guest is no disk of it: firmware in flash.
@@ -304,7 +283,7 @@ async fn disks(machine: &QemuMachine) -> Result<Vec<SeenDisk>, HostError> {
             .and_then(|inserted| inserted.get("image"))
             .map_or(0, |image| number(image, "virtual-size"));
         let device = format!("/machine/peripheral/{id}");
-        let of_device = async |name| machine.property(&device, name).await;
+        let of_device = async |name| property(monitor, &device, name).await;
         let sector = async |name| {
             let size = of_device(name).await?.and_then(|size| u32::try_from(size.as_u64()?).ok());
             Result::<_, HostError>::Ok(size.filter(|&size| size > 0))
@@ -332,10 +311,10 @@ async fn disks(machine: &QemuMachine) -> Result<Vec<SeenDisk>, HostError> {
 const NICS: [&str; 5] = ["virtio-net-pci", "e1000", "e1000e", "rtl8139", "vmxnet3"];
 
 /// The network interfaces among the machine's devices.
-async fn nics(machine: &QemuMachine) -> Result<Sight<Vec<SeenNic>>, HostError> {
+async fn nics(monitor: &dyn Monitor) -> Result<Sight<Vec<SeenNic>>, HostError> {
     let root = "/machine/peripheral";
     let doing = "asking for the network interfaces";
-    let children = machine.qmp.call(doing, "qom-list", json!({"path": root})).await?;
+    let children = monitor.call(doing, "qom-list", json!({"path": root})).await?;
     let mut nics = Vec::new();
     for child in list(&children) {
         let kind = text(child, "type").strip_prefix("child<").and_then(|k| k.strip_suffix('>'));
@@ -344,7 +323,7 @@ async fn nics(machine: &QemuMachine) -> Result<Sight<Vec<SeenNic>>, HostError> {
         }
         let id = text(child, "name");
         // One that is being unplugged may be gone by now.
-        let mac = machine.property(&format!("{root}/{id}"), "mac").await?;
+        let mac = property(monitor, &format!("{root}/{id}"), "mac").await?;
         if let Some(Value::String(mac)) = mac {
             nics.push(SeenNic { id: escape(id, 64), mac: escape(&mac, 40) });
         }

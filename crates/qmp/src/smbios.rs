@@ -4,14 +4,9 @@
 //! operating system looks for them too (DMTF DSP0134, 5.2.1). UEFI tells only its guest where they
 //! are.
 
-use std::io::Read as _;
-
 use hospitium_model::{HostSource, Inability};
-use serde_json::json;
 
-use crate::files::open_left;
-use crate::machine::QemuMachine;
-use crate::process::escape;
+use crate::monitor::{Monitor, escape};
 use hospitium_host::{HostError, SeenSmbios, Sight};
 
 /// Where entry points lie.
@@ -20,32 +15,17 @@ const SEGMENT: (u64, u64) = (0xF_0000, 0x1_0000);
 const LONGEST: u64 = 1 << 20;
 
 /// The strings of the system (type 1).
-pub(crate) async fn of(machine: &QemuMachine) -> Result<Sight<SeenSmbios>, HostError> {
-    let segment = memory(machine, SEGMENT.0, SEGMENT.1).await?;
+pub(crate) async fn of(monitor: &dyn Monitor) -> Result<Sight<SeenSmbios>, HostError> {
+    let segment = monitor.memory(SEGMENT.0, SEGMENT.1).await?;
     let Some((address, length)) = entry_point(&segment) else {
         return Ok(Err(Inability::of_host(
             "no SMBIOS entry point lies below 1 MiB: the firmware has not put it there",
         )));
     };
-    let table = memory(machine, address, length.min(LONGEST)).await?;
+    let table = monitor.memory(address, length.min(LONGEST)).await?;
     Ok(system(&table)
         .map(|strings| HostSource::Hypervisor.saw(strings))
         .ok_or_else(|| Inability::of_host("the SMBIOS table in memory has no system structure")))
-}
-
-/// Bytes of the machine's physical memory.
-async fn memory(machine: &QemuMachine, address: u64, length: u64) -> Result<Vec<u8>, HostError> {
-    let doing = "reading the machine's memory";
-    let name = format!("memory-at-{}.bin", machine.next_serial());
-    let arguments = json!({"val": address, "size": length, "filename": name});
-    machine.qmp.call(doing, "pmemsave", arguments).await?;
-    let path = machine.folder.join(&name);
-    // The VMM made the file: it may be anything.
-    let mut bytes = Vec::new();
-    let read = open_left(&path)?.take(length).read_to_end(&mut bytes);
-    let _ = std::fs::remove_file(&path);
-    read.map_err(HostError::io(doing))?;
-    Ok(bytes)
 }
 
 fn number(bytes: &[u8], at: usize, length: usize) -> Option<u64> {

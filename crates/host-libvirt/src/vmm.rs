@@ -1,0 +1,138 @@
+//! The hypervisor's process of a machine: known by its number and the time of its start, so that it is not
+//! taken for another.
+
+use std::path::{Path, PathBuf};
+
+use hospitium_qmp::escape;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde::{Deserialize, Serialize};
+
+/// No more lines of what a VMM said are read.
+const SAID_LINES: usize = 2000;
+/// No more bytes either.
+const SAID_BYTES: u64 = 1 << 20;
+
+/// A process that runs a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Vmm {
+    pub pid: u32,
+    /// Start time in clock ticks since boot: field 22 of /proc/PID/stat (proc_pid_stat(5)).
+    started: u64,
+    /// The boot that it was in.
+    boot: String,
+    /// The file that it writes its errors to, if that can be seen.
+    log: Option<PathBuf>,
+}
+
+fn started(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, can hold anything; what follows its last ')' can't.
+    let rest = &stat[stat.rfind(')')? + 2..];
+    rest.split(' ').nth(19)?.parse().ok()
+}
+
+/// Identifies this boot of the physical machine.
+pub(crate) fn boot_id() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim().to_owned()
+}
+
+impl Vmm {
+    /// The process of this number, if there is one.
+    pub(crate) fn of(pid: u32) -> Option<Self> {
+        let log = std::fs::read_link(format!("/proc/{pid}/fd/2")).ok();
+        let log = log.filter(|log| log.is_absolute() && Path::is_file(log));
+        Some(Self { pid, started: started(pid)?, boot: boot_id(), log })
+    }
+
+    /// Ends it if it is still the one that it was; says whether it did.
+    pub(crate) fn kill(&self) -> bool {
+        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return false };
+        // Held from here on, so that the number can't come to mean another process.
+        let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return false };
+        let same = self.boot == boot_id() && started(self.pid) == Some(self.started);
+        let is_qemu = std::fs::read(format!("/proc/{}/cmdline", self.pid)).is_ok_and(|command| {
+            command.split(|byte| *byte == 0).any(|word| word.starts_with(b"guest=hospitium-"))
+        });
+        if !same || !is_qemu || pidfd_send_signal(&process, Signal::KILL).is_err() {
+            return false;
+        }
+        let mut gone = [rustix::event::PollFd::new(&process, rustix::event::PollFlags::IN)];
+        let limit = rustix::event::Timespec { tv_sec: 5, tv_nsec: 0 };
+        rustix::event::poll(&mut gone, Some(&limit)).is_ok_and(|ready| ready > 0)
+    }
+
+    /// Lines that it wrote, escaped. Libvirt writes the command and its own lines there too: those are left out.
+    /// Nor is `in_order` that libvirt's signal ended it.
+    pub(crate) fn said(&self, in_order: bool) -> Vec<String> {
+        use std::io::Read as _;
+        let Some(log) = &self.log else { return Vec::new() };
+        let mut bytes = Vec::new();
+        let read =
+            std::fs::File::open(log).and_then(|file| file.take(SAID_BYTES).read_to_end(&mut bytes));
+        if read.is_err() {
+            return Vec::new();
+        }
+        said(&String::from_utf8_lossy(&bytes), in_order)
+    }
+
+    /// The command that it was started by.
+    pub(crate) fn command(&self) -> Vec<String> {
+        let command = std::fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        let words = command.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+        words.map(|word| escape(&String::from_utf8_lossy(word), 4000)).collect()
+    }
+}
+
+/// What follows the last command in a domain's log that libvirt began.
+fn said(log: &str, in_order: bool) -> Vec<String> {
+    let mut own = Vec::new();
+    let mut in_command = false;
+    for line in log.lines() {
+        // `2026-11-30 08:26:28.8+0000: starting up libvirt version: …`, then variables and the command, each line
+        // but the last ending in a backslash (libvirt, qemu_process.c, qemuLogOperation).
+        if line.contains("+0000: starting up libvirt version: ") {
+            own.clear();
+            in_command = true;
+            continue;
+        }
+        if in_command {
+            in_command = line.ends_with('\\');
+            continue;
+        }
+        let libvirts = line.contains("+0000: shutting down, reason=")
+            || line.contains("+0000: Domain id=") && line.contains(" is tainted: ")
+            || line.starts_with("char device redirected to ")
+            || in_order && line.contains(": terminating on signal 15 from pid ");
+        if !libvirts {
+            own.push(escape(line, 300));
+        }
+    }
+    own.truncate(SAID_LINES);
+    own
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_is_not_a_vmm_of_ours_is_left_alone() {
+        let own = Vmm::of(std::process::id()).expect("we are there");
+        assert!(!own.kill());
+        assert!(Vmm::of(u32::MAX).is_none());
+    }
+
+    #[test]
+    fn what_libvirt_writes_is_not_what_the_vmm_said() {
+        let log = "2026-11-30 08:26:28.8+0000: starting up libvirt version: 9.0.0\nLC_ALL=C \\\n\
+            /usr/bin/qemu \\\n-msg timestamp=on\nold\n\
+            2026-11-30 08:26:38.8+0000: starting up libvirt version: 9.0.0\nLC_ALL=C \\\n-S\n\
+            2026-11-30 08:26:39.4+0000: Domain id=2 is tainted: custom-argv\n\
+            2026-11-30T08:26:28Z qemu: warning: \u{1b}x\n2026-11-30 08:27:00.1+0000: shutting down, reason=destroyed\n";
+        assert_eq!(said(log, false), ["2026-11-30T08:26:28Z qemu: warning: \\u{1b}x"]);
+        let end = "2026-11-30T09:30:48Z qemu-system-x86_64: terminating on signal 15 from pid 7 (libvirtd)";
+        assert!(said(end, true).is_empty() && !said(end, false).is_empty());
+        assert!(said("", false).is_empty());
+    }
+}

@@ -1,0 +1,96 @@
+//! A running domain's XML, as libvirt gives it back.
+
+use hospitium_host::{HostError, SeenNic};
+use hospitium_qmp::escape;
+use hospitium_xml::Element;
+
+use crate::watched::id_of;
+
+/// Reads a text of libvirt's.
+pub(crate) fn read(what: &str, text: &str) -> Result<Element, HostError> {
+    hospitium_xml::read(what, text, |_, _| true).map_err(|error| HostError::Refused {
+        doing: format!("reading {what}"),
+        why: escape(&error.to_string(), 400),
+    })
+}
+
+fn devices<'a>(domain: &'a Element, kind: &'a str) -> impl Iterator<Item = &'a Element> {
+    domain.first("devices").into_iter().flat_map(move |devices| devices.all(kind))
+}
+
+/// A device's id, from its alias.
+fn id(device: &Element) -> Option<String> {
+    device.first("alias")?.attribute("name").map(id_of)
+}
+
+/// Libvirt's name of a disk (`vda`) by its id.
+pub(crate) fn target(domain: &Element, disk: &str) -> Option<String> {
+    let found = devices(domain, "disk").find(|device| id(device).as_deref() == Some(disk))?;
+    found.first("target")?.attribute("dev").map(str::to_owned)
+}
+
+/// Ids of all disks, with libvirt's names of them and whether something is in.
+pub(crate) fn disks(domain: &Element) -> Vec<(String, String, bool)> {
+    let each = devices(domain, "disk").filter_map(|device| {
+        let target = device.first("target")?.attribute("dev")?;
+        let full = device.first("source").is_some_and(|source| {
+            ["file", "protocol"].iter().any(|a| source.attribute(a).is_some())
+        });
+        Some((id(device)?, target.to_owned(), full))
+    });
+    each.collect()
+}
+
+/// A device of a kind by its id.
+pub(crate) fn device<'a>(domain: &'a Element, kind: &'a str, wanted: &str) -> Option<&'a Element> {
+    devices(domain, kind).find(|device| id(device).as_deref() == Some(wanted))
+}
+
+/// Whether there is a device of this id.
+pub(crate) fn has(domain: &Element, wanted: &str) -> bool {
+    let all =
+        domain.first("devices").map(|devices| devices.children.as_slice()).unwrap_or_default();
+    all.iter().any(|device| id(device).as_deref() == Some(wanted))
+}
+
+/// Network interfaces.
+pub(crate) fn nics(domain: &Element) -> Vec<SeenNic> {
+    let each = devices(domain, "interface").filter_map(|device| {
+        let mac = device.first("mac")?.attribute("address")?;
+        Some(SeenNic { id: id(device)?, mac: escape(mac, 40) })
+    });
+    let mut all: Vec<SeenNic> = each.collect();
+    all.sort_by(|a, b| a.id.cmp(&b.id));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIVE: &str = "<domain type='qemu' id='2'><devices>
+        <disk type='file' device='disk'><source file='/x/a'/><target dev='vda' bus='virtio'/><alias name='ua-scratch'/></disk>
+        <disk type='file' device='cdrom'><target dev='sda' bus='sata'/><alias name='ua-cdrom'/></disk>
+        <interface type='client'><mac address='52:54:00:48:4f:53'/><alias name='ua-net0'/></interface>
+        <controller type='usb'><alias name='usb'/></controller></devices></domain>";
+
+    #[test]
+    fn devices_are_found_by_the_ids_of_the_specification() {
+        let domain = read("x", LIVE).expect("XML");
+        assert_eq!(target(&domain, "scratch").as_deref(), Some("vda"));
+        let expected = [("scratch", "vda", true), ("cdrom", "sda", false)];
+        let found = disks(&domain);
+        let found: Vec<_> = found.iter().map(|(a, b, c)| (a.as_str(), b.as_str(), *c)).collect();
+        assert_eq!(found, expected);
+        assert_eq!(nics(&domain)[0].id, "net0");
+        assert!(has(&domain, "net0") && has(&domain, "usb") && !has(&domain, "no-such"));
+    }
+
+    #[test]
+    fn what_is_no_domain_is_nothing() {
+        assert!(matches!(read("x", "no XML"), Err(HostError::Refused { .. })));
+        let strange = read("x", "<domain><devices><disk/><interface/></devices></domain>");
+        let strange = strange.expect("XML");
+        assert!(disks(&strange).is_empty() && nics(&strange).is_empty());
+    }
+}

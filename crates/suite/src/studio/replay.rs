@@ -1,0 +1,311 @@
+//! A check, recorded on a machine or played without one.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hospitium_host::Snapshot;
+use hospitium_model::{Digest, ExpectationError, Expectations, Observations, Verdict};
+use hospitium_system::tap::Fixed;
+
+use super::guest::RecordedGuest;
+use crate::tape::{
+    Indexed, Otherwise, Pair, Player, Recorder, Tape, TappedHost, Transcript, Transcripts,
+};
+use crate::{
+    Check, CheckError, EXPECTATIONS, Fault, Lab, LabParts, Listening, Need, Origin, Sink, checks,
+};
+
+/// Name of the check's own machine, recorded and played.
+const NAME: &str = "clone";
+
+impl Pair {
+    /// Of a lab, with what its host and guest say of all that checks need.
+    pub fn of(lab: &Lab, system: Fixed) -> Self {
+        let (mut offers, mut drivers) = (Vec::new(), BTreeMap::new());
+        for need in checks::all().iter().flat_map(|check| check.needs) {
+            match need {
+                Need::Host(what) if !offers.iter().any(|(known, _)| known == what) => {
+                    offers.push((*what, lab.host().offers(*what)));
+                }
+                Need::Driver(device) => {
+                    drivers.insert((*device).to_owned(), lab.guest().driver(device));
+                }
+                _ => {}
+            }
+        }
+        Self {
+            guest: lab.guest().facts().clone(),
+            host: lab.host().facts().clone(),
+            isolation: lab.host().isolation(),
+            machine: lab.spec().clone(),
+            boot: lab.boot_facts().clone(),
+            seed: lab.seed(),
+            system,
+            offers,
+            drivers,
+        }
+    }
+}
+
+/// A check that was recorded.
+pub struct Recorded {
+    /// What was asked and told.
+    pub transcript: Transcript,
+    /// What the guest's system knows without being asked.
+    pub system: Fixed,
+    /// Where its log stood before the check.
+    pub log_position: Option<u32>,
+}
+
+/// Runs a check on a clone of its own and writes down what was asked and told, what is said meanwhile included.
+/// `log_position` is where the guest's log stands in every clone; none to have it asked.
+///
+/// # Errors
+/// The check came to no end; the text says why.
+pub async fn record(
+    parts: LabParts,
+    check: &'static Check,
+    log_position: Option<u32>,
+) -> Result<Recorded, CheckError> {
+    let recorder = Arc::new(Recorder::default());
+    let tape = Tape::recording(parts.host.clone(), recorder.clone());
+    let host = TappedHost::before(parts.host.clone(), tape.clone());
+    let lab = Arc::new(Lab::new(LabParts { host, ..parts }).with_tape(tape.clone()));
+    if let Some(position) = log_position {
+        lab.set_log_position(position);
+    }
+    let mut cell = lab.cell(NAME, check, None).await?;
+    let system = Fixed::of(cell.system());
+    let listening = Listening::begin(&cell).await;
+    let ran = tokio::time::timeout(check.limit, (check.run)(&mut cell)).await;
+    let timed_out = |_| CheckError::TimedOut { what: "the check".into(), limit: check.limit };
+    let seen = ran.map_err(timed_out).and_then(|ran| ran);
+    let mut seen = seen.and_then(|seen| cell.lived(seen));
+    if let Ok(findings) = &mut seen
+        && let Err(error) = listening.end(&cell, check.id, findings).await
+    {
+        seen = Err(error);
+    }
+    recorder.over();
+    cell.finish().await?;
+    let seen = seen?;
+    let transcript = recorder.transcript(check.id, log_position, tape.names(), seen);
+    Ok(Recorded { transcript, system, log_position: lab.log_position() })
+}
+
+/// How a check ended that was played.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replayed {
+    /// `pass`, `fail`, `skip` or `error`; `panic` if the check's code broke.
+    pub word: &'static str,
+    /// Why, unless it passed.
+    pub why: String,
+    /// What it saw, if it came to an end.
+    pub seen: Option<Observations>,
+    /// The first question that the transcript does not answer.
+    pub stray: Option<String>,
+    /// What an altered answer is, if it is not of its type.
+    pub misfit: Option<String>,
+    /// It looked at what was known before it began.
+    pub facts_read: bool,
+}
+
+/// Plays checks.
+pub struct Studio {
+    pair: Arc<Pair>,
+    tapes: Vec<(&'static Check, Arc<Indexed>)>,
+    /// Ids of transcripts of which there is no check.
+    unknown: Vec<String>,
+    folder: PathBuf,
+}
+
+impl Studio {
+    /// Of these transcripts. Checks that make files do so in `folder`.
+    pub fn new(transcripts: Transcripts, folder: &Path) -> Self {
+        let known = checks::all();
+        let (mut tapes, mut unknown) = (Vec::new(), Vec::new());
+        for transcript in transcripts.checks {
+            match known.iter().find(|check| check.id == transcript.check) {
+                Some(check) => tapes.push((*check, Indexed::new(transcript))),
+                None => unknown.push(transcript.check),
+            }
+        }
+        let pair = Arc::new(transcripts.pair);
+        Self { pair, tapes, unknown, folder: folder.to_owned() }
+    }
+
+    /// The recorded checks.
+    pub fn checks(&self) -> impl Iterator<Item = &'static Check> + '_ {
+        self.tapes.iter().map(|(check, _)| *check)
+    }
+
+    /// What does not fit the suite any more, in words: transcripts of no check, and checks that apply to the pair and
+    /// have no transcript.
+    pub fn outdated(&self) -> Vec<String> {
+        let unknown = self.unknown.iter().map(|id| format!("{id} is no check any more"));
+        let runtime = runtime();
+        let lab = runtime.block_on(async { self.lab(self.tapes.first()?.1.clone(), None, None) });
+        let missing = checks::all().into_iter().filter(|check| {
+            let applies = lab
+                .as_ref()
+                .is_some_and(|(lab, _)| check.needs.iter().all(|need| need.missing(lab).is_none()));
+            applies && !self.checks().any(|known| known.id == check.id)
+        });
+        unknown.chain(missing.map(|check| format!("{} was not recorded", check.id))).collect()
+    }
+
+    pub(crate) fn tape(&self, check: &Check) -> Option<&Arc<Indexed>> {
+        self.tapes.iter().find(|(known, _)| known.id == check.id).map(|(_, tape)| tape)
+    }
+
+    pub(crate) const fn pair(&self) -> &Arc<Pair> {
+        &self.pair
+    }
+
+    /// What a check saw when it was recorded.
+    pub fn recorded(&self, check: &Check) -> Option<&Observations> {
+        self.tape(check).map(|tape| &tape.transcript.seen)
+    }
+
+    /// A lab that plays this. None if its host cannot be played.
+    fn lab(
+        &self,
+        tape: Arc<Indexed>,
+        otherwise: Option<Otherwise>,
+        fault: Option<Fault>,
+    ) -> Option<(Lab, Arc<Player>)> {
+        let pair = match &otherwise {
+            Some(Otherwise::Facts(pair)) => Arc::new((**pair).clone()),
+            _ => self.pair.clone(),
+        };
+        let log_position = tape.transcript.log_position;
+        let player = Player::new(tape, otherwise);
+        let tape = Tape::playing(pair.clone(), player.clone(), fault);
+        let spec = pair.machine.clone();
+        let parts = LabParts {
+            host: TappedHost::played(tape.clone())?,
+            guest: Arc::new(RecordedGuest(pair.clone())),
+            declared: spec.clone(),
+            origin: Origin::Saved(Box::new(Snapshot {
+                format: 0,
+                host_kind: pair.host.kind.clone(),
+                vmm: Digest::of(b""),
+                folder: PathBuf::new(),
+                spec,
+                files: Vec::new(),
+                private: serde_json::Value::Null,
+            })),
+            isolation: pair.isolation,
+            boot: pair.boot.clone(),
+            // Checks that are played at the same time make folders of the same names.
+            folder: self.folder.join(format!("{:?}", std::thread::current().id())),
+            expectations: expectations().ok()?,
+            seed: pair.seed,
+            sink: Sink::nowhere(),
+        };
+        let lab = Lab::new(parts).with_tape(tape);
+        if let Some(position) = log_position {
+            lab.set_log_position(position);
+        }
+        Some((lab, player))
+    }
+
+    /// Plays a check as it was recorded, or with this fault.
+    pub fn play(&self, check: &'static Check, fault: Option<Fault>) -> Replayed {
+        self.play_otherwise(check, None, fault)
+    }
+
+    pub(crate) fn play_otherwise(
+        &self,
+        check: &'static Check,
+        otherwise: Option<Otherwise>,
+        fault: Option<Fault>,
+    ) -> Replayed {
+        let ended = |word, why: String| Replayed {
+            word,
+            why,
+            seen: None,
+            stray: None,
+            misfit: None,
+            facts_read: false,
+        };
+        let Some(tape) = self.tape(check) else {
+            return ended("error", "it was not recorded".into());
+        };
+        let played = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            runtime().block_on(async {
+                let (lab, player) = self.lab(tape.clone(), otherwise, fault)?;
+                let result = run(Arc::new(lab), check, fault).await;
+                Some((result, player))
+            })
+        }));
+        let (result, player) = match played {
+            Ok(Some(played)) => played,
+            Ok(None) => return ended("error", "the expectations do not read".into()),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().cloned();
+                let text = text.or_else(|| panic.downcast_ref::<&str>().map(|&s| s.to_owned()));
+                return ended("panic", text.unwrap_or_default());
+            }
+        };
+        let facts_read = player.facts_read();
+        let (stray, misfit) = (player.stray(), player.misfit().map(|misfit| misfit.to_string()));
+        match result {
+            Ok(seen) => {
+                let verdict = seen.judge();
+                let word = match verdict {
+                    Verdict::Pass => "pass",
+                    Verdict::Skip { .. } => "skip",
+                    _ => "fail",
+                };
+                Replayed {
+                    word,
+                    why: verdict.reason().to_owned(),
+                    seen: Some(seen),
+                    stray,
+                    misfit,
+                    facts_read,
+                }
+            }
+            Err(error) => {
+                let word = if matches!(error, CheckError::Unable(_)) { "skip" } else { "error" };
+                Replayed { word, why: error.chain(), seen: None, stray, misfit, facts_read }
+            }
+        }
+    }
+}
+
+async fn run(
+    lab: Arc<Lab>,
+    check: &'static Check,
+    fault: Option<Fault>,
+) -> Result<Observations, CheckError> {
+    let mut cell = lab.cell(NAME, check, fault).await?;
+    let listening = Listening::begin(&cell).await;
+    let ran = tokio::time::timeout(check.limit, (check.run)(&mut cell)).await;
+    let timed_out = |_| CheckError::TimedOut { what: "the check".into(), limit: check.limit };
+    let mut seen = cell.lived(ran.map_err(timed_out)??)?;
+    listening.end(&cell, check.id, &mut seen).await?;
+    Ok(seen)
+}
+
+/// Time passes when nobody has anything to do but wait.
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap_or_else(|e| unreachable!("a runtime without I/O needs nothing of the system: {e}"))
+}
+
+fn expectations() -> Result<Expectations, ExpectationError> {
+    use std::sync::OnceLock;
+
+    static READ: OnceLock<Expectations> = OnceLock::new();
+    if let Some(read) = READ.get() {
+        return Ok(read.clone());
+    }
+    let read = Expectations::from_toml(EXPECTATIONS)?;
+    Ok(READ.get_or_init(|| read).clone())
+}

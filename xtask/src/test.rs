@@ -31,6 +31,8 @@ struct Part {
     which: Which,
     /// Whether these are tests that others leave out: `#[ignore]`.
     ignored: bool,
+    /// Whether it runs only if it is asked for: it takes longer than all others.
+    asked_for: bool,
 }
 
 /// What a part needs. It is made ready just before the part runs, so that a tool that cannot be had fails this part alone.
@@ -52,7 +54,17 @@ struct Which {
 }
 
 /// All of them, in the order in which they run. The last counts the most tests, so its closing lines come last.
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
+    Part {
+        name: "libvirt-suite",
+        needs: Needs::Lab,
+        which: Which {
+            nextest: "package(hospitium-host-libvirt) and binary(whole_run)",
+            cargo: &["--package", "hospitium-host-libvirt", "--test", "whole_run", "--"],
+        },
+        ignored: true,
+        asked_for: true,
+    },
     // They boot whole kernels and distributions.
     Part {
         name: "guests",
@@ -62,6 +74,7 @@ const PARTS: [Part; 6] = [
             cargo: &["--package", "hospitium-guest", "--", "--test-threads=1"],
         },
         ignored: true,
+        asked_for: false,
     },
     Part {
         name: "oracles",
@@ -71,6 +84,7 @@ const PARTS: [Part; 6] = [
             cargo: &["--package", "hospitium-ledger", "--test", "oracles", "--"],
         },
         ignored: true,
+        asked_for: false,
     },
     Part {
         name: "browser",
@@ -80,6 +94,7 @@ const PARTS: [Part; 6] = [
             cargo: &["--package", "hospitium-web", "--lib", "browser", "--"],
         },
         ignored: true,
+        asked_for: false,
     },
     Part {
         name: "feeds",
@@ -89,6 +104,7 @@ const PARTS: [Part; 6] = [
             cargo: &["--package", "hospitium-web", "--lib", "feed::tests", "--"],
         },
         ignored: true,
+        asked_for: false,
     },
     // What is promised of the catalog holds with PostgreSQL as it does with SQLite: the same tests.
     Part {
@@ -99,6 +115,7 @@ const PARTS: [Part; 6] = [
             cargo: &["--package", "hospitium-catalog", "--package", "hospitium-web", "--lib", "--"],
         },
         ignored: false,
+        asked_for: false,
     },
     Part {
         name: "workspace",
@@ -108,6 +125,7 @@ const PARTS: [Part; 6] = [
             cargo: &["--workspace", "--features", FEATURES, "--", "--test-threads=1"],
         },
         ignored: false,
+        asked_for: false,
     },
 ];
 
@@ -132,6 +150,7 @@ const QUICK: Part = Part {
         ],
     },
     ignored: false,
+    asked_for: false,
 };
 
 /// Runs what was asked for, to the end.
@@ -162,7 +181,8 @@ impl Options {
         if self.quick {
             return vec![&QUICK];
         }
-        let asked = |part: &&Part| self.part.is_empty() || self.part.iter().any(|n| n == part.name);
+        let named = |part: &Part| self.part.iter().any(|name| name == part.name);
+        let asked = |part: &&Part| named(part) || (self.part.is_empty() && !part.asked_for);
         PARTS.iter().filter(asked).collect()
     }
 }
@@ -254,7 +274,8 @@ mod tests {
 
     #[test]
     fn parts_run_in_their_order_and_each_can_be_asked_for() {
-        assert_eq!(asked(&[]), PARTS.map(|part| part.name));
+        assert_eq!(asked(&[]), ["guests", "oracles", "browser", "feeds", "postgres", "workspace"]);
+        assert_eq!(asked(&["--part", "libvirt-suite"]), ["libvirt-suite"]);
         assert_eq!(asked(&["--part", "feeds", "--part", "oracles"]), ["oracles", "feeds"]);
         assert_eq!(asked(&["--quick"]), ["quick"]);
         assert!(Line::try_parse_from(["test", "--part", "nonsense"]).is_err());

@@ -180,6 +180,9 @@ pub struct Answer {
     pub nearest: Vec<Nearest>,
     /// Who supports it.
     pub support: Vec<SupportedBy>,
+    /// Whether everything could be read of the logs that it rests on. If not, a withdrawal may be among
+    /// what could not.
+    pub certain: bool,
     /// What keeps the answer from being certain.
     pub warnings: Vec<String>,
 }

@@ -10,7 +10,7 @@ use sqlx::any::AnyRow;
 
 use crate::decide::in_a_line;
 use crate::newest::{Pair, SPEAKING, in_order};
-use crate::pair::{Judged, Stands, stands};
+use crate::pair::{Judged, Stands};
 use crate::record::Stored;
 use crate::store::{COLUMNS, RECORDS, stored};
 use crate::{Catalog, CatalogError, Desk};
@@ -121,7 +121,7 @@ impl Catalog {
             let text =
                 |column| row.try_get(column).map_err(CatalogError::database("read a product's id"));
             let (guest_product, host_product) = (text(13)?, text(14)?);
-            let stands = stands(&record, &notices.of(&record), as_of);
+            let stands = notices.stands(&record, as_of);
             listed.push(Listed { guest_product, host_product, stands, record });
         }
         Ok(listed)

@@ -16,13 +16,9 @@ use crate::nearest;
 use crate::newest::{DECIDING, Pair, in_order};
 use crate::pair::Judged;
 use crate::side::{Side, Subjects};
+use crate::store::LogKnown;
 use crate::support::support;
 use crate::{Catalog, CatalogError, Limits, Question};
-
-/// Pairs from which a validation may be carried forward that are looked at.
-const CARRIED: usize = 32;
-/// Combinations of names in records that are looked at for one guest and host.
-const COMBINATIONS: usize = 256;
 
 /// A catalog with what is needed to ask it.
 pub struct Desk<'a> {
@@ -36,7 +32,7 @@ pub struct Desk<'a> {
 /// What is made ready once for a day, and can be kept as long as the day and the catalog stay.
 pub struct Ready {
     pub(crate) subjects: Subjects,
-    pub(crate) logs: Vec<(i64, String, u64)>,
+    pub(crate) logs: Vec<LogKnown>,
     pub(crate) owed: HashMap<(ProductId, ProductId), Vec<(usize, Obligation)>>,
     problems: Vec<String>,
     as_of: Date,
@@ -229,6 +225,10 @@ impl<'a> Desk<'a> {
             set_aside,
             nearest,
             support,
+            certain: !self.ready.logs.iter().any(|log| {
+                let rests = judged.iter().any(|j| j.record.log_id == log.id);
+                rests && log.damaged + log.unread > 0
+            }),
             warnings: self.warnings(decision.verdict),
         })
     }
@@ -238,7 +238,7 @@ impl<'a> Desk<'a> {
         guests: &[i64],
         hosts: &[i64],
     ) -> Result<Vec<Judged>, CatalogError> {
-        let pairs = self.catalog.met(guests, hosts, COMBINATIONS).await?;
+        let pairs = self.catalog.met(guests, hosts).await?;
         let judged = self.catalog.judged(&pairs, self.as_of, DECIDING).await?;
         Ok(in_order(judged.into_values().flatten().collect()))
     }
@@ -280,15 +280,21 @@ impl<'a> Desk<'a> {
     }
 
     fn warnings(&self, verdict: Word) -> Vec<String> {
-        let damaged = self.ready.logs.iter().filter(|(_, _, damaged)| *damaged > 0);
-        let mut warnings: Vec<String> = damaged
-            .map(|(_, origin, damaged)| {
-                format!(
+        let mut warnings = Vec::new();
+        for LogKnown { origin, damaged, unread, .. } in &self.ready.logs {
+            if *damaged > 0 {
+                warnings.push(format!(
                     "{damaged} entries of {origin} are damaged; a withdrawal may be among them. \
                      Get a sound copy of the log"
-                )
-            })
-            .collect();
+                ));
+            }
+            if *unread > 0 {
+                warnings.push(format!(
+                    "{unread} entries of {origin} are signed by its party and cannot be read here; a \
+                     withdrawal may be among them. A later hospitium may read them"
+                ));
+            }
+        }
         // What an agreement names and nobody knows may be the very pair.
         if verdict == Word::Unknown {
             warnings.extend(self.ready.problems.iter().cloned());
@@ -315,7 +321,7 @@ impl<'a> Desk<'a> {
             limits.arch.as_ref().is_none_or(|arch| arch.as_str() == obligation.arch)
         };
         let mut all = Vec::new();
-        let mut outcomes = outcomes(judged, &pair);
+        let mut outcomes = outcomes(judged, &pair, &self.ready.logs);
         let mut carried = false;
         for (number, before) in of_pair.iter().filter(|(_, o)| of_arch(o)) {
             let Some(agreement) = self.agreements.get(*number) else { continue };
@@ -323,7 +329,7 @@ impl<'a> Desk<'a> {
             if !carried && (rule.guests != Reach::None || rule.hosts != Reach::None) {
                 carried = true;
                 for (pair, more) in self.carried(guest, host).await? {
-                    outcomes.extend(self::outcomes(&more, &pair));
+                    outcomes.extend(self::outcomes(&more, &pair, &self.ready.logs));
                     judged.extend(more);
                 }
             }
@@ -331,7 +337,7 @@ impl<'a> Desk<'a> {
             let grounds = Grounds {
                 products: self.products,
                 outcomes: &outcomes,
-                suite: None,
+                suite: Some(env!("CARGO_PKG_VERSION")),
                 as_of: self.as_of,
                 blocked: &|_, _| None,
             };
@@ -366,9 +372,9 @@ impl<'a> Desk<'a> {
             line
         };
         let (guests, hosts) = (line(guest, ProductKind::Guest), line(host, ProductKind::Host));
-        let mut found = self.of_products(&guests, &hosts, CARRIED + 1).await?;
+        // All of them: which of them counts, and is the newest, is the plan's to say.
+        let mut found = self.of_products(&guests, &hosts, usize::MAX).await?;
         found.retain(|((of_guest, of_host), _)| *of_guest != guest.id || *of_host != host.id);
-        found.truncate(CARRIED);
         Ok(found)
     }
 }
@@ -391,10 +397,14 @@ fn narrowed(agreement: &Agreement, obligation: &Obligation) -> Option<Agreement>
 }
 
 /// What a plan takes in.
-pub(crate) fn outcomes(judged: &[Judged], pair: &(ProductId, ProductId)) -> Vec<Outcome> {
+pub(crate) fn outcomes(
+    judged: &[Judged],
+    pair: &(ProductId, ProductId),
+    logs: &[LogKnown],
+) -> Vec<Outcome> {
     let outcome = |judged: &Judged| {
         let (guest, host) = pair.clone();
-        judged.record.outcome(guest, host, judged.set_aside_on())
+        judged.record.outcome(guest, host, judged.set_aside_on(), logs)
     };
     judged.iter().map(outcome).collect()
 }

@@ -78,6 +78,34 @@ pub enum CatalogError {
         /// The log.
         origin: String,
     },
+    /// A head older than one that was taken in before.
+    #[error(
+        "the log {origin:?} shows {found} entries, and this catalog was built from {seen}: an older \
+         copy is not taken, for what was said since is missing from it. Get the newest copy. Both \
+         heads are kept in the catalog"
+    )]
+    Older {
+        /// The log.
+        origin: String,
+        /// Entries shown.
+        found: u64,
+        /// Entries taken in before.
+        seen: u64,
+    },
+    /// A head that contradicts one that was taken in before.
+    #[error(
+        "the log {origin:?} was forked: its head of {found} entries does not continue the one of \
+         {seen} entries that this catalog was built from. Both heads, each with the log's own \
+         signature, are kept in the catalog as proof; nothing of the new one is taken"
+    )]
+    Fork {
+        /// The log.
+        origin: String,
+        /// Entries of the new head.
+        found: u64,
+        /// Entries taken in before.
+        seen: u64,
+    },
     /// The same log twice.
     #[error("the log {origin:?} is given twice; give one copy of it, the newest")]
     Twice {

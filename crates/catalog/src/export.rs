@@ -14,7 +14,6 @@ use quick_xml::events::{BytesDecl, BytesText, Event};
 use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 
-use crate::pair::stands;
 use crate::record::Stored;
 use crate::store::{COLUMNS, RECORDS, stored};
 use crate::{Catalog, CatalogError};
@@ -66,7 +65,7 @@ impl Catalog {
             let said = self.notices_of(&records.iter().collect::<Vec<_>>()).await?;
             for (row, record) in rows.iter().zip(records) {
                 (log, entry) = (record.log_id, i64::try_from(record.entry).unwrap_or(i64::MAX));
-                if record.validated > as_of {
+                if record.validated > as_of || record.known > as_of {
                     continue;
                 }
                 let id = |column| {
@@ -74,7 +73,7 @@ impl Catalog {
                         .map_err(CatalogError::database("read a product's id"))
                 };
                 let (guest_product, host_product) = (id(13)?, id(14)?);
-                let stands = stands(&record, &said.of(&record), as_of).word();
+                let stands = said.stands(&record, as_of).word();
                 take(Line { guest_product, host_product, stands, record })?;
             }
         }
@@ -210,7 +209,7 @@ impl Catalog {
             if let (true, (Ok(guest), Ok(host))) = (counts, ids)
                 && let Some(said) = failed.get_mut(&(line.guest_product, line.host_product))
             {
-                said.push(line.record.outcome(guest, host, None));
+                said.push(line.record.outcome(guest, host, None, &[]));
             }
             Ok(())
         })

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::Date;
 use sqlx::Row as _;
 
-use crate::pair::{Judged, stands};
+use crate::pair::Judged;
 use crate::record::end_of;
 use crate::store::{COLUMNS, stored};
 use crate::{Catalog, CatalogError};
@@ -42,12 +42,12 @@ pub fn in_order(mut judged: Vec<Judged>) -> Vec<Judged> {
 }
 
 impl Catalog {
-    /// The pairs of these guests with these hosts of which there is a record, at most so many.
+    /// The pairs of these guests with these hosts of which there is a record, all of them: the newest
+    /// record may be of any.
     pub(crate) async fn met(
         &self,
         guests: &[i64],
         hosts: &[i64],
-        most: usize,
     ) -> Result<Vec<Pair>, CatalogError> {
         // Two names: whether there is a record, shows when it is looked for.
         if let ([guest], [host]) = (guests, hosts) {
@@ -58,11 +58,7 @@ impl Catalog {
         for guest in guests {
             let hosts = self.partners("guest", *guest).await?;
             met.extend(hosts.into_iter().filter(|host| wanted.contains(host)).map(|h| (*guest, h)));
-            if met.len() >= most {
-                break;
-            }
         }
-        met.truncate(most);
         Ok(met)
     }
 
@@ -118,9 +114,9 @@ impl Catalog {
         let sql = format!(
             "{COLUMNS}, r.guest, r.host, r.machine FROM (VALUES {}) AS p \
              JOIN machines m ON m.guest = p.column1 AND m.host = p.column2 \
-             JOIN records r ON r.machine = m.id AND r.ended <= $1 AND r.ended >= COALESCE(\
+             JOIN records r ON r.machine = m.id AND r.known <= $1 AND r.ended >= COALESCE(\
              (SELECT e.ended / 86400 * 86400 FROM records e WHERE e.machine = m.id \
-             AND e.ended <= $1 ORDER BY e.ended DESC LIMIT 1 OFFSET $2), -9223372036854775807) \
+             AND e.known <= $1 ORDER BY e.ended DESC LIMIT 1 OFFSET $2), -9223372036854775807) \
              JOIN logs l ON l.id = r.log JOIN subjects g ON g.id = r.guest \
              JOIN subjects h ON h.id = r.host ORDER BY r.ended DESC, r.entry DESC LIMIT $3",
             marks.join(", ")
@@ -136,8 +132,8 @@ impl Catalog {
         let mut said: BTreeMap<Pair, BTreeMap<i64, Vec<Judged>>> = BTreeMap::new();
         for (row, record) in rows.iter().zip(records) {
             let number = |column: usize| row.try_get::<i64, _>(column).map_err(failed());
-            let (pair, machine) = ((number(15)?, number(16)?), number(17)?);
-            let stands = stands(&record, &notices.of(&record), as_of);
+            let (pair, machine) = ((number(16)?, number(17)?), number(18)?);
+            let stands = notices.stands(&record, as_of);
             let of_machine = said.entry(pair).or_default().entry(machine).or_default();
             of_machine.push(Judged { record, stands });
         }

@@ -3,10 +3,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+use hospitium_ledger::NoticeKind;
+use jiff::civil::Date;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use crate::record::{NoticeRow, Stored, day};
+use crate::pair::{Stands, stands};
+use crate::record::{NoticeRow, Stored, day, last_day};
 use crate::{Catalog, CatalogError};
 
 /// Records in one query: as many as a page of the API has. Two values for each stay below both databases'
@@ -27,18 +30,35 @@ impl Notices {
     /// What was said of this record, in its order, and of what it rests on.
     pub fn of(&self, record: &Stored) -> Vec<NoticeRow> {
         let about = |digest: String| self.0.get(&(record.log_id, digest)).into_iter().flatten();
-        let mut said: Vec<NoticeRow> = about(record.digest.clone()).cloned().collect();
-        said.extend(rests_on(record).flat_map(about).map(|notice| NoticeRow {
-            reason: format!("what it rests on was taken back: {}", notice.reason),
-            ..notice.clone()
-        }));
-        said
+        about(record.digest.clone()).cloned().collect()
+    }
+
+    /// The same of each record that it rests on.
+    pub fn of_rests<'a>(&'a self, record: &'a Stored) -> impl Iterator<Item = Vec<NoticeRow>> + 'a {
+        rests_on(record).filter_map(|digest| {
+            let said = self.0.get(&(record.log_id, digest))?;
+            let told = said.iter().map(|notice| NoticeRow {
+                reason: format!("what it rests on was taken back: {}", notice.reason),
+                ..notice.clone()
+            });
+            Some(told.collect())
+        })
+    }
+
+    /// How a record stands on a day, by what was said of it and of what it rests on.
+    pub fn stands(&self, record: &Stored, as_of: Date) -> Stands {
+        let own = stands(record, &self.of(record), as_of);
+        if !own.counts() {
+            return own;
+        }
+        let mut rests = self.of_rests(record).map(|said| stands(record, &said, as_of));
+        rests.find(|rests| !rests.counts()).unwrap_or(own)
     }
 }
 
 /// The records that this one rests on. Where a waiver is taken back, or an earlier run, so is the pass that counts
 /// on it; a failure stands by itself.
-fn rests_on(record: &Stored) -> impl Iterator<Item = String> {
+fn rests_on(record: &Stored) -> impl Iterator<Item = String> + '_ {
     record.detail.rests_on.iter().filter(|_| record.passed()).map(ToString::to_string)
 }
 
@@ -76,13 +96,25 @@ impl Catalog {
     }
 }
 
+/// The words by which kinds of notices are kept.
+pub const KINDS: [(&str, NoticeKind); 3] = [
+    ("suspension", NoticeKind::Suspension),
+    ("lifting", NoticeKind::Lifting),
+    ("withdrawal", NoticeKind::Withdrawal),
+];
+
+fn kind_of(word: &str) -> NoticeKind {
+    let found = KINDS.iter().find(|(known, _)| *known == word);
+    found.map_or(NoticeKind::Withdrawal, |(_, kind)| *kind)
+}
+
 /// Reads a notice's kind, days and reason.
 fn notice(row: &AnyRow) -> Result<NoticeRow, sqlx::Error> {
     let (kind, until): (String, i64) = (row.try_get(0)?, row.try_get(2)?);
     Ok(NoticeRow {
-        withdrawal: kind == "withdrawal",
+        kind: kind_of(&kind),
         issued: day(row.try_get(1)?),
-        until: (until != i64::MAX).then(|| day(until)),
+        until: (until != i64::MAX).then(|| last_day(until)),
         reason: row.try_get(3)?,
     })
 }

@@ -1,9 +1,11 @@
 //! What the records say of pairs, as plans take it in.
 
-use hospitium_plan::obligation::Outcome;
+use hospitium_plan::obligation::{Outcome, Told};
 use hospitium_products::ProductId;
 use jiff::civil::Date;
 
+use crate::record::Detail;
+use crate::store::LogKnown;
 use crate::{Catalog, CatalogError, Stored};
 
 impl Stored {
@@ -13,7 +15,17 @@ impl Stored {
         guest: ProductId,
         host: ProductId,
         withdrawn: Option<Date>,
+        logs: &[LogKnown],
     ) -> Outcome {
+        let log = logs.iter().find(|log| log.id == self.log_id);
+        let Detail { key, profile, drivers, covers, .. } = &self.detail;
+        let told = Told {
+            keys: log.map(|log| log.keys(key)).unwrap_or_default(),
+            cosigners: log.map(|log| log.cosigners.clone()).unwrap_or_default(),
+            profile: profile.clone(),
+            drivers: drivers.clone(),
+            covers: covers.clone(),
+        };
         Outcome {
             party: self.party.clone(),
             guest,
@@ -26,6 +38,8 @@ impl Stored {
             certificate: self.place(),
             trial: self.trial(),
             withdrawn,
+            until: Some(self.until),
+            told,
         }
     }
 }
@@ -37,13 +51,14 @@ impl Catalog {
     /// # Errors
     /// If the database fails.
     pub async fn outcomes(&self, as_of: Date) -> Result<Vec<Outcome>, CatalogError> {
+        let logs = self.logs().await?;
         let mut outcomes: Vec<Outcome> = Vec::new();
         self.each(as_of, |line| {
             let record = &line.record;
             let ids = (line.guest_product.parse(), line.host_product.parse());
             if let (Ok(guest), Ok(host)) = ids {
                 let back = matches!(line.stands, "suspended" | "withdrawn").then_some(as_of);
-                outcomes.push(record.outcome(guest, host, back));
+                outcomes.push(record.outcome(guest, host, back, &logs));
             }
             Ok(())
         })

@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use sqlx::Row as _;
 
 use crate::browse::{Cursor, Listed};
-use crate::record::{Stored, day, end_of};
+use crate::record::{Stored, day, end_of, last_day};
 use crate::store::{COLUMNS, RECORDS, stored};
 use crate::{Catalog, CatalogError, Desk, Unclear};
 
@@ -108,6 +108,8 @@ impl Catalog {
             let sides = sides.join(" AND ");
             which.push_str(&format!(" AND r.machine IN (SELECT id FROM machines WHERE {sides})"));
         }
+        // What was said later than the day is not known on it.
+        which.push_str(&format!(" AND r.known <= {}", start.ended));
         let next = bound.len() + 4;
         if party.is_some() {
             let logs = format!("SELECT id FROM logs WHERE party = ${}", next + 1);
@@ -200,7 +202,7 @@ impl Desk<'_> {
         let sql = format!(
             "{COLUMNS}, n.kind, n.issued, n.until, n.reason, n.entry{RECORDS} \
              JOIN notices n ON n.log = r.log AND n.about = r.digest WHERE n.issued <= $1 \
-             ORDER BY n.issued DESC, n.log DESC, n.entry DESC LIMIT $2"
+             AND n.kind <> 'lifting' ORDER BY n.issued DESC, n.log DESC, n.entry DESC LIMIT $2"
         );
         let query = sqlx::query(&sql).bind(end_of(self.as_of)).bind(i64::from(most));
         let rows = query.fetch_all(&self.catalog.pool).await.map_err(failed())?;
@@ -208,13 +210,13 @@ impl Desk<'_> {
             .map(|row| {
                 let about = stored(row)?;
                 let read = || -> Result<Notice, sqlx::Error> {
-                    let (kind, until): (String, i64) = (row.try_get(15)?, row.try_get(17)?);
-                    let entry: i64 = row.try_get(19)?;
+                    let (kind, until): (String, i64) = (row.try_get(16)?, row.try_get(18)?);
+                    let entry: i64 = row.try_get(20)?;
                     Ok(Notice {
                         withdrawal: kind == "withdrawal",
-                        issued: day(row.try_get(16)?),
-                        until: (until != i64::MAX).then(|| day(until)),
-                        reason: row.try_get(18)?,
+                        issued: day(row.try_get(17)?),
+                        until: (until != i64::MAX).then(|| last_day(until)),
+                        reason: row.try_get(19)?,
                         entry: u64::try_from(entry).unwrap_or_default(),
                         about: about.clone(),
                         guest_product: row.try_get(13)?,

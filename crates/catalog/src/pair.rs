@@ -1,5 +1,6 @@
 //! How the records of a guest on a host stand on a day.
 
+use hospitium_ledger::{ByItself, NoticeDays, NoticeKind, by_itself, in_force};
 use jiff::civil::Date;
 use serde::Serialize;
 
@@ -90,20 +91,26 @@ impl Judged {
     }
 }
 
-/// How a record stands, given what was said of it later.
+/// How a record stands, given what was said of it later: the ledger's rule, by which certificates are
+/// verified too.
 pub fn stands(record: &Stored, notices: &[NoticeRow], as_of: Date) -> Stands {
-    let known = || notices.iter().filter(|notice| notice.issued <= as_of);
-    if let Some(notice) = known().find(|notice| notice.withdrawal) {
-        return Stands::Withdrawn { on: notice.issued, reason: notice.reason.clone() };
-    }
-    let holds = |notice: &&NoticeRow| notice.until.is_none_or(|until| until >= as_of);
-    if let Some(notice) = known().find(holds) {
+    let days = |notice: &NoticeRow| NoticeDays {
+        kind: notice.kind,
+        issued: notice.issued,
+        until: notice.until,
+    };
+    let days: Vec<NoticeDays> = notices.iter().map(days).collect();
+    if let Some(notice) = in_force(&days, as_of).and_then(|place| notices.get(place)) {
         let (since, until, reason) = (notice.issued, notice.until, notice.reason.clone());
-        return Stands::Suspended { since, until, reason };
+        return match notice.kind {
+            NoticeKind::Withdrawal => Stands::Withdrawn { on: since, reason },
+            _ => Stands::Suspended { since, until, reason },
+        };
     }
-    match (record.passed(), record.until >= as_of) {
-        (false, _) => Stands::Failed,
-        (true, true) => Stands::Valid,
-        (true, false) => Stands::Lapsed,
+    match by_itself(record.passed(), (record.validated, record.until), as_of) {
+        ByItself::Failed => Stands::Failed,
+        ByItself::Lapsed => Stands::Lapsed,
+        // What ended later is not read at all.
+        ByItself::Valid | ByItself::NotYet => Stands::Valid,
     }
 }

@@ -9,6 +9,9 @@ use hospitium_products::{Product, ProductId};
 use crate::desk::outcomes;
 use crate::{CatalogError, Desk};
 
+/// Why a guest cannot be run on a host here, if it cannot.
+pub type Blocked<'b> = dyn Fn(&Product, &Product) -> Option<String> + Sync + 'b;
+
 /// Pairs of products whose records are looked at for one agreement.
 const PAIRS: usize = 20_000;
 
@@ -20,12 +23,25 @@ impl Desk<'_> {
     /// # Errors
     /// If the database fails.
     pub async fn plan(&self, agreement: &Agreement) -> Result<Plan, CatalogError> {
+        self.plan_with(agreement, Some(env!("CARGO_PKG_VERSION")), &|_, _| None).await
+    }
+
+    /// The same with the suite that is current, and with why a pair cannot be run here.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn plan_with(
+        &self,
+        agreement: &Agreement,
+        suite: Option<&str>,
+        blocked: &Blocked<'_>,
+    ) -> Result<Plan, CatalogError> {
         let grounds = |outcomes| Grounds {
             products: self.products,
             outcomes,
-            suite: None,
+            suite,
             as_of: self.as_of,
-            blocked: &|_, _| None,
+            blocked,
         };
         let bare = Plan::make(agreement, &grounds(&[]));
         let guests = self.tried(true, bare.obligations.iter().map(|owed| &owed.guest));
@@ -34,8 +50,12 @@ impl Desk<'_> {
             return Ok(bare);
         }
         let of_pairs = self.of_products(&guests, &hosts, PAIRS + 1).await?;
-        let found: Vec<_> =
-            of_pairs.iter().take(PAIRS).flat_map(|(pair, judged)| outcomes(judged, pair)).collect();
+        let logs = &self.ready.logs;
+        let found: Vec<_> = of_pairs
+            .iter()
+            .take(PAIRS)
+            .flat_map(|(pair, judged)| outcomes(judged, pair, logs))
+            .collect();
         let mut plan = Plan::make(agreement, &grounds(&found));
         if of_pairs.len() > PAIRS {
             plan.problems.push(format!(

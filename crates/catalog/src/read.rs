@@ -1,7 +1,11 @@
 //! Reads a log with distrust: its checkpoint, every entry's place in the tree, every signature. Runs
 //! on a thread of its own and hands over batches, so that memory stays bounded.
 
-use hospitium_ledger::{Head, LogFolder, Policy, Statement, belongs_to, walk};
+use std::collections::BTreeSet;
+
+use hospitium_ledger::{
+    Checkpoint, Head, HeadError, LogFolder, Policy, Statement, Trusted, belongs_to, walk,
+};
 use hospitium_model::Digest;
 use jiff::Timestamp;
 
@@ -25,10 +29,15 @@ pub struct LogSource {
 }
 
 /// What a log begins with.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Opened {
     pub head: Head,
     pub party: String,
+    /// Other parties that have cosigned the head.
+    pub cosigners: BTreeSet<String>,
+    /// Cosignatures that do not count, in words.
+    pub ahead: Vec<String>,
+    pub checkpoint: Checkpoint,
 }
 
 /// An entry, verified or not.
@@ -39,13 +48,15 @@ pub struct Entry {
     pub digest: Digest,
     /// What it says, or why that is not believed.
     pub said: Result<Said, String>,
+    /// Whether the party signed it, and this program cannot read it.
+    pub unread: bool,
 }
 
 /// What an entry says.
 #[derive(Debug)]
 pub enum Said {
     /// A validation, as the catalog keeps it.
-    Validation(Box<Row>),
+    Validation { row: Box<Row>, issued: Timestamp },
     /// Anything else.
     Other(Box<Statement>),
 }
@@ -69,24 +80,18 @@ impl LogSource {
             .folder
             .checkpoint()
             .map_err(|source| CatalogError::Log { folder: folder(), source })?;
-        let origin = checkpoint.head().origin.clone();
-        let shown = || hospitium_model::printable(&origin, 200);
-        let distrusted = |source| CatalogError::Checkpoint { folder: folder(), source };
-        let key = self
-            .policy
-            .log(&origin)
-            .ok_or_else(|| CatalogError::Untrusted { origin: shown(), folder: folder() })?;
-        let head = checkpoint.verify_log(key).map_err(distrusted)?.clone();
-        let mut cosigned = std::collections::BTreeSet::new();
-        for (place, witness) in self.policy.witnesses.iter().enumerate() {
-            if checkpoint.verify_cosignature(&witness.key, now).map_err(distrusted)?.is_some() {
-                cosigned.insert(place);
+        let shown = || hospitium_model::printable(&checkpoint.head().origin, 200);
+        let trusted = self.policy.trusts(&checkpoint, now).map_err(|source| match source {
+            HeadError::Unknown { .. } => {
+                CatalogError::Untrusted { origin: shown(), folder: folder() }
             }
-        }
-        if !self.policy.is_quorum(&cosigned) {
-            let quorum = self.policy.quorum_words();
-            return Err(CatalogError::Quorum { folder: folder(), quorum });
-        }
+            HeadError::Quorum { quorum, cosigned } => {
+                let quorum = format!("{quorum}, and {cosigned} did");
+                CatalogError::Quorum { folder: folder(), quorum }
+            }
+            HeadError::Note(source) => CatalogError::Checkpoint { folder: folder(), source },
+        })?;
+        let Trusted { head, cosigned, ahead, .. } = trusted;
         let party = self
             .policy
             .signers
@@ -95,7 +100,10 @@ impl LogSource {
             .find(|name| belongs_to(&head.origin, name))
             .ok_or_else(|| CatalogError::NoSigner { origin: shown() })?
             .to_owned();
-        Ok(Opened { head, party })
+        let domain = |name: &str| name.split('/').next().unwrap_or_default().to_owned();
+        let cosigners = cosigned.iter().map(|cosigned| domain(&cosigned.by));
+        let cosigners = cosigners.filter(|name| *name != party).collect();
+        Ok(Opened { head, party, cosigners, ahead, checkpoint })
     }
 
     /// Reads the whole log. Gives up without a word if nobody takes what it hands over.
@@ -148,6 +156,7 @@ impl LogSource {
                     Err(error) => bad.push(Entry {
                         index,
                         digest: Digest::of(b""),
+                        unread: false,
                         said: Err(error.to_string()),
                     }),
                 }

@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use hospitium_ledger::Statement;
 use hospitium_ledger::statement::{KeyRole, Record, Resource};
+use hospitium_ledger::{Checkpoint, Continues, Statement, continues};
 use hospitium_model::{Digest, printable};
 use jiff::Timestamp;
 use serde::Serialize;
 use sqlx::any::AnyArguments;
 use sqlx::query::Query;
-use sqlx::{Any, AnyConnection, Transaction};
+use sqlx::{Any, AnyConnection, Row as _, Transaction};
 use tokio::sync::mpsc;
 
 use crate::newest::Pair;
+use crate::notices::KINDS;
 use crate::read::{Batch, Entry, LogSource, Opened, Said};
 use crate::row::{self, NAME};
 use crate::schema::{CONTENT, INDEXES, insert};
@@ -51,7 +52,13 @@ pub struct LogSummary {
     pub damaged: u64,
     /// Entries that are not believed, the damaged ones among them.
     pub refused: u64,
-    /// The first of them.
+    /// Of these, those that the party signed and this program cannot read. A withdrawal may be among
+    /// them.
+    pub unread: u64,
+    /// Cosignatures that do not count, as they are from the future; in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ahead: Vec<String>,
+    /// The first that are not believed.
     pub refusals: Vec<Refusal>,
 }
 
@@ -82,6 +89,9 @@ impl Catalog {
             }
             opened.push((log, source));
         }
+        for (log, source) in &opened {
+            self.continues(log, source).await?;
+        }
         // The order in which they were named is of no weight.
         opened.sort_by(|(a, _), (b, _)| a.head.origin.cmp(&b.head.origin));
         let failed = || CatalogError::database("begin anew");
@@ -102,14 +112,65 @@ impl Catalog {
             machines: HashMap::new(),
             waiting: HashMap::new(),
             log: 0,
+            known: i64::MIN,
         };
         let mut rebuilt = Rebuilt::default();
         for (opened, source) in opened {
+            filling.remember(&opened).await?;
             filling.log += 1;
+            filling.known = i64::MIN;
             rebuilt.logs.push(filling.log(source.clone(), opened, now).await?);
         }
         filling.finish().await?;
         Ok(rebuilt)
+    }
+}
+
+impl Catalog {
+    /// Refuses a log whose head does not continue the one that this catalog was built from before. Both
+    /// heads, each with the log's own signature, are kept.
+    async fn continues(&self, log: &Opened, source: &LogSource) -> Result<(), CatalogError> {
+        let failed = || CatalogError::database("look up a log's last head");
+        let sql = "SELECT checkpoint FROM heads WHERE origin = $1";
+        let query = sqlx::query(sql).bind(log.head.origin.clone());
+        let Some(row) = query.fetch_optional(&self.pool).await.map_err(failed())? else {
+            return Ok(());
+        };
+        let text: String = row.try_get(0).map_err(failed())?;
+        let folder = || source.folder.path().display().to_string();
+        let old = Checkpoint::parse(text.as_bytes())
+            .map_err(|source| CatalogError::Checkpoint { folder: folder(), source })?;
+        let (seen, found) = (old.head().size, log.head.size);
+        let origin = printable(&log.head.origin, NAME);
+        let refused = match continues(&source.folder, old.head(), &log.head)
+            .map_err(|source| CatalogError::Log { folder: folder(), source })?
+        {
+            Continues::Yes => return Ok(()),
+            Continues::Older => CatalogError::Older { origin, found, seen },
+            Continues::No(_) => CatalogError::Fork { origin, found, seen },
+        };
+        let new = String::from_utf8_lossy(log.checkpoint.as_bytes()).into_owned();
+        let digest = Digest::of(format!("{text}\n{new}").as_bytes()).to_string();
+        let sql = "INSERT INTO refused_heads (digest, origin, seen, found) VALUES ($1, $2, $3, $4) \
+                   ON CONFLICT (digest) DO NOTHING";
+        let query = sqlx::query(sql).bind(digest).bind(log.head.origin.clone());
+        query.bind(text).bind(new).execute(&self.pool).await.map_err(failed())?;
+        Err(refused)
+    }
+
+    /// Heads that were refused, as they did not continue what was seen before: the log, the checkpoint
+    /// seen before, and the one that was refused, each with the log's signature.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn refused_heads(&self) -> Result<Vec<[String; 3]>, CatalogError> {
+        let failed = || CatalogError::database("read the heads that it refused");
+        let sql = "SELECT origin, seen, found FROM refused_heads ORDER BY digest LIMIT 1000";
+        let rows = sqlx::query(sql).fetch_all(&self.pool).await.map_err(failed())?;
+        rows.iter()
+            .map(|row| Ok([row.try_get(0)?, row.try_get(1)?, row.try_get(2)?]))
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(failed())
     }
 }
 
@@ -120,12 +181,15 @@ struct Filling<'c> {
     subjects: HashMap<[String; 4], i64>,
     machines: HashMap<Digest, i64>,
     /// Rows by table that wait until there are enough for a statement.
-    waiting: HashMap<&'static str, Vec<Row>>,
+    waiting: HashMap<&'static str, Vec<Values>>,
     log: i64,
+    /// The latest time at which an entry of the log says that it was made: what stands further on was
+    /// not known earlier.
+    known: i64,
 }
 
 /// The values of a row.
-type Row = Vec<Bound>;
+type Values = Vec<Bound>;
 
 /// A value to bind.
 enum Bound {
@@ -146,8 +210,11 @@ impl Filling<'_> {
             origin: opened.head.origin.clone(),
             party: opened.party.clone(),
             entries: opened.head.size,
+            ahead: opened.ahead.clone(),
             ..LogSummary::default()
         };
+        let cosigners: Vec<&str> = opened.cosigners.iter().map(String::as_str).collect();
+        let cosigners = cosigners.join(" ");
         let root: String = opened.head.root.iter().map(|byte| format!("{byte:02x}")).collect();
         let reader = tokio::task::spawn_blocking(move || {
             source.read(&opened, now, &mut |batch| give.blocking_send(batch).is_ok());
@@ -159,6 +226,7 @@ impl Filling<'_> {
             match batch {
                 Batch::Entries(entries) => self.entries(entries, &mut summary).await?,
                 Batch::Again => {
+                    self.known = i64::MIN;
                     self.waiting.clear();
                     for table in
                         ["machines", "records", "notices", "waivers", "key_changes", "refused"]
@@ -171,8 +239,9 @@ impl Filling<'_> {
                     self.run(sqlx::query(sql).bind(subjects)).await?;
                     self.subjects.retain(|_, subject| *subject <= subjects);
                     self.machines.retain(|_, machine| *machine <= machines);
-                    let LogSummary { origin, party, entries, .. } = std::mem::take(&mut summary);
-                    summary = LogSummary { origin, party, entries, ..LogSummary::default() };
+                    let LogSummary { origin, party, entries, ahead, .. } =
+                        std::mem::take(&mut summary);
+                    summary = LogSummary { origin, party, entries, ahead, ..LogSummary::default() };
                 }
                 Batch::End { damaged } => {
                     summary.damaged = damaged;
@@ -191,10 +260,21 @@ impl Filling<'_> {
             Bound::Text(root),
             Bound::Number(number(summary.damaged)),
             Bound::Number(number(summary.refused)),
+            Bound::Number(number(summary.unread)),
+            Bound::Text(printable(&cosigners, 4 * NAME)),
         ];
         self.waiting.entry("logs").or_default().push(row);
         self.take_in_all().await?;
         Ok(summary)
+    }
+
+    /// Keeps the head, which the next one has to continue.
+    async fn remember(&mut self, opened: &Opened) -> Result<(), CatalogError> {
+        let origin = opened.head.origin.clone();
+        self.run(sqlx::query("DELETE FROM heads WHERE origin = $1").bind(origin.clone())).await?;
+        let text = String::from_utf8_lossy(opened.checkpoint.as_bytes()).into_owned();
+        let sql = "INSERT INTO heads (origin, checkpoint) VALUES ($1, $2)";
+        self.run(sqlx::query(sql).bind(origin).bind(text)).await
     }
 
     async fn entries(
@@ -208,6 +288,7 @@ impl Filling<'_> {
                 Ok(said) => said,
                 Err(why) => {
                     summary.refused += 1;
+                    summary.unread += u64::from(entry.unread);
                     if summary.refused <= LISTED {
                         let why = printable(&why, REASON);
                         let refusal = Refusal { entry: entry.index, why: why.clone() };
@@ -219,8 +300,9 @@ impl Filling<'_> {
                 }
             };
             let statement = match said {
-                Said::Validation(row) => {
+                Said::Validation { row, issued } => {
                     summary.validations += 1;
+                    self.known = self.known.max(issued.as_second());
                     let values = self.validation(*row, entry.digest);
                     let row = place.into_iter().chain(values).collect();
                     self.waiting.entry("records").or_default().push(row);
@@ -229,12 +311,13 @@ impl Filling<'_> {
                 Said::Other(statement) => statement,
             };
             summary.others += 1;
+            self.known = self.known.max(statement.issued().as_second());
             // A notice may be about several records; every other record is about one thing.
-            let notice = matches!(statement.record, Record::Suspension(_) | Record::Withdrawal(_));
+            let notice = statement.notice().is_some();
             let about: BTreeSet<_> =
                 statement.subject.iter().filter_map(Resource::sha256).collect();
             for about in about.into_iter().take(if notice { usize::MAX } else { 1 }) {
-                let (table, values) = other_record(&statement, about);
+                let (table, values) = other_record(&statement, about, self.known);
                 let place = [Bound::Number(self.log), Bound::Number(number(entry.index))];
                 let row = place.into_iter().chain(values).collect();
                 self.waiting.entry(table).or_default().push(row);
@@ -243,7 +326,7 @@ impl Filling<'_> {
         self.take_in().await
     }
 
-    fn validation(&mut self, row: row::Row, digest: Digest) -> [Bound; 10] {
+    fn validation(&mut self, row: row::Row, digest: Digest) -> [Bound; 11] {
         let guest = self.subject(row.guest);
         let host = self.subject(row.host);
         let emulated = i64::from(row.emulated);
@@ -256,6 +339,7 @@ impl Filling<'_> {
             Bound::Text(row.arch),
             Bound::Text(row.result.to_owned()),
             Bound::Number(row.ended),
+            Bound::Number(self.known.max(row.ended)),
             Bound::Number(row.until),
             Bound::Number(emulated),
             Bound::Text(row.detail),
@@ -351,18 +435,20 @@ fn bound<'q>(
 }
 
 /// A record that is no validation: its table, and its values after its place.
-fn other_record(statement: &Statement, about: Digest) -> (&'static str, Vec<Bound>) {
+fn other_record(statement: &Statement, about: Digest, known: i64) -> (&'static str, Vec<Bound>) {
     let record = &statement.record;
     let about = Bound::Text(about.to_string());
     let issued = Bound::Number(statement.issued().as_second());
     let text = |text: &str| Bound::Text(printable(text, REASON));
     match record {
-        Record::Suspension(notice) | Record::Withdrawal(notice) => {
-            let withdrawal = matches!(record, Record::Withdrawal(_));
-            let kind = if withdrawal { "withdrawal" } else { "suspension" };
-            let until = notice.until.filter(|_| !withdrawal);
+        Record::Suspension(notice) | Record::Withdrawal(notice) | Record::Lifting(notice) => {
+            let suspension = matches!(record, Record::Suspension(_));
+            let kind = statement.notice().map(|(kind, _)| kind);
+            let word = KINDS.iter().find(|(_, known)| Some(*known) == kind).map_or("", |(w, _)| *w);
+            let until = notice.until.filter(|_| suspension);
             let until = until.map_or(i64::MAX, Timestamp::as_second);
-            ("notices", vec![text(kind), about, issued, Bound::Number(until), text(&notice.reason)])
+            let known = Bound::Number(known);
+            ("notices", vec![text(word), about, known, Bound::Number(until), text(&notice.reason)])
         }
         Record::Waiver(waiver) => (
             "waivers",

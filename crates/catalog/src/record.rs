@@ -1,8 +1,9 @@
 //! What is kept of a record.
 
+use hospitium_ledger::NoticeKind;
 use hospitium_ledger::statement::{CheckCounts, Envelope, Validation, Waiver};
 use hospitium_model::{Digest, MachineRow, printable};
-use hospitium_plan::obligation::{Trial, Voice};
+use hospitium_plan::obligation::{Covers, Trial, Voice};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -43,6 +44,18 @@ pub struct Detail {
     /// Which machine configuration was tried, of which guest under which VMM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tried: Option<Tried>,
+    /// The key that signed it.
+    #[serde(default)]
+    pub key: String,
+    /// The profile, all of whose checks were required.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// The guest's paravirtual drivers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drivers: Option<String>,
+    /// What its run covers of the machine's configurations, as it claims.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub covers: Option<Covers>,
 }
 
 /// A machine configuration that a record says was tried.
@@ -84,6 +97,16 @@ impl Detail {
             machine: machine(validation),
             rests_on: rests_on(validation),
             tried: Tried::of(validation),
+            key: String::new(),
+            profile: ours.profile.as_deref().map(|text| printable(text, 60)),
+            drivers: ours.drivers.as_deref().map(|text| printable(text, 200)),
+            covers: ours.machines.as_ref().map(|claim| Covers {
+                strength: claim.strength,
+                covered: claim.covered,
+                feasible: claim.feasible,
+                complete: claim.is_complete(),
+                parameters: claim.parameters.clone(),
+            }),
         }
     }
 }
@@ -153,6 +176,9 @@ pub struct Stored {
     pub detail: Detail,
     #[serde(skip)]
     pub(crate) log_id: i64,
+    /// The day from which it is known: on which it was recorded.
+    #[serde(skip)]
+    pub(crate) known: Date,
 }
 
 impl Stored {
@@ -189,14 +215,19 @@ impl Stored {
     }
 }
 
-/// A suspension or withdrawal.
+/// A suspension, its lifting, or a withdrawal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoticeRow {
-    pub withdrawal: bool,
+    pub kind: NoticeKind,
     pub issued: Date,
     /// The last day of a suspension, if it has one.
     pub until: Option<Date>,
     pub reason: String,
+}
+
+/// The last day, in UTC, of what holds until a number of seconds since 1970.
+pub fn last_day(seconds: i64) -> Date {
+    hospitium_ledger::last_day(Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX))
 }
 
 /// The day of a number of seconds since 1970, in UTC.

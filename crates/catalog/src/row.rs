@@ -1,7 +1,7 @@
 //! A validation as a row of the catalog: what is kept of it, made while it is verified.
 
-use hospitium_ledger::Statement;
 use hospitium_ledger::statement::Validation;
+use hospitium_ledger::{Statement, VerifierKey};
 use hospitium_model::{Accelerator, printable};
 
 use crate::record::Detail;
@@ -36,7 +36,7 @@ pub struct Row {
 
 impl Row {
     /// Of a statement that is this validation.
-    pub fn of(statement: &Statement, validation: &Validation) -> Self {
+    pub fn of(statement: &Statement, validation: &Validation, by: &VerifierKey) -> Self {
         let ours = &validation.hospitium;
         let side = |kind: &str, product: Option<&str>, name: &str, version: &str| {
             [kind, product.unwrap_or_default(), name, version].map(|text| printable(text, NAME))
@@ -45,7 +45,7 @@ impl Row {
         // Records from before the guest told it are of 64-bit PCs, unless their subject says otherwise.
         let noted = || statement.subject.iter().find_map(|subject| subject.annotations.get("arch"));
         let arch = ours.guest.arch.as_ref().or_else(noted);
-        let detail = Detail::of(validation);
+        let detail = Detail { key: by.to_string(), ..Detail::of(validation) };
         Self {
             guest: side("guest", guest.product.as_deref(), &guest.name, &guest.version),
             host: side("host", host.product.as_deref(), &host.name, &host.version),

@@ -4,8 +4,8 @@
 pub mod database;
 
 use hospitium_ledger::statement::{
-    CheckCounts, CheckLine, Envelope, EvidenceRef, Extension, GuestLine, HostLine, Outcome, Record,
-    Resource, RunLine, Validation, Waiver,
+    CheckCounts, CheckLine, Envelope, EvidenceRef, Extension, GuestLine, HostLine, MachineCoverage,
+    Outcome, Record, Resource, RunLine, Validation, Waiver,
 };
 use hospitium_ledger::{Statement, Validity, ValidityRule};
 use hospitium_model::{
@@ -45,6 +45,12 @@ pub struct Sample {
     pub months: u32,
     /// How many required checks it lists; at least one.
     pub checks: usize,
+    /// When the record was made; when the run ended, if nothing is said.
+    pub issued: Option<Timestamp>,
+    /// The guest's paravirtual drivers.
+    pub drivers: Option<String>,
+    /// What its run covers of the machine's configurations.
+    pub machines: Option<MachineCoverage>,
 }
 
 impl Sample {
@@ -69,6 +75,9 @@ impl Sample {
             machine: None,
             months: 12,
             checks: 1,
+            issued: None,
+            drivers: None,
+            machines: None,
         }
     }
 
@@ -140,8 +149,10 @@ impl Sample {
             hospitium: Extension {
                 format: 1,
                 party: self.party.clone(),
-                issued: self.ended,
+                issued: self.issued.unwrap_or(self.ended),
                 agreement: None,
+                profile: Some(hospitium_model::STANDARD.into()),
+                drivers: self.drivers.clone(),
                 run: RunLine {
                     id: self.run.clone(),
                     started: self.ended,
@@ -187,7 +198,7 @@ impl Sample {
                 waivers: waivers.into_iter().collect(),
                 coverage,
                 machine: self.machine.map(|row| row.words().into()),
-                machines: None,
+                machines: self.machines.clone(),
                 validity,
                 evidence: EvidenceRef {
                     manifest: Digest::of(self.run.as_bytes()),

@@ -1,16 +1,16 @@
 //! The read model's tables, in the SQL that SQLite and PostgreSQL share.
 
 /// Version of the tables.
-pub const FORM: &str = "3";
+pub const FORM: &str = "4";
 
 /// The tables. Times are seconds since 1970-01-01 UTC; `log` and `entry` are a record's place. `machines`
 /// has each machine configuration on which a log says that a pair was tried, on hardware and under
 /// emulation: of each its newest records can be read without the others of the pair.
-pub const TABLES: [&str; 10] = [
+pub const TABLES: [&str; 12] = [
     "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS logs (id BIGINT PRIMARY KEY, origin TEXT NOT NULL, \
      party TEXT NOT NULL, size BIGINT NOT NULL, root TEXT NOT NULL, damaged BIGINT NOT NULL, \
-     refused BIGINT NOT NULL)",
+     refused BIGINT NOT NULL, unread BIGINT NOT NULL, cosigners TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS subjects (id BIGINT PRIMARY KEY, kind TEXT NOT NULL, \
      product TEXT NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS machines (id BIGINT PRIMARY KEY, log BIGINT NOT NULL, \
@@ -19,7 +19,7 @@ pub const TABLES: [&str; 10] = [
     "CREATE TABLE IF NOT EXISTS records (log BIGINT NOT NULL, entry BIGINT NOT NULL, \
      digest TEXT NOT NULL, machine BIGINT NOT NULL, \
      guest BIGINT NOT NULL, host BIGINT NOT NULL, arch TEXT NOT NULL, \
-     result TEXT NOT NULL, ended BIGINT NOT NULL, until BIGINT NOT NULL, \
+     result TEXT NOT NULL, ended BIGINT NOT NULL, known BIGINT NOT NULL, until BIGINT NOT NULL, \
      emulated BIGINT NOT NULL, detail TEXT NOT NULL, PRIMARY KEY (log, entry))",
     "CREATE TABLE IF NOT EXISTS pairs (guest BIGINT NOT NULL, host BIGINT NOT NULL, \
      PRIMARY KEY (guest, host))",
@@ -35,17 +35,21 @@ pub const TABLES: [&str; 10] = [
      reason TEXT NOT NULL, PRIMARY KEY (log, entry))",
     "CREATE TABLE IF NOT EXISTS refused (log BIGINT NOT NULL, entry BIGINT NOT NULL, \
      why TEXT NOT NULL, PRIMARY KEY (log, entry))",
+    // These two outlive a rebuild: what comes later has to continue what was taken in.
+    "CREATE TABLE IF NOT EXISTS heads (origin TEXT PRIMARY KEY, checkpoint TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS refused_heads (digest TEXT PRIMARY KEY, origin TEXT NOT NULL, \
+     seen TEXT NOT NULL, found TEXT NOT NULL)",
 ];
 
 /// What a rebuild empties, and the columns by which each table's content is put in order.
 pub const CONTENT: [(&str, &str, &str); 8] = [
     // By number, which goes by the origins' bytes: databases put letters in orders of their own.
-    ("logs", "id, origin, party, size, root, damaged, refused", "id"),
+    ("logs", "id, origin, party, size, root, damaged, refused, unread, cosigners", "id"),
     ("subjects", "id, kind, product, name, version", "id"),
     ("machines", "id, log, guest, host, arch, emulated, words", "id"),
     (
         "records",
-        "log, entry, digest, machine, guest, host, arch, result, ended, until, emulated, detail",
+        "log, entry, digest, machine, guest, host, arch, result, ended, known, until, emulated, detail",
         "log, entry",
     ),
     ("notices", "log, entry, kind, about, issued, until, reason", "log, entry, about"),

@@ -1,5 +1,6 @@
 //! The database of a catalog, and what is read from it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Once;
 
@@ -9,7 +10,7 @@ use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::{AnyPool, Executor as _, Row as _};
 
 use crate::CatalogError;
-use crate::record::{Stored, Subject, day};
+use crate::record::{Stored, Subject, day, last_day};
 use crate::schema::{CONTENT, FORM, INDEXES, TABLES};
 
 /// The read model.
@@ -178,20 +179,34 @@ impl Catalog {
             .map_err(failed())
     }
 
-    /// Each log: id, origin, entries that are damaged.
-    pub(crate) async fn logs(&self) -> Result<Vec<(i64, String, u64)>, CatalogError> {
+    /// What is known of each log beside its records.
+    pub(crate) async fn logs(&self) -> Result<Vec<LogKnown>, CatalogError> {
         let failed = || CatalogError::database("read its logs");
-        let rows = sqlx::query("SELECT id, origin, damaged FROM logs ORDER BY id")
-            .fetch_all(&self.pool)
-            .await
-            .map_err(failed())?;
-        rows.iter()
-            .map(|row| {
-                let damaged: i64 = row.try_get(2)?;
-                Ok((row.try_get(0)?, row.try_get(1)?, u64::try_from(damaged).unwrap_or_default()))
+        let count = |number: i64| u64::try_from(number).unwrap_or_default();
+        let sql = "SELECT id, origin, damaged, unread, cosigners FROM logs ORDER BY id";
+        let rows = sqlx::query(sql).fetch_all(&self.pool).await.map_err(failed())?;
+        let known = |row: &AnyRow| -> Result<LogKnown, sqlx::Error> {
+            let cosigners: String = row.try_get(4)?;
+            Ok(LogKnown {
+                id: row.try_get(0)?,
+                origin: row.try_get(1)?,
+                damaged: count(row.try_get(2)?),
+                unread: count(row.try_get(3)?),
+                cosigners: cosigners.split_whitespace().map(str::to_owned).collect(),
+                changes: Vec::new(),
             })
-            .collect::<Result<_, sqlx::Error>>()
-            .map_err(failed())
+        };
+        let mut logs = rows.iter().map(known).collect::<Result<Vec<_>, _>>().map_err(failed())?;
+        let sql = "SELECT log, old_key, new_key FROM key_changes WHERE role = 'record' \
+                   ORDER BY log, entry LIMIT 10000";
+        for row in sqlx::query(sql).fetch_all(&self.pool).await.map_err(failed())? {
+            let log: i64 = row.try_get(0).map_err(failed())?;
+            let change = (row.try_get(1).map_err(failed())?, row.try_get(2).map_err(failed())?);
+            logs.iter_mut().filter(|known| known.id == log).for_each(|known| {
+                known.changes.push(change.clone());
+            });
+        }
+        Ok(logs)
     }
 
     /// So many pairs of which there is a record.
@@ -218,9 +233,37 @@ impl Catalog {
     }
 }
 
+/// What is known of a log beside its records.
+#[derive(Debug, Clone)]
+pub struct LogKnown {
+    pub id: i64,
+    pub origin: String,
+    /// Entries that are damaged.
+    pub damaged: u64,
+    /// Entries that its party signed and this program cannot read.
+    pub unread: u64,
+    /// Other parties that have cosigned its head.
+    pub cosigners: BTreeSet<String>,
+    /// Changes of the key of records, in their order: old and new.
+    pub changes: Vec<(String, String)>,
+}
+
+impl LogKnown {
+    /// A key, and those that it follows.
+    pub fn keys(&self, key: &str) -> Vec<String> {
+        let mut keys = vec![key.to_owned()];
+        for (old, new) in self.changes.iter().rev() {
+            if keys.last() == Some(new) {
+                keys.push(old.clone());
+            }
+        }
+        keys
+    }
+}
+
 /// What is read of a record, all of it: the start of a `SELECT`.
 pub const COLUMNS: &str = "SELECT r.log, l.origin, r.entry, r.digest, l.party, g.name, h.name, \
-     r.arch, r.result, r.ended, r.until, r.emulated, r.detail, g.product, h.product";
+     r.arch, r.result, r.ended, r.until, r.emulated, r.detail, g.product, h.product, r.known";
 
 /// Of which tables; goes behind [`COLUMNS`] and what else is read.
 pub const RECORDS: &str = " FROM records r JOIN logs l ON l.id = r.log \
@@ -246,9 +289,10 @@ pub fn stored(row: &AnyRow) -> Result<Stored, CatalogError> {
         arch: text(7)?,
         result: text(8)?,
         validated: day(number(9)?),
-        until: day(number(10)?),
+        until: last_day(number(10)?),
         emulated: number(11)? != 0,
         detail,
         log_id: number(0)?,
+        known: day(number(15)?),
     })
 }

@@ -22,6 +22,10 @@ pub struct LogRow {
     pub damaged: u64,
     /// Entries that are not believed, the damaged ones among them.
     pub refused: u64,
+    /// Of these, those that its party signed and this program cannot read.
+    pub unread: u64,
+    /// Other parties that have cosigned its checkpoint.
+    pub cosigners: Vec<String>,
     #[serde(skip)]
     pub(crate) id: i64,
 }
@@ -47,7 +51,7 @@ impl Catalog {
     /// If the database cannot be read.
     pub async fn log_rows(&self) -> Result<Vec<LogRow>, CatalogError> {
         let failed = || CatalogError::database("read its logs");
-        let sql = "SELECT id, origin, party, size, root, damaged, refused FROM logs ORDER BY id";
+        let sql = "SELECT id, origin, party, size, root, damaged, refused, unread, cosigners FROM logs ORDER BY id";
         let rows = sqlx::query(sql).fetch_all(&self.pool).await.map_err(failed())?;
         let count = |number: i64| u64::try_from(number).unwrap_or_default();
         rows.iter()
@@ -60,6 +64,11 @@ impl Catalog {
                     root: row.try_get(4)?,
                     damaged: count(row.try_get(5)?),
                     refused: count(row.try_get(6)?),
+                    unread: count(row.try_get(7)?),
+                    cosigners: {
+                        let names: String = row.try_get(8)?;
+                        names.split_whitespace().map(str::to_owned).collect()
+                    },
                 })
             })
             .collect::<Result<_, sqlx::Error>>()

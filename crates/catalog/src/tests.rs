@@ -80,6 +80,9 @@ hosts = ["vmmo1"]
 within = "6 months"
 [validity]
 until = "validated + 6 months"
+[validation]
+strength = 0
+cosigners = 0
 [support]
 call = "either"
 needs = "both"
@@ -108,7 +111,7 @@ pub fn at(day: &str) -> Timestamp {
 
 /// Parties with their logs, in a folder that goes away.
 pub struct World {
-    folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
     parties: Vec<Party>,
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
 use hospitium_ledger::dsse::Envelope;
-use hospitium_ledger::statement::Record;
+use hospitium_ledger::statement::{KeyRole, Record};
 use hospitium_ledger::{CLOCK_TOLERANCE, KeySpan, Statement, VerifierKey, change_key, holding};
 use hospitium_model::Digest;
 use jiff::Timestamp;
@@ -165,6 +165,8 @@ impl<'a> Verifier<'a> {
                 let mut changed = Vec::clone(&self.keys);
                 if change_key(&mut changed, self.party, raw.0, by, change) {
                     self.keys = Arc::new(changed);
+                } else if change.role == KeyRole::Record {
+                    entry.said = Err("it changes a key, and that key did not sign it".into());
                 }
             }
             settled.push(entry);
@@ -180,17 +182,19 @@ fn each(party: &str, now: Timestamp, keys: &[KeySpan], entries: &Raw) -> Vec<Ver
 
 fn one(party: &str, now: Timestamp, keys: &[KeySpan], (index, bytes): (u64, &[u8])) -> Verified {
     let digest = Digest::of(bytes);
-    let (said, by) = match statement(party, now, keys, index, bytes) {
+    let mut unread = false;
+    let (said, by) = match statement(party, now, keys, index, bytes, &mut unread) {
         Err(why) => (Err(why), None),
         Ok((statement, by)) => match &statement.record {
             Record::Validation(validation) => {
-                (Ok(Said::Validation(Box::new(Row::of(&statement, validation)))), None)
+                let row = Box::new(Row::of(&statement, validation, by));
+                (Ok(Said::Validation { row, issued: statement.issued() }), None)
             }
             Record::KeyChange(_) => (Ok(Said::Other(Box::new(statement))), Some(by.clone())),
             _ => (Ok(Said::Other(Box::new(statement))), None),
         },
     };
-    (Entry { index, digest, said }, by)
+    (Entry { index, digest, said, unread }, by)
 }
 
 fn statement<'k>(
@@ -199,10 +203,14 @@ fn statement<'k>(
     keys: &'k [KeySpan],
     index: u64,
     bytes: &[u8],
+    unread: &mut bool,
 ) -> Result<(Statement, &'k VerifierKey), String> {
     let envelope = Envelope::parse_entry(bytes).map_err(|error| error.to_string())?;
     let by = envelope.verify_among(holding(keys, index)).map_err(|error| error.to_string())?;
-    let statement = Statement::parse(envelope.payload()).map_err(|error| error.to_string())?;
+    let statement = Statement::parse(envelope.payload()).map_err(|error| {
+        *unread = true;
+        error.to_string()
+    })?;
     if statement.party() != party {
         return Err(format!(
             "it speaks for {} in the log of {party}",

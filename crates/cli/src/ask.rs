@@ -71,6 +71,7 @@ pub async fn ask(arguments: AskArguments) -> Result<End> {
 /// What questions are asked of: the catalog, the agreements, the day.
 async fn opened(options: AskOptions) -> Result<(Catalog, Vec<Agreement>, Date)> {
     let AskOptions { db, logs, agreement, as_of, .. } = options;
+    crate::catalog::sensible(as_of)?;
     // Without any, the question can still be answered from the logs.
     let agreements = agreement::open_all(agreement)?;
     // A catalog of the environment is not asked beside logs that are named.
@@ -189,7 +190,8 @@ pub async fn answer(question: &str, products: &Products, options: AskOptions) ->
     }
     Ok(match reply {
         Reply::Answer(answer) => match answer.verdict {
-            word if word.holds() => End::Good,
+            word if word.holds() && answer.certain => End::Good,
+            word if word.holds() => End::Unfinished,
             Word::Unknown | Word::Planned => End::Unfinished,
             _ => End::Bad,
         },

@@ -104,10 +104,25 @@ pub async fn of_logs(logs: &LogArguments) -> Result<Catalog> {
 
 /// The same, of logs that were looked up already.
 pub async fn of_sources(sources: &[LogSource]) -> Result<Catalog> {
+    meet(sources)?;
     let mut catalog =
         Catalog::open("sqlite::memory:").await.context("the catalog cannot be made")?;
     tell(&catalog.rebuild(sources).await.context("the logs cannot be taken in")?);
     Ok(catalog)
+}
+
+/// Holds the logs' heads against what was seen of them before.
+fn meet(sources: &[LogSource]) -> Result<()> {
+    for LogSource { folder, policy } in sources {
+        // One that cannot be trusted at all is told when it is read.
+        let Ok(checkpoint) = folder.checkpoint() else { continue };
+        if policy.trusts(&checkpoint, jiff::Timestamp::now()).is_ok()
+            && let Some(key) = policy.log(&checkpoint.head().origin)
+        {
+            crate::heads::meet(folder, key, &checkpoint)?;
+        }
+    }
+    Ok(())
 }
 
 /// Opens a catalog that is to be there already.
@@ -137,6 +152,17 @@ pub fn tell(rebuilt: &Rebuilt) -> bool {
         if more > 0 {
             note!("left out: {more} more entries of {}", safe(&log.origin));
         }
+        for why in &log.ahead {
+            note!("warning: {}: {}", safe(&log.origin), safe(why));
+        }
+        if log.unread > 0 {
+            note!(
+                "warning: {} entries of {} are signed by its party and cannot be read here, and a \
+                 withdrawal may be among them",
+                log.unread,
+                safe(&log.origin)
+            );
+        }
         if log.damaged > 0 {
             note!(
                 "warning: {} of {} entries of {} are damaged, and a withdrawal may be among them; \
@@ -155,6 +181,7 @@ async fn build(arguments: &BuildArguments) -> Result<End> {
     if sources.is_empty() {
         return Err(Usage::error("no log is named", "hospitium catalog build --log DIR"));
     }
+    meet(&sources)?;
     let mut catalog = Catalog::open(&arguments.db).await.context("the catalog cannot be opened")?;
     let rebuilt = catalog.rebuild(&sources).await.context("the catalog is not built")?;
     let digest = catalog.digest().await?;
@@ -216,4 +243,15 @@ async fn export(arguments: &ExportArguments) -> Result<End> {
 /// Today, in UTC.
 pub fn today() -> Date {
     jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date()
+}
+
+/// Refuses a day on which there was no such software, or that no calendar of it reaches.
+pub fn sensible(day: Option<Date>) -> Result<()> {
+    match day.filter(|day| !(1970..=2999).contains(&day.year())) {
+        None => Ok(()),
+        Some(day) => Err(Usage::error(
+            format!("nothing can be said of {day}"),
+            "name a day of the years 1970 to 2999: --as-of 2026-01-31",
+        )),
+    }
 }

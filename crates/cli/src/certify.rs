@@ -9,7 +9,9 @@ use clap::{Args, ValueHint};
 use hospitium_evidence::Bundle;
 use hospitium_ledger::dsse::Envelope;
 use hospitium_ledger::statement::{Claim, Issue, Record, Refused, Resource, Waiver, validation};
-use hospitium_ledger::{Certificate, Log, SUFFIX, Statement, find_validation, find_waivers};
+use hospitium_ledger::{
+    Certificate, Log, NoticeKind, SUFFIX, Statement, find_notice, find_validation, find_waivers,
+};
 use hospitium_model::{CellRecord, Digest, Formula};
 use hospitium_plan::cells::{CellPlan, PairPlan};
 use jiff::Timestamp;
@@ -106,6 +108,7 @@ pub fn certify(arguments: &CertifyArguments) -> Result<End> {
         note!("note: {} records of a run that was cut off are completed", log.recovered());
     }
     let (mut statements, mut indexes, mut refused) = (Vec::new(), Vec::new(), 0);
+    let mut taken_back = false;
     for cell in cells {
         let head = log.checkpoint().head();
         let mut issue = issue.clone();
@@ -116,13 +119,31 @@ pub fn certify(arguments: &CertifyArguments) -> Result<End> {
             issue.waivers.extend(waived);
         }
         let known = find_validation(log.folder(), head, bundle.digest, cell);
-        if let Some(index) = known.filter(|index| !waived_otherwise(&log, *index, &issue.waivers)) {
+        if let Some(index) = known.filter(|index| !recorded_otherwise(&log, *index, &issue)) {
+            let entry = log.folder().tree(head).entry(index)?;
+            let keys = party.public.keys();
+            let record = Digest::of(&entry);
+            if let Some(said) = find_notice(log.folder(), head, &keys, record, issue.issued) {
+                let what = match said.kind {
+                    NoticeKind::Withdrawal => "was withdrawn",
+                    _ => "is suspended",
+                };
+                note!(
+                    "not recorded: {} is in the log as entry {index}, which {what} by entry {}: {}",
+                    safe(cell),
+                    said.index,
+                    safe(&said.notice.reason)
+                );
+                taken_back = true;
+                continue;
+            }
             note!("note: {} is in the log already, as entry {index}", safe(cell));
             indexes.push(index);
             continue;
         }
         if let Some(found) = bundle.cell(cell) {
             let ended = bundle.run.ended;
+            known::refuse_contradicted(&issue, &found.record, &products)?;
             known::fill(&mut issue, &found.record, ended, rule.as_ref(), &products);
             issue.machines = plan.as_ref().and_then(|plan| claim(plan, &found.record));
         }
@@ -144,7 +165,7 @@ pub fn certify(arguments: &CertifyArguments) -> Result<End> {
     }
     let out = arguments.out.clone().unwrap_or_else(|| usual_place(&arguments.run));
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
-    let mut failed = false;
+    let mut failed = taken_back;
     for index in indexes {
         let certificate = Certificate::of(log.folder(), log.checkpoint(), index)?;
         failed |= write(&certificate, &out, arguments.sigstore)?;
@@ -158,9 +179,11 @@ pub fn certify(arguments: &CertifyArguments) -> Result<End> {
     })
 }
 
-/// Whether waivers have changed since an entry, which may be anything, was made: one excuses something
-/// that it says failed, or one of the log that it rests on does not hold any more.
-fn waived_otherwise(log: &Log, index: u64, waivers: &[Waiver]) -> bool {
+/// Whether an entry, which may be anything, was made otherwise than is wanted now: under another
+/// agreement, or with other waivers. One excuses something that it says failed, or one of the log that it
+/// rests on does not hold any more.
+fn recorded_otherwise(log: &Log, index: u64, issue: &Issue) -> bool {
+    let waivers = &issue.waivers;
     let Ok(entry) = log.folder().tree(log.checkpoint().head()).entry(index) else { return false };
     let Ok(envelope) = Envelope::parse(&entry) else { return false };
     let Ok(statement) = Statement::parse(envelope.payload()) else { return false };
@@ -171,7 +194,8 @@ fn waived_otherwise(log: &Log, index: u64, waivers: &[Waiver]) -> bool {
     let gone = |rested: &Waiver| {
         rested.record.is_some() && !waivers.iter().any(|holds| holds.record == rested.record)
     };
-    waivers.iter().any(failed) || validation.hospitium.waivers.iter().any(gone)
+    let agreement = issue.agreement.is_some() && issue.agreement != validation.hospitium.agreement;
+    agreement || waivers.iter().any(failed) || validation.hospitium.waivers.iter().any(gone)
 }
 
 /// What a plan promises of the cell's guest on its host.

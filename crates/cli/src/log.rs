@@ -47,6 +47,9 @@ pub enum LogCommand {
         /// The party whose log it is
         #[arg(long, value_hint = ValueHint::DirPath, value_name = "DIR")]
         party: PathBuf,
+        /// Whose cosignatures are taken [default: the party's own policy]
+        #[arg(long, value_hint = ValueHint::FilePath, value_name = "FILE")]
+        policy: Option<PathBuf>,
         /// The line, as `log cosign` prints it
         line: String,
     },
@@ -58,6 +61,8 @@ pub enum LogCommand {
         #[arg(long, value_name = "TIME")]
         until: Option<Timestamp>,
     },
+    /// Record that what suspended a certificate does so no more
+    Lift(NoticeArguments),
     /// Record that a certificate is not to be relied on any more, or a waiver does not hold any more
     Withdraw(NoticeArguments),
     /// Record that a check's failure is accepted for a time; `certify` then counts it
@@ -124,17 +129,25 @@ pub fn log(command: &LogCommand) -> Result<End> {
             Ok(End::Good)
         }
         LogCommand::Cosign { log, party } => cosign(log, party),
-        LogCommand::Accept { log, party, line } => {
-            let party = crate::party::open(party)?;
+        LogCommand::Accept { log, party: folder, policy, line } => {
+            let party = crate::party::open(folder)?;
+            let path = policy.clone().unwrap_or_else(|| folder.join("policy"));
+            let policy = Policy::read(&path).context("the policy cannot be used")?;
             let mut log = Log::open(log, &party).context("the log cannot be opened")?;
-            log.add_signatures(std::slice::from_ref(line)).context("the line is not accepted")?;
+            log.accept(line, &policy, Timestamp::now()).context("the line is not accepted")?;
             for line in String::from_utf8_lossy(log.checkpoint().as_bytes()).lines() {
                 out!("{}", safe(line));
             }
             Ok(End::Good)
         }
-        LogCommand::Suspend { notice, until } => announce(notice, |party, now, record| {
-            Statement::suspension(party, now, record, &notice.reason, *until)
+        LogCommand::Suspend { notice, until } => {
+            ahead(*until)?;
+            announce(notice, |party, now, record| {
+                Statement::suspension(party, now, record, &notice.reason, *until)
+            })
+        }
+        LogCommand::Lift(notice) => announce(notice, |party, now, record| {
+            Statement::lifting(party, now, record, &notice.reason)
         }),
         LogCommand::Withdraw(notice) => announce(notice, |party, now, record| {
             Statement::withdrawal(party, now, record, &notice.reason)
@@ -154,19 +167,16 @@ fn open(arguments: &LogArguments) -> Result<(LogFolder, Checkpoint)> {
         return Ok((folder, checkpoint));
     };
     let policy = Policy::read(path).context("the policy cannot be used")?;
-    let origin = &checkpoint.head().origin;
-    let key = policy.log(origin).ok_or_else(|| {
-        Usage::error(
-            format!("the policy does not trust the log {:?}", safe(origin)),
-            "add its line to the policy: log NAME+ID+KEY",
-        )
-    })?;
-    checkpoint.verify_log(key).context("the checkpoint cannot be trusted")?;
-    for witness in &policy.witnesses {
-        let cosigned = checkpoint.verify_cosignature(&witness.key, Timestamp::now());
-        if let Some(cosigned) = cosigned.context("the checkpoint cannot be trusted")? {
-            out!("cosigned  by {} at {}", safe(&cosigned.by), cosigned.at);
-        }
+    let trusted = policy.trusts(&checkpoint, Timestamp::now());
+    let trusted = trusted.context("the checkpoint cannot be trusted")?;
+    if let Some(key) = policy.log(&trusted.head.origin) {
+        crate::heads::meet(&folder, key, &checkpoint)?;
+    }
+    for cosigned in &trusted.cosigned {
+        out!("cosigned  by {} at {}", safe(&cosigned.by), cosigned.at);
+    }
+    for why in &trusted.ahead {
+        note!("warning: {}", safe(why));
     }
     Ok((folder, checkpoint))
 }
@@ -232,6 +242,9 @@ fn line(entry: &[u8]) -> String {
         Record::Suspension(n) => {
             format!("suspension  of {}: {}", about().unwrap_or_default(), n.reason)
         }
+        Record::Lifting(n) => {
+            format!("lifting     of {}: {}", about().unwrap_or_default(), n.reason)
+        }
         Record::Withdrawal(n) => {
             format!("withdrawal  of {}: {}", about().unwrap_or_default(), n.reason)
         }
@@ -290,6 +303,17 @@ fn announce(
     Ok(End::Good)
 }
 
+/// Refuses an end that is over.
+fn ahead(until: Option<Timestamp>) -> Result<()> {
+    match until.filter(|until| *until <= Timestamp::now()) {
+        None => Ok(()),
+        Some(until) => Err(Usage::error(
+            format!("{until} is over"),
+            "name a time ahead: --until 2027-01-31T00:00:00Z",
+        )),
+    }
+}
+
 /// Puts a waiver of a check that failed in the log.
 fn waive(arguments: &WaiveArguments) -> Result<End> {
     let NoticeArguments { log, party, index, reason } = &arguments.notice;
@@ -302,12 +326,7 @@ fn waive(arguments: &WaiveArguments) -> Result<End> {
         }
     }
     let now = Timestamp::now();
-    if arguments.until <= now {
-        return Err(Usage::error(
-            format!("{} is over", arguments.until),
-            "name a time ahead: --until 2027-01-31T00:00:00Z",
-        ));
-    }
+    ahead(Some(arguments.until))?;
     let party = crate::party::open(party)?;
     let mut log = Log::open(log, &party).context("the log cannot be opened")?;
     let entry = log.folder().tree(log.checkpoint().head()).entry(*index)?;

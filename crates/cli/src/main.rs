@@ -17,6 +17,8 @@ mod failure;
 mod generate;
 mod libvirt;
 #[cfg(feature = "deal")]
+mod heads;
+#[cfg(feature = "deal")]
 mod log;
 mod open;
 mod out;

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueHint};
+use hospitium_catalog::Desk;
 use hospitium_model::Term;
-use hospitium_plan::obligation::{Grounds, Obligation, Plan, State};
+use hospitium_plan::obligation::{Obligation, Plan, State};
 use hospitium_products::Product;
 use jiff::civil::Date;
 
@@ -83,23 +84,19 @@ pub async fn plan(arguments: PlanArguments) -> Result<End> {
             format!("name one of {}", names.join(", ")),
         ));
     }
+    crate::catalog::sensible(arguments.as_of)?;
     let products = arguments.sources.clone().load()?;
     let as_of = arguments.as_of.unwrap_or_else(today);
     let catalog = of_logs(&arguments.logs).await?;
-    let outcomes = catalog.outcomes(as_of).await.context("the records cannot be read")?;
     let suite = env!("CARGO_PKG_VERSION");
     let blocked = |_: &Product, host: &Product| {
         (!DRIVEN.contains(&host.line.as_str()))
             .then(|| format!("there is no driver for {} here yet", host.name))
     };
-    let grounds = Grounds {
-        products: &products,
-        outcomes: &outcomes,
-        suite: Some(suite),
-        as_of,
-        blocked: &blocked,
-    };
-    let mut plan = Plan::make(&deal, &grounds);
+    // The same function as the site's.
+    let desk = Desk::new(&catalog, &products, &[], as_of).await?;
+    let made = desk.plan_with(&deal, Some(suite), &blocked).await;
+    let mut plan = made.context("the records cannot be read")?;
     let states: BTreeSet<&str> = arguments.state.iter().map(String::as_str).collect();
     plan.obligations.retain(|owed| {
         arguments.party.as_ref().is_none_or(|party| owed.party == *party)
@@ -119,10 +116,9 @@ pub async fn plan(arguments: PlanArguments) -> Result<End> {
     for problem in &plan.problems {
         note!("warning: {}", safe(problem));
     }
-    let late = plan
-        .obligations
-        .iter()
-        .any(|o| matches!(o.state, State::Late { .. } | State::Lapsed { .. }));
+    let late = plan.obligations.iter().any(|o| {
+        matches!(o.state, State::Late { .. } | State::Lapsed { .. } | State::Failed { .. })
+    });
     Ok(if late || !plan.problems.is_empty() { End::Bad } else { End::Good })
 }
 

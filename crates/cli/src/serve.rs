@@ -65,6 +65,7 @@ impl SiteArguments {
                 ));
             }
         }
+        crate::catalog::sensible(as_of)?;
         let products = products.load()?;
         let agreements = agreement::open_all(agreement)?;
         let at_hand = sources(&logs)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
-use hospitium_ledger::{Explained, Given, LogFolder, Policy, Standing};
+use hospitium_ledger::{Certificate, Explained, Given, LogFolder, Policy, Standing};
 use jiff::Timestamp;
 
 use crate::failure::End;
@@ -49,6 +49,13 @@ pub fn verify(arguments: &VerifyArguments) -> Result<End> {
     };
     let explained = hospitium_ledger::verify(&arguments.file, given)
         .with_context(|| format!("{} is not accepted", arguments.file.display()))?;
+    if let Some(key) = policy.log(&explained.log.origin) {
+        let certificate = Certificate::read(&arguments.file)?;
+        crate::heads::meet_alone(key, &certificate.proof().checkpoint)?;
+        if let Some(folder) = &log {
+            crate::heads::meet(folder, key, &folder.checkpoint()?)?;
+        }
+    }
     if arguments.json {
         out!("{}", json(&explained)?);
     } else {
@@ -104,6 +111,8 @@ fn json(explained: &Explained) -> Result<String> {
         "log": { "origin": explained.log.origin, "index": explained.log.index, "size": explained.log.size },
         "cosigned": cosigned,
         "not_cosigned": explained.not_cosigned,
+        "not_counted": explained.ahead,
+        "unread": explained.unread().iter().map(|(index, _)| index).collect::<Vec<_>>(),
         "evidence": explained.evidence,
         "result": explained.validation().map(|v| v.result),
         "validity": explained.validation().map(|v| &v.hospitium.validity),

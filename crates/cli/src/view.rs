@@ -133,12 +133,7 @@ pub fn safe(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\n' | '\t' => ' ',
-            c if c.is_control()
-                || ('\u{202a}'..='\u{202e}').contains(&c)
-                || ('\u{2066}'..='\u{2069}').contains(&c) =>
-            {
-                '\u{fffd}'
-            }
+            c if c.is_control() || hospitium_model::is_invisible(c) => '\u{fffd}',
             c => c,
         })
         .collect()

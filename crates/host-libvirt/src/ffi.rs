@@ -140,10 +140,10 @@ unsafe extern "C" fn closed<L: Listener>(
 
 /// Has `to` hear of all domains of a connection, and of its end.
 pub(crate) fn listen<L: Listener>(connect: &Connect, to: &Arc<L>) -> Result<Registered, Error> {
-    // SAFETY: libvirt casts each callback back to the type that belongs to its event
-    // (virConnectDomainEventRegisterAny).
     macro_rules! generic {
         ($callback:expr, $kind:ty) => {
+            // SAFETY: libvirt casts each callback back to the type that belongs to its event
+            // (virConnectDomainEventRegisterAny).
             unsafe {
                 std::mem::transmute::<$kind, sys::virConnectDomainEventGenericCallback>(Some(
                     $callback,

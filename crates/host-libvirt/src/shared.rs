@@ -15,6 +15,9 @@ use crate::xml::capabilities::DomainCapabilities;
 use crate::xml::domain::MadeDisk;
 use crate::xml::parts::Layer;
 
+/// A saved machine's UUID, and who goes on from it.
+pub(crate) type GoingOn = ([u8; 16], Weak<Watched>);
+
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -32,7 +35,7 @@ pub(crate) struct Shared {
     pub(crate) staging: Option<PathBuf>,
     pub(crate) defects: Vec<Defect>,
     /// Who goes on from which saved machine.
-    pub(crate) going_on: Arc<Mutex<Vec<([u8; 16], Weak<Watched>)>>>,
+    pub(crate) going_on: Arc<Mutex<Vec<GoingOn>>>,
     /// Folders of snapshots that machines of this process go on from.
     pub(crate) owned: Arc<Mutex<Vec<PathBuf>>>,
 }

@@ -44,6 +44,7 @@ const REASONS: [&str; 8] = [
 const PASSES: usize = 55;
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes as long as all other tests: cargo xtask test --part libvirt-suite"]
 async fn the_whole_suite_runs_through_libvirt_and_what_it_cannot_give_is_skipped_with_the_reason() {
     let Lab { host, daemon, .. } = Lab::new().await;
     let folder = tempfile::tempdir().expect("a folder");

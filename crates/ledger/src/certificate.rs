@@ -25,10 +25,12 @@ use jiff::Timestamp;
 
 use crate::dsse::{Envelope, EnvelopeError};
 use crate::files::{self, Access, FileError};
+use crate::history::Found;
 use crate::log::{Log, LogError, LogFolder, walk};
 use crate::note::{Checkpoint, Head, NoteError};
 use crate::party::Party;
 use crate::proof::{PROOF_LIMIT, ProofError, TlogProof};
+use crate::standing::day_of;
 use crate::statement::{Record, Resource, Statement, StatementError, Waiver};
 use crate::vkey::VerifierKey;
 
@@ -233,4 +235,27 @@ pub fn find_waivers(
     found.sort_by(|a, b| (a.check.as_str(), b.until).cmp(&(b.check.as_str(), a.until)));
     found.dedup_by(|a, b| a.check == b.check);
     found
+}
+
+/// What was said last of a record of a log of one's own and is in force today: a suspension or a
+/// withdrawal, signed by one of the party's keys.
+pub fn find_notice(
+    folder: &LogFolder,
+    head: &Head,
+    keys: &[VerifierKey],
+    record: Digest,
+    now: Timestamp,
+) -> Option<Found> {
+    let mut said = Vec::new();
+    walk(folder, head, |index, entry| {
+        let Ok(envelope) = Envelope::parse(entry) else { return };
+        let Ok(statement) = Statement::parse(envelope.payload()) else { return };
+        let about = statement.subject.iter().any(|s| s.sha256() == Some(record));
+        if let Some((kind, notice)) = statement.notice().filter(|_| about)
+            && envelope.verify(keys).is_ok()
+        {
+            said.push(Found { index, kind, notice: notice.clone() });
+        }
+    });
+    Found::in_force(&said, day_of(now)).cloned()
 }

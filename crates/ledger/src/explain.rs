@@ -100,6 +100,8 @@ pub struct Explained {
     pub cosigned: Vec<Cosigned>,
     /// Witnesses of the policy that have not.
     pub not_cosigned: Vec<String>,
+    /// Cosignatures that do not count, as they are from the future; each in words.
+    pub ahead: Vec<String>,
     /// What the policy asks for.
     pub quorum: String,
     /// What became of the evidence.
@@ -111,9 +113,17 @@ pub struct Explained {
 }
 
 impl Explained {
-    /// True if the pair is validated now, and nothing is wrong with evidence that was given.
+    /// True if the pair is validated now, nothing is wrong with evidence that was given, and everything
+    /// that may be about it in a copy of the log could be read.
     pub fn is_good(&self) -> bool {
-        matches!(self.standing, Standing::Valid { .. }) && self.evidence.is_good()
+        matches!(self.standing, Standing::Valid { .. })
+            && self.evidence.is_good()
+            && self.unread().is_empty()
+    }
+
+    /// Entries of the log's copy that may be about it and cannot be read here.
+    pub fn unread(&self) -> &[(u64, String)] {
+        self.history.as_ref().map_or(&[], |history| &history.unread)
     }
 
     /// What it rests on besides, and whether that is known.
@@ -157,6 +167,11 @@ impl Explained {
             Standing::Valid { until } => {
                 let until = day(*until);
                 match self.evidence.is_good() {
+                    true if !self.unread().is_empty() => format!(
+                        "{party} validated {pair}, until {until}; the log has {} entries of it that \
+                         this program cannot read, and a withdrawal may be among them",
+                        self.unread().len()
+                    ),
                     true => format!("{party} validated {pair}; valid until {until}"),
                     false => format!(
                         "{party} validated {pair}, until {until}; the evidence that was given does not bear it out"
@@ -205,6 +220,10 @@ impl Explained {
         for witness in &self.not_cosigned {
             lines.push(("cosigned", format!("not by {witness}")));
         }
+        lines.extend(self.ahead.iter().map(|why| ("cosigned", why.clone())));
+        for (index, why) in self.unread().iter().take(20) {
+            lines.push(("not read", format!("entry {index}: {why}")));
+        }
         if self.cosigned.is_empty() && self.not_cosigned.is_empty() {
             lines.push(("cosigned", self.quorum.clone()));
         }
@@ -230,7 +249,9 @@ impl Explained {
                     (None, Some(at)) => format!("whose last record is of {at}"),
                     (None, None) => "of unknown age".to_owned(),
                 };
-                let none = if history.suspensions.is_empty() && history.withdrawals.is_empty() {
+                let none = if !history.unread.is_empty() {
+                    "suspensions and withdrawals, as far as entries can be read, by"
+                } else if history.notices.is_empty() {
                     "no suspension and no withdrawal in"
                 } else {
                     "suspensions and withdrawals by"

@@ -2,17 +2,21 @@
 
 use hospitium_model::{CheckId, Digest};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::Deserialize;
 
 use crate::dsse::Envelope;
+use crate::head::Trusted;
 use crate::log::{LogFolder, walk};
-use crate::note::{Hash, Head};
+use crate::note::{CLOCK_TOLERANCE, Hash, Head};
 use crate::party::belongs_to;
 use crate::policy::Policy;
 use crate::proof::TlogProof;
+use crate::standing::{NoticeDays, NoticeKind, day_of, in_force, last_day};
 use crate::statement::{
-    KeyChange, KeyRole, Notice, Outcome, Record, Statement, Validation, predicate,
+    KeyChange, KeyRole, Notice, Outcome, Record, Resource, Statement, Validation, predicate,
 };
+use crate::text::shown;
 use crate::verify::VerifyError;
 use crate::vkey::VerifierKey;
 
@@ -27,11 +31,13 @@ pub struct KeySpan {
     pub until: Option<u64>,
 }
 
-/// A suspension or withdrawal, as found in a log.
+/// A suspension, lifting or withdrawal, as found in a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// Index of its entry.
     pub index: u64,
+    /// What it is.
+    pub kind: NoticeKind,
     /// What it says.
     pub notice: Notice,
 }
@@ -47,12 +53,13 @@ pub struct History {
     pub last_record: Option<Timestamp>,
     /// The party's keys.
     pub keys: Vec<KeySpan>,
-    /// Suspensions of the record.
-    pub suspensions: Vec<Found>,
-    /// Withdrawals of the record.
-    pub withdrawals: Vec<Found>,
+    /// What was said of the record, in the log's order.
+    pub notices: Vec<Found>,
     /// What became of the other records that it rests on: waivers, and rows of earlier runs.
     pub rests_on: Vec<RestsOn>,
+    /// Entries that the party signed and this program cannot read, which may be about the record:
+    /// index and why.
+    pub unread: Vec<(u64, String)>,
 }
 
 /// A record that a certificate rests on.
@@ -64,6 +71,31 @@ pub struct RestsOn {
     pub what: Needed,
     /// Whether the log has it as such; why not, in words.
     pub found: Result<(), String>,
+    /// What was said of it, in the log's order.
+    notices: Vec<Found>,
+}
+
+impl Found {
+    /// Of these, which is in force on a day.
+    pub fn in_force(all: &[Self], day: Date) -> Option<&Self> {
+        let days = |found: &Self| NoticeDays {
+            kind: found.kind,
+            issued: day_of(found.notice.issued),
+            until: found.notice.until.map(last_day),
+        };
+        all.get(in_force(&all.iter().map(days).collect::<Vec<_>>(), day)?)
+    }
+}
+
+impl RestsOn {
+    fn settle(&mut self, day: Date) {
+        let Some(found) = Found::in_force(&self.notices, day) else { return };
+        let what = match found.kind {
+            NoticeKind::Withdrawal => "withdrawn",
+            _ => "suspended",
+        };
+        self.found = Err(format!("it was {what} by entry {}", found.index));
+    }
 }
 
 /// What a record has to be that another rests on.
@@ -149,6 +181,8 @@ impl Needed {
 struct Peek {
     #[serde(rename = "predicateType")]
     predicate_type: String,
+    #[serde(default)]
+    subject: Vec<Resource>,
 }
 
 /// Reads a copy of the log in which a certificate is: verifies its checkpoint, every entry, and that
@@ -166,25 +200,26 @@ pub fn read(
 ) -> Result<History, VerifyError> {
     let checkpoint = folder.checkpoint()?;
     let theirs = certificate.checkpoint.head();
-    let key = policy.log(&theirs.origin).ok_or_else(|| VerifyError::unknown_log(theirs, policy))?;
-    let head = checkpoint.verify_log(key).map_err(VerifyError::Copy)?.clone();
-    let mut cosigned_at = None;
-    for witness in &policy.witnesses {
-        let cosigned =
-            checkpoint.verify_cosignature(&witness.key, now).map_err(VerifyError::Copy)?;
-        cosigned_at = cosigned_at.max(cosigned.map(|c| c.at));
+    if checkpoint.head().origin != theirs.origin {
+        let (certificate, copy) = (shown(&theirs.origin), shown(&checkpoint.head().origin));
+        return Err(VerifyError::OtherLog { certificate, copy });
+    }
+    // The quorum holds for it too: a withdrawal may hide in a branch that nobody cosigned.
+    let Trusted { head, cosigned, .. } =
+        policy.trusts(&checkpoint, now).map_err(VerifyError::Copy)?;
+    let cosigned_at = cosigned.iter().map(|cosigned| cosigned.at).max();
+    if head.size < theirs.size {
+        return Err(VerifyError::Smaller { copy: head.size, certificate: theirs.size });
     }
     let fork = |ours: Hash| VerifyError::Fork {
         origin: theirs.origin.clone(),
-        size: theirs.size.min(head.size),
+        size: theirs.size,
         certificate: crate::text::to_base64(&theirs.root),
         copy: crate::text::to_base64(&ours),
     };
-    if head.size >= theirs.size {
-        let root = folder.tree(&head).root_of(theirs.size)?;
-        if root != theirs.root {
-            return Err(fork(root));
-        }
+    let root = folder.tree(&head).root_of(theirs.size)?;
+    if root != theirs.root {
+        return Err(fork(root));
     }
     let mut reading = Reading {
         head: &head,
@@ -198,18 +233,19 @@ pub fn read(
             .find(|name| belongs_to(&theirs.origin, name))
             .unwrap_or_default()
             .to_owned(),
+        now,
         history: History {
             size: head.size,
             cosigned_at,
             last_record: None,
             keys: Vec::new(),
-            suspensions: Vec::new(),
-            withdrawals: Vec::new(),
+            notices: Vec::new(),
+            unread: Vec::new(),
             rests_on: rests_on
                 .into_iter()
                 .map(|(record, what)| {
                     let found = Err("the log does not have it".into());
-                    RestsOn { record, what, found }
+                    RestsOn { record, what, found, notices: Vec::new() }
                 })
                 .collect(),
         },
@@ -219,11 +255,12 @@ pub fn read(
     if let Some(first) = checked.problems.first() {
         return Err(VerifyError::CopyDamaged { count: checked.count, first: first.to_string() });
     }
-    // A smaller copy ends before the certificate, or has it at its place.
-    if reading.index < head.size && reading.entry != Some(record) {
+    if reading.entry != Some(record) {
         return Err(fork(head.root));
     }
-    Ok(reading.history)
+    let mut history = reading.history;
+    history.rests_on.iter_mut().for_each(|rests| rests.settle(day_of(now)));
+    Ok(history)
 }
 
 struct Reading<'a> {
@@ -232,32 +269,57 @@ struct Reading<'a> {
     index: u64,
     entry: Option<Digest>,
     party: String,
+    now: Timestamp,
     history: History,
 }
 
 impl Reading<'_> {
+    /// Whether an entry may say something of the record, of what it rests on, or of a key.
+    fn may_concern(&self, peek: &Peek) -> bool {
+        let known = [
+            predicate::KEY_CHANGE,
+            predicate::SUSPENSION,
+            predicate::LIFTING,
+            predicate::WITHDRAWAL,
+        ];
+        let about = |subject: &Resource| {
+            let digest = subject.sha256();
+            digest == Some(self.record)
+                || self.history.rests_on.iter().any(|rests| digest == Some(rests.record))
+        };
+        known.contains(&peek.predicate_type.as_str()) || peek.subject.iter().any(about)
+    }
+
     fn entry(&mut self, index: u64, entry: &[u8]) {
         if index == self.index {
             self.entry = Some(Digest::of(entry));
         }
         // What is no record of ours has no say here.
         let Ok(envelope) = Envelope::parse(entry) else { return };
-        let Ok(peek) = serde_json::from_slice::<Peek>(envelope.payload()) else { return };
+        let peek = serde_json::from_slice::<Peek>(envelope.payload()).ok();
         let last = index + 1 == self.head.size;
         let needed = &self.history.rests_on;
         let own = (!needed.is_empty()).then(|| Digest::of(entry));
         let is_needed = own.is_some_and(|own| needed.iter().any(|rests| rests.record == own));
-        let concerns = is_needed
-            || matches!(
-                peek.predicate_type.as_str(),
-                predicate::KEY_CHANGE | predicate::SUSPENSION | predicate::WITHDRAWAL
-            );
+        let concerns = is_needed || peek.is_none_or(|peek| self.may_concern(&peek));
         if !concerns && !last {
             return;
         }
         let keys: Vec<_> = holding(&self.history.keys, index).cloned().collect();
         let Ok(by) = envelope.verify(&keys) else { return };
-        let Ok(statement) = Statement::parse(envelope.payload()) else { return };
+        let statement = match Statement::parse(envelope.payload()) {
+            Ok(statement) => statement,
+            Err(why) => {
+                if concerns {
+                    self.history.unread.push((index, why.to_string()));
+                }
+                return;
+            }
+        };
+        // What is still to come is not known yet.
+        if statement.issued().duration_since(self.now) > CLOCK_TOLERANCE {
+            return;
+        }
         if statement.party() != self.party {
             return;
         }
@@ -270,21 +332,15 @@ impl Reading<'_> {
                 rests.found = rests.what.is(&statement);
             }
             let about = statement.subject.iter().any(|s| s.sha256() == Some(rests.record));
-            if about && matches!(statement.record, Record::Withdrawal(_)) {
-                rests.found = Err(format!("it was withdrawn by entry {index}"));
+            if let Some((kind, notice)) = statement.notice().filter(|_| about) {
+                rests.notices.push(Found { index, kind, notice: notice.clone() });
             }
         }
-        match statement.record {
-            Record::KeyChange(change) => {
-                change_key(&mut self.history.keys, &self.party, index, by, &change);
-            }
-            Record::Suspension(notice) if about => {
-                self.history.suspensions.push(Found { index, notice });
-            }
-            Record::Withdrawal(notice) if about => {
-                self.history.withdrawals.push(Found { index, notice });
-            }
-            _ => {}
+        if let Some((kind, notice)) = statement.notice().filter(|_| about) {
+            self.history.notices.push(Found { index, kind, notice: notice.clone() });
+        }
+        if let Record::KeyChange(change) = statement.record {
+            change_key(&mut self.history.keys, &self.party, index, by, &change);
         }
     }
 }

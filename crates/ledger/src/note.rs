@@ -46,6 +46,17 @@ pub struct Cosigned {
     pub at: Timestamp,
 }
 
+/// What a witness's cosignatures under a checkpoint come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// It has not cosigned.
+    None,
+    /// It has.
+    At(Cosigned),
+    /// It has by a time that is still to come, which does not count; in words.
+    Ahead(String),
+}
+
 /// Why something is no checkpoint, or cannot be trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoteError {
@@ -79,16 +90,6 @@ pub enum NoteError {
         found: String,
         /// Whose it should be.
         expected: String,
-    },
-    /// A cosignature from the future.
-    #[error(
-        "{key} says that it cosigned at {at}, which is in the future: this clock or its is wrong"
-    )]
-    Future {
-        /// Name and id of the key.
-        key: String,
-        /// The time.
-        at: String,
     },
 }
 
@@ -206,16 +207,13 @@ impl Checkpoint {
         if found { Ok(&self.head) } else { Err(NoteError::Unsigned { origin, key: key_name(key) }) }
     }
 
-    /// Verifies a cosignature; none if this witness has not cosigned. Of several, the latest.
+    /// Verifies the cosignatures of a witness. Of several, the latest that counts: one that is from the
+    /// future by more than [`CLOCK_TOLERANCE`] does not.
     ///
     /// # Errors
-    /// If one of its cosignatures is wrong, or from the future by more than [`CLOCK_TOLERANCE`].
-    pub fn verify_cosignature(
-        &self,
-        key: &VerifierKey,
-        now: Timestamp,
-    ) -> Result<Option<Cosigned>, NoteError> {
-        let mut latest: Option<Cosigned> = None;
+    /// If one of its cosignatures is wrong.
+    pub fn cosignature(&self, key: &VerifierKey, now: Timestamp) -> Result<Seen, NoteError> {
+        let mut seen = Seen::None;
         for line in self.signatures(key) {
             let wrong = || NoteError::Wrong { key: key_name(key) };
             let (time, signature) = line.signature().split_first_chunk::<8>().ok_or_else(wrong)?;
@@ -224,16 +222,21 @@ impl Checkpoint {
                 return Err(wrong());
             }
             let at = i64::try_from(seconds).ok().and_then(|s| Timestamp::from_second(s).ok());
-            let at =
-                at.filter(|at| at.duration_since(now) <= CLOCK_TOLERANCE).ok_or_else(|| {
+            match (at.filter(|at| at.duration_since(now) <= CLOCK_TOLERANCE), &seen) {
+                (Some(at), Seen::At(other)) if at <= other.at => {}
+                (Some(at), _) => seen = Seen::At(Cosigned { by: key.name().to_owned(), at }),
+                (None, Seen::At(_)) => {}
+                (None, _) => {
                     let at = at.map_or_else(|| format!("second {seconds}"), |at| at.to_string());
-                    NoteError::Future { key: key_name(key), at }
-                })?;
-            if latest.as_ref().is_none_or(|other| other.at < at) {
-                latest = Some(Cosigned { by: key.name().to_owned(), at });
+                    seen = Seen::Ahead(format!(
+                        "{} says that it cosigned at {at}, which is in the future: this clock or its \
+                         is wrong",
+                        key_name(key)
+                    ));
+                }
             }
         }
-        Ok(latest)
+        Ok(seen)
     }
 
     /// Adds a cosignature, in the place of an older one of the same key. Sign only what was found

@@ -1,6 +1,5 @@
 //! Verifies a certificate without any network, and explains what was found.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -9,12 +8,14 @@ use crate::certificate::{Certificate, CertificateError};
 use crate::dsse::EnvelopeError;
 use crate::evidence::{self, EvidenceFound};
 use crate::explain::{Explained, LogKnown, Signed, Standing};
+use crate::head::{HeadError, Trusted};
 use crate::history::{self, Found, History, KeySpan, holding};
 use crate::log::{LogError, LogFolder};
-use crate::note::{CLOCK_TOLERANCE, Head, NoteError};
+use crate::note::CLOCK_TOLERANCE;
 use crate::party::belongs_to;
 use crate::policy::Policy;
 use crate::proof::{ProofError, check_inclusion};
+use crate::standing::{ByItself, NoticeKind, by_itself, day_of, last_day};
 use crate::statement::{Outcome, Record, Statement, StatementError, Validation};
 use crate::text::shown;
 use crate::tree::leaf_hash;
@@ -40,31 +41,9 @@ pub enum VerifyError {
     /// It is none.
     #[error("this is no certificate")]
     Certificate(#[from] CertificateError),
-    /// A log that the policy does not have.
-    #[error(
-        "the certificate is from the log {origin:?}, which the policy does not trust \
-         (it trusts {known}); if you do, add that log's line"
-    )]
-    UnknownLog {
-        /// The log.
-        origin: String,
-        /// Those of the policy.
-        known: String,
-    },
-    /// The checkpoint.
+    /// Its checkpoint.
     #[error("the certificate's checkpoint cannot be trusted")]
-    Checkpoint(#[source] NoteError),
-    /// Not cosigned by enough.
-    #[error(
-        "the checkpoint lacks cosignatures: {quorum}, and {cosigned} did. \
-         Ask the party for a certificate under a cosigned checkpoint"
-    )]
-    Quorum {
-        /// What is asked for.
-        quorum: String,
-        /// Who has.
-        cosigned: String,
-    },
+    Checkpoint(#[source] HeadError),
     /// Not in the log.
     #[error(transparent)]
     Proof(#[from] ProofError),
@@ -123,7 +102,27 @@ pub enum VerifyError {
     Log(#[from] LogError),
     /// The copy's checkpoint.
     #[error("the checkpoint of the log's copy cannot be trusted")]
-    Copy(#[source] NoteError),
+    Copy(#[source] HeadError),
+    /// A copy of another log.
+    #[error("the certificate is of the log {certificate:?}, and the copy is of {copy:?}")]
+    OtherLog {
+        /// The certificate's.
+        certificate: String,
+        /// The copy's.
+        copy: String,
+    },
+    /// A copy that ends before the certificate's tree does.
+    #[error(
+        "the copy of the log ends at entry {copy}, and the certificate's checkpoint has \
+         {certificate}: what was said since is missing from the copy, a withdrawal perhaps. Get a \
+         newer copy"
+    )]
+    Smaller {
+        /// Entries of the copy.
+        copy: u64,
+        /// Entries under the certificate's checkpoint.
+        certificate: u64,
+    },
     /// The copy is damaged.
     #[error("the copy of the log is damaged ({count} problems, the first: {first}); get it again")]
     CopyDamaged {
@@ -150,14 +149,6 @@ pub enum VerifyError {
     },
 }
 
-impl VerifyError {
-    pub(crate) fn unknown_log(head: &Head, policy: &Policy) -> Self {
-        let known: Vec<_> = policy.logs.iter().map(|key| shown(key.name())).take(5).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        Self::UnknownLog { origin: shown(&head.origin), known }
-    }
-}
-
 /// Verifies a certificate's file.
 ///
 /// # Errors
@@ -178,9 +169,8 @@ fn examine(certificate: &Certificate, given: Given<'_>) -> Result<Explained, Ver
     let Given { policy, now, .. } = given;
     let proof = certificate.proof();
     let head = proof.checkpoint.head();
-    let log = policy.log(&head.origin).ok_or_else(|| VerifyError::unknown_log(head, policy))?;
-    proof.checkpoint.verify_log(log).map_err(VerifyError::Checkpoint)?;
-    let (cosigned, missing) = cosigned(certificate, policy, now)?;
+    let trusted = policy.trusts(&proof.checkpoint, now).map_err(VerifyError::Checkpoint)?;
+    let Trusted { cosigned, not_cosigned, ahead, .. } = trusted;
     let entry = proof.extra.as_deref().unwrap_or_default();
     check_inclusion(&proof.hashes, head, proof.index, leaf_hash(entry))?;
 
@@ -211,7 +201,9 @@ fn examine(certificate: &Certificate, given: Given<'_>) -> Result<Explained, Ver
     }
 
     let evidence = match (&statement.record, given.evidence) {
-        (Record::Validation(validation), Some(path)) => evidence::compare(path, validation),
+        (Record::Validation(validation), Some(path)) => {
+            evidence::compare_all(path, validation, Some(&statement.subject))
+        }
         _ => EvidenceFound::NotGiven,
     };
     let standing = standing(&statement, history.as_ref(), now);
@@ -222,38 +214,14 @@ fn examine(certificate: &Certificate, given: Given<'_>) -> Result<Explained, Ver
         record: certificate.record(),
         log: LogKnown { origin: head.origin.clone(), index: proof.index, size: head.size },
         cosigned,
-        not_cosigned: missing,
+        not_cosigned,
+        ahead,
         quorum: policy.quorum_words(),
         evidence,
         history,
         now,
         statement,
     })
-}
-
-/// Who of the policy's witnesses has cosigned, and who has not.
-fn cosigned(
-    certificate: &Certificate,
-    policy: &Policy,
-    now: Timestamp,
-) -> Result<(Vec<crate::note::Cosigned>, Vec<String>), VerifyError> {
-    let checkpoint = &certificate.proof().checkpoint;
-    let (mut by, mut missing, mut places) = (Vec::new(), Vec::new(), BTreeSet::new());
-    for (place, witness) in policy.witnesses.iter().enumerate() {
-        match checkpoint.verify_cosignature(&witness.key, now).map_err(VerifyError::Checkpoint)? {
-            Some(cosigned) => {
-                places.insert(place);
-                by.push(cosigned);
-            }
-            None => missing.push(witness.key.name().to_owned()),
-        }
-    }
-    if policy.is_quorum(&places) {
-        return Ok((by, missing));
-    }
-    let names: Vec<_> = by.iter().map(|c| c.by.as_str()).collect();
-    let cosigned = if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
-    Err(VerifyError::Quorum { quorum: policy.quorum_words(), cosigned })
 }
 
 /// The key that signed, which has to hold for this entry.
@@ -287,32 +255,29 @@ fn standing(statement: &Statement, history: Option<&History>, now: Timestamp) ->
         Record::Validation(validation) => validation,
         Record::KeyChange(_) => return Standing::Notice("a change of key"),
         Record::Suspension(_) => return Standing::Notice("a suspension"),
+        Record::Lifting(_) => return Standing::Notice("the end of a suspension"),
         Record::Withdrawal(_) => return Standing::Notice("a withdrawal"),
         Record::Waiver(_) => return Standing::Notice("a waiver"),
     };
-    if validation.result == Outcome::Failed {
+    let (validity, today) = (&validation.hospitium.validity, day_of(now));
+    let passed = validation.result != Outcome::Failed;
+    let itself = by_itself(passed, (day_of(validity.from), last_day(validity.until)), today);
+    if itself == ByItself::Failed {
         return Standing::Failed;
     }
-    let reason = |found: &Found| (found.index, found.notice.issued, found.notice.reason.clone());
-    if let Some(found) = history.and_then(|h| h.withdrawals.first()) {
-        let (index, at, reason) = reason(found);
-        return Standing::Withdrawn { index, at, reason };
+    if let Some(found) = history.and_then(|h| Found::in_force(&h.notices, today)) {
+        let (index, at, reason) = (found.index, found.notice.issued, found.notice.reason.clone());
+        return match found.kind {
+            NoticeKind::Withdrawal => Standing::Withdrawn { index, at, reason },
+            _ => Standing::Suspended { index, at, until: found.notice.until, reason },
+        };
     }
-    let open = |found: &&Found| found.notice.until.is_none_or(|until| now < until);
-    if let Some(found) = history.and_then(|h| h.suspensions.iter().find(open)) {
-        let (index, at, reason) = reason(found);
-        return Standing::Suspended { index, at, until: found.notice.until, reason };
-    }
-    let validity = &validation.hospitium.validity;
     let mut rests = history.iter().flat_map(|history| &history.rests_on);
     let wrong = rests.find_map(|rests| Some((rests, rests.found.as_ref().err()?)));
-    if now >= validity.until {
-        Standing::Lapsed { since: validity.until }
-    } else if let Some((rests, why)) = wrong {
-        Standing::Fallen { what: rests.what.words(), why: why.clone() }
-    } else if validity.from.duration_since(now) > CLOCK_TOLERANCE {
-        Standing::NotYet { from: validity.from }
-    } else {
-        Standing::Valid { until: validity.until }
+    match (itself, wrong) {
+        (ByItself::Lapsed, _) => Standing::Lapsed { since: validity.until },
+        (_, Some((rests, why))) => Standing::Fallen { what: rests.what.words(), why: why.clone() },
+        (ByItself::NotYet, _) => Standing::NotYet { from: validity.from },
+        _ => Standing::Valid { until: validity.until },
     }
 }

@@ -8,8 +8,9 @@ use common::{Lab, failing, now, passing};
 use hospitium_ledger::dsse::Envelope;
 use hospitium_ledger::statement::KeyRole;
 use hospitium_ledger::{
-    Algorithm, Certificate, CosignError, EvidenceFound, Given, Log, LogFolder, NoteError, Party,
-    Policy, SecretKey, Standing, Statement, TlogProof, VerifierKey, VerifyError, Witness, verify,
+    Algorithm, Certificate, CosignError, EvidenceFound, Given, HeadError, Heads, HeadsError, Log,
+    LogFolder, NoteError, Party, Policy, SecretKey, Standing, Statement, TlogProof, VerifierKey,
+    VerifyError, Witness, verify,
 };
 use jiff::{Timestamp, ToSpan as _};
 
@@ -62,8 +63,8 @@ fn a_certificate_lapses() {
         hospitium_ledger::verify_bytes(&bytes, given).expect("accepted").standing
     };
     let day = |text: &str| -> Timestamp { text.parse().expect("a time") };
-    assert!(matches!(at(day("2027-01-02T03:14:04Z")), Standing::Valid { .. }));
-    assert!(matches!(at(day("2027-01-02T03:14:05Z")), Standing::Lapsed { .. }));
+    assert!(matches!(at(day("2027-01-02T23:59:59Z")), Standing::Valid { .. }), "to its day's end");
+    assert!(matches!(at(day("2027-01-03T00:00:00Z")), Standing::Lapsed { .. }));
 }
 
 #[test]
@@ -144,14 +145,17 @@ fn logs_and_parties_that_the_policy_does_not_name_are_not_trusted() {
     let bytes = lab.certify(&passing()).to_bytes();
     let policy = |text: &str| Policy::parse("policy", text.as_bytes()).expect("reads");
     let none = lab.verify_with(&bytes, &policy("quorum none\n"), None, None);
-    assert!(matches!(none, Err(VerifyError::UnknownLog { .. })));
+    assert!(matches!(none, Err(VerifyError::Checkpoint(HeadError::Unknown { .. }))));
     let log_only = format!("log {}\nquorum none\n", lab.party.public.log);
     let refused = lab.verify_with(&bytes, &policy(&log_only), None, None);
     assert!(matches!(refused, Err(VerifyError::UnknownParty { .. })));
     // Another key under the same name.
     let twin = Party::init(&lab.path("twin"), "vendor.example", Algorithm::Ed25519).expect("made");
     let refused = lab.verify_with(&bytes, &policy(&twin.public.policy()), None, None);
-    assert!(matches!(refused, Err(VerifyError::Checkpoint(NoteError::Unsigned { .. }))));
+    assert!(matches!(
+        refused,
+        Err(VerifyError::Checkpoint(HeadError::Note(NoteError::Unsigned { .. })))
+    ));
 }
 
 #[test]
@@ -263,7 +267,8 @@ fn a_quorum_needs_its_cosignatures_and_later_checkpoints_bring_them() {
     );
     let policy = Policy::parse("policy", text.as_bytes()).expect("reads");
     let refused = lab.verify_with(&certificate.to_bytes(), &policy, None, None);
-    let told = refused.expect_err("not cosigned").to_string();
+    let Err(VerifyError::Checkpoint(error)) = refused else { panic!("{refused:?}") };
+    let told = error.to_string();
     assert!(told.contains("other has to cosign, and nobody did"), "{told}");
 
     let made =
@@ -296,7 +301,9 @@ fn a_witness_cosigns_what_continues_and_keeps_both_heads_of_a_fork() {
         let made: Vec<_> = (0..entries).map(|n| format!("other {n}")).collect();
         Log::open(&forked, &lab.party).expect("opens").append(&made).expect("appended");
         let refused = witness.cosign(&LogFolder::new(&forked), key, now());
-        let Err(CosignError::Fork { kept, .. }) = refused else { panic!("{what}: {refused:?}") };
+        let Err(CosignError::Heads(HeadsError::Fork { kept, .. })) = refused else {
+            panic!("{what}: {refused:?}")
+        };
         let proof = fs::read_to_string(kept).expect("kept");
         assert_eq!(proof.matches("vendor.example/log\n").count(), 2, "{proof}");
     }
@@ -305,7 +312,10 @@ fn a_witness_cosigns_what_continues_and_keeps_both_heads_of_a_fork() {
     fs::remove_dir_all(lab.path("vendor/signed")).expect("removed");
     Log::open(&short, &lab.party).expect("opens").append(&[b"one"]).expect("appended");
     let refused = witness.cosign(&LogFolder::new(&short), key, now());
-    assert!(matches!(refused, Err(CosignError::Older { found: 1, seen: 3 })));
+    assert!(matches!(
+        refused,
+        Err(CosignError::Heads(HeadsError::Older { found: 1, seen: 3, .. }))
+    ));
 }
 
 #[test]
@@ -405,4 +415,196 @@ fn a_changed_key_is_followed_through_the_log_and_the_old_one_ends() {
     lab.verify(&before.to_bytes()).expect("the old key held then");
     lab.verify(&after).expect("the new key holds");
     assert!(matches!(lab.verify(&late), Err(VerifyError::Retired { until: 1, .. })));
+}
+
+/// A policy that believes the lab's party and asks for this quorum, with one witness.
+fn with_witness(lab: &Lab, other: &Party, quorum: &str) -> Policy {
+    let text = format!(
+        "log {}\nwitness other {}\n#hospitium:signer {}\nquorum {quorum}\n",
+        lab.party.public.log, other.public.witness, lab.party.public.record
+    );
+    Policy::parse("policy", text.as_bytes()).expect("reads")
+}
+
+#[test]
+fn a_cosignature_from_the_future_does_not_count_and_is_said() {
+    let lab = Lab::new(Algorithm::Ed25519);
+    let other = lab.other();
+    lab.certify(&passing());
+    let ahead = Witness::new(&other)
+        .cosign(&lab.folder(), &lab.party.public.log, now() + 10.minutes())
+        .expect("cosigned");
+    let mut log = lab.log();
+    log.add_signatures(&[ahead.line]).expect("added");
+    let bytes = Certificate::of(log.folder(), log.checkpoint(), 0).expect("made").to_bytes();
+    let none = with_witness(&lab, &other, "none");
+    let explained = lab.verify_with(&bytes, &none, None, None).expect("accepted");
+    assert!(explained.is_good() && explained.cosigned.is_empty());
+    let told = explained.lines().iter().any(|(_, line)| line.contains("in the future"));
+    assert!(told, "{:?}", explained.lines());
+    let refused = lab.verify_with(&bytes, &with_witness(&lab, &other, "other"), None, None);
+    let Err(VerifyError::Checkpoint(error)) = refused else { panic!("{refused:?}") };
+    assert!(error.to_string().contains("it does not count"), "{error}");
+}
+
+#[test]
+fn the_quorum_holds_for_the_copy_of_the_log_too() {
+    let lab = Lab::new(Algorithm::Ed25519);
+    let other = lab.other();
+    lab.certify(&passing());
+    let line = |log: &mut Log<'_>| {
+        let made = Witness::new(&other).cosign(&lab.folder(), &lab.party.public.log, now());
+        log.add_signatures(&[made.expect("cosigned").line]).expect("added");
+    };
+    let mut log = lab.log();
+    line(&mut log);
+    let bytes = Certificate::of(log.folder(), log.checkpoint(), 0).expect("made").to_bytes();
+    drop(log);
+    let policy = with_witness(&lab, &other, "other");
+    let folder = lab.folder();
+    let read = || lab.verify_with(&bytes, &policy, None, Some(&folder));
+    read().expect("cosigned");
+    // A head that nobody cosigned: there may be another one that has a withdrawal.
+    lab.record(&Statement::withdrawal(
+        "vendor.example",
+        now(),
+        hospitium_model::Digest::of(b"x"),
+        "y",
+    ));
+    assert!(matches!(read(), Err(VerifyError::Copy(HeadError::Quorum { .. }))), "{:?}", read());
+    // One bit of the witness's key id.
+    line(&mut lab.log());
+    let path = lab.path("log/checkpoint");
+    let mut note = fs::read(&path).expect("there");
+    let name = b"other.example/witness ";
+    let at = note.windows(name.len()).position(|part| part == name).expect("there") + name.len();
+    note[at] = if note[at] == b'A' { b'B' } else { b'A' };
+    read().expect("cosigned again");
+    fs::write(&path, note).expect("written");
+    assert!(matches!(read(), Err(VerifyError::Copy(_))), "{:?}", read());
+}
+
+#[test]
+fn a_copy_smaller_than_the_certificates_tree_is_refused() {
+    let lab = Lab::new(Algorithm::Ed25519);
+    lab.certify(&passing());
+    let older = lab.path("older");
+    copy_all(&lab.path("log"), &older);
+    let digest = hospitium_model::Digest::of(b"x");
+    lab.record(&Statement::withdrawal("vendor.example", now(), digest, "y"));
+    let log = lab.log();
+    let bytes = Certificate::of(log.folder(), log.checkpoint(), 0).expect("made").to_bytes();
+    drop(log);
+    let refused = lab.verify_with(&bytes, &lab.policy(), None, Some(&LogFolder::new(&older)));
+    assert!(
+        matches!(refused, Err(VerifyError::Smaller { copy: 1, certificate: 2 })),
+        "{refused:?}"
+    );
+}
+
+fn copy_all(from: &std::path::Path, to: &std::path::Path) {
+    fs::create_dir_all(to).expect("made");
+    for entry in fs::read_dir(from).expect("there").flatten() {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_all(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).expect("copied");
+        }
+    }
+}
+
+#[test]
+fn heads_that_were_seen_are_remembered_and_older_and_forked_copies_refused_with_proof() {
+    let lab = Lab::new(Algorithm::Ed25519);
+    let heads = Heads::new(&lab.path("heads"));
+    let key = &lab.party.public.log;
+    let meet = |folder: &LogFolder| heads.meet(folder, key, &folder.checkpoint().expect("reads"));
+    lab.log().append(&[b"one"]).expect("appended");
+    copy_all(&lab.path("log"), &lab.path("older"));
+    lab.log().append(&[b"two"]).expect("appended");
+    assert!(matches!(meet(&lab.folder()), Ok(None)));
+    assert!(matches!(meet(&lab.folder()), Ok(Some(2))), "the same");
+    let older = meet(&LogFolder::new(&lab.path("older")));
+    let Err(HeadsError::Older { found: 1, seen: 2, kept, .. }) = older else { panic!("{older:?}") };
+    let proof = fs::read_to_string(kept).expect("kept");
+    assert_eq!(proof.matches("vendor.example/log\n").count(), 2, "{proof}");
+    // Another history of the same size, and a longer one.
+    for (entries, name) in [(2, "same"), (5, "longer")] {
+        fs::remove_dir_all(lab.path("vendor/signed")).expect("removed");
+        let made: Vec<_> = (0..entries).map(|n| format!("other {n}")).collect();
+        Log::open(&lab.path(name), &lab.party).expect("opens").append(&made).expect("appended");
+        let forked = LogFolder::new(&lab.path(name));
+        let refused = meet(&forked);
+        assert!(matches!(refused, Err(HeadsError::Fork { seen: 2, .. })), "{refused:?}");
+        if entries == 2 {
+            let checkpoint = forked.checkpoint().expect("reads");
+            assert!(matches!(heads.meet_alone(key, &checkpoint), Err(HeadsError::Fork { .. })));
+        }
+    }
+    assert!(matches!(meet(&lab.folder()), Ok(Some(2))), "nothing of these was taken");
+}
+
+#[test]
+fn a_withdrawal_that_cannot_be_read_is_said_and_no_certificate_is_good_beside_it() {
+    let lab = Lab::new(Algorithm::Ed25519);
+    let certificate = lab.certify(&passing());
+    let withdrawal = Statement::withdrawal("vendor.example", now(), certificate.record(), "y");
+    let text = String::from_utf8(withdrawal.to_bytes().expect("written")).expect("text");
+    let newer = text.replace("\"format\":1", "\"format\":2");
+    assert_ne!(newer, text);
+    let entry = Envelope::sign(newer.into_bytes(), &[&lab.party.record]).to_bytes();
+    lab.log().append(&[entry]).expect("appended");
+    let (policy, folder) = (lab.policy(), lab.folder());
+    let bytes = certificate.to_bytes();
+    let explained = lab.verify_with(&bytes, &policy, None, Some(&folder)).expect("authentic");
+    assert_eq!(explained.unread().len(), 1);
+    assert!(!explained.is_good());
+    assert!(explained.headline().contains("cannot read"), "{}", explained.headline());
+    let known = explained.lines().into_iter().find(|(label, _)| *label == "known since");
+    assert!(!known.expect("told").1.contains("no withdrawal"));
+}
+
+#[test]
+fn a_suspension_is_lifted_by_a_record_and_what_is_still_to_come_is_not_known() {
+    let lab = Lab::new(Algorithm::Ed25519);
+    let certificate = lab.certify(&passing());
+    let of = certificate.record();
+    let standing = || {
+        let (policy, folder) = (lab.policy(), lab.folder());
+        let read = lab.verify_with(&certificate.to_bytes(), &policy, None, Some(&folder));
+        read.expect("accepted").standing
+    };
+    let ahead = now() + 48.hours();
+    lab.record(&Statement::withdrawal("vendor.example", ahead, of, "not yet"));
+    assert!(matches!(standing(), Standing::Valid { .. }));
+    lab.record(&Statement::suspension("vendor.example", now(), of, "looked into", None));
+    assert!(matches!(standing(), Standing::Suspended { .. }));
+    lab.record(&Statement::lifting("vendor.example", now(), of, "nothing was found"));
+    assert!(matches!(standing(), Standing::Valid { .. }));
+}
+
+#[test]
+fn only_a_witness_of_the_policy_gets_its_cosignature_under_a_checkpoint() {
+    let lab = Lab::new(Algorithm::Ed25519);
+    let other = lab.other();
+    lab.certify(&passing());
+    let key = &lab.party.public.log;
+    let good = Witness::new(&other).cosign(&lab.folder(), key, now()).expect("cosigned").line;
+    let policy = with_witness(&lab, &other, "none");
+    let before = fs::read(lab.path("log/checkpoint")).expect("there");
+    let own = String::from_utf8(before.clone()).expect("text");
+    let own = own.lines().last().expect("there").to_owned() + "\n";
+    let unknown = good.replace("other.example/witness", "third.example/witness");
+    let (head, tail) = good.trim_end().split_at(good.trim_end().len() - 20);
+    let zeros = format!("{head}{}\n", "A".repeat(tail.len() - 2) + "==");
+    let mut log = lab.log();
+    for (what, line) in [("own", &own), ("unknown", &unknown), ("zeros", &zeros)] {
+        assert!(log.accept(line, &policy, now()).is_err(), "{what}");
+        assert_eq!(fs::read(lab.path("log/checkpoint")).expect("there"), before, "{what}");
+    }
+    assert!(log.accept(&good, &policy, now() - 10.minutes()).is_err(), "from the future");
+    log.accept(&good, &policy, now()).expect("good");
+    drop(log);
+    lab.log();
 }

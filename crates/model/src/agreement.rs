@@ -194,6 +194,11 @@ pub enum Trigger {
     Suite,
 }
 
+/// The profile that requires every check of the suite.
+pub const STANDARD: &str = "standard";
+/// The profiles that there are.
+pub const PROFILES: [&str; 1] = [STANDARD];
+
 /// What a validation has to consist of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -201,7 +206,8 @@ pub enum Trigger {
 pub struct Validation {
     /// Which checks have to pass.
     pub profile: String,
-    /// Every combination of so many values of the machine's configuration is met by a cell, 1 to 6.
+    /// Every combination of so many values of the machine's configuration is met by a cell, 1 to 6; 0
+    /// where one machine of any kind is enough.
     pub strength: u32,
     /// Whether a run under emulation counts. Such a certificate says so, and does not hold for the
     /// hardware path.
@@ -215,7 +221,7 @@ pub struct Validation {
 impl Default for Validation {
     fn default() -> Self {
         Self {
-            profile: "standard".into(),
+            profile: STANDARD.into(),
             strength: 2,
             emulation: false,
             cosigners: 1,

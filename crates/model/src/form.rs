@@ -108,9 +108,36 @@ pub fn printable(text: &str, most: usize) -> String {
         .collect()
 }
 
-/// Characters that turn or hide text.
+/// Characters that turn, part or hide text: format, separator, filler, variation and tag characters, which
+/// no name needs and which a reader does not see.
 pub const fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{600}'..='\u{605}'
+            | '\u{61c}'
+            | '\u{6dd}'
+            | '\u{70f}'
+            | '\u{8e2}'
+            | '\u{115f}'
+            | '\u{1160}'
+            | '\u{17b4}'
+            | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{110bd}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 #[cfg(test)]
@@ -145,5 +172,16 @@ mod tests {
     fn an_offset_beyond_the_text_or_inside_a_character_does_no_harm() {
         assert_eq!(FormError::at_offset("f", "é", 1, "w").line(), 1);
         assert_eq!(FormError::at_offset("f", "a\n", 99, "w").line(), 2);
+    }
+
+    #[test]
+    fn what_turns_parts_or_hides_text_is_shown_as_a_point() {
+        for hidden in
+            "\u{61c}\u{2028}\u{2029}\u{ad}\u{3164}\u{115f}\u{fff9}\u{180e}\u{200b}\u{e0041}\u{202e}"
+                .chars()
+        {
+            assert_eq!(printable(&format!("a{hidden}b"), 9), "a·b", "{hidden:?}");
+        }
+        assert_eq!(printable("Ünïcödé 漢字", 20), "Ünïcödé 漢字");
     }
 }

@@ -28,8 +28,8 @@ mod verdict;
 
 pub use agreement::{
     AGREEMENT_FORMAT, Agreement, Call, CarryForward, CatalogOf, Clause, Day, Days, Exclusion,
-    Formula, FormulaError, LARGEST_AGREEMENT, Later, Needs, Owner, Party, Reach, Support, Term,
-    Trigger, USUAL_VALIDITY, Until, Validation, Validity, read_agreement,
+    Formula, FormulaError, LARGEST_AGREEMENT, Later, Needs, Owner, PROFILES, Party, Reach,
+    STANDARD, Support, Term, Trigger, USUAL_VALIDITY, Until, Validation, Validity, read_agreement,
 };
 pub use check::{CheckId, CheckIdError, Subsystem, Tier};
 pub use digest::{Digest, DigestError};

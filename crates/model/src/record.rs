@@ -52,6 +52,9 @@ pub struct RunRecord {
     pub seed: u64,
     /// Ids of the checks that the profile requires.
     pub required: Vec<CheckId>,
+    /// The profile, by name, where these are all that it requires. None in older runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
     /// Folder names of the cells under `cells/`, in the order of the matrix.
     pub cells: Vec<String>,
     /// Why it ended early, if it did.

@@ -189,6 +189,7 @@ pub struct MachineSpace {
 /// A parameter with its values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SpaceParameter {
     /// Its name.
     pub name: String,

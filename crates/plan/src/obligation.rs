@@ -8,10 +8,12 @@ mod counting;
 mod expand;
 mod speaks;
 mod state;
+mod terms;
 
 pub use expand::end_of_life;
 pub use speaks::{Trial, Voice, newest_run, speaking};
 pub use state::next_version;
+pub use terms::{Covers, Told};
 
 use hospitium_model::{Agreement, Days};
 use hospitium_products::{ProductId, Products};
@@ -46,9 +48,21 @@ pub struct Outcome {
     /// The day on which it was withdrawn, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<Date>,
+    /// The last day on which it is valid by itself, if it says so: a waiver that it rests on may end
+    /// before what an agreement's rule gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Date>,
+    /// What it says of the terms of agreements.
+    #[serde(default)]
+    pub told: Told,
 }
 
 impl Outcome {
+    /// Whether it is of that day or earlier, and was not taken back until then.
+    pub fn counts_on(&self, day: Date) -> bool {
+        self.validated <= day && self.withdrawn.is_none_or(|withdrawn| withdrawn > day)
+    }
+
     /// What of it decides whether it speaks.
     pub fn voice(&self) -> Voice<'_> {
         Voice {

@@ -62,10 +62,8 @@ fn name_of(c: char) -> &'static str {
 /// controls (UAX #9), separators, zero-width, tag and private-use characters, non-characters.
 fn is_hidden(c: char) -> bool {
     c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{e000}'..='\u{f8ff}' | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}' | '\u{fffe}'..='\u{ffff}' | '\u{e0000}'..='\u{e007f}')
+        || hospitium_model::is_invisible(c)
+        || matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{fffe}'..='\u{ffff}')
 }
 
 /// An observed value with its unit; a dash for a witness that did not see it.

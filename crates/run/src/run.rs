@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hospitium_evidence::BundleWriter;
-use hospitium_model::{CellRecord, CheckRecord, EVIDENCE_FORMAT, RunRecord, Subsystem, Verdict};
+use hospitium_model::{
+    CellRecord, CheckRecord, EVIDENCE_FORMAT, RunRecord, STANDARD, Subsystem, Verdict,
+};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -111,6 +113,7 @@ pub async fn run(
         ended: None,
         seed: plan.seed,
         required: plan.required.clone(),
+        profile: (plan.required == crate::select::required()).then(|| STANDARD.into()),
         cells: cells.iter().map(|cell| cell.name.clone()).collect(),
         cut_off: None,
         order: order.iter().flatten().map(|check| check.id()).collect(),

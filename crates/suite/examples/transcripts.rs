@@ -102,7 +102,9 @@ async fn all(guest: &Path, file: &Path, only: &str, scratch: &Path) -> Result<()
             let begun = Instant::now();
             // What a check leaves does not stand in the next one's way.
             let folder = tempfile::tempdir_in(scratch)?;
-            match record(parts(folder.path(), &snapshot, &facts)?, check, log_position).await {
+            match record(parts(folder.path(), &snapshot, &facts)?, check, log_position.clone())
+                .await
+            {
                 Ok(Recorded { transcript, system: of, log_position: at })
                     if transcript.seen.judge().word() == "pass" =>
                 {

@@ -13,7 +13,9 @@ use hospitium_model::{
 };
 use hospitium_peer::PeerOptions;
 use hospitium_system::tap::{Altered, Tap, TappedSystem, Taps};
-use hospitium_system::{Console, LinuxSystem, Session, System, SystemError};
+use hospitium_system::{
+    Console, GuestDisk, LinuxSystem, LogPosition, Session, System, SystemError,
+};
 use hospitium_wire::PowerAction;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -59,6 +61,8 @@ pub struct Cell {
     pictures: Vec<(String, Vec<u8>)>,
     /// Crashes that the check itself asked for.
     crashes_meant: usize,
+    /// Disks whose errors the check brings about, by the guest's names.
+    broken: Vec<String>,
     /// How often the machine had been reset at the last of those.
     resets_at_crash: usize,
     /// How much of the check's life-cycle the machine has lived through.
@@ -123,6 +127,7 @@ impl Cell {
             boot_events: events,
             pictures,
             crashes_meant: 0,
+            broken: Vec::new(),
             resets_at_crash: 0,
             lived: 0,
         }
@@ -141,6 +146,16 @@ impl Cell {
     /// True if the check crashed the guest's kernel, and it was not restarted since.
     pub(crate) fn stays_crashed(&self) -> bool {
         self.crashes_meant > 0 && self.restarts() == self.resets_at_crash
+    }
+
+    /// From now on the check brings errors of this disk about: what the guest's kernel says of them is no trouble.
+    pub fn breaks(&mut self, disk: &GuestDisk) {
+        self.broken.push(disk.name.clone());
+    }
+
+    /// Names of the disks that the check [breaks](Self::breaks).
+    pub(crate) fn broken(&self) -> &[String] {
+        &self.broken
     }
 
     /// True if the guest crashed more often than the check asked it to.
@@ -369,13 +384,13 @@ impl Cell {
 
     /// Where the guest's log stands: that of the saved machine for a clone in its first check, so that all clones
     /// ask once.
-    pub(crate) async fn log_position(&self) -> Result<u32, SystemError> {
+    pub(crate) async fn log_position(&self) -> Result<LogPosition, SystemError> {
         // A machine that booted by itself has a log of its own.
         let known = self.lab.origin().saved().ok().and_then(|_| self.lab.log_position());
-        let position = known.unwrap_or(0);
-        let now = self.system.log_since(position).await?.value.1;
+        let position = known.clone().unwrap_or_default();
+        let now = self.system.log_since(&position).await?.value.1;
         if known.is_none() {
-            self.lab.set_log_position(now);
+            self.lab.set_log_position(now.clone());
         }
         Ok(now)
     }

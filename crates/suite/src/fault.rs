@@ -56,6 +56,8 @@ pub enum SeamFault {
     BlackScreen,
     /// Events for which this is true are not seen.
     HideEvents(fn(&EventKind) -> bool),
+    /// Events for which this is true are told five times, as of a machine to which that happens again and again.
+    RepeatEvents(fn(&EventKind) -> bool),
     /// A dump of the memory is altered once it is written.
     Dump(fn(&Path) -> std::io::Result<()>),
     /// The downtime of a migration is counted this much too long.
@@ -79,6 +81,9 @@ pub enum Call {
     ChangeMedium,
     SendKey,
 }
+
+/// How often a [repeated](SeamFault::RepeatEvents) event is told.
+const REPEATED: usize = 5;
 
 /// A machine whose seam lies in one way and is honest in all others.
 pub struct FaultyMachine {
@@ -170,6 +175,11 @@ impl Machine for FaultyMachine {
 
     fn events(&self) -> Vec<Event> {
         let mut events = self.inner.events();
+        if let SeamFault::RepeatEvents(repeated) = self.fault {
+            let times = |event: &Event| if repeated(&event.kind) { REPEATED } else { 1 };
+            let again = events.into_iter().flat_map(|e| std::iter::repeat_n(e.clone(), times(&e)));
+            return again.collect();
+        }
         if let SeamFault::HideEvents(hidden) = self.fault {
             // Indices stay as they are, so that waiting from an index works.
             for event in events.iter_mut().filter(|event| hidden(&event.kind)) {
@@ -190,6 +200,18 @@ impl Machine for FaultyMachine {
             SeamFault::HideEvents(hidden) => {
                 let wanted = |kind: &EventKind| wanted(kind) && !hidden(kind);
                 self.inner.wait_event(from, what, limit, &wanted).await
+            }
+            SeamFault::RepeatEvents(repeated) => {
+                // Which event of the machine's the next one is, and which it is to the check.
+                let told = |events: &[Event]| {
+                    let again = events.iter().filter(|event| repeated(&event.kind)).count();
+                    events.len() + again * (REPEATED - 1)
+                };
+                let events = self.inner.events();
+                let before = (0..events.len()).find(|&n| told(&events[..n]) >= from);
+                let before = before.unwrap_or(events.len());
+                let (n, event) = self.inner.wait_event(before, what, limit, wanted).await?;
+                Ok((told(&self.inner.events()[..n]), event))
             }
             _ => self.inner.wait_event(from, what, limit, wanted).await,
         }

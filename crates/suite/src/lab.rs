@@ -9,7 +9,7 @@ use hospitium_guest::Guest;
 use hospitium_host::{Defect, Generation, Host, Isolation, PowerVerb, WorkDir};
 use hospitium_model::{Expectations, MachineSpec, OperatingSystem, Pattern, TimelineSource};
 use hospitium_system::tap::TappedSystem;
-use hospitium_system::{Console, LinuxSystem, Session, System, Trace};
+use hospitium_system::{Console, LinuxSystem, LogPosition, Session, System, Trace};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::booted::boot;
@@ -49,7 +49,7 @@ pub struct Lab {
     expectations: Expectations,
     seed: u64,
     sink: Sink,
-    log_position: OnceLock<u32>,
+    log_position: OnceLock<LogPosition>,
     tape: Option<Arc<Tape>>,
 }
 
@@ -184,12 +184,12 @@ impl Lab {
     }
 
     /// Where the guest's log stood in the first clone that was asked.
-    pub(crate) fn log_position(&self) -> Option<u32> {
-        self.log_position.get().copied()
+    pub(crate) fn log_position(&self) -> Option<LogPosition> {
+        self.log_position.get().cloned()
     }
 
     /// Keeps it; the first stays.
-    pub(crate) fn set_log_position(&self, position: u32) {
+    pub(crate) fn set_log_position(&self, position: LogPosition) {
         let _ = self.log_position.set(position);
     }
 

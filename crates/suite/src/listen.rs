@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use hospitium_host::{HostError, Look, MachineState};
 use hospitium_model::{Finding, GuestSource, HostSource, Observations, Value};
-use hospitium_system::{LogLine, SystemError};
+use hospitium_system::{LogLine, LogPosition, SystemError};
 
-use crate::silence::{STARVED, splats};
+use crate::silence::{Heard, STARVED};
 use crate::{Cell, CheckError, patience};
 
 /// How long a guest may take to show its log. One that does not in this time says nothing.
@@ -25,7 +25,7 @@ enum Log {
 /// What had been said when the check began.
 pub struct Listening {
     /// Where the guest's log stood, or why it could not be read.
-    log: Result<u32, SystemError>,
+    log: Result<LogPosition, SystemError>,
     console: u64,
     hypervisor: usize,
     waited: Duration,
@@ -57,16 +57,19 @@ impl Listening {
         check: &str,
         seen: &mut Observations,
     ) -> Result<(), CheckError> {
-        let system = cell.lab().os();
         let waited = patience::cpu_wait(cell.machine()).await.saturating_sub(self.waited);
         let starved = waited >= STARVED;
+        let broken = cell.broken();
+        let heard = Heard { starved, broken, ..Heard::during(cell.lab().os(), check) };
+        // Another boot has a log of its own.
+        let in_log = Heard { rebooted: cell.restarts() != self.boots, ..heard };
         let none = || Value::List(Vec::new());
         let same = cell.moves() == self.moves;
         let (console, hypervisor) = (self.console, self.hypervisor);
         match self.log_lines(cell).await? {
             Log::Read(lines) => {
                 let lines = lines.iter().map(|line| line.text.as_str());
-                let bad = GuestSource::Kernel.saw(splats(system, check, lines, starved));
+                let bad = GuestSource::Kernel.saw(in_log.splats(lines));
                 seen.push(Finding::guest_is("trouble in the guest's log meanwhile", bad, none()));
             }
             Log::Untold(why) => seen.note(format!("the guest's log was not looked through: {why}")),
@@ -76,7 +79,7 @@ impl Listening {
         }
         let lines = cell.console.lines_since(if same { console } else { 0 });
         let lines = lines.iter().map(|(_, line)| line.as_str());
-        let bad = HostSource::Wire.saw(splats(system, check, lines, starved));
+        let bad = HostSource::Wire.saw(heard.splats(lines));
         seen.push(Finding::host_is("trouble on the console meanwhile", bad, none()));
         let said: Vec<String> =
             cell.machine().said().into_iter().skip(if same { hypervisor } else { 0 }).collect();
@@ -104,8 +107,8 @@ impl Listening {
         }
         // Another boot has a log of its own, from its beginning.
         let restarted = cell.restarts() != self.boots;
-        let position = if restarted { Ok(0) } else { self.log };
-        let asked = async { cell.system().log_since(position?).await };
+        let position = if restarted { Ok(LogPosition::default()) } else { self.log };
+        let asked = async { cell.system().log_since(&position?).await };
         let what = "the guest's log";
         match tokio::time::timeout(ASKED, asked).await {
             Ok(Ok(told)) => Ok(Log::Read(told.value.0)),

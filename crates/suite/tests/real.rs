@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hospitium_guest::Guest;
-use hospitium_host::{Defect, Host, Isolation, WorkDir, alter};
+use hospitium_host::{Defect, EventKind, Host, Isolation, WorkDir, alter};
 use hospitium_host_qemu::{Qemu, QemuOptions};
 use hospitium_model::{
     ByteSize, Expectations, Finding, MachineSpec, Observations, Subsystem, Verdict,
@@ -19,6 +19,7 @@ use hospitium_suite::{
     checks, standard_machine,
 };
 use hospitium_system::diagnosed;
+use hospitium_system::tap::Asked;
 use tokio::task::JoinSet;
 
 /// The kernel package that the tests boot; set-up fetches it.
@@ -264,6 +265,11 @@ async fn a_guest_that_does_not_come_up_again_has_failed() {
     }
 }
 
+/// Of what the guest reads, it reads something else.
+fn another_digest(_: &Asked, told: &mut serde_json::Value) {
+    told["digest"] = "0".repeat(64).into();
+}
+
 /// Alterations that once left a check green, each with what the check says of it now.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_once_was_not_noticed_is_now() {
@@ -295,6 +301,37 @@ async fn what_once_was_not_noticed_is_now() {
             Fault::Defect(|| Defect::DeadCable { nic: hospitium_suite::device::NIC.into() }),
             "once steered to",
         ),
+        // Warnings of the kernel are of severity 4, and only worse ones were looked for.
+        (
+            "boot.console-clean",
+            Fault::Guest("log", |_, told| {
+                let warning =
+                    "[    1.2] WARNING: CPU: 0 PID: 1 at kernel/smp.c:912 smp_call+0x1/0x2";
+                if let Some(lines) = told.as_array_mut() {
+                    lines.push(serde_json::json!({"level": 4, "text": warning}));
+                }
+            }),
+            "WARNING: CPU",
+        ),
+        // A guest that crashes on its way up and is reset came up all the same.
+        (
+            "boot.reboot-xn",
+            Fault::Seam(SeamFault::RepeatEvents(|kind| matches!(kind, EventKind::Reset { .. }))),
+            "resets of one restart",
+        ),
+        // The guest's digest was that of what it was about to write.
+        (
+            "stor.hot-add-remove/virtio",
+            Fault::Guest("read_back", another_digest),
+            "digest of what was written",
+        ),
+        ("stor.sector-4k", Fault::Guest("read_back", another_digest), "digest of what was written"),
+        (
+            "stor.resize-online",
+            Fault::Guest("read_back", another_digest),
+            "digest of what is in the new part",
+        ),
+        ("stor.enospc", Fault::Guest("read_back", another_digest), "digest of what was written"),
     ];
     for (id, fault, says) in cases {
         let check = checks::all().into_iter().find(|check| check.id == id).expect("a check");

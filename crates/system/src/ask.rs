@@ -23,5 +23,5 @@ pub use self::files::Files;
 pub use self::firmware::{Firmwares, SmbiosSystem};
 pub use self::memory::Memory;
 pub use self::network::{Counters, Endpoint, Network};
-pub use self::power::{Button, LogLine, Power, SystemName};
+pub use self::power::{Button, LogLine, LogPosition, Power, SystemName};
 pub use self::terminals::Terminals;

@@ -15,6 +15,8 @@ mod drivers;
 mod entropy;
 mod files;
 mod firmware;
+#[cfg(test)]
+mod log_tests;
 mod memory;
 mod memory_map;
 mod network;

@@ -66,6 +66,9 @@ hosts = ["vmmo1", "vmmo2"]
 within = "6 months"
 [validity]
 until = "validated + 6 months"
+[validation]
+strength = 0
+cosigners = 0
 "#;
 
 pub const OSA: (&str, &str) = ("Osa 5.2", "http://a.example/osa/5.2");
@@ -169,6 +172,7 @@ pub fn record() -> RunRecord {
         ended: None,
         seed: 1,
         required: Vec::new(),
+        profile: None,
         cells: vec!["cell-a".into(), "cell-b".into()],
         cut_off: None,
         order: Vec::new(),

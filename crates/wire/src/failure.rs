@@ -98,6 +98,7 @@ pub mod errno {
     pub const ENOTTY: i32 = 25;
     pub const ENOSPC: i32 = 28;
     pub const EROFS: i32 = 30;
+    pub const EPIPE: i32 = 32;
     pub const ENOSYS: i32 = 38;
     pub const EMSGSIZE: i32 = 90;
     pub const EOPNOTSUPP: i32 = 95;
@@ -116,6 +117,7 @@ pub mod errno {
             ENOTTY => "ENOTTY",
             ENOSPC => "ENOSPC",
             EROFS => "EROFS",
+            EPIPE => "EPIPE",
             ENOSYS => "ENOSYS",
             EMSGSIZE => "EMSGSIZE",
             EOPNOTSUPP => "EOPNOTSUPP",

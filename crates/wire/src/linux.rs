@@ -93,7 +93,8 @@ pub enum LinuxRequest<'a> {
     },
     /// Writes the magic `V` and closes it → `Done`.
     WatchdogDisarm,
-    /// The kernel's log from byte `offset` on → `Data`; empty at the end.
+    /// The kernel's log from byte `offset` on → `Data`; empty at the end. `EPIPE` if the kernel has dropped the
+    /// oldest lines since the answer before, so that the offset means nothing any more.
     KernelLog {
         /// First byte.
         offset: u32,

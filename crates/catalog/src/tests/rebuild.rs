@@ -322,3 +322,37 @@ async fn exports_say_how_each_record_stands() {
     let stands: Vec<_> = csv.lines().skip(1).filter_map(|line| line.split(',').nth(7)).collect();
     assert_eq!(stands, ["valid", "withdrawn", "suspended"], "{csv}");
 }
+
+#[tokio::test]
+async fn an_older_or_forked_copy_does_not_replace_what_was_taken_in_and_is_kept_as_proof() {
+    let mut world = World::new(&["b.example"]);
+    let record = world.say("b.example", &[statement(&sample("2022-03-01"))])[0];
+    let older = world.folder.path().join("older");
+    let copied =
+        std::process::Command::new("cp").arg("-r").arg(world.log("b.example")).arg(&older).status();
+    assert!(copied.expect("runs").success());
+    let back = Statement::withdrawal("b.example", at("2022-04-01"), record, "a wrong disk");
+    world.say("b.example", &[back]);
+    let mut catalog = world.catalog().await;
+    let digest = catalog.digest().await.expect("reads");
+    let mut sources = world.sources();
+    sources[0].folder = LogFolder::new(&older);
+    let refused = catalog.rebuild(&sources).await;
+    assert!(matches!(refused, Err(CatalogError::Older { found: 1, seen: 2, .. })), "{refused:?}");
+    // Another history of the same size.
+    let forked = world.folder.path().join("forked");
+    std::fs::remove_dir_all(world.folder.path().join("b.example/signed")).expect("removed");
+    let said = [statement(&sample("2022-03-01")), statement(&sample("2022-05-01"))];
+    let party = world.party("b.example");
+    let mut log = Log::open(&forked, party).expect("opens");
+    Certificate::issue(&mut log, party, &said).expect("issued");
+    drop(log);
+    sources[0].folder = LogFolder::new(&forked);
+    let refused = catalog.rebuild(&sources).await;
+    assert!(matches!(refused, Err(CatalogError::Fork { found: 2, seen: 2, .. })), "{refused:?}");
+    assert_eq!(catalog.digest().await.expect("reads"), digest, "it is as it was");
+    let kept = catalog.refused_heads().await.expect("reads");
+    assert_eq!(kept.len(), 2);
+    assert!(kept.iter().flatten().all(|text| text.contains("b.example/log")), "{kept:?}");
+    catalog.rebuild(&world.sources()).await.expect("the true one is still taken");
+}

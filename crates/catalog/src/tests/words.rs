@@ -277,3 +277,111 @@ async fn what_an_agreement_carries_forward_is_validated_and_says_what_was_tested
     let answer = one(&[record], &carrying, "osa 6 on vmmo 1").await;
     assert_eq!(answer.verdict, Word::Unknown);
 }
+
+#[tokio::test]
+async fn what_was_issued_later_than_the_day_is_not_known_on_it() {
+    let run = |passed| Sample { run: "r".into(), passed, ..sample("2022-03-01") };
+    let later =
+        Sample { issued: Some(at("2022-05-01")), waived: Some(at("2022-12-01")), ..run(true) };
+    let mut world = World::new(&["b.example"]);
+    world.say("b.example", &[statement(&run(false)), statement(&later)]);
+    let on = |day| world.ask(QUESTION, &[], day);
+    assert_eq!(on(date(2022, 4, 1)).await.verdict, Word::Failed, "waived in May only");
+    assert_eq!(on(DAY).await.verdict, Word::ValidatedWithLimits);
+    // A pass that is recorded later, and one that says an earlier day further on in the log.
+    let late = Sample { issued: Some(at("2022-05-01")), ..sample("2022-03-01") };
+    let backdated = Sample { issued: Some(at("2022-03-02")), ..sample("2022-03-01") };
+    for said in [vec![late.clone()], vec![late, backdated]] {
+        let mut world = World::new(&["b.example"]);
+        world.say("b.example", &said.iter().map(statement).collect::<Vec<_>>());
+        assert_eq!(world.ask(QUESTION, &[], date(2022, 4, 1)).await.verdict, Word::Unknown);
+        assert_eq!(world.ask(QUESTION, &[], DAY).await.verdict, Word::Validated);
+    }
+}
+
+#[tokio::test]
+async fn a_pass_that_does_not_meet_the_terms_of_a_deal_is_no_fulfilment_and_says_why() {
+    let nothing = "strength = 0\ncosigners = 0";
+    for (terms, why) in [
+        ("strength = 2\ncosigners = 0", "does not say what its run covers"),
+        ("strength = 0\ncosigners = 1", "nobody has cosigned"),
+    ] {
+        let strict = [read_agreement("deal", &DEAL.replace(nothing, terms)).expect("reads")];
+        let answer = one(&[sample("2022-05-01")], &strict, QUESTION).await;
+        assert_eq!(answer.verdict, Word::ValidatedWithLimits, "{:#?}", answer.lines());
+        assert!(answer.limits.iter().any(|limit| limit.contains("does not fulfil")));
+        assert!(answer.reasons.iter().any(|reason| reason.contains(why)), "{:?}", answer.reasons);
+    }
+    // The key of the deal is another party's of the same name; then the party's own.
+    let mut world = World::new(&["b.example"]);
+    world.say("b.example", &[statement(&sample("2022-05-01"))]);
+    let own = world.party("b.example").public.record.to_string();
+    let foreign = World::new(&["b.example"]).party("b.example").public.record.to_string();
+    for (key, word) in [(foreign, Word::ValidatedWithLimits), (own, Word::Validated)] {
+        let keyed = DEAL.replace("desk = \"+1 555\"", &format!("key = \"{key}\""));
+        let keyed = [read_agreement("deal", &keyed).expect("reads")];
+        let answer = world.ask(QUESTION, &keyed, DAY).await;
+        assert_eq!(answer.verdict, word, "{:#?}", answer.lines());
+    }
+}
+
+#[tokio::test]
+async fn a_fulfilment_ends_with_the_waiver_that_it_rests_on() {
+    let waived = Sample { waived: Some(at("2022-06-10")), ..sample("2022-05-01") };
+    let mut world = World::new(&["b.example"]);
+    world.say("b.example", &[statement(&waived)]);
+    let on = |day| world.ask(QUESTION, std::slice::from_ref(&DEALS[0]), day);
+    assert_eq!(on(date(2022, 6, 10)).await.verdict, Word::ValidatedWithLimits);
+    assert_eq!(on(date(2022, 6, 11)).await.verdict, Word::Lapsed);
+}
+
+static DEALS: std::sync::LazyLock<[Agreement; 1]> = std::sync::LazyLock::new(|| [deal()]);
+
+#[tokio::test]
+async fn the_newest_of_more_than_256_names_of_a_pair_decides() {
+    let named = |n: u32| ("Osa 5.2", format!("Vmmo 1 build {n}"));
+    let mut said: Vec<Sample> = (0..300)
+        .map(|n| {
+            let (guest, host) = named(n);
+            let host = (host.as_str(), VMMO.1);
+            Sample {
+                run: n.to_string(),
+                ..Sample::new("b.example", (guest, OSA.1), host, at("2022-03-01"))
+            }
+        })
+        .collect();
+    said.push(Sample {
+        passed: false,
+        ..Sample::new("b.example", OSA, ("Vmmo 1 last", VMMO.1), at("2022-05-01"))
+    });
+    assert_eq!(one(&said, &[], QUESTION).await.verdict, Word::Failed);
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_leaves_the_answer_uncertain() {
+    let mut world = World::new(&["b.example"]);
+    let record = world.say("b.example", &[statement(&sample("2022-03-01"))])[0];
+    assert!(world.ask(QUESTION, &[], DAY).await.certain);
+    let withdrawal = Statement::withdrawal("b.example", at("2022-04-01"), record, "y");
+    let text = String::from_utf8(withdrawal.to_bytes().expect("written")).expect("text");
+    let newer = text.replace("\"format\":1", "\"format\":2").into_bytes();
+    let folder = world.log("b.example");
+    let party = world.party("b.example");
+    let entry = hospitium_ledger::dsse::Envelope::sign(newer, &[&party.record]).to_bytes();
+    Log::open(&folder, party).expect("opens").append(&[entry]).expect("appended");
+    let answer = world.ask(QUESTION, &[], DAY).await;
+    assert!(!answer.certain);
+    assert!(answer.warnings.iter().any(|warning| warning.contains("cannot be read here")));
+}
+
+#[tokio::test]
+async fn a_suspension_that_was_lifted_suspends_no_more() {
+    let mut world = World::new(&["b.example"]);
+    let record = world.say("b.example", &[statement(&sample("2022-03-01"))])[0];
+    let suspension = Statement::suspension("b.example", at("2022-04-01"), record, "x", None);
+    let lifting = Statement::lifting("b.example", at("2022-05-01"), record, "nothing found");
+    world.say("b.example", &[suspension, lifting]);
+    let on = |day| world.ask(QUESTION, &[], day);
+    assert_eq!(on(date(2022, 4, 15)).await.verdict, Word::NotValidated);
+    assert_eq!(on(DAY).await.verdict, Word::Validated);
+}

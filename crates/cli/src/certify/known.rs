@@ -1,5 +1,6 @@
 //! What the products add to a record: which products guest and host are, and when their lives end.
 
+use anyhow::Result;
 use hospitium_ledger::statement::Issue;
 use hospitium_ledger::{Agreed, DatedFact};
 use hospitium_model::{CellRecord, Days, Formula, GuestFacts, GuestKind, HostFacts};
@@ -9,6 +10,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use crate::failure::Usage;
 use crate::out::note;
 use crate::view::safe;
 
@@ -64,6 +66,29 @@ pub fn fill(
     next.sort_by_key(|fact: &DatedFact| fact.at);
     issue.next_version = next.into_iter().next();
     issue.agreed = rule.map(|until| Agreed { until: until.clone(), days, known });
+}
+
+/// Refuses a product that was named, where the evidence shows another.
+pub fn refuse_contradicted(issue: &Issue, cell: &CellRecord, products: &Products) -> Result<()> {
+    let shown = [
+        (&issue.guest_product, guest_product(products, &cell.guest, None), ProductKind::Guest),
+        (&issue.host_product, host_product(products, &cell.host, None), ProductKind::Host),
+    ];
+    for (told, shown, kind) in shown {
+        let (Some(told), Ok(shown)) = (told, shown) else { continue };
+        let named = products.resolve_kind(told, Some(kind))?;
+        if named.id != shown.id {
+            let option = if kind == ProductKind::Guest { "guest" } else { "host" };
+            return Err(Usage::error(
+                format!(
+                    "--{option}-product names {}, and the evidence shows {}",
+                    named.name, shown.name
+                ),
+                format!("leave --{option}-product out: what the evidence shows decides"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The release of a version, with who says so.

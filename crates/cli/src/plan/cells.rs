@@ -42,7 +42,7 @@ pub async fn cells(
     let (_, places) = places::open_cache(arguments.cache.clone())?;
     let guests = guests_here(arguments, &places, products)?;
     let hosts = hosts_here(arguments, &places, products).await?;
-    let strength = arguments.strength.unwrap_or(deal.validation.strength);
+    let strength = arguments.strength.unwrap_or(deal.validation.strength).max(1);
     if strength < deal.validation.strength {
         note!(
             "note: {} promises strength {}; cells of strength {strength} do not fulfil that",

@@ -117,6 +117,14 @@ pub enum LogError {
         /// Why.
         source: NoteError,
     },
+    /// A signature line that is no cosignature to accept.
+    #[error("the line is not accepted for the checkpoint of {folder}: {why}", folder = folder.display())]
+    Cosignature {
+        /// The log's folder.
+        folder: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// Tiles that do not hash to the checkpoint's root.
     #[error("the tiles of {folder} do not belong to its checkpoint: {why}", folder = folder.display())]
     Tiles {

@@ -10,13 +10,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use hospitium_model::Digest;
+use jiff::Timestamp;
 
 use super::folder::{CHECKPOINT, LogFolder};
 use super::journal::{self, JOURNAL, push_entry};
 use super::{ENTRY_LIMIT, LogError};
 use crate::files::{self, Access, Lock};
-use crate::note::{CHECKPOINT_LIMIT, Checkpoint, Head};
+use crate::note::{CHECKPOINT_LIMIT, Checkpoint, Head, Seen};
 use crate::party::Party;
+use crate::policy::Policy;
 use crate::tile::{MAX_SIZE, Row, Tile, WIDTH, right_edge};
 use crate::tree::{Frontier, empty_root, leaf_hash};
 
@@ -122,7 +124,39 @@ impl<'p> Log<'p> {
         Ok(Appended { first, head: self.checkpoint.head().clone() })
     }
 
-    /// Puts cosignatures under the checkpoint, each a signature line.
+    /// Puts a cosignature under the checkpoint that comes from outside: it has to be of a witness of this
+    /// policy, over this very head, and not from the future.
+    ///
+    /// # Errors
+    /// If it is anything else; the checkpoint stays as it was then.
+    pub fn accept(&mut self, line: &str, policy: &Policy, now: Timestamp) -> Result<(), LogError> {
+        let folder = || self.folder.path().to_owned();
+        let bad = |source| LogError::Checkpoint { folder: folder(), source };
+        let name =
+            line.trim_start_matches('\u{2014}').split_whitespace().next().unwrap_or_default();
+        let with = self.checkpoint.with_line(line).map_err(bad)?;
+        let known = policy.witnesses.iter().filter(|witness| witness.key.name() == name);
+        let own = name == self.party.public.log.name();
+        for witness in known.filter(|_| !own) {
+            match with.cosignature(&witness.key, now).map_err(bad)? {
+                Seen::None => {}
+                Seen::Ahead(why) => return Err(LogError::Cosignature { folder: folder(), why }),
+                Seen::At(_) => return self.add_signatures(&[line.to_owned()]),
+            }
+        }
+        let why = match own {
+            true => "it is under the log's own name, and no other's cosignature".to_owned(),
+            false => format!(
+                "{:?} is no witness of the policy, or this is not its key; add its line: witness NAME \
+                 KEY",
+                crate::text::shown(name)
+            ),
+        };
+        Err(LogError::Cosignature { folder: folder(), why })
+    }
+
+    /// Puts cosignatures under the checkpoint, each a signature line, as a [`Witness`](crate::Witness)
+    /// made them here. What comes from outside is for [`accept`](Self::accept).
     ///
     /// # Errors
     /// If a line is none, or the checkpoint cannot be written.

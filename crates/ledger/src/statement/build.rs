@@ -7,7 +7,7 @@ use hospitium_model::{BOOT_WITHIN, BootOf, CheckId, CheckRecord, MachineRow, Sub
 use jiff::{SignedDuration, Timestamp};
 
 use super::compact::{STEPS, TEXT, apply, cut};
-use super::inputs::{arch, configuration, envelope, subject};
+use super::inputs::{arch, configuration, drivers, envelope, profile, subject};
 use super::machines::{Claim, MachineCoverage, widened};
 use super::validation::{
     CheckCounts, CheckLine, EvidenceRef, Excluded, ExcludedWhy, Extension, GuestLine, HostLine,
@@ -395,6 +395,8 @@ fn put_together(
         party: issue.party.clone(),
         issued: issue.issued,
         agreement: issue.agreement.clone(),
+        profile: profile(bundle),
+        drivers: drivers(cell),
         run: RunLine {
             id: run.id.clone(),
             started: run.started,

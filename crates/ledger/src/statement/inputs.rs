@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use hospitium_evidence::{Bundle, Cell};
-use hospitium_model::{Chipset, Digest, MachineSpec};
+use hospitium_model::{Chipset, Digest, MachineSpec, OperatingSystem};
 
 use super::Resource;
 use super::build::Issue;
@@ -92,4 +92,16 @@ pub fn arch(cell: &Cell) -> Option<String> {
         && word.bytes().all(sound)
         && word.starts_with(|c: char| c.is_ascii_alphabetic()))
     .then(|| word.to_owned())
+}
+
+/// The profile of which the run required everything.
+pub fn profile(bundle: &Bundle) -> Option<String> {
+    bundle.run.profile.as_deref().map(|profile| cut(profile, 60))
+}
+
+/// The guest's paravirtual drivers. Those of a Linux come with its kernel, so the kernel names them.
+pub fn drivers(cell: &Cell) -> Option<String> {
+    let told = cell.record.observed.get("kernel")?;
+    (cell.record.guest.os == OperatingSystem::Linux && !told.trim().is_empty())
+        .then(|| cut(told.trim(), 200))
 }

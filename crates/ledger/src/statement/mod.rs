@@ -7,6 +7,8 @@ pub(crate) mod machines;
 mod notice;
 mod validation;
 
+pub(crate) use compact::cut;
+
 pub use build::{Issue, Refused, validation};
 pub use machines::{Claim, CoveredRow, Infeasible, MachineCoverage};
 pub use notice::{KeyChange, KeyRole, Notice, WaiverRecord};
@@ -23,6 +25,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::standing::NoticeKind;
 use crate::text::shown;
 
 /// `_type` of every statement.
@@ -42,6 +45,8 @@ pub mod predicate {
     pub const SUSPENSION: &str = "https://hospitium.example/suspension/v1";
     /// A certificate is withdrawn for good.
     pub const WITHDRAWAL: &str = "https://hospitium.example/withdrawal/v1";
+    /// A certificate is suspended no more.
+    pub const LIFTING: &str = "https://hospitium.example/lifting/v1";
     /// A check's failure is accepted for a time.
     pub const WAIVER: &str = "https://hospitium.example/waiver/v1";
 }
@@ -105,6 +110,8 @@ pub enum Record {
     Suspension(Notice),
     /// A certificate is not to be relied on any more.
     Withdrawal(Notice),
+    /// What suspended a certificate does so no more.
+    Lifting(Notice),
     /// A check's failure is accepted for a time.
     Waiver(WaiverRecord),
 }
@@ -190,6 +197,7 @@ impl Statement {
             Record::KeyChange(_) => predicate::KEY_CHANGE,
             Record::Suspension(_) => predicate::SUSPENSION,
             Record::Withdrawal(_) => predicate::WITHDRAWAL,
+            Record::Lifting(_) => predicate::LIFTING,
             Record::Waiver(_) => predicate::WAIVER,
         }
     }
@@ -199,8 +207,20 @@ impl Statement {
         match &self.record {
             Record::Validation(validation) => &validation.hospitium.party,
             Record::KeyChange(change) => &change.party,
-            Record::Suspension(notice) | Record::Withdrawal(notice) => &notice.party,
+            Record::Suspension(notice) | Record::Withdrawal(notice) | Record::Lifting(notice) => {
+                &notice.party
+            }
             Record::Waiver(waiver) => &waiver.party,
+        }
+    }
+
+    /// The suspension, lifting or withdrawal that it is, if it is one.
+    pub const fn notice(&self) -> Option<(NoticeKind, &Notice)> {
+        match &self.record {
+            Record::Suspension(notice) => Some((NoticeKind::Suspension, notice)),
+            Record::Lifting(notice) => Some((NoticeKind::Lifting, notice)),
+            Record::Withdrawal(notice) => Some((NoticeKind::Withdrawal, notice)),
+            _ => None,
         }
     }
 
@@ -209,7 +229,9 @@ impl Statement {
         match &self.record {
             Record::Validation(validation) => validation.hospitium.issued,
             Record::KeyChange(change) => change.issued,
-            Record::Suspension(notice) | Record::Withdrawal(notice) => notice.issued,
+            Record::Suspension(notice) | Record::Withdrawal(notice) | Record::Lifting(notice) => {
+                notice.issued
+            }
             Record::Waiver(waiver) => waiver.issued,
         }
     }
@@ -222,7 +244,9 @@ impl Statement {
         let bytes = match &self.record {
             Record::Validation(validation) => self.form(validation.as_ref()),
             Record::KeyChange(change) => self.form(change.as_ref()),
-            Record::Suspension(notice) | Record::Withdrawal(notice) => self.form(notice),
+            Record::Suspension(notice) | Record::Withdrawal(notice) | Record::Lifting(notice) => {
+                self.form(notice)
+            }
             Record::Waiver(waiver) => self.form(waiver),
         }?;
         // Never sign what nobody can read: a number that is not finite, for one.
@@ -274,6 +298,7 @@ impl Statement {
             predicate::KEY_CHANGE => Record::KeyChange(Box::new(versioned("key change", raw)?)),
             predicate::SUSPENSION => Record::Suspension(versioned("suspension", raw)?),
             predicate::WITHDRAWAL => Record::Withdrawal(versioned("withdrawal", raw)?),
+            predicate::LIFTING => Record::Lifting(versioned("lifting", raw)?),
             predicate::WAIVER => Record::Waiver(versioned("waiver", raw)?),
             other => return Err(StatementError::Predicate(shown(other))),
         };

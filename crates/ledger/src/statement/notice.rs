@@ -115,6 +115,21 @@ impl Statement {
         }
     }
 
+    /// Ends what suspends the certificate whose entry in the log has this digest.
+    pub fn lifting(party: &str, issued: Timestamp, certificate: Digest, reason: &str) -> Self {
+        let notice = Notice {
+            format: FORMAT,
+            party: party.to_owned(),
+            issued,
+            reason: reason.to_owned(),
+            until: None,
+        };
+        Self {
+            subject: vec![Resource::of("certificate", certificate)],
+            record: Record::Lifting(notice),
+        }
+    }
+
     /// Announces another key. To be signed with the old record key.
     pub fn key_change(
         party: &str,

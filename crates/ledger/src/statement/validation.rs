@@ -72,6 +72,13 @@ pub struct Extension {
     /// The agreement under which, if any: its file by digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement: Option<Resource>,
+    /// The profile, all of whose checks were required. None in records from before it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// Which paravirtual drivers the guest had, as it told them. None in records from before they
+    /// were told, and where the guest did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drivers: Option<String>,
     /// The run.
     pub run: RunLine,
     /// The guest.

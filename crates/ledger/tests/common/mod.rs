@@ -69,6 +69,7 @@ pub fn passing() -> Run {
         started: "2026-01-02T03:04:05Z".parse().expect("a time"),
         ended: Some("2026-01-02T03:14:05Z".parse().expect("a time")),
         seed: 7,
+        profile: Some("standard".into()),
         required: vec![
             id("cpu.count"),
             id("stor.flush-durable"),

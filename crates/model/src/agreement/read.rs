@@ -8,8 +8,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    AGREEMENT_FORMAT, Agreement, CarryForward, CatalogOf, Clause, Exclusion, Formula, Later, Party,
-    Support, Term, Trigger, USUAL_VALIDITY, Validation, Validity,
+    AGREEMENT_FORMAT, Agreement, CarryForward, CatalogOf, Clause, Exclusion, Formula, Later,
+    PROFILES, Party, Support, Term, Trigger, USUAL_VALIDITY, Validation, Validity,
 };
 use crate::FormError;
 
@@ -170,8 +170,14 @@ fn checked(raw: RawAgreement, text: &str) -> Result<Agreement, Wrong> {
 fn agreed(raw: Spanned<Validation>, text: &str) -> Result<Validation, Wrong> {
     let place = raw.span();
     let validation = raw.into_inner();
-    if !(1..=6).contains(&validation.strength) {
-        return Err((key(text, place, "strength"), "strength is 1 to 6".into()));
+    if !PROFILES.contains(&validation.profile.as_str()) {
+        let profile = crate::printable(&validation.profile, 80);
+        let what = format!("there is no profile {profile:?}; there is {}", PROFILES.join(", "));
+        return Err((key(text, place, "profile"), what));
+    }
+    if validation.strength > 6 {
+        let what = "strength is 1 to 6, or 0 if nothing is asked of the machines";
+        return Err((key(text, place, "strength"), what.into()));
     }
     match validation.machines.check() {
         Ok(()) => Ok(validation),
@@ -398,6 +404,7 @@ words = "Nothing is said of patents."
             ("within = \"6 months\"", "within = \"soon\"", "no span of time"),
             ("id = \"a-b-2020\"", "id = \"../a\"", "an id has"),
             ("[validity]", "[validation]\nstrength = 7\n[validity]", "strength is 1 to 6"),
+            ("[validity]", "[validation]\nprofile = \"strict\"\n[validity]", "no profile"),
             (
                 "[validity]",
                 "[validation.machines]\ndisk = [\"scsi\"]\n[validity]",

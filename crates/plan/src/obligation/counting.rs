@@ -6,6 +6,7 @@ use hospitium_model::{Agreement, Clause, Reach, Trigger};
 use hospitium_products::{Product, ProductId, Products};
 
 use super::speaks::{Voice, newest_run, speaking};
+use super::terms::{besides_machines, unmet, unsigned};
 use super::{Grounds, Outcome};
 
 /// Machines that are named in one reason at most.
@@ -43,6 +44,8 @@ pub fn counting<'a>(
             continue;
         } else if outcome.withdrawn.is_some_and(|day| day <= grounds.as_of) {
             "was withdrawn".to_owned()
+        } else if let Some(why) = unsigned(agreement, outcome) {
+            why
         } else if outcome.emulated && !agreement.validation.emulation {
             "was made under emulation, which this agreement does not take".to_owned()
         } else {
@@ -54,10 +57,17 @@ pub fn counting<'a>(
         };
         reasons.push(left_out(outcome, &why_not));
     }
-    let carried = others.into_values().flat_map(|of_pair| carried(&of_pair, reasons)).collect();
-    if let Some(counts) = of_own(&own, reasons) {
+    let mut carried: Vec<&Outcome> =
+        others.into_values().flat_map(|of_pair| carried(&of_pair, reasons)).collect();
+    if let Some(counts) = of_own(agreement, &own, reasons) {
         return Some(counts);
     }
+    carried.retain(|outcome| {
+        let why =
+            unmet(agreement, outcome).or_else(|| not_carried(agreement, outcome, guest, grounds));
+        reasons.extend(why.iter().map(|why| left_out(outcome, why)));
+        why.is_none()
+    });
     let decides = newest(carried)?;
     reasons.push(format!(
         "It is carried forward from {} on {}.",
@@ -69,6 +79,32 @@ pub fn counting<'a>(
 
 fn left_out(outcome: &Outcome, why: &str) -> String {
     format!("Record {} does not count: it {why}.", outcome.certificate)
+}
+
+/// Why a pass is not carried to another version of the guest, where another paravirtual driver makes it
+/// due again: no record says that that version has the same.
+fn not_carried(
+    agreement: &Agreement,
+    outcome: &Outcome,
+    guest: &Product,
+    grounds: &Grounds<'_>,
+) -> Option<String> {
+    let asks = agreement.validity.again_on.contains(&Trigger::Driver);
+    if !asks || outcome.guest == guest.id {
+        return None;
+    }
+    let same = |other: &Outcome| {
+        other.guest == guest.id
+            && other.counts_on(grounds.as_of)
+            && other.told.drivers == outcome.told.drivers
+    };
+    (!grounds.outcomes.iter().any(same)).then(|| {
+        format!(
+            "is not carried forward to {}: no record says that it has the same paravirtual drivers, \
+             and another one makes it due again",
+            guest.name
+        )
+    })
 }
 
 /// Those of one pair that speak.
@@ -96,11 +132,26 @@ fn carried<'a>(of_pair: &[&'a Outcome], reasons: &mut Vec<String>) -> Vec<&'a Ou
 }
 
 /// What the pair's own outcomes come to.
-fn of_own<'a>(own: &[&'a Outcome], reasons: &mut Vec<String>) -> Option<Counting<'a>> {
+fn of_own<'a>(
+    agreement: &Agreement,
+    own: &[&'a Outcome],
+    reasons: &mut Vec<String>,
+) -> Option<Counting<'a>> {
     let speak = spoken(own);
     let (passed, failed): (Vec<_>, Vec<_>) = speak.iter().copied().partition(|o| o.passed);
+    // A failure is one by whatever terms; a pass fulfils only what it meets.
+    let mut meeting = passed.clone();
+    meeting.retain(|outcome| {
+        let why = match failed.is_empty() {
+            true => unmet(agreement, outcome),
+            // What failed beside it is told with it.
+            false => besides_machines(agreement, outcome),
+        };
+        reasons.extend(why.iter().map(|why| left_out(outcome, why)));
+        why.is_none()
+    });
     let Some(decides) = newest(failed.clone()) else {
-        return Some(Counting { decides: newest(passed)?, beside: None });
+        return Some(Counting { decides: newest(meeting)?, beside: None });
     };
     let machines = failed.len() + passed.len();
     if machines > 1 {
@@ -125,7 +176,7 @@ fn of_own<'a>(own: &[&'a Outcome], reasons: &mut Vec<String>) -> Option<Counting
     let run: Vec<&Outcome> =
         newest_run(&voices, &all).into_iter().filter_map(|at| own.get(at).copied()).collect();
     let of_run = |outcome: &&Outcome| run.iter().any(|of_run| of_run.trial == outcome.trial);
-    let beside = newest(passed.into_iter().filter(of_run).collect());
+    let beside = newest(meeting.into_iter().filter(of_run).collect());
     Some(Counting { decides, beside })
 }
 

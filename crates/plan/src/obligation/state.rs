@@ -6,7 +6,7 @@ use jiff::civil::Date;
 
 use super::counting::counting;
 use super::expand::{Pair, end_of_life};
-use super::{Because, Grounds, Obligation, Outcome, State};
+use super::{Because, Grounds, Obligation, Outcome, State, terms};
 
 /// Judges a pair.
 pub fn judge(
@@ -90,7 +90,11 @@ fn by_outcome(
         reasons.insert(0, format!("The pair was tried on {} and failed.", outcome.validated));
         return State::Failed { certificate, on: outcome.validated };
     }
-    let until = agreement.validity.until.until(days);
+    let mut until = agreement.validity.until.until(days);
+    if let Some(own) = outcome.until.filter(|own| until.date.is_none_or(|agreed| *own < agreed)) {
+        until.date = Some(own);
+        until.because = "the last day by the certificate itself".into();
+    }
     let reason = match until.date {
         Some(date) => {
             format!("Validated on {}; it holds until {date}, {}.", outcome.validated, until.because)
@@ -98,14 +102,28 @@ fn by_outcome(
         None => format!("Validated on {}; {}.", outcome.validated, until.because),
     };
     reasons.insert(0, reason);
-    let changed = grounds.suite.filter(|suite| *suite != outcome.suite);
-    if let Some(suite) = changed
-        && agreement.validity.again_on.contains(&Trigger::Suite)
-    {
-        reasons.push(format!(
-            "A changed suite makes it due again: the record is of {}, and {suite} is current.",
-            outcome.suite
-        ));
+    let changed = grounds.suite.filter(|suite| {
+        *suite != outcome.suite && agreement.validity.again_on.contains(&Trigger::Suite)
+    });
+    let changed = changed.map(|suite| {
+        let of = &outcome.suite;
+        format!(
+            "A changed suite makes it due again: the record is of {of}, and {suite} is current."
+        )
+    });
+    let other = terms::other_drivers(agreement, outcome, grounds);
+    let changed = changed.or_else(|| {
+        let drivers = |outcome: &Outcome| outcome.told.drivers.clone().unwrap_or_default();
+        let (of, other) = (drivers(outcome), other?);
+        Some(format!(
+            "Another paravirtual driver in the guest makes it due again: the record is of {of}, and \
+             {} shows {}.",
+            other.certificate,
+            drivers(other)
+        ))
+    });
+    if let Some(why) = changed {
+        reasons.push(why);
         let until = until.date.unwrap_or_else(|| agreement.validity.warn.after(grounds.as_of));
         return match until < grounds.as_of {
             true => State::Lapsed { certificate, on: until },

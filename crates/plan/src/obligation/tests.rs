@@ -1,4 +1,4 @@
-use hospitium_model::read_agreement;
+use hospitium_model::{MachineValues, SpaceParameter, read_agreement};
 use hospitium_products::{Builder, Definitions};
 use jiff::civil::date;
 
@@ -68,6 +68,9 @@ within = "6 months"
 later = { guests = "major", hosts = "all", within = "3 months" }
 [validity]
 again-on = ["guest-major"]
+[validation]
+strength = 0
+cosigners = 0
 "#;
 
 fn products() -> Products {
@@ -93,6 +96,8 @@ fn outcome(guest: &str, host: &str, validated: Date) -> Outcome {
         certificate: format!("{guest}-{host}"),
         trial: Trial::default(),
         withdrawn: None,
+        until: None,
+        told: Told { profile: Some("standard".into()), ..Told::default() },
     }
 }
 
@@ -381,4 +386,132 @@ fn a_plan_survives_its_json_form() {
     let made = plan(AS_IT_IS, &[outcome("5.2", "1", date(2009, 5, 1))], date(2009, 10, 1));
     let text = serde_json::to_string(&made).expect("serialises");
     assert_eq!(serde_json::from_str::<Plan>(&text).expect("reads back"), made);
+}
+
+/// How the pair stands by one pass of which this is told, where this is agreed; and all reasons.
+fn by_terms(terms: &str, change: impl Fn(&mut Outcome)) -> (&'static str, String) {
+    let mut done = outcome("5.2", "1", date(2009, 5, 1));
+    change(&mut done);
+    let from = "[validation]\nstrength = 0\ncosigners = 0\n";
+    let owed = plan((from, terms), &[done], date(2009, 6, 1)).obligations.remove(0);
+    (owed.state.word(), owed.reasons.join(" "))
+}
+
+fn covering(strength: u32, complete: bool) -> Covers {
+    let parameter =
+        |(name, values): (&str, Vec<String>)| SpaceParameter { name: name.to_owned(), values };
+    let parameters = MachineValues::default().words().into_iter().map(parameter).collect();
+    Covers { strength, covered: 7, feasible: 9, complete, parameters }
+}
+
+#[test]
+fn a_pass_fulfils_only_what_covers_the_machines_at_the_strength_agreed() {
+    let terms = "[validation]\nstrength = 2\ncosigners = 0\n";
+    let with = |covers: Option<Covers>| by_terms(terms, |o| o.told.covers.clone_from(&covers));
+    assert_eq!(with(Some(covering(2, true))).0, "fulfilled");
+    assert_eq!(with(Some(covering(3, true))).0, "fulfilled", "more than agreed");
+    for (covers, why) in [
+        (None, "does not say what its run covers"),
+        (Some(covering(1, true)), "and 2 are agreed"),
+        (Some(covering(2, false)), "7 of 9 2-way combinations"),
+    ] {
+        let (word, reasons) = with(covers);
+        assert_eq!(word, "due");
+        assert!(reasons.contains(why), "{reasons}");
+    }
+    let mut narrow = covering(2, true);
+    narrow.parameters[1].values.retain(|value| value != "uefi");
+    let (word, reasons) = with(Some(narrow));
+    assert!(word == "due" && reasons.contains("did not try firmware uefi"), "{word}: {reasons}");
+}
+
+#[test]
+fn a_pass_fulfils_only_by_the_profile_agreed() {
+    let terms = "[validation]\nstrength = 0\ncosigners = 0\n";
+    for (told, why) in [(None, "by which profile"), (Some("small"), "by the profile small")] {
+        let (word, reasons) = by_terms(terms, |o| o.told.profile = told.map(str::to_owned));
+        assert!(word == "due" && reasons.contains(why), "{word}: {reasons}");
+    }
+}
+
+#[test]
+fn a_pass_fulfils_only_with_the_cosigners_agreed() {
+    let terms = "[validation]\nstrength = 0\ncosigners = 1\n";
+    let with = |names: &[&str]| {
+        by_terms(terms, |o| o.told.cosigners = names.iter().map(|n| (*n).to_owned()).collect())
+    };
+    assert_eq!(with(&["a.example"]).0, "fulfilled");
+    assert_eq!(with(&["b.example"]).0, "due", "its own is none");
+    assert!(with(&[]).1.contains("nobody has cosigned"), "{:?}", with(&[]));
+}
+
+#[test]
+fn only_the_key_that_the_agreement_has_of_a_party_speaks_for_it() {
+    let with = |keys: &[&str], passed| {
+        let mut done = outcome("5.2", "1", date(2009, 5, 1));
+        done.told.keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        done.passed = passed;
+        let key = ("title = \"B\" }", "title = \"B\", key = \"b.example+1+A\" }");
+        let owed = plan(key, &[done], date(2009, 6, 1)).obligations.remove(0);
+        (owed.state.word(), owed.reasons.join(" "))
+    };
+    assert_eq!(with(&["b.example+1+A"], true).0, "fulfilled");
+    assert_eq!(with(&["b.example+2+B", "b.example+1+A"], true).0, "fulfilled", "one that follows");
+    for (keys, passed) in [(&["b.example+2+B"][..], true), (&[], true), (&["b.example+2+B"], false)]
+    {
+        let (word, reasons) = with(keys, passed);
+        assert!(word == "due" && reasons.contains("another key"), "{word}: {reasons}");
+    }
+}
+
+#[test]
+fn another_driver_makes_it_due_again_where_that_was_agreed() {
+    let rule = ("again-on = [\"guest-major\"]", "again-on = [\"driver\"]");
+    let of = |drivers: Option<&str>, day| {
+        let mut done = outcome("5.2", "1", date(2009, 5, day));
+        done.told.drivers = drivers.map(str::to_owned);
+        done.certificate = format!("of {day}");
+        done
+    };
+    let word = |outcomes: &[Outcome]| {
+        let owed = plan(rule, outcomes, date(2009, 6, 1)).obligations.remove(0);
+        (owed.state.word(), owed.reasons.join(" "))
+    };
+    assert_eq!(word(&[of(Some("v1"), 1)]).0, "fulfilled");
+    let (untold, why) = word(&[of(None, 1)]);
+    assert!(untold == "due" && why.contains("which paravirtual drivers"), "{untold}: {why}");
+    let elsewhere = Outcome { party: "a.example".into(), ..of(Some("v2"), 2) };
+    let (again, why) = word(&[of(Some("v1"), 1), elsewhere.clone()]);
+    assert!(again == "about to lapse" && why.contains("Another paravirtual driver"), "{why}");
+    assert_eq!(
+        state(&plan(AS_IT_IS, &[of(Some("v1"), 1), elsewhere], date(2009, 6, 1)), "os5.2/vmm1")
+            .word(),
+        "fulfilled"
+    );
+    // Nor is it carried to a version whose drivers nobody tells.
+    let carried = |other: Option<&str>| {
+        let terms = "carry-forward = { guests = \"major\" }\nagain-on = [\"driver\"]";
+        let mut outcomes = vec![of(Some("v1"), 1)];
+        let mut of_5_10 =
+            Outcome { party: "a.example".into(), ..outcome("5.10", "2", date(2009, 9, 3)) };
+        of_5_10.told.drivers = other.map(str::to_owned);
+        outcomes.push(of_5_10);
+        let made = plan((rule.0, terms), &outcomes, date(2009, 10, 1));
+        state(&made, "os5.10/vmm1").word()
+    };
+    assert_eq!(
+        (carried(None), carried(Some("v2")), carried(Some("v1"))),
+        ("due", "due", "fulfilled")
+    );
+}
+
+#[test]
+fn a_validation_holds_no_longer_than_the_certificate_itself() {
+    let done = Outcome { until: Some(date(2009, 6, 30)), ..outcome("5.2", "1", date(2009, 5, 1)) };
+    let at = |day| state(&plan(AS_IT_IS, std::slice::from_ref(&done), day), "os5.2/vmm1").clone();
+    assert!(at(date(2009, 6, 30)).holds());
+    assert_eq!(
+        at(date(2009, 7, 1)),
+        State::Lapsed { certificate: "5.2-1".into(), on: date(2009, 6, 30) }
+    );
 }

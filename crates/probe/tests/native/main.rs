@@ -1,6 +1,7 @@
 //! The probe as an ordinary process: what every request promises, and what bad input does not do.
 
 mod conversation;
+mod log;
 mod machine;
 mod net;
 mod older;

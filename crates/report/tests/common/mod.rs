@@ -74,6 +74,7 @@ fn run() -> RunRecord {
         ended: None,
         seed: 0x5eed,
         required: ["cpu.count", "stor.flush-durable"].map(|id| id.parse().expect("an id")).into(),
+        profile: None,
         cells: CELLS.iter().map(|(name, ..)| (*name).into()).collect(),
         cut_off: None,
         order: Vec::new(),

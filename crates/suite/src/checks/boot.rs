@@ -13,7 +13,8 @@ use serde_json::json;
 use super::listed;
 use crate::fault::SeamFault;
 use crate::patience::cpu_wait;
-use crate::{Check, CheckError, Fault, Need, check, silence};
+use crate::silence::{self, Heard};
+use crate::{Check, CheckError, Fault, Need, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[
@@ -101,13 +102,18 @@ check! {
         let fine = |line: &str| allowed.iter().any(|a| line.contains(a.as_str()));
         let log = cell.system().log().await?;
         let source = log.source;
-        // Severity 3 is an error (RFC 5424, 6.2.1).
-        let errors = log.value.into_iter().filter(|line| line.level.is_some_and(|level| level <= 3));
-        let (known, errors): (Vec<String>, Vec<String>) =
-            errors.map(|line| line.text.escape_debug().to_string()).partition(|line| fine(line));
-        let console = cell.lab().boot_facts().console.iter().map(String::as_str);
         let starved = cell.lab().boot_facts().cpu_wait_ms >= silence::STARVED.as_secs_f64() * 1e3;
-        let bad = silence::splats(cell.lab().os(), "boot.console-clean", console.filter(|line| !fine(line)), starved);
+        let heard = Heard { starved, ..Heard::during(cell.lab().os(), "boot.console-clean") };
+        // A warning with a trace is of severity 4, and its mark tells it from the others.
+        let lines = log.value.iter().map(|line| line.text.as_str());
+        let splats = heard.splats(lines.filter(|line| !fine(line)));
+        // Severity 3 is an error (RFC 5424, 6.2.1).
+        let errors = log.value.iter().filter(|line| line.level.is_some_and(|level| level <= 3));
+        let (known, mut errors): (Vec<String>, Vec<String>) =
+            errors.map(|line| line.text.escape_debug().to_string()).partition(|line| fine(line));
+        errors.extend(splats.into_iter().filter(|splat| !errors.contains(splat)).collect::<Vec<_>>());
+        let console = cell.lab().boot_facts().console.iter().map(String::as_str);
+        let bad = heard.splats(console.filter(|line| !fine(line)));
         let nothing = Value::List(Vec::new());
         let shown = |lines: Vec<String>| lines.into_iter().take(SHOWN).collect::<Value>();
         let mut seen = Observations::of([Finding::each(
@@ -225,7 +231,8 @@ check! {
         let times = cell.expect_number("times")? as usize;
         let limit = Duration::from_secs_f64(cell.expect_number("budget-ms")? / 1e3);
         let pid = cell.process().await?.pid?;
-        let (mut episodes, mut resets) = (0, 0);
+        let most = cell.expect_number("resets-of-a-restart")?;
+        let mut resets = Vec::new();
         let first = cell.system().boot_id().await?;
         let mut ids = vec![first.value];
         let mut hung = None;
@@ -234,12 +241,11 @@ check! {
             cell.system().act(PowerAction::Reboot).await?;
             let before = ids.last().map_or("", String::as_str);
             let now = cell.wait_restarted(before, limit).await?;
-            // One restart is several resets where the firmware resets the machine once more (SeaBIOS
-            // does, src/resume.c), so restarts in which any was seen are counted.
+            // One restart is several resets where the firmware resets the machine once more, so restarts in which any
+            // was seen are counted, and how many there are in one of them is judged by itself.
             let events = cell.machine().events();
             let seen = events[from..].iter().filter(|e| matches!(e.kind, EventKind::Reset { .. })).count();
-            episodes += usize::from(seen > 0);
-            resets += seen;
+            resets.push(seen);
             let Some(now) = now else {
                 hung = Some(format!("after restart {restart} the guest did not come up within {limit:?}"));
                 break;
@@ -250,11 +256,14 @@ check! {
         ids.dedup();
         let pid_after = cell.process().await?.pid?;
         let restarts = first.source.saw(ids.len() - 1);
+        let episodes = resets.iter().filter(|&&resets| resets > 0).count();
+        let worst = HostSource::Hypervisor.saw(resets.iter().copied().max().unwrap_or(0) as f64);
         let mut seen = Observations::of([
             Finding::same_as("restarts", restarts, HostSource::Hypervisor.saw(episodes), times),
+            Finding::host_between("resets of one restart, the most of any", "", worst, 0.0, most),
             Finding::host_is("one VM process", pid_after.map(|after| after == pid.value), true),
         ]);
-        seen.note(format!("{resets} resets in all, those of the firmware included"));
+        seen.note(format!("resets of each restart, those of the firmware included: {resets:?}"));
         hung.into_iter().for_each(|hung| seen.note(hung));
         Ok(seen)
     }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use hospitium_host::{Attachment, EventKind};
-use hospitium_model::{ByteSize, Capability, Finding, HostSource, Inside, Observations, Outside};
+use hospitium_model::{
+    ByteSize, Capability, Finding, GuestKind, HostSource, Inside, Observations, Outside, Value,
+};
 use hospitium_system::UsbDevice;
 
 use super::wait::until;
@@ -86,24 +88,58 @@ check! {
         let before = cell.system().total().await?;
         cell.hotplug()?.attach(&Attachment::Memory { id: "more-memory".into(), size }).await?;
         let wanted = mib(size) * 0.9;
+        let helped = is_helped(cell)?;
+        let now = &*cell;
         let ask = async || {
-            cell.system().bring_memory_online().await?;
-            Ok(cell.system().total().await?)
+            if helped {
+                now.system().bring_memory_online().await?;
+            }
+            Ok(now.system().total().await?)
         };
         until(MEMORY, ask, |total| gained(before, *total).value >= wanted).await?;
         cell.live().await?;
         let after = cell.system().total().await?;
         let plugged = cell.look().await?.plugged_memory?;
-        Ok(Observations::of([
+        let mut seen = Observations::of([
             Finding::within("memory gained", "MiB", gained(before, after), plugged.map(mib), tolerance),
             Finding::host_is("memory plugged in", plugged.map(mib), mib(size)).unit("MiB"),
-        ]))
+        ]);
+        seen.note(by_whom(helped));
+        Ok(seen)
     }
 }
 
-/// Number of processors that are online, after new ones were brought online where nobody else does it.
+/// The expectation that says who makes use of what was plugged in.
+const BY_ITSELF: &str = "a whole system brings it online by itself";
+
+/// Whether the harness brings online what was plugged in: for a kernel alone, whose init the probe is, and for a whole
+/// system that is expected to leave it to its administrator. It does so until it is there, and not once more after the
+/// machine went on elsewhere.
+fn is_helped(cell: &Cell) -> Result<bool, CheckError> {
+    helped(cell.lab().guest().facts().kind, &cell.expect(BY_ITSELF)?)
+}
+
+fn helped(kind: GuestKind, by_itself: &Value) -> Result<bool, CheckError> {
+    match (kind, by_itself) {
+        (GuestKind::Kernel, _) => Ok(true),
+        (GuestKind::Disk, Value::Bool(by_itself)) => Ok(!by_itself),
+        (GuestKind::Disk, other) => {
+            Err(CheckError::unreadable(format!("the expectation {BY_ITSELF}"), &other.to_string()))
+        }
+    }
+}
+
+/// The same for a person.
+const fn by_whom(helped: bool) -> &'static str {
+    if helped {
+        "brought online by the probe, as the init of a kernel alone or as its administrator"
+    } else {
+        "left to the guest's system to bring online, by its kernel's default or a rule of udev's"
+    }
+}
+
+/// Number of processors that are online.
 async fn online(cell: &Cell) -> Result<Inside<usize>, CheckError> {
-    cell.system().bring_cpus_online().await?;
     Ok(cell.system().online().await?.map(|cpus| cpus.len()))
 }
 
@@ -122,8 +158,15 @@ check! {
         let log = cell.system().log().await?.value.len();
         cell.hotplug()?.attach(&Attachment::Vcpu { id: "vcpu-more".into() }).await?;
         let more = |now: &Inside<usize>| now.value > before.0.value;
+        let helped = is_helped(cell)?;
         let now = &*cell;
-        until(CPU, async || online(now).await, more).await?;
+        let ask = async || {
+            if helped {
+                now.system().bring_cpus_online().await?;
+            }
+            online(now).await
+        };
+        until(CPU, ask, more).await?;
         cell.live().await?;
         let after = online(cell).await?;
         let look = cell.look().await?;
@@ -136,6 +179,7 @@ check! {
         if let Ok(threads) = look.vcpu_threads {
             seen.push(Finding::recorded("host threads that run vCPUs").outside(threads.map(|t| t.len())));
         }
+        seen.note(by_whom(helped));
         for line in cell.system().log().await?.value.iter().skip(log).take(10) {
             seen.note(format!("the kernel said: {}", line.text.escape_debug()));
         }
@@ -202,4 +246,28 @@ check! {
 /// A device, for a person.
 fn name(device: &UsbDevice) -> String {
     format!("{} at {}", device.serial.escape_default(), device.place.escape_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_system_has_to_bring_online_by_itself_what_is_plugged_in() {
+        let table = hospitium_model::Expectations::from_toml(crate::EXPECTATIONS).expect("reads");
+        for check in ["hot.vcpu", "mem.hot-add"] {
+            let rows =
+                table.expect.iter().filter(|row| row.check == check && row.what == BY_ITSELF);
+            let values: Vec<&Value> = rows.map(|row| &row.value).collect();
+            assert!(!values.is_empty(), "{check}");
+            for value in values {
+                assert!(!helped(GuestKind::Disk, value).expect("true or false"), "{check}");
+                assert!(
+                    helped(GuestKind::Kernel, value).expect("the probe is its init"),
+                    "{check}"
+                );
+            }
+        }
+        helped(GuestKind::Disk, &Value::from("perhaps")).expect_err("neither");
+    }
 }

@@ -33,6 +33,7 @@ check! {
             let host = disks::seen_by_host(cell, device::CDROM).await?.map(|drive| drive.is_some());
             return Ok(Observations::of([Finding::same_as("an optical drive", guest, host, true)]));
         };
+        cell.breaks(&drive);
         let mut seen = Observations::new();
         for (what, pattern) in [("first", cell.pattern(0)), ("second", cell.pattern(1))] {
             let (image, wanted) = disc(cell, what, pattern).await?;

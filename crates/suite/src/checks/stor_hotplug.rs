@@ -92,7 +92,8 @@ check! {
         }
         let span = Span { offset: MIB, length: 2 * MIB };
         let pattern = cell.pattern(0);
-        let written = cell.system().write(&found, span, pattern, Write::Flushed).await?;
+        cell.system().write(&found, span, pattern, Write::Flushed).await?;
+        let inside = cell.system().read_back(&found, span).await?.map(|read| read.digest);
         let released = unplug(cell, &disk.id).await?;
         // Without the event it will not go; nothing is won by waiting once more.
         let gone = match released.value {
@@ -103,7 +104,7 @@ check! {
         let medium = cell.media()?.medium(&disk.id).await?;
         seen.push(Finding::same_as(
             "digest of what was written",
-            written.map(|done| done.digest),
+            inside,
             on_medium(cell, &medium, span).await?,
             pattern.digest(span.length),
         ));
@@ -129,13 +130,14 @@ check! {
         let logical = told(&host, "a disk's sectors", |seen| seen.logical_sector)?;
         let span = Span { offset: 4096, length: MIB };
         let pattern = cell.pattern(0);
-        let written = cell.system().write(&found, span, pattern, Write::Flushed).await?;
+        cell.system().write(&found, span, pattern, Write::Flushed).await?;
+        let inside = cell.system().read_back(&found, span).await?.map(|read| read.digest);
         let medium = cell.media()?.medium(&disk.id).await?;
         let mut seen = Observations::of([
             Finding::same_as("logical sector", info.map(|info| info.logical), logical, 4096).unit("B"),
             Finding::same_as(
                 "digest of what was written",
-                written.map(|done| done.digest),
+                inside,
                 on_medium(cell, &medium, span).await?,
                 pattern.digest(span.length),
             ),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hospitium_host::Snapshot;
 use hospitium_model::{Digest, ExpectationError, Expectations, Observations, Verdict};
+use hospitium_system::LogPosition;
 use hospitium_system::tap::Fixed;
 
 use super::guest::RecordedGuest;
@@ -55,7 +56,7 @@ pub struct Recorded {
     /// What the guest's system knows without being asked.
     pub system: Fixed,
     /// Where its log stood before the check.
-    pub log_position: Option<u32>,
+    pub log_position: Option<LogPosition>,
 }
 
 /// Runs a check on a clone of its own and writes down what was asked and told, what is said meanwhile included.
@@ -66,13 +67,13 @@ pub struct Recorded {
 pub async fn record(
     parts: LabParts,
     check: &'static Check,
-    log_position: Option<u32>,
+    log_position: Option<LogPosition>,
 ) -> Result<Recorded, CheckError> {
     let recorder = Arc::new(Recorder::default());
     let tape = Tape::recording(parts.host.clone(), recorder.clone());
     let host = TappedHost::before(parts.host.clone(), tape.clone());
     let lab = Arc::new(Lab::new(LabParts { host, ..parts }).with_tape(tape.clone()));
-    if let Some(position) = log_position {
+    if let Some(position) = log_position.clone() {
         lab.set_log_position(position);
     }
     let mut cell = lab.cell(NAME, check, None).await?;
@@ -179,7 +180,7 @@ impl Studio {
             Some(Otherwise::Facts(pair)) => Arc::new((**pair).clone()),
             _ => self.pair.clone(),
         };
-        let log_position = tape.transcript.log_position;
+        let log_position = tape.transcript.log_position.clone();
         let player = Player::new(tape, otherwise);
         let tape = Tape::playing(pair.clone(), player.clone(), fault);
         let spec = pair.machine.clone();

@@ -7,6 +7,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use hospitium_host::Event;
 use hospitium_model::Observations;
+use hospitium_system::LogPosition;
 use hospitium_system::tap::{Answer, Asked, Tap};
 
 use super::transcript::{Entry, Heard, MachineTape, Reply, Told, Transcript};
@@ -106,7 +107,7 @@ impl Recorder {
     pub(crate) fn transcript(
         &self,
         check: &str,
-        log_position: Option<u32>,
+        log_position: Option<LogPosition>,
         names: Vec<String>,
         seen: Observations,
     ) -> Transcript {

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use hospitium_host::{EventKind, Isolation};
 use hospitium_model::{Answer, Capability, GuestFacts, HostFacts, MachineSpec, Observations};
+use hospitium_system::LogPosition;
 use hospitium_system::tap::Fixed;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -55,7 +56,7 @@ pub struct Transcript {
     pub check: String,
     /// Where the guest's log stood before the check, if it was known.
     #[serde(default)]
-    pub log_position: Option<u32>,
+    pub log_position: Option<LogPosition>,
     /// Questions, in the order in which they were asked.
     pub entries: Vec<Entry>,
     /// What machines told by themselves, by the machines' numbers.

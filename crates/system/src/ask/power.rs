@@ -48,6 +48,41 @@ pub enum Button {
     Probe(#[serde(deserialize_with = "crate::forms::kept")] crate::forms::Kept),
 }
 
+/// A place in a kernel's log; by default its beginning.
+///
+/// Serialized as a number alone where nothing is known of what stands before it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Form", into = "Form")]
+pub struct LogPosition {
+    /// Bytes of the log before it.
+    pub at: u32,
+    /// The last of these bytes, at most 128: a log that has them elsewhere, or not at all, has moved meanwhile.
+    pub before: Vec<u8>,
+}
+
+/// How a position is written down.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Form {
+    At(u32),
+    Behind { at: u32, before: Vec<u8> },
+}
+
+impl From<Form> for LogPosition {
+    fn from(form: Form) -> Self {
+        match form {
+            Form::At(at) => Self { at, before: Vec::new() },
+            Form::Behind { at, before } => Self { at, before },
+        }
+    }
+}
+
+impl From<LogPosition> for Form {
+    fn from(LogPosition { at, before }: LogPosition) -> Self {
+        if before.is_empty() { Self::At(at) } else { Self::Behind { at, before } }
+    }
+}
+
 /// Power, life and death.
 #[async_trait]
 pub trait Power {
@@ -88,7 +123,7 @@ pub trait Power {
     /// The kernel's log, oldest first.
     async fn log(&self) -> Told<Vec<LogLine>>;
 
-    /// What has come to the log since this position (0 is its beginning), and the position now. All that there is
-    /// where the position is beyond the end: the log has begun anew.
-    async fn log_since(&self, position: u32) -> Told<(Vec<LogLine>, u32)>;
+    /// What has come to the log since this position, and the position now. All that there is where what stood before
+    /// the position is in the log no more: the log has begun anew, or its oldest lines were dropped.
+    async fn log_since(&self, position: &LogPosition) -> Told<(Vec<LogLine>, LogPosition)>;
 }

@@ -8,7 +8,7 @@ use hospitium_model::{GuestKind, Inability};
 use hospitium_wire::{PowerAction, errno};
 
 use super::{LinuxSystem, read};
-use crate::ask::{Button, LogLine, Power, SystemName};
+use crate::ask::{Button, LogLine, LogPosition, Power, SystemName};
 use crate::{Done, SessionError, SystemError, Told};
 
 const OS_RELEASE: &str = "/etc/os-release";
@@ -162,24 +162,47 @@ impl Power for LinuxSystem {
         Ok(Kernel.saw(String::from_utf8_lossy(&log).lines().map(line).collect()))
     }
 
-    async fn log_since(&self, position: u32) -> Told<(Vec<LogLine>, u32)> {
-        // The byte before tells a log that ends here from one that has begun anew and is shorter.
-        let before = position.saturating_sub(1);
-        let mut log = self.session.kernel_log_from(before).await?;
-        let mut end = before;
-        if position > 0 {
-            if log.is_empty() {
-                log = self.session.kernel_log().await?;
-                end = 0;
-            } else {
-                log.remove(0);
-                end = position;
-            }
-        }
-        let end = end.saturating_add(u32::try_from(log.len()).unwrap_or(u32::MAX));
-        let lines = String::from_utf8_lossy(&log).lines().map(line).collect();
-        Ok(Kernel.saw((lines, end)))
+    async fn log_since(&self, position: &LogPosition) -> Told<(Vec<LogLine>, LogPosition)> {
+        let before = position.before.as_slice();
+        let start = position.at.saturating_sub(u32::try_from(before.len()).unwrap_or(u32::MAX));
+        let part = self.session.kernel_log_from(start).await?;
+        let follows = part.text.strip_prefix(before);
+        let mut new = follows.unwrap_or_default().to_vec();
+        let now = if follows.is_some() && !part.moved {
+            position_behind(start, &part.text)
+        } else {
+            // It is not where it was. What cannot be placed counts as new.
+            let known = if follows.is_some() { last(&part.text) } else { before };
+            let whole = self.session.kernel_log().await?;
+            new.extend_from_slice(behind(&whole, known));
+            position_behind(0, &whole)
+        };
+        let lines = String::from_utf8_lossy(&new).lines().map(line).collect();
+        Ok(Kernel.saw((lines, now)))
     }
+}
+
+/// So many bytes before a position tell whether a log still stands where it stood: a line with its time is shorter.
+const MARK: usize = 128;
+
+/// The bytes by which the end of a text is found again.
+fn last(text: &[u8]) -> &[u8] {
+    &text[text.len().saturating_sub(MARK)..]
+}
+
+/// The position at the end of a text that begins at this byte of the log.
+fn position_behind(start: u32, text: &[u8]) -> LogPosition {
+    let at = start.saturating_add(u32::try_from(text.len()).unwrap_or(u32::MAX));
+    LogPosition { at, before: last(text).to_vec() }
+}
+
+/// What follows the first place with these bytes; everything where they are not, or none are known.
+fn behind<'a>(text: &'a [u8], known: &[u8]) -> &'a [u8] {
+    if known.is_empty() {
+        return text;
+    }
+    let place = text.windows(known.len()).position(|there| there == known);
+    place.map_or(text, |at| &text[at + known.len()..])
 }
 
 /// The name in `/proc/PID/stat`, which stands in brackets and may have some itself (proc_pid_stat(5)).

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hospitium_wire::{CpuidWords, Flags, LinuxRequest, MAX_DATA, Node, PowerAction, Request};
+use hospitium_wire::{
+    CpuidWords, Flags, LinuxRequest, MAX_DATA, Node, PowerAction, Request, errno,
+};
 
 use super::describe::describe;
 use super::reply::{OwnedReply, nul_separated};
-use super::values::{DriverLoad, PatternDone, Ran};
+use super::values::{DriverLoad, LogPart, PatternDone, Ran};
 use super::{Session, SessionError};
 
 type Result<T> = std::result::Result<T, SessionError>;
@@ -279,21 +281,27 @@ impl Session {
 
     /// The kernel's log.
     pub async fn kernel_log(&self) -> Result<Vec<u8>> {
-        self.kernel_log_from(0).await
+        Ok(self.kernel_log_from(0).await?.text)
     }
 
     /// The same from this byte on; empty if it is no longer than that.
-    pub async fn kernel_log_from(&self, start: u32) -> Result<Vec<u8>> {
-        let mut log = Vec::new();
+    pub async fn kernel_log_from(&self, start: u32) -> Result<LogPart> {
+        let mut log = LogPart::default();
         loop {
-            let offset = start.saturating_add(log.len() as u32);
-            let part =
-                self.data(Request::Linux(LinuxRequest::KernelLog { offset }), NO_TIME).await?;
+            let offset = start.saturating_add(log.text.len() as u32);
+            let asked = Request::Linux(LinuxRequest::KernelLog { offset });
+            let part = match self.data(asked, NO_TIME).await {
+                Err(refused) if refused.errno() == Some(errno::EPIPE) => {
+                    log.moved = true;
+                    return Ok(log);
+                }
+                part => part?,
+            };
             if part.is_empty() {
                 return Ok(log);
             }
-            log.extend(part);
-            if log.len() as u64 > MOST_LOG {
+            log.text.extend(part);
+            if log.text.len() as u64 > MOST_LOG {
                 let doing = "reading the kernel's log".to_owned();
                 return Err(SessionError::TooLarge { doing, most: MOST_LOG });
             }

@@ -88,6 +88,15 @@ pub struct Ran {
     pub output: Vec<u8>,
 }
 
+/// A part of the kernel's log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogPart {
+    /// All of it up to the end of one copy.
+    pub text: Vec<u8>,
+    /// The kernel dropped the oldest lines while it was read, or it is another log: what was added is elsewhere.
+    pub moved: bool,
+}
+
 /// What a probe is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Platform {

@@ -13,9 +13,9 @@ use serde_json::{Map, Value};
 use super::{Misfit, Taps, json};
 use crate::ask::{
     Button, ClockSource, Clocks, Counters, Cpus, Debug, Devices, Disks, DriveContent, Endpoint,
-    Entropy, Files, Firmwares, GuestDisk, Interrupts, LogLine, Memory, Network, PciFunction,
-    PhysicalRange, Power, SmbiosSystem, Span, SystemName, Terminals, Topology, UsbDevice,
-    WantedDisk, Write,
+    Entropy, Files, Firmwares, GuestDisk, Interrupts, LogLine, LogPosition, Memory, Network,
+    PciFunction, PhysicalRange, Power, SmbiosSystem, Span, SystemName, Terminals, Topology,
+    UsbDevice, WantedDisk, Write,
 };
 use crate::forms::{Kept, keep, keep_all};
 use crate::{
@@ -216,7 +216,7 @@ tapped! {
         async fn obey_power_button(&self) -> Told<Button>;
         async fn arm_watchdog(&self, seconds: u32) -> Told<u64>;
         async fn log(&self) -> Told<Vec<LogLine>>;
-        async fn log_since(&self, position: u32) -> Told<(Vec<LogLine>, u32)>;
+        async fn log_since(&self, position: &LogPosition) -> Told<(Vec<LogLine>, LogPosition)>;
         plain {
             fn shutdown_marks(&self) -> &'static [&'static str] {
                 self.shutdown_marks

@@ -47,6 +47,9 @@ within = "6 months"
 later = { guests = "all", hosts = "none", within = "3 months" }
 [validity]
 until = "min(validated + 24 months, guest-end-of-life, next-version + 3 months)"
+[validation]
+strength = 0
+cosigners = 0
 "#;
 
 const TODAY: Date = date(2026, 11, 23);
@@ -116,6 +119,11 @@ fn outcome() -> Outcome {
         certificate: "c".into(),
         trial: Trial::default(),
         withdrawn: None,
+        until: None,
+        told: hospitium_plan::obligation::Told {
+            profile: Some(hospitium_model::STANDARD.into()),
+            ..Default::default()
+        },
     }
 }
 

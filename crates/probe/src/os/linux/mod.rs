@@ -15,6 +15,7 @@ mod init;
 pub mod input;
 pub mod kcore;
 pub mod log;
+mod log_copy;
 pub mod memory;
 pub mod module;
 pub mod net;

@@ -15,9 +15,9 @@ mod definition;
 mod diff;
 mod failure;
 mod generate;
-mod libvirt;
 #[cfg(feature = "deal")]
 mod heads;
+mod libvirt;
 #[cfg(feature = "deal")]
 mod log;
 mod open;

@@ -174,7 +174,7 @@ fn others(value: &Value) -> Vec<Other> {
                 let end = list.len() - 1;
                 part("its first left out", list[1..].to_vec(), 0);
                 part("its last left out", list[..end].to_vec(), end);
-                part("its last twice", [&list[..], &[last.clone()]].concat(), end);
+                part("its last twice", [&list[..], std::slice::from_ref(last)].concat(), end);
                 if list.len() > BYTES && list.iter().all(Value::is_number) {
                     let mut zeros = list.clone();
                     zeros.fill(0.into());
@@ -406,9 +406,12 @@ pub(crate) fn sights(told: &Value) -> Vec<(String, Value)> {
     .collect()
 }
 
+/// A list by its pointer, and alterations of its parts: pointer, what is done, and the altered value.
+pub(crate) type LongList = (String, Vec<(String, String, Value)>);
+
 /// Long lists in a reply. Of each: its pointer, and what is altered of all of its elements at once, as the pointer within
 /// an element, how, and the whole reply.
-pub(crate) fn long_lists(told: &Value) -> Vec<(String, Vec<(String, String, Value)>)> {
+pub(crate) fn long_lists(told: &Value) -> Vec<LongList> {
     let mut lists = Vec::new();
     find_lists(told, &mut String::new(), &mut lists);
     let altered = |pointer: String| {

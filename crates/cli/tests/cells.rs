@@ -27,6 +27,7 @@ hosts = ["QEMU 7.2", "QEMU 10.0"]
 within = "12 months"
 [validation]
 strength = 2
+cosigners = 0
 emulation = true
 [validation.machines]
 chipset = ["modern", "legacy"]

@@ -110,7 +110,13 @@ fn another_party_cosigns_and_a_policy_asks_for_it() {
     let cosign = ["log", "cosign", "vendor/log", "--party", "other", "--policy", "joint"];
     let output = place.hospitium().args(cosign).output().expect("runs");
     let line = String::from_utf8(output.stdout).expect("text");
-    let accept = ["log", "accept", "vendor/log", "--party", "vendor", line.trim()];
+    // The party's own policy has no witness; a line that was altered is none either.
+    let own = ["log", "accept", "vendor/log", "--party", "vendor", line.trim()];
+    says(&place, 2, &own, &["no witness of the policy"]);
+    let joint = ["log", "accept", "vendor/log", "--party", "vendor", "--policy", "joint"];
+    let bent = line.trim().replace(['a', 'b'], "c");
+    says(&place, 2, &with(&joint, &[&bent]), &["not accepted"]);
+    let accept = with(&joint, &[line.trim()]);
     says(&place, 0, &accept, &["other.example/witness"]);
     let again = ["log", "certificate", "vendor/log", "--index", "0", "--out", CERTIFICATE];
     says(&place, 0, &again, &[]);
@@ -179,4 +185,51 @@ fn a_log_with_a_bent_tile_entry_or_head_is_not_relied_on() {
         fs::write(&path, good).expect("written");
     }
     says(&place, 0, &check, &["sound"]);
+}
+
+#[test]
+fn an_older_copy_of_a_log_that_was_seen_brings_no_withdrawn_certificate_back() {
+    let place = Place::new();
+    says(&place, 0, &["party", "init", "vendor", "--name", "vendor.example"], &[]);
+    recent(passing()).write(&place.path("run/evidence"));
+    says(&place, 0, &["certify", "run", "--party", "vendor"], &["PASSED"]);
+    let copied = std::process::Command::new("cp")
+        .arg("-r")
+        .args([place.path("vendor/log"), place.path("older")])
+        .status();
+    assert!(copied.expect("runs").success());
+    let notice = |what, more: &[&str]| {
+        let log = ["log", what, "vendor/log", "--party", "vendor", "--index", "0"];
+        let output =
+            place.hospitium().args(with(&log, &["--reason", "data loss"])).args(more).output();
+        output.expect("runs").status.code()
+    };
+    assert_eq!(notice("suspend", &["--until", "2020-01-01T00:00:00Z"]), Some(2), "it is over");
+    assert_eq!(notice("suspend", &[]), Some(0));
+    says(&place, 1, &with(&VERIFY, &["--log", "vendor/log"]), &["suspended this"]);
+    assert_eq!(notice("lift", &[]), Some(0));
+    says(&place, 0, &with(&VERIFY, &["--log", "vendor/log"]), &["validated"]);
+    assert_eq!(notice("withdraw", &[]), Some(0));
+    says(&place, 1, &with(&VERIFY, &["--log", "vendor/log"]), &["withdrew this"]);
+    says(&place, 2, &with(&VERIFY, &["--log", "older"]), &["older copy is not taken"]);
+    let policy = ["--policy", "vendor/policy"];
+    says(&place, 2, &with(&["log", "check", "older"], &policy), &["older copy is not taken"]);
+    let ask = ["ask", "debian 12 on qemu 7.2", "--log", "older"];
+    says(&place, 2, &with(&ask, &policy), &["older copy is not taken"]);
+    // The run's record was taken back: certify says so, and it is no success.
+    let again = ["certify", "run", "--party", "vendor"];
+    says(&place, 1, &again, &["was withdrawn", "data loss"]);
+}
+
+#[test]
+fn a_product_that_the_evidence_contradicts_and_a_day_that_is_none_are_refused() {
+    let place = Place::new();
+    says(&place, 0, &["party", "init", "vendor", "--name", "vendor.example"], &[]);
+    recent(passing()).write(&place.path("run/evidence"));
+    let certify = ["certify", "run", "--party", "vendor"];
+    let host = with(&certify, &["--host-product", "QEMU 10.0"]);
+    says(&place, 2, &host, &["the evidence shows QEMU 7.2"]);
+    says(&place, 0, &certify, &["PASSED"]);
+    let ask = ["ask", "debian 12 on qemu 7.2", "--log", "vendor/log"];
+    says(&place, 2, &with(&ask, &["--as-of=-009999-01-01"]), &["nothing can be said of"]);
 }

@@ -608,3 +608,41 @@ fn only_a_witness_of_the_policy_gets_its_cosignature_under_a_checkpoint() {
     drop(log);
     lab.log();
 }
+
+#[test]
+fn a_party_cannot_sign_what_its_own_evidence_contradicts_in_any_part() {
+    use hospitium_ledger::statement::{Record, Validation};
+    let lab = Lab::new(Algorithm::Ed25519);
+    let good = lab.statement(&passing());
+    let evidence = lab.path("evidence");
+    let lies: [(&str, fn(&mut Validation)); 8] = [
+        ("the envelope", |v| v.hospitium.envelope.vcpus_max = 1024),
+        ("the guest", |v| v.hospitium.guest.version = "12".into()),
+        ("the guest's name", |v| v.hospitium.guest.name = "another".into()),
+        ("the host", |v| v.hospitium.host.product = Some("http://qemu.org/qemu/10.0".into())),
+        ("the date", |v| v.hospitium.run.started = now() - 3.hours()),
+        ("the counts", |v| v.hospitium.coverage.passed = 9999),
+        ("the VMM", |v| {
+            let other = hospitium_model::Digest::of(b"another").to_string();
+            v.configuration[0].digest.insert("sha256".into(), other);
+        }),
+        ("what is required", |v| v.hospitium.checks[1].required = false),
+    ];
+    let found = |statement: &Statement| {
+        let bytes = lab.record(statement).to_bytes();
+        lab.verify_with(&bytes, &lab.policy(), Some(&evidence), None).expect("authentic").evidence
+    };
+    assert!(matches!(found(&good), EvidenceFound::Sound { .. }), "{:?}", found(&good));
+    for (what, lie) in lies {
+        let mut told = good.clone();
+        if let Record::Validation(validation) = &mut told.record {
+            lie(validation);
+        }
+        let found = found(&told);
+        assert!(matches!(found, EvidenceFound::Contradicts { .. }), "{what}: {found:?}");
+    }
+    let mut other = good;
+    let digest = hospitium_model::Digest::of(b"another").to_string();
+    other.subject[0].digest.insert("sha256".into(), digest);
+    assert!(matches!(found(&other), EvidenceFound::Contradicts { .. }), "the subject");
+}

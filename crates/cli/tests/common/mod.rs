@@ -63,6 +63,8 @@ impl Place {
     pub fn hospitium(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hospitium"));
         command.env("HOSPITIUM_CACHE", self.path("cache")).current_dir(self.0.path());
+        // What is remembered of logs is each place's own.
+        command.env("XDG_STATE_HOME", self.path("state"));
         command.stdin(Stdio::null());
         command
     }

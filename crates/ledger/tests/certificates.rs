@@ -615,7 +615,8 @@ fn a_party_cannot_sign_what_its_own_evidence_contradicts_in_any_part() {
     let lab = Lab::new(Algorithm::Ed25519);
     let good = lab.statement(&passing());
     let evidence = lab.path("evidence");
-    let lies: [(&str, fn(&mut Validation)); 8] = [
+    type Lie = fn(&mut Validation);
+    let lies: [(&str, Lie); 8] = [
         ("the envelope", |v| v.hospitium.envelope.vcpus_max = 1024),
         ("the guest", |v| v.hospitium.guest.version = "12".into()),
         ("the guest's name", |v| v.hospitium.guest.name = "another".into()),

@@ -102,6 +102,10 @@ check! {
         let fine = |line: &str| allowed.iter().any(|a| line.contains(a.as_str()));
         let log = cell.system().log().await?;
         let source = log.source;
+        if log.value.is_empty() {
+            // A kernel that says nothing at all as it starts was not heard.
+            return Err(CheckError::unreadable("the kernel's log", "it is empty"));
+        }
         let starved = cell.lab().boot_facts().cpu_wait_ms >= silence::STARVED.as_secs_f64() * 1e3;
         let heard = Heard { starved, ..Heard::during(cell.lab().os(), "boot.console-clean") };
         // A warning with a trace is of severity 4, and its mark tells it from the others.

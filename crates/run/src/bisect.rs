@@ -186,6 +186,7 @@ mod tests {
                 ended: Some(started),
                 seed: 0,
                 required: vec![],
+                profile: None,
                 cells: vec![],
                 cut_off: None,
                 order: Vec::new(),

@@ -24,6 +24,7 @@ pub fn run() -> RunRecord {
         ended: None,
         seed: 7,
         required: vec!["cpu.count".parse().expect("an id")],
+        profile: None,
         cells: vec!["one".into()],
         cut_off: None,
         order: Vec::new(),

@@ -56,7 +56,7 @@ pub enum SeamFault {
     BlackScreen,
     /// Events for which this is true are not seen.
     HideEvents(fn(&EventKind) -> bool),
-    /// Events for which this is true are told five times, as of a machine to which that happens again and again.
+    /// Events for which this is true are told five times, a second apart, as of a machine to which that happens again and again.
     RepeatEvents(fn(&EventKind) -> bool),
     /// A dump of the memory is altered once it is written.
     Dump(fn(&Path) -> std::io::Result<()>),
@@ -177,8 +177,12 @@ impl Machine for FaultyMachine {
         let mut events = self.inner.events();
         if let SeamFault::RepeatEvents(repeated) = self.fault {
             let times = |event: &Event| if repeated(&event.kind) { REPEATED } else { 1 };
-            let again = events.into_iter().flat_map(|e| std::iter::repeat_n(e.clone(), times(&e)));
-            return again.collect();
+            let later = |event: Event, n: usize| Event {
+                host_time: event.host_time + Duration::from_secs(1) * n as u32,
+                ..event
+            };
+            let again = |event: Event| (0..times(&event)).map(move |n| later(event.clone(), n));
+            return events.into_iter().flat_map(again).collect();
         }
         if let SeamFault::HideEvents(hidden) = self.fault {
             // Indices stay as they are, so that waiting from an index works.

@@ -317,7 +317,7 @@ async fn what_once_was_not_noticed_is_now() {
         (
             "boot.reboot-xn",
             Fault::Seam(SeamFault::RepeatEvents(|kind| matches!(kind, EventKind::Reset { .. }))),
-            "resets of one restart",
+            "boots begun in one restart",
         ),
         // The guest's digest was that of what it was about to write.
         (

@@ -72,6 +72,9 @@ pub(crate) const LATE: &str = "late";
 /// A line that is trouble wherever it is.
 const TROUBLE: &str = "[    1.000000] general protection fault: a line that was added";
 
+/// So many alterations of a value are tried in all later replies to the same question, too. Not all are of its type.
+const LASTING: usize = 3;
+
 /// A list of numbers that is longer is one value: random bytes, what a slot holds.
 const BYTES: usize = 8;
 
@@ -376,7 +379,8 @@ pub(crate) fn of_values(told: &Value, n: usize, lasting: impl Fn(&str) -> bool) 
     }
     let leaf = |(pointer, others): (String, Vec<Other>)| {
         let lasts = lasting(&pointer);
-        let first = others.first().filter(|_| lasts).cloned();
+        let all = others.iter().filter(|other| lasts && other.about.is_none());
+        let lasting: Vec<Other> = all.take(LASTING).cloned().collect();
         let mut altered: Vec<Alteration> = others
             .into_iter()
             .map(|Other { how, value, about }| Alteration {
@@ -385,7 +389,7 @@ pub(crate) fn of_values(told: &Value, n: usize, lasting: impl Fn(&str) -> bool) 
                 about: about.map(|part| format!("{pointer}/{part}")),
             })
             .collect();
-        if let Some(Other { how, value, about: None }) = first {
+        for Other { how, value, .. } in lasting {
             let how = format!("{how}, from here on");
             altered.push(Alteration::new(&how, Change::FromHereOn(pointer.clone(), value)));
         }

@@ -10,10 +10,11 @@ use hospitium_system::{Console, ConsoleError};
 
 /// Lines of the console that an error shows.
 const LAST: usize = 12;
-/// What our own echo prints in the guest. The command is written with quotes in the middle, so
-/// that the terminal's echo of what is typed is not taken for the answer.
+/// What our own echo prints in the guest. The command has a backslash in the middle, so that the
+/// terminal's echo of what is typed is not taken for the answer. It has no quotes: a login may throw
+/// away the first half of what is typed, and a quote left alone takes all that follows into its string.
 const READY: &str = "HOSPITIUM-READY";
-const TYPE_READY: &str = "echo HOSP''ITIUM-READY";
+const TYPE_READY: &str = r"echo HOSP\ITIUM-READY";
 const STARTED: &str = "HOSPITIUM-STARTED=";
 /// A shell may throw away what was typed before it was ready; so it is typed again.
 const RETYPE: Duration = Duration::from_secs(4);
@@ -113,7 +114,7 @@ async fn log_in(login: &Login, console: &Console, at: u64) -> Result<(), DiskErr
         "" => format!("sh -c '{START_COMMAND}'"),
         prefix => format!("{prefix} sh -c '{START_COMMAND}'"),
     };
-    type_line(console, &format!("{command}; echo HOSP''ITIUM-STARTED=$?"))
+    type_line(console, &format!(r"{command}; echo HOSP\ITIUM-STARTED=$?"))
         .await
         .map_err(failed(steps + 2, what))?;
     let done = |line: &str| exit_status(line).is_some();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use hospitium_disk::Disk as Lossy;
+use hospitium_host::defect;
 use hospitium_host::{HostError, Snapshot, WorkDir};
 use hospitium_model::{Boot, Firmware, MachineSpec};
 use virt::connect::Connect;
@@ -111,7 +112,7 @@ impl Shared {
         dir: &WorkDir,
     ) -> Result<LibvirtMachine, HostError> {
         spec.check()?;
-        let real = defects::altered(&self.defects, spec)?;
+        let real = defect::altered_by(&self.defects, spec)?;
         let mut disks = Vec::new();
         for disk in &spec.disks {
             disks.push(DiskPlan::of(disk).await?);
@@ -121,17 +122,18 @@ impl Shared {
         let name = format!("hospitium-{uuid}");
         let kernel = ready.kernel.as_ref().map(|(k, i)| (k.as_path(), i.as_deref()));
         let code = uefi().map(|(code, _)| code);
+        let dead: Vec<&str> = defect::dead_cables(&self.defects).collect();
         let tree = domain(&Setup {
             spec: &real,
             name: &name,
             uuid: &uuid,
-            vcpus: defects::vcpus(&self.defects, spec),
-            clock_ahead: defects::clock_ahead(&self.defects),
+            vcpus: defect::vcpus_of(&self.defects, spec),
+            clock_ahead: defect::clock_ahead(&self.defects).as_secs(),
             accelerator: self.facts.accelerator.used,
             disks: &ready.made,
             sockets: &ready.waiting.sockets,
             ports: &ready.waiting.ports,
-            dead: &defects::dead_cables(&self.defects),
+            dead: &dead,
             kernel,
             uefi: code.zip(ready.variables.as_deref()),
             dac: self.relabels.then_some((self.user.uid, self.user.gid)),

@@ -101,7 +101,7 @@ impl Libvirt {
     /// # Errors
     /// [`HostError::BadSnapshot`] if it holds none.
     pub fn load_snapshot(folder: &Path) -> Result<Snapshot, HostError> {
-        snapshot::load(folder)
+        local::load(folder)
     }
 }
 
@@ -143,7 +143,7 @@ fn facts(libvirt: &str, qemu: &str, emulator: &Path) -> Result<HostFacts, HostEr
         kind: KIND.into(),
         version: libvirt.to_owned(),
         build: format!("QEMU {qemu}"),
-        vmm: snapshot::digest(emulator)?,
+        vmm: local::digest_of(emulator)?,
         firmware,
         accelerator,
         cpu_model: line("/proc/cpuinfo", "model name"),

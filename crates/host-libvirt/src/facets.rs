@@ -15,6 +15,7 @@ use virt::sys;
 use crate::ffi;
 use crate::ops::{dump, hotplug, media, save, screen};
 use crate::running::LibvirtMachine;
+use crate::vmm::Vmm;
 use crate::xml::live;
 use crate::xml::tree::{self, Build as _, element};
 
@@ -121,7 +122,7 @@ impl Confinement for LibvirtMachine {
 impl LibvirtMachine {
     fn pid(&self) -> Result<u32, HostError> {
         let unseen = || Inability::of_host("which process runs the machine is not known");
-        Ok(self.vmm.as_ref().map(|vmm| vmm.pid).ok_or_else(unseen)?)
+        Ok(self.vmm.as_ref().map(Vmm::pid).ok_or_else(unseen)?)
     }
 }
 

@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use hospitium_host::HostError;
+use hospitium_host::local::digest_of;
 use hospitium_model::{ByteSize, Digest, Firmware, InputPin};
-
-use crate::snapshot::digest;
 
 /// Pairs of UEFI code and empty variables: Debian's, Arch's, Fedora's places.
 const UEFI: [(&str, &str); 4] = [
@@ -32,7 +31,7 @@ fn files() -> Vec<(&'static str, &'static Path)> {
 
 /// Digests of what there is, by what it is.
 pub(crate) fn digests() -> Result<Vec<(String, Digest)>, HostError> {
-    let each = files().into_iter().map(|(kind, path)| Ok((kind.to_owned(), digest(path)?)));
+    let each = files().into_iter().map(|(kind, path)| Ok((kind.to_owned(), digest_of(path)?)));
     each.collect()
 }
 

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use hospitium_host::local::{self, boot_id};
 use hospitium_host::{HostError, Orphan, Reaper};
 use serde::{Deserialize, Serialize};
 use virt::connect::Connect;
 use virt::domain::Domain;
 
 use crate::place::is_ours;
-use crate::vmm::{Vmm, boot_id};
+use crate::vmm::Vmm;
 
 /// The note in a machine's folder.
 const NOTE: &str = "libvirt.json";
@@ -62,29 +63,19 @@ pub struct LibvirtReaper;
 
 impl Reaper for LibvirtReaper {
     fn end_orphans(&self, folder: &Path) -> Vec<Orphan> {
-        let mut ended = Vec::new();
-        look_in(folder, 4, &mut ended);
-        ended
+        local::end_orphans(folder, &end_noted)
     }
 }
 
-fn look_in(folder: &Path, depth: u32, ended: &mut Vec<Orphan>) {
-    if let Some(note) = Note::read(folder) {
-        if end(&note) {
-            let pid = note.vmm.as_ref().map_or(0, |vmm| vmm.pid);
-            ended.push(Orphan { pid, folder: folder.to_owned() });
-        }
-        for folder in note.folders.iter().filter(|folder| is_ours(folder)) {
-            let _ = std::fs::remove_dir_all(folder);
-        }
+/// Ends the machine that is noted in a folder, and removes what goes with it elsewhere.
+fn end_noted(folder: &Path) -> Option<Orphan> {
+    let note = Note::read(folder)?;
+    let ended = end(&note);
+    for folder in note.folders.iter().filter(|folder| is_ours(folder)) {
+        let _ = std::fs::remove_dir_all(folder);
     }
-    let Some(depth) = depth.checked_sub(1) else { return };
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        // Links are not followed.
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            look_in(&entry.path(), depth, ended);
-        }
-    }
+    let pid = note.vmm.as_ref().map_or(0, Vmm::pid);
+    ended.then(|| Orphan { pid, folder: folder.to_owned() })
 }
 
 /// Ends a machine: by its daemon, or where that is gone, by its process.

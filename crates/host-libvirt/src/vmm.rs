@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use hospitium_host::local::ProcessId;
 use hospitium_qmp::escape;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
 /// No more lines of what a VMM said are read.
@@ -15,51 +15,32 @@ const SAID_BYTES: u64 = 1 << 20;
 /// A process that runs a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Vmm {
-    pub pid: u32,
-    /// Start time in clock ticks since boot: field 22 of /proc/PID/stat (proc_pid_stat(5)).
-    started: u64,
-    /// The boot that it was in.
-    boot: String,
+    #[serde(flatten)]
+    process: ProcessId,
     /// The file that it writes its errors to, if that can be seen.
     log: Option<PathBuf>,
 }
 
-fn started(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, can hold anything; what follows its last ')' can't.
-    let rest = &stat[stat.rfind(')')? + 2..];
-    rest.split(' ').nth(19)?.parse().ok()
-}
-
-/// Identifies this boot of the physical machine.
-pub(crate) fn boot_id() -> String {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    id.trim().to_owned()
-}
-
 impl Vmm {
+    /// Its number.
+    pub(crate) const fn pid(&self) -> u32 {
+        self.process.pid
+    }
+
     /// The process of this number, if there is one.
     pub(crate) fn of(pid: u32) -> Option<Self> {
         let log = std::fs::read_link(format!("/proc/{pid}/fd/2")).ok();
         let log = log.filter(|log| log.is_absolute() && Path::is_file(log));
-        Some(Self { pid, started: started(pid)?, boot: boot_id(), log })
+        Some(Self { process: ProcessId::of(pid)?, log })
     }
 
     /// Ends it if it is still the one that it was; says whether it did.
     pub(crate) fn kill(&self) -> bool {
-        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return false };
-        // Held from here on, so that the number can't come to mean another process.
-        let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return false };
-        let same = self.boot == boot_id() && started(self.pid) == Some(self.started);
-        let is_qemu = std::fs::read(format!("/proc/{}/cmdline", self.pid)).is_ok_and(|command| {
+        let is_qemu = || {
+            let command = self.process.command();
             command.split(|byte| *byte == 0).any(|word| word.starts_with(b"guest=hospitium-"))
-        });
-        if !same || !is_qemu || pidfd_send_signal(&process, Signal::KILL).is_err() {
-            return false;
-        }
-        let mut gone = [rustix::event::PollFd::new(&process, rustix::event::PollFlags::IN)];
-        let limit = rustix::event::Timespec { tv_sec: 5, tv_nsec: 0 };
-        rustix::event::poll(&mut gone, Some(&limit)).is_ok_and(|ready| ready > 0)
+        };
+        self.process.kill_if(is_qemu) == Some(true)
     }
 
     /// Lines that it wrote, escaped. Libvirt writes the command and its own lines there too: those are left out.
@@ -78,7 +59,7 @@ impl Vmm {
 
     /// The command that it was started by.
     pub(crate) fn command(&self) -> Vec<String> {
-        let command = std::fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        let command = self.process.command();
         let words = command.split(|byte| *byte == 0).filter(|word| !word.is_empty());
         words.map(|word| escape(&String::from_utf8_lossy(word), 4000)).collect()
     }

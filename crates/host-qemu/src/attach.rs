@@ -13,11 +13,11 @@ use crate::build::pair;
 use crate::defects::apply_to_disks;
 use crate::devices::nic_device;
 use crate::disks::Handed;
-use crate::files::open;
 use crate::hardware::{Plugged, memory_object, netdev, remove_nodes};
 use crate::machine::{QemuMachine, locked};
 use crate::qmp::Qmp;
 use hospitium_host::History;
+use hospitium_host::local::open;
 use hospitium_host::{Attachment, EventKind, HostError};
 
 pub(crate) async fn attach(machine: &QemuMachine, what: &Attachment) -> Result<(), HostError> {

@@ -14,13 +14,15 @@ use crate::ahead::LOG;
 use crate::command::{self, Mapping, Setup};
 use crate::defects;
 use crate::disks::{DiskPlan, Handed};
-use crate::files::{self, open};
+use crate::files;
 use crate::hardware::Plugged;
 use crate::machine::QemuMachine;
 use crate::process::{Confinement, Launch};
 use crate::qmp::Qmp;
 use crate::{Inner, orphans};
 use hospitium_host::History;
+use hospitium_host::defect;
+use hospitium_host::local::open;
 use hospitium_host::{HostError, WorkDir};
 
 /// What names of the memory's files begin with.
@@ -124,7 +126,7 @@ impl Inner {
         dir: &WorkDir,
         mut origin: Origin,
     ) -> Result<(QemuMachine, Option<i32>), HostError> {
-        let real = &defects::altered(&self.defects, spec)?;
+        let real = &defect::altered_by(&self.defects, spec)?;
         defects::apply_to_disks(&self.defects, &mut origin.disks);
         let user = origin.user.or_else(|| self.next_user());
         let confinement = Confinement { user, ..self.confinement };
@@ -191,8 +193,8 @@ impl Inner {
             spec: real,
             name: &dir.name,
             machine_type: origin.machine_type.as_deref(),
-            vcpus: defects::vcpus(&self.defects, spec),
-            clock_ahead: defects::clock_ahead(&self.defects),
+            vcpus: defect::vcpus_of(&self.defects, spec),
+            clock_ahead: defect::clock_ahead(&self.defects),
             accelerator: self.facts.accelerator.used,
             has: &|name| self.traits.has(name),
             disks: &disks,

@@ -13,8 +13,9 @@ use std::time::{Duration, SystemTime};
 use hospitium_model::Digest;
 
 use crate::Inner;
-use crate::files::{open, open_left, take_back};
+use crate::files::take_back;
 use hospitium_host::HostError;
+use hospitium_host::local::{open, open_left};
 
 /// The longest that a conversion may take: 1 TiB at 300 MB/s.
 const PATIENCE: Duration = Duration::from_secs(3600);

@@ -1,54 +1,13 @@
 //! Defects on purpose: what is built differs from what was declared.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use hospitium_model::{ByteSize, MachineSpec};
 use serde_json::json;
 
 use crate::disks::DiskPlan;
 use crate::machine::QemuMachine;
+use hospitium_host::defect::dead_cables;
 use hospitium_host::{Defect, HostError};
-
-/// The specification of what is really built.
-pub(crate) fn altered(defects: &[Defect], spec: &MachineSpec) -> Result<MachineSpec, HostError> {
-    let mut real = spec.clone();
-    for defect in defects {
-        match defect {
-            Defect::MemoryShort => {
-                let mib = real.memory.size.as_mib();
-                real.memory.size = ByteSize::mib(mib - mib / 4);
-            }
-            Defect::VcpuShort if spec.cpus.count() < 2 => {
-                return Err(HostError::Unsupported {
-                    what: "a machine that lacks one vCPU".into(),
-                    why: "it has only one".into(),
-                });
-            }
-            Defect::VcpuShort
-            | Defect::ClockAhead { .. }
-            | Defect::IgnoreFlushes { .. }
-            | Defect::SwapDisks { .. }
-            | Defect::KeepsMemory
-            | Defect::DeadCable { .. } => {}
-        }
-    }
-    Ok(real)
-}
-
-/// vCPUs that are really there from the start.
-pub(crate) fn vcpus(defects: &[Defect], spec: &MachineSpec) -> u32 {
-    spec.cpus.count() - u32::from(defects.contains(&Defect::VcpuShort))
-}
-
-/// How far the hardware clock is ahead.
-pub(crate) fn clock_ahead(defects: &[Defect]) -> Duration {
-    let each = defects.iter().map(|defect| match defect {
-        Defect::ClockAhead { by } => *by,
-        _ => Duration::ZERO,
-    });
-    each.sum()
-}
 
 /// Makes disks lie about flushes, or exchanges what they hold.
 pub(crate) fn apply_to_disks(defects: &[Defect], plans: &mut [DiskPlan]) {
@@ -113,30 +72,10 @@ fn swap(plans: &mut [DiskPlan], one: &str, other: &str) {
 impl QemuMachine {
     /// Pulls the cables that are dead.
     pub(crate) async fn cut_dead_cables(&self) -> Result<(), HostError> {
-        for defect in &self.host.defects {
-            if let Defect::DeadCable { nic } = defect {
-                let arguments = json!({"name": nic, "up": false});
-                self.qmp.call("cutting a cable on purpose", "set_link", arguments).await?;
-            }
+        for nic in dead_cables(&self.host.defects) {
+            let arguments = json!({"name": nic, "up": false});
+            self.qmp.call("cutting a cable on purpose", "set_link", arguments).await?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use hospitium_model::Boot;
-
-    use super::*;
-
-    #[test]
-    fn what_is_built_lacks_what_the_defect_takes_and_the_declaration_stays() {
-        let spec = MachineSpec::new(ByteSize::mib(256), Boot::Nothing);
-        let defects = [Defect::MemoryShort, Defect::VcpuShort];
-        assert_eq!(altered(&defects, &spec).expect("altered").memory.size, ByteSize::mib(192));
-        assert_eq!((vcpus(&defects, &spec), vcpus(&[], &spec)), (1, 2));
-        let mut single = spec;
-        single.cpus.cores = 1;
-        assert!(matches!(altered(&defects, &single), Err(HostError::Unsupported { .. })));
     }
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use hospitium_host::HostError;
 use hospitium_model::{ByteSize, Digest, Firmware, InputPin};
 
-use crate::introspect::file_digest;
 use crate::options::Programs;
+use hospitium_host::local::digest_of;
 
 /// Pairs of UEFI code and empty variables, below a root: Debian's, Arch's, Fedora's places and
 /// QEMU's own.
@@ -39,7 +39,7 @@ fn files(programs: &Programs) -> Vec<(&'static str, PathBuf)> {
 /// A file cannot be read.
 pub fn digests(programs: &Programs) -> Result<Vec<(String, Digest)>, HostError> {
     let files = files(programs).into_iter();
-    files.map(|(kind, path)| Ok((kind.to_owned(), file_digest(&path)?))).collect()
+    files.map(|(kind, path)| Ok((kind.to_owned(), digest_of(&path)?))).collect()
 }
 
 /// Those of a machine with this firmware as inputs, by the digests that are known.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -13,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::build::pair;
-use crate::files::{digest, open};
 use crate::options::{OLDEST, Programs};
 use crate::process::{Confinement, Launch};
 use crate::qmp::Qmp;
 use hospitium_host::History;
 use hospitium_host::HostError;
+use hospitium_host::local::digest_of;
 use hospitium_qmp::escape;
 
 /// Devices whose lack changes what a host can do.
@@ -200,7 +199,7 @@ async fn ask(
     let memory = qmp.call(doing, "qom-list-properties", memory).await.map_err(ended)?;
     process.kill().await;
     let path = programs.vmm.clone();
-    let digest = tokio::task::spawn_blocking(move || file_digest(&path)).await;
+    let digest = tokio::task::spawn_blocking(move || digest_of(&path)).await;
     let digest = digest.map_err(|e| HostError::io(doing)(std::io::Error::other(e)))??;
     Ok(Traits {
         binary,
@@ -210,10 +209,4 @@ async fn ask(
         devices,
         private_read_only_memory: names(&memory).contains("rom"),
     })
-}
-
-/// Digest of a whole file.
-pub(crate) fn file_digest(path: &Path) -> Result<Digest, HostError> {
-    let file: File = open(path)?;
-    digest(file).map_err(HostError::io(format!("reading {}", path.display())))
 }

@@ -10,10 +10,11 @@ use hospitium_model::{Accelerator, AcceleratorProof, Boot, ByteSize, Digest, Mac
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
 
-use crate::introspect::{file_digest, write_kept};
+use crate::introspect::write_kept;
 use crate::options::AcceleratorChoice;
 use crate::process::Confinement;
-use crate::{Inner, QemuOptions, orphans};
+use crate::{Inner, QemuOptions};
+use hospitium_host::local::{self, digest_of};
 use hospitium_host::{HostError, Machine as _, PowerVerb, WorkDir};
 use hospitium_qmp::escape;
 
@@ -89,8 +90,8 @@ async fn tried(
     kernel: &Path,
     with: impl AsyncFn() -> Result<Inner, HostError>,
 ) -> Result<Option<String>, HostError> {
-    let digest = file_digest(kernel)?;
-    let boot = orphans::boot_id();
+    let digest = digest_of(kernel)?;
+    let boot = local::boot_id();
     let path =
         cache.map(|folder| folder.join(format!("kvm-{}-{}.json", vmm.short(), digest.short())));
     let kept = path.as_deref().and_then(|path| std::fs::read(path).ok());

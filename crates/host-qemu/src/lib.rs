@@ -138,7 +138,7 @@ impl Qemu {
     /// Reads what a folder of [`Saving::snapshot`](hospitium_host::Saving::snapshot) holds, so that it can be restored by a later run. What
     /// it says is checked when it is restored.
     pub fn load_snapshot(folder: &Path) -> Result<Snapshot, HostError> {
-        snapshot::load(folder)
+        local::load(folder)
     }
 }
 

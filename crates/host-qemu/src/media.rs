@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use crate::attach::add_file;
 use crate::disks::Layer;
-use crate::files::open_written;
 use crate::hardware::remove_nodes;
 use crate::machine::{QemuMachine, locked};
+use hospitium_host::local::open_written;
 use hospitium_host::{EventKind, HostError};
 use hospitium_qmp::path_id;
 

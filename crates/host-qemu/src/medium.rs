@@ -14,9 +14,10 @@ use hospitium_model::ByteSize;
 
 use crate::Inner;
 use crate::disks::DiskPlan;
-use crate::files::{open, open_left, take_back};
+use crate::files::take_back;
 use crate::machine::{QemuMachine, locked};
 use crate::process::{Confinement, Launch};
+use hospitium_host::local::{open, open_left};
 use hospitium_host::{Ended, HostError, Medium};
 
 /// Images are flattened at hundreds of MB a second; a disk that takes longer is too large to look at.

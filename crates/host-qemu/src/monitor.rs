@@ -4,10 +4,10 @@ use std::io::Read as _;
 
 use async_trait::async_trait;
 use hospitium_host::HostError;
+use hospitium_host::local::open_left;
 use hospitium_qmp::Monitor;
 use serde_json::{Value, json};
 
-use crate::files::open_left;
 use crate::machine::QemuMachine;
 
 #[async_trait]

@@ -11,12 +11,12 @@ use crate::build::{UEFI_VARS, memory_file};
 use crate::command;
 use crate::command::Mapping;
 use crate::disks::DiskPlan;
-use crate::files::{copy_sparse, digest, open_left, take_back};
+use crate::files::take_back;
 use crate::hardware::Changes;
 use crate::machine::{QemuMachine, locked};
-use crate::orphans::boot_id;
-use crate::snapshot::{FORMAT, INDEX, Input, Notes, STATE, SYNCED, SavedDisk, SavedLayer};
+use crate::snapshot::{FORMAT, Notes, STATE, SYNCED, SavedDisk, SavedLayer};
 use crate::stream::{set_capability, stream_out};
+use hospitium_host::local::{INDEX, Input, boot_id, copy_sparse, digest, open_left};
 use hospitium_host::{HostError, Machine as _, PowerVerb, Snapshot, SnapshotFile};
 
 /// See [`Saving::snapshot`](hospitium_host::Saving::snapshot).

@@ -5,8 +5,8 @@ use std::io::Read as _;
 use hospitium_model::ByteSize;
 use serde_json::json;
 
-use crate::files::open_left;
 use crate::machine::QemuMachine;
+use hospitium_host::local::open_left;
 use hospitium_host::{HostError, Screenshot};
 use hospitium_qmp::parse_picture;
 

@@ -6,35 +6,28 @@
 //! so a snapshot is never written to. A machine whose memory is private (a clone) is saved with its
 //! memory in the stream.
 
-use std::collections::BTreeSet;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use hospitium_model::Digest;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 
+use crate::Inner;
 use crate::build::{Origin, UEFI_VARS, pair};
 use crate::disks::{DiskPlan, Layer};
-use crate::files::{digest, open_left};
 use crate::hardware::Plugged;
-use crate::machine::{QemuMachine, locked};
+use crate::machine::QemuMachine;
 use crate::stream::arrived;
-use crate::{Inner, orphans};
+use hospitium_host::local::{self, Input};
 use hospitium_host::{Generation, HostError, Snapshot, WorkDir};
 
 /// Version of a snapshot's form.
 pub(crate) const FORMAT: u32 = 3;
 /// File of the migration stream.
 pub(crate) const STATE: &str = "state";
-/// File that says what the snapshot is. Written last: without it there is no snapshot.
-pub(crate) const INDEX: &str = "snapshot.json";
 /// File that is made when everything has reached the physical disk.
 pub(crate) const SYNCED: &str = "synced";
-/// No real index is larger.
-const LARGEST_INDEX: u64 = 4 << 20;
 
 /// The driver's notes in a snapshot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,42 +60,6 @@ pub(crate) struct SavedLayer {
     pub ours: bool,
 }
 
-/// A read-only input as it was, so that a changed one is noticed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Input {
-    pub path: PathBuf,
-    pub size: u64,
-    /// Nanoseconds since the epoch.
-    pub modified: i128,
-}
-
-fn modified(meta: &std::fs::Metadata) -> i128 {
-    i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec())
-}
-
-impl Input {
-    pub(crate) fn of(path: &Path) -> Result<Self, HostError> {
-        let meta = std::fs::metadata(path);
-        let meta = meta.map_err(HostError::io(format!("looking at {}", path.display())))?;
-        Ok(Self { path: path.to_owned(), size: meta.len(), modified: modified(&meta) })
-    }
-}
-
-/// Reads what a folder says it holds.
-pub(crate) fn load(folder: &Path) -> Result<Snapshot, HostError> {
-    let bad = |why: String| HostError::BadSnapshot { folder: folder.to_owned(), why };
-    let path = folder.join(INDEX);
-    let meta = std::fs::metadata(&path).map_err(|e| bad(format!("{INDEX}: {e}")))?;
-    if meta.len() > LARGEST_INDEX {
-        return Err(bad(format!("{INDEX} is too large")));
-    }
-    let text = std::fs::read(&path).map_err(|e| bad(format!("{INDEX}: {e}")))?;
-    let mut snapshot: Snapshot =
-        serde_json::from_slice(&text).map_err(|e| bad(format!("{INDEX} cannot be read: {e}")))?;
-    snapshot.folder = folder.to_owned();
-    Ok(snapshot)
-}
-
 impl Inner {
     /// Checks all of a snapshot that is cheap to check.
     pub(crate) fn verify(&self, snapshot: &Snapshot) -> Result<Notes, HostError> {
@@ -117,42 +74,14 @@ impl Inner {
         snapshot.spec.check()?;
         let notes: Notes = serde_json::from_value(snapshot.private.clone())
             .map_err(|e| bad(format!("its notes cannot be read: {e}")))?;
-        if notes.boot != orphans::boot_id() && !folder.join(SYNCED).exists() {
+        if notes.boot != local::boot_id() && !folder.join(SYNCED).exists() {
             return Err(bad("this machine was restarted before it had reached the disk".into()));
         }
-        for entry in &snapshot.files {
-            if Path::new(&entry.name).file_name() != Some(entry.name.as_ref()) {
-                return Err(bad(format!("{:?} is no name of a file", entry.name)));
-            }
-            let path = folder.join(&entry.name);
-            let meta = std::fs::symlink_metadata(&path)
-                .map_err(|e| bad(format!("{}: {e}", entry.name)))?;
-            if !meta.is_file() || meta.len() != entry.size {
-                return Err(bad(format!("{} has not its {} bytes", entry.name, entry.size)));
-            }
-            if let Some(wanted) = entry.sha256 {
-                check_digest(&path, &meta, wanted)
-                    .map_err(|why| bad(format!("{}: {why}", entry.name)))?;
-            }
-        }
-        let listed = |name: &str| snapshot.files.iter().any(|file| file.name == name);
         let ours = notes.disks.iter().flat_map(|disk| &disk.layers).filter(|layer| layer.ours);
         let ours = ours.map(|layer| layer.path.to_string_lossy().into_owned());
         let vars = notes.uefi_vars.then(|| UEFI_VARS.to_owned());
         let needed = ours.chain(notes.memory.iter().cloned()).chain(vars).chain([STATE.to_owned()]);
-        for name in needed {
-            if !listed(&name) {
-                return Err(bad(format!("{name:?} is not among its files")));
-            }
-        }
-        for input in &notes.inputs {
-            if Input::of(&input.path).ok().as_ref() != Some(input) {
-                return Err(bad(format!(
-                    "its input {} has changed or is gone",
-                    input.path.display()
-                )));
-            }
-        }
+        local::check_files(snapshot, needed, &notes.inputs)?;
         Ok(notes)
     }
 
@@ -237,22 +166,4 @@ impl Waiting {
 fn new_guid() -> Result<String, HostError> {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/uuid");
     Ok(id.map_err(HostError::io("making a random GUID"))?.trim().to_owned())
-}
-
-/// Checks a digest, once for a file as long as this process lives and the file is the same.
-fn check_digest(path: &Path, meta: &std::fs::Metadata, wanted: Digest) -> Result<(), String> {
-    type Known = BTreeSet<(u64, u64, u64, i128, String)>;
-    static KNOWN: OnceLock<Mutex<Known>> = OnceLock::new();
-    let known = KNOWN.get_or_init(Mutex::default);
-    let key = (meta.dev(), meta.ino(), meta.len(), modified(meta), wanted.to_string());
-    if locked(known).contains(&key) {
-        return Ok(());
-    }
-    let found = open_left(path).map_err(|e| e.to_string())?;
-    let found = digest(found).map_err(|e| e.to_string())?;
-    if found != wanted {
-        return Err(format!("it has the digest {}, not {}", found.short(), wanted.short()));
-    }
-    locked(known).insert(key);
-    Ok(())
 }

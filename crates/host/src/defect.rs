@@ -6,6 +6,10 @@
 
 use std::time::Duration;
 
+use hospitium_model::{ByteSize, MachineSpec};
+
+use crate::HostError;
+
 /// What is wrong with every machine of a defective host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Defect {
@@ -44,5 +48,65 @@ impl Defect {
     /// state says how many vCPUs there are, how much memory, and what time the hardware clock has.
     pub const fn needs_boot(&self) -> bool {
         matches!(self, Self::VcpuShort | Self::MemoryShort | Self::ClockAhead { .. })
+    }
+}
+
+/// The machine that is really made: the specification without what these defects take from it. vCPUs are taken by
+/// [`vcpus_of`], for what is declared of their topology stays.
+///
+/// # Errors
+/// The machine has not got what is to be missing.
+pub fn altered_by(defects: &[Defect], spec: &MachineSpec) -> Result<MachineSpec, HostError> {
+    let mut real = spec.clone();
+    if defects.contains(&Defect::MemoryShort) {
+        let mib = real.memory.size.as_mib();
+        real.memory.size = ByteSize::mib(mib - mib / 4);
+    }
+    if defects.contains(&Defect::VcpuShort) && spec.cpus.count() < 2 {
+        return Err(HostError::Unsupported {
+            what: "a machine that lacks one vCPU".into(),
+            why: "it has only one".into(),
+        });
+    }
+    Ok(real)
+}
+
+/// vCPUs that are really there from the start.
+pub fn vcpus_of(defects: &[Defect], spec: &MachineSpec) -> u32 {
+    spec.cpus.count() - u32::from(defects.contains(&Defect::VcpuShort))
+}
+
+/// How far the hardware clock is ahead.
+pub fn clock_ahead(defects: &[Defect]) -> Duration {
+    let each = defects.iter().map(|defect| match defect {
+        Defect::ClockAhead { by } => *by,
+        _ => Duration::ZERO,
+    });
+    each.sum()
+}
+
+/// Interfaces whose cable is dead.
+pub fn dead_cables(defects: &[Defect]) -> impl Iterator<Item = &str> {
+    defects.iter().filter_map(|defect| match defect {
+        Defect::DeadCable { nic } => Some(nic.as_str()),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use hospitium_model::Boot;
+
+    use super::*;
+
+    #[test]
+    fn what_is_built_lacks_what_the_defect_takes_and_the_declaration_stays() {
+        let spec = MachineSpec::new(ByteSize::mib(256), Boot::Nothing);
+        let defects = [Defect::MemoryShort, Defect::VcpuShort];
+        assert_eq!(altered_by(&defects, &spec).expect("altered").memory.size, ByteSize::mib(192));
+        assert_eq!((vcpus_of(&defects, &spec), vcpus_of(&[], &spec)), (1, 2));
+        let mut single = spec;
+        single.cpus.cores = 1;
+        assert!(matches!(altered_by(&defects, &single), Err(HostError::Unsupported { .. })));
     }
 }

@@ -14,7 +14,7 @@
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-mod defect;
+pub mod defect;
 mod ended;
 mod error;
 mod event;

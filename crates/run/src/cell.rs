@@ -27,8 +27,8 @@ use crate::lab::{First, Made, MakeError, Maker, clone_memory, declared, pair, wh
 use crate::plan::PlannedCell;
 use crate::shared::Shared;
 use crate::usage::{ms, own_cpu};
-use crate::work::chain;
 use crate::{RunEvent, pins};
+use hospitium_model::chain;
 
 /// A cell while it runs.
 pub struct CellRun {

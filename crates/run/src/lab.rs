@@ -17,8 +17,8 @@ use crate::cache::{Digests, Entry, Found, Held, KeyParts, SnapshotCache};
 use crate::durations::{Durations, Pair};
 use crate::plan::PlannedCell;
 use crate::usage::ms;
-use crate::work::chain;
 use crate::{Observer, RunError, RunEvent, pins};
+use hospitium_model::chain;
 
 /// What a saved machine is made with.
 pub struct Maker<'a> {

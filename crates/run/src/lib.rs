@@ -45,4 +45,4 @@ pub use repeat::{Order, Repeat};
 pub use run::{CellSummary, Outcome, RunSummary, run};
 pub use select::{Selection, find, required};
 pub use stop::Stop;
-pub use work::{chain, recover};
+pub use work::recover;

@@ -20,8 +20,9 @@ use crate::places::Places;
 use crate::progress::Progress;
 use crate::shared::Shared;
 use crate::usage::ms;
-use crate::work::{WorkFolder, chain, recover};
+use crate::work::{WorkFolder, recover};
 use crate::{Observer, RunError, RunEvent, RunPlan, Stop, cell, lab, made, pins};
+use hospitium_model::chain;
 
 /// How a run ended.
 #[derive(Debug)]

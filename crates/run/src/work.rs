@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use hospitium_host::Reapers;
+use hospitium_model::chain;
 use serde::{Deserialize, Serialize};
 
 use crate::{RunError, RunEvent};
@@ -125,21 +126,6 @@ fn recover_one(folder: &Path, reapers: &Reapers) -> Option<RunEvent> {
         words.push(format!("{} could not be removed: {error}", folder.display()));
     }
     (!words.is_empty()).then(|| RunEvent::Recovered { run: evidence, words: words.join("; ") })
-}
-
-/// An error with its causes in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let words = next.to_string();
-        if !text.contains(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        cause = next.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -8,10 +8,10 @@ use hospitium_model::{Inability, MachineSpec, TimelineSource};
 use hospitium_system::{Console, Diagnosis, Session, SessionError, diagnose};
 use serde::{Deserialize, Serialize};
 
-use crate::error::chain;
 use crate::patience::cpu_wait;
 use crate::sink::forward_events;
 use crate::{CheckError, Sink};
+use hospitium_model::chain;
 
 /// What was seen while the machine booted. Kept with the snapshot, so that a run that needs no boot
 /// still has its evidence.

@@ -114,21 +114,6 @@ impl CheckError {
 
     /// The whole chain of causes in one line.
     pub fn chain(&self) -> String {
-        chain(self)
+        hospitium_model::chain(self)
     }
-}
-
-/// An error and its causes, each that the one before does not repeat.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let words = next.to_string();
-        if !text.contains(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        cause = next.source();
-    }
-    text
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use hospitium_host::{EventKind, HostError, Machine, Screenshot, VcpuState};
-use hospitium_model::span;
+use hospitium_model::{chain, span};
 
 use crate::text::{short, visible};
 use crate::{Console, LastLines};
@@ -191,17 +191,6 @@ fn doing(vcpu: &VcpuState) -> String {
     let VcpuState { instruction, ring, halted } = vcpu;
     let halted = if *halted { "halted " } else { "" };
     format!("{halted}at {instruction:#x} (ring {ring})")
-}
-
-/// An error and its causes, in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// An error of a wait, with what the machine did. `Debug` shows the text, so that `expect` does.

@@ -253,15 +253,7 @@ fn as_it_was(now: &Products, before: &State, look: &Look) -> (Products, BTreeSet
 
 /// An error with its causes, in one line.
 fn chain(error: &WatchError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        let words = next.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = next.source();
-    }
+    let text = hospitium_model::chain(error);
     hospitium_model::printable(&text.replace('\n', " "), 600)
 }
 

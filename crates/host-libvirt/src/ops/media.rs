@@ -1,8 +1,9 @@
 //! Media of disks and drives.
 
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use hospitium_host::local::open_left;
 use hospitium_host::{HostError, Medium};
 use hospitium_model::{ByteSize, DiskRole};
 use virt::sys;
@@ -17,16 +18,7 @@ use crate::xml::tree;
 /// Takes over a file that the daemon or the VMM made: it may be anything, and belong to anybody.
 pub(crate) fn take_over(made: &Path, to: &Path) -> Result<(), HostError> {
     let doing = format!("taking over {}", made.display());
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let source = std::fs::File::options()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(made)
-        .and_then(|file| match file.metadata()?.is_file() {
-            true => Ok(file),
-            false => Err(std::io::Error::other("it is no plain file")),
-        });
-    let mut source = source.map_err(HostError::io(&doing))?;
+    let mut source = open_left(made)?;
     let own = rustix::process::geteuid().as_raw();
     let moved = (|| {
         // Whoever holds it open could still change it.

@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
+use hospitium_host::local::{INDEX, Input, boot_id, digest_of};
 use hospitium_host::{Ended, HostError, Machine as _, Snapshot, SnapshotFile};
 use hospitium_model::Boot;
 use virt::domain::Domain;
@@ -12,8 +13,7 @@ use crate::ffi;
 use crate::ops::media::take_over;
 use crate::running::LibvirtMachine;
 use crate::shared::locked;
-use crate::snapshot::{FORMAT, INDEX, Input, KIND, Notes, STATE, SavedDisk, UEFI_VARS, digest};
-use crate::vmm::boot_id;
+use crate::snapshot::{FORMAT, KIND, Notes, STATE, SavedDisk, UEFI_VARS};
 use crate::xml::parts::Layer;
 
 /// See [`Saving::snapshot`](hospitium_host::Saving::snapshot).
@@ -57,7 +57,7 @@ impl Collecting {
         let path = self.folder.join(name);
         let doing = format!("looking at {}", path.display());
         let size = std::fs::metadata(&path).map_err(HostError::io(doing))?.len();
-        let sha256 = if hashed { Some(digest(&path)?) } else { None };
+        let sha256 = if hashed { Some(digest_of(&path)?) } else { None };
         self.files.push(SnapshotFile { name: name.to_owned(), size, sha256 });
         Ok(())
     }

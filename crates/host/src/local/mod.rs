@@ -1,5 +1,9 @@
 //! The harness's own computer as a host: what drivers of local hypervisors share.
 
+mod files;
+mod identity;
+mod saved;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
@@ -9,7 +13,33 @@ use hospitium_model::{ByteSize, Digest, HostSource, Inability};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::host::{HostWitness, ImageRef, ImageStore, Load, PhysicalCpu};
-use crate::{HostClock, HostError, ProcessFacts, Sight};
+use crate::{HostClock, HostError, Orphan, ProcessFacts, Sight};
+
+pub use files::{copy_sparse, digest, digest_of, open, open_left, open_written};
+pub use identity::{ProcessId, boot_id};
+pub use saved::{INDEX, Input, check_files, load};
+
+/// Looks into a folder and those within it, up to four levels below, for machines of a killed process of ours: `end`
+/// ends the one whose folder it is, if it is one. Links are not followed.
+pub fn end_orphans(folder: &Path, end: &dyn Fn(&Path) -> Option<Orphan>) -> Vec<Orphan> {
+    fn look_in(
+        folder: &Path,
+        depth: u32,
+        end: &dyn Fn(&Path) -> Option<Orphan>,
+        ended: &mut Vec<Orphan>,
+    ) {
+        ended.extend(end(folder));
+        let Some(depth) = depth.checked_sub(1) else { return };
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                look_in(&entry.path(), depth, end, ended);
+            }
+        }
+    }
+    let mut ended = Vec::new();
+    look_in(folder, 4, end, &mut ended);
+    ended
+}
 
 /// The clocks of this computer.
 pub fn clock() -> HostClock {

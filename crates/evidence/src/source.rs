@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use hospitium_model::Digest;
 use rustix::fs::OFlags;
-use sha2::Digest as _;
 
 use crate::ReadError;
 use crate::layout::{check_path, limit, shown};
@@ -71,7 +70,7 @@ impl Source {
         match self {
             Self::Folder(folder) => {
                 let at = folder.join(path);
-                let digest = open(&at).and_then(|file| digest_of(file.take(limit::FILE + 1)));
+                let digest = open(&at).and_then(|file| Digest::of_all(file.take(limit::FILE + 1)));
                 digest.map_err(|source| ReadError::Io { doing: "read", path: at, source })
             }
             Self::Memory(files) => match files.get(path) {
@@ -87,21 +86,6 @@ pub fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
     OpenOptions::new().read(true).custom_flags(flags).open(path)
-}
-
-fn digest_of(mut from: impl Read) -> io::Result<(Digest, u64)> {
-    let mut hasher = sha2::Sha256::new();
-    let mut buffer = vec![0; 64 << 10];
-    let mut size = 0;
-    loop {
-        match from.read(&mut buffer)? {
-            0 => return Ok((Digest::from_bytes(hasher.finalize().into()), size)),
-            n => {
-                hasher.update(&buffer[..n]);
-                size += n as u64;
-            }
-        }
-    }
 }
 
 fn walk(

@@ -68,26 +68,12 @@ impl Screenshot {
 impl Medium {
     /// SHA-256 of a range; bytes past the end count as zeros.
     pub fn digest(&self, offset: u64, length: u64) -> Result<Digest, HostError> {
-        use std::io::{Read, Seek, SeekFrom};
+        use std::io::{Read, Seek, SeekFrom, repeat};
 
-        use sha2::Digest as _;
         let io = |e| HostError::io(format!("reading {}", self.raw.display()))(e);
         let mut file = std::fs::File::open(&self.raw).map_err(io)?;
         file.seek(SeekFrom::Start(offset)).map_err(io)?;
-        let mut hasher = sha2::Sha256::new();
-        let mut buffer = vec![0; 1 << 16];
-        let mut left = length;
-        while left > 0 {
-            let want = left.min(buffer.len() as u64) as usize;
-            let mut got = file.read(&mut buffer[..want]).map_err(io)?;
-            if got == 0 {
-                buffer[..want].fill(0);
-                got = want;
-            }
-            hasher.update(&buffer[..got]);
-            left -= got as u64;
-        }
-        Ok(Digest::from_bytes(hasher.finalize().into()))
+        Ok(Digest::of_all(file.chain(repeat(0)).take(length)).map_err(io)?.0)
     }
 }
 

@@ -1,7 +1,7 @@
 //! SHA-256 digests, the only way in which inputs and evidence are named.
 
-use std::fmt;
 use std::str::FromStr;
+use std::{fmt, io};
 
 use sha2::Digest as _;
 
@@ -22,6 +22,27 @@ impl Digest {
     /// The digest of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha2::Sha256::digest(bytes).into())
+    }
+
+    /// The digest of all that can be read, and how many bytes that was.
+    ///
+    /// # Errors
+    /// What reading gives.
+    pub fn of_all(mut from: impl io::Read) -> io::Result<(Self, u64)> {
+        let mut hasher = sha2::Sha256::new();
+        let mut buffer = vec![0; 256 << 10];
+        let mut size = 0;
+        loop {
+            match from.read(&mut buffer) {
+                Ok(0) => return Ok((Self(hasher.finalize().into()), size)),
+                Ok(n) => {
+                    hasher.update(&buffer[..n]);
+                    size += n as u64;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
     }
 
     /// Wraps the 32 bytes that a SHA-256 produced.

@@ -50,20 +50,12 @@ pub struct CloneEnd {
 }
 
 impl CloneEnd {
-    /// The verdict on an end by which the hypervisor crashed.
-    pub fn crash(&self) -> Option<Verdict> {
-        let ended = self.ended.as_ref().filter(|ended| ended.is_crash())?;
-        Some(verdict_on_end(ended, "when its machine was ended"))
-    }
-}
-
-impl Attempt {
     /// A pass does not outlive a hypervisor that crashes when the machine is ended.
-    pub fn judge_end(&mut self, end: &CloneEnd) {
-        if let Some(crash) = end.crash()
-            && self.verdict == Verdict::Pass
+    pub fn judge(&self, verdict: &mut Verdict) {
+        if let Some(ended) = self.ended.as_ref().filter(|ended| ended.is_crash())
+            && *verdict == Verdict::Pass
         {
-            self.verdict = crash;
+            *verdict = verdict_on_end(ended, "when its machine was ended");
         }
     }
 }
@@ -142,7 +134,7 @@ pub async fn in_own_clone_seen(
     let mut attempt = in_clone(&mut cell, check).await;
     let held = if look { Held::by(&cell).await } else { None };
     let end = finish(cell).await;
-    attempt.judge_end(&end);
+    end.judge(&mut attempt.verdict);
     attempt.began = began;
     attempt.took = began.elapsed();
     (attempt, end, held)

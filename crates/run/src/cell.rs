@@ -12,16 +12,15 @@ use std::time::{Duration, Instant};
 use hospitium_evidence::CellWriter;
 use hospitium_host::Isolation;
 use hospitium_model::{
-    BOOT_WITHIN, CellRecord, CheckRecord, InputPin, MachineSpec, PlannedCheck, TimelineEvent,
-    TimelineSource, Timings, Verdict,
+    BOOT_WITHIN, CellRecord, CheckRecord, PlannedCheck, TimelineEvent, TimelineSource, Timings,
+    Verdict,
 };
-use hospitium_suite::{BootFacts, Cell, Check, Lab, LabParts, Origin, Sink, checks};
+use hospitium_suite::{Cell, Check, Lab, LabParts, Origin, Sink, checks};
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::attempt::CloneEnd;
 use crate::budget::{Class, Load, Permit};
-use crate::cache::Held;
 use crate::durations::Pair;
 use crate::lab::{First, Made, MakeError, Maker, clone_memory, declared, pair, whole_memory};
 use crate::plan::PlannedCell;
@@ -48,8 +47,8 @@ struct Ready {
     lab: Arc<Lab>,
     first: Cell,
     leave: Leave,
-    // Keeps the snapshot in the cache.
-    _held: Option<Held>,
+    /// What it begins from; a saved machine stays in the cache while this is held.
+    made: Made,
 }
 
 /// What a job holds while it has a machine: the turn, where one machine at once goes on from a saved one, and the right
@@ -57,18 +56,6 @@ struct Ready {
 pub struct Leave {
     _turn: Option<OwnedSemaphorePermit>,
     _permit: Permit,
-}
-
-/// What is known once the machine has booted.
-struct Known {
-    declared: MachineSpec,
-    boot: BootFacts,
-    booted: Timestamp,
-    inputs: Vec<InputPin>,
-    picture: Option<Vec<u8>>,
-    /// The saved machine's key in the cache, if there is one.
-    key: Option<String>,
-    cached: bool,
 }
 
 /// Runs a cell and returns its record and its checks', the canary's included.
@@ -136,8 +123,8 @@ impl CellRun {
             ),
         });
         match self.shared.stop.unless(self.ready()).await {
-            Ok(Ok((ready, known))) => {
-                self.describe(&mut record, &known);
+            Ok(Ok(ready)) => {
+                self.describe(&mut record, &ready.made);
                 self.run_checks(ready).await;
             }
             Ok(Err(error)) => self.could_not(&mut record, &error),
@@ -176,9 +163,9 @@ impl CellRun {
         all.map(planned).collect()
     }
 
-    /// A lab whose first machine answers, and what is known of its boot. A saved machine from the cache that does not
+    /// A lab whose first machine answers. A saved machine from the cache that does not
     /// is made anew, once.
-    async fn ready(&self) -> Result<(Ready, Known), MakeError> {
+    async fn ready(&self) -> Result<Ready, MakeError> {
         let maker = Maker {
             cell: &self.cell,
             isolation: self.isolation(),
@@ -202,34 +189,30 @@ impl CellRun {
             let begun = Instant::now();
             let made = maker.make(declared(&self.cell), &self.work).await;
             self.shared.progress.ready(&self.cell.name);
-            let made = made?;
+            let mut made = made?;
             self.timed(|t| t.vmm_cpu_ms += made.vmm_cpu_ms);
-            let Made {
-                declared, boot, booted, inputs, picture, origin, held, first, cached, ..
-            } = made;
-            let lab = self.lab(&declared, origin, &boot);
+            let lab = self.lab(&made);
             lab.expect();
             let took_ms = ms(begun.elapsed());
             let cell = self.cell.name.clone();
-            self.shared.tell(&RunEvent::Ready { cell, cached, booted: Some(booted), took_ms });
+            let (cached, booted) = (made.cached, Some(made.booted));
+            self.shared.tell(&RunEvent::Ready { cell, cached, booted, took_ms });
             if cached {
-                self.tell_age(booted);
+                self.tell_age(made.booted);
             }
-            let key = held.as_ref().map(|held| held.entry().key.to_string());
-            let known = Known { declared, boot, booted, inputs, picture, key, cached };
             let leave = self.leave(&lab, Class::Boot, u64::MAX, Load::Usual).await;
-            let first = match first {
+            let first = match made.first.take() {
                 Some(First { booted, dir }) => {
                     Ok(lab.take_booted(&checks::CANARY, None, dir, booted, begun.elapsed()))
                 }
                 None => lab.cell("tier0", &checks::CANARY, None).await,
             };
-            match (first, held) {
+            match (first, made.held.take()) {
                 (Ok(first), held) => {
                     lab.expect();
-                    return Ok((Ready { lab, first, leave, _held: held }, known));
+                    return Ok(Ready { lab, first, leave, made: Made { held, ..made } });
                 }
-                (Err(error), Some(held)) if cached && again => {
+                (Err(error), Some(held)) if made.cached && again => {
                     again = false;
                     let words = format!(
                         "the saved machine in the cache did not answer and is made anew: {}",
@@ -246,14 +229,14 @@ impl CellRun {
         }
     }
 
-    fn lab(&self, declared: &MachineSpec, origin: Origin, boot: &BootFacts) -> Arc<Lab> {
+    fn lab(&self, made: &Made) -> Arc<Lab> {
         Arc::new(Lab::new(LabParts {
             host: self.cell.host.host.clone(),
             guest: self.cell.guest.guest.clone(),
-            declared: declared.clone(),
-            origin,
+            declared: made.declared.clone(),
+            origin: made.origin.clone(),
             isolation: self.isolation(),
-            boot: boot.clone(),
+            boot: made.boot.clone(),
             folder: self.work.clone(),
             expectations: self.shared.expectations.clone(),
             seed: self.shared.seed,
@@ -293,19 +276,20 @@ impl CellRun {
         Leave { _turn: turn, _permit: permit }
     }
 
-    /// What is known once the machine has booted.
-    fn describe(&self, record: &mut CellRecord, known: &Known) {
-        record.machine = known.declared.clone();
-        record.booted = Some(known.booted);
-        record.inputs.clone_from(&known.inputs);
+    /// Writes down what is known once the machine has booted.
+    fn describe(&self, record: &mut CellRecord, made: &Made) {
+        record.machine = made.declared.clone();
+        record.booted = Some(made.booted);
+        record.inputs.clone_from(&made.inputs);
         // The suite may be another than the one that booted the machine.
         record.inputs.retain(|pin| pin.role != "suite");
         record.inputs.push(self.shared.suite.clone());
-        let boot = &known.boot;
-        if !known.cached {
+        let boot = &made.boot;
+        let key = made.held.as_ref().map(|held| held.entry().key.to_string());
+        if !made.cached {
             self.timed(|t| {
                 t.boot_ms = Some(boot.ready_ms);
-                t.snapshot_ms = known.key.as_ref().map(|_| boot.snapshot_ms);
+                t.snapshot_ms = key.as_ref().map(|_| boot.snapshot_ms);
             });
         }
         let observed = &mut record.observed;
@@ -319,15 +303,15 @@ impl CellRun {
             Isolation::Reboot => "reboot: a boot for every check",
         };
         observed.insert("isolation".into(), isolation.into());
-        if let Some(key) = &known.key {
-            observed.insert("snapshot".into(), key.clone());
+        if let Some(key) = key {
+            observed.insert("snapshot".into(), key);
             let cached = "the cache; nothing was booted";
-            let from = if known.cached { cached } else { "this run's boot" };
+            let from = if made.cached { cached } else { "this run's boot" };
             observed.insert("snapshot from".into(), from.into());
         }
         self.shared.written(self.writer.record(record));
         self.shared.written(self.writer.console(&boot.console_raw));
-        if let Some(png) = &known.picture {
+        if let Some(png) = &made.picture {
             self.shared.written(self.writer.file("screens/booted.png", png));
         }
     }

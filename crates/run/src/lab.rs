@@ -154,8 +154,7 @@ impl Maker<'_> {
             let why = self.cell.host.host.cloning().err();
             return self.first(declared, boot_pins, work, why).await;
         }
-        let scratch = work;
-        let key = parts.digest().map_err(|e| RunError::io("describe", scratch)(e.into()))?;
+        let key = parts.digest().map_err(|e| RunError::io("describe", work)(e.into()))?;
         let found = self.cache.find(key).await.map_err(RunError::from)?;
         let is_old = |held: &Held| self.since.is_some_and(|since| held.entry().booted < since);
         let found = match found {

@@ -1,31 +1,19 @@
 //! An image's SHA-256, and a memory of it so that gigabytes are not read at every start.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use hospitium_model::Digest;
-use sha2::Digest as _;
 
 use super::ImageError;
 
 /// SHA-256 of the file's bytes.
 pub fn digest(path: &Path) -> Result<Digest, ImageError> {
     let read = |source| ImageError::Unreadable { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(read)?;
-    let mut hasher = sha2::Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let got = match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(got) => got,
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(read(e)),
-        };
-        hasher.update(&buffer[..got]);
-    }
-    Ok(Digest::from_bytes(hasher.finalize().into()))
+    let all = File::open(path).and_then(Digest::of_all);
+    Ok(all.map_err(read)?.0)
 }
 
 /// The same, remembered in the folder `cache` for as long as the file's path, size, time of change

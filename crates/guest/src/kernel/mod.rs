@@ -291,21 +291,7 @@ fn read_image(path: &Path) -> Result<(Vec<u8>, BzImage), KernelError> {
 }
 
 fn digest_of_file(path: &Path) -> io::Result<(Digest, u64)> {
-    use sha2::Digest as _;
-
-    let mut file = std::fs::File::open(path)?;
-    let mut hasher = sha2::Sha256::new();
-    let mut buffer = vec![0; 1 << 18];
-    let mut size = 0;
-    loop {
-        match io::Read::read(&mut file, &mut buffer)? {
-            0 => return Ok((Digest::from_bytes(hasher.finalize().into()), size)),
-            n => {
-                hasher.update(&buffer[..n]);
-                size += n as u64;
-            }
-        }
-    }
+    Digest::of_all(std::fs::File::open(path)?)
 }
 
 fn pin(role: &str, sha256: Digest, size: u64, path: &Path) -> InputPin {

@@ -4,13 +4,12 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use hospitium_host::{Snapshot, SnapshotFile};
+use hospitium_host::{Snapshot, SnapshotFile, local};
 use hospitium_model::{Boot, Digest, InputPin, MachineSpec};
 use hospitium_suite::BootFacts;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::key::digest_of;
 use super::lock::Lock;
 use super::{CacheError, KeyParts};
 
@@ -100,7 +99,7 @@ impl Entry {
             }
             if let Some(expected) = file.sha256 {
                 let found = File::open(&path)
-                    .and_then(|mut file| digest_of(&mut file))
+                    .and_then(local::digest)
                     .map_err(|e| format!("its file {} cannot be read: {e}", file.name))?;
                 if found != expected {
                     return Err(format!("its file {} was altered", file.name));
@@ -188,9 +187,9 @@ impl Reservation {
         let mut files = Vec::new();
         for path in paths.into_iter().filter(|path| path.starts_with(&boot)) {
             let error = || CacheError::new("read", path);
-            let mut file = File::open(path).map_err(error())?;
+            let file = File::open(path).map_err(error())?;
             let size = file.metadata().map_err(error())?.len();
-            let sha256 = Some(digest_of(&mut file).map_err(error())?);
+            let sha256 = Some(local::digest(file).map_err(error())?);
             let within = path.strip_prefix(&self.folder).unwrap_or(path);
             files.push(SnapshotFile { name: within.to_string_lossy().into_owned(), size, sha256 });
         }

@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use hospitium_model::{Accelerator, Boot, ByteSize, Digest, HostFacts, InputPin, MachineSpec};
 use serde::{Deserialize, Serialize};
-use sha2::Digest as _;
 
 /// Version of what an entry holds and of what its key is made from.
 const FORMAT: u32 = 2;
@@ -157,7 +156,7 @@ impl Digests {
         if let Some(digest) = known {
             return Ok((digest, meta.size()));
         }
-        let digest = digest_of(&mut file).map_err(error)?;
+        let (digest, _) = Digest::of_all(&mut file).map_err(error)?;
         // A file that changed within the clock's resolution of being read could be taken for the
         // one that was read; such young ones are not remembered.
         let old_enough = meta.modified().ok().and_then(|at| at.elapsed().ok());
@@ -183,20 +182,6 @@ impl Digests {
             {
                 let _ = std::fs::remove_file(&partial);
             }
-        }
-    }
-}
-
-/// SHA-256 of all that can be read.
-pub fn digest_of(from: &mut impl Read) -> io::Result<Digest> {
-    let mut hasher = sha2::Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => return Ok(Digest::from_bytes(hasher.finalize().into())),
-            Ok(n) => hasher.update(&buffer[..n]),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
         }
     }
 }

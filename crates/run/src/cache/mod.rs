@@ -21,7 +21,7 @@ use hospitium_model::{ByteSize, Digest};
 
 pub use derived::{room_of_derived, trim_derived};
 pub use entry::{Entry, Held, Reservation};
-pub use key::{Digests, FileError, KeyParts, digest_of};
+pub use key::{Digests, FileError, KeyParts};
 use lock::{Lock, Mode};
 
 /// How much the cache may take unless told otherwise.

@@ -42,18 +42,23 @@ impl CellRun {
                 record.verdict = Verdict::Error { reason };
             }
             let selected = self.shared.checks.iter().any(|known| known.id == check.id);
-            let honest = if selected { None } else { Some(self.without_defect(lab, check).await) };
+            let honest = if selected {
+                None
+            } else {
+                Some(self.by_itself(lab, "canary-without-defect", check).await.verdict)
+            };
             Sung { record, honest }
         };
         self.shared.stop.unless(work).await.ok()
     }
 
-    async fn without_defect(&self, lab: &Arc<Lab>, check: &'static Check) -> Verdict {
+    /// A check in a machine of its own without a fault.
+    async fn by_itself(&self, lab: &Arc<Lab>, name: &str, check: &'static Check) -> CheckRecord {
         let leave = self.permit(lab, check).await;
-        let (attempt, end) = in_own_clone(lab, "canary-without-defect", check, None).await;
+        let (attempt, end) = in_own_clone(lab, name, check, None).await;
         drop(leave);
         self.clone_ended(&end);
-        attempt.verdict
+        self.record(check, attempt, end.console)
     }
 
     /// Once all checks have ended: the record of the first canary whose check passes without the defect. Where there is
@@ -64,10 +69,14 @@ impl CellRun {
         first: Sung,
         candidates: &[Candidate],
     ) {
-        let mut sung = first;
-        let mut next = candidates.iter();
-        while let Some((_, check)) = next.next() {
-            let honest = sung.honest.take().or_else(|| self.verdict_of(check));
+        let mut first = Some(first);
+        for candidate @ (_, check) in candidates {
+            let sung = match first.take() {
+                Some(first) => Some(first),
+                None => self.canary(lab, *candidate).await,
+            };
+            let Some(sung) = sung else { return };
+            let honest = sung.honest.or_else(|| self.verdict_of(check));
             if honest == Some(Verdict::Pass) {
                 self.put(sung.record);
                 return;
@@ -78,20 +87,9 @@ impl CellRun {
                 check.id
             );
             self.sink.say("canary", TimelineSource::Harness, words);
-            let Some(another) = next.clone().next() else { break };
-            match self.canary(lab, *another).await {
-                Some(another) => sung = another,
-                None => return,
-            }
         }
-        let work = async {
-            let leave = self.permit(lab, &checks::CANARY).await;
-            let (attempt, end) = in_own_clone(lab, "canary-last", &checks::CANARY, None).await;
-            drop(leave);
-            self.clone_ended(&end);
-            self.record(&checks::CANARY, attempt, end.console)
-        };
-        if let Ok(record) = self.shared.stop.unless(work).await {
+        let last = self.by_itself(lab, "canary-last", &checks::CANARY);
+        if let Ok(record) = self.shared.stop.unless(last).await {
             self.put(record);
         }
     }

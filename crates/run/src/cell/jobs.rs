@@ -17,7 +17,7 @@ use crate::usage::ms;
 impl CellRun {
     /// Runs all checks; each has its record when this returns.
     pub(super) async fn run_checks(self: &Arc<Self>, ready: Ready) {
-        let Ready { lab, first, leave, _held } = ready;
+        let Ready { lab, first, leave, made: _made } = ready;
         let (mut reads, mut others) = (Vec::new(), Vec::new());
         let once = self.shared.repeat.is_once();
         for check in self.shared.in_order() {
@@ -122,7 +122,7 @@ impl CellRun {
                     Vec::new()
                 } else {
                     let end = self.end(cell).await;
-                    attempt.judge_end(&end);
+                    end.judge(&mut attempt.verdict);
                     end.console
                 };
                 let record = self.record(check, attempt, console);
@@ -132,10 +132,8 @@ impl CellRun {
             }
             if let Some(cell) = clone {
                 let end = self.end(cell).await;
-                if let (Some(crash), Some((_, record))) = (end.crash(), &mut held)
-                    && record.verdict == Verdict::Pass
-                {
-                    record.verdict = crash;
+                if let Some((_, record)) = &mut held {
+                    end.judge(&mut record.verdict);
                 }
             }
         };

@@ -176,7 +176,7 @@ impl Heads {
         Ok(files::put_durably(&path, checkpoint.as_bytes(), Access::Public)?)
     }
 
-    fn fork(
+    pub(crate) fn fork(
         &self,
         log: &VerifierKey,
         old: &Checkpoint,

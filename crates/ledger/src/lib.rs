@@ -48,7 +48,10 @@ pub use head::{HeadError, Trusted};
 pub use heads::{Continues, Heads, HeadsError, continues};
 pub use history::{Found, History, KeySpan, Needed, RestsOn, change_key, holding};
 pub use key::{Algorithm, KeyError, PublicKey, SecretKey};
-pub use log::{Appended, Checked, ENTRY_LIMIT, Log, LogError, LogFolder, LogProblem, Tree, walk};
+pub use log::{
+    Appended, Bounds, Checked, ENTRY_LIMIT, Log, LogError, LogFolder, LogProblem, PullError,
+    Pulled, Source, SourceError, Tree, pull, walk,
+};
 pub use note::{CLOCK_TOLERANCE, Checkpoint, Cosigned, Hash, Head, NoteError, Seen};
 pub use party::{Party, PartyError, PublicParty, RetiredKey, belongs_to, log_origin};
 pub use policy::{POLICY_LIMIT, Policy, PolicyError, PolicyReadError, PolicyWitness};
@@ -58,4 +61,6 @@ pub use statement::Statement;
 pub use validity::{Agreed, DatedFact, Validity, ValidityError, ValidityRule};
 pub use verify::{Given, VerifyError, verify, verify_bytes};
 pub use vkey::{Purpose, VerifierKey, VerifierKeyError};
-pub use witness::{CosignError, Cosignature, Witness};
+pub use witness::{
+    AddCheckpoint, CosignError, Cosignature, MalformedRequest, REQUEST_LIMIT, Refused, Witness,
+};

@@ -257,6 +257,16 @@ impl Checkpoint {
         Ok((self.with_line(&line)?, line))
     }
 
+    /// With the signature lines of this key alone.
+    ///
+    /// # Errors
+    /// If it has none.
+    pub(crate) fn only(&self, key: &VerifierKey) -> Result<Self, NoteError> {
+        let lines: Vec<Signature> = self.signatures(key).collect();
+        let note = Note::new(self.text(), &lines).map_err(|_| NoteError::Form)?;
+        Self::parse(&note.to_bytes())
+    }
+
     /// With one more signature line, in the place of one under the same name and id.
     ///
     /// # Errors

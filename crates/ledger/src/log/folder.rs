@@ -17,9 +17,29 @@ use crate::tree::{empty_root, leaf_hash};
 /// Name of the checkpoint's file.
 pub const CHECKPOINT: &str = "checkpoint";
 /// The most bytes of a bundle: 256 entries, each with its length.
-const BUNDLE_LIMIT: u64 = WIDTH * (2 + ENTRY_LIMIT as u64);
+pub const BUNDLE_LIMIT: u64 = WIDTH * (2 + ENTRY_LIMIT as u64);
 /// Bytes of a full tile.
 const TILE_LIMIT: u64 = WIDTH * 32;
+
+/// The first `width` entries of a bundle's bytes.
+pub fn unpack(bytes: &[u8], width: u64) -> Result<Vec<Vec<u8>>, String> {
+    let mut entries = Vec::new();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let cut = || "an entry's length leads beyond its end".to_owned();
+        let (length, after) = rest.split_first_chunk::<2>().ok_or_else(cut)?;
+        let length = usize::from(u16::from_be_bytes(*length));
+        let (entry, after) = after.split_at_checked(length).ok_or_else(cut)?;
+        entries.push(entry.to_vec());
+        rest = after;
+    }
+    let found = entries.len() as u64;
+    if found != width && found != WIDTH {
+        return Err(format!("it has {found} entries instead of {width}"));
+    }
+    entries.truncate(usize::try_from(width).unwrap_or_default());
+    Ok(entries)
+}
 
 /// The folder of a log, a party's own or a copy of another's.
 #[derive(Debug, Clone)]
@@ -75,23 +95,7 @@ impl LogFolder {
     /// The first `width` entries of a bundle, unverified.
     pub(crate) fn bundle(&self, index: u64, width: u64) -> Result<Vec<Vec<u8>>, LogError> {
         let (path, bytes) = self.read(Tile { row: Row::Entries, index, width }, BUNDLE_LIMIT)?;
-        let damaged = |why: &str| LogError::Damaged { path: path.clone(), why: why.to_owned() };
-        let mut entries = Vec::new();
-        let mut rest = bytes.as_slice();
-        while !rest.is_empty() {
-            let cut = || damaged("an entry's length leads beyond its end");
-            let (length, after) = rest.split_first_chunk::<2>().ok_or_else(cut)?;
-            let length = usize::from(u16::from_be_bytes(*length));
-            let (entry, after) = after.split_at_checked(length).ok_or_else(cut)?;
-            entries.push(entry.to_vec());
-            rest = after;
-        }
-        let found = entries.len() as u64;
-        if found != width && found != WIDTH {
-            return Err(damaged(&format!("it has {found} entries instead of {width}")));
-        }
-        entries.truncate(usize::try_from(width).unwrap_or_default());
-        Ok(entries)
+        unpack(&bytes, width).map_err(|why| LogError::Damaged { path, why })
     }
 
     fn read(&self, tile: Tile, limit: u64) -> Result<(PathBuf, Vec<u8>), LogError> {

@@ -9,11 +9,14 @@
 
 mod check;
 mod folder;
+mod growth;
 mod journal;
+mod mirror;
 mod writer;
 
 pub use check::{Checked, LogProblem, walk};
 pub use folder::{LogFolder, Tree};
+pub use mirror::{Bounds, PullError, Pulled, Source, SourceError, pull};
 pub use writer::{Appended, Log};
 
 use std::path::PathBuf;

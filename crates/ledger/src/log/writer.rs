@@ -6,21 +6,21 @@
 //! removed · partial tiles removed whose full one is there. On opening, a journal that is there is
 //! carried out again; every step gives the same bytes as the first time.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use hospitium_model::Digest;
 use jiff::Timestamp;
 
 use super::folder::{CHECKPOINT, LogFolder};
-use super::journal::{self, JOURNAL, push_entry};
+use super::growth::{self, Edge};
+use super::journal::{self, JOURNAL};
 use super::{ENTRY_LIMIT, LogError};
 use crate::files::{self, Access, Lock};
 use crate::note::{CHECKPOINT_LIMIT, Checkpoint, Head, Seen};
 use crate::party::Party;
 use crate::policy::Policy;
-use crate::tile::{MAX_SIZE, Row, Tile, WIDTH, right_edge};
-use crate::tree::{Frontier, empty_root, leaf_hash};
+use crate::tile::{MAX_SIZE, Tile};
+use crate::tree::empty_root;
 
 /// A party's log, open for appending. Another process is kept out until this is dropped.
 #[derive(Debug)]
@@ -28,9 +28,7 @@ pub struct Log<'p> {
     folder: LogFolder,
     party: &'p Party,
     checkpoint: Checkpoint,
-    frontier: Frontier,
-    /// The bytes of the partial bundle.
-    bundle: Vec<u8>,
+    edge: Edge,
     recovered: u64,
     _lock: Lock,
 }
@@ -63,9 +61,8 @@ impl<'p> Log<'p> {
         let checkpoint_error =
             |source| LogError::Checkpoint { folder: folder.path().to_owned(), source };
         checkpoint.verify_log(&party.public.log).map_err(checkpoint_error)?;
-        let (frontier, bundle) = load(&folder, checkpoint.head())?;
-        let mut log =
-            Self { folder, party, checkpoint, frontier, bundle, recovered: 0, _lock: lock };
+        let edge = Edge::load(&folder, checkpoint.head())?;
+        let mut log = Self { folder, party, checkpoint, edge, recovered: 0, _lock: lock };
         log.recover()?;
         log.compare_with_memory()?;
         Ok(log)
@@ -174,51 +171,14 @@ impl<'p> Log<'p> {
 
     /// Writes what the journal holds, and signs.
     fn carry_out(&mut self, entries: &[impl AsRef<[u8]>]) -> Result<(), LogError> {
-        let old = self.checkpoint.head().clone();
-        let mut frontier = self.frontier.clone();
-        let mut bundle = self.bundle.clone();
-        let mut files = BTreeMap::new();
-        let mut next = old.size;
-        for entry in entries {
-            let entry = entry.as_ref();
-            push_entry(&mut bundle, entry);
-            let place = next / WIDTH;
-            frontier.push(0, leaf_hash(entry), &mut |filled| {
-                let row = Row::Level(filled.level);
-                let index = place >> (8 * u32::from(filled.level));
-                files.insert(Tile { row, index, width: WIDTH }, filled.bytes);
-            });
-            next += 1;
-            if next.is_multiple_of(WIDTH) {
-                let full = Tile { row: Row::Entries, index: place, width: WIDTH };
-                files.insert(full, std::mem::take(&mut bundle));
-            }
-        }
-        let filled: Vec<Tile> = files.keys().copied().collect();
-        let partials: BTreeMap<u8, Vec<u8>> =
-            frontier.partials().map(|(level, hashes)| (level, hashes.concat())).collect();
-        for tile in right_edge(next) {
-            let bytes = match tile.row {
-                Row::Entries => bundle.clone(),
-                Row::Level(level) => partials.get(&level).cloned().unwrap_or_default(),
-            };
-            files.insert(tile, bytes);
-        }
+        let mut edge = self.edge.clone();
+        let mut files = edge.grow(entries);
+        let full: Vec<Tile> = files.keys().copied().collect();
+        files.extend(edge.partials());
+        growth::write(&self.folder, &files)?;
 
-        let mut folders = BTreeSet::new();
-        for (tile, bytes) in &files {
-            let path = self.folder.at(&tile.to_string());
-            if let Some(folder) = path.parent() {
-                files::make_folder(folder)?;
-                folders.insert(folder.to_owned());
-            }
-            files::put(&path, bytes, Access::Public)?;
-        }
-        for folder in &folders {
-            files::sync_folder(folder)?;
-        }
-
-        let head = Head { origin: old.origin, size: next, root: frontier.root() };
+        let origin = self.checkpoint.head().origin.clone();
+        let head = Head { origin, size: edge.size(), root: edge.root() };
         let checkpoint =
             Checkpoint::sign(&head, &self.party.public.log, &self.party.log).map_err(|source| {
                 LogError::Checkpoint { folder: self.folder.path().to_owned(), source }
@@ -226,11 +186,8 @@ impl<'p> Log<'p> {
         self.remember(&checkpoint)?;
         files::put_durably(&self.folder.at(CHECKPOINT), checkpoint.as_bytes(), Access::Public)?;
         files::remove(&self.folder.at(JOURNAL))?;
-        for tile in filled {
-            // Nobody needs them any more; one that stays does no harm.
-            let _ = std::fs::remove_dir_all(self.folder.at(&tile.partials()));
-        }
-        (self.checkpoint, self.frontier, self.bundle) = (checkpoint, frontier, bundle);
+        growth::tidy(&self.folder, &full);
+        (self.checkpoint, self.edge) = (checkpoint, edge);
         Ok(())
     }
 
@@ -323,40 +280,4 @@ fn create(folder: &LogFolder, party: &Party) -> Result<Checkpoint, LogError> {
         .map_err(|source| LogError::Checkpoint { folder: path, source })?;
     files::put_durably(&folder.at(CHECKPOINT), checkpoint.as_bytes(), Access::Public)?;
     Ok(checkpoint)
-}
-
-/// The right edge of a log, checked against its head.
-fn load(folder: &LogFolder, head: &Head) -> Result<(Frontier, Vec<u8>), LogError> {
-    let mut levels: Vec<Vec<_>> = Vec::new();
-    let mut bundle = Vec::new();
-    let mut leaves = Vec::new();
-    for tile in right_edge(head.size) {
-        match tile.row {
-            Row::Entries => {
-                for entry in folder.bundle(tile.index, tile.width)? {
-                    leaves.push(leaf_hash(&entry));
-                    push_entry(&mut bundle, &entry);
-                }
-            }
-            Row::Level(level) => {
-                levels.resize_with(usize::from(level) + 1, Vec::new);
-                if let Some(last) = levels.last_mut() {
-                    *last = folder.hashes(tile)?;
-                }
-            }
-        }
-    }
-    let tiles = |why: &str| LogError::Tiles {
-        folder: folder.path().to_owned(),
-        why: format!("{why}; run `hospitium log check` and restore from a copy"),
-    };
-    if levels.first().is_some_and(|tile| *tile != leaves) {
-        return Err(tiles("the last entries do not hash to the last tile"));
-    }
-    let frontier = Frontier::new(levels);
-    if frontier.root() == head.root {
-        Ok((frontier, bundle))
-    } else {
-        Err(tiles("they hash to another root"))
-    }
 }

@@ -8,6 +8,8 @@
 //! #hospitium:signer vendor.example+9c0d1e2f+AQ…
 //! ```
 //!
+//! A URL may follow a log's key and a witness's: where the one is published, and the other takes requests.
+//!
 //! A key that was given up stands with the last entry that it may have signed:
 //! `#hospitium:signer KEY until=41`.
 //!
@@ -18,7 +20,7 @@ mod parse;
 
 pub use parse::PolicyError;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::files::{self, FileError};
@@ -39,6 +41,8 @@ pub struct Policy {
     pub signers: Vec<KeySpan>,
     groups: Vec<Group>,
     quorum: Quorum,
+    /// Where logs are published, by their origins.
+    urls: BTreeMap<String, String>,
 }
 
 /// A witness of a policy.
@@ -48,6 +52,8 @@ pub struct PolicyWitness {
     pub name: String,
     /// Its key.
     pub key: VerifierKey,
+    /// Where it takes requests, if the policy says so.
+    pub url: Option<String>,
 }
 
 /// What has to have cosigned.
@@ -103,6 +109,11 @@ impl Policy {
     /// The log of this origin.
     pub fn log(&self, origin: &str) -> Option<&VerifierKey> {
         self.logs.iter().find(|key| key.name() == origin)
+    }
+
+    /// Where the log of this origin is published, if the policy says so.
+    pub fn log_url(&self, origin: &str) -> Option<&str> {
+        self.urls.get(origin).map(String::as_str)
     }
 
     /// The keys with which this party may sign records.

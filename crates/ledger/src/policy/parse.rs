@@ -106,6 +106,19 @@ impl Line<'_> {
         }
     }
 
+    /// The URL in this place, if there is one; without a slash at its end.
+    fn url(&self, at: usize) -> Result<Option<String>, PolicyError> {
+        let Some(word) = self.words.get(at).copied() else { return Ok(None) };
+        let text = std::str::from_utf8(word.bytes).ok().filter(|text| {
+            let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+            let plain = |b: u8| b.is_ascii_graphic() && !b"<>\"\\^`{|}?#".contains(&b);
+            rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(plain))
+        });
+        let message = "a URL begins with https:// or http://, and has no query";
+        let text = text.ok_or_else(|| self.at(word, message))?;
+        Ok(Some(text.trim_end_matches('/').to_owned()))
+    }
+
     fn key(&self, at: usize) -> Result<VerifierKey, PolicyError> {
         let word = self.word(at, "a verifier key (name+id+key)")?;
         let text =
@@ -127,6 +140,7 @@ struct Reading {
     names: BTreeMap<Vec<u8>, Member>,
     used: BTreeSet<Vec<u8>>,
     quorum: Option<Quorum>,
+    urls: BTreeMap<String, String>,
 }
 
 pub fn parse(origin: &str, bytes: &[u8]) -> Result<Policy, PolicyError> {
@@ -162,8 +176,8 @@ pub fn parse(origin: &str, bytes: &[u8]) -> Result<Policy, PolicyError> {
                        `quorum NAME`";
         return Err(whole(message.to_owned()));
     };
-    let Reading { logs, witnesses, signers, groups, .. } = reading;
-    Ok(Policy { logs, witnesses, signers, groups, quorum })
+    let Reading { logs, witnesses, signers, groups, urls, .. } = reading;
+    Ok(Policy { logs, witnesses, signers, groups, quorum, urls })
 }
 
 fn words(bytes: &[u8]) -> Vec<Word<'_>> {
@@ -216,6 +230,9 @@ impl Reading {
         if self.logs.iter().any(same) {
             return Err(line.at(word, "this log is listed already, by its key or its name"));
         }
+        if let Some(url) = line.url(2)? {
+            self.urls.insert(key.name().to_owned(), url);
+        }
         self.logs.push(key);
         Ok(())
     }
@@ -245,8 +262,9 @@ impl Reading {
         if self.witnesses.iter().any(|other| other.key.key() == key.key()) {
             return Err(line.at(word, "this key is another witness's already"));
         }
+        let url = line.url(3)?;
         self.names.insert(name.bytes.to_vec(), Member::Witness(self.witnesses.len()));
-        self.witnesses.push(PolicyWitness { name: name.text(), key });
+        self.witnesses.push(PolicyWitness { name: name.text(), key, url });
         Ok(())
     }
 

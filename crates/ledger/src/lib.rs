@@ -63,4 +63,5 @@ pub use verify::{Given, VerifyError, verify, verify_bytes};
 pub use vkey::{Purpose, VerifierKey, VerifierKeyError};
 pub use witness::{
     AddCheckpoint, CosignError, Cosignature, MalformedRequest, REQUEST_LIMIT, Refused, Witness,
+    WitnessKey,
 };

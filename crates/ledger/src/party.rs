@@ -338,30 +338,8 @@ impl Party {
     /// # Errors
     /// If something is missing, others can get at the secret keys, or they do not fit the public ones.
     pub fn open(folder: &Path) -> Result<Self, PartyError> {
-        let public = PublicParty::read(&folder.join(PUBLIC))?;
-        let secret = folder.join(SECRET);
-        let meta = fs::metadata(&secret).map_err(|source| FileError::Io {
-            doing: "open",
-            path: secret.clone(),
-            source,
-        })?;
-        let mode = meta.permissions().mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(PartyError::Open { path: secret, mode });
-        }
-        let open = |which: &'static str, public: &VerifierKey| {
-            let path = secret.join(format!("{which}.pem"));
-            let bytes = files::read_secret(&path, PEM_LIMIT)?;
-            let text = std::str::from_utf8(&bytes).map_err(|_| KeyError::Pem);
-            let key = text
-                .and_then(SecretKey::from_pem)
-                .map_err(|source| PartyError::Key { path: path.clone(), source })?;
-            if key.public() == *public.key() {
-                Ok(key)
-            } else {
-                Err(PartyError::Mismatch { path, which })
-            }
-        };
+        let public = public_of(folder)?;
+        let open = |which: &'static str, public: &VerifierKey| open_key(folder, which, public);
         Ok(Self {
             record: open("record", &public.record)?,
             log: open("log", &public.log)?,
@@ -410,7 +388,7 @@ impl Party {
 
     /// Where it keeps the last checkpoint that it cosigned of each log.
     pub fn witnessed(&self) -> PathBuf {
-        self.folder.join("witnessed")
+        witnessed(&self.folder)
     }
 
     /// Where it keeps the last head that it signed of its own log.
@@ -422,6 +400,41 @@ impl Party {
     pub fn usual_log(&self) -> PathBuf {
         self.folder.join("log")
     }
+}
+
+/// The public part of the party whose folder this is.
+pub fn public_of(folder: &Path) -> Result<PublicParty, PartyError> {
+    PublicParty::read(&folder.join(PUBLIC))
+}
+
+/// Where the party of this folder keeps the last checkpoint that it cosigned of each log.
+pub fn witnessed(folder: &Path) -> PathBuf {
+    folder.join("witnessed")
+}
+
+/// A secret key of the folder `folder/secret`, which has to be the public one's.
+pub fn open_key(
+    folder: &Path,
+    which: &'static str,
+    public: &VerifierKey,
+) -> Result<SecretKey, PartyError> {
+    let secret = folder.join(SECRET);
+    let meta = fs::metadata(&secret).map_err(|source| FileError::Io {
+        doing: "open",
+        path: secret.clone(),
+        source,
+    })?;
+    let mode = meta.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(PartyError::Open { path: secret, mode });
+    }
+    let path = secret.join(format!("{which}.pem"));
+    let bytes = files::read_secret(&path, PEM_LIMIT)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| KeyError::Pem);
+    let key = text
+        .and_then(SecretKey::from_pem)
+        .map_err(|source| PartyError::Key { path: path.clone(), source })?;
+    if key.public() == *public.key() { Ok(key) } else { Err(PartyError::Mismatch { path, which }) }
 }
 
 fn private_folder(path: &Path) -> Result<(), PartyError> {

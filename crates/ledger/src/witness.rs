@@ -1,8 +1,10 @@
 //! Cosigning another party's log (c2sp.org/tlog-cosignature): only what continues all that was
 //! cosigned before.
 
+mod key;
 mod request;
 
+pub use key::WitnessKey;
 pub use request::{AddCheckpoint, MalformedRequest, REQUEST_LIMIT};
 
 use std::path::PathBuf;

@@ -1,0 +1,15 @@
+//! What two parties' programs say to each other about their logs, over HTTP: static tiles (c2sp.org/tlog-tiles) and
+//! cosignatures (c2sp.org/tlog-witness). Whatever comes is judged in `hospitium-ledger`; here is only the way.
+//!
+//! In comes the address of a log or a witness; out come the log's files, bounded in size and time, or a cosignature.
+//! The other way round, a log's folder and a witness's key in; routes for a server out.
+
+mod ask;
+mod http;
+mod publish;
+mod witness;
+
+pub use ask::{AskError, Asked, ask, ask_all};
+pub use http::{HttpSource, PATIENCE};
+pub use publish::{PublishError, Publisher, routes as log_routes};
+pub use witness::{WitnessService, routes as witness_routes};

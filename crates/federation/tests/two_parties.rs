@@ -1,0 +1,243 @@
+//! Two parties over real HTTP: a log is published, copied and cosigned, and those that lie or fail harm nothing.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hospitium_federation::{
+    AskError, HttpSource, PublishError, Publisher, WitnessService, ask, log_routes, witness_routes,
+};
+use hospitium_ledger::{
+    Algorithm, Bounds, Log, LogFolder, Party, Policy, PullError, Pulled, Source as _, pull,
+};
+use jiff::Timestamp;
+
+const SOON: Duration = Duration::from_secs(20);
+
+struct Place {
+    top: tempfile::TempDir,
+    vendor: Party,
+    other: Party,
+    // Ends what it serves when it is dropped.
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Place {
+    fn new() -> Self {
+        let top = tempfile::tempdir().expect("a folder");
+        let party = |name: &str| {
+            Party::init(&top.path().join(name), name, Algorithm::Ed25519).expect("a party")
+        };
+        let (vendor, other) = (party("vendor.example"), party("other.example"));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        Self { top, vendor, other, runtime }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.top.path().join(name)
+    }
+
+    fn log(&self) -> LogFolder {
+        LogFolder::new(&self.path("log"))
+    }
+
+    fn grow(&self, size: u64) {
+        let mut log = Log::open(self.log().path(), &self.vendor).expect("opens");
+        let from = log.checkpoint().head().size;
+        let entries: Vec<_> = (from..size).map(|n| format!("record {n}").into_bytes()).collect();
+        log.append(&entries).expect("appended");
+    }
+
+    fn serve(&self, router: Router) -> String {
+        let bound = self.runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"));
+        let listener = bound.expect("listens");
+        let address = listener.local_addr().expect("known");
+        self.runtime.spawn(async move { axum::serve(listener, router).await });
+        format!("http://{address}")
+    }
+
+    /// The other party's witness, which watches the vendor's log.
+    fn witness(&self) -> String {
+        let logs = vec![self.vendor.public.log.clone()];
+        let service = WitnessService::open(&self.path("other.example"), logs).expect("opens");
+        self.serve(Router::new().nest("/witness", witness_routes(Arc::new(service)))) + "/witness"
+    }
+
+    /// A policy that asks for the other party's cosignature; where it takes requests, if that is told.
+    fn policy(&self, witness: &str) -> Policy {
+        let text = format!(
+            "log {}\nwitness other {} {witness}\nquorum other\n",
+            self.vendor.public.log, self.other.public.witness
+        );
+        Policy::parse("policy", text.as_bytes()).expect("a policy")
+    }
+
+    fn pull(&self, url: &str, policy: &Policy) -> Result<Pulled, PullError> {
+        let (source, now) = (HttpSource::new(url), Timestamp::now());
+        pull(&self.path("copy"), &source, policy, now, Bounds::default(), &mut |_, _| {})
+    }
+}
+
+#[test]
+fn a_log_is_shown_once_it_is_cosigned_and_copied_from_there() {
+    let place = Place::new();
+    let witness = place.witness();
+    let policy = place.policy(&witness);
+    let publisher = Arc::new(Publisher::new(&place.path("log"), policy.clone()));
+    let url = place.serve(Router::new().nest("/log", log_routes(publisher.clone()))) + "/log";
+    assert!(matches!(place.pull(&url, &policy), Err(PullError::Absent)));
+    let mut before = None;
+    for size in [1, 300, 301, 900] {
+        place.grow(size);
+        let shown = HttpSource::new(&url).get("checkpoint", 1 << 16).expect("had");
+        assert_eq!(shown.is_some(), before.is_some(), "what has no cosignature is not shown");
+        let asked = publisher.update(SOON).expect("cosigned");
+        assert_eq!(asked.len(), 1);
+        let pulled = place.pull(&url, &policy).expect("pulled");
+        assert_eq!((pulled.before, pulled.trusted.head.size), (before, size));
+        assert_eq!(pulled.trusted.cosigned.len(), 1);
+        assert!(publisher.update(SOON).expect("nothing to do").is_empty());
+        before = Some(size);
+    }
+    // What the witness tells of the log is the head that it cosigned last.
+    let origin = hospitium_model::Digest::of(b"vendor.example/log");
+    let last = HttpSource::new(&witness).get(&format!("{origin}/checkpoint"), 1 << 16);
+    let last = String::from_utf8(last.expect("had").expect("there")).expect("text");
+    assert!(
+        last.starts_with("vendor.example/log\n900\n") && last.contains("other.example/witness")
+    );
+    let none = HttpSource::new(&witness).get(&format!("{}/checkpoint", "0".repeat(64)), 1 << 16);
+    assert_eq!(none.expect("answers"), None);
+}
+
+#[test]
+fn a_witness_that_is_down_or_objects_holds_new_records_back_and_takes_none_away() {
+    let place = Place::new();
+    let witness = place.witness();
+    place.grow(2);
+    let publisher = Publisher::new(&place.path("log"), place.policy(&witness));
+    publisher.update(SOON).expect("cosigned");
+    // Nobody listens there any more.
+    let gone = TcpListener::bind("127.0.0.1:0").expect("listens").local_addr().expect("known");
+    let down = Publisher::new(&place.path("log"), place.policy(&format!("http://{gone}")));
+    let error = down.update(SOON).expect_err("not cosigned");
+    assert!(matches!(error, PublishError::Head { size: 2, .. }), "{error:?}");
+    // The party's log is made anew with other records: the witness has seen it otherwise.
+    std::fs::remove_dir_all(place.path("log")).expect("removed");
+    std::fs::remove_dir_all(place.path("vendor.example/signed")).expect("forgotten");
+    place.grow(1);
+    let log = place.log();
+    let head = log.checkpoint().expect("there");
+    let error = ask(&witness, &log, &head, SOON).expect_err("refused");
+    assert!(matches!(error, AskError::Ahead { seen: 2, found: 1 }), "{error:?}");
+    let entries: Vec<_> = (0..4).map(|n| format!("other {n}").into_bytes()).collect();
+    Log::open(log.path(), &place.vendor).expect("opens").append(&entries).expect("appended");
+    let head = log.checkpoint().expect("there");
+    let error = ask(&witness, &log, &head, SOON).expect_err("refused");
+    assert!(matches!(error, AskError::Contradicts(_)), "{error:?}");
+    assert!(publisher.update(SOON).is_err(), "the head of before stays the one that is shown");
+}
+
+/// Answers every request with these bytes, and then with nothing more until it is told to end.
+fn answers(bytes: Vec<u8>, hold: bool) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
+    let address = listener.local_addr().expect("known");
+    std::thread::spawn(move || {
+        let mut held = Vec::new();
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { continue };
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request);
+            let _ = stream.write_all(&bytes);
+            if hold {
+                held.push(stream);
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn a_peer_that_sends_too_much_garbage_or_elsewhere_is_told_and_nothing_is_taken() {
+    let place = Place::new();
+    let policy = place.policy("");
+    let length = 1 << 30;
+    let huge = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").into_bytes();
+    let huge = [huge, vec![b'x'; 200_000]].concat();
+    for (bytes, word) in [
+        (huge, "more than"),
+        (
+            b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
+                .to_vec(),
+            "302",
+        ),
+        (b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n".to_vec(), "500"),
+        (b"\x16\x03\x01nothing of this is HTTP".to_vec(), ""),
+    ] {
+        let address = answers(bytes, false);
+        let error = place.pull(&format!("http://{address}"), &policy).expect_err("refused");
+        let PullError::Source(error) = error else { panic!("{error:?}") };
+        assert!(error.source.to_string().contains(word), "{word}: {}", error.source);
+    }
+    let note = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nno log".to_vec();
+    let error = place.pull(&format!("http://{}", answers(note, false)), &policy);
+    assert!(matches!(error, Err(PullError::Form(_))), "{error:?}");
+    assert!(!place.path("copy").exists() || is_empty(&place.path("copy")));
+}
+
+fn is_empty(folder: &Path) -> bool {
+    std::fs::read_dir(folder).expect("listed").next().is_none()
+}
+
+#[test]
+fn a_witness_that_never_ends_its_answer_is_waited_for_no_longer_than_is_said() {
+    let place = Place::new();
+    place.grow(1);
+    let log = place.log();
+    let head = log.checkpoint().expect("there");
+    let never = answers(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n".to_vec(), true);
+    let error = ask(&format!("http://{never}"), &log, &head, Duration::from_millis(300));
+    assert!(matches!(error, Err(AskError::Silent { .. })), "{error:?}");
+}
+
+#[test]
+fn a_witness_answers_as_its_specification_says() {
+    let place = Place::new();
+    let witness = place.witness();
+    place.grow(3);
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let post = |body: &[u8]| {
+        let mut answer =
+            agent.post(format!("{witness}/add-checkpoint")).send(body).expect("answers");
+        let kind = answer
+            .headers()
+            .get("content-type")
+            .map(|kind| kind.to_str().expect("text").to_owned());
+        (answer.status().as_u16(), kind, answer.body_mut().read_to_string().expect("text"))
+    };
+    assert_eq!(post(b"nothing").0, 400);
+    assert_eq!(post(&vec![b'x'; 1 << 20]).0, 413);
+    let head = place.log().checkpoint().expect("there");
+    let request =
+        |old, proof: &[[u8; 32]]| hospitium_ledger::AddCheckpoint::encode(old, proof, &head);
+    assert_eq!(post(&request(4, &[])).0, 400, "larger than the checkpoint");
+    assert_eq!(post(&request(0, &[[0; 32]])).0, 422, "a proof from nothing is empty");
+    let (status, _, line) = post(&request(0, &[]));
+    assert_eq!(status, 200);
+    assert!(line.starts_with("\u{2014} other.example/witness ") && line.ends_with('\n'), "{line}");
+    let (status, kind, size) = post(&request(0, &[]));
+    assert_eq!((status, kind.as_deref(), size.as_str()), (409, Some("text/x.tlog.size"), "3\n"));
+    assert_eq!(post(&request(3, &[])).0, 200, "the same head once more");
+    let text = String::from_utf8(request(3, &[])).expect("text");
+    assert_eq!(post(text.replace("vendor.example/log", "stranger.example/log").as_bytes()).0, 404);
+    let bent = text.replacen("\n3\n", "\n4\n", 1);
+    assert_eq!(post(bent.as_bytes()).0, 403, "not signed by the log");
+}

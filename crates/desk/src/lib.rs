@@ -11,6 +11,7 @@ mod calendar;
 mod case;
 mod clocks;
 mod event;
+pub mod exchange;
 mod facts;
 mod legal;
 mod outcome;

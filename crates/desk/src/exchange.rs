@@ -11,7 +11,7 @@ pub use chain::{Voided, merge};
 pub use message::{
     Link, MESSAGE_TYPE, Message, MessageError, Sealed, TOLERANCE, sign_message, verify_message,
 };
-pub use receipt::{RECEIPT_TYPE, Receipt, sign_receipt, verify_receipt};
+pub use receipt::{RECEIPT_TYPE, Receipt, WANTS, sign_receipt, verify_receipt};
 pub use receive::{Refusal, Taken, case_of};
 pub use thread::{Divergence, HELD, Outgoing, PostError, Thread};
 
@@ -19,3 +19,5 @@ pub use thread::{Divergence, HELD, Outgoing, PostError, Thread};
 mod simulation;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::Pair;

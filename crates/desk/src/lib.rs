@@ -10,17 +10,23 @@ mod aside;
 mod calendar;
 mod case;
 mod clocks;
+mod draft;
 mod event;
 pub mod exchange;
+pub mod export;
 mod facts;
+pub mod folder;
+mod freeze;
 mod legal;
 mod outcome;
 mod people;
 #[cfg(test)]
 mod sample;
+pub mod store;
 #[cfg(test)]
 mod tests;
 mod text;
+mod vault;
 
 pub use apply::{MOST, apply, open};
 pub use aside::Aside;
@@ -30,17 +36,21 @@ pub use case::{
     REOPENED_WITHIN, State, WARNED_BEFORE,
 };
 pub use clocks::{Reading, Standing, by_itself, clocks, next_due};
+pub use draft::Draft;
 pub use event::{CaseLink, Channel, Deed, DeedKind, Event, Opening, Terms};
 pub use facts::{
     Attachment, Classification, Configuration, Driver, FrozenRule, FrozenVerdict, Grade,
     LARGEST_ATTACHMENT, Problem, Topic, VerdictWord,
 };
+pub use freeze::{freeze, unknown};
 pub use legal::{Fault, Illegal, Next, legal};
 pub use outcome::{
     Action, Confirmation, DeclineReason, Feedback, Layer, Minutes, MinutesError, Note, Outcome,
     Place, Reproduction, ReproductionResult, Shown, Visibility, WaitFor,
 };
 pub use people::{
-    Both, Consent, Customer, Engineer, Entitled, Entitlement, Holder, Shareable, Side,
+    Both, Consent, Customer, Engineer, EngineerError, Entitled, Entitlement, Holder, Shareable,
+    Side,
 };
 pub use text::{Address, CaseId, LINE_LIMIT, Line, PartyName, TEXT_LIMIT, Text, TextError};
+pub use vault::{Vault, VaultError};

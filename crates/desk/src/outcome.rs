@@ -39,6 +39,26 @@ impl TryFrom<u32> for Minutes {
     }
 }
 
+impl std::str::FromStr for Minutes {
+    type Err = String;
+
+    /// Reads `30m`, `4h`, `1h 30m`: working time, in which a day has no fixed length.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no working time; write 30m, or 4h, or 1h 30m");
+        let mut sum = 0_u32;
+        for part in text.split_whitespace() {
+            let (count, minutes) = match (part.strip_suffix('h'), part.strip_suffix('m')) {
+                (Some(hours), _) => (hours, 60),
+                (_, Some(minutes)) => (minutes, 1),
+                _ => return Err(wrong()),
+            };
+            let count: u32 = count.parse().map_err(|_| wrong())?;
+            sum = count.checked_mul(minutes).and_then(|m| sum.checked_add(m)).ok_or_else(wrong)?;
+        }
+        Self::try_from(sum).map_err(|error| error.to_string())
+    }
+}
+
 impl From<Minutes> for u32 {
     fn from(minutes: Minutes) -> Self {
         minutes.0
@@ -306,4 +326,18 @@ pub struct Confirmation {
     pub by: Line,
     /// In the customer's words.
     pub text: Option<Text>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn working_times_are_read_as_people_write_them() {
+        let read = |text: &str| text.parse::<Minutes>().map(Minutes::count);
+        assert_eq!((read("30m"), read("4h"), read("1h 30m")), (Ok(30), Ok(240), Ok(90)));
+        for bad in ["", "0m", "4", "2d", "-1h", "99999999h", "h", "1.5h"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
 }

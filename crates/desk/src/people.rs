@@ -122,6 +122,23 @@ impl fmt::Display for Engineer {
     }
 }
 
+/// No engineer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no engineer; write \"Ann Smith <ann@vendor.example>\"")]
+pub struct EngineerError(String);
+
+impl std::str::FromStr for Engineer {
+    type Err = EngineerError;
+
+    fn from_str(text: &str) -> Result<Self, EngineerError> {
+        let read = || {
+            let (name, address) = text.trim().strip_suffix('>')?.split_once('<')?;
+            Some(Self { name: name.trim().parse().ok()?, address: address.parse().ok()? })
+        };
+        read().ok_or_else(|| EngineerError(hospitium_model::printable(text, 80)))
+    }
+}
+
 /// The customer of both vendors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -71,6 +71,11 @@ pub fn configuration() -> Configuration {
 }
 
 pub fn opening() -> Opening {
+    static OPENING: std::sync::OnceLock<Opening> = std::sync::OnceLock::new();
+    OPENING.get_or_init(new_opening).clone()
+}
+
+fn new_opening() -> Opening {
     Opening {
         id: CaseId::from_bytes([7; 16]),
         parties: Both { submitter: text("guest.example"), receiver: text("host.example") },
@@ -273,4 +278,28 @@ pub fn deed(kind: DeedKind, pick: u64, at: Timestamp, by: Side) -> Deed {
         DeedKind::PriorityChanged => Deed::PriorityChanged { priority: Grade::Low, reason: words },
         DeedKind::FactsAdded => Deed::FactsAdded { text: words, configuration: None },
     }
+}
+
+/// Whether it moves a case on: not what leaves the state as it is, and not giving up.
+pub fn moves_on(deed: DeedKind) -> bool {
+    use DeedKind as D;
+    !matches!(
+        deed,
+        D::Noted
+            | D::Attached
+            | D::Numbered
+            | D::ConsentGiven
+            | D::ConsentWithdrawn
+            | D::ActionAdded
+            | D::ActionDone
+            | D::Assigned
+            | D::EntitlementChecked
+            | D::ReproductionAsked
+            | D::Escalated
+            | D::FactsAdded
+            | D::SeverityChanged
+            | D::PriorityChanged
+            | D::Withdrawn
+            | D::Amended
+    )
 }

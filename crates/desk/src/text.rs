@@ -108,6 +108,13 @@ text_type!(Line, |text| checked(text, LINE_LIMIT, &[]));
 pub struct Text(String);
 text_type!(Text, |text| checked(text, TEXT_LIMIT, &['\n', '\t']));
 
+impl Text {
+    /// Stands where nothing was said.
+    pub(crate) fn unsaid() -> Self {
+        Self("nothing was said".to_owned())
+    }
+}
+
 /// The name of a party: a domain that it owns.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

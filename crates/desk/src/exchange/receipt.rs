@@ -33,7 +33,13 @@ pub struct Receipt {
     pub state: Option<Digest>,
     /// Why the message that this answers was refused.
     pub refused: Option<Line>,
+    /// Files of the case that the writer does not have: at most 64 of them.
+    #[serde(default)]
+    pub wants: Vec<Digest>,
 }
+
+/// The most files that a receipt asks for.
+pub const WANTS: usize = 64;
 
 /// Signs a receipt.
 ///
@@ -54,6 +60,9 @@ pub fn verify_receipt(bytes: &[u8], keys: &[VerifierKey]) -> Result<Receipt, Mes
     let signer = envelope.verify(keys)?.name().to_owned();
     let receipt: Receipt = serde_json::from_slice(envelope.payload())
         .map_err(|error| MessageError::Form(printable(&error.to_string(), 300)))?;
+    if receipt.wants.len() > WANTS {
+        return Err(MessageError::Form(format!("it asks for more than {WANTS} files")));
+    }
     if receipt.from.as_str() == signer {
         return Ok(receipt);
     }

@@ -8,14 +8,23 @@ use crate::sample::*;
 use crate::*;
 
 /// Two desks with their keys.
-pub struct Pair {
-    pub keys: Both<SecretKey>,
+pub(crate) struct Pair {
+    keys: Both<SecretKey>,
+    public: Both<Vec<VerifierKey>>,
 }
 
 impl Pair {
     pub fn new() -> Self {
         let key = || SecretKey::generate(Algorithm::Ed25519).expect("made");
-        Self { keys: Both { submitter: key(), receiver: key() } }
+        let named = |name, key: &SecretKey| {
+            vec![VerifierKey::for_records(name, key.public()).expect("named")]
+        };
+        let (submitter, receiver) = (key(), key());
+        let public = Both {
+            submitter: named("guest.example", &submitter),
+            receiver: named("host.example", &receiver),
+        };
+        Self { keys: Both { submitter, receiver }, public }
     }
 
     pub fn key(&self, side: Side) -> &SecretKey {
@@ -23,9 +32,8 @@ impl Pair {
     }
 
     /// What the other side knows of this one.
-    pub fn public(&self, side: Side) -> Vec<VerifierKey> {
-        let name = opening().parties.of(side).to_string();
-        vec![VerifierKey::for_records(&name, self.key(side).public()).expect("named")]
+    pub fn public(&self, side: Side) -> &[VerifierKey] {
+        self.public.of(side)
     }
 
     pub fn offer(&self) -> Thread {
@@ -35,7 +43,7 @@ impl Pair {
 }
 
 pub fn receiver() -> PartyName {
-    opening().parties.receiver
+    text("host.example")
 }
 
 /// Gives the receiver everything that the submitter has.
@@ -43,9 +51,9 @@ fn deliver(pair: &Pair, thread: &Thread) -> Thread {
     let keys = pair.public(Side::Submitter);
     let chain = thread.chain(Side::Submitter);
     let (mut other, _) =
-        Thread::begin(&chain[0].bytes, &keys, &receiver(), start()).expect("begins");
+        Thread::begin(&chain[0].bytes, keys, &receiver(), start()).expect("begins");
     for sealed in &chain[1..] {
-        other.receive(&sealed.bytes, &keys, start()).expect("taken");
+        other.receive(&sealed.bytes, keys, start()).expect("taken");
     }
     other
 }
@@ -62,7 +70,7 @@ fn both_desks_have_the_same_case_and_a_repetition_changes_nothing() {
     assert_eq!(ours.case(), theirs.case());
     let keys = pair.public(Side::Submitter);
     for sealed in ours.chain(Side::Submitter) {
-        assert_eq!(theirs.receive(&sealed.bytes, &keys, start()), Ok(Taken::Known));
+        assert_eq!(theirs.receive(&sealed.bytes, keys, start()), Ok(Taken::Known));
     }
     assert_eq!(ours.case(), theirs.case());
     assert!(theirs.divergences().is_empty());
@@ -81,14 +89,14 @@ fn messages_out_of_order_wait_for_those_before_them() {
     let keys = pair.public(Side::Submitter);
     let chain = ours.chain(Side::Submitter);
     assert_eq!(chain.len(), 5);
-    let early = Thread::begin(&chain[1].bytes, &keys, &receiver(), now).expect_err("not the first");
+    let early = Thread::begin(&chain[1].bytes, keys, &receiver(), now).expect_err("not the first");
     assert!(early.is_for_now(), "{early}");
-    let (mut theirs, _) = Thread::begin(&chain[0].bytes, &keys, &receiver(), now).expect("begins");
+    let (mut theirs, _) = Thread::begin(&chain[0].bytes, keys, &receiver(), now).expect("begins");
     for place in [4, 3, 2] {
-        let held = theirs.receive(&chain[place].bytes, &keys, now);
+        let held = theirs.receive(&chain[place].bytes, keys, now);
         assert_eq!(held, Ok(Taken::Held { missing: 2 }));
     }
-    let taken = theirs.receive(&chain[1].bytes, &keys, now).expect("taken");
+    let taken = theirs.receive(&chain[1].bytes, keys, now).expect("taken");
     assert!(matches!(taken, Taken::New { stored, .. } if stored.len() == 4));
     assert_eq!(theirs.case(), ours.case());
 }
@@ -109,10 +117,10 @@ fn of_two_events_that_cannot_both_be_the_later_one_comes_to_nothing_at_both_desk
         .expect("legal");
     assert_eq!(theirs.case().state.name(), "accepted");
     let taken =
-        theirs.receive(&ours_said.bytes, &pair.public(Side::Submitter), at(200)).expect("taken");
+        theirs.receive(&ours_said.bytes, pair.public(Side::Submitter), at(200)).expect("taken");
     let Taken::New { voided, .. } = taken else { panic!("{taken:?}") };
     assert_eq!(voided.iter().map(|void| void.link).collect::<Vec<_>>(), [theirs_said.link()]);
-    ours.receive(&theirs_said.bytes, &pair.public(Side::Receiver), at(200)).expect("taken");
+    ours.receive(&theirs_said.bytes, pair.public(Side::Receiver), at(200)).expect("taken");
     assert_eq!(ours.case(), theirs.case());
     assert_eq!(ours.case().state.name(), "withdrawn");
     assert_eq!(ours.voided(), theirs.voided());
@@ -138,7 +146,7 @@ fn forged_altered_readdressed_and_early_messages_are_refused_and_change_nothing(
     let now = later(start(), 60);
     let mut refused = |message: Message, key: &SecretKey| {
         let sealed = sign_message(message, key).expect("signed");
-        theirs.receive(&sealed.bytes, &keys, now).expect_err("refused")
+        theirs.receive(&sealed.bytes, keys, now).expect_err("refused")
     };
     let forged = refused(good.clone(), pair.key(Side::Receiver));
     assert!(matches!(forged, Refusal::Message(MessageError::Envelope(_))), "{forged}");
@@ -168,12 +176,12 @@ fn forged_altered_readdressed_and_early_messages_are_refused_and_change_nothing(
     for place in (0..bytes.len()).step_by(7) {
         let mut bent = bytes.clone();
         bent[place] ^= 1;
-        let result = theirs.receive(&bent, &keys, now);
+        let result = theirs.receive(&bent, keys, now);
         assert!(result.is_err(), "byte {place}: {result:?}");
     }
     assert_eq!(theirs.case().digest(), before);
     assert!(theirs.divergences().is_empty());
-    assert!(theirs.receive(&bytes, &keys, now).is_ok(), "the message itself is good");
+    assert!(theirs.receive(&bytes, keys, now).is_ok(), "the message itself is good");
 }
 
 #[test]
@@ -192,13 +200,13 @@ fn a_branch_is_shown_and_both_sides_of_it_are_kept() {
     let behind = restored
         .post(event(later(start(), 80), Side::Submitter, note("three")), key)
         .expect("legal");
-    theirs.receive(&one.bytes, &keys, now).expect("taken");
+    theirs.receive(&one.bytes, keys, now).expect("taken");
     let before = theirs.case().digest();
     for branched in [&two, &behind] {
-        let refused = theirs.receive(&branched.bytes, &keys, now).expect_err("branches");
+        let refused = theirs.receive(&branched.bytes, keys, now).expect_err("branches");
         assert!(matches!(refused, Refusal::Branch(_)), "{refused}");
         // Said again, it is not kept again.
-        theirs.receive(&branched.bytes, &keys, now).expect_err("branches");
+        theirs.receive(&branched.bytes, keys, now).expect_err("branches");
     }
     assert_eq!(theirs.case().digest(), before);
     let kept: Vec<_> = theirs
@@ -226,16 +234,16 @@ fn a_message_that_rests_on_one_of_ours_that_we_lost_is_shown() {
     let (key, now) = (pair.key(Side::Submitter), later(start(), 600));
     let said =
         ours.post(event(later(start(), 60), Side::Submitter, note("one")), key).expect("legal");
-    theirs.receive(&said.bytes, &pair.public(Side::Submitter), now).expect("taken");
+    theirs.receive(&said.bytes, pair.public(Side::Submitter), now).expect("taken");
     let answer = event(later(start(), 90), Side::Receiver, note("two"));
     let answer = theirs.post(answer, pair.key(Side::Receiver)).expect("legal");
     let mut restored = backup;
     let refused =
-        restored.receive(&answer.bytes, &pair.public(Side::Receiver), now).expect_err("lost");
+        restored.receive(&answer.bytes, pair.public(Side::Receiver), now).expect_err("lost");
     assert!(refused.to_string().contains("which is not here"), "{refused}");
     assert_eq!(restored.divergences().len(), 1);
     // With its own message back, it goes on.
-    ours.receive(&answer.bytes, &pair.public(Side::Receiver), now).expect("taken");
+    ours.receive(&answer.bytes, pair.public(Side::Receiver), now).expect("taken");
     assert_eq!(ours.case(), theirs.case());
 }
 
@@ -273,7 +281,7 @@ fn a_case_without_consent_is_not_taken() {
         event: event(start(), Side::Submitter, Deed::Opened { opening: Box::new(opening) }),
     };
     let bytes = sign_message(first, pair.key(Side::Submitter)).expect("signed").bytes;
-    let refused = Thread::begin(&bytes, &pair.public(Side::Submitter), &receiver(), start());
+    let refused = Thread::begin(&bytes, pair.public(Side::Submitter), &receiver(), start());
     assert!(matches!(refused, Err(Refusal::NoConsent(_))), "{refused:?}");
 }
 
@@ -286,9 +294,9 @@ fn receipts_move_on_what_is_sent_and_old_ones_change_nothing() {
     assert_eq!(ours.outgoing().messages.len(), 2);
     let receipt = theirs.receipt(at(20), None);
     let bytes = sign_receipt(&receipt, pair.key(Side::Receiver)).expect("signed");
-    let read = verify_receipt(&bytes, &pair.public(Side::Receiver)).expect("verifies");
+    let read = verify_receipt(&bytes, pair.public(Side::Receiver)).expect("verifies");
     assert_eq!(read, receipt);
-    assert!(verify_receipt(&bytes, &pair.public(Side::Submitter)).is_err());
+    assert!(verify_receipt(&bytes, pair.public(Side::Submitter)).is_err());
     ours.take_receipt(&read);
     assert!(ours.outgoing().messages.is_empty());
     ours.take_receipt(&Receipt { have: None, at: at(10), ..receipt.clone() });

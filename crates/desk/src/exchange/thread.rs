@@ -273,6 +273,7 @@ impl Thread {
             mine: self.head(self.us),
             state: Some(self.case.digest()),
             refused,
+            wants: Vec::new(),
         }
     }
 
@@ -298,9 +299,11 @@ impl Thread {
             self.receipt_at = Some(receipt.at);
         }
         let same = receipt.have == self.head(self.us) && receipt.mine == self.head(self.us.other());
-        let ours = self.case.digest();
-        if let Some(theirs) = receipt.state.filter(|theirs| same && *theirs != ours) {
-            self.diverge(Divergence::State { ours, theirs });
+        if let Some(theirs) = receipt.state.filter(|_| same) {
+            let ours = self.case.digest();
+            if ours != theirs {
+                self.diverge(Divergence::State { ours, theirs });
+            }
         }
     }
 

@@ -30,7 +30,7 @@ fn event_of(case: &Case, step: &Step) -> Event {
     if is_legal {
         // Half of the time what moves the case on.
         let mut legal = legal(case, at.max(case.at));
-        let moves = |next: &Next| who_moves(next.deed);
+        let moves = |next: &Next| moves_on(next.deed);
         if pick % 2 == 0 && legal.iter().any(moves) {
             legal.retain(moves);
         }
@@ -43,29 +43,6 @@ fn event_of(case: &Case, step: &Step) -> Event {
         }
     }
     event(at, by, deed(kind, pick / 2, at.max(case.at), by))
-}
-
-fn who_moves(deed: DeedKind) -> bool {
-    use DeedKind as D;
-    !matches!(
-        deed,
-        D::Noted
-            | D::Attached
-            | D::Numbered
-            | D::ConsentGiven
-            | D::ConsentWithdrawn
-            | D::ActionAdded
-            | D::ActionDone
-            | D::Assigned
-            | D::EntitlementChecked
-            | D::ReproductionAsked
-            | D::Escalated
-            | D::FactsAdded
-            | D::SeverityChanged
-            | D::PriorityChanged
-            | D::Withdrawn
-            | D::Amended
-    )
 }
 
 /// Plays a random life; gives every case on the way, and the events that were legal.
@@ -104,7 +81,7 @@ proptest! {
             };
             let legal = legal(case, event.at);
             if case.state.is_open() {
-                let can = |next: &Next| sides.contains(&next.by) && who_moves(next.deed);
+                let can = |next: &Next| sides.contains(&next.by) && moves_on(next.deed);
                 assert!(legal.iter().any(can), "{}: nobody can move it on: {legal:?}", case.state);
             }
         });

@@ -14,8 +14,6 @@ use crate::outcome::{
 use crate::people::{Both, Consent, Customer, Engineer, Entitlement, Holder, Shareable, Side};
 use crate::text::{CaseId, Line, PartyName, Text};
 
-/// A day; calendars don't matter for idle days and the time in which a case can be reopened.
-const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// An idle case is warned after this many days.
 pub const IDLE_WARNED: SignedDuration = SignedDuration::from_hours(23 * 24);
 /// An idle case is closed after this many days.
@@ -26,7 +24,8 @@ pub const WARNED_BEFORE: SignedDuration = SignedDuration::from_hours(7 * 24);
 pub const REOPENED_WITHIN: SignedDuration = SignedDuration::from_hours(14 * 24);
 /// The longest pause.
 pub const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(60 * 24);
-const _: () = assert!(DAY.as_secs() == 86_400);
+/// The highest level of escalation.
+pub const HIGHEST: u8 = 4;
 
 /// Where a case stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

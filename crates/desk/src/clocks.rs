@@ -10,6 +10,7 @@ use crate::event::{Deed, DeedKind};
 use crate::legal::who;
 use crate::outcome::Layer;
 use crate::people::Side;
+use crate::timing::in_time;
 
 /// A clock warns once so much of its time is used, in hundredths.
 const WARNS_AT: i64 = 75;
@@ -81,10 +82,8 @@ pub fn next_due(case: &Case, now: Timestamp) -> Option<Reading> {
 
 /// What the desk of this side does by itself at this time: it warns that a case is idle, and closes it.
 pub fn by_itself(case: &Case, side: Side, now: Timestamp) -> Option<Deed> {
-    let due = |deed| {
-        who(case, deed).is_some_and(|who| who.is(side))
-            && crate::apply::in_time(case, deed, now).is_ok()
-    };
+    let due =
+        |deed| who(case, deed).is_some_and(|who| who.is(side)) && in_time(case, deed, now).is_ok();
     if due(DeedKind::AutoClosed) {
         let layer = match &case.state {
             State::ResolutionProposed { outcome, .. } => outcome.layer,

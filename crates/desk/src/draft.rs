@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::apply::{apply, open};
+use crate::apply::apply;
 use crate::case::Case;
 use crate::event::{Deed, Event, Opening};
 use crate::facts::Attachment;
-use crate::legal::Illegal;
+use crate::fault::Illegal;
+use crate::opened::open;
 use crate::people::Side;
 use crate::text::Line;
 

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::exchange::{Link, MessageError, Sealed, Thread, verify_message};
-use crate::legal::Illegal;
+use crate::fault::Illegal;
 use crate::people::{Both, Side};
 use crate::text::{CaseId, PartyName};
 use crate::vault::{Vault, VaultError};

@@ -7,6 +7,7 @@
 
 mod apply;
 mod aside;
+mod beside;
 mod calendar;
 mod case;
 mod clocks;
@@ -15,9 +16,12 @@ mod event;
 pub mod exchange;
 pub mod export;
 mod facts;
+mod fault;
 pub mod folder;
 mod freeze;
+mod laps;
 mod legal;
+mod opened;
 mod outcome;
 mod people;
 #[cfg(test)]
@@ -26,9 +30,10 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 mod text;
+mod timing;
 mod vault;
 
-pub use apply::{MOST, apply, open};
+pub use apply::apply;
 pub use aside::Aside;
 pub use calendar::{Calendar, CalendarError};
 pub use case::{
@@ -42,8 +47,11 @@ pub use facts::{
     Attachment, Classification, Configuration, Driver, FrozenRule, FrozenVerdict, Grade,
     LARGEST_ATTACHMENT, Problem, Topic, VerdictWord,
 };
+pub use fault::{Fault, Illegal, Next};
 pub use freeze::{freeze, unknown};
-pub use legal::{Fault, Illegal, Next, legal};
+pub use laps::MOST;
+pub use legal::legal;
+pub use opened::open;
 pub use outcome::{
     Action, Confirmation, DeclineReason, Feedback, Layer, Minutes, MinutesError, Note, Outcome,
     Place, Reproduction, ReproductionResult, Shown, Visibility, WaitFor,

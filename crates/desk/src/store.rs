@@ -183,4 +183,6 @@ impl Store {
 }
 
 #[cfg(test)]
+mod killed;
+#[cfg(test)]
 mod tests;

@@ -1,9 +1,10 @@
 //! Two chains, merged in one order that both desks find alike.
 
 use super::message::{Link, Sealed};
-use crate::apply::{apply, open};
+use crate::apply::apply;
 use crate::case::Case;
-use crate::legal::Illegal;
+use crate::fault::Illegal;
+use crate::opened::open;
 use crate::people::{Both, Side};
 
 /// A message that came to nothing: where it stands in the common order, its event was not legal. That is what
@@ -74,7 +75,7 @@ pub fn replay(chains: &Both<Vec<Sealed>>) -> Result<(Case, Vec<Voided>), Illegal
             deed: crate::event::DeedKind::Opened,
             by: Side::Submitter,
             state: None,
-            fault: crate::legal::Fault::NotOpen,
+            fault: crate::fault::Fault::NotOpen,
             legal: Vec::new(),
         }),
     }

@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use super::chain::{Voided, replay};
 use super::message::{Message, MessageError, Sealed, TOLERANCE, verify_message};
 use super::thread::{Divergence, HELD, Thread};
-use crate::apply::{apply, open};
-use crate::legal::Illegal;
+use crate::apply::apply;
+use crate::fault::Illegal;
+use crate::opened::open;
 use crate::people::{Shareable, Side};
 use crate::text::{CaseId, PartyName};
 

@@ -352,3 +352,37 @@ fn a_message_too_large_for_its_envelope_is_refused_before_anything_changes() {
     assert!(matches!(refused, Err(PostError::Message(MessageError::TooLarge(_)))), "{refused:?}");
     assert_eq!(ours.chain(Side::Submitter), before.chain(Side::Submitter));
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(0_u8.., 0..300)) {
+        let keys: &[VerifierKey] = &[];
+        assert!(verify_message(&bytes, keys).is_err());
+        assert!(verify_receipt(&bytes, keys).is_err());
+        assert!(case_of(&bytes).is_none());
+    }
+
+    #[test]
+    fn a_signed_payload_with_anything_in_it_is_read_or_refused_and_replayed_alike(
+        place in 0_usize..4_000,
+        byte in 0x20_u8..0x7f,
+    ) {
+        // What a peer signs need not be what we would write: bend the payload, and sign that.
+        let pair = Pair::new();
+        let sealed = pair.offer().chain(Side::Submitter)[0].clone();
+        let mut payload = serde_json::to_vec(&sealed.message).expect("written");
+        let place = place % payload.len();
+        payload[place] = byte;
+        let key = pair.key(Side::Submitter);
+        let bytes = hospitium_ledger::dsse::Envelope::sign_as(MESSAGE_TYPE, &payload, &[key]).to_bytes();
+        let keys = pair.public(Side::Submitter);
+        if let Ok((thread, Taken::New { stored, .. })) =
+            Thread::begin(&bytes, keys, &receiver(), start())
+        {
+            let again = Sealed::parse(&stored[0].bytes).expect("what was taken is read again");
+            let chains = Both { submitter: vec![again], receiver: Vec::new() };
+            let again = Thread::restore(Side::Receiver, chains, 0).expect("and makes the case again");
+            assert_eq!(again.case(), thread.case());
+        }
+    }
+}

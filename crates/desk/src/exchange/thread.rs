@@ -13,7 +13,7 @@ use crate::apply::apply;
 use crate::case::Case;
 use crate::event::{Deed, Event, Opening};
 use crate::facts::Attachment;
-use crate::legal::Illegal;
+use crate::fault::Illegal;
 use crate::people::{Both, Shareable, Side};
 use crate::text::{CaseId, Line};
 
@@ -130,7 +130,7 @@ impl Thread {
     ) -> Result<Self, PostError> {
         let event = |at, deed| Event { at, by: Side::Submitter, person: person.clone(), deed };
         let first = event(opened.min(at), Deed::Opened { opening: Box::new(opening) });
-        let case = crate::apply::open(&first)?;
+        let case = crate::opened::open(&first)?;
         let mut thread = Self::empty(Side::Submitter, case);
         let sealed = thread.seal(first, key)?;
         thread.chains.submitter.push(sealed);

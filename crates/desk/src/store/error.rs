@@ -3,7 +3,7 @@
 use hospitium_catalog::CatalogError;
 
 use crate::exchange::PostError;
-use crate::legal::Illegal;
+use crate::fault::Illegal;
 use crate::text::CaseId;
 
 /// Why a desk's store cannot do something. Nothing was changed.

@@ -106,13 +106,14 @@ const PARTS: [Part; 7] = [
         ignored: true,
         asked_for: false,
     },
-    // What is promised of the catalog holds with PostgreSQL as it does with SQLite: the same tests.
+    // What is promised of the catalog and the desk holds with PostgreSQL as it does with SQLite: the same tests.
     Part {
         name: "postgres",
         needs: Needs::Postgres,
         which: Which {
-            nextest: "(package(hospitium-catalog) or package(hospitium-web)) and kind(lib)",
-            cargo: &["--package", "hospitium-catalog", "--package", "hospitium-web", "--lib", "--"],
+            nextest: "(package(hospitium-catalog) or package(hospitium-web)) and kind(lib) \
+                      or package(hospitium-desk) and test(store::)",
+            cargo: &["--package", "hospitium-catalog", "--package", "hospitium-web", "--package", "hospitium-desk", "--lib", "--"],
         },
         ignored: false,
         asked_for: false,

@@ -48,7 +48,7 @@ pub use question::{Limits, Question, QuestionError};
 pub use read::LogSource;
 pub use rebuild::{LogSummary, Rebuilt, Refusal};
 pub use record::{Detail, Stored};
-pub use store::Catalog;
+pub use store::{Catalog, database_url};
 pub use support::support;
 pub use tell::{LogRow, Numbers};
 

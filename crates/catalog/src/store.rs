@@ -28,20 +28,7 @@ impl Catalog {
     pub async fn open(address: &str) -> Result<Self, CatalogError> {
         static DRIVERS: Once = Once::new();
         DRIVERS.call_once(sqlx::any::install_default_drivers);
-        let url = match address {
-            "" => return Err(CatalogError::Address(String::new())),
-            url if url.starts_with("sqlite:")
-                || url.starts_with("postgres") && url.contains("://") =>
-            {
-                url.to_owned()
-            }
-            url if url.contains("://") => {
-                // An address may hold a password; only its scheme is told.
-                let scheme = url.split("://").next().unwrap_or_default();
-                return Err(CatalogError::Address(format!("{scheme}://…")));
-            }
-            path => Self::file(Path::new(path)),
-        };
+        let url = database_url(address)?;
         let sqlite = url.starts_with("sqlite:");
         let in_memory = sqlite && (url.contains(":memory:") || url.contains("mode=memory"));
         // A database in memory is its connection's own.
@@ -71,24 +58,6 @@ impl Catalog {
         let catalog = Self { pool };
         catalog.prepare().await?;
         Ok(catalog)
-    }
-
-    /// The address of a file.
-    fn file(path: &Path) -> String {
-        use std::fmt::Write as _;
-        use std::os::unix::ffi::OsStrExt as _;
-        let mut url = "sqlite://".to_owned();
-        for byte in path.as_os_str().as_bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
-                    url.push(char::from(*byte));
-                }
-                other => {
-                    let _ = write!(url, "%{other:02X}");
-                }
-            }
-        }
-        url + "?mode=rwc"
     }
 
     async fn prepare(&self) -> Result<(), CatalogError> {
@@ -231,6 +200,44 @@ impl Catalog {
         let rows = sqlx::query(sql).bind(id).fetch_all(&self.pool).await.map_err(failed())?;
         rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(failed())
     }
+}
+
+/// The address by which sqlx opens a database: a file's path becomes an `sqlite:` address, `sqlite:` and
+/// `postgres:` addresses stay as they are.
+///
+/// # Errors
+/// If it names no database.
+pub fn database_url(address: &str) -> Result<String, CatalogError> {
+    match address {
+        "" => Err(CatalogError::Address(String::new())),
+        url if url.starts_with("sqlite:") || url.starts_with("postgres") && url.contains("://") => {
+            Ok(url.to_owned())
+        }
+        url if url.contains("://") => {
+            // An address may hold a password; only its scheme is told.
+            let scheme = url.split("://").next().unwrap_or_default();
+            Err(CatalogError::Address(format!("{scheme}://…")))
+        }
+        path => Ok(file_url(Path::new(path))),
+    }
+}
+
+/// The address of a file.
+fn file_url(path: &Path) -> String {
+    use std::fmt::Write as _;
+    use std::os::unix::ffi::OsStrExt as _;
+    let mut url = "sqlite://".to_owned();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                url.push(char::from(*byte));
+            }
+            other => {
+                let _ = write!(url, "%{other:02X}");
+            }
+        }
+    }
+    url + "?mode=rwc"
 }
 
 /// What is known of a log beside its records.

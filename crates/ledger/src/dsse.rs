@@ -30,8 +30,13 @@ pub enum EnvelopeError {
     #[error("the record is no DSSE envelope: {0}")]
     Form(String),
     /// Other content.
-    #[error("the record's content is of type {0:?}; what is due is \"{IN_TOTO}\"")]
-    Type(String),
+    #[error("the record's content is of type {found:?}; what is due is {due:?}")]
+    Type {
+        /// The type in it.
+        found: String,
+        /// The type that is read here.
+        due: &'static str,
+    },
     /// Base64.
     #[error("the record's {0} is not standard base64")]
     Base64(&'static str),
@@ -67,6 +72,8 @@ pub struct Envelope {
     signed: Vec<u8>,
     /// Where the payload begins.
     payload: usize,
+    /// The type of the payload.
+    payload_type: &'static str,
     signatures: Vec<EnvelopeSignature>,
 }
 
@@ -118,7 +125,13 @@ fn pae_header(payload_type: &str, length: usize) -> Vec<u8> {
 impl Envelope {
     /// Signs an in-toto statement's bytes with these keys.
     pub fn sign(payload: Vec<u8>, keys: &[&SecretKey]) -> Self {
-        let mut envelope = Self::of(&payload, Vec::new());
+        Self::sign_as(IN_TOTO, &payload, keys)
+    }
+
+    /// Signs content of another type. The type is a part of what is signed, so that a signature under one
+    /// type says nothing under another.
+    pub fn sign_as(payload_type: &'static str, payload: &[u8], keys: &[&SecretKey]) -> Self {
+        let mut envelope = Self::of(payload_type, payload, Vec::new());
         envelope.signatures = keys
             .iter()
             .map(|key| EnvelopeSignature {
@@ -129,9 +142,9 @@ impl Envelope {
         envelope
     }
 
-    fn of(payload: &[u8], signatures: Vec<EnvelopeSignature>) -> Self {
-        let signed = pae(IN_TOTO, payload);
-        Self { payload: signed.len() - payload.len(), signed, signatures }
+    fn of(payload_type: &'static str, payload: &[u8], signatures: Vec<EnvelopeSignature>) -> Self {
+        let signed = pae(payload_type, payload);
+        Self { payload: signed.len() - payload.len(), signed, payload_type, signatures }
     }
 
     /// Reads an envelope; verifies nothing.
@@ -139,7 +152,15 @@ impl Envelope {
     /// # Errors
     /// If it is too large, no envelope, of other content, or has a key's signature twice.
     pub fn parse(bytes: &[u8]) -> Result<Self, EnvelopeError> {
-        Self::read(bytes).map(|(envelope, _)| envelope)
+        Self::parse_as(IN_TOTO, bytes)
+    }
+
+    /// Reads an envelope with content of another type; verifies nothing.
+    ///
+    /// # Errors
+    /// If it is too large, no envelope, of other content, or has a key's signature twice.
+    pub fn parse_as(payload_type: &'static str, bytes: &[u8]) -> Result<Self, EnvelopeError> {
+        Self::read(payload_type, bytes).map(|(envelope, _)| envelope)
     }
 
     /// Reads an entry of a log: an envelope that is written as [`to_bytes`](Self::to_bytes) does, so
@@ -148,7 +169,15 @@ impl Envelope {
     /// # Errors
     /// If it is no envelope, or written otherwise.
     pub fn parse_entry(bytes: &[u8]) -> Result<Self, EnvelopeError> {
-        let (envelope, payload) = Self::read(bytes)?;
+        Self::parse_entry_as(IN_TOTO, bytes)
+    }
+
+    /// The same for content of another type.
+    ///
+    /// # Errors
+    /// If it is no envelope, or written otherwise.
+    pub fn parse_entry_as(payload_type: &'static str, bytes: &[u8]) -> Result<Self, EnvelopeError> {
+        let (envelope, payload) = Self::read(payload_type, bytes)?;
         // Base64 is read strictly, so the text of the payload is the one that would be written; to
         // encode it again would cost a tenth of the whole verification.
         match envelope.is_form(&payload, bytes) {
@@ -164,7 +193,7 @@ impl Envelope {
         eat(b"{\"payload\":\"");
         eat(payload.as_bytes());
         eat(b"\",\"payloadType\":\"");
-        eat(IN_TOTO.as_bytes());
+        eat(self.payload_type.as_bytes());
         eat(b"\",\"signatures\":[");
         for (place, signature) in self.signatures.iter().enumerate() {
             if place > 0 {
@@ -177,20 +206,24 @@ impl Envelope {
     }
 
     /// The envelope, and the text of its payload.
-    fn read(bytes: &[u8]) -> Result<(Self, Cow<'_, str>), EnvelopeError> {
+    fn read<'b>(
+        payload_type: &'static str,
+        bytes: &'b [u8],
+    ) -> Result<(Self, Cow<'b, str>), EnvelopeError> {
         if bytes.len() > ENTRY_LIMIT {
             return Err(EnvelopeError::TooLarge { size: bytes.len() });
         }
         let form: Form<'_> = serde_json::from_slice(bytes)
             .map_err(|error| EnvelopeError::Form(shown(&error.to_string())))?;
-        if form.payload_type != IN_TOTO {
-            return Err(EnvelopeError::Type(shown(&form.payload_type)));
+        if form.payload_type != payload_type {
+            let found = shown(&form.payload_type);
+            return Err(EnvelopeError::Type { found, due: payload_type });
         }
         if !(1..=SIGNATURES).contains(&form.signatures.len()) {
             return Err(EnvelopeError::Count(form.signatures.len()));
         }
         let length = decoded_len(&form.payload);
-        let mut signed = pae_header(IN_TOTO, length);
+        let mut signed = pae_header(payload_type, length);
         let payload = signed.len();
         if !append_base64(&form.payload, &mut signed) || signed.len() != payload + length {
             return Err(EnvelopeError::Base64("payload"));
@@ -204,14 +237,14 @@ impl Envelope {
             }
             signatures.push(EnvelopeSignature { keyid, sig });
         }
-        Ok((Self { signed, payload, signatures }, form.payload))
+        Ok((Self { signed, payload, payload_type, signatures }, form.payload))
     }
 
     /// The entry of the log: JSON without spaces, fields in a fixed order.
     pub fn to_bytes(&self) -> Vec<u8> {
         let form = Form {
             payload: to_base64(self.payload()).into(),
-            payload_type: IN_TOTO.into(),
+            payload_type: self.payload_type.into(),
             signatures: self.signatures.iter().map(EnvelopeSignature::form).collect(),
         };
         serde_json::to_vec(&form).unwrap_or_default()
@@ -304,7 +337,7 @@ pub fn sigstore_bundle(envelope: &Envelope) -> Result<Vec<u8>, EnvelopeError> {
         "verificationMaterial": { "publicKey": { "hint": first.keyid } },
         "dsseEnvelope": {
             "payload": to_base64(envelope.payload()),
-            "payloadType": IN_TOTO,
+            "payloadType": envelope.payload_type,
             "signatures": [{ "sig": to_base64(&first.sig), "keyid": first.keyid }],
         },
     });
@@ -382,6 +415,20 @@ mod tests {
     }
 
     #[test]
+    fn a_signature_under_one_type_says_nothing_under_another() {
+        const OTHER: &str = "application/vnd.other+json";
+        let key = SecretKey::generate(Algorithm::Ed25519).expect("made");
+        let named = [VerifierKey::for_records("vendor.example", key.public()).expect("named")];
+        let other = Envelope::sign_as(OTHER, b"{}", &[&key]);
+        let read = Envelope::parse_as(OTHER, &other.to_bytes()).expect("reads");
+        assert!(read.verify(&named).is_ok());
+        assert!(matches!(Envelope::parse(&other.to_bytes()), Err(EnvelopeError::Type { .. })));
+        let text = String::from_utf8(other.to_bytes()).expect("text").replace(OTHER, IN_TOTO);
+        let renamed = Envelope::parse(text.as_bytes()).expect("reads");
+        assert!(matches!(renamed.verify(&named), Err(EnvelopeError::Wrong(_))));
+    }
+
+    #[test]
     fn a_sigstore_bundle_carries_the_same_signature() {
         let (envelope, key) = signed(Algorithm::EcdsaP256);
         let bundle = sigstore_bundle(&envelope).expect("written");
@@ -426,7 +473,7 @@ mod tests {
                 .enumerate()
                 .map(|(n, keyid)| EnvelopeSignature { keyid, sig: vec![n as u8; 64] })
                 .collect();
-            let envelope = Envelope::of(&payload, signatures);
+            let envelope = Envelope::of(IN_TOTO, &payload, signatures);
             let bytes = envelope.to_bytes();
             let read = Envelope::parse_entry(&bytes);
             prop_assert_eq!(read.as_ref(), Ok(&envelope));

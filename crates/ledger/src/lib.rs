@@ -53,7 +53,7 @@ pub use log::{
     Pulled, Source, SourceError, Tree, pull, walk,
 };
 pub use note::{CLOCK_TOLERANCE, Checkpoint, Cosigned, Hash, Head, NoteError, Seen};
-pub use party::{Party, PartyError, PublicParty, RetiredKey, belongs_to, log_origin};
+pub use party::{Party, PartyError, PublicParty, RetiredKey, belongs_to, check_name, log_origin};
 pub use policy::{POLICY_LIMIT, Policy, PolicyError, PolicyReadError, PolicyWitness};
 pub use proof::{PROOF_LIMIT, ProofError, TlogProof, check_consistency, check_inclusion};
 pub use standing::{ByItself, NoticeDays, NoticeKind, by_itself, day_of, in_force, last_day};

@@ -1,0 +1,23 @@
+//! The exchange between two desks: signed messages in two chains, one of each vendor, which both desks merge in
+//! the same order.
+
+mod chain;
+mod message;
+mod receipt;
+mod receive;
+mod thread;
+
+pub use chain::{Voided, merge};
+pub use message::{
+    Link, MESSAGE_TYPE, Message, MessageError, Sealed, TOLERANCE, sign_message, verify_message,
+};
+pub use receipt::{RECEIPT_TYPE, Receipt, WANTS, sign_receipt, verify_receipt};
+pub use receive::{Refusal, Taken, case_of};
+pub use thread::{Divergence, HELD, Outgoing, PostError, Thread};
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+pub(crate) use tests::Pair;

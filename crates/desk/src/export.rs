@@ -1,0 +1,329 @@
+//! A case as one file that can be verified: a tar archive with a signed manifest, every message of both vendors
+//! in its signed form, and the attachments. Internal notes are not in it.
+//!
+//! ```text
+//! manifest.json                      DSSE of a [`Manifest`]
+//! messages/submitter/000001.json     DSSE of a message
+//! messages/receiver/000001.json
+//! attachments/SHA256
+//! ```
+
+use std::io::{self, Read, Write};
+
+use hospitium_ledger::dsse::Envelope;
+use hospitium_ledger::{SecretKey, VerifierKey};
+use hospitium_model::{Digest, printable};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::exchange::{Link, MessageError, Sealed, Thread, verify_message};
+use crate::fault::Illegal;
+use crate::people::{Both, Side};
+use crate::text::{CaseId, PartyName};
+use crate::vault::{Vault, VaultError};
+
+/// The type of the manifest's payload in its DSSE envelope.
+pub const EXPORT_TYPE: &str = "application/vnd.hospitium.case-export.v1+json";
+/// The most bytes of an envelope.
+const LIMIT: u64 = 65_535;
+/// The most messages of one side.
+const MESSAGES: usize = 100_000;
+
+/// What an export says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The case.
+    pub case: CaseId,
+    /// Who wrote the file.
+    pub exporter: PartyName,
+    /// When.
+    pub at: Timestamp,
+    /// The last message of each side in it.
+    pub heads: Both<Option<Link>>,
+    /// SHA-256 of the case that they make.
+    pub state: Digest,
+}
+
+/// Why a case cannot be exported or imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The file.
+    #[error("the file cannot be {doing}")]
+    Io {
+        /// `written` or `read`.
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Not what an export has there.
+    #[error("this is no export of a case: {0}")]
+    Form(String),
+    /// The manifest or a message cannot be believed.
+    #[error("{place} cannot be believed")]
+    Message {
+        /// Where in the file.
+        place: String,
+        /// Why.
+        source: MessageError,
+    },
+    /// No key of a party.
+    #[error(
+        "no key of {0} is known here, so nothing that it says can be verified; add its party.toml to the peers"
+    )]
+    NoKey(PartyName),
+    /// The messages do not continue each other, or make another case.
+    #[error("the export is not whole: {0}")]
+    NotWhole(String),
+    /// The messages make no case.
+    #[error("the export's messages make no case")]
+    NoCase(#[from] Illegal),
+    /// An attachment.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+fn written(source: io::Error) -> ExportError {
+    ExportError::Io { doing: "written", source }
+}
+
+fn read_error(source: io::Error) -> ExportError {
+    ExportError::Io { doing: "read", source }
+}
+
+fn message_path(side: Side, seq: u64) -> String {
+    format!("messages/{side}/{seq:06}.json")
+}
+
+/// Writes a case, with the attachments that are here. Gives how many of the case's attachments are not.
+///
+/// # Errors
+/// If it cannot be written, or an attachment cannot be read.
+pub fn export(
+    thread: &Thread,
+    vault: &Vault,
+    key: &SecretKey,
+    at: Timestamp,
+    out: impl Write,
+) -> Result<usize, ExportError> {
+    let manifest = Manifest {
+        case: thread.id().clone(),
+        exporter: thread.case().party(thread.us()).clone(),
+        at,
+        heads: Both {
+            submitter: thread.head(Side::Submitter),
+            receiver: thread.head(Side::Receiver),
+        },
+        state: thread.case().digest(),
+    };
+    let payload = serde_json::to_vec(&manifest)
+        .map_err(|error| ExportError::Form(printable(&error.to_string(), 200)))?;
+    let manifest = Envelope::sign_as(EXPORT_TYPE, &payload, &[key]).to_bytes();
+    let mut archive = tar::Builder::new(out);
+    let mut add = |path: &str, size: u64, from: &mut dyn Read| {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(size);
+        header.set_mode(0o600);
+        header.set_mtime(u64::try_from(at.as_second()).unwrap_or_default());
+        archive.append_data(&mut header, path, from).map_err(written)
+    };
+    add("manifest.json", manifest.len() as u64, &mut manifest.as_slice())?;
+    for side in Side::BOTH {
+        for sealed in thread.chain(side) {
+            let path = message_path(side, sealed.message.seq);
+            add(&path, sealed.bytes.len() as u64, &mut sealed.bytes.as_slice())?;
+        }
+    }
+    let mut absent = 0;
+    for file in &thread.case().attachments {
+        match vault.get(&file.file.sha256) {
+            Ok(from) => add(
+                &format!("attachments/{}", file.file.sha256),
+                file.file.size,
+                &mut from.take(file.file.size),
+            )?,
+            Err(VaultError::Absent(_)) => absent += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    archive.into_inner().and_then(|mut out| out.flush()).map_err(written)?;
+    Ok(absent)
+}
+
+/// What was read of an export and verified.
+#[derive(Debug)]
+pub struct Imported {
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// The messages.
+    pub chains: Both<Vec<Sealed>>,
+    /// The case that they make, from the submitter's side.
+    pub thread: Thread,
+    /// The attachments that were in it.
+    pub files: usize,
+}
+
+/// Reads an export and verifies all of it: each message against the keys of its party, their order, the case
+/// that they make, and each attachment. Attachments go into the vault if one is given.
+///
+/// # Errors
+/// If anything of it is not as it has to be.
+pub fn import(
+    from: impl Read,
+    keys: impl Fn(&PartyName) -> Vec<VerifierKey>,
+    vault: Option<&Vault>,
+) -> Result<Imported, ExportError> {
+    let mut archive = tar::Archive::new(from);
+    let mut entries = archive.entries().map_err(read_error)?;
+    let mut manifest: Option<Manifest> = None;
+    let mut chains: Both<Vec<Sealed>> = Both { submitter: Vec::new(), receiver: Vec::new() };
+    let mut thread: Option<Thread> = None;
+    let mut files = 0;
+    while let Some(entry) = entries.next().transpose().map_err(read_error)? {
+        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        if entry.header().entry_type() != tar::EntryType::Regular {
+            return Err(ExportError::Form(format!("{} is no plain file", printable(&path, 100))));
+        }
+        let Some(known) = &manifest else {
+            if path != "manifest.json" {
+                return Err(ExportError::Form("it does not begin with its manifest".to_owned()));
+            }
+            manifest = Some(read_manifest(&small(entry, &path)?, &keys)?);
+            continue;
+        };
+        let side = Side::BOTH
+            .into_iter()
+            .find(|side| path == message_path(*side, chains.of(*side).len() as u64 + 1));
+        if let Some(side) = side.filter(|_| thread.is_none()) {
+            let sealed = read_message(&small(entry, &path)?, &path, known, side, &keys)?;
+            let chain = chains.of_mut(side);
+            if chain.len() >= MESSAGES {
+                return Err(ExportError::NotWhole(format!(
+                    "more than {MESSAGES} messages of the {side}"
+                )));
+            }
+            chain.push(sealed);
+            continue;
+        }
+        // The messages are there: what follows are attachments of the case that they make.
+        let whole = match thread.take() {
+            Some(thread) => thread,
+            None => whole(known, &chains)?,
+        };
+        let digest = path.strip_prefix("attachments/").and_then(|name| name.parse::<Digest>().ok());
+        let attached =
+            whole.case().attachments.iter().find(|file| Some(file.file.sha256) == digest);
+        let Some(file) = attached else {
+            let path = printable(&path, 100);
+            return Err(ExportError::Form(format!("it has {path}, which does not belong there")));
+        };
+        if let Some(vault) = vault {
+            vault.put_announced(entry, &file.file.sha256, file.file.size)?;
+        }
+        files += 1;
+        thread = Some(whole);
+    }
+    let manifest = manifest.ok_or_else(|| ExportError::Form("it is empty".to_owned()))?;
+    let thread = match thread {
+        Some(thread) => thread,
+        None => whole(&manifest, &chains)?,
+    };
+    Ok(Imported { manifest, chains, thread, files })
+}
+
+/// The bytes of an envelope.
+fn small(entry: impl Read, path: &str) -> Result<Vec<u8>, ExportError> {
+    let mut bytes = Vec::new();
+    entry.take(LIMIT + 1).read_to_end(&mut bytes).map_err(read_error)?;
+    if bytes.len() as u64 > LIMIT {
+        return Err(ExportError::Form(format!("{path} has more than {LIMIT} bytes")));
+    }
+    Ok(bytes)
+}
+
+fn keys_of(
+    party: &PartyName,
+    keys: &impl Fn(&PartyName) -> Vec<VerifierKey>,
+) -> Result<Vec<VerifierKey>, ExportError> {
+    let known = keys(party);
+    if known.is_empty() { Err(ExportError::NoKey(party.clone())) } else { Ok(known) }
+}
+
+fn read_manifest(
+    bytes: &[u8],
+    keys: &impl Fn(&PartyName) -> Vec<VerifierKey>,
+) -> Result<Manifest, ExportError> {
+    let doubt = |source| ExportError::Message { place: "the manifest".to_owned(), source };
+    let envelope =
+        Envelope::parse_entry_as(EXPORT_TYPE, bytes).map_err(|error| doubt(error.into()))?;
+    let manifest: Manifest = serde_json::from_slice(envelope.payload())
+        .map_err(|error| doubt(MessageError::Form(printable(&error.to_string(), 200))))?;
+    let keys = keys_of(&manifest.exporter, keys)?;
+    envelope.verify(&keys).map_err(|error| doubt(error.into()))?;
+    Ok(manifest)
+}
+
+fn read_message(
+    bytes: &[u8],
+    path: &str,
+    manifest: &Manifest,
+    side: Side,
+    keys: &impl Fn(&PartyName) -> Vec<VerifierKey>,
+) -> Result<Sealed, ExportError> {
+    let doubt = |source| ExportError::Message { place: path.to_owned(), source };
+    let from = Sealed::parse(bytes).map_err(doubt)?.message.from;
+    let sealed = verify_message(bytes, &keys_of(&from, keys)?).map_err(doubt)?;
+    if sealed.message.case != manifest.case {
+        return Err(ExportError::NotWhole(format!("{path} is of another case")));
+    }
+    if sealed.message.event.by != side {
+        return Err(ExportError::NotWhole(format!("{path} is of the other side")));
+    }
+    Ok(sealed)
+}
+
+/// The case, if the messages continue each other and make what the manifest says.
+fn whole(manifest: &Manifest, chains: &Both<Vec<Sealed>>) -> Result<Thread, ExportError> {
+    let thread = Thread::restore(Side::Submitter, chains.clone(), 0)?;
+    for side in Side::BOTH {
+        let (chain, other) = (chains.of(side), chains.of(side.other()));
+        let mut prev = None;
+        for sealed in chain {
+            let place = || format!("message {} of the {side}", sealed.message.seq);
+            if sealed.message.prev != prev {
+                return Err(ExportError::NotWhole(format!("{} continues another one", place())));
+            }
+            prev = Some(sealed.digest);
+            let names = (&sealed.message.from, &sealed.message.to);
+            if names != (thread.case().party(side), thread.case().party(side.other())) {
+                return Err(ExportError::NotWhole(format!("{} is of other parties", place())));
+            }
+            let seen = sealed.message.seen;
+            if seen.is_some_and(|seen| !other.iter().any(|other| other.link() == seen)) {
+                return Err(ExportError::NotWhole(format!(
+                    "{} rests on one that is missing",
+                    place()
+                )));
+            }
+        }
+        if thread.head(side) != *manifest.heads.of(side) {
+            return Err(ExportError::NotWhole(format!(
+                "messages of the {side} are missing at the end"
+            )));
+        }
+    }
+    let ordered = thread.timeline().count();
+    if ordered != chains.submitter.len() + chains.receiver.len() {
+        return Err(ExportError::NotWhole("its messages have no order".to_owned()));
+    }
+    if thread.case().digest() != manifest.state {
+        return Err(ExportError::NotWhole(
+            "its messages make another case here than where it was written: the programs differ"
+                .to_owned(),
+        ));
+    }
+    Ok(thread)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! The catalog's answer, frozen into a case.
+
+use hospitium_catalog::{Answer, Word};
+use hospitium_model::printable;
+
+use crate::facts::{FrozenRule, FrozenVerdict, VerdictWord};
+use crate::text::{LINE_LIMIT, Line, TEXT_LIMIT, Text};
+
+/// The most nearest configurations and lines of who answers that are kept.
+const LINES: usize = 10;
+
+/// The catalog's word in the desk's. The catalog speaks of a validation, the desk of what is covered.
+const fn word(word: Word) -> VerdictWord {
+    match word {
+        Word::Validated => VerdictWord::Covered,
+        Word::ValidatedWithLimits => VerdictWord::CoveredWithLimits,
+        Word::Lapsed => VerdictWord::Lapsed,
+        Word::Planned => VerdictWord::Planned,
+        Word::Failed | Word::NotValidated => VerdictWord::NotValidated,
+        Word::Unknown => VerdictWord::Unknown,
+    }
+}
+
+fn lines(texts: impl Iterator<Item = String>) -> Vec<Line> {
+    texts.filter_map(|text| printable(&text, LINE_LIMIT).parse().ok()).take(LINES).collect()
+}
+
+/// Freezes an answer: the word, the rule and the reasons, the certificate, who answers. `typed` keeps the
+/// catalog's own form of word, rule and reasons.
+pub fn freeze(answer: &Answer) -> FrozenVerdict {
+    let why = std::iter::once(&answer.rule).chain(&answer.limits).chain(&answer.reasons);
+    let why = why.cloned().collect::<Vec<_>>().join("\n");
+    let words = match clean(&why) {
+        Some(words) => words,
+        // The catalog always gives a rule.
+        None => return unknown(answer.as_of, "the catalog gave no rule"),
+    };
+    let typed = serde_json::json!({
+        "verdict": answer.verdict,
+        "rule": answer.rule,
+        "limits": answer.limits.iter().take(LINES).collect::<Vec<_>>(),
+        "reasons": answer.reasons.iter().take(LINES).collect::<Vec<_>>(),
+        "certain": answer.certain,
+    });
+    let nearest = answer.nearest.iter().map(|near| format!("{} on {}", near.guest, near.host));
+    let support = answer.support.iter().flat_map(|support| support.words.iter().cloned());
+    FrozenVerdict {
+        word: word(answer.verdict),
+        rule: FrozenRule { words, typed: Some(typed) },
+        certificate: answer
+            .certificate
+            .as_ref()
+            .and_then(|found| printable(&found.place, LINE_LIMIT).parse().ok()),
+        nearest: lines(nearest),
+        answers: lines(support),
+        as_of: answer.as_of,
+    }
+}
+
+fn clean(text: &str) -> Option<Text> {
+    let lines = text.lines().map(|line| printable(line, 1_000)).collect::<Vec<_>>().join("\n");
+    lines.chars().take(TEXT_LIMIT / 2).collect::<String>().parse().ok()
+}
+
+/// The verdict where the catalog could not be asked, or did not understand: unknown, and why.
+pub fn unknown(as_of: jiff::civil::Date, why: &str) -> FrozenVerdict {
+    let words = clean(why).unwrap_or_else(Text::unsaid);
+    FrozenVerdict {
+        word: VerdictWord::Unknown,
+        rule: FrozenRule { words, typed: None },
+        certificate: None,
+        nearest: Vec::new(),
+        answers: Vec::new(),
+        as_of,
+    }
+}

@@ -1,0 +1,22 @@
+//! The tables, in the SQL that SQLite and PostgreSQL share. Rows of `messages` and `asides` are only ever added.
+
+/// Version of the tables.
+pub const FORM: &str = "1";
+
+/// The tables. `side` is the one that this desk is of a case, or whose message it is. A message is kept as its
+/// envelope; everything else of a case is replayed from that.
+pub const TABLES: [&str; 7] = [
+    "CREATE TABLE IF NOT EXISTS desk_meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS desk_drafts (id TEXT PRIMARY KEY, body TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS desk_cases (id TEXT PRIMARY KEY, side TEXT NOT NULL, \
+     peer TEXT NOT NULL, acked BIGINT NOT NULL, receipt_at TEXT NOT NULL, wants TEXT NOT NULL, \
+     tries BIGINT NOT NULL, next_try BIGINT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS desk_messages (case_id TEXT NOT NULL, side TEXT NOT NULL, \
+     seq BIGINT NOT NULL, envelope TEXT NOT NULL, PRIMARY KEY (case_id, side, seq))",
+    "CREATE TABLE IF NOT EXISTS desk_asides (case_id TEXT NOT NULL, seq BIGINT NOT NULL, \
+     body TEXT NOT NULL, PRIMARY KEY (case_id, seq))",
+    "CREATE TABLE IF NOT EXISTS desk_divergences (case_id TEXT NOT NULL, seq BIGINT NOT NULL, \
+     body TEXT NOT NULL, PRIMARY KEY (case_id, seq))",
+    "CREATE TABLE IF NOT EXISTS desk_refused (digest TEXT PRIMARY KEY, case_id TEXT NOT NULL, \
+     sender TEXT NOT NULL, seen TEXT NOT NULL, why TEXT NOT NULL)",
+];

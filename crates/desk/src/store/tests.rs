@@ -1,0 +1,265 @@
+//! What is promised of the store, for SQLite and (with `HOSPITIUM_TEST_POSTGRES`) PostgreSQL.
+
+use hospitium_catalog::sample::database::address;
+
+use super::*;
+use crate::exchange::{Pair, Refusal, Taken, sign_receipt, verify_receipt};
+use crate::sample::*;
+use crate::*;
+
+/// Two desks with a database and keys each.
+struct Desks {
+    stores: Both<Store>,
+    pair: Pair,
+}
+
+impl Desks {
+    async fn new() -> Self {
+        let open =
+            async || Store::open(&address().await.expect("an address")).await.expect("opens");
+        let stores = Both { submitter: open().await, receiver: open().await };
+        Self { stores, pair: Pair::new() }
+    }
+
+    async fn offer(&self) -> CaseId {
+        let key = self.pair.key(Side::Submitter);
+        let store = &self.stores.submitter;
+        store.keep_draft(&draft()).await.expect("kept");
+        store.offer(&draft(), start(), None, key).await.expect("offered").id().clone()
+    }
+
+    /// Gives the other desk what it is not known to have, and takes the receipts.
+    async fn send(&self, from: Side, id: &CaseId) {
+        let store = self.stores.of(from);
+        let thread = store.load(id).await.expect("loads");
+        let us = thread.case().party(from.other()).clone();
+        let (keys, now) = (self.pair.public(from), later(start(), 10 * DAY));
+        for sealed in thread.outgoing().messages {
+            let got = self.stores.of(from.other()).take_message(&sealed.bytes, keys, &us, now);
+            let receipt = got.await.expect("stored").receipt.expect("a receipt");
+            let bytes = sign_receipt(&receipt, self.pair.key(from.other())).expect("signed");
+            let read = verify_receipt(&bytes, self.pair.public(from.other())).expect("verifies");
+            store.take_receipt(&read).await.expect("taken");
+        }
+    }
+}
+
+fn draft() -> Draft {
+    Draft { opening: opening(), files: Vec::new(), opened: start(), person: None }
+}
+
+fn note(words: &str) -> Event {
+    let deed = Deed::Noted { visibility: Visibility::Both, text: text(words) };
+    event(later(start(), 60), Side::Submitter, deed)
+}
+
+#[tokio::test]
+async fn a_case_comes_back_as_it_was_at_both_desks() {
+    let desks = Desks::new().await;
+    let id = desks.offer().await;
+    let Both { submitter, receiver } = &desks.stores;
+    submitter.post(&id, note("one"), desks.pair.key(Side::Submitter)).await.expect("posted");
+    desks.send(Side::Submitter, &id).await;
+    let (by, deed) = accepted();
+    let accept = event(later(start(), 120), by, deed);
+    receiver.post(&id, accept, desks.pair.key(Side::Receiver)).await.expect("posted");
+    desks.send(Side::Receiver, &id).await;
+    let (ours, theirs) =
+        (submitter.load(&id).await.expect("loads"), receiver.load(&id).await.expect("loads"));
+    assert_eq!(ours.case(), theirs.case());
+    assert_eq!(ours.case().state.name(), "accepted");
+    assert_eq!(ours.acked(), 3);
+    assert!(ours.outgoing().messages.is_empty() && theirs.outgoing().messages.is_empty());
+    assert!(submitter.due(later(start(), 20 * DAY)).await.expect("read").is_empty());
+}
+
+#[tokio::test]
+async fn a_draft_is_changed_offered_and_thrown_away() {
+    let store = Store::open(&address().await.expect("an address")).await.expect("opens");
+    let pair = Pair::new();
+    let mut one = draft();
+    store.keep_draft(&one).await.expect("kept");
+    one.opening.problem.summary = text("another");
+    store.keep_draft(&one).await.expect("kept again");
+    let id = one.opening.id.clone();
+    assert_eq!(store.draft(&id).await.expect("read"), Some(one.clone()));
+    let early = store.post(&id, note("x"), pair.key(Side::Submitter)).await.expect_err("a draft");
+    assert!(matches!(early, StoreError::Draft(_)), "{early}");
+    store.offer(&one, start(), None, pair.key(Side::Submitter)).await.expect("offered");
+    assert_eq!(store.draft(&id).await.expect("read"), None);
+    assert!(matches!(store.keep_draft(&one).await, Err(StoreError::Taken(_))));
+    assert!(matches!(store.drop_draft(&id).await, Err(StoreError::NoCase(_))));
+    let mut licence = draft();
+    licence.opening.problem.topic = Topic::Licensing;
+    assert!(matches!(store.keep_draft(&licence).await, Err(StoreError::Illegal(_))));
+}
+
+#[tokio::test]
+async fn an_illegal_event_and_a_repeated_message_store_nothing() {
+    let desks = Desks::new().await;
+    let id = desks.offer().await;
+    desks.send(Side::Submitter, &id).await;
+    let Both { submitter, receiver } = &desks.stores;
+    let before = submitter.load(&id).await.expect("loads");
+    let started = event(later(start(), 60), Side::Submitter, Deed::Started {});
+    let key = desks.pair.key(Side::Submitter);
+    assert!(matches!(submitter.post(&id, started, key).await, Err(StoreError::Post(_))));
+    let after = submitter.load(&id).await.expect("loads");
+    assert_eq!(before.chains(), after.chains());
+    let (keys, us) = (desks.pair.public(Side::Submitter), opening().parties.receiver);
+    let again = &before.chain(Side::Submitter)[1].bytes;
+    let got = receiver.take_message(again, keys, &us, later(start(), 60)).await.expect("works");
+    assert_eq!(got.taken, Ok(Taken::Known));
+    assert_eq!(got.receipt.and_then(|receipt| receipt.have), before.head(Side::Submitter));
+}
+
+#[tokio::test]
+async fn a_refused_message_is_noted_with_its_reason_and_changes_nothing() {
+    let desks = Desks::new().await;
+    let id = desks.offer().await;
+    desks.send(Side::Submitter, &id).await;
+    let Both { submitter, receiver } = &desks.stores;
+    let sealed = {
+        let key = desks.pair.key(Side::Receiver);
+        let mut thread = submitter.load(&id).await.expect("loads");
+        thread.post(note("forged"), key).expect("made")
+    };
+    let before = receiver.load(&id).await.expect("loads");
+    let (keys, us) = (desks.pair.public(Side::Submitter), opening().parties.receiver);
+    for bytes in [sealed.bytes.as_slice(), b"{}", b"\xff"] {
+        let got = receiver.take_message(bytes, keys, &us, later(start(), 60)).await.expect("works");
+        assert!(matches!(got.taken, Err(Refusal::Message(_))));
+        assert!(got.receipt.is_none(), "a stranger learns nothing");
+    }
+    assert_eq!(receiver.load(&id).await.expect("loads").chains(), before.chains());
+    let refused = receiver.refused().await.expect("read");
+    assert_eq!(refused.len(), 3);
+    assert!(
+        refused
+            .iter()
+            .any(|(_, from, why)| from == "guest.example" && why.contains("no trusted key"))
+    );
+}
+
+#[tokio::test]
+async fn a_branch_outlives_a_restart() {
+    let desks = Desks::new().await;
+    let id = desks.offer().await;
+    let key = desks.pair.key(Side::Submitter);
+    let Both { submitter, receiver } = &desks.stores;
+    let mut backup = submitter.load(&id).await.expect("loads");
+    submitter.post(&id, note("one"), key).await.expect("posted");
+    desks.send(Side::Submitter, &id).await;
+    let two = backup.post(note("two"), key).expect("made");
+    let (keys, us) = (desks.pair.public(Side::Submitter), opening().parties.receiver);
+    for _ in 0..2 {
+        let got = receiver.take_message(&two.bytes, keys, &us, later(start(), DAY)).await;
+        assert!(matches!(got.expect("works").taken, Err(Refusal::Branch(_))));
+    }
+    let thread = receiver.load(&id).await.expect("loads");
+    assert_eq!(thread.divergences().len(), 1);
+    assert!(thread.divergences()[0].to_string().contains("branch at number 3"));
+    assert_eq!(thread.case().notes.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_not_answered_is_sent_again_after_longer_and_longer_waits() {
+    let desks = Desks::new().await;
+    let id = desks.offer().await;
+    let store = &desks.stores.submitter;
+    let mut now = start();
+    let mut waits = Vec::new();
+    for _ in 0..9 {
+        let due = store.due(now).await.expect("read");
+        let [due] = due.as_slice() else { panic!("{due:?}") };
+        store.tried(due, now).await.expect("noted");
+        let mut wait = 0;
+        while store.due(later(now, wait)).await.expect("read").is_empty() {
+            wait += 5;
+        }
+        waits.push(wait);
+        now = later(now, wait);
+    }
+    assert_eq!(waits, [15, 30, 60, 120, 240, 480, 900, 900, 900]);
+    // A new event goes at once.
+    store.tried(&store.due(now).await.expect("read")[0], now).await.expect("noted");
+    assert!(store.due(now).await.expect("read").is_empty());
+    store.post(&id, note("new"), desks.pair.key(Side::Submitter)).await.expect("posted");
+    assert_eq!(store.due(now).await.expect("read").len(), 1);
+}
+
+#[tokio::test]
+async fn internal_notes_are_kept_in_their_order_and_are_in_no_message() {
+    let desks = Desks::new().await;
+    let id = desks.offer().await;
+    let store = &desks.stores.submitter;
+    for words in ["SECRET one", "SECRET two"] {
+        let aside = Aside { at: start(), person: None, text: text(words) };
+        store.add_aside(&id, &aside).await.expect("added");
+    }
+    let words: Vec<_> =
+        store.asides(&id).await.expect("read").into_iter().map(|a| a.text.to_string()).collect();
+    assert_eq!(words, ["SECRET one", "SECRET two"]);
+    desks.send(Side::Submitter, &id).await;
+    assert!(desks.stores.receiver.asides(&id).await.expect("read").is_empty());
+    for thread in [store.load(&id).await, desks.stores.receiver.load(&id).await] {
+        let all = format!("{:?}", thread.expect("loads"));
+        assert!(!all.contains("SECRET"));
+    }
+    let nobody = CaseId::from_bytes([1; 16]);
+    let aside = Aside { at: start(), person: None, text: text("x") };
+    assert!(matches!(store.add_aside(&nobody, &aside).await, Err(StoreError::NoCase(_))));
+}
+
+#[tokio::test]
+async fn a_case_is_found_by_the_beginning_of_its_id() {
+    let desks = Desks::new().await;
+    let id = desks.offer().await;
+    let store = &desks.stores.submitter;
+    for short in [id.as_str(), "c-0707", "0707", "C-0707"] {
+        assert_eq!(store.find(short).await.expect(short), id);
+    }
+    for bad in ["", "07", "c-08", "%", "c-%%%%", "../x"] {
+        assert!(matches!(store.find(bad).await, Err(StoreError::NoCase(_))), "{bad}");
+    }
+    let mut other = draft();
+    other.opening.id = CaseId::from_bytes([7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 8]);
+    store.keep_draft(&other).await.expect("kept");
+    assert!(matches!(store.find("0707").await, Err(StoreError::Several { .. })));
+}
+
+#[tokio::test]
+async fn an_export_brings_a_lost_desk_back_and_cannot_contradict_what_is_there() {
+    let desks = Desks::new().await;
+    let id = desks.offer().await;
+    let Both { submitter, receiver } = &desks.stores;
+    submitter.post(&id, note("one"), desks.pair.key(Side::Submitter)).await.expect("posted");
+    desks.send(Side::Submitter, &id).await;
+    let whole = receiver.load(&id).await.expect("loads");
+    let lost = Store::open(&address().await.expect("an address")).await.expect("opens");
+    let (thread, added) =
+        lost.import(Side::Submitter, whole.chains().clone()).await.expect("imported");
+    assert_eq!((thread.case(), added), (whole.case(), 3));
+    let (_, again) = lost.import(Side::Submitter, whole.chains().clone()).await.expect("imported");
+    assert_eq!(again, 0);
+    let mut other = submitter.load(&id).await.expect("loads").chains().clone();
+    other.submitter.pop();
+    let mut branch = Thread::restore(Side::Submitter, other, 0).expect("restored");
+    branch.post(note("two"), desks.pair.key(Side::Submitter)).expect("made");
+    let refused = lost.import(Side::Submitter, branch.chains().clone()).await;
+    assert!(matches!(refused, Err(StoreError::Branch { seq: 3, .. })));
+}
+
+#[tokio::test]
+async fn a_damaged_row_is_told_and_what_another_program_wrote_is_not_read() {
+    let desks = Desks::new().await;
+    let id = desks.offer().await;
+    let store = &desks.stores.submitter;
+    let sql = "DELETE FROM desk_messages WHERE seq = 1";
+    sqlx::query(sql).execute(&store.pool).await.expect("deleted");
+    let damaged = store.load(&id).await.expect_err("damaged").to_string();
+    assert!(damaged.contains("message 1 of the submitter is missing"), "{damaged}");
+    let sql = "UPDATE desk_meta SET value = '99'";
+    sqlx::query(sql).execute(&store.pool).await.expect("changed");
+    assert!(matches!(store.prepare().await, Err(StoreError::Form { .. })));
+}

@@ -1,0 +1,4 @@
+//! What is promised of a case.
+
+mod invariants;
+mod refusals;

@@ -13,7 +13,7 @@ use crate::newest::{Pair, SPEAKING, in_order};
 use crate::pair::{Judged, Stands};
 use crate::record::Stored;
 use crate::store::{COLUMNS, RECORDS, stored};
-use crate::{Catalog, CatalogError, Desk};
+use crate::{Catalog, CatalogError, Desk, Rule};
 
 /// A record in a list, as it stands on a day.
 #[derive(Debug, Clone, Serialize)]
@@ -26,6 +26,8 @@ pub struct Listed {
     /// How it stands.
     #[serde(flatten)]
     pub stands: Stands,
+    /// The rule by which it stands so, by itself.
+    pub rule: Rule,
     /// The record.
     #[serde(flatten)]
     pub record: Stored,
@@ -58,6 +60,8 @@ pub struct PairNow {
     pub record: Stored,
     /// How it stands.
     pub stands: Stands,
+    /// The rule by which it stands so.
+    pub rule: Rule,
     /// How many of the other records that speak, each of a machine, say that it failed.
     pub failed_beside: usize,
     /// The checks that failed, in any of them.
@@ -122,7 +126,8 @@ impl Catalog {
                 |column| row.try_get(column).map_err(CatalogError::database("read a product's id"));
             let (guest_product, host_product) = (text(13)?, text(14)?);
             let stands = notices.stands(&record, as_of);
-            listed.push(Listed { guest_product, host_product, stands, record });
+            let rule = record.rule(&stands);
+            listed.push(Listed { guest_product, host_product, stands, rule, record });
         }
         Ok(listed)
     }
@@ -245,6 +250,7 @@ impl Desk<'_> {
                 guest_product: side(guest),
                 host_product: side(host),
                 stands: shown.stands.clone(),
+                rule: shown.rule(),
                 failed_beside: failed.len(),
                 failed: checks,
                 record: shown.record.clone(),

@@ -9,16 +9,17 @@ use hospitium_plan::obligation::{Because, Grounds, Obligation, Outcome, Plan};
 use hospitium_products::{Product, ProductId, ProductKind, Products};
 use jiff::civil::Date;
 
-use crate::answer::{Answer, Certified, Reply, Word};
+use crate::answer::{Answer, Certified, Reply};
 use crate::beside::beside;
-use crate::decide::{LINES, Owed, conflict, decide, shown};
+use crate::decide::{Decision, LINES, Owed, conflict, decide, shown};
+use crate::exclude::exclude;
 use crate::nearest;
 use crate::newest::{DECIDING, Pair, in_order};
 use crate::pair::Judged;
 use crate::side::{Side, Subjects};
 use crate::store::LogKnown;
 use crate::support::support;
-use crate::{Catalog, CatalogError, Limits, Question};
+use crate::{Catalog, CatalogError, Limits, Question, Rule, Word};
 
 /// A catalog with what is needed to ask it.
 pub struct Desk<'a> {
@@ -177,14 +178,20 @@ impl<'a> Desk<'a> {
             _ => Vec::new(),
         };
         let (of_pair, _) = judged.split_at(own.min(judged.len()));
-        let decision = decide(limits, &judged, of_pair, &owed, !set_aside.is_empty());
+        let (owed, excluded) = exclude(owed, limits, self.products);
+        let decision = match excluded.first() {
+            Some(rule) if owed.is_empty() => Decision::new(rule.clone(), None, Vec::new()),
+            _ => decide(limits, &judged, of_pair, &owed, !set_aside.is_empty()),
+        };
+        let rule_words = decision.rule.words();
         let mut reasons: Vec<String> = Vec::new();
         for owed in &owed {
             let words = owed.obligation.state.word();
             reasons.push(format!("Under {} it stands as {words}.", owed.agreement.title));
             reasons.extend(owed.obligation.reasons.iter().take(LINES).cloned());
         }
-        reasons.retain(|reason| !decision.rule.contains(reason.as_str()));
+        reasons.extend(excluded.iter().map(Rule::words));
+        reasons.retain(|reason| !rule_words.contains(reason.as_str()));
         if decision.verdict == Word::Unknown {
             reasons.extend(beside(self, guest.product, host.product));
         }
@@ -218,6 +225,7 @@ impl<'a> Desk<'a> {
             as_of: self.as_of,
             verdict: decision.verdict,
             rule: decision.rule,
+            rule_words,
             limits: decision.limits,
             certificate,
             reasons,

@@ -27,6 +27,7 @@ mod note;
 mod party;
 mod policy;
 mod proof;
+mod ruling;
 mod standing;
 pub mod statement;
 mod text;

@@ -81,7 +81,7 @@ async fn an_answer_says_its_word_rule_and_certificate() {
 async fn a_question_of_another_day_is_answered_for_it_and_its_links_keep_to_it() {
     let world = world().await;
     let (_, html) = world.get("/ask?q=osa+5.2+on+vmmo+2&as_of=2022-02-28").await;
-    assert!(html.contains("> planned</span>") && html.contains("As of 2022-02-28"), "{html}");
+    assert!(html.contains("> pending</span>") && html.contains("As of 2022-02-28"), "{html}");
     assert!(html.contains("name=\"as_of\" value=\"2022-02-28\""), "{html}");
     assert!(html.contains("&#38;as_of=2022-02-28\""), "{html}");
     let (_, now) = world.get("/ask?q=osa+5.2+on+vmmo+2").await;

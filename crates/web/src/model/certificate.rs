@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
-use hospitium_catalog::{Cursor, Listed, Stands};
+use hospitium_catalog::{Cursor, Listed};
 use hospitium_ledger::statement::{CheckLine, ExcludedWhy, Validation};
 use hospitium_ledger::{Certificate, EvidenceFound, Given, Statement};
 use hospitium_model::{Digest, Subsystem, Verdict};
@@ -120,7 +120,7 @@ impl CertificatePage {
             host: side(&context, links, &first.host_product, &record.host),
             pair: links.pair(guest, host),
             party: name(&record.party),
-            stands: stands(first),
+            stands: sentence(&first.rule.words()),
             terms: terms(first, validation),
             tested: hospitium_catalog::tested(record).iter().map(|t| name(t)).collect(),
             proof: proof.into_iter().map(|(label, line)| (label, sentence(&line))).collect(),
@@ -300,20 +300,6 @@ fn evidence_words(
             ),
             Vec::new(),
         ),
-    }
-}
-
-fn stands(listed: &Listed) -> String {
-    let record = &listed.record;
-    match &listed.stands {
-        Stands::Valid => format!("Valid until {}.", record.until),
-        Stands::Failed => "A required check failed: not validated.".into(),
-        Stands::Lapsed => format!("It was valid until {}.", record.until),
-        Stands::Suspended { since, until, reason } => {
-            let until = until.map_or_else(String::new, |day| format!(" until {day}"));
-            sentence(&format!("Suspended since {since}{until}: {reason}"))
-        }
-        Stands::Withdrawn { on, reason } => sentence(&format!("Withdrawn on {on}: {reason}")),
     }
 }
 

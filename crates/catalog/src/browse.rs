@@ -217,25 +217,29 @@ impl Desk<'_> {
         };
         // Two subjects of one product are one pair.
         let mut order: Vec<(String, String)> = Vec::new();
-        let mut of_pairs: HashMap<(String, String), (Pair, Vec<Judged>)> = HashMap::new();
+        let mut of_pairs: HashMap<(String, String), (Pair, Vec<Judged>, bool)> = HashMap::new();
         let mut wanted = wanted.into_iter().map(|(_, pair)| pair).peekable();
         // Pairs whose records were all made later do not fill the list.
         while order.len() < most && wanted.peek().is_some() {
             let some: Vec<Pair> = wanted.by_ref().take(most - order.len()).collect();
-            let mut judged = self.catalog.judged(&some, self.as_of, SPEAKING).await?;
+            let mut last = self.catalog.judged(&some, self.as_of, SPEAKING).await?;
             for pair in some {
-                let Some(judged) = judged.remove(&pair) else { continue };
+                let (judged, cut) = last.of(&[pair]);
+                if judged.is_empty() {
+                    continue;
+                }
                 let key = (name(pair.0), name(pair.1));
                 let of_pair = of_pairs.entry(key.clone()).or_insert_with(|| {
                     order.push(key);
-                    (pair, Vec::new())
+                    (pair, Vec::new(), false)
                 });
                 of_pair.1.extend(judged);
+                of_pair.2 |= cut;
             }
         }
         let mut pairs = Vec::new();
         for key in order {
-            let Some(((guest, host), judged)) = of_pairs.remove(&key) else { continue };
+            let Some(((guest, host), judged, cut)) = of_pairs.remove(&key) else { continue };
             let judged = in_order(judged);
             let Some((shown, failed)) = in_a_line(&judged) else { continue };
             let mut checks = shown.record.detail.failed.clone();
@@ -250,7 +254,12 @@ impl Desk<'_> {
                 guest_product: side(guest),
                 host_product: side(host),
                 stands: shown.stands.clone(),
-                rule: shown.rule(),
+                rule: match shown.rule() {
+                    rule if cut && rule.word(false).holds() => {
+                        Rule::TooMany { looked_at: judged.len() as u64 }
+                    }
+                    rule => rule,
+                },
                 failed_beside: failed.len(),
                 failed: checks,
                 record: shown.record.clone(),

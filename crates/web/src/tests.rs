@@ -239,9 +239,14 @@ async fn the_server_ends_when_it_is_told_to() {
     let world = world().await;
     let listener = crate::serve::listen("127.0.0.1:0").await.expect("listens");
     let (end, told) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(crate::serve::serve(listener, world.site.clone(), async {
-        let _ = told.await;
-    }));
+    let serving = tokio::spawn(crate::serve::serve(
+        listener,
+        world.site.clone(),
+        Default::default(),
+        async {
+            let _ = told.await;
+        },
+    ));
     end.send(()).expect("is listened to");
-    serving.await.expect("ends").expect("ends well");
+    serving.await.expect("ends");
 }

@@ -9,11 +9,13 @@
 
 mod check;
 mod folder;
+mod holds;
 mod journal;
 mod writer;
 
 pub use check::{Checked, LogProblem, walk};
 pub use folder::{LogFolder, Tree};
+pub(crate) use holds::key_given_up;
 pub use writer::{Appended, Log};
 
 use std::path::PathBuf;

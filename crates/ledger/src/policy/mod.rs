@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::files::{self, FileError};
-use crate::history::KeySpan;
+use crate::keys::KeySpan;
 use crate::vkey::VerifierKey;
 
 /// The most bytes of a policy.

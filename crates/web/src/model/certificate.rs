@@ -12,6 +12,7 @@ use hospitium_report::words;
 
 use super::{Context, Frame, Row, Text, name, row, sentence, side};
 use crate::Refused;
+use crate::evidence::Compared;
 use crate::mark::Mark;
 use crate::site::Site;
 
@@ -107,7 +108,11 @@ impl CertificatePage {
         });
         let (found, files) = match validation {
             Some(validation) => evidence(site, record.digest.parse().ok(), validation).await,
-            None => (EvidenceFound::NotGiven, Vec::new()),
+            None => (None, Vec::new()),
+        };
+        let (found, looked) = match found {
+            Some(Compared { found, at, .. }) => (found, format!("Looked at {at:.0}.")),
+            None => (EvidenceFound::NotGiven, String::new()),
         };
         let manifest = record.detail.evidence.to_string();
         let (mark, words, lines) = evidence_words(site, &found, validation.is_some());
@@ -141,7 +146,7 @@ impl CertificatePage {
             waivers: waivers(first),
             coverage: validation.and_then(coverage),
             evidence: mark,
-            evidence_words: words,
+            evidence_words: [words, looked].join(" ").trim_end().to_owned(),
             evidence_lines: lines,
             files: files
                 .iter()
@@ -241,21 +246,19 @@ async fn evidence(
     site: &Site,
     record: Option<Digest>,
     validation: &Validation,
-) -> (EvidenceFound, Vec<String>) {
+) -> (Option<Compared>, Vec<String>) {
     let (Some(record), false) = (record, site.evidence.is_empty()) else {
-        return (EvidenceFound::NotGiven, Vec::new());
+        return (None, Vec::new());
     };
     let (evidence, validation) = (std::sync::Arc::clone(&site.evidence), validation.clone());
     let looked = tokio::task::spawn_blocking(move || {
         let found = evidence.compare(record, &validation);
-        let bundle = match found {
-            EvidenceFound::NotGiven => None,
-            _ => evidence.bundle(validation.hospitium.evidence.manifest),
-        };
+        let manifest = validation.hospitium.evidence.manifest;
+        let bundle = found.as_ref().and_then(|_| evidence.bundle(manifest));
         let files = bundle.map(|bundle| bundle.files().map(str::to_owned).collect());
         (found, files.unwrap_or_default())
     });
-    looked.await.unwrap_or((EvidenceFound::NotGiven, Vec::new()))
+    looked.await.unwrap_or((None, Vec::new()))
 }
 
 fn evidence_words(

@@ -41,7 +41,7 @@ pub async fn pages(
     let listener = serve::listen("127.0.0.1:0").await?;
     let address = listener.local_addr()?.to_string();
     let (end, told) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(serve::serve(listener, site, async {
+    let serving = tokio::spawn(serve::serve(listener, site, Default::default(), async {
         let _ = told.await;
     }));
     let paths = [
@@ -75,7 +75,7 @@ pub async fn pages(
         }
     }
     let _ = end.send(());
-    serving.await.context("the server broke off")??;
+    serving.await.context("the server broke off")?;
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     Ok(Measured {
         what: format!("slowest page of the site, {records} certificates (median): {}", slowest.1),

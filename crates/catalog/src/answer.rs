@@ -1,52 +1,12 @@
 //! Answers: the word, the rule that decided, and everything that bears it out.
 
 use hospitium_ledger::statement::Waiver;
+use hospitium_model::standing::{Rule, Ruling, Word};
 use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::question::firmware_word;
 use crate::{Limits, Stored};
-
-/// The answer in a word. docs/catalog.md has the rule for each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-pub enum Word {
-    /// A validation holds and covers what is asked.
-    Validated,
-    /// A validation holds; something that is asked for, or that one would expect, is outside of it.
-    ValidatedWithLimits,
-    /// It was validated, and that does not hold any more.
-    Lapsed,
-    /// An agreement promises it, and nothing was delivered.
-    Planned,
-    /// It was tried, and failed.
-    Failed,
-    /// What was said of it was taken back.
-    NotValidated,
-    /// Nobody here says anything of it. Not a no.
-    Unknown,
-}
-
-impl Word {
-    /// As people read it.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::Validated => "validated",
-            Self::ValidatedWithLimits => "validated with limits",
-            Self::Lapsed => "lapsed",
-            Self::Planned => "planned",
-            Self::Failed => "failed",
-            Self::NotValidated => "not validated",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// Whether a validation holds.
-    pub const fn holds(self) -> bool {
-        matches!(self, Self::Validated | Self::ValidatedWithLimits)
-    }
-}
 
 /// What became of a question.
 #[derive(Debug, Clone, Serialize)]
@@ -165,7 +125,9 @@ pub struct Answer {
     /// The answer in a word.
     pub verdict: Word,
     /// The rule that decided.
-    pub rule: String,
+    pub rule: Rule,
+    /// The same in words, made from it.
+    pub rule_words: String,
     /// What is outside of what was tested, or was accepted, or has to be said with it.
     pub limits: Vec<String>,
     /// The certificate.
@@ -188,6 +150,11 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// What decided, to be kept.
+    pub fn ruling(&self) -> Ruling {
+        Ruling::new(self.as_of, self.rule.clone(), self.limits.clone())
+    }
+
     /// In one line.
     pub fn headline(&self) -> String {
         let asked = self.asked.words();
@@ -198,7 +165,7 @@ impl Answer {
 
     /// Everything else, line by line, each with its label.
     pub fn lines(&self) -> Vec<(&'static str, String)> {
-        let mut lines = vec![("rule", self.rule.clone())];
+        let mut lines = vec![("rule", self.rule_words.clone())];
         lines.extend(self.limits.iter().map(|limit| ("limit", limit.clone())));
         if let Some(certificate) = &self.certificate {
             lines.push(("certificate", certificate.words()));

@@ -13,7 +13,7 @@ use crate::newest::{Pair, SPEAKING, in_order};
 use crate::pair::{Judged, Stands};
 use crate::record::Stored;
 use crate::store::{COLUMNS, RECORDS, stored};
-use crate::{Catalog, CatalogError, Desk};
+use crate::{Catalog, CatalogError, Desk, Rule};
 
 /// A record in a list, as it stands on a day.
 #[derive(Debug, Clone, Serialize)]
@@ -26,6 +26,8 @@ pub struct Listed {
     /// How it stands.
     #[serde(flatten)]
     pub stands: Stands,
+    /// The rule by which it stands so, by itself.
+    pub rule: Rule,
     /// The record.
     #[serde(flatten)]
     pub record: Stored,
@@ -58,6 +60,8 @@ pub struct PairNow {
     pub record: Stored,
     /// How it stands.
     pub stands: Stands,
+    /// The rule by which it stands so.
+    pub rule: Rule,
     /// How many of the other records that speak, each of a machine, say that it failed.
     pub failed_beside: usize,
     /// The checks that failed, in any of them.
@@ -122,7 +126,8 @@ impl Catalog {
                 |column| row.try_get(column).map_err(CatalogError::database("read a product's id"));
             let (guest_product, host_product) = (text(13)?, text(14)?);
             let stands = notices.stands(&record, as_of);
-            listed.push(Listed { guest_product, host_product, stands, record });
+            let rule = record.rule(&stands);
+            listed.push(Listed { guest_product, host_product, stands, rule, record });
         }
         Ok(listed)
     }
@@ -212,25 +217,29 @@ impl Desk<'_> {
         };
         // Two subjects of one product are one pair.
         let mut order: Vec<(String, String)> = Vec::new();
-        let mut of_pairs: HashMap<(String, String), (Pair, Vec<Judged>)> = HashMap::new();
+        let mut of_pairs: HashMap<(String, String), (Pair, Vec<Judged>, bool)> = HashMap::new();
         let mut wanted = wanted.into_iter().map(|(_, pair)| pair).peekable();
         // Pairs whose records were all made later do not fill the list.
         while order.len() < most && wanted.peek().is_some() {
             let some: Vec<Pair> = wanted.by_ref().take(most - order.len()).collect();
-            let mut judged = self.catalog.judged(&some, self.as_of, SPEAKING).await?;
+            let mut last = self.catalog.judged(&some, self.as_of, SPEAKING).await?;
             for pair in some {
-                let Some(judged) = judged.remove(&pair) else { continue };
+                let (judged, cut) = last.of(&[pair]);
+                if judged.is_empty() {
+                    continue;
+                }
                 let key = (name(pair.0), name(pair.1));
                 let of_pair = of_pairs.entry(key.clone()).or_insert_with(|| {
                     order.push(key);
-                    (pair, Vec::new())
+                    (pair, Vec::new(), false)
                 });
                 of_pair.1.extend(judged);
+                of_pair.2 |= cut;
             }
         }
         let mut pairs = Vec::new();
         for key in order {
-            let Some(((guest, host), judged)) = of_pairs.remove(&key) else { continue };
+            let Some(((guest, host), judged, cut)) = of_pairs.remove(&key) else { continue };
             let judged = in_order(judged);
             let Some((shown, failed)) = in_a_line(&judged) else { continue };
             let mut checks = shown.record.detail.failed.clone();
@@ -245,6 +254,12 @@ impl Desk<'_> {
                 guest_product: side(guest),
                 host_product: side(host),
                 stands: shown.stands.clone(),
+                rule: match shown.rule() {
+                    rule if cut && rule.word(false).holds() => {
+                        Rule::TooMany { looked_at: judged.len() as u64 }
+                    }
+                    rule => rule,
+                },
                 failed_beside: failed.len(),
                 failed: checks,
                 record: shown.record.clone(),

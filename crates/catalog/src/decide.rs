@@ -1,10 +1,11 @@
 //! Which word is given, and by which rule. docs/catalog.md has the order of the rules.
 
 use hospitium_model::Agreement;
-use hospitium_plan::obligation::{Obligation, State, Trial, Voice, speaking};
+use hospitium_model::standing::{Rule, Word};
+use hospitium_plan::obligation::{Obligation, Trial, Voice, speaking};
 
 use crate::Limits;
-use crate::answer::{Said, Word, outside, reservations, waived};
+use crate::answer::{Said, outside, reservations, waived};
 use crate::pair::{Judged, Stands};
 
 /// Lines of one kind that an answer has at most.
@@ -17,24 +18,28 @@ pub struct Owed<'d> {
 }
 
 impl Owed<'_> {
-    /// How it stands; where some machines of the newest run passed and that holds, by these. What
-    /// failed beside them is a limit of the answer then.
-    fn state(&self) -> &State {
-        self.on_other_machines().unwrap_or(&self.obligation.state)
-    }
-
-    fn on_other_machines(&self) -> Option<&State> {
-        self.obligation.on_other_machines.as_ref().filter(|state| state.holds())
+    /// The rule that decides; where some machines of the newest run passed and that holds, the one of
+    /// these. What failed beside them is a limit of the answer then.
+    fn rule(&self) -> &Rule {
+        let beside = self.obligation.rule_on_other_machines.as_ref();
+        let holds = |rule: &&Rule| matches!(rule, Rule::AgreementHolds { .. });
+        beside.filter(holds).unwrap_or(&self.obligation.rule)
     }
 }
 
 /// What decided.
 pub struct Decision {
     pub verdict: Word,
-    pub rule: String,
+    pub rule: Rule,
     /// The place of the certificate in what was judged.
     pub record: Option<usize>,
     pub limits: Vec<String>,
+}
+
+impl Decision {
+    pub fn new(rule: Rule, record: Option<usize>, limits: Vec<String>) -> Self {
+        Self { verdict: rule.word(!limits.is_empty()), rule, record, limits }
+    }
 }
 
 /// Foreign text, fit for an answer.
@@ -107,7 +112,7 @@ pub fn conflict(of_pair: &[Judged]) -> Vec<Said> {
 }
 
 /// Decides. `judged` are the pair's own records, `of_pair`, and behind them those that may be carried
-/// forward to it.
+/// forward to it; `owed` are the agreements that speak of the pair and do not leave out what is asked for.
 pub fn decide(
     asked: &Limits,
     judged: &[Judged],
@@ -116,92 +121,52 @@ pub fn decide(
     any_set_aside: bool,
 ) -> Decision {
     let at = |certificate: &str| judged.iter().position(|j| j.record.place() == certificate);
-    let by = |owed: &Owed<'_>, what: &str| {
-        let first = owed.obligation.reasons.first().map(String::as_str).unwrap_or_default();
-        format!("By the terms of {} {what}. {first}", owed.agreement.title)
-    };
-    let plain = |verdict, rule, record| Decision { verdict, rule, record, limits: Vec::new() };
+    let of_rule = |rule: &Rule| rule.record().and_then(|record| at(&record.certificate));
     // What the one who owes it says, by the agreement's own rule. A failure before all else.
     for owed in owed {
-        if let State::Failed { certificate, .. } = owed.state() {
-            return plain(Word::Failed, by(owed, "it failed"), at(certificate));
+        if let rule @ Rule::AgreementFailed { .. } = owed.rule() {
+            return Decision::new(rule.clone(), of_rule(rule), Vec::new());
         }
     }
     for owed in owed {
-        let (State::Fulfilled { certificate, .. } | State::AboutToLapse { certificate, .. }) =
-            owed.state()
-        else {
-            continue;
-        };
-        let Some(decisive) = at(certificate) else { continue };
-        let mut rule = match owed.on_other_machines() {
-            Some(state) => {
-                let when = state.when();
-                by(owed, &format!("it holds on the machines that passed ({when})"))
-            }
-            None => by(owed, "it holds"),
-        };
-        if let State::AboutToLapse { until, .. } = owed.state() {
-            rule.push_str(&format!(" It is about to lapse, on {until}."));
-        }
-        if let Some(other) = judged.get(decisive).filter(|_| decisive >= of_pair.len()) {
-            let (guest, host) = (shown(&other.record.guest), shown(&other.record.host));
-            rule.push_str(&format!(
-                " What was tested is {guest} on {host}; the agreement carries that forward."
-            ));
-        }
-        return validated(asked, judged, of_pair, decisive, rule);
+        let rule @ Rule::AgreementHolds { .. } = owed.rule() else { continue };
+        let Some(decisive) = of_rule(rule) else { continue };
+        return validated(asked, judged, of_pair, decisive, rule.clone(), Vec::new());
     }
     for owed in owed {
-        if let State::Lapsed { certificate, .. } = owed.state() {
-            return plain(Word::Lapsed, by(owed, "it lapsed"), at(certificate));
+        if let rule @ Rule::AgreementLapsed { .. } = owed.rule() {
+            return Decision::new(rule.clone(), of_rule(rule), Vec::new());
         }
     }
     let place = |run: &[&Judged], fits: fn(&Judged) -> bool| {
         run.iter().find(|j| fits(j)).and_then(|j| at(&j.record.place()))
     };
+    let by_record = |place: usize| judged.get(place).map_or(Rule::NoRecord, Judged::rule);
     let spoken = spoken(of_pair);
     let runs = latest(&spoken);
     if let Some(record) = runs.iter().find(|run| failed(run)).and_then(|run| place(run, |_| true)) {
-        let rule = "The newest record of a party that counts says that a required check failed, and \
-                    no agreement says whose word is the one that counts.";
-        return plain(Word::Failed, rule.into(), Some(record));
+        return Decision::new(by_record(record), Some(record), Vec::new());
     }
     let valid = |j: &Judged| j.stands == Stands::Valid;
     if let Some(record) = runs.iter().find_map(|run| place(run, valid)) {
-        let found = judged.get(record).map(|j| (&j.record.detail.decided_by, j.record.until));
-        let (decided_by, until) =
-            found.map_or((String::new(), None), |(by, until)| (shown(by), Some(until)));
-        let until = until.map_or_else(String::new, |day| format!(" until {day}"));
-        let rule = format!("A certificate is valid by its own rule{until}: {decided_by}.");
-        let mut decision = validated(asked, judged, of_pair, record, rule);
-        if let Some(owed) = owed.first() {
-            let title = &owed.agreement.title;
-            decision.limits.push(format!("it does not fulfil what {title} asks for"));
-            decision.verdict = Word::ValidatedWithLimits;
+        let mut rule = by_record(record);
+        let mut limits = Vec::new();
+        if let (Some(owed), Rule::Holds { unfulfilled, .. }) = (owed.first(), &mut rule) {
+            *unfulfilled = owed.obligation.rule.deal().cloned();
+            let title = shown(&owed.agreement.title);
+            limits.push(format!("it does not fulfil what {title} asks for"));
         }
-        return decision;
+        return validated(asked, judged, of_pair, record, rule, limits);
     }
     let lapsed = |j: &Judged| j.stands == Stands::Lapsed;
     if let Some(record) = runs.iter().find_map(|run| place(run, lapsed)) {
-        let until = judged.get(record).map(|j| j.record.until.to_string()).unwrap_or_default();
-        let rule = format!("The newest certificate was valid by its own rule until {until}.");
-        return plain(Word::Lapsed, rule, Some(record));
+        return Decision::new(by_record(record), Some(record), Vec::new());
     }
     if any_set_aside && of_pair.iter().any(|j| !j.counts()) {
-        let rule = "Every record of the pair was withdrawn or is suspended.";
-        return plain(Word::NotValidated, rule.into(), None);
+        return Decision::new(Rule::SetAside, None, Vec::new());
     }
-    if let Some(owed) = owed.first() {
-        let what = match owed.obligation.state {
-            State::Over { .. } => "it was owed, and it was never delivered",
-            _ => "it is owed, and it is not delivered yet",
-        };
-        return plain(Word::Planned, by(owed, what), None);
-    }
-    let rule = "No log here has a record of the pair, and no agreement here speaks of it. That is \
-                no statement that it does not work.";
-    plain(Word::Unknown, rule.into(), None)
+    let rule = owed.first().map_or(Rule::NoRecord, |owed| owed.obligation.rule.clone());
+    Decision::new(rule, None, Vec::new())
 }
 
 /// Whether a record says of the same machine, later, that it failed.
@@ -221,11 +186,11 @@ fn validated(
     judged: &[Judged],
     of_pair: &[Judged],
     decisive: usize,
-    mut rule: String,
+    mut rule: Rule,
+    of_deals: Vec<String>,
 ) -> Decision {
     let Some(by) = judged.get(decisive) else {
-        let verdict = Word::Unknown;
-        return Decision { verdict, rule, record: None, limits: Vec::new() };
+        return Decision::new(Rule::NoRecord, None, Vec::new());
     };
     // Other certificates of the same party that are valid, the decisive one first.
     let others = judged.iter().enumerate().take(of_pair.len()).filter(|(at, j)| {
@@ -242,8 +207,8 @@ fn validated(
     };
     let best = all.map(|(at, j)| (at, left(j))).min_by_key(|(_, limits)| limits.len());
     let (record, mut limits) = best.unwrap_or((decisive, Vec::new()));
-    if record != decisive {
-        rule.push_str(" Of the valid certificates, the one shown covers the most.");
+    if let Rule::AgreementHolds { wider_shown, .. } | Rule::Holds { wider_shown, .. } = &mut rule {
+        *wider_shown = record != decisive;
     }
     let spoken = spoken(of_pair);
     // What a party says of one machine is not to be hidden by what is shown of another.
@@ -268,6 +233,6 @@ fn validated(
     if failed.len() > LINES {
         limits.push(format!("{} more records say that it failed", failed.len() - LINES));
     }
-    let verdict = if limits.is_empty() { Word::Validated } else { Word::ValidatedWithLimits };
-    Decision { verdict, rule, record: Some(record), limits }
+    limits.extend(of_deals);
+    Decision::new(rule, Some(record), limits)
 }

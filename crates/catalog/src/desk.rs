@@ -9,16 +9,17 @@ use hospitium_plan::obligation::{Because, Grounds, Obligation, Outcome, Plan};
 use hospitium_products::{Product, ProductId, ProductKind, Products};
 use jiff::civil::Date;
 
-use crate::answer::{Answer, Certified, Reply, Word};
+use crate::answer::{Answer, Certified, Reply};
 use crate::beside::beside;
-use crate::decide::{LINES, Owed, conflict, decide, shown};
+use crate::decide::{Decision, LINES, Owed, conflict, decide, shown};
+use crate::exclude::exclude;
 use crate::nearest;
-use crate::newest::{DECIDING, Pair, in_order};
+use crate::newest::{DECIDING, Pair};
 use crate::pair::Judged;
 use crate::side::{Side, Subjects};
 use crate::store::LogKnown;
 use crate::support::support;
-use crate::{Catalog, CatalogError, Limits, Question};
+use crate::{Catalog, CatalogError, Limits, Question, Rule, Word};
 
 /// A catalog with what is needed to ask it.
 pub struct Desk<'a> {
@@ -162,7 +163,7 @@ impl<'a> Desk<'a> {
         host: &Side<'_>,
     ) -> Result<Answer, CatalogError> {
         let limits = &question.limits;
-        let mut judged = self.of_pair(&guest.subjects, &host.subjects).await?;
+        let (mut judged, mut cut) = self.of_pair(&guest.subjects, &host.subjects).await?;
         let mut set_aside: Vec<String> =
             judged.iter().filter_map(Judged::set_aside).take(LINES).collect();
         if let Some(arch) = &limits.arch {
@@ -173,18 +174,34 @@ impl<'a> Desk<'a> {
         }
         let own = judged.len();
         let owed = match (guest.product, host.product) {
-            (Some(guest), Some(host)) => self.owed(guest, host, limits, &mut judged).await?,
+            (Some(guest), Some(host)) => {
+                self.owed(guest, host, limits, &mut judged, &mut cut).await?
+            }
             _ => Vec::new(),
         };
         let (of_pair, _) = judged.split_at(own.min(judged.len()));
-        let decision = decide(limits, &judged, of_pair, &owed, !set_aside.is_empty());
+        let (owed, excluded) = exclude(owed, limits, self.products);
+        let decision = match excluded.first() {
+            Some(rule) if owed.is_empty() => Decision::new(rule.clone(), None, Vec::new()),
+            _ => decide(limits, &judged, of_pair, &owed, !set_aside.is_empty()),
+        };
+        // One that says otherwise may be among those that were not looked at.
+        let decision = match decision.verdict.holds() && cut {
+            true => {
+                let rule = Rule::TooMany { looked_at: judged.len() as u64 };
+                Decision::new(rule, decision.record, decision.limits)
+            }
+            false => decision,
+        };
+        let rule_words = decision.rule.words();
         let mut reasons: Vec<String> = Vec::new();
         for owed in &owed {
             let words = owed.obligation.state.word();
             reasons.push(format!("Under {} it stands as {words}.", owed.agreement.title));
             reasons.extend(owed.obligation.reasons.iter().take(LINES).cloned());
         }
-        reasons.retain(|reason| !decision.rule.contains(reason.as_str()));
+        reasons.extend(excluded.iter().map(Rule::words));
+        reasons.retain(|reason| !rule_words.contains(reason.as_str()));
         if decision.verdict == Word::Unknown {
             reasons.extend(beside(self, guest.product, host.product));
         }
@@ -218,6 +235,7 @@ impl<'a> Desk<'a> {
             as_of: self.as_of,
             verdict: decision.verdict,
             rule: decision.rule,
+            rule_words,
             limits: decision.limits,
             certificate,
             reasons,
@@ -237,10 +255,9 @@ impl<'a> Desk<'a> {
         &self,
         guests: &[i64],
         hosts: &[i64],
-    ) -> Result<Vec<Judged>, CatalogError> {
+    ) -> Result<(Vec<Judged>, bool), CatalogError> {
         let pairs = self.catalog.met(guests, hosts).await?;
-        let judged = self.catalog.judged(&pairs, self.as_of, DECIDING).await?;
-        Ok(in_order(judged.into_values().flatten().collect()))
+        Ok(self.catalog.judged(&pairs, self.as_of, DECIDING).await?.of(&pairs))
     }
 
     /// The same of every guest with every host that have a record, in their order; of so many pairs.
@@ -249,7 +266,7 @@ impl<'a> Desk<'a> {
         guests: &[&Product],
         hosts: &[&Product],
         most: usize,
-    ) -> Result<Vec<((ProductId, ProductId), Vec<Judged>)>, CatalogError> {
+    ) -> Result<Vec<OfProducts>, CatalogError> {
         let place = |guest: bool, products: &[&Product]| -> HashMap<i64, usize> {
             let subjects = |(place, product): (usize, &&Product)| {
                 self.ready.subjects.of(guest, product).into_iter().map(move |id| (id, place))
@@ -267,15 +284,16 @@ impl<'a> Desk<'a> {
         }
         let wanted: Vec<_> = met.into_iter().take(most).collect();
         let pairs: Vec<Pair> = wanted.iter().flat_map(|(_, pairs)| pairs.iter().copied()).collect();
-        let mut judged = self.catalog.judged(&pairs, self.as_of, DECIDING).await?;
+        let mut last = self.catalog.judged(&pairs, self.as_of, DECIDING).await?;
         let mut found = Vec::new();
         for ((guest, host), pairs) in wanted {
-            let all = pairs.iter().filter_map(|pair| judged.remove(pair)).flatten().collect();
+            let (judged, cut) = last.of(&pairs);
             if let (Some(guest), Some(host)) = (guests.get(guest), hosts.get(host)) {
-                found.push(((guest.id.clone(), host.id.clone()), in_order(all)));
+                let pair = (guest.id.clone(), host.id.clone());
+                found.push(OfProducts { pair, judged, cut });
             }
         }
-        found.retain(|(_, judged)| !judged.is_empty());
+        found.retain(|of| !of.judged.is_empty());
         Ok(found)
     }
 
@@ -314,6 +332,7 @@ impl<'a> Desk<'a> {
         host: &Product,
         limits: &Limits,
         judged: &mut Vec<Judged>,
+        cut: &mut bool,
     ) -> Result<Vec<Owed<'a>>, CatalogError> {
         let pair = (guest.id.clone(), host.id.clone());
         let Some(of_pair) = self.ready.owed.get(&pair) else { return Ok(Vec::new()) };
@@ -328,9 +347,10 @@ impl<'a> Desk<'a> {
             let rule = &agreement.validity.carry_forward;
             if !carried && (rule.guests != Reach::None || rule.hosts != Reach::None) {
                 carried = true;
-                for (pair, more) in self.carried(guest, host).await? {
-                    outcomes.extend(self::outcomes(&more, &pair, &self.ready.logs));
-                    judged.extend(more);
+                for of in self.carried(guest, host).await? {
+                    outcomes.extend(self::outcomes(&of.judged, &of.pair, &self.ready.logs));
+                    judged.extend(of.judged);
+                    *cut |= of.cut;
                 }
             }
             let Some(narrowed) = narrowed(agreement, before) else { continue };
@@ -363,7 +383,7 @@ impl<'a> Desk<'a> {
         &self,
         guest: &Product,
         host: &Product,
-    ) -> Result<Vec<((ProductId, ProductId), Vec<Judged>)>, CatalogError> {
+    ) -> Result<Vec<OfProducts>, CatalogError> {
         let line = |product: &Product, kind: ProductKind| {
             let mut line = self.products.line(&product.line);
             line.retain(|p| {
@@ -374,9 +394,19 @@ impl<'a> Desk<'a> {
         let (guests, hosts) = (line(guest, ProductKind::Guest), line(host, ProductKind::Host));
         // All of them: which of them counts, and is the newest, is the plan's to say.
         let mut found = self.of_products(&guests, &hosts, usize::MAX).await?;
-        found.retain(|((of_guest, of_host), _)| *of_guest != guest.id || *of_host != host.id);
+        found.retain(|of| of.pair.0 != guest.id || of.pair.1 != host.id);
         Ok(found)
     }
+}
+
+/// What was said last of a guest on a host that are known products.
+pub(crate) struct OfProducts {
+    /// The guest's and the host's id.
+    pub pair: (ProductId, ProductId),
+    /// The newest first.
+    pub judged: Vec<Judged>,
+    /// Whether there is more that may decide than was looked at.
+    pub cut: bool,
 }
 
 /// The agreement with nothing but this pair in it.

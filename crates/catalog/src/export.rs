@@ -16,7 +16,7 @@ use sqlx::Row as _;
 
 use crate::record::Stored;
 use crate::store::{COLUMNS, RECORDS, stored};
-use crate::{Catalog, CatalogError};
+use crate::{Catalog, CatalogError, Rule};
 
 /// A record as exports have it.
 #[derive(Debug, Clone, Serialize)]
@@ -27,6 +27,8 @@ pub struct Line {
     pub host_product: String,
     /// `valid`, `failed`, `lapsed`, `suspended` or `withdrawn`, on the export's day.
     pub stands: &'static str,
+    /// The rule by which it stands so, by itself.
+    pub rule: Rule,
     /// The record.
     #[serde(flatten)]
     pub record: Stored,
@@ -73,8 +75,9 @@ impl Catalog {
                         .map_err(CatalogError::database("read a product's id"))
                 };
                 let (guest_product, host_product) = (id(13)?, id(14)?);
-                let stands = said.stands(&record, as_of).word();
-                take(Line { guest_product, host_product, stands, record })?;
+                let stands = said.stands(&record, as_of);
+                let (rule, stands) = (record.rule(&stands), stands.word());
+                take(Line { guest_product, host_product, stands, rule, record })?;
             }
         }
     }
@@ -87,7 +90,7 @@ impl Catalog {
         write!(
             out,
             "guest,guest_product,host,host_product,arch,party,result,stands,validated,until,\
-             accelerator,vcpus,memory,log,entry,record\r\n"
+             accelerator,vcpus,memory,log,entry,record,rule\r\n"
         )?;
         self.each(as_of, |line| {
             let record = &line.record;
@@ -109,6 +112,7 @@ impl Catalog {
                 record.log.clone(),
                 record.entry.to_string(),
                 record.digest.clone(),
+                line.rule.words(),
             ];
             write!(out, "{}\r\n", fields.map(|field| csv(&field)).join(","))
         })

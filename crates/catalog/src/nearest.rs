@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use hospitium_products::Product;
 
 use crate::answer::{Certified, Nearest};
-use crate::newest::{Pair, SPEAKING, in_order};
+use crate::newest::{Pair, SPEAKING};
 use crate::pair::{Judged, Stands};
 use crate::side::Side;
 use crate::{CatalogError, Desk};
@@ -69,10 +69,9 @@ async fn first_valid<'a>(
     let (first, others) = tried.split_at(tried.len().min(1));
     for some in [first, others] {
         let pairs: Vec<Pair> = some.iter().flat_map(|(.., pairs)| pairs.iter().copied()).collect();
-        let mut judged = desk.catalog.judged(&pairs, desk.as_of, SPEAKING).await?;
+        let mut last = desk.catalog.judged(&pairs, desk.as_of, SPEAKING).await?;
         for (steps, other, pairs) in some {
-            let all = pairs.iter().filter_map(|pair| judged.remove(pair)).flatten().collect();
-            let newest = in_order(all).into_iter().find(Judged::counts);
+            let newest = last.of(pairs).0.into_iter().find(Judged::counts);
             if let Some(valid) = newest.filter(|j| j.stands == Stands::Valid) {
                 return Ok(Some((*steps, *other, valid)));
             }

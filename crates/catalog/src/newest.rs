@@ -21,9 +21,13 @@ const PAIRS: usize = 64;
 const LOOKED_AT: i64 = 512;
 /// By how much more is read of a pair where nothing that was read counts.
 const FURTHER: i64 = 8;
-/// Rows of one statement, at most: a machine that is tried with one guest on one host in every way
-/// that covers the usual machine at strength 3 has 149 (docs/covering.md).
-const ROWS: i64 = 16_384;
+/// Rows of one pair, at most, and of one statement: a machine that is tried with one guest on one host in
+/// every way that covers the usual machine at strength 3 has 149 (docs/covering.md). Where there are more,
+/// that is said, and nothing of the pair is called validated.
+#[cfg(not(test))]
+const ROWS: usize = 16_384;
+#[cfg(test)]
+const ROWS: usize = 1100;
 
 /// Records of each machine that are read at first, with all others of their days, where they are to be
 /// told from each other only: the newest run.
@@ -39,6 +43,24 @@ pub fn in_order(mut judged: Vec<Judged>) -> Vec<Judged> {
         key(b).cmp(&key(a)).then_with(|| a.record.log.cmp(&b.record.log))
     });
     judged
+}
+
+/// What was said last of pairs.
+#[derive(Debug, Default)]
+pub struct Last {
+    /// Of each, the newest first.
+    pub judged: BTreeMap<Pair, Vec<Judged>>,
+    /// Those of which there is more that may decide than was looked at.
+    pub cut: BTreeSet<Pair>,
+}
+
+impl Last {
+    /// What was said of these pairs together, and whether there is more.
+    pub fn of(&mut self, pairs: &[Pair]) -> (Vec<Judged>, bool) {
+        let cut = pairs.iter().any(|pair| self.cut.contains(pair));
+        let judged = pairs.iter().filter_map(|pair| self.judged.remove(pair)).flatten();
+        (in_order(judged.collect()), cut)
+    }
 }
 
 impl Catalog {
@@ -71,39 +93,53 @@ impl Catalog {
         pairs: &[Pair],
         as_of: Date,
         mut so_many: i64,
-    ) -> Result<BTreeMap<Pair, Vec<Judged>>, CatalogError> {
-        let mut judged = BTreeMap::new();
+    ) -> Result<Last, CatalogError> {
+        let mut last = Last::default();
         let mut wanted: Vec<Pair> = pairs.to_vec();
         wanted.sort_unstable();
         wanted.dedup();
         while !wanted.is_empty() {
             let mut further = Vec::new();
-            for some in wanted.chunks(PAIRS) {
-                for (pair, of_machines) in self.last_said(some, as_of, so_many).await? {
+            let mut chunks: Vec<&[Pair]> = wanted.chunks(PAIRS).collect();
+            while let Some(some) = chunks.pop() {
+                let (said, more) = self.last_said(some, as_of, so_many).await?;
+                if let (true, [_, _, ..]) = (more, some) {
+                    // What one has too many of is not to be missing of another.
+                    let (one, other) = some.split_at(some.len() / 2);
+                    chunks.extend([one, other]);
+                    continue;
+                }
+                last.cut.extend(some.iter().filter(|_| more));
+                for (pair, of_machines) in said {
                     let unsettled = |said: &Vec<Judged>| {
                         said.len() >= usize::try_from(so_many).unwrap_or(usize::MAX)
                             && !said.iter().any(Judged::counts)
                     };
-                    if so_many < LOOKED_AT && of_machines.values().any(unsettled) {
-                        further.push(pair);
-                        continue;
+                    if of_machines.values().any(unsettled) {
+                        if so_many < LOOKED_AT {
+                            further.push(pair);
+                            continue;
+                        }
+                        last.cut.insert(pair);
                     }
-                    judged.insert(pair, in_order(of_machines.into_values().flatten().collect()));
+                    let all = of_machines.into_values().flatten().collect();
+                    last.judged.insert(pair, in_order(all));
                 }
             }
             wanted = further;
             so_many = so_many.saturating_mul(FURTHER).min(LOOKED_AT);
         }
-        Ok(judged)
+        Ok(last)
     }
 
-    /// The records of each machine of these pairs, so far back.
+    /// The records of each machine of these pairs, so far back; and whether there are more of them than are
+    /// read, of which the newest are given.
     async fn last_said(
         &self,
         pairs: &[Pair],
         as_of: Date,
         so_many: i64,
-    ) -> Result<BTreeMap<Pair, BTreeMap<i64, Vec<Judged>>>, CatalogError> {
+    ) -> Result<(BTreeMap<Pair, BTreeMap<i64, Vec<Judged>>>, bool), CatalogError> {
         // Of one length or another, so that the database knows the statement from the last time. No
         // subject has the number that fills it up.
         let length = if pairs.len() == 1 { 1 } else { PAIRS };
@@ -121,12 +157,15 @@ impl Catalog {
              JOIN subjects h ON h.id = r.host ORDER BY r.ended DESC, r.entry DESC LIMIT $3",
             marks.join(", ")
         );
-        let mut query = sqlx::query(&sql).bind(end_of(as_of)).bind(so_many - 1).bind(ROWS);
+        let mut query = sqlx::query(&sql).bind(end_of(as_of)).bind(so_many - 1);
+        query = query.bind(i64::try_from(ROWS).unwrap_or(i64::MAX).saturating_add(1));
         for (guest, host) in filled {
             query = query.bind(guest).bind(host);
         }
         let failed = || CatalogError::database("find what was said last of a pair");
-        let rows = query.fetch_all(&self.pool).await.map_err(failed())?;
+        let mut rows = query.fetch_all(&self.pool).await.map_err(failed())?;
+        let more = rows.len() > ROWS;
+        rows.truncate(ROWS);
         let records = rows.iter().map(stored).collect::<Result<Vec<_>, _>>()?;
         let notices = self.notices_of(&records.iter().collect::<Vec<_>>()).await?;
         let mut said: BTreeMap<Pair, BTreeMap<i64, Vec<Judged>>> = BTreeMap::new();
@@ -137,6 +176,6 @@ impl Catalog {
             let of_machine = said.entry(pair).or_default().entry(machine).or_default();
             of_machine.push(Judged { record, stands });
         }
-        Ok(said)
+        Ok((said, more))
     }
 }

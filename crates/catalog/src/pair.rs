@@ -1,6 +1,7 @@
 //! How the records of a guest on a host stand on a day.
 
 use hospitium_ledger::{ByItself, NoticeDays, NoticeKind, by_itself, in_force};
+use hospitium_model::standing::{OfRecord, Rule, Until};
 use jiff::civil::Date;
 use serde::Serialize;
 
@@ -66,6 +67,11 @@ impl Judged {
         self.stands.counts()
     }
 
+    /// The rule by which it stands so.
+    pub fn rule(&self) -> Rule {
+        self.record.rule(&self.stands)
+    }
+
     /// The day from which it does not count, if it does not.
     pub const fn set_aside_on(&self) -> Option<Date> {
         match self.stands {
@@ -77,16 +83,29 @@ impl Judged {
 
     /// Why it does not count, if it does not.
     pub fn set_aside(&self) -> Option<String> {
-        let place = self.record.place();
-        match &self.stands {
+        (!self.counts()).then(|| self.rule().words())
+    }
+}
+
+impl Stored {
+    /// The rule by which it stands so, by itself.
+    pub(crate) fn rule(&self, stands: &Stands) -> Rule {
+        let record = OfRecord {
+            certificate: self.place(),
+            party: self.party.clone(),
+            validated: self.validated,
+        };
+        let until = || Until { day: Some(self.until), because: self.detail.decided_by.clone() };
+        match stands.clone() {
+            Stands::Valid => {
+                Rule::Holds { record, until: until(), unfulfilled: None, wider_shown: false }
+            }
+            Stands::Failed => Rule::Failed { record },
+            Stands::Lapsed => Rule::Lapsed { record, until: until() },
             Stands::Suspended { since, until, reason } => {
-                let until = until.map_or_else(String::new, |day| format!(" until {day}"));
-                Some(format!("{place} is suspended since {since}{until}: {reason}"))
+                Rule::Suspended { record, since, until, reason }
             }
-            Stands::Withdrawn { on, reason } => {
-                Some(format!("{place} was withdrawn on {on}: {reason}"))
-            }
-            _ => None,
+            Stands::Withdrawn { on, reason } => Rule::Withdrawn { record, on, reason },
         }
     }
 }

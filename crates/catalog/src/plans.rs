@@ -6,6 +6,7 @@ use hospitium_model::Agreement;
 use hospitium_plan::obligation::{Grounds, Plan};
 use hospitium_products::{Product, ProductId};
 
+use crate::decide::LINES;
 use crate::desk::outcomes;
 use crate::{CatalogError, Desk};
 
@@ -54,9 +55,17 @@ impl Desk<'_> {
         let found: Vec<_> = of_pairs
             .iter()
             .take(PAIRS)
-            .flat_map(|(pair, judged)| outcomes(judged, pair, logs))
+            .flat_map(|of| outcomes(&of.judged, &of.pair, logs))
             .collect();
         let mut plan = Plan::make(agreement, &grounds(&found));
+        for of in of_pairs.iter().filter(|of| of.cut).take(LINES) {
+            let (guest, host) = &of.pair;
+            plan.problems.push(format!(
+                "of {guest} on {host} there are more records than the {} that are looked at; one that says \
+                 otherwise may be among the rest",
+                of.judged.len()
+            ));
+        }
         if of_pairs.len() > PAIRS {
             plan.problems.push(format!(
                 "the agreement is about more than {PAIRS} pairs that were tried; the records of \

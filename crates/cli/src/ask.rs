@@ -58,8 +58,8 @@ pub struct AskOptions {
     pub json: bool,
 }
 
-/// `hospitium ask`. Good if a validation holds; bad if it failed, lapsed, or was taken back;
-/// unfinished if nothing is known, or it is only planned.
+/// `hospitium ask`. Good if a validation holds; bad if it failed, lapsed, was taken back, was never delivered
+/// or is left out; unfinished if nothing is known, or it is planned or pending only.
 pub async fn ask(arguments: AskArguments) -> Result<End> {
     let products = arguments.options.sources.clone().load()?;
     if arguments.pairs {
@@ -153,14 +153,14 @@ fn list(answers: &[Answer], columns: Option<usize>) {
             Word::Validated => "pass",
             Word::ValidatedWithLimits | Word::Lapsed => "flaky",
             Word::Failed | Word::NotValidated => "fail",
-            Word::Planned | Word::Unknown => "skip",
+            Word::Pending | Word::Planned | Word::Excluded | Word::Unknown => "skip",
         };
         let word = format!("{:<words$}", answer.verdict.words());
         let pair = format!("{:<guests$} on {:<hosts$}", safe(&answer.guest), safe(&answer.host));
         let taken = word.chars().count() + pair.chars().count() + 4;
         let rule = match columns {
-            Some(columns) => cut(&safe(&answer.rule), columns.saturating_sub(taken)),
-            None => safe(&answer.rule),
+            Some(columns) => cut(&safe(&answer.rule_words), columns.saturating_sub(taken)),
+            None => safe(&answer.rule_words),
         };
         out!("{}  {pair}  {}", paint.verdict(colour, &word), paint.dim(&rule));
     }
@@ -192,7 +192,7 @@ pub async fn answer(question: &str, products: &Products, options: AskOptions) ->
         Reply::Answer(answer) => match answer.verdict {
             word if word.holds() && answer.certain => End::Good,
             word if word.holds() => End::Unfinished,
-            Word::Unknown | Word::Planned => End::Unfinished,
+            word if word.is_open() => End::Unfinished,
             _ => End::Bad,
         },
         Reply::Unclear { .. } => End::Unfinished,

@@ -4,10 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Subcommand, ValueEnum, ValueHint};
-use hospitium_ledger::statement::KeyRole;
-use hospitium_ledger::{
-    Algorithm, Certificate, Log, Party, PublicParty, SecretKey, Statement, VerifierKey,
-};
+use hospitium_ledger::{Algorithm, Party, PublicParty};
 use jiff::Timestamp;
 
 use crate::failure::End;
@@ -96,25 +93,13 @@ fn show(public: &PublicParty) {
 }
 
 fn rekey(folder: &Path, reason: &str, log: Option<&Path>) -> Result<()> {
-    let mut party = open(folder)?;
-    let at = log.map_or_else(|| party.usual_log(), Path::to_owned);
-    let new = SecretKey::generate(party.record.public().algorithm())?;
-    let name = party.public.name.clone();
-    let key = VerifierKey::for_records(&name, new.public())?;
-    let old = party.public.record.clone();
-    let role = KeyRole::Record;
-    let change = Statement::key_change(&name, Timestamp::now(), role, old, key, reason);
-    let pem = new.to_pem()?;
-    // Kept before it is announced: an announced key that is lost would be a party's end.
-    party.keep_next_record_key(&pem)?;
-    let index = {
-        let mut log = Log::open(&at, &party).context("the log cannot be opened")?;
-        let made = Certificate::issue(&mut log, &party, &[change])?;
-        made.first().map(|certificate| certificate.proof().index).unwrap_or_default()
-    };
-    party.replace_record_key(new, index).context("the new key cannot be put in place")?;
-    show(&party.public);
-    out!("recorded  entry {index} of {}", at.display());
+    let changed = hospitium_ledger::rekey(folder, log, reason, Timestamp::now())
+        .context("the key was not changed")?;
+    show(&changed.public);
+    if changed.resumed {
+        out!("went on   with a change of key that had been cut off");
+    }
+    out!("recorded  entry {} of {}", changed.entry, changed.log.display());
     out!(
         "give others the new party.toml; a copy of the log shows them that it follows the old key"
     );

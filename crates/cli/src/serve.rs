@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
-use hospitium_web::{Site, Sources, serve as server};
+use hospitium_web::{Connections, Site, Sources, serve as server};
 use jiff::civil::Date;
 
 use crate::agreement;
@@ -22,6 +22,12 @@ pub struct ServeArguments {
     pub listen: String,
     #[command(flatten)]
     pub site: SiteArguments,
+    /// Connections at once, in all; no more than half of the descriptors that a process may have
+    #[arg(long, value_name = "COUNT", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+    pub connections: u32,
+    /// Of these, of one address; behind a proxy, all come from its one
+    #[arg(long, value_name = "COUNT", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    pub connections_per_address: u32,
     /// The site's address as the world sees it, for feeds and badges
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     pub base: Option<String>,
@@ -93,7 +99,14 @@ impl SiteArguments {
 
 /// `hospitium serve`.
 pub async fn serve(arguments: ServeArguments) -> Result<End> {
-    let ServeArguments { listen, site, base, runs } = arguments;
+    let ServeArguments { listen, site, base, runs, connections, connections_per_address } =
+        arguments;
+    let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    let limits = Connections {
+        in_all: count(connections),
+        per_address: count(connections_per_address),
+        ..Connections::default()
+    };
     let base = base.map(|base| base.trim_end_matches('/').to_owned());
     let listener = server::listen(&listen).await?;
     let address = listener.local_addr().context("the address listened on is not known")?;
@@ -113,6 +126,6 @@ pub async fn serve(arguments: ServeArguments) -> Result<End> {
             } => {}
         }
     };
-    server::serve(listener, site, end).await?;
+    server::serve(listener, site, limits, end).await;
     Ok(End::Good)
 }

@@ -104,6 +104,8 @@ fn json(explained: &Explained) -> Result<String> {
         "format": 1,
         "good": explained.is_good(),
         "standing": standing,
+        "rule": explained.rule(),
+        "rule_words": explained.rule().words(),
         "headline": explained.headline(),
         "party": explained.party,
         "key": explained.signed.key,

@@ -57,22 +57,34 @@ fn every_pair_of_the_deal_of_2009_has_an_answer() {
             answer["guest-id"] == owed["guest"] && answer["host-id"] == owed["host"]
         };
         let answer = answers.iter().find(of_pair).unwrap_or_else(|| panic!("{owed} has none"));
-        assert_eq!(answer["verdict"], "planned", "{answer}");
+        // Nothing was delivered: the word says whether it is owed by then.
+        let word = match owed["state"]["is"].as_str() {
+            Some("planned") => "planned",
+            Some("due" | "late") => "pending",
+            Some("over") => "not-validated",
+            _ => panic!("{owed}"),
+        };
+        assert_eq!(
+            (&answer["verdict"], &answer["rule"]),
+            (&word.into(), &owed["rule"]),
+            "{answer}"
+        );
     }
 }
 
 #[test]
 fn questions_are_understood_as_people_put_them() {
-    let pair = "planned: Red Hat Enterprise Linux 5.3 on Microsoft Hyper-V Server 2008";
+    // Both sides' lives are over.
+    let pair = "not validated: Red Hat Enterprise Linux 5.3 on Microsoft Hyper-V Server 2008";
     for question in [
         "rhel 5.3 on hyper-v server 2008",
         "is rhel 5.3 supported on hyper-v server 2008?",
         "does RHEL 5 U3 run on Microsoft Hyper-V Server 2008",
     ] {
-        ask(question, 3, &[pair]);
+        ask(question, 1, &[pair, "never delivered"]);
     }
     let more = [pair, "4 vCPUs, 8 GiB"];
-    ask("rhel 5.3 on hyper-v server 2008 with 4 processors and 8192 MB memory", 3, &more);
+    ask("rhel 5.3 on hyper-v server 2008 with 4 processors and 8192 MB memory", 1, &more);
     let xen = "Microsoft Windows Server 2003 SP2 on Xen 3.1.0 (RHEL 5.3)";
     ask("windows 2003 server sp2 64 bit on rhel 5.3 xen", 3, &[xen, "x86_64"]);
 }
@@ -115,7 +127,12 @@ fn a_definition_is_answered_for_or_says_what_it_does_not_tell() {
         &["does not tell which host", "--host"],
     );
     let both = ["--guest", "rhel5.3", "--host", "hyper-v server 2008"];
-    check_vm("hyperv-2008.exp", &both, 3, &["planned: Red Hat Enterprise Linux 5.3 on Microsoft"]);
+    check_vm(
+        "hyperv-2008.exp",
+        &both,
+        1,
+        &["not validated: Red Hat Enterprise Linux 5.3 on Microsoft"],
+    );
 }
 
 #[test]

@@ -26,7 +26,7 @@ use jiff::Timestamp;
 use crate::dsse::{Envelope, EnvelopeError};
 use crate::files::{self, Access, FileError};
 use crate::history::Found;
-use crate::log::{Log, LogError, LogFolder, walk};
+use crate::log::{Log, LogError, LogFolder, key_given_up, walk};
 use crate::note::{Checkpoint, Head, NoteError};
 use crate::party::Party;
 use crate::proof::{PROOF_LIMIT, ProofError, TlogProof};
@@ -65,6 +65,20 @@ pub enum CertificateError {
     /// The statement to sign.
     #[error("the statement cannot be signed")]
     Statement(#[from] StatementError),
+    /// The party's key was given up.
+    #[error(
+        "the log announced at entry {until} that {party} gave up the key that would sign, and {new} follows \
+         it: whatever is signed with the old one counts for nothing. This is an older copy of the party's \
+         folder; put the newest one in its place"
+    )]
+    Retired {
+        /// The party.
+        party: String,
+        /// The entry.
+        until: u64,
+        /// The key that follows.
+        new: String,
+    },
     /// The log.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -77,12 +91,17 @@ impl Certificate {
     /// Signs statements, appends them to the party's log in one go, and gives a certificate of each.
     ///
     /// # Errors
-    /// If one cannot be signed (nothing is appended then), or the log cannot be written.
+    /// If the party's key was given up or one cannot be signed (nothing is appended then), or the log cannot
+    /// be written.
     pub fn issue(
         log: &mut Log<'_>,
         party: &Party,
         statements: &[Statement],
     ) -> Result<Vec<Self>, CertificateError> {
+        if let Some(found) = key_given_up(log.folder(), log.checkpoint().head(), party)? {
+            let (party, new) = (party.public.name.clone(), found.new.to_string());
+            return Err(CertificateError::Retired { party, until: found.until, new });
+        }
         let mut entries = Vec::new();
         for statement in statements {
             entries.push(Envelope::sign(statement.to_bytes()?, &[&party.record]).to_bytes());

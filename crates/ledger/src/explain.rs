@@ -205,7 +205,7 @@ impl Explained {
 
     /// All of it, as pairs of a label and a line.
     pub fn lines(&self) -> Vec<(&'static str, String)> {
-        let mut lines = Vec::new();
+        let mut lines = vec![("decided by", self.rule().words())];
         if let Some(validation) = self.validation() {
             validation_lines(validation, &mut lines);
         }

@@ -7,29 +7,16 @@ use serde::Deserialize;
 
 use crate::dsse::Envelope;
 use crate::head::Trusted;
+use crate::keys::{KeySpan, change_key, holding};
 use crate::log::{LogFolder, walk};
 use crate::note::{CLOCK_TOLERANCE, Hash, Head};
 use crate::party::belongs_to;
 use crate::policy::Policy;
 use crate::proof::TlogProof;
 use crate::standing::{NoticeDays, NoticeKind, day_of, in_force, last_day};
-use crate::statement::{
-    KeyChange, KeyRole, Notice, Outcome, Record, Resource, Statement, Validation, predicate,
-};
+use crate::statement::{Notice, Outcome, Record, Resource, Statement, Validation, predicate};
 use crate::text::shown;
 use crate::verify::VerifyError;
-use crate::vkey::VerifierKey;
-
-/// A key of a party's records, and for which entries it holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeySpan {
-    /// The key.
-    pub key: VerifierKey,
-    /// First entry that it may have signed.
-    pub from: u64,
-    /// Last entry that it may have signed: the one that announces its successor.
-    pub until: Option<u64>,
-}
 
 /// A suspension, lifting or withdrawal, as found in a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -343,39 +330,4 @@ impl Reading<'_> {
             change_key(&mut self.history.keys, &self.party, index, by, &change);
         }
     }
-}
-
-/// Takes in a change of a party's record key that stands at this entry and was signed by this key: from the
-/// next entry on the new one holds, and the old one no longer. Any other change is of no weight; whether it
-/// was one is said.
-pub fn change_key(
-    keys: &mut Vec<KeySpan>,
-    party: &str,
-    index: u64,
-    by: &VerifierKey,
-    change: &KeyChange,
-) -> bool {
-    let ours = change.role == KeyRole::Record
-        && change.old == *by
-        && change.new.name() == party
-        && change.new != change.old;
-    if !ours {
-        return false;
-    }
-    for span in &mut *keys {
-        if span.key == change.old && span.until.is_none() {
-            span.until = Some(index);
-        }
-    }
-    if !keys.iter().any(|span| span.key == change.new) {
-        keys.push(KeySpan { key: change.new.clone(), from: index + 1, until: None });
-    }
-    true
-}
-
-/// The keys that hold for this entry.
-pub fn holding(keys: &[KeySpan], index: u64) -> impl Iterator<Item = &VerifierKey> + Clone {
-    keys.iter()
-        .filter(move |span| span.from <= index && span.until.is_none_or(|until| index <= until))
-        .map(|span| &span.key)
 }

@@ -22,11 +22,14 @@ mod head;
 mod heads;
 mod history;
 mod key;
+mod keys;
 mod log;
 mod note;
 mod party;
 mod policy;
 mod proof;
+mod rekey;
+mod ruling;
 mod standing;
 pub mod statement;
 mod text;
@@ -46,8 +49,9 @@ pub use explain::{Explained, LogKnown, Signed, Standing};
 pub use files::FileError;
 pub use head::{HeadError, Trusted};
 pub use heads::{Continues, Heads, HeadsError, continues};
-pub use history::{Found, History, KeySpan, Needed, RestsOn, change_key, holding};
+pub use history::{Found, History, Needed, RestsOn};
 pub use key::{Algorithm, KeyError, PublicKey, SecretKey};
+pub use keys::{GivenUp, KeySpan, change_key, given_up, holding};
 pub use log::{
     Appended, Bounds, Checked, ENTRY_LIMIT, Log, LogError, LogFolder, LogProblem, PullError,
     Pulled, Source, SourceError, Tree, pull, walk,
@@ -56,6 +60,7 @@ pub use note::{CLOCK_TOLERANCE, Checkpoint, Cosigned, Hash, Head, NoteError, See
 pub use party::{Party, PartyError, PublicParty, RetiredKey, belongs_to, check_name, log_origin};
 pub use policy::{POLICY_LIMIT, Policy, PolicyError, PolicyReadError, PolicyWitness};
 pub use proof::{PROOF_LIMIT, ProofError, TlogProof, check_consistency, check_inclusion};
+pub use rekey::{RekeyError, Rekeyed, rekey};
 pub use standing::{ByItself, NoticeDays, NoticeKind, by_itself, day_of, in_force, last_day};
 pub use statement::Statement;
 pub use validity::{Agreed, DatedFact, Validity, ValidityError, ValidityRule};

@@ -8,6 +8,8 @@
 //!   secret/                0700
 //!     record.pem           signs records (Ed25519, or P-256)
 //!     log.pem              signs checkpoints of the party's own log
+//!     record.next.pem      a key that is to follow, while its change goes on
+//!     record.retired-….pem a key that was given up
 //!     witness.pem          cosigns checkpoints of other parties' logs
 //!   signed/                the last head signed of its own log: an older copy is not continued
 //!   witnessed/             the last checkpoint cosigned of each log
@@ -23,7 +25,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, Access, FileError};
-use crate::key::{Algorithm, KeyError, PEM_LIMIT, SecretKey};
+use crate::key::{Algorithm, KeyError, PEM_LIMIT, PublicKey, SecretKey};
 use crate::text::shown;
 use crate::vkey::{Purpose, VerifierKey, VerifierKeyError};
 
@@ -33,6 +35,9 @@ const FORMAT: u32 = 1;
 const LIMIT: u64 = 16 << 10;
 const PUBLIC: &str = "party.toml";
 const SECRET: &str = "secret";
+const RECORD: &str = "record.pem";
+/// A key that is to follow: there as long as its change is not done.
+const NEXT: &str = "record.next.pem";
 
 /// Why a party could not be made or opened.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +109,16 @@ pub enum PartyError {
         path: PathBuf,
         /// Which key.
         which: &'static str,
+    },
+    /// A change of its key was cut off.
+    #[error(
+        "a change of the key of the party {folder} was cut off, and until it is done nothing is signed; run: \
+         hospitium party rekey {folder} --reason WHY (it goes on with the key that it had made)",
+        folder = folder.display()
+    )]
+    Rekeying {
+        /// The party's folder.
+        folder: PathBuf,
     },
     /// A key that cannot be made or read.
     #[error("the key {path} cannot be used", path = path.display())]
@@ -336,54 +351,99 @@ impl Party {
     /// Opens a party's folder with its secret keys.
     ///
     /// # Errors
-    /// If something is missing, others can get at the secret keys, or they do not fit the public ones.
+    /// If something is missing, others can get at the secret keys, they do not fit the public ones, or a
+    /// change of key was cut off (see [`rekey`](crate::rekey)).
     pub fn open(folder: &Path) -> Result<Self, PartyError> {
+        let Changing { party, next, .. } = Self::open_to_change(folder)?;
+        match next {
+            None => Ok(party),
+            Some(_) => Err(PartyError::Rekeying { folder: folder.to_owned() }),
+        }
+    }
+
+    /// The same with a key that is to follow, if there is one.
+    pub(crate) fn open_to_change(folder: &Path) -> Result<Changing, PartyError> {
         let public = public_of(folder)?;
+        let secret = folder.join(SECRET);
         let open = |which: &'static str, public: &VerifierKey| open_key(folder, which, public);
-        Ok(Self {
-            record: open("record", &public.record)?,
-            log: open("log", &public.log)?,
-            witness: open("witness", &public.witness)?,
-            public,
-            folder: folder.to_owned(),
-        })
+        let (log, witness) = (open("log", &public.log)?, open("witness", &public.witness)?);
+        let optional = |path: PathBuf| match read_key(&path) {
+            Err(PartyError::File(error)) if error.is_absent() => Ok(None),
+            other => other.map(Some),
+        };
+        let next = optional(secret.join(NEXT))?;
+        let current = read_key(&secret.join(RECORD))?;
+        let of_public = public.record.key();
+        let (record, next, in_place) = if current.public() == *of_public {
+            let in_place = next.as_ref().is_some_and(|next| next.public() == *of_public);
+            (current, next, in_place)
+        } else {
+            // Cut off between the secret's place and `party.toml`. Versions before this one removed the
+            // next key before they wrote that.
+            let follows = next.as_ref().is_none_or(|next| next.public() == current.public());
+            let old = optional(secret.join(retired_name(of_public)))?;
+            match old.filter(|old| follows && old.public() == *of_public) {
+                Some(old) => (old, Some(current), false),
+                None => {
+                    let path = secret.join(RECORD);
+                    return Err(PartyError::Mismatch { path, which: "record" });
+                }
+            }
+        };
+        let party = Self { record, log, witness, public, folder: folder.to_owned() };
+        Ok(Changing { party, next, in_place })
     }
 
     /// Keeps a new key for records as `secret/record.next.pem`, before it is announced: an
-    /// announced key that is lost could never be changed again.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn keep_next_record_key(&self, pem: &str) -> Result<(), PartyError> {
-        let path = self.folder.join(SECRET).join("record.next.pem");
+    /// announced key that is lost could never be changed again. One that is there is never overwritten.
+    pub(crate) fn keep_next_record_key(&self, new: &SecretKey) -> Result<(), PartyError> {
+        let path = self.secrets().join(NEXT);
+        if fs::symlink_metadata(&path).is_ok() {
+            return Err(PartyError::Exists { path });
+        }
+        let pem = new.to_pem().map_err(|source| PartyError::Key { path: path.clone(), source })?;
         Ok(files::put_durably(&path, pem.as_bytes(), Access::Secret)?)
     }
 
     /// Puts a new key for records in the place of the old one, which is kept as
     /// `secret/record.retired-FINGERPRINT.pem`. The change has to be recorded first: see
-    /// [`Statement::key_change`](crate::Statement::key_change). `until` is the entry of that record.
+    /// [`rekey`](crate::rekey), which does both. `until` is the entry of that record.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn replace_record_key(&mut self, new: SecretKey, until: u64) -> Result<(), PartyError> {
-        let path = self.folder.join(SECRET).join("record.pem");
+        let path = self.secrets().join(RECORD);
         let name = |source| PartyError::Key { path: path.clone(), source };
         let named = VerifierKey::for_records(&self.public.name, new.public())?;
-        let retired = format!("record.retired-{}.pem", self.record.public().fingerprint().short());
+        let retired = path.with_file_name(retired_name(&self.record.public()));
         let old = self.record.to_pem().map_err(name)?;
-        files::put_durably(&path.with_file_name(retired), old.as_bytes(), Access::Secret)?;
+        files::put_durably(&retired, old.as_bytes(), Access::Secret)?;
         let pem = new.to_pem().map_err(name)?;
         files::put_durably(&path, pem.as_bytes(), Access::Secret)?;
-        files::remove(&path.with_file_name("record.next.pem"))?;
         let key = std::mem::replace(&mut self.public.record, named);
         self.public.retired.push(RetiredKey { key, until });
         self.record = new;
+        let public = self.folder.join(PUBLIC);
+        files::put_durably(&public, self.public.to_toml().as_bytes(), Access::Public)?;
+        self.finish_record_key()
+    }
+
+    /// Writes what follows from `party.toml`; last, what says that a change of key goes on is removed.
+    pub(crate) fn finish_record_key(&self) -> Result<(), PartyError> {
         let folder = &self.folder;
         let pem = self.record.public().to_pem();
         files::put(&folder.join("record.pub.pem"), pem.as_bytes(), Access::Public)?;
-        files::put(&folder.join("policy"), self.public.policy().as_bytes(), Access::Public)?;
-        files::put_durably(&folder.join(PUBLIC), self.public.to_toml().as_bytes(), Access::Public)?;
-        Ok(())
+        files::put_durably(
+            &folder.join("policy"),
+            self.public.policy().as_bytes(),
+            Access::Public,
+        )?;
+        Ok(files::remove(&self.secrets().join(NEXT))?)
+    }
+
+    /// Where its secret keys are.
+    pub(crate) fn secrets(&self) -> PathBuf {
+        self.folder.join(SECRET)
     }
 
     /// Where it keeps the last checkpoint that it cosigned of each log.
@@ -400,6 +460,22 @@ impl Party {
     pub fn usual_log(&self) -> PathBuf {
         self.folder.join("log")
     }
+}
+
+/// A party whose key for records may be about to change.
+#[derive(Debug)]
+pub(crate) struct Changing {
+    /// The party, with the key that `party.toml` names.
+    pub party: Party,
+    /// The key that is to follow.
+    pub next: Option<SecretKey>,
+    /// Whether `party.toml` names that one already.
+    pub in_place: bool,
+}
+
+/// The name under which a key that was given up is kept.
+fn retired_name(key: &PublicKey) -> String {
+    format!("record.retired-{}.pem", key.fingerprint().short())
 }
 
 /// The public part of the party whose folder this is.
@@ -429,12 +505,15 @@ pub fn open_key(
         return Err(PartyError::Open { path: secret, mode });
     }
     let path = secret.join(format!("{which}.pem"));
-    let bytes = files::read_secret(&path, PEM_LIMIT)?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| KeyError::Pem);
-    let key = text
-        .and_then(SecretKey::from_pem)
-        .map_err(|source| PartyError::Key { path: path.clone(), source })?;
+    let key = read_key(&path)?;
     if key.public() == *public.key() { Ok(key) } else { Err(PartyError::Mismatch { path, which }) }
+}
+
+fn read_key(path: &Path) -> Result<SecretKey, PartyError> {
+    let bytes = files::read_secret(path, PEM_LIMIT)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| KeyError::Pem);
+    let key = text.and_then(SecretKey::from_pem);
+    key.map_err(|source| PartyError::Key { path: path.to_owned(), source })
 }
 
 fn private_folder(path: &Path) -> Result<(), PartyError> {

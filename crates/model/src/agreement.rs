@@ -8,7 +8,7 @@ mod read;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::MachineValues;
+use crate::{Bus, ByteSize, Firmware, MachineValues, NicModel};
 
 pub use calendar::{Day, Days, Term};
 pub use formula::{Formula, FormulaError, Until};
@@ -285,8 +285,9 @@ pub enum Owner {
     HostMaker,
 }
 
-/// Something that the deal leaves out on purpose.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Something that the deal leaves out on purpose. One that says what of a machine it is about decides an
+/// answer; others are for people.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Exclusion {
@@ -294,6 +295,38 @@ pub struct Exclusion {
     pub what: String,
     /// The terms.
     pub words: String,
+    /// For which guests, by product id, short id or name; for all if none is named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guests: Vec<String>,
+    /// On which hosts, in the same way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// Buses of disks that are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schema(value_type = Vec<String>))]
+    pub buses: Vec<Bus>,
+    /// Network interfaces that are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schema(value_type = Vec<String>))]
+    pub nics: Vec<NicModel>,
+    /// Firmwares that are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub firmware: Vec<Firmware>,
+    /// More vCPUs than so many are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vcpus_above: Option<u32>,
+    /// More memory than so much is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_above: Option<ByteSize>,
+}
+
+impl Exclusion {
+    /// Whether it says what of a machine it is about.
+    pub const fn is_of_machines(&self) -> bool {
+        !(self.buses.is_empty() && self.nics.is_empty() && self.firmware.is_empty())
+            || self.vcpus_above.is_some()
+            || self.memory_above.is_some()
+    }
 }
 
 impl Agreement {

@@ -24,6 +24,7 @@ mod size;
 mod source;
 mod space;
 mod span;
+pub mod standing;
 mod text_form;
 mod verdict;
 

@@ -295,6 +295,19 @@ pub enum NicModel {
     Vmxnet3,
 }
 
+impl NicModel {
+    /// Its name in files and questions.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Virtio => "virtio",
+            Self::E1000 => "e1000",
+            Self::E1000e => "e1000e",
+            Self::Rtl8139 => "rtl8139",
+            Self::Vmxnet3 => "vmxnet3",
+        }
+    }
+}
+
 /// A network interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

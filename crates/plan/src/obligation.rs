@@ -15,6 +15,7 @@ pub use speaks::{Trial, Voice, newest_run, speaking};
 pub use state::next_version;
 pub use terms::{Covers, Told};
 
+use hospitium_model::standing::Rule;
 use hospitium_model::{Agreement, Days};
 use hospitium_products::{ProductId, Products};
 use jiff::civil::Date;
@@ -247,9 +248,14 @@ pub struct Obligation {
     pub due: Option<Date>,
     /// How it stands.
     pub state: State,
+    /// The rule that decides that.
+    pub rule: Rule,
     /// Where it failed on some machines and others passed in the newest run: how it stands by these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_other_machines: Option<State>,
+    /// The rule that decides that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule_on_other_machines: Option<Rule>,
     /// The days that its validity counts from, as far as they are known.
     pub days: Days,
     /// Why it stands so, in sentences, the deciding one first.

@@ -69,14 +69,15 @@ async fn pair(
         return Err(missing(&format!("{guest} on {host}")));
     };
     use hospitium_catalog::Word::{
-        Failed, Lapsed, NotValidated, Planned, Unknown, Validated, ValidatedWithLimits,
+        Excluded, Failed, Lapsed, NotValidated, Pending, Planned, Unknown, Validated,
+        ValidatedWithLimits,
     };
     let colour = match answer.verdict {
         Validated => GOOD,
         ValidatedWithLimits | Lapsed => LIMITED,
         Failed | NotValidated => BAD,
-        Planned => OPEN,
-        Unknown => NEUTRAL,
+        Pending | Planned => OPEN,
+        Excluded | Unknown => NEUTRAL,
     };
     let mut message = answer.verdict.words().to_owned();
     if answer.verdict.holds()

@@ -27,7 +27,7 @@ async fn every_kind_of_page_is_accessible_and_runs_no_script_of_others() {
     let (end, ending) = tokio::sync::oneshot::channel::<()>();
     let site = Arc::clone(&world.site);
     let serving = tokio::spawn(async move {
-        crate::serve::serve(listener, site, async { drop(ending.await) }).await
+        crate::serve::serve(listener, site, Default::default(), async { drop(ending.await) }).await
     });
     let [passed, failed, hostile] = &world.records[..] else { panic!("three records") };
     let hostile_pair = format!("/pairs/{}/vmmo1", crate::links::slug(HOSTILE));
@@ -101,7 +101,7 @@ async fn every_kind_of_page_is_accessible_and_runs_no_script_of_others() {
     });
     let told = told.await.expect("ends");
     let _ = end.send(());
-    serving.await.expect("ends").expect("ends well");
+    serving.await.expect("ends");
     let wrong = told["wrong"].as_array().expect("is a list");
     assert!(wrong.is_empty(), "{}", serde_json::to_string_pretty(wrong).expect("is JSON"));
     let passes = told["passes"].as_object().expect("is there");

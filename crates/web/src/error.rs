@@ -27,9 +27,6 @@ pub enum SiteError {
         /// Why.
         source: std::io::Error,
     },
-    /// The server ended.
-    #[error("the server broke off")]
-    Serve(#[source] std::io::Error),
     /// A page that could not be made.
     #[error("the page cannot be made")]
     Template(#[from] askama::Error),

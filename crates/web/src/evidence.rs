@@ -6,6 +6,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -14,6 +15,7 @@ use hospitium_evidence::Bundle;
 use hospitium_ledger::EvidenceFound;
 use hospitium_ledger::statement::Validation;
 use hospitium_model::Digest;
+use jiff::Timestamp;
 
 /// Entries of a folder that are looked at.
 const ENTRIES: usize = 2000;
@@ -23,6 +25,8 @@ const MANIFEST: u64 = 16 << 20;
 const OPEN: usize = 4;
 /// How long what was read of a bundle is taken as it was.
 const KEPT: Duration = Duration::from_secs(300);
+/// Files of a bundle from whose changes on none are looked for.
+const FILES: usize = 100_000;
 /// Comparisons that are remembered.
 const COMPARED: usize = 1000;
 
@@ -38,7 +42,18 @@ struct Held {
     /// Digests of manifests, by file, as long as its time and size stay.
     manifests: HashMap<PathBuf, (Option<SystemTime>, u64, Digest)>,
     bundles: Vec<(Digest, Instant, Arc<Bundle>)>,
-    compared: HashMap<Digest, (Instant, EvidenceFound)>,
+    compared: HashMap<Digest, Compared>,
+}
+
+/// What became of a certificate's evidence when it was looked at.
+#[derive(Debug, Clone)]
+pub struct Compared {
+    /// What.
+    pub found: EvidenceFound,
+    /// When.
+    pub at: Timestamp,
+    /// What the system says of its files then: their sizes, and when they were changed last.
+    state: Digest,
 }
 
 impl Evidence {
@@ -123,23 +138,55 @@ impl Evidence {
         Some(bundle)
     }
 
-    /// What becomes of a certificate's evidence. Every file is read and compared; that is remembered
-    /// for five minutes.
-    pub fn compare(&self, record: Digest, validation: &Validation) -> EvidenceFound {
-        if let Some((at, found)) = self.held().compared.get(&record)
-            && at.elapsed() < KEPT
-        {
-            return found.clone();
-        }
-        let found = match self.find(validation.hospitium.evidence.manifest) {
-            Some(place) => hospitium_ledger::compare_evidence(&place, validation),
-            None => return EvidenceFound::NotGiven,
+    /// What becomes of a certificate's evidence, if there is any here. Every file is read and compared;
+    /// that is remembered for as long as the system says that none of them changed, and five minutes at
+    /// most.
+    pub fn compare(&self, record: Digest, validation: &Validation) -> Option<Compared> {
+        let manifest = validation.hospitium.evidence.manifest;
+        let place = self.find(manifest)?;
+        // Before they are read: what changes meanwhile is read again the next time.
+        let state = state(&place);
+        let now = Timestamp::now();
+        let known = self.held().compared.get(&record).cloned();
+        let kept = |known: &Compared| {
+            known.state == state && now.duration_since(known.at).unsigned_abs() < KEPT
         };
+        if let Some(known) = known.filter(kept) {
+            return Some(known);
+        }
+        let found = hospitium_ledger::compare_evidence(&place, validation);
+        let compared = Compared { found, at: now, state };
         let mut held = self.held();
         if held.compared.len() >= COMPARED {
             held.compared.clear();
         }
-        held.compared.insert(record, (Instant::now(), found.clone()));
-        found
+        held.compared.insert(record, compared.clone());
+        held.bundles.retain(|(digest, ..)| *digest != manifest);
+        Some(compared)
     }
+}
+
+/// What the system says of all files of a bundle. A change of any of them changes it: also where the time of
+/// its content was put back, which the time of its entry shows.
+fn state(place: &Path) -> Digest {
+    let mut told = Vec::new();
+    let mut folders = vec![place.to_owned()];
+    while let Some(path) = folders.pop() {
+        let Ok(meta) = std::fs::symlink_metadata(&path) else { continue };
+        told.push(format!(
+            "{}\n{} {} {} {} {}",
+            path.display(),
+            meta.ino(),
+            meta.len(),
+            meta.mode(),
+            meta.ctime(),
+            meta.ctime_nsec()
+        ));
+        if meta.is_dir() && told.len() < FILES {
+            let entries = std::fs::read_dir(&path).into_iter().flatten().flatten();
+            folders.extend(entries.map(|entry| entry.path()));
+        }
+    }
+    told.sort();
+    Digest::of(told.join("\n").as_bytes())
 }

@@ -10,6 +10,7 @@ pub mod api;
 mod badge;
 #[cfg(test)]
 mod browser;
+mod connections;
 mod day;
 mod error;
 mod evidence;
@@ -27,6 +28,7 @@ mod site;
 #[cfg(test)]
 mod tests;
 
+pub use connections::Connections;
 pub use error::{Refused, SiteError};
 pub use export::{Exported, export};
 pub use site::{Site, Sources, View};

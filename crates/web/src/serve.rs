@@ -15,6 +15,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 
+use crate::connections::{self, Connections};
 use crate::site::Site;
 use crate::{Refused, SiteError, api, badge, feed, live, pages};
 
@@ -91,25 +92,25 @@ pub async fn listen(address: &str) -> Result<TcpListener, SiteError> {
 }
 
 /// Serves until `end` comes; then what is being answered is brought to its end, for a few seconds.
-///
-/// # Errors
-/// If the network fails.
 pub async fn serve(
     listener: TcpListener,
     site: Arc<Site>,
+    limits: Connections,
     end: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), SiteError> {
+) {
     let closing = Arc::clone(&site);
     let mut closed = site.closing();
-    let serving = axum::serve(listener, router(site)).with_graceful_shutdown(async move {
+    let answering = connections::answer(listener, router(site), limits, closed.clone());
+    let ending = async move {
         end.await;
         closing.close();
-    });
+    };
+    let late = async move {
+        let _ = closed.wait_for(|closing| *closing).await;
+        tokio::time::sleep(GRACE).await;
+    };
     tokio::select! {
-        ended = async { serving.await } => ended.map_err(SiteError::Serve),
-        () = async {
-            let _ = closed.wait_for(|closing| *closing).await;
-            tokio::time::sleep(GRACE).await;
-        } => Ok(()),
+        ((), ()) = async { tokio::join!(answering, ending) } => {}
+        () = late => {}
     }
 }

@@ -81,7 +81,7 @@ async fn an_answer_says_its_word_rule_and_certificate() {
 async fn a_question_of_another_day_is_answered_for_it_and_its_links_keep_to_it() {
     let world = world().await;
     let (_, html) = world.get("/ask?q=osa+5.2+on+vmmo+2&as_of=2022-02-28").await;
-    assert!(html.contains("> planned</span>") && html.contains("As of 2022-02-28"), "{html}");
+    assert!(html.contains("> pending</span>") && html.contains("As of 2022-02-28"), "{html}");
     assert!(html.contains("name=\"as_of\" value=\"2022-02-28\""), "{html}");
     assert!(html.contains("&#38;as_of=2022-02-28\""), "{html}");
     let (_, now) = world.get("/ask?q=osa+5.2+on+vmmo+2").await;
@@ -239,9 +239,14 @@ async fn the_server_ends_when_it_is_told_to() {
     let world = world().await;
     let listener = crate::serve::listen("127.0.0.1:0").await.expect("listens");
     let (end, told) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(crate::serve::serve(listener, world.site.clone(), async {
-        let _ = told.await;
-    }));
+    let serving = tokio::spawn(crate::serve::serve(
+        listener,
+        world.site.clone(),
+        Default::default(),
+        async {
+            let _ = told.await;
+        },
+    ));
     end.send(()).expect("is listened to");
-    serving.await.expect("ends").expect("ends well");
+    serving.await.expect("ends");
 }

@@ -141,8 +141,7 @@ fn of_obligation(owed: &Obligation) -> Case {
 
 fn of_record(line: &Line) -> Case {
     let record = &line.record;
-    let (word, detail) = (line.stands, &record.detail);
-    let place = format!("{}, {}", record.validated, record.place());
+    let (word, detail, why) = (line.stands, &record.detail, line.rule.words());
     let end = match word {
         "valid" => End::Passed,
         "failed" => {
@@ -150,16 +149,10 @@ fn of_record(line: &Line) -> Case {
             let more = detail.failed.len().saturating_sub(LISTED);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             let checks = listed.join(", ");
-            End::Failed(word, format!("{word} on {place}. These checks failed: {checks}{more}."))
+            End::Failed(word, format!("{why} These checks failed: {checks}{more}."))
         }
-        "lapsed" => End::Failed(
-            word,
-            format!(
-                "{word}: it was valid until {}, by the rule: {}.",
-                record.until, detail.decided_by
-            ),
-        ),
-        _ => End::Skipped(word, format!("{word}: the record of {place} does not count.")),
+        "lapsed" => End::Failed(word, why),
+        _ => End::Skipped(word, why),
     };
     let name = format!("{} on {}, {}", record.guest, record.host, record.arch);
     Case { class: record.party.clone(), name, end }

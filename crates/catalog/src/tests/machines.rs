@@ -53,6 +53,46 @@ async fn told(world: &World) -> (Word, Word, &'static str, usize) {
     (bare, owed, by_desk.word(), deployments)
 }
 
+#[tokio::test]
+async fn what_is_left_unread_of_a_pair_keeps_it_from_being_called_validated() {
+    // More machines than are read of a pair (a smaller number in tests), the oldest of which failed.
+    let of = |vcpus, host, day| Sample {
+        vcpus,
+        passed: day != "2022-03-01",
+        ..Sample::new("b.example", OSA, host, at(day))
+    };
+    let day = |n: u32| if n == 1 { "2022-03-01" } else { "2022-05-01" };
+    let many: Vec<_> = (1..=1101).map(|n| statement(&of(n, VMMO, day(n)))).collect();
+    let mut world = World::new(&["b.example"]);
+    world.say("b.example", &many);
+    for deals in [vec![], vec![deal()]] {
+        let answer = world.ask(QUESTION, &deals, DAY).await;
+        assert_eq!(answer.verdict, Word::Unknown, "{:#?}", answer.rule);
+        assert!(
+            matches!(answer.rule, crate::Rule::TooMany { looked_at: 1100 }),
+            "{:?}",
+            answer.rule
+        );
+    }
+    let catalog = world.catalog().await;
+    let products = products();
+    let desk = crate::Desk::new(&catalog, &products, &[], DAY).await.expect("opens");
+    let plan = desk.plan(&deal()).await.expect("planned");
+    assert!(
+        plan.problems.iter().any(|problem| problem.contains("more records")),
+        "{:?}",
+        plan.problems
+    );
+    // As many of two names of one product, each within the bound: nothing is cut, and the oldest is told.
+    let other = ("Vmmo 1 (TCG)", VMMO.1);
+    let named = |n: u32| statement(&of(n, if n <= 550 { VMMO } else { other }, day(n)));
+    let mut world = World::new(&["b.example"]);
+    world.say("b.example", &(1..=1110).map(named).collect::<Vec<_>>());
+    let answer = world.ask(QUESTION, &[], DAY).await;
+    assert_eq!(answer.verdict, Word::ValidatedWithLimits, "{:#?}", answer.rule);
+    assert!(answer.limits.iter().any(|limit| limit.contains("entry 0")), "{:?}", answer.limits);
+}
+
 const LIMITED: (Word, Word, &str, usize) =
     (Word::ValidatedWithLimits, Word::ValidatedWithLimits, "failed", 0);
 const GOOD: (Word, Word, &str, usize) = (Word::Validated, Word::Validated, "fulfilled", 1);

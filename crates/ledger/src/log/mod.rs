@@ -10,12 +10,14 @@
 mod check;
 mod folder;
 mod growth;
+mod holds;
 mod journal;
 mod mirror;
 mod writer;
 
 pub use check::{Checked, LogProblem, walk};
 pub use folder::{LogFolder, Tree};
+pub(crate) use holds::key_given_up;
 pub use mirror::{Bounds, PullError, Pulled, Source, SourceError, pull};
 pub use writer::{Appended, Log};
 

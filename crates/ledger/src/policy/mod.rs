@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::files::{self, FileError};
-use crate::history::KeySpan;
+use crate::keys::KeySpan;
 use crate::vkey::VerifierKey;
 
 /// The most bytes of a policy.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Group, Member, POLICY_LIMIT, Policy, PolicyWitness, Quorum};
-use crate::history::KeySpan;
+use crate::keys::KeySpan;
 use crate::text::{decimal, shown};
 use crate::vkey::{Purpose, VerifierKey};
 

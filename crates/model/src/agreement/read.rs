@@ -39,7 +39,7 @@ struct RawAgreement {
     validation: Option<Spanned<Validation>>,
     support: Option<Support>,
     #[serde(default)]
-    exclusion: Vec<Exclusion>,
+    exclusion: Vec<Spanned<Exclusion>>,
 }
 
 #[derive(Deserialize)]
@@ -163,7 +163,7 @@ fn checked(raw: RawAgreement, text: &str) -> Result<Agreement, Wrong> {
         validity: validity(raw.validity, text)?,
         validation,
         support: raw.support,
-        exclusions: raw.exclusion,
+        exclusions: exclusions(raw.exclusion)?,
     })
 }
 
@@ -187,6 +187,18 @@ fn agreed(raw: Spanned<Validation>, text: &str) -> Result<Validation, Wrong> {
             Err((key(text, place, &name), what))
         }
     }
+}
+
+fn exclusions(raw: Vec<Spanned<Exclusion>>) -> Result<Vec<Exclusion>, Wrong> {
+    let narrows = |e: &Exclusion| !(e.guests.is_empty() && e.hosts.is_empty());
+    for exclusion in &raw {
+        if narrows(exclusion.get_ref()) && !exclusion.get_ref().is_of_machines() {
+            let what = "an exclusion that names guests or hosts says also what of their machines is \
+                        left out: buses, nics, firmware, vcpus-above or memory-above";
+            return Err((exclusion.span(), what.into()));
+        }
+    }
+    Ok(raw.into_iter().map(Spanned::into_inner).collect())
 }
 
 /// Where a key of a table stands: its first line from the table's beginning on that begins with it,

@@ -180,7 +180,8 @@ fn of_own<'a>(
     Some(Counting { decides, beside })
 }
 
-fn name(products: &Products, id: &hospitium_products::ProductId) -> String {
+/// A product's name for people.
+pub fn name(products: &Products, id: &ProductId) -> String {
     products.get(id).map_or_else(|| id.to_string(), |product| product.name.clone())
 }
 

@@ -1,10 +1,11 @@
 //! How an obligation stands: which outcomes count for it, until when, and what that makes of it.
 
+use hospitium_model::standing::{Deal, Ended, OfPair, OfRecord, Rule, Until};
 use hospitium_model::{Agreement, Clause, Days, Trigger};
 use hospitium_products::{Product, Products};
 use jiff::civil::Date;
 
-use super::counting::counting;
+use super::counting::{counting, name};
 use super::expand::{Pair, end_of_life};
 use super::{Because, Grounds, Obligation, Outcome, State, terms};
 
@@ -42,15 +43,41 @@ pub fn judge(
     };
     let mut days = bare;
     let counts = counting(agreement, clause, guest, host, grounds, &mut reasons);
+    let deal = || Deal {
+        id: agreement.id.clone(),
+        title: agreement.title.clone(),
+        clause: clause.id.clone(),
+    };
     let other = counts.as_ref().and_then(|counts| counts.beside);
-    let on_other_machines =
-        other.map(|other| by_outcome(agreement, other, &with(other), grounds, &mut Vec::new()));
-    let state = match counts {
-        Some(counts) => {
-            days = with(counts.decides);
-            by_outcome(agreement, counts.decides, &days, grounds, &mut reasons)
+    let beside = other.map(|other| {
+        let (state, mut rule) =
+            by_outcome((agreement, deal()), other, &with(other), grounds, &mut Vec::new());
+        if let Rule::AgreementHolds { on_some_machines, .. } = &mut rule {
+            *on_some_machines = true;
         }
-        None => without_outcome(agreement, from, due, &days, grounds.as_of, &mut reasons),
+        (state, rule)
+    });
+    let (on_other_machines, rule_on_other_machines) = beside.unzip();
+    let (state, rule) = match counts {
+        Some(counts) => {
+            let Outcome { guest: of_guest, host: of_host, .. } = counts.decides;
+            days = with(counts.decides);
+            let (state, mut rule) =
+                by_outcome((agreement, deal()), counts.decides, &days, grounds, &mut reasons);
+            if let Rule::AgreementHolds { carried_from, .. } = &mut rule
+                && (*of_guest != guest.id || *of_host != host.id)
+            {
+                let name = |id| name(grounds.products, id);
+                *carried_from = Some(OfPair { guest: name(of_guest), host: name(of_host) });
+            }
+            (state, rule)
+        }
+        None => {
+            let (state, rule) =
+                without_outcome(agreement, deal(), (from, due), &days, grounds.as_of);
+            reasons.insert(0, rule.because());
+            (state, rule)
+        }
     };
     let id = format!("{}/{}/{}", clause.id, guest.short(), host.short());
     reasons.push(format!("It is owed because {}.", because.words()));
@@ -71,7 +98,9 @@ pub fn judge(
         from,
         due,
         state,
+        rule,
         on_other_machines,
+        rule_on_other_machines,
         days,
         reasons,
         blocked,
@@ -79,101 +108,115 @@ pub fn judge(
 }
 
 fn by_outcome(
-    agreement: &Agreement,
+    (agreement, deal): (&Agreement, Deal),
     outcome: &Outcome,
     days: &Days,
     grounds: &Grounds<'_>,
     reasons: &mut Vec<String>,
-) -> State {
+) -> (State, Rule) {
     let certificate = outcome.certificate.clone();
+    let record = OfRecord {
+        certificate: certificate.clone(),
+        party: outcome.party.clone(),
+        validated: outcome.validated,
+    };
     if !outcome.passed {
-        reasons.insert(0, format!("The pair was tried on {} and failed.", outcome.validated));
-        return State::Failed { certificate, on: outcome.validated };
+        let rule = Rule::AgreementFailed { deal, record };
+        reasons.insert(0, rule.because());
+        return (State::Failed { certificate, on: outcome.validated }, rule);
     }
     let mut until = agreement.validity.until.until(days);
     if let Some(own) = outcome.until.filter(|own| until.date.is_none_or(|agreed| *own < agreed)) {
         until.date = Some(own);
         until.because = "the last day by the certificate itself".into();
     }
-    let reason = match until.date {
-        Some(date) => {
-            format!("Validated on {}; it holds until {date}, {}.", outcome.validated, until.because)
+    let changed = changed(agreement, outcome, grounds);
+    let state = match (until.date, changed.is_some()) {
+        (date, true) => {
+            let until = date.unwrap_or_else(|| agreement.validity.warn.after(grounds.as_of));
+            match until < grounds.as_of {
+                true => State::Lapsed { certificate, on: until },
+                false => State::AboutToLapse { certificate, until },
+            }
         }
-        None => format!("Validated on {}; {}.", outcome.validated, until.because),
-    };
-    reasons.insert(0, reason);
-    let changed = grounds.suite.filter(|suite| {
-        *suite != outcome.suite && agreement.validity.again_on.contains(&Trigger::Suite)
-    });
-    let changed = changed.map(|suite| {
-        let of = &outcome.suite;
-        format!(
-            "A changed suite makes it due again: the record is of {of}, and {suite} is current."
-        )
-    });
-    let other = terms::other_drivers(agreement, outcome, grounds);
-    let changed = changed.or_else(|| {
-        let drivers = |outcome: &Outcome| outcome.told.drivers.clone().unwrap_or_default();
-        let (of, other) = (drivers(outcome), other?);
-        Some(format!(
-            "Another paravirtual driver in the guest makes it due again: the record is of {of}, and \
-             {} shows {}.",
-            other.certificate,
-            drivers(other)
-        ))
-    });
-    if let Some(why) = changed {
-        reasons.push(why);
-        let until = until.date.unwrap_or_else(|| agreement.validity.warn.after(grounds.as_of));
-        return match until < grounds.as_of {
-            true => State::Lapsed { certificate, on: until },
-            false => State::AboutToLapse { certificate, until },
-        };
-    }
-    match until.date {
-        Some(on) if on < grounds.as_of => State::Lapsed { certificate, on },
-        Some(until) if until <= agreement.validity.warn.after(grounds.as_of) => {
+        (Some(on), false) if on < grounds.as_of => State::Lapsed { certificate, on },
+        (Some(until), false) if until <= agreement.validity.warn.after(grounds.as_of) => {
             State::AboutToLapse { certificate, until }
         }
-        until => State::Fulfilled { certificate, until },
+        (until, false) => State::Fulfilled { certificate, until },
+    };
+    let until = Until { day: until.date, because: until.because };
+    let rule = match state {
+        State::Lapsed { .. } => Rule::AgreementLapsed { deal, record, until },
+        _ => Rule::AgreementHolds {
+            deal,
+            record,
+            // What has to be done again has an end, by the formula or by the time for a warning.
+            until: match &state {
+                State::AboutToLapse { until: day, .. } => Until { day: Some(*day), ..until },
+                _ => until,
+            },
+            about_to_lapse: matches!(state, State::AboutToLapse { .. }),
+            on_some_machines: false,
+            carried_from: None,
+            wider_shown: false,
+        },
+    };
+    reasons.insert(0, rule.because());
+    reasons.extend(changed);
+    (state, rule)
+}
+
+/// What makes it due again before its time, if anything does.
+fn changed(agreement: &Agreement, outcome: &Outcome, grounds: &Grounds<'_>) -> Option<String> {
+    let suite = grounds.suite.filter(|suite| {
+        *suite != outcome.suite && agreement.validity.again_on.contains(&Trigger::Suite)
+    });
+    if let Some(suite) = suite {
+        let of = &outcome.suite;
+        return Some(format!(
+            "A changed suite makes it due again: the record is of {of}, and {suite} is current."
+        ));
     }
+    let other = terms::other_drivers(agreement, outcome, grounds)?;
+    let drivers = |outcome: &Outcome| outcome.told.drivers.clone().unwrap_or_default();
+    Some(format!(
+        "Another paravirtual driver in the guest makes it due again: the record is of {}, and {} \
+         shows {}.",
+        drivers(outcome),
+        other.certificate,
+        drivers(other)
+    ))
 }
 
 fn without_outcome(
     agreement: &Agreement,
-    from: Option<Date>,
-    due: Option<Date>,
+    deal: Deal,
+    (from, due): (Option<Date>, Option<Date>),
     days: &Days,
     as_of: Date,
-    reasons: &mut Vec<String>,
-) -> State {
+) -> (State, Rule) {
     let (Some(from), Some(by)) = (from, due) else {
-        reasons.insert(0, "Nobody here knows when one side was released.".into());
-        return State::Planned { from: None };
+        return (State::Planned { from: None }, Rule::Planned { deal, from: None });
     };
     if from > as_of {
-        reasons.insert(0, format!("One side is released on {from} only."));
-        return State::Planned { from: Some(from) };
+        return (State::Planned { from: Some(from) }, Rule::Planned { deal, from: Some(from) });
     }
     let ends = [
-        (days.guest_end_of_life, "the guest's life"),
-        (days.host_end_of_life, "the host's life"),
-        (agreement.ends, "the agreement"),
+        (days.guest_end_of_life, Ended::Guest),
+        (days.host_end_of_life, Ended::Host),
+        (agreement.ends, Ended::Agreement),
     ];
     let over = ends
         .into_iter()
         .filter_map(|(day, what)| day.filter(|day| *day < as_of).map(|day| (day, what)))
-        .min();
-    if let Some((on, what)) = over {
-        reasons.insert(0, format!("No record says that it was done, and {what} ended on {on}."));
-        return State::Over { on };
+        .min_by_key(|(day, _)| *day);
+    if let Some((on, ended)) = over {
+        return (State::Over { on }, Rule::NeverDelivered { deal, ended, on });
     }
-    if by < as_of {
-        reasons.insert(0, format!("No record says that it was done; it was due on {by}."));
-        return State::Late { by };
-    }
-    reasons.insert(0, format!("It is to be done by {by}."));
-    State::Due { by }
+    let late = by < as_of;
+    let state = if late { State::Late { by } } else { State::Due { by } };
+    (state, Rule::Pending { deal, due: by, late })
 }
 
 /// The first later version of the same line that is released after this day, with the day.

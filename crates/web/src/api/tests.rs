@@ -231,7 +231,7 @@ async fn on_another_day_nothing_is_known_that_was_said_later() {
     };
     // The failure is of 2022-03-01, and the pair is owed by 2022-07-01.
     let [ask, obligations, records, record, differences] = OF_A_DAY;
-    assert_eq!(get(ask, "2022-02-28").await["verdict"], "planned");
+    assert_eq!(get(ask, "2022-02-28").await["verdict"], "pending");
     assert_eq!(get(ask, "2022-03-01").await["verdict"], "failed");
     for (day, fulfilled) in [("2022-01-31", 0), ("2022-02-01", 1)] {
         let plan = get(&format!("{obligations}state=fulfilled"), day).await;
@@ -256,7 +256,7 @@ async fn on_another_day_nothing_is_known_that_was_said_later() {
         assert!(status == StatusCode::OK || status == StatusCode::NOT_FOUND, "{body}");
     }
     let definition = "<domain><name>vm</name><os><type>hvm</type></os></domain>";
-    for (day, verdict) in [("2022-02-28", "planned"), ("2022-03-01", "failed")] {
+    for (day, verdict) in [("2022-02-28", "pending"), ("2022-03-01", "failed")] {
         let address = format!("/api/v1/check-vm?guest=osa+5.2&host=vmmo+2&as_of={day}");
         let request = Request::post(address).body(definition.into()).expect("is a request");
         let answer: Value =

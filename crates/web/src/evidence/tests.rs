@@ -157,6 +157,27 @@ async fn evidence_in_which_files_changed_is_altered_and_each_is_named() {
 }
 
 #[tokio::test]
+async fn evidence_that_changes_after_the_page_was_seen_is_looked_at_again() {
+    let (world, place) = with_evidence(|_| (), true).await;
+    let before = page(&world).await;
+    assert!(before.contains("> present</span>") && before.contains("Looked at 20"), "{before}");
+    assert_eq!(page(&world).await, before, "looked at once, as long as nothing changes");
+    // As many bytes, and the time of the file put back.
+    let file = place.join(CONSOLE);
+    let time = std::fs::metadata(&file).and_then(|meta| meta.modified()).expect("has one");
+    let bytes = std::fs::read_to_string(&file).expect("reads");
+    std::fs::write(&file, bytes.replace("Linux", "Minix")).expect("written");
+    let opened = std::fs::File::options().write(true).open(&file).expect("opens");
+    opened.set_modified(time).expect("set");
+    let after = page(&world).await;
+    assert!(
+        after.contains("> altered</span>") && after.contains("console.raw was altered"),
+        "{after}"
+    );
+    assert_eq!(console(&world, &place).await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn a_certificate_that_says_what_its_evidence_does_not_contradicts_it() {
     // A party that signs a pass, and names the evidence of a failure.
     let lie = |validation: &mut Validation| {

@@ -1,7 +1,7 @@
 //! Answers: the page of a question, the page of a pair, and the static site's list of all pairs.
 
 use askama::Template;
-use hospitium_catalog::{Answer, Certified, Reply, Word};
+use hospitium_catalog::{Answer, Certified, Reply};
 
 use super::{Context, Frame, Text, name, sentence};
 use crate::Refused;
@@ -32,6 +32,7 @@ struct Shown {
     host: Text,
     asked: Vec<String>,
     rule: String,
+    rule_name: &'static str,
     limits: Vec<String>,
     certificate: Option<Certificate>,
     conflict: Vec<String>,
@@ -49,19 +50,6 @@ struct Certificate {
     href: String,
     short: String,
     tested: Vec<String>,
-}
-
-/// What a word means, for those who see it for the first time.
-const fn meaning(word: Word) -> &'static str {
-    match word {
-        Word::Validated => "A validation holds and covers what is asked.",
-        Word::ValidatedWithLimits => "A validation holds; read the limits.",
-        Word::Lapsed => "It was validated, and that does not hold any more.",
-        Word::Planned => "An agreement owes it, and nothing was delivered.",
-        Word::Failed => "It was tried, and failed.",
-        Word::NotValidated => "What was said of it was taken back.",
-        Word::Unknown => "Nobody here says anything of it. That is not a no.",
-    }
 }
 
 impl AnswerPage {
@@ -197,7 +185,8 @@ fn shown(context: &Context<'_>, frame: &Frame, answer: &Answer) -> Shown {
         guest: side(&answer.guest_id, &answer.guest),
         host: side(&answer.host_id, &answer.host),
         asked: answer.asked.words().iter().map(|word| name(word)).collect(),
-        rule: sentence(&answer.rule),
+        rule: sentence(&answer.rule_words),
+        rule_name: answer.rule.name(),
         limits: lines(&answer.limits),
         certificate: answer.certificate.as_ref().map(certificate),
         conflict: answer
@@ -213,7 +202,7 @@ fn shown(context: &Context<'_>, frame: &Frame, answer: &Answer) -> Shown {
         nearest: nearest.collect(),
         support: support.collect(),
         warnings: lines(&answer.warnings),
-        meaning: meaning(answer.verdict),
+        meaning: answer.verdict.meaning(),
     }
 }
 

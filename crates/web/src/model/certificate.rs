@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
-use hospitium_catalog::{Cursor, Listed, Stands};
+use hospitium_catalog::{Cursor, Listed};
 use hospitium_ledger::statement::{CheckLine, ExcludedWhy, Validation};
 use hospitium_ledger::{Certificate, EvidenceFound, Given, Statement};
 use hospitium_model::{Digest, Subsystem, Verdict};
@@ -12,6 +12,7 @@ use hospitium_report::words;
 
 use super::{Context, Frame, Row, Text, name, row, sentence, side};
 use crate::Refused;
+use crate::evidence::Compared;
 use crate::mark::Mark;
 use crate::site::Site;
 
@@ -107,7 +108,11 @@ impl CertificatePage {
         });
         let (found, files) = match validation {
             Some(validation) => evidence(site, record.digest.parse().ok(), validation).await,
-            None => (EvidenceFound::NotGiven, Vec::new()),
+            None => (None, Vec::new()),
+        };
+        let (found, looked) = match found {
+            Some(Compared { found, at, .. }) => (found, format!("Looked at {at:.0}.")),
+            None => (EvidenceFound::NotGiven, String::new()),
         };
         let manifest = record.detail.evidence.to_string();
         let (mark, words, lines) = evidence_words(site, &found, validation.is_some());
@@ -120,7 +125,7 @@ impl CertificatePage {
             host: side(&context, links, &first.host_product, &record.host),
             pair: links.pair(guest, host),
             party: name(&record.party),
-            stands: stands(first),
+            stands: sentence(&first.rule.words()),
             terms: terms(first, validation),
             tested: hospitium_catalog::tested(record).iter().map(|t| name(t)).collect(),
             proof: proof.into_iter().map(|(label, line)| (label, sentence(&line))).collect(),
@@ -141,7 +146,7 @@ impl CertificatePage {
             waivers: waivers(first),
             coverage: validation.and_then(coverage),
             evidence: mark,
-            evidence_words: words,
+            evidence_words: [words, looked].join(" ").trim_end().to_owned(),
             evidence_lines: lines,
             files: files
                 .iter()
@@ -241,21 +246,19 @@ async fn evidence(
     site: &Site,
     record: Option<Digest>,
     validation: &Validation,
-) -> (EvidenceFound, Vec<String>) {
+) -> (Option<Compared>, Vec<String>) {
     let (Some(record), false) = (record, site.evidence.is_empty()) else {
-        return (EvidenceFound::NotGiven, Vec::new());
+        return (None, Vec::new());
     };
     let (evidence, validation) = (std::sync::Arc::clone(&site.evidence), validation.clone());
     let looked = tokio::task::spawn_blocking(move || {
         let found = evidence.compare(record, &validation);
-        let bundle = match found {
-            EvidenceFound::NotGiven => None,
-            _ => evidence.bundle(validation.hospitium.evidence.manifest),
-        };
+        let manifest = validation.hospitium.evidence.manifest;
+        let bundle = found.as_ref().and_then(|_| evidence.bundle(manifest));
         let files = bundle.map(|bundle| bundle.files().map(str::to_owned).collect());
         (found, files.unwrap_or_default())
     });
-    looked.await.unwrap_or((EvidenceFound::NotGiven, Vec::new()))
+    looked.await.unwrap_or((None, Vec::new()))
 }
 
 fn evidence_words(
@@ -300,20 +303,6 @@ fn evidence_words(
             ),
             Vec::new(),
         ),
-    }
-}
-
-fn stands(listed: &Listed) -> String {
-    let record = &listed.record;
-    match &listed.stands {
-        Stands::Valid => format!("Valid until {}.", record.until),
-        Stands::Failed => "A required check failed: not validated.".into(),
-        Stands::Lapsed => format!("It was valid until {}.", record.until),
-        Stands::Suspended { since, until, reason } => {
-            let until = until.map_or_else(String::new, |day| format!(" until {day}"));
-            sentence(&format!("Suspended since {since}{until}: {reason}"))
-        }
-        Stands::Withdrawn { on, reason } => sentence(&format!("Withdrawn on {on}: {reason}")),
     }
 }
 

@@ -1,0 +1,108 @@
+//! A party's keys for records: which of them holds for which entry, and where one was given up.
+
+use serde::Deserialize;
+
+use crate::dsse::Envelope;
+use crate::log::{LogError, LogFolder};
+use crate::note::Head;
+use crate::statement::{KeyChange, KeyRole, Record, Statement, predicate};
+use crate::tile::WIDTH;
+use crate::vkey::VerifierKey;
+
+/// A key of a party's records, and for which entries it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeySpan {
+    /// The key.
+    pub key: VerifierKey,
+    /// First entry that it may have signed.
+    pub from: u64,
+    /// Last entry that it may have signed: the one that announces its successor.
+    pub until: Option<u64>,
+}
+
+/// Takes in a change of a party's record key that stands at this entry and was signed by this key: from the
+/// next entry on the new one holds, and the old one no longer. Any other change is of no weight; whether it
+/// was one is said.
+pub fn change_key(
+    keys: &mut Vec<KeySpan>,
+    party: &str,
+    index: u64,
+    by: &VerifierKey,
+    change: &KeyChange,
+) -> bool {
+    if !is_change(party, by, change) {
+        return false;
+    }
+    for span in &mut *keys {
+        if span.key == change.old && span.until.is_none() {
+            span.until = Some(index);
+        }
+    }
+    if !keys.iter().any(|span| span.key == change.new) {
+        keys.push(KeySpan { key: change.new.clone(), from: index + 1, until: None });
+    }
+    true
+}
+
+/// Whether a change of key that this key signed gives it up for another one of its party.
+fn is_change(party: &str, by: &VerifierKey, change: &KeyChange) -> bool {
+    change.role == KeyRole::Record
+        && change.old == *by
+        && change.new.name() == party
+        && change.new != change.old
+}
+
+/// The keys that hold for this entry.
+pub fn holding(keys: &[KeySpan], index: u64) -> impl Iterator<Item = &VerifierKey> + Clone {
+    keys.iter()
+        .filter(move |span| span.from <= index && span.until.is_none_or(|until| index <= until))
+        .map(|span| &span.key)
+}
+
+/// Where a key was given up, and for which.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenUp {
+    /// The entry that announces it, the last that the key may have signed.
+    pub until: u64,
+    /// The key that follows.
+    pub new: VerifierKey,
+}
+
+/// Looks for the first change of this key in a log, from an entry on. The log is taken to be the party's own:
+/// what is found is believed by its signature, not by its place in the tree.
+///
+/// # Errors
+/// If the log cannot be read.
+pub fn given_up(
+    folder: &LogFolder,
+    head: &Head,
+    key: &VerifierKey,
+    from: u64,
+) -> Result<Option<GivenUp>, LogError> {
+    #[derive(Deserialize)]
+    struct Peek {
+        #[serde(rename = "predicateType")]
+        predicate_type: String,
+    }
+    let mut bundle = from / WIDTH;
+    while bundle * WIDTH < head.size {
+        let first = bundle * WIDTH;
+        let entries = folder.bundle(bundle, (head.size - first).min(WIDTH))?;
+        for (index, entry) in (first..).zip(entries).filter(|(index, _)| *index >= from) {
+            // What is no record has no say here.
+            let Ok(envelope) = Envelope::parse(&entry) else { continue };
+            let peek = serde_json::from_slice::<Peek>(envelope.payload());
+            if peek.is_ok_and(|peek| peek.predicate_type == predicate::KEY_CHANGE)
+                && let Ok(by) = envelope.verify(std::slice::from_ref(key))
+                && let Ok(statement) = Statement::parse(envelope.payload())
+                && let Record::KeyChange(change) = statement.record
+                && change.party == key.name()
+                && is_change(key.name(), by, &change)
+            {
+                return Ok(Some(GivenUp { until: index, new: change.new }));
+            }
+        }
+        bundle += 1;
+    }
+    Ok(None)
+}

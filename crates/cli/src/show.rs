@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
+use hospitium_host::Choices;
 use hospitium_host_qemu::Qemu;
 use hospitium_model::{Answer, Bus, ByteSize, Capability};
 use hospitium_run::cache::{DEFAULT_SIZE, SnapshotCache, room_of_derived, trim_derived};
@@ -159,8 +160,27 @@ pub async fn host_check(
                 }
             }
         }
+        match opened.host.choices() {
+            Ok(choices) => names(choices),
+            Err(why) => out!("  CPU models and machine types: {}", safe(&why.to_string())),
+        }
     }
     Ok(End::Good)
+}
+
+/// What `run --machine-type` and `run --cpu` take.
+fn names(choices: &Choices) {
+    let types = choices.machine_types.iter().map(|choice| match &choice.alias {
+        Some(alias) => format!("{} ({alias})", choice.name),
+        None => choice.name.clone(),
+    });
+    let usable = choices.cpu_models.iter().filter(|choice| choice.unusable.is_none());
+    let models = usable.map(|choice| choice.name.clone());
+    for (what, all) in
+        [("machine types", types.collect::<Vec<_>>()), ("CPU models", models.collect())]
+    {
+        out!("  {what}: {}", safe(&all.join(" ")));
+    }
 }
 
 /// `hospitium guest list`.

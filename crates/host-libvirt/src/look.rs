@@ -46,6 +46,8 @@ fn unasked(why: &str) -> Look {
         vcpus: unseen(why),
         vcpu_threads: unseen(why),
         cpu_model: unseen(why),
+        cpu_type: unseen(why),
+        machine_type: unseen(why),
         cpu_features: unseen(why),
         memory: unseen(why),
         plugged_memory: unseen(why),

@@ -16,7 +16,7 @@ use hospitium_host::HostError;
 pub(crate) struct Setup<'a> {
     pub spec: &'a MachineSpec,
     pub name: &'a str,
-    /// The machine type, if it is not this QEMU's newest of its chipset.
+    /// The machine type that its state was taken on, if it was on another QEMU.
     pub machine_type: Option<&'a str>,
     /// vCPUs there from the start.
     pub vcpus: u32,
@@ -142,7 +142,8 @@ fn base(setup: &Setup<'_>, args: &mut Arguments) {
     }
     args.two("-chardev", format!("socket,id=x.qmp,fd={}", setup.qmp));
     args.two("-mon", "chardev=x.qmp,mode=control");
-    let kind = match (setup.machine_type, spec.chipset) {
+    let named = setup.machine_type.or(spec.machine_type.as_deref());
+    let kind = match (named, spec.chipset) {
         (Some(kind), _) => kind,
         (None, Chipset::Modern) => "q35",
         (None, Chipset::Legacy) => "pc",
@@ -158,11 +159,11 @@ fn base(setup: &Setup<'_>, args: &mut Arguments) {
     match setup.accelerator {
         Accelerator::Kvm => {
             args.two("-accel", "kvm");
-            args.two("-cpu", "host");
+            args.two("-cpu", spec.cpu_model.as_deref().unwrap_or("host"));
         }
         _ => {
             args.two("-accel", format!("tcg,thread=multi,tb-size={TRANSLATIONS_MIB}"));
-            args.two("-cpu", EMULATED_CPU);
+            args.two("-cpu", spec.cpu_model.as_deref().unwrap_or(EMULATED_CPU));
         }
     }
     let cpus = &spec.cpus;
@@ -364,6 +365,19 @@ mod tests {
         assert_eq!(values(&args, "-append"), ["a, b"]);
         spec.channels[0].name = "x,path=/tmp/y".into();
         assert!(matches!(spec.check(), Err(SpecError::BadId(_))));
+    }
+
+    #[test]
+    fn a_cpu_model_and_a_machine_type_that_are_named_are_taken_as_they_are() {
+        let mut spec = spec();
+        let args = of(&spec).expect("arguments");
+        assert_eq!(values(&args, "-cpu"), [EMULATED_CPU]);
+        assert!(values(&args, "-machine")[0].starts_with("q35,"));
+        spec.cpu_model = Some("Haswell".into());
+        spec.machine_type = Some("pc-q35-7.1".into());
+        let args = of(&spec).expect("arguments");
+        assert_eq!(values(&args, "-cpu"), ["Haswell"]);
+        assert!(values(&args, "-machine")[0].starts_with("pc-q35-7.1,"));
     }
 
     #[test]

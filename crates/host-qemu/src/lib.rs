@@ -56,7 +56,7 @@ use crate::options::Programs;
 use crate::process::Confinement;
 use hospitium_host::local::{self, LocalStore, LocalWitness};
 use hospitium_host::{
-    Cloning, Defect, Destination, Ended, Facet, Generation, Host, HostClock, HostError,
+    Choices, Cloning, Defect, Destination, Ended, Facet, Generation, Host, HostClock, HostError,
     HostWitness, ImageStore, Isolation, Machine, Snapshot, WorkDir,
 };
 
@@ -87,6 +87,7 @@ pub(crate) struct Inner {
     traits: Traits,
     confinement: Confinement,
     facts: HostFacts,
+    choices: Choices,
     /// For what can be made again.
     cache: Option<PathBuf>,
     /// Locks on what is used of it.
@@ -179,8 +180,9 @@ impl Inner {
             memory_mib: memory >> 10,
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
         };
+        let choices = traits.choices(facts.accelerator.used);
         let (held, defects) = (Mutex::default(), Vec::new());
-        Ok(Self { programs, traits, confinement, facts, cache, held, defects })
+        Ok(Self { programs, traits, confinement, facts, choices, cache, held, defects })
     }
 
     /// The same QEMU once more, which has used nothing yet.
@@ -190,6 +192,7 @@ impl Inner {
             traits: self.traits.clone(),
             confinement: self.confinement,
             facts: self.facts.clone(),
+            choices: self.choices.clone(),
             cache: self.cache.clone(),
             held: Mutex::default(),
             defects: self.defects.clone(),
@@ -288,6 +291,10 @@ impl Host for Qemu {
         }
     }
 
+    fn choices(&self) -> Facet<'_, Choices> {
+        Ok(&self.inner.choices)
+    }
+
     fn isolation(&self) -> Isolation {
         self.isolation
     }
@@ -314,6 +321,7 @@ impl Host for Qemu {
         dir: &WorkDir,
     ) -> Result<Box<dyn Machine>, HostError> {
         spec.check()?;
+        self.inner.choices.check(spec)?;
         let mut disks = Vec::new();
         for disk in &spec.disks {
             disks.push(self.inner.plan_disk(disk).await?);

@@ -45,6 +45,7 @@ pub use form::{FormError, is_invisible, printable};
 pub use machine::{
     Boot, Bus, Channel, ChannelKind, Chipset, CpuTopology, CrashAction, Disk, DiskRole, Firmware,
     MachineSpec, Memory, Network, Nic, NicModel, Smbios, SpecError, Watchdog, WatchdogAction,
+    names_a_model,
 };
 pub use pattern::Pattern;
 pub use record::{

@@ -81,6 +81,8 @@ pub async fn look(monitor: &dyn Monitor) -> Result<Look, HostError> {
         vcpus: saw(vcpus.iter().map(|(place, _)| *place).collect()),
         vcpu_threads: saw(vcpus.iter().map(|(_, thread)| *thread).collect()),
         cpu_model: cpu_model(monitor, first).await?,
+        cpu_type: type_of(monitor, first, "-x86_64-cpu").await?,
+        machine_type: type_of(monitor, "/machine", "-machine").await?,
         cpu_features: cpu_features(monitor, first).await?,
         memory: sight(&memory, "base-memory"),
         plugged_memory: sight(&memory, "plugged-memory"),
@@ -239,6 +241,18 @@ async fn cpu_model(monitor: &dyn Monitor, cpu: &str) -> Result<Sight<String>, Ho
     let name = name.as_ref().and_then(Value::as_str).map(|name| escape(name.trim(), 64));
     let untold = || Inability::of_host("this QEMU does not tell the name of its CPU");
     Ok(name.map(|name| HostSource::Hypervisor.saw(name)).ok_or_else(untold))
+}
+
+/// The name behind a QOM type: what stands before the `suffix` that all types of its kind end with.
+async fn type_of(
+    monitor: &dyn Monitor,
+    path: &str,
+    suffix: &str,
+) -> Result<Sight<String>, HostError> {
+    let kind = property(monitor, path, "type").await?;
+    let name = kind.as_ref().and_then(Value::as_str).and_then(|kind| kind.strip_suffix(suffix));
+    let untold = || Inability::of_host(format!("this QEMU does not tell of what type {path} is"));
+    Ok(name.map(|name| HostSource::Hypervisor.saw(escape(name, 64))).ok_or_else(untold))
 }
 
 /// CPUID feature words of a vCPU (`X86CPUFeatureWordInfo`, qapi/machine-target.json).

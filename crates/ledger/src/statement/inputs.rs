@@ -74,6 +74,8 @@ pub fn envelope(machine: &MachineSpec, accelerator: hospitium_model::Accelerator
             Chipset::Modern => "modern".to_owned(),
             Chipset::Legacy => "legacy".to_owned(),
         },
+        machine_type: machine.machine_type.as_deref().map(|name| cut(name, 64)),
+        cpu_model: machine.cpu_model.as_deref().map(|name| cut(name, 64)),
         firmware: machine.firmware,
         disk_buses: buses.into_iter().collect(),
         nics: nics.into_iter().collect(),

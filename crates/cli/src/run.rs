@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use hospitium_host::Isolation;
-use hospitium_model::{Bus, ChannelKind, CheckId, MACHINE_PARAMETERS, MachineRow, NicModel};
+use hospitium_model::{
+    Answer, Bus, Capability, ChannelKind, CheckId, MACHINE_PARAMETERS, MachineRow, NicModel,
+};
 use hospitium_plan::cells::{CellPlan, excluded};
 use hospitium_run::{
     Judgement, Limits, Order, Outcome, PlannedGuest, PlannedHost, Repeat, RunPlan, RunSummary,
@@ -213,6 +215,10 @@ fn can_be(guest: &PlannedGuest, host: &PlannedHost) -> Result<()> {
         options;
     if options.machine_type.is_some() || options.cpu_model.is_some() {
         named(guest, host)?;
+    }
+    if let (Some(_), Answer::No(why)) = (options.tpm, host.host.offers(Capability::Tpm)) {
+        let what = format!("no machine on {} can have a TPM: {why}", host.host.facts().name);
+        return Err(Usage::error(what, "do as it says, or leave out --tpm"));
     }
     let row = MachineRow {
         chipset,

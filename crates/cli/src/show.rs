@@ -19,7 +19,7 @@ use crate::out::out;
 use crate::view::{Paint, safe, time};
 
 /// Everything that a host may be able to do.
-const CAPABILITIES: [(Capability, &str); 23] = [
+const CAPABILITIES: [(Capability, &str); 24] = [
     (Capability::Snapshot, "save and clone machines"),
     (Capability::Sandbox, "confine the hypervisor's process"),
     (Capability::PowerLossLog, "cut the power at a disk"),
@@ -43,6 +43,7 @@ const CAPABILITIES: [(Capability, &str); 23] = [
     (Capability::PanicNotifier, "panic notifier"),
     (Capability::RngDevice, "random-number device"),
     (Capability::GenerationId, "VM generation id"),
+    (Capability::Tpm, "TPM"),
 ];
 
 /// Devices of the standard machine and of checks, by the names of `guests/linux-modules.toml`.

@@ -198,6 +198,10 @@ impl Host for Libvirt {
             Capability::RngDevice => {
                 offered("rng/backendModel=builtin", "random numbers of the VMM's own")
             }
+            Capability::Tpm => offered(
+                "tpm/backendModel=emulator",
+                "TPM emulators (Debian: apt install swtpm swtpm-tools)",
+            ),
             Capability::GenerationId => offered("feature=genid", "VM generation ids"),
             Capability::LiveMigration => {
                 no("libvirt moves machines from one daemon to another; one daemon is driven here")

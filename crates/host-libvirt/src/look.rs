@@ -56,6 +56,7 @@ fn unasked(why: &str) -> Look {
         devices: unseen(why),
         disks: unseen(why),
         nics: unseen(why),
+        tpm: unseen(why),
         uuid: unseen(why),
         generation_id: unseen(why),
         hardware_clock: unseen(why),

@@ -42,6 +42,8 @@ pub(crate) struct Setup<'a> {
     /// Files of the memory, one a NUMA node.
     pub memory: &'a [String],
     pub memory_mapping: Mapping,
+    /// Descriptor of the TPM emulator's control channel.
+    pub tpm: Option<i32>,
     /// VM generation id of this very machine.
     pub generation_id: Option<&'a str>,
     /// Whether its state comes in from elsewhere.
@@ -305,7 +307,7 @@ pub(crate) fn is_uefi(spec: &MachineSpec) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use hospitium_model::{ByteSize, Network, Nic, NicModel, SpecError};
+    use hospitium_model::{ByteSize, Network, Nic, NicModel, SpecError, TpmVersion};
 
     use super::*;
 
@@ -327,6 +329,7 @@ mod tests {
             uefi: None,
             memory: &["memory-0".into()],
             memory_mapping: Mapping::Shared,
+            tpm: Some(11),
             generation_id: None,
             incoming: false,
             plugged: &[],
@@ -378,6 +381,25 @@ mod tests {
         let args = of(&spec).expect("arguments");
         assert_eq!(values(&args, "-cpu"), ["Haswell"]);
         assert!(values(&args, "-machine")[0].starts_with("pc-q35-7.1,"));
+    }
+
+    #[test]
+    fn a_tpm_is_of_the_interface_that_its_version_and_chipset_have() {
+        let mut spec = spec();
+        assert!(values(&of(&spec).expect("arguments"), "-tpmdev").is_empty());
+        for (version, chipset, driver) in [
+            (TpmVersion::V2_0, Chipset::Modern, "tpm-crb"),
+            (TpmVersion::V2_0, Chipset::Legacy, "tpm-tis"),
+            (TpmVersion::V1_2, Chipset::Modern, "tpm-tis"),
+        ] {
+            (spec.tpm, spec.chipset) = (Some(version), chipset);
+            let args = of(&spec).expect("arguments");
+            assert_eq!(values(&args, "-tpmdev"), ["emulator,id=x.tpmdev,chardev=x.tpmctl"]);
+            assert!(values(&args, "-chardev").contains(&"socket,id=x.tpmctl,fd=11"));
+            let device =
+                values(&args, "-device").into_iter().find(|device| device.contains("tpm-"));
+            assert!(device.is_some_and(|device| device.contains(driver)), "{driver}: {device:?}");
+        }
     }
 
     #[test]

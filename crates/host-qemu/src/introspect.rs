@@ -20,7 +20,7 @@ use hospitium_host::{Choices, CpuChoice, History, HostError, MachineChoice};
 use hospitium_qmp::escape;
 
 /// Devices whose lack changes what a host can do.
-const DEVICES: [&str; 15] = [
+const DEVICES: [&str; 17] = [
     "virtio-blk-pci",
     "virtio-scsi-pci",
     "nvme",
@@ -36,6 +36,8 @@ const DEVICES: [&str; 15] = [
     "virtio-rng-pci",
     "vmgenid",
     "virtio-serial-pci",
+    "tpm-crb",
+    "tpm-tis",
 ];
 
 /// What a QEMU is and has.
@@ -49,7 +51,9 @@ pub(crate) struct Traits {
     pub version: (u32, u32, u32),
     /// Package, in its own words.
     pub package: String,
-    /// Which of [`DEVICES`] it has.
+    /// The devices that it was asked for: [`DEVICES`] of the version of this driver that asked.
+    asked: Vec<String>,
+    /// Which of them it has.
     devices: BTreeSet<String>,
     /// CPU models, with the features of each that cannot be had under TCG.
     cpu_models: Vec<(String, Vec<String>)>,
@@ -101,6 +105,7 @@ impl Traits {
         let kept = cache.map(|folder| folder.join(format!("qemu-{}.json", name.short())));
         if let Some(traits) = kept.as_deref().and_then(read_kept)
             && traits.binary == binary
+            && traits.asked == DEVICES
         {
             return Ok(traits);
         }
@@ -276,6 +281,7 @@ async fn ask(
         digest,
         version,
         package,
+        asked: DEVICES.map(str::to_owned).to_vec(),
         devices,
         cpu_models: cpu_models(&models),
         machine_types: machine_types(&machines),
@@ -314,6 +320,7 @@ mod tests {
             digest: Digest::of(b"q"),
             version: (7, 2, 0),
             package: String::new(),
+            asked: Vec::new(),
             devices: BTreeSet::new(),
             cpu_models: vec![("host".into(), vec!["kvm".into()]), ("max".into(), vec![])],
             machine_types: machines,

@@ -36,6 +36,7 @@ mod save;
 mod screen;
 mod snapshot;
 mod stream;
+mod tpm;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -279,6 +280,10 @@ impl Host for Qemu {
             Capability::PanicNotifier => host.lacks("pvpanic"),
             Capability::RngDevice => host.lacks("virtio-rng-pci"),
             Capability::GenerationId => host.lacks("vmgenid"),
+            Capability::Tpm => match (host.lacks("tpm-crb"), host.lacks("tpm-tis")) {
+                (Answer::Yes, Answer::Yes) => tpm::offered(),
+                (Answer::Yes, lacks) | (lacks, _) => lacks,
+            },
             Capability::Uefi => match host.uefi_files() {
                 Some(_) => Answer::Yes,
                 None => Answer::No("OVMF is not installed (Debian: apt install ovmf)".into()),

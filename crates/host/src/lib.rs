@@ -47,8 +47,8 @@ pub use host::{
 };
 pub use inspect::{Inspection, VcpuState};
 pub use look::{
-    CpuFeatureWord, Look, MachineState, SeenDevice, SeenDisk, SeenNic, SeenNode, SeenSmbios, Sight,
-    alter,
+    CpuFeatureWord, Look, MachineState, SeenDevice, SeenDisk, SeenNic, SeenNode, SeenSmbios,
+    SeenTpm, Sight, alter,
 };
 pub use machine::{Destination, Machine, Moved, Moving, PowerVerb, WorkDir};
 pub use medium::{Medium, Screenshot};

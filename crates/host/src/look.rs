@@ -48,6 +48,9 @@ pub struct Look {
     pub disks: Sight<Vec<SeenDisk>>,
     /// Network interfaces, by id.
     pub nics: Sight<Vec<SeenNic>>,
+    /// The TPM; none if there is none.
+    #[serde(default = "not_asked")]
+    pub tpm: Sight<Option<SeenTpm>>,
     /// UUID.
     pub uuid: Sight<String>,
     /// VM generation id.
@@ -83,6 +86,15 @@ pub struct SeenNic {
     pub id: String,
     /// MAC address.
     pub mac: String,
+}
+
+/// A TPM as the host has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenTpm {
+    /// The interface that the guest finds, by the hypervisor's name: `tpm-crb`.
+    pub interface: String,
+    /// What is behind it: `emulator`.
+    pub backend: String,
 }
 
 /// SMBIOS strings of the system (type 1), as the machine's firmware was given them.

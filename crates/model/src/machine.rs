@@ -66,6 +66,9 @@ pub struct MachineSpec {
     /// A watchdog.
     #[serde(default)]
     pub watchdog: Option<Watchdog>,
+    /// A TPM, empty when the machine is switched on for the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tpm: Option<TpmVersion>,
     /// What the machine does when the guest crashes.
     #[serde(default)]
     pub on_crash: CrashAction,
@@ -374,6 +377,27 @@ pub struct Watchdog {
     pub action: WatchdogAction,
 }
 
+/// Which TPM (Trusted Computing Group, "TPM Main Specification" 1.2, "TPM 2.0 Library").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum TpmVersion {
+    /// 1.2, whose digests are SHA-1.
+    #[serde(rename = "1.2")]
+    V1_2,
+    /// 2.0.
+    #[serde(rename = "2.0")]
+    V2_0,
+}
+
+impl TpmVersion {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V1_2 => "1.2",
+            Self::V2_0 => "2.0",
+        }
+    }
+}
+
 /// What a machine does when its watchdog expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -458,6 +482,7 @@ impl MachineSpec {
             panic_notifier: true,
             generation_id: None,
             watchdog: None,
+            tpm: None,
             on_crash: CrashAction::default(),
             hotplug_slots: 4,
         }

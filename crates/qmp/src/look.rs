@@ -7,7 +7,8 @@ use crate::events::path_id;
 use crate::monitor::{Monitor, ask, escape, property, unless_refused};
 use crate::smbios;
 use hospitium_host::{
-    CpuFeatureWord, HostError, Look, MachineState, SeenDevice, SeenDisk, SeenNic, SeenNode, Sight,
+    CpuFeatureWord, HostError, Look, MachineState, SeenDevice, SeenDisk, SeenNic, SeenNode,
+    SeenTpm, Sight,
 };
 
 fn number(value: &Value, key: &str) -> u64 {
@@ -91,6 +92,8 @@ pub async fn look(monitor: &dyn Monitor) -> Result<Look, HostError> {
         devices: saw(devices),
         disks: saw(disks(monitor).await?),
         nics: nics(monitor).await?,
+        tpm: unless_refused(ask(monitor, "query-tpm").await)?
+            .map(|all| HostSource::Hypervisor.saw(tpm(&all))),
         uuid: text_sight(uuid, "UUID"),
         generation_id: text_sight(generation, "guid"),
         hardware_clock: hardware_clock(monitor).await?,
@@ -98,6 +101,13 @@ pub async fn look(monitor: &dyn Monitor) -> Result<Look, HostError> {
         accelerator: accelerator(monitor).await?,
         firmware: firmware(monitor).await?,
     })
+}
+
+/// The first TPM of `query-tpm`.
+fn tpm(answer: &Value) -> Option<SeenTpm> {
+    let first = list(answer).first()?;
+    let backend = first.get("options").map(|options| text(options, "type")).unwrap_or_default();
+    Some(SeenTpm { interface: escape(text(first, "model"), 32), backend: escape(backend, 32) })
 }
 
 /// KVM says of itself whether it is in use. Of TCG only the questions that no other accelerator answers tell

@@ -5,7 +5,7 @@ use hospitium_host::Host;
 use hospitium_model::{
     Boot, Bus, ByteSize, Capability, Channel, ChannelKind, Chipset, CpuTopology, CrashAction, Disk,
     DiskRole, Firmware, GuestKind, MachineRow, MachineSpec, Memory, Network, Nic, NicModel, Smbios,
-    Watchdog, WatchdogAction,
+    TpmVersion, Watchdog, WatchdogAction,
 };
 
 use crate::device;
@@ -19,6 +19,8 @@ pub struct StandardOptions {
     pub vcpus: u32,
     /// Firmware.
     pub firmware: Firmware,
+    /// A TPM.
+    pub tpm: Option<TpmVersion>,
     /// NUMA nodes.
     pub nodes: u32,
     /// Chipset generation.
@@ -46,6 +48,7 @@ impl From<MachineRow> for StandardOptions {
             chipset: row.chipset,
             machine_type: None,
             cpu_model: None,
+            tpm: None,
             disk: Some(row.disk),
             nic: Some(row.nic),
             channel: Some(row.channel),
@@ -63,6 +66,7 @@ impl Default for StandardOptions {
             chipset: Chipset::Modern,
             machine_type: None,
             cpu_model: None,
+            tpm: None,
             disk: None,
             nic: None,
             channel: None,
@@ -91,6 +95,7 @@ pub fn standard_machine(
     };
     spec.machine_type = options.machine_type.as_ref().map(lasting);
     spec.cpu_model.clone_from(&options.cpu_model);
+    spec.tpm = options.tpm;
     spec.cpus = CpuTopology {
         sockets: options.vcpus,
         cores: 1,

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use hospitium_host::HostError;
 use hospitium_model::{
-    Accelerator, Boot, Bus, Chipset, CrashAction, MachineSpec, Network, NicModel, WatchdogAction,
+    Accelerator, Boot, Bus, Chipset, CrashAction, MachineSpec, Network, NicModel, TpmVersion,
+    WatchdogAction,
 };
 use hospitium_xml::Element;
 
@@ -340,6 +341,16 @@ fn devices(setup: &Setup<'_>) -> Result<Element, HostError> {
             device = device.child(on_root(PCI_WATCHDOG));
         }
         devices = devices.child(device);
+    }
+    if let Some(version) = spec.tpm {
+        // As the driver for QEMU has it.
+        let (model, version) = match (version, spec.chipset) {
+            (TpmVersion::V2_0, Chipset::Modern) => ("tpm-crb", "2.0"),
+            (TpmVersion::V2_0, Chipset::Legacy) => ("tpm-tis", "2.0"),
+            (TpmVersion::V1_2, _) => ("tpm-tis", "1.2"),
+        };
+        let backend = element("backend").with("type", "emulator").with("version", version);
+        devices = devices.child(element("tpm").with("model", model).child(backend));
     }
     let balloon = if spec.balloon { "virtio" } else { "none" };
     devices = devices.child(element("memballoon").with("model", balloon));

@@ -63,6 +63,7 @@ pub fn envelope(machine: &MachineSpec, accelerator: hospitium_model::Accelerator
         ("panic-notifier", machine.panic_notifier),
         ("generation-id", machine.generation_id.is_some()),
         ("watchdog", machine.watchdog.is_some()),
+        ("tpm", machine.tpm.is_some()),
     ];
     Envelope {
         vcpus: machine.cpus.count(),

@@ -249,6 +249,9 @@ fn machine_words(machine: &MachineSpec) -> String {
     if !nics.is_empty() {
         parts.push(format!("network {}", nics.join(", ")));
     }
+    if let Some(version) = machine.tpm {
+        parts.push(format!("TPM {}", version.name()));
+    }
     parts.join(" · ")
 }
 

@@ -18,6 +18,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("qemu-system-x86", "the hypervisor that guests are validated on"),
     ("qemu-utils", "qemu-img makes and reads disk images"),
     ("ovmf", "UEFI firmware for guests"),
+    ("swtpm", "TPMs for guests"),
     ("busybox-static", "a system of one program, to be booted with kernel and initrd from outside"),
     ("osinfo-db", "names, dates, limits and devices of guest systems"),
 ];

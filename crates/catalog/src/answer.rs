@@ -204,6 +204,8 @@ pub fn tested(record: &Stored) -> Vec<String> {
         record.arch.clone(),
     ];
     words.push(format!("{} chipset", envelope.chipset));
+    words.extend(envelope.machine_type.iter().map(|name| format!("machine type {name}")));
+    words.extend(envelope.cpu_model.iter().map(|name| format!("CPU model {name}")));
     words.extend(envelope.disk_buses.iter().map(|bus| format!("disk on {bus}")));
     words.extend(envelope.nics.iter().map(|nic| format!("network {nic}")));
     words.extend(envelope.devices.iter().cloned());

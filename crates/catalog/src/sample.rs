@@ -187,6 +187,8 @@ impl Sample {
                     memory_max: self.memory,
                     nodes: 0,
                     chipset: "modern".into(),
+                    machine_type: None,
+                    cpu_model: None,
                     firmware: Firmware::Bios,
                     disk_buses: vec!["virtio".into()],
                     nics: vec!["virtio".into()],

@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use hospitium_host::Isolation;
-use hospitium_model::{Bus, ByteSize, ChannelKind, Chipset, Firmware, NicModel};
+use hospitium_model::{Bus, ByteSize, ChannelKind, Chipset, Firmware, NicModel, TpmVersion};
 use serde::de::DeserializeOwned;
 
 const EXIT_CODES: &str = "\
@@ -117,7 +117,7 @@ pub struct RunArguments {
     /// The cells of a plan, as `hospitium plan --cells --out` writes them: guests and machines are
     /// taken from it, and of the hosts those that --host names
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,
-          conflicts_with_all = ["memory", "vcpus", "firmware", "nodes", "chipset", "disk", "nic", "channel"])]
+          conflicts_with_all = ["memory", "vcpus", "firmware", "nodes", "chipset", "machine_type", "cpu", "tpm", "disk", "nic", "channel"])]
     pub plan: Option<PathBuf>,
     /// A guest: a kernel package (.deb), a kernel image, KERNEL+MODULES-FOLDER, a disk image, a disk
     /// image booted by a kernel and an initrd outside of it (KERNEL+INITRD+IMAGE), a definition (guests/NAME.toml) or its NAME; all definitions of ./guests if none is given
@@ -152,6 +152,17 @@ pub struct RunArguments {
     /// of before about 2008 want it [default: modern]
     #[arg(long, value_parser = word_of::<Chipset>(&["modern", "legacy"]))]
     pub chipset: Option<Chipset>,
+    /// Machine type by the hypervisor's own name, such as pc-q35-7.1 [default: its newest of the chipset];
+    /// `hospitium host check` lists them
+    #[arg(long, value_name = "TYPE")]
+    pub machine_type: Option<String>,
+    /// CPU model by the hypervisor's own name, such as Haswell [default: all that the host's CPUs can do];
+    /// `hospitium host check` lists them
+    #[arg(long, value_name = "MODEL")]
+    pub cpu: Option<String>,
+    /// A TPM of this version [default: none]
+    #[arg(long, value_name = "VERSION", value_parser = word_of::<TpmVersion>(&["1.2", "2.0"]))]
+    pub tpm: Option<TpmVersion>,
     /// Bus of the disks [default: the best that the guest drives]
     #[arg(long, value_name = "BUS", value_parser = word_of::<Bus>(&["virtio", "virtio-scsi", "sata", "ide", "usb", "nvme"]))]
     pub disk: Option<Bus>,

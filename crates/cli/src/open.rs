@@ -9,7 +9,7 @@ use hospitium_guest::Guest;
 use hospitium_host::{Reaper, Reapers};
 use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuOptions, QemuReaper};
 use hospitium_model::{
-    Bus, ByteSize, ChannelKind, Chipset, Digest, Firmware, GuestFacts, NicModel,
+    Bus, ByteSize, ChannelKind, Chipset, Digest, Firmware, GuestFacts, NicModel, TpmVersion,
 };
 use hospitium_run::{Places, PlannedGuest, PlannedHost};
 use hospitium_suite::StandardOptions;
@@ -33,6 +33,9 @@ pub struct Wishes {
     pub firmware: Option<Firmware>,
     pub nodes: Option<u32>,
     pub chipset: Option<Chipset>,
+    pub machine_type: Option<String>,
+    pub cpu_model: Option<String>,
+    pub tpm: Option<TpmVersion>,
     pub disk: Option<Bus>,
     pub nic: Option<NicModel>,
     pub channel: Option<ChannelKind>,
@@ -48,6 +51,9 @@ impl From<&RunArguments> for Wishes {
             firmware: arguments.firmware.map(Firmware::from),
             nodes: arguments.nodes,
             chipset: arguments.chipset,
+            machine_type: arguments.machine_type.clone(),
+            cpu_model: arguments.cpu.clone(),
+            tpm: arguments.tpm,
             disk: arguments.disk,
             nic: arguments.nic,
             channel: arguments.channel,
@@ -206,6 +212,9 @@ fn planned(
             .unwrap_or(usual.firmware),
         nodes: wishes.nodes.unwrap_or(usual.nodes),
         chipset: wishes.chipset.unwrap_or(usual.chipset),
+        machine_type: wishes.machine_type.clone(),
+        cpu_model: wishes.cpu_model.clone(),
+        tpm: wishes.tpm,
         disk: wishes.disk.or(usual.disk),
         nic: wishes.nic.or(usual.nic),
         channel: wishes.channel.or(usual.channel),

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use hospitium_host::Isolation;
-use hospitium_model::{Bus, ChannelKind, CheckId, MACHINE_PARAMETERS, MachineRow, NicModel};
+use hospitium_model::{
+    Answer, Bus, Capability, ChannelKind, CheckId, MACHINE_PARAMETERS, MachineRow, NicModel,
+};
 use hospitium_plan::cells::{CellPlan, excluded};
 use hospitium_run::{
     Judgement, Limits, Order, Outcome, PlannedGuest, PlannedHost, Repeat, RunPlan, RunSummary,
     Selection, Stop,
 };
-use hospitium_suite::{Check, StandardOptions};
+use hospitium_suite::{Check, StandardOptions, standard_machine};
 use serde_json::json;
 
 use crate::args::RunArguments;
@@ -208,8 +210,16 @@ fn hosts_can(plan: &RunPlan) -> Result<()> {
 
 /// Whether the machine that was chosen can be on this host at all: told before anything is started.
 fn can_be(guest: &PlannedGuest, host: &PlannedHost) -> Result<()> {
-    let StandardOptions { memory, vcpus, firmware, nodes, chipset, disk, nic, channel } =
-        guest.options;
+    let options = &guest.options;
+    let &StandardOptions { memory, vcpus, firmware, nodes, chipset, disk, nic, channel, .. } =
+        options;
+    if options.machine_type.is_some() || options.cpu_model.is_some() {
+        named(guest, host)?;
+    }
+    if let (Some(_), Answer::No(why)) = (options.tpm, host.host.offers(Capability::Tpm)) {
+        let what = format!("no machine on {} can have a TPM: {why}", host.host.facts().name);
+        return Err(Usage::error(what, "do as it says, or leave out --tpm"));
+    }
     let row = MachineRow {
         chipset,
         firmware,
@@ -234,6 +244,22 @@ fn can_be(guest: &PlannedGuest, host: &PlannedHost) -> Result<()> {
         ),
         format!("choose another {}, or leave it out", options.join(" or ")),
     ))
+}
+
+/// Whether the host offers the CPU model and the machine type that were named.
+fn named(guest: &PlannedGuest, host: &PlannedHost) -> Result<()> {
+    let host = &*host.host;
+    let name = &host.facts().name;
+    let machine = standard_machine(&*guest.guest, host, &guest.options);
+    let offered = || {
+        machine.check()?;
+        host.choices()?.check(&machine)
+    };
+    offered().map_err(|error| {
+        let next = "choose another --cpu or --machine-type, or leave it out; `hospitium host check` lists what a host \
+                    offers";
+        Usage::because(error, format!("no machine can be made so on {name}"), next)
+    })
 }
 
 /// Evidence is never overwritten.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
+use hospitium_host::Choices;
 use hospitium_host_qemu::Qemu;
 use hospitium_model::{Answer, Bus, ByteSize, Capability};
 use hospitium_run::cache::{DEFAULT_SIZE, SnapshotCache, room_of_derived, trim_derived};
@@ -18,7 +19,7 @@ use crate::out::out;
 use crate::view::{Paint, safe, time};
 
 /// Everything that a host may be able to do.
-const CAPABILITIES: [(Capability, &str); 23] = [
+const CAPABILITIES: [(Capability, &str); 24] = [
     (Capability::Snapshot, "save and clone machines"),
     (Capability::Sandbox, "confine the hypervisor's process"),
     (Capability::PowerLossLog, "cut the power at a disk"),
@@ -42,6 +43,7 @@ const CAPABILITIES: [(Capability, &str); 23] = [
     (Capability::PanicNotifier, "panic notifier"),
     (Capability::RngDevice, "random-number device"),
     (Capability::GenerationId, "VM generation id"),
+    (Capability::Tpm, "TPM"),
 ];
 
 /// Devices of the standard machine and of checks, by the names of `guests/linux-modules.toml`.
@@ -159,8 +161,27 @@ pub async fn host_check(
                 }
             }
         }
+        match opened.host.choices() {
+            Ok(choices) => names(choices),
+            Err(why) => out!("  CPU models and machine types: {}", safe(&why.to_string())),
+        }
     }
     Ok(End::Good)
+}
+
+/// What `run --machine-type` and `run --cpu` take.
+fn names(choices: &Choices) {
+    let types = choices.machine_types.iter().map(|choice| match &choice.alias {
+        Some(alias) => format!("{} ({alias})", choice.name),
+        None => choice.name.clone(),
+    });
+    let usable = choices.cpu_models.iter().filter(|choice| choice.unusable.is_none());
+    let models = usable.map(|choice| choice.name.clone());
+    for (what, all) in
+        [("machine types", types.collect::<Vec<_>>()), ("CPU models", models.collect())]
+    {
+        out!("  {what}: {}", safe(&all.join(" ")));
+    }
 }
 
 /// `hospitium guest list`.

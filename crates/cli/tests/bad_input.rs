@@ -68,6 +68,12 @@ fn a_machine_that_cannot_be_is_refused_before_it_is_started() {
     with(&["--nic", "ne2000"], &["ne2000", "e1000e"]);
     with(&["--chipset", "i440"], &["i440", "legacy"]);
     with(&["--channel", "tcp"], &["tcp", "serial"]);
+    let named = ["no CPU model \"hasswel\"", "near to it are Haswell", "next: ", "host check"];
+    with(&["--cpu", "hasswel"], &named);
+    with(&["--cpu", "host"], &["the CPU model host", "it needs KVM"]);
+    with(&["--cpu", "max,+vmx"], &["cannot be the name of a CPU model"]);
+    with(&["--machine-type", "q35-7"], &["no machine type \"q35-7\"", "pc-q35-7."]);
+    with(&["--machine-type", "pc"], &["legacy generation; choose the chipset legacy"]);
 }
 
 #[test]

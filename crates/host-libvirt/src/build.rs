@@ -112,6 +112,7 @@ impl Shared {
         dir: &WorkDir,
     ) -> Result<LibvirtMachine, HostError> {
         spec.check()?;
+        self.choices.check(spec)?;
         let real = defect::altered_by(&self.defects, spec)?;
         let mut disks = Vec::new();
         for disk in &spec.disks {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hospitium_host::local::{self, LocalStore, LocalWitness};
 use hospitium_host::{
-    Cloning, Defect, Destination, Facet, Generation, Host, HostClock, HostError, HostWitness,
-    ImageStore, Isolation, Machine, Snapshot, WorkDir,
+    Choices, Cloning, Defect, Destination, Facet, Generation, Host, HostClock, HostError,
+    HostWitness, ImageStore, Isolation, Machine, Snapshot, WorkDir,
 };
 use hospitium_model::{
     Accelerator, AcceleratorProof, Answer, Capability, HostFacts, Inability, InputPin, MachineSpec,
@@ -21,7 +21,7 @@ use crate::options::{LibvirtOptions, socket};
 use crate::shared::Shared;
 use crate::snapshot::{self, KIND};
 use crate::user::User;
-use crate::xml::capabilities::{DomainCapabilities, default_user};
+use crate::xml::capabilities::{DomainCapabilities, choices, default_user};
 use crate::xml::live;
 use crate::xml::parts::bus_name;
 
@@ -69,8 +69,9 @@ impl Libvirt {
             return Err(unusable(format!("it is libvirt {version}"), &next));
         }
         let capabilities = live::read("libvirt's capabilities", &capabilities)?;
-        let offered =
-            DomainCapabilities::read(&live::read("libvirt's domain capabilities", &offered)?);
+        let offered = live::read("libvirt's domain capabilities", &offered)?;
+        let choices = choices(&capabilities, &offered);
+        let offered = DomainCapabilities::read(&offered);
         let emulator = offered.emulator.clone().ok_or_else(|| {
             unusable(
                 "it names no QEMU for x86-64".into(),
@@ -85,6 +86,7 @@ impl Libvirt {
             version,
             facts,
             offered,
+            choices,
             user,
             relabels: chosen.is_some(),
             staging: options.staging,
@@ -196,6 +198,10 @@ impl Host for Libvirt {
             Capability::RngDevice => {
                 offered("rng/backendModel=builtin", "random numbers of the VMM's own")
             }
+            Capability::Tpm => offered(
+                "tpm/backendModel=emulator",
+                "TPM emulators (Debian: apt install swtpm swtpm-tools)",
+            ),
             Capability::GenerationId => offered("feature=genid", "VM generation ids"),
             Capability::LiveMigration => {
                 no("libvirt moves machines from one daemon to another; one daemon is driven here")
@@ -210,6 +216,10 @@ impl Host for Libvirt {
                 _ => no("not measured under KVM"),
             },
         }
+    }
+
+    fn choices(&self) -> Facet<'_, Choices> {
+        Ok(&self.shared.choices)
     }
 
     fn isolation(&self) -> Isolation {
@@ -256,6 +266,7 @@ impl Host for Libvirt {
             version: host.version.clone(),
             facts: host.facts.clone(),
             offered: host.offered.clone(),
+            choices: host.choices.clone(),
             user: host.user,
             relabels: host.relabels,
             staging: host.staging.clone(),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use hospitium_host::{Defect, HostError};
+use hospitium_host::{Choices, Defect, HostError};
 use hospitium_model::HostFacts;
 
 use crate::connection::Connection;
@@ -29,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) version: String,
     pub(crate) facts: HostFacts,
     pub(crate) offered: DomainCapabilities,
+    pub(crate) choices: Choices,
     pub(crate) user: User,
     /// Libvirt chooses the VMMs' user, and gives files away to it if it is not told otherwise.
     pub(crate) relabels: bool,

@@ -19,7 +19,7 @@ use crate::hardware::Plugged;
 use crate::machine::QemuMachine;
 use crate::process::{Confinement, Launch};
 use crate::qmp::Qmp;
-use crate::{Inner, orphans};
+use crate::{Inner, orphans, tpm};
 use hospitium_host::History;
 use hospitium_host::defect;
 use hospitium_host::local::open;
@@ -188,6 +188,15 @@ impl Inner {
             _ => None,
         };
         let uefi = self.uefi(spec, folder, confinement, &origin, &mut handles)?;
+        let mut emulator = None;
+        let tpm = match spec.tpm {
+            Some(version) => {
+                let (process, control) = tpm::start(version, &dir.folder, confinement).await?;
+                emulator = Some(process);
+                Some(handles.give(control))
+            }
+            None => None,
+        };
         let incoming = origin.incoming.take().map(|fd| handles.give(fd));
         let arguments = command::arguments(&Setup {
             spec: real,
@@ -206,6 +215,7 @@ impl Inner {
             uefi,
             memory: &memory,
             memory_mapping: mapping,
+            tpm,
             generation_id: origin.generation_id.as_deref(),
             incoming: incoming.is_some(),
             plugged: &origin.plugged,
@@ -223,6 +233,9 @@ impl Inner {
         };
         let process = launch.start(&dir.folder.join(LOG)).await?;
         orphans::note(&dir.folder, process.pid())?;
+        if let Some(emulator) = &emulator {
+            tpm::watch(emulator, &process);
+        }
         let history = Arc::new(History::new());
         let qmp = Qmp::new(qmp, history.clone(), &process).await?;
         let machine = QemuMachine::new(crate::machine::Parts {
@@ -234,6 +247,7 @@ impl Inner {
             confinement,
             command: argv.iter().map(|arg| arg.to_string_lossy().into_owned()).collect(),
             process,
+            tpm: emulator,
             qmp,
             history,
             channels,

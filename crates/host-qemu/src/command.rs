@@ -16,7 +16,7 @@ use hospitium_host::HostError;
 pub(crate) struct Setup<'a> {
     pub spec: &'a MachineSpec,
     pub name: &'a str,
-    /// The machine type, if it is not this QEMU's newest of its chipset.
+    /// The machine type that its state was taken on, if it was on another QEMU.
     pub machine_type: Option<&'a str>,
     /// vCPUs there from the start.
     pub vcpus: u32,
@@ -42,6 +42,8 @@ pub(crate) struct Setup<'a> {
     /// Files of the memory, one a NUMA node.
     pub memory: &'a [String],
     pub memory_mapping: Mapping,
+    /// Descriptor of the TPM emulator's control channel.
+    pub tpm: Option<i32>,
     /// VM generation id of this very machine.
     pub generation_id: Option<&'a str>,
     /// Whether its state comes in from elsewhere.
@@ -142,7 +144,8 @@ fn base(setup: &Setup<'_>, args: &mut Arguments) {
     }
     args.two("-chardev", format!("socket,id=x.qmp,fd={}", setup.qmp));
     args.two("-mon", "chardev=x.qmp,mode=control");
-    let kind = match (setup.machine_type, spec.chipset) {
+    let named = setup.machine_type.or(spec.machine_type.as_deref());
+    let kind = match (named, spec.chipset) {
         (Some(kind), _) => kind,
         (None, Chipset::Modern) => "q35",
         (None, Chipset::Legacy) => "pc",
@@ -158,11 +161,11 @@ fn base(setup: &Setup<'_>, args: &mut Arguments) {
     match setup.accelerator {
         Accelerator::Kvm => {
             args.two("-accel", "kvm");
-            args.two("-cpu", "host");
+            args.two("-cpu", spec.cpu_model.as_deref().unwrap_or("host"));
         }
         _ => {
             args.two("-accel", format!("tcg,thread=multi,tb-size={TRANSLATIONS_MIB}"));
-            args.two("-cpu", EMULATED_CPU);
+            args.two("-cpu", spec.cpu_model.as_deref().unwrap_or(EMULATED_CPU));
         }
     }
     let cpus = &spec.cpus;
@@ -304,7 +307,7 @@ pub(crate) fn is_uefi(spec: &MachineSpec) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use hospitium_model::{ByteSize, Network, Nic, NicModel, SpecError};
+    use hospitium_model::{ByteSize, Network, Nic, NicModel, SpecError, TpmVersion};
 
     use super::*;
 
@@ -326,6 +329,7 @@ mod tests {
             uefi: None,
             memory: &["memory-0".into()],
             memory_mapping: Mapping::Shared,
+            tpm: Some(11),
             generation_id: None,
             incoming: false,
             plugged: &[],
@@ -364,6 +368,38 @@ mod tests {
         assert_eq!(values(&args, "-append"), ["a, b"]);
         spec.channels[0].name = "x,path=/tmp/y".into();
         assert!(matches!(spec.check(), Err(SpecError::BadId(_))));
+    }
+
+    #[test]
+    fn a_cpu_model_and_a_machine_type_that_are_named_are_taken_as_they_are() {
+        let mut spec = spec();
+        let args = of(&spec).expect("arguments");
+        assert_eq!(values(&args, "-cpu"), [EMULATED_CPU]);
+        assert!(values(&args, "-machine")[0].starts_with("q35,"));
+        spec.cpu_model = Some("Haswell".into());
+        spec.machine_type = Some("pc-q35-7.1".into());
+        let args = of(&spec).expect("arguments");
+        assert_eq!(values(&args, "-cpu"), ["Haswell"]);
+        assert!(values(&args, "-machine")[0].starts_with("pc-q35-7.1,"));
+    }
+
+    #[test]
+    fn a_tpm_is_of_the_interface_that_its_version_and_chipset_have() {
+        let mut spec = spec();
+        assert!(values(&of(&spec).expect("arguments"), "-tpmdev").is_empty());
+        for (version, chipset, driver) in [
+            (TpmVersion::V2_0, Chipset::Modern, "tpm-crb"),
+            (TpmVersion::V2_0, Chipset::Legacy, "tpm-tis"),
+            (TpmVersion::V1_2, Chipset::Modern, "tpm-tis"),
+        ] {
+            (spec.tpm, spec.chipset) = (Some(version), chipset);
+            let args = of(&spec).expect("arguments");
+            assert_eq!(values(&args, "-tpmdev"), ["emulator,id=x.tpmdev,chardev=x.tpmctl"]);
+            assert!(values(&args, "-chardev").contains(&"socket,id=x.tpmctl,fd=11"));
+            let device =
+                values(&args, "-device").into_iter().find(|device| device.contains("tpm-"));
+            assert!(device.is_some_and(|device| device.contains(driver)), "{driver}: {device:?}");
+        }
     }
 
     #[test]

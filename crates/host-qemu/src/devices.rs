@@ -2,7 +2,7 @@
 
 use hospitium_model::{
     Boot, Bus, ChannelKind, Chipset, Disk, DiskRole, MachineSpec, Network, Nic, NicModel,
-    WatchdogAction,
+    TpmVersion, WatchdogAction,
 };
 use serde_json::{Map, Value, json};
 
@@ -107,6 +107,17 @@ pub(crate) fn platform_devices(setup: &Setup<'_>, args: &mut Arguments) -> Resul
         };
         args.two("-action", format!("watchdog={action}"));
         args.device(setup, json!({"driver": "i6300esb", "id": "x.watchdog"}));
+    }
+    if let (Some(version), Some(fd)) = (spec.tpm, setup.tpm) {
+        // The command-response buffer came with TPM 2.0 (TCG PC Client Platform TPM Profile); the FIFO has no bus of its own
+        // but LPC, and a chipset of before has no other.
+        let driver = match (version, spec.chipset) {
+            (TpmVersion::V2_0, Chipset::Modern) => "tpm-crb",
+            _ => "tpm-tis",
+        };
+        args.two("-chardev", format!("socket,id=x.tpmctl,fd={fd}"));
+        args.two("-tpmdev", "emulator,id=x.tpmdev,chardev=x.tpmctl");
+        args.device(setup, json!({"driver": driver, "id": "x.tpm", "tpmdev": "x.tpmdev"}));
     }
     let mut serial = 0;
     if spec.channels.iter().any(|channel| channel.kind == ChannelKind::Virtio) {

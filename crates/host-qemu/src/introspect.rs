@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hospitium_model::Digest;
+use hospitium_model::{Accelerator, Chipset, Digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -15,13 +15,12 @@ use crate::build::pair;
 use crate::options::{OLDEST, Programs};
 use crate::process::{Confinement, Launch};
 use crate::qmp::Qmp;
-use hospitium_host::History;
-use hospitium_host::HostError;
 use hospitium_host::local::digest_of;
+use hospitium_host::{Choices, CpuChoice, History, HostError, MachineChoice};
 use hospitium_qmp::escape;
 
 /// Devices whose lack changes what a host can do.
-const DEVICES: [&str; 15] = [
+const DEVICES: [&str; 17] = [
     "virtio-blk-pci",
     "virtio-scsi-pci",
     "nvme",
@@ -37,6 +36,8 @@ const DEVICES: [&str; 15] = [
     "virtio-rng-pci",
     "vmgenid",
     "virtio-serial-pci",
+    "tpm-crb",
+    "tpm-tis",
 ];
 
 /// What a QEMU is and has.
@@ -50,10 +51,24 @@ pub(crate) struct Traits {
     pub version: (u32, u32, u32),
     /// Package, in its own words.
     pub package: String,
-    /// Which of [`DEVICES`] it has.
+    /// The devices that it was asked for: [`DEVICES`] of the version of this driver that asked.
+    asked: Vec<String>,
+    /// Which of them it has.
     devices: BTreeSet<String>,
+    /// CPU models, with the features of each that cannot be had under TCG.
+    cpu_models: Vec<(String, Vec<String>)>,
+    /// Machine types.
+    machine_types: Vec<MachineType>,
     /// Memory can be mapped privately from a file that is opened for reading only (since 9.0).
     pub private_read_only_memory: bool,
+}
+
+/// A machine type (`MachineInfo`, qapi/machine.json).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct MachineType {
+    name: String,
+    alias: Option<String>,
+    most_vcpus: Option<u32>,
 }
 
 /// A file as it was.
@@ -90,6 +105,7 @@ impl Traits {
         let kept = cache.map(|folder| folder.join(format!("qemu-{}.json", name.short())));
         if let Some(traits) = kept.as_deref().and_then(read_kept)
             && traits.binary == binary
+            && traits.asked == DEVICES
         {
             return Ok(traits);
         }
@@ -99,6 +115,28 @@ impl Traits {
             let _ = write_kept(&path, &traits);
         }
         Ok(traits)
+    }
+
+    /// CPU models and machine types by name, under this accelerator.
+    pub(crate) fn choices(&self, accelerator: Accelerator) -> Choices {
+        let cpu_models = self.cpu_models.iter().map(|(name, lacks)| CpuChoice {
+            name: name.clone(),
+            // The feature by which QEMU says that a model is the physical CPU (target/i386/cpu.c,
+            // x86_cpu_class_check_missing_features).
+            unusable: (!accelerator.is_hardware() && lacks.iter().any(|lacks| lacks == "kvm"))
+                .then(|| format!("it needs KVM, and this host runs {}", accelerator.name())),
+        });
+        let machine_types = self.machine_types.iter().filter_map(|machine| {
+            // Others have no PCI Express and no PCI, or no firmware: the driver cannot fill them.
+            let chipset = match machine.name.split_once('-')?.1.split_once('-')?.0 {
+                "q35" => Chipset::Modern,
+                "i440fx" => Chipset::Legacy,
+                _ => return None,
+            };
+            let MachineType { name, alias, most_vcpus } = machine.clone();
+            Some(MachineChoice { name, alias, chipset, most_vcpus })
+        });
+        Choices { cpu_models: cpu_models.collect(), machine_types: machine_types.collect() }
     }
 
     /// Has it this type of device?
@@ -118,6 +156,41 @@ pub(crate) fn write_kept(path: &Path, value: &impl Serialize) -> std::io::Result
     serde_json::to_writer(&file, value)?;
     file.persist(path)?;
     Ok(())
+}
+
+/// More of them no QEMU has.
+const MOST_NAMES: usize = 2000;
+
+/// The elements of an answer that have a name which can be one.
+fn named(list: &Value) -> impl Iterator<Item = (String, &Value)> {
+    let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    let name = |item: &Value| item.get("name")?.as_str().map(str::to_owned);
+    let all = list.iter().filter_map(move |item| Some((name(item)?, item)));
+    all.filter(|(name, _)| hospitium_model::names_a_model(name)).take(MOST_NAMES)
+}
+
+/// `query-cpu-definitions`.
+fn cpu_models(answer: &Value) -> Vec<(String, Vec<String>)> {
+    let lacks = |item: &Value| {
+        let lacks = item.get("unavailable-features").and_then(Value::as_array);
+        let lacks = lacks.map(Vec::as_slice).unwrap_or_default();
+        lacks.iter().filter_map(|one| one.as_str().map(|one| escape(one, 64))).take(256).collect()
+    };
+    let mut all: Vec<_> = named(answer).map(|(name, item)| (name, lacks(item))).collect();
+    all.sort();
+    all
+}
+
+/// `query-machines`.
+fn machine_types(answer: &Value) -> Vec<MachineType> {
+    let each = named(answer).map(|(name, item)| MachineType {
+        name,
+        alias: item.get("alias").and_then(Value::as_str).map(|alias| escape(alias, 64)),
+        most_vcpus: item.get("cpu-max").and_then(Value::as_u64).and_then(|n| n.try_into().ok()),
+    });
+    let mut all: Vec<_> = each.collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all
 }
 
 async fn ask(
@@ -191,6 +264,8 @@ async fn ask(
             Err(error) => return Err(ended(error)),
         }
     }
+    let models = qmp.call(doing, "query-cpu-definitions", json!({})).await.map_err(ended)?;
+    let machines = qmp.call(doing, "query-machines", json!({})).await.map_err(ended)?;
     let names = |list: &Value| -> BTreeSet<String> {
         let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
         list.iter().filter_map(|item| Some(item.get("name")?.as_str()?.to_owned())).collect()
@@ -206,7 +281,64 @@ async fn ask(
         digest,
         version,
         package,
+        asked: DEVICES.map(str::to_owned).to_vec(),
         devices,
+        cpu_models: cpu_models(&models),
+        machine_types: machine_types(&machines),
         private_read_only_memory: names(&memory).contains("rom"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_are_read_with_distrust() {
+        let answer = json!([
+            {"name": "Haswell", "unavailable-features": ["pcid", "x2apic"]},
+            {"name": "EPYC", "unavailable-features": "none"},
+            {"name": "max,+vmx"}, {"name": 7}, {}, "x", null,
+        ]);
+        let expected =
+            [("EPYC".to_owned(), vec![]), ("Haswell".into(), vec!["pcid".into(), "x2apic".into()])];
+        assert_eq!(cpu_models(&answer), expected);
+        assert_eq!(cpu_models(&json!({"name": "x"})), []);
+        let endless: Vec<_> = (0..5000).map(|n| json!({"name": format!("cpu{n}")})).collect();
+        assert_eq!(cpu_models(&json!(endless)).len(), MOST_NAMES);
+    }
+
+    #[test]
+    fn machine_types_that_can_be_filled_are_offered_and_no_others() {
+        let machines = machine_types(&json!([
+            {"name": "pc-q35-7.2", "alias": "q35", "cpu-max": 288}, {"name": "pc-i440fx-7.2", "alias": "pc", "cpu-max": 255},
+            {"name": "microvm", "cpu-max": 288}, {"name": "none"}, {"name": "x-remote"}, {"name": "isapc"},
+            {"name": "pc-q35-9.9", "cpu-max": -1},
+        ]));
+        let traits = Traits {
+            binary: Stamp { path: "q".into(), size: 0, modified: 0, modified_nanoseconds: 0 },
+            digest: Digest::of(b"q"),
+            version: (7, 2, 0),
+            package: String::new(),
+            asked: Vec::new(),
+            devices: BTreeSet::new(),
+            cpu_models: vec![("host".into(), vec!["kvm".into()]), ("max".into(), vec![])],
+            machine_types: machines,
+            private_read_only_memory: false,
+        };
+        let choices = traits.choices(Accelerator::Tcg);
+        let types: Vec<_> =
+            choices.machine_types.iter().map(|c| (&*c.name, c.chipset, c.most_vcpus)).collect();
+        let expected = [
+            ("pc-i440fx-7.2", Chipset::Legacy, Some(255)),
+            ("pc-q35-7.2", Chipset::Modern, Some(288)),
+            ("pc-q35-9.9", Chipset::Modern, None),
+        ];
+        assert_eq!(types, expected);
+        let usable = |choices: &Choices| {
+            choices.cpu_models.iter().map(|c| c.unusable.is_none()).collect::<Vec<_>>()
+        };
+        assert_eq!(usable(&choices), [false, true]);
+        assert_eq!(usable(&traits.choices(Accelerator::Kvm)), [true, true]);
+    }
 }

@@ -36,6 +36,7 @@ mod save;
 mod screen;
 mod snapshot;
 mod stream;
+mod tpm;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -56,7 +57,7 @@ use crate::options::Programs;
 use crate::process::Confinement;
 use hospitium_host::local::{self, LocalStore, LocalWitness};
 use hospitium_host::{
-    Cloning, Defect, Destination, Ended, Facet, Generation, Host, HostClock, HostError,
+    Choices, Cloning, Defect, Destination, Ended, Facet, Generation, Host, HostClock, HostError,
     HostWitness, ImageStore, Isolation, Machine, Snapshot, WorkDir,
 };
 
@@ -87,6 +88,7 @@ pub(crate) struct Inner {
     traits: Traits,
     confinement: Confinement,
     facts: HostFacts,
+    choices: Choices,
     /// For what can be made again.
     cache: Option<PathBuf>,
     /// Locks on what is used of it.
@@ -179,8 +181,9 @@ impl Inner {
             memory_mib: memory >> 10,
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
         };
+        let choices = traits.choices(facts.accelerator.used);
         let (held, defects) = (Mutex::default(), Vec::new());
-        Ok(Self { programs, traits, confinement, facts, cache, held, defects })
+        Ok(Self { programs, traits, confinement, facts, choices, cache, held, defects })
     }
 
     /// The same QEMU once more, which has used nothing yet.
@@ -190,6 +193,7 @@ impl Inner {
             traits: self.traits.clone(),
             confinement: self.confinement,
             facts: self.facts.clone(),
+            choices: self.choices.clone(),
             cache: self.cache.clone(),
             held: Mutex::default(),
             defects: self.defects.clone(),
@@ -276,6 +280,10 @@ impl Host for Qemu {
             Capability::PanicNotifier => host.lacks("pvpanic"),
             Capability::RngDevice => host.lacks("virtio-rng-pci"),
             Capability::GenerationId => host.lacks("vmgenid"),
+            Capability::Tpm => match (host.lacks("tpm-crb"), host.lacks("tpm-tis")) {
+                (Answer::Yes, Answer::Yes) => tpm::offered(),
+                (Answer::Yes, lacks) | (lacks, _) => lacks,
+            },
             Capability::Uefi => match host.uefi_files() {
                 Some(_) => Answer::Yes,
                 None => Answer::No("OVMF is not installed (Debian: apt install ovmf)".into()),
@@ -286,6 +294,10 @@ impl Host for Qemu {
                 _ => Answer::No("not measured under KVM".into()),
             },
         }
+    }
+
+    fn choices(&self) -> Facet<'_, Choices> {
+        Ok(&self.inner.choices)
     }
 
     fn isolation(&self) -> Isolation {
@@ -314,6 +326,7 @@ impl Host for Qemu {
         dir: &WorkDir,
     ) -> Result<Box<dyn Machine>, HostError> {
         spec.check()?;
+        self.inner.choices.check(spec)?;
         let mut disks = Vec::new();
         for disk in &spec.disks {
             disks.push(self.inner.plan_disk(disk).await?);

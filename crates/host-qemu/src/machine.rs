@@ -32,6 +32,8 @@ pub(crate) struct Parts {
     pub confinement: Confinement,
     pub command: Vec<String>,
     pub process: Process,
+    /// The TPM's emulator.
+    pub tpm: Option<Process>,
     pub qmp: Qmp,
     pub history: Arc<History>,
     pub channels: BTreeMap<String, UnixStream>,
@@ -57,6 +59,8 @@ pub(crate) struct QemuMachine {
     pub(crate) confinement: Confinement,
     command: Vec<String>,
     pub(crate) process: Process,
+    /// The TPM's emulator, which ends with it.
+    _tpm: Option<Process>,
     pub(crate) qmp: Arc<Qmp>,
     pub(crate) history: Arc<History>,
     channels: Mutex<BTreeMap<String, Option<UnixStream>>>,
@@ -101,6 +105,7 @@ impl QemuMachine {
             confinement: parts.confinement,
             command: parts.command,
             process: parts.process,
+            _tpm: parts.tpm,
             qmp,
             history: parts.history,
             channels: streams(parts.channels),

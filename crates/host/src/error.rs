@@ -39,6 +39,16 @@ pub enum HostError {
         /// Why.
         why: String,
     },
+    /// The hypervisor has nothing of this name.
+    #[error("this host offers no {what} {name:?}: {near}")]
+    NotOffered {
+        /// What was named: a CPU model, a machine type.
+        what: String,
+        /// The name, cut short.
+        name: String,
+        /// What it offers instead, in words.
+        near: String,
+    },
     /// A facet is not there.
     #[error(transparent)]
     Unable(#[from] hospitium_model::Inability),

@@ -12,13 +12,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::facets::Facet;
 use crate::machine::{Destination, Machine, WorkDir};
-use crate::{Defect, Generation, HostClock, HostError, Sight, Snapshot};
+use crate::{Choices, Defect, Generation, HostClock, HostError, Sight, Snapshot};
 
 /// A place where virtual machines run. What it is, is told by [`Destination::facts`].
 #[async_trait]
 pub trait Host: Destination {
     /// Can it do this? Decides skips before anything runs.
     fn offers(&self, what: Capability) -> Answer;
+
+    /// CPU models and machine types by its hypervisor's own names. A machine that names another is refused by
+    /// [`Host::define`].
+    fn choices(&self) -> Facet<'_, Choices>;
 
     /// How a check gets a machine that no other check has touched.
     fn isolation(&self) -> Isolation;

@@ -7,10 +7,11 @@
 //! host sees of a machine is a [`Look`]: each value with the source that it was read at, or the
 //! reason why it is unseen. Drivers are crates of their own; only the command line depends on them.
 //!
-//! Layers, from the ground up: `ended`, `error` · `event`, `look`, `process`, `clock`, `medium`, `defect`,
+//! Layers, from the ground up: `ended`, `error` · `choices`, `event`, `look`, `process`, `clock`, `medium`, `defect`,
 //! `snapshot` (types) · `history` · `facets` (one trait each) · `machine` · `host` · `local` (what drivers of
 //! the harness's own computer share) · `conformance` (what every driver's tests call).
 
+mod choices;
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -30,6 +31,7 @@ mod process;
 mod snapshot;
 mod stream;
 
+pub use choices::{Choices, CpuChoice, MachineChoice};
 pub use clock::HostClock;
 pub use defect::Defect;
 pub use ended::Ended;
@@ -45,8 +47,8 @@ pub use host::{
 };
 pub use inspect::{Inspection, VcpuState};
 pub use look::{
-    CpuFeatureWord, Look, MachineState, SeenDevice, SeenDisk, SeenNic, SeenNode, SeenSmbios, Sight,
-    alter,
+    CpuFeatureWord, Look, MachineState, SeenDevice, SeenDisk, SeenNic, SeenNode, SeenSmbios,
+    SeenTpm, Sight, alter,
 };
 pub use machine::{Destination, Machine, Moved, Moving, PowerVerb, WorkDir};
 pub use medium::{Medium, Screenshot};

@@ -26,6 +26,12 @@ pub struct Look {
     pub vcpu_threads: Sight<Vec<u32>>,
     /// The name that the CPUs have.
     pub cpu_model: Sight<String>,
+    /// The model of vCPU 0 as the hypervisor names it: `Haswell`.
+    #[serde(default = "not_asked")]
+    pub cpu_type: Sight<String>,
+    /// The machine type as the hypervisor names it: `pc-q35-7.2`.
+    #[serde(default = "not_asked")]
+    pub machine_type: Sight<String>,
     /// CPUID feature words that the hypervisor gives vCPU 0.
     pub cpu_features: Sight<Vec<CpuFeatureWord>>,
     /// Memory of the machine, without hot-plugged.
@@ -42,6 +48,9 @@ pub struct Look {
     pub disks: Sight<Vec<SeenDisk>>,
     /// Network interfaces, by id.
     pub nics: Sight<Vec<SeenNic>>,
+    /// The TPM; none if there is none.
+    #[serde(default = "not_asked")]
+    pub tpm: Sight<Option<SeenTpm>>,
     /// UUID.
     pub uuid: Sight<String>,
     /// VM generation id.
@@ -54,6 +63,11 @@ pub struct Look {
     pub accelerator: Sight<Accelerator>,
     /// Firmware that this machine started.
     pub firmware: Sight<Firmware>,
+}
+
+/// Of a look that was written down before this was looked for.
+fn not_asked<T>() -> Sight<T> {
+    Err(Inability::of_host("it was not looked for"))
 }
 
 /// A NUMA node as the host has it.
@@ -72,6 +86,15 @@ pub struct SeenNic {
     pub id: String,
     /// MAC address.
     pub mac: String,
+}
+
+/// A TPM as the host has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenTpm {
+    /// The interface that the guest finds, by the hypervisor's name: `tpm-crb`.
+    pub interface: String,
+    /// What is behind it: `emulator`.
+    pub backend: String,
 }
 
 /// SMBIOS strings of the system (type 1), as the machine's firmware was given them.

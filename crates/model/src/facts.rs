@@ -157,6 +157,7 @@ pub enum Capability {
     LinkState,
     NestedVirtualization,
     Sandbox,
+    Tpm,
 }
 
 /// The answer to a capability query.

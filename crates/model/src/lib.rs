@@ -45,7 +45,8 @@ pub use finding::{Finding, Holds, Observations, Rule, Sighted, Value};
 pub use form::{FormError, is_invisible, printable};
 pub use machine::{
     Boot, Bus, Channel, ChannelKind, Chipset, CpuTopology, CrashAction, Disk, DiskRole, Firmware,
-    MachineSpec, Memory, Network, Nic, NicModel, Smbios, SpecError, Watchdog, WatchdogAction,
+    MachineSpec, Memory, Network, Nic, NicModel, Smbios, SpecError, TpmVersion, Watchdog,
+    WatchdogAction, names_a_model,
 };
 pub use pattern::Pattern;
 pub use record::{

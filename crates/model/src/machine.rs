@@ -13,9 +13,16 @@ pub struct MachineSpec {
     /// Chipset generation.
     #[serde(default)]
     pub chipset: Chipset,
+    /// Machine type by the hypervisor's own name (`pc-q35-7.2`), of that chipset generation; none for the newest that
+    /// the hypervisor has of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_type: Option<String>,
     /// Firmware.
     #[serde(default)]
     pub firmware: Firmware,
+    /// CPU model by the hypervisor's own name (`Haswell`); none for all that the host's CPUs can do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_model: Option<String>,
     /// Virtual CPUs.
     #[serde(default)]
     pub cpus: CpuTopology,
@@ -59,6 +66,9 @@ pub struct MachineSpec {
     /// A watchdog.
     #[serde(default)]
     pub watchdog: Option<Watchdog>,
+    /// A TPM, empty when the machine is switched on for the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tpm: Option<TpmVersion>,
     /// What the machine does when the guest crashes.
     #[serde(default)]
     pub on_crash: CrashAction,
@@ -380,6 +390,27 @@ pub struct Watchdog {
     pub action: WatchdogAction,
 }
 
+/// Which TPM (Trusted Computing Group, "TPM Main Specification" 1.2, "TPM 2.0 Library").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum TpmVersion {
+    /// 1.2, whose digests are SHA-1.
+    #[serde(rename = "1.2")]
+    V1_2,
+    /// 2.0.
+    #[serde(rename = "2.0")]
+    V2_0,
+}
+
+impl TpmVersion {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V1_2 => "1.2",
+            Self::V2_0 => "2.0",
+        }
+    }
+}
+
 /// What a machine does when its watchdog expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -423,6 +454,19 @@ pub enum SpecError {
     /// Not a MAC address.
     #[error("{0:?} is no MAC address; it looks like 52:54:00:12:34:56")]
     Mac(String),
+    /// A CPU model or machine type that could be taken for something else.
+    #[error(
+        "{0:?} cannot be the name of a CPU model or machine type; use up to 64 letters, digits, '.', '_', '+' and '-', \
+         a letter or digit first"
+    )]
+    BadName(String),
+}
+
+/// Whether a hypervisor could name a CPU model or a machine type so, and nothing else be meant.
+pub fn names_a_model(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+-".contains(&b))
 }
 
 impl MachineSpec {
@@ -430,7 +474,9 @@ impl MachineSpec {
     pub fn new(size: ByteSize, boot: Boot) -> Self {
         Self {
             chipset: Chipset::default(),
+            machine_type: None,
             firmware: Firmware::default(),
+            cpu_model: None,
             cpus: CpuTopology::default(),
             memory: Memory { size, max: ByteSize::default(), nodes: 0 },
             boot,
@@ -449,6 +495,7 @@ impl MachineSpec {
             panic_notifier: true,
             generation_id: None,
             watchdog: None,
+            tpm: None,
             on_crash: CrashAction::default(),
             hotplug_slots: 4,
         }
@@ -466,6 +513,10 @@ impl MachineSpec {
 
     /// Checks what a type cannot say.
     pub fn check(&self) -> Result<(), SpecError> {
+        let names = self.cpu_model.iter().chain(&self.machine_type);
+        if let Some(name) = names.into_iter().find(|name| !names_a_model(name)) {
+            return Err(SpecError::BadName(name.chars().take(60).collect()));
+        }
         let ids = self.disks.iter().map(|d| &d.id).chain(self.nics.iter().map(|n| &n.id));
         let ids: Vec<&String> = ids.chain(self.channels.iter().map(|c| &c.name)).collect();
         for (i, id) in ids.iter().enumerate() {
@@ -534,6 +585,29 @@ mod tests {
             spec.disks.push(disk(bad));
             assert!(matches!(spec.check(), Err(SpecError::BadId(_))), "{bad}");
         }
+    }
+
+    #[test]
+    fn names_of_models_that_could_be_options_are_refused() {
+        for bad in ["", "max,+vmx", "-cpu", "a b", "x=y", &"a".repeat(65)] {
+            let mut spec = MachineSpec::new(ByteSize::mib(256), Boot::Nothing);
+            spec.cpu_model = Some(bad.to_owned());
+            assert!(matches!(spec.check(), Err(SpecError::BadName(_))), "{bad}");
+            let machine_type = spec.cpu_model.take();
+            let spec = MachineSpec { machine_type, ..spec };
+            assert!(matches!(spec.check(), Err(SpecError::BadName(_))), "{bad}");
+        }
+        let mut spec = MachineSpec::new(ByteSize::mib(256), Boot::Nothing);
+        spec.cpu_model = Some("EPYC-Rome-v1".into());
+        spec.machine_type = Some("pc-q35-7.2+pve0".into());
+        assert_eq!(spec.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_machine_whose_models_are_left_open_is_written_as_before() {
+        let spec = MachineSpec::new(ByteSize::mib(256), Boot::Nothing);
+        let text = toml::to_string(&spec).expect("serialises");
+        assert!(!text.contains("cpu_model") && !text.contains("machine_type"), "{text}");
     }
 
     #[test]

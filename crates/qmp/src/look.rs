@@ -7,7 +7,8 @@ use crate::events::path_id;
 use crate::monitor::{Monitor, ask, escape, property, unless_refused};
 use crate::smbios;
 use hospitium_host::{
-    CpuFeatureWord, HostError, Look, MachineState, SeenDevice, SeenDisk, SeenNic, SeenNode, Sight,
+    CpuFeatureWord, HostError, Look, MachineState, SeenDevice, SeenDisk, SeenNic, SeenNode,
+    SeenTpm, Sight,
 };
 
 fn number(value: &Value, key: &str) -> u64 {
@@ -81,6 +82,8 @@ pub async fn look(monitor: &dyn Monitor) -> Result<Look, HostError> {
         vcpus: saw(vcpus.iter().map(|(place, _)| *place).collect()),
         vcpu_threads: saw(vcpus.iter().map(|(_, thread)| *thread).collect()),
         cpu_model: cpu_model(monitor, first).await?,
+        cpu_type: type_of(monitor, first, "-x86_64-cpu").await?,
+        machine_type: type_of(monitor, "/machine", "-machine").await?,
         cpu_features: cpu_features(monitor, first).await?,
         memory: sight(&memory, "base-memory"),
         plugged_memory: sight(&memory, "plugged-memory"),
@@ -89,6 +92,8 @@ pub async fn look(monitor: &dyn Monitor) -> Result<Look, HostError> {
         devices: saw(devices),
         disks: saw(disks(monitor).await?),
         nics: nics(monitor).await?,
+        tpm: unless_refused(ask(monitor, "query-tpm").await)?
+            .map(|all| HostSource::Hypervisor.saw(tpm(&all))),
         uuid: text_sight(uuid, "UUID"),
         generation_id: text_sight(generation, "guid"),
         hardware_clock: hardware_clock(monitor).await?,
@@ -96,6 +101,13 @@ pub async fn look(monitor: &dyn Monitor) -> Result<Look, HostError> {
         accelerator: accelerator(monitor).await?,
         firmware: firmware(monitor).await?,
     })
+}
+
+/// The first TPM of `query-tpm`.
+fn tpm(answer: &Value) -> Option<SeenTpm> {
+    let first = list(answer).first()?;
+    let backend = first.get("options").map(|options| text(options, "type")).unwrap_or_default();
+    Some(SeenTpm { interface: escape(text(first, "model"), 32), backend: escape(backend, 32) })
 }
 
 /// KVM says of itself whether it is in use. Of TCG only the questions that no other accelerator answers tell
@@ -239,6 +251,18 @@ async fn cpu_model(monitor: &dyn Monitor, cpu: &str) -> Result<Sight<String>, Ho
     let name = name.as_ref().and_then(Value::as_str).map(|name| escape(name.trim(), 64));
     let untold = || Inability::of_host("this QEMU does not tell the name of its CPU");
     Ok(name.map(|name| HostSource::Hypervisor.saw(name)).ok_or_else(untold))
+}
+
+/// The name behind a QOM type: what stands before the `suffix` that all types of its kind end with.
+async fn type_of(
+    monitor: &dyn Monitor,
+    path: &str,
+    suffix: &str,
+) -> Result<Sight<String>, HostError> {
+    let kind = property(monitor, path, "type").await?;
+    let name = kind.as_ref().and_then(Value::as_str).and_then(|kind| kind.strip_suffix(suffix));
+    let untold = || Inability::of_host(format!("this QEMU does not tell of what type {path} is"));
+    Ok(name.map(|name| HostSource::Hypervisor.saw(escape(name, 64))).ok_or_else(untold))
 }
 
 /// CPUID feature words of a vCPU (`X86CPUFeatureWordInfo`, qapi/machine-target.json).

@@ -5,7 +5,7 @@ use hospitium_host::Host;
 use hospitium_model::{
     Boot, Bus, ByteSize, Capability, Channel, ChannelKind, Chipset, CpuTopology, CrashAction, Disk,
     DiskRole, Firmware, GuestKind, MachineRow, MachineSpec, Memory, Network, Nic, NicModel, Smbios,
-    Watchdog, WatchdogAction,
+    TpmVersion, Watchdog, WatchdogAction,
 };
 
 use crate::device;
@@ -19,10 +19,16 @@ pub struct StandardOptions {
     pub vcpus: u32,
     /// Firmware.
     pub firmware: Firmware,
+    /// A TPM.
+    pub tpm: Option<TpmVersion>,
     /// NUMA nodes.
     pub nodes: u32,
     /// Chipset generation.
     pub chipset: Chipset,
+    /// Machine type by the hypervisor's own name; none for its newest of the chipset.
+    pub machine_type: Option<String>,
+    /// CPU model by the hypervisor's own name; none for all that the host's CPUs can do.
+    pub cpu_model: Option<String>,
     /// Bus of the disks; none to take the best that the guest drives.
     pub disk: Option<Bus>,
     /// Network adapter; none to take the best that the guest drives.
@@ -32,7 +38,7 @@ pub struct StandardOptions {
 }
 
 impl From<MachineRow> for StandardOptions {
-    /// The machine of a row, all of it chosen.
+    /// The machine of a row, all of it chosen but what is a hypervisor's own.
     fn from(row: MachineRow) -> Self {
         Self {
             memory: row.memory,
@@ -40,6 +46,9 @@ impl From<MachineRow> for StandardOptions {
             firmware: row.firmware,
             nodes: if row.nodes > 1 { row.nodes } else { 0 },
             chipset: row.chipset,
+            machine_type: None,
+            cpu_model: None,
+            tpm: None,
             disk: Some(row.disk),
             nic: Some(row.nic),
             channel: Some(row.channel),
@@ -55,6 +64,9 @@ impl Default for StandardOptions {
             firmware: Firmware::Bios,
             nodes: 0,
             chipset: Chipset::Modern,
+            machine_type: None,
+            cpu_model: None,
+            tpm: None,
             disk: None,
             nic: None,
             channel: None,
@@ -76,6 +88,14 @@ pub fn standard_machine(
     let mut spec = MachineSpec::new(options.memory, Boot::Nothing);
     spec.firmware = options.firmware;
     spec.chipset = options.chipset;
+    // What an alias means changes with the hypervisor; the name does not.
+    let lasting = |name: &String| match host.choices().ok().and_then(|all| all.machine_type(name)) {
+        Some(choice) => choice.name.clone(),
+        None => name.clone(),
+    };
+    spec.machine_type = options.machine_type.as_ref().map(lasting);
+    spec.cpu_model.clone_from(&options.cpu_model);
+    spec.tpm = options.tpm;
     spec.cpus = CpuTopology {
         sockets: options.vcpus,
         cores: 1,

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use hospitium_host::{Choices, CpuChoice, MachineChoice};
+use hospitium_model::{Chipset, names_a_model};
 use hospitium_xml::Element;
 
 /// The user and group that VMMs run as by default, where libvirt chooses them: only a daemon of root's does
@@ -17,6 +19,44 @@ pub(crate) fn default_user(capabilities: &Element) -> Option<(u32, u32)> {
 
 fn text<'a>(element: &'a Element, name: &str) -> Option<&'a str> {
     element.first(name).map(|child| child.text.as_str())
+}
+
+/// More names of one kind no libvirt gives.
+const MOST_NAMES: usize = 2000;
+
+/// The machine types of the daemon's QEMU for x86-64 (`<guest>` of the capabilities), and the CPU models that it can
+/// make (`<mode name='custom'>` of the domain capabilities).
+pub(crate) fn choices(capabilities: &Element, domain: &Element) -> Choices {
+    let guests = capabilities.all("guest").filter_map(|guest| guest.first("arch"));
+    let types = guests.filter(|arch| arch.attribute("name") == Some("x86_64"));
+    let types = types.flat_map(|arch| arch.all("machine")).filter_map(machine_type);
+    let mut machine_types: Vec<MachineChoice> = types.take(MOST_NAMES).collect();
+    machine_types.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| b.alias.cmp(&a.alias)));
+    machine_types.dedup_by(|a, b| a.name == b.name);
+    let modes = domain.first("cpu").into_iter().flat_map(|cpu| cpu.all("mode"));
+    let custom = modes.filter(|mode| mode.attribute("name") == Some("custom"));
+    let models = custom.flat_map(|mode| mode.all("model")).map(|model| &model.text);
+    let models = models.filter(|name| names_a_model(name)).take(MOST_NAMES);
+    // What a model lacks under emulation (usable='no'), QEMU leaves out: the CPU can be made.
+    let mut cpu_models: Vec<CpuChoice> =
+        models.map(|name| CpuChoice { name: name.clone(), unusable: None }).collect();
+    cpu_models.sort_by(|a, b| a.name.cmp(&b.name));
+    cpu_models.dedup();
+    Choices { cpu_models, machine_types }
+}
+
+/// A machine type that devices can be put on; others have no PCI Express and no PCI, or no firmware.
+fn machine_type(machine: &Element) -> Option<MachineChoice> {
+    let canonical = machine.attribute("canonical");
+    let name = canonical.unwrap_or(&machine.text).to_owned();
+    let chipset = match name.split_once('-')?.1.split_once('-')?.0 {
+        "q35" => Chipset::Modern,
+        "i440fx" => Chipset::Legacy,
+        _ => return None,
+    };
+    let alias = canonical.map(|_| machine.text.clone());
+    let most_vcpus = machine.attribute("maxCpus").and_then(|most| most.parse().ok());
+    names_a_model(&name).then_some(MachineChoice { name, alias, chipset, most_vcpus })
 }
 
 /// What a daemon's QEMU can do for a machine type.
@@ -77,6 +117,34 @@ mod tests {
             None
         );
         assert_eq!(of("<capabilities/>"), None);
+    }
+
+    #[test]
+    fn machine_types_and_cpu_models_are_read_with_their_aliases() {
+        let capabilities = "<capabilities><guest><arch name='i686'><machine>pc-q35-1.0</machine></arch></guest>\
+            <guest><os_type>hvm</os_type><arch name='x86_64'><machine maxCpus='288'>pc-q35-7.2</machine>\
+            <machine canonical='pc-q35-7.2' maxCpus='288'>q35</machine><machine maxCpus='255'>pc-i440fx-7.1</machine>\
+            <machine maxCpus='1'>isapc</machine><machine>microvm</machine><machine>x y-q35-z</machine></arch></guest>\
+            </capabilities>";
+        let domain = "<domainCapabilities><cpu><mode name='maximum' supported='yes'/><mode name='custom' supported='yes'>\
+            <model usable='no' vendor='Intel'>Haswell</model><model usable='yes'>EPYC</model><model>a,b</model></mode>\
+            <mode name='host-model'><model>Broadwell</model></mode></cpu></domainCapabilities>";
+        let read = |text: &str| read("x", text).expect("XML");
+        let choices = choices(&read(capabilities), &read(domain));
+        let types: Vec<_> = choices
+            .machine_types
+            .iter()
+            .map(|c| (&*c.name, c.alias.as_deref(), c.chipset, c.most_vcpus))
+            .collect();
+        let expected = [
+            ("pc-i440fx-7.1", None, Chipset::Legacy, Some(255)),
+            ("pc-q35-7.2", Some("q35"), Chipset::Modern, Some(288)),
+        ];
+        assert_eq!(types, expected);
+        let models: Vec<_> = choices.cpu_models.iter().map(|choice| &*choice.name).collect();
+        assert_eq!(models, ["EPYC", "Haswell"]);
+        let strange = super::choices(&read("<capabilities/>"), &read("<domainCapabilities/>"));
+        assert_eq!(strange, Choices::default());
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use hospitium_host::HostError;
 use hospitium_model::{
-    Accelerator, Boot, Bus, Chipset, CrashAction, MachineSpec, Network, NicModel, WatchdogAction,
+    Accelerator, Boot, Bus, Chipset, CrashAction, MachineSpec, Network, NicModel, TpmVersion,
+    WatchdogAction,
 };
 use hospitium_xml::Element;
 
@@ -143,9 +144,10 @@ fn sysinfo(spec: &MachineSpec) -> (Element, bool) {
 
 fn os(setup: &Setup<'_>, sysinfo: bool) -> Element {
     let spec = setup.spec;
-    let machine = match spec.chipset {
-        Chipset::Modern => "q35",
-        Chipset::Legacy => "pc",
+    let machine = match (&spec.machine_type, spec.chipset) {
+        (Some(named), _) => named,
+        (None, Chipset::Modern) => "q35",
+        (None, Chipset::Legacy) => "pc",
     };
     let kind = element("type").with("arch", "x86_64").with("machine", machine).text("hvm");
     let mut os = element("os").child(kind);
@@ -185,14 +187,23 @@ fn cpu(setup: &Setup<'_>) -> Element {
     let cpus = &spec.cpus;
     let sockets = cpus.max_sockets.max(cpus.sockets);
     let hardware = setup.accelerator == Accelerator::Kvm;
-    let mode = if hardware { "host-passthrough" } else { "maximum" };
-    let mut cpu = element("cpu").with("mode", mode).child(
+    let mut cpu = match &spec.cpu_model {
+        // Without a check, as QEMU by itself: what it cannot emulate of a model it leaves out.
+        Some(model) => element("cpu")
+            .with("mode", "custom")
+            .with("match", "exact")
+            .with("check", "none")
+            .child(element("model").with("fallback", "forbid").text(model)),
+        None if hardware => element("cpu").with("mode", "host-passthrough"),
+        None => element("cpu").with("mode", "maximum"),
+    };
+    cpu = cpu.child(
         element("topology")
             .with("sockets", sockets)
             .with("cores", cpus.cores)
             .with("threads", cpus.threads),
     );
-    if !hardware {
+    if !hardware && spec.cpu_model.is_none() {
         let disabled = |name| element("feature").with("policy", "disable").with("name", name);
         cpu = cpu.children(SLOW_UNDER_EMULATION.map(disabled));
     }
@@ -330,6 +341,16 @@ fn devices(setup: &Setup<'_>) -> Result<Element, HostError> {
             device = device.child(on_root(PCI_WATCHDOG));
         }
         devices = devices.child(device);
+    }
+    if let Some(version) = spec.tpm {
+        // As the driver for QEMU has it.
+        let (model, version) = match (version, spec.chipset) {
+            (TpmVersion::V2_0, Chipset::Modern) => ("tpm-crb", "2.0"),
+            (TpmVersion::V2_0, Chipset::Legacy) => ("tpm-tis", "2.0"),
+            (TpmVersion::V1_2, _) => ("tpm-tis", "1.2"),
+        };
+        let backend = element("backend").with("type", "emulator").with("version", version);
+        devices = devices.child(element("tpm").with("model", model).child(backend));
     }
     let balloon = if spec.balloon { "virtio" } else { "none" };
     devices = devices.child(element("memballoon").with("model", balloon));

@@ -56,7 +56,41 @@ pub async fn core(lab: &Lab<'_>) -> Vec<Promise> {
         Ok(machine.ended().await.expected())
     };
     record.note("a machine whose plug is pulled is gone, and nobody wonders", cut.await);
+    choices(lab, &mut record).await;
     record.0
+}
+
+/// CPU models and machine types by name: what is offered is made, and seen by what the host answers; what is not is
+/// refused before anything starts.
+async fn choices(lab: &Lab<'_>, record: &mut Record) {
+    let what = "the host names its CPU models and machine types";
+    let offered = lab.host.choices().map_err(HostError::from);
+    let Some(offered) = record.got(what, offered) else { return };
+    let mut spec = lab.spec();
+    spec.cpu_model = Some("no-such-cpu".into());
+    let unknown = lab.defined("no-such-cpu", &spec).await;
+    let refused = matches!(unknown, Err(HostError::NotOffered { .. }));
+    record.note("a CPU model that is not offered is refused", Ok(refused));
+    spec.cpu_model = None;
+    spec.machine_type = Some("no-such-machine".into());
+    let unknown = lab.defined("no-such-machine", &spec).await;
+    let refused = matches!(unknown, Err(HostError::NotOffered { .. }));
+    record.note("a machine type that is not offered is refused", Ok(refused));
+    let types = offered.machine_types.iter().filter(|choice| choice.chipset == spec.chipset);
+    // Not the one that a machine gets of which none is named.
+    let machine = types.filter(|choice| choice.alias.is_none()).map(|c| &c.name).max().cloned();
+    let usable = offered.cpu_models.iter().filter(|choice| choice.unusable.is_none());
+    // Long names are those of CPUs of today, which go with every chipset; a 486 has no APIC.
+    let cpu = usable.map(|choice| &choice.name).max_by_key(|name| name.len()).cloned();
+    spec.cpu_model.clone_from(&cpu);
+    spec.machine_type.clone_from(&machine);
+    let seen = async {
+        let machine = lab.running("chosen", &spec).await?;
+        let look = machine.look().await?;
+        machine.finish().await?;
+        Ok(Some(look.cpu_type?.value) == cpu && Some(look.machine_type?.value) == spec.machine_type)
+    };
+    record.note("a machine has the CPU model and the type that it names", seen.await);
 }
 
 async fn look(lab: &Lab<'_>, machine: &dyn Machine, record: &mut Record) {

@@ -7,6 +7,7 @@
 mod cloning;
 mod core;
 mod devices;
+mod tpm;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use crate::{HostError, MachineState};
 pub use self::cloning::{moving, saving};
 pub use self::core::core;
 pub use self::devices::{display, dump, hotplug, inject, media};
+pub use self::tpm::tpm;
 
 /// Nothing here takes longer, on a busy computer without hardware virtualization.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -66,6 +68,7 @@ pub async fn all(host: &dyn Host, folder: &Path) -> Vec<Promise> {
     promises.extend(dump(lab).await);
     promises.extend(saving(lab).await);
     promises.extend(moving(lab).await);
+    promises.extend(tpm(lab).await);
     promises
 }
 

@@ -63,6 +63,7 @@ pub fn envelope(machine: &MachineSpec, accelerator: hospitium_model::Accelerator
         ("panic-notifier", machine.panic_notifier),
         ("generation-id", machine.generation_id.is_some()),
         ("watchdog", machine.watchdog.is_some()),
+        ("tpm", machine.tpm.is_some()),
     ];
     Envelope {
         vcpus: machine.cpus.count(),
@@ -74,6 +75,8 @@ pub fn envelope(machine: &MachineSpec, accelerator: hospitium_model::Accelerator
             Chipset::Modern => "modern".to_owned(),
             Chipset::Legacy => "legacy".to_owned(),
         },
+        machine_type: machine.machine_type.as_deref().map(|name| cut(name, 64)),
+        cpu_model: machine.cpu_model.as_deref().map(|name| cut(name, 64)),
         firmware: machine.firmware,
         disk_buses: buses.into_iter().collect(),
         nics: nics.into_iter().collect(),

@@ -188,6 +188,12 @@ pub struct Envelope {
     pub nodes: u32,
     /// Chipset generation: `modern` or `legacy`.
     pub chipset: String,
+    /// Machine type by the hypervisor's name, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_type: Option<String>,
+    /// CPU model by the hypervisor's name, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_model: Option<String>,
     /// Firmware.
     pub firmware: Firmware,
     /// Buses of disks and controllers, by name, each once.

@@ -229,11 +229,17 @@ fn version(name: &str, version: &str) -> String {
 fn machine_words(machine: &MachineSpec) -> String {
     let kind = |text: String| text.to_lowercase();
     let mut parts = vec![
-        format!("{} chipset", kind(format!("{:?}", machine.chipset))),
+        match &machine.machine_type {
+            Some(named) => format!("machine type {}", visible(named, 64)),
+            None => format!("{} chipset", kind(format!("{:?}", machine.chipset))),
+        },
         format!("{:?} firmware", machine.firmware).replace("Bios", "BIOS").replace("Uefi", "UEFI"),
         words::plural(machine.cpus.count() as usize, "vCPU"),
         machine.memory.size.to_string(),
     ];
+    if let Some(model) = &machine.cpu_model {
+        parts.insert(3, format!("CPU model {}", visible(model, 64)));
+    }
     let disks: Vec<_> = machine.disks.iter().take(20).map(|disk| disk.bus.name()).collect();
     if !disks.is_empty() {
         parts.push(format!("disks on {}", disks.join(", ")));
@@ -242,6 +248,9 @@ fn machine_words(machine: &MachineSpec) -> String {
         machine.nics.iter().take(20).map(|nic| kind(format!("{:?}", nic.model))).collect();
     if !nics.is_empty() {
         parts.push(format!("network {}", nics.join(", ")));
+    }
+    if let Some(version) = machine.tpm {
+        parts.push(format!("TPM {}", version.name()));
     }
     parts.join(" · ")
 }

@@ -39,6 +39,17 @@ check! {
                 seen.note(format!("strings by the guest's account alone: {unseen}"));
             }
         }
+        // QEMU's firmware tables name the machine type as the product's version (hw/i386/fw_cfg.c, fw_cfg_build_smbios).
+        match look.machine_type {
+            Ok(host) => {
+                let guest = part(|s| s.version);
+                seen.push(match cell.spec().machine_type.clone() {
+                    Some(named) => Finding::same_as("machine type", guest, host, named),
+                    None => Finding::same("machine type", guest, host),
+                });
+            }
+            Err(unseen) => seen.note(format!("no second witness of the machine type: {unseen}")),
+        }
         let uuid = configured.uuid.to_ascii_lowercase();
         let host = look.uuid?.map(|uuid| uuid.to_ascii_lowercase());
         seen.push(Finding::same_as("UUID", part(|s| s.uuid), host, uuid));
@@ -56,8 +67,21 @@ pub async fn hypervisor_signature(system: &dyn System) -> Result<Inside<String>,
     }))
 }
 
+/// The name of the CPU that CPUID leaves 0x80000002 to 0x80000004 give (AMD64 APM vol. 3, E.4.2; Intel SDM vol. 2,
+/// "CPUID"); empty if there are no such leaves.
+async fn cpu_name(system: &dyn System) -> Result<Inside<String>, CheckError> {
+    let highest = system.cpuid(0, 0x8000_0000, 0).await?;
+    let mut bytes = Vec::new();
+    for leaf in 0x8000_0002..=highest.value.eax.min(0x8000_0004) {
+        let words = system.cpuid(0, leaf, 0).await?.value;
+        bytes.extend([words.eax, words.ebx, words.ecx, words.edx].map(u32::to_le_bytes).concat());
+    }
+    let name: String = bytes.iter().take_while(|b| **b != 0).map(|b| char::from(*b)).collect();
+    Ok(highest.map(|_| name.trim().escape_default().to_string()))
+}
+
 check! {
-    /// The guest sees, by CPUID, the hypervisor that it runs on.
+    /// The guest sees, by CPUID, the CPU and the hypervisor that it runs on.
     pub HYPERVISOR_SIG = "ident.hypervisor-sig", tier: Reads, needs: [],
         fault: Fault::Guest("cpuid", |asked, told| {
             if asked["leaf"] == 0x4000_0000 {
@@ -68,12 +92,26 @@ check! {
         let present = cell.system().cpuid(0, 1, 0).await?.map(|words| words.ecx >> 31 == 1);
         let signature = hypervisor_signature(cell.system()).await?;
         let expected = cell.expect("signature")?;
-        let used = cell.look().await?.accelerator?.map(|used| used.name());
+        let look = cell.look().await?;
+        let used = look.accelerator?.map(|used| used.name());
         let measured = cell.lab().host().facts().accelerator.used;
-        Ok(Observations::of([
+        let mut seen = Observations::of([
             Finding::guest_is("hypervisor bit of CPUID leaf 1", present, true),
             Finding::each("signature, and accelerator in use", signature, expected, used, measured.name()),
-        ]))
+        ]);
+        match look.cpu_model {
+            Ok(host) => {
+                let host = host.map(|name| name.trim().escape_default().to_string());
+                seen.push(Finding::same("name of the CPU", cpu_name(cell.system()).await?, host));
+            }
+            Err(unseen) => seen.note(format!("no second witness of the CPU's name: {unseen}")),
+        }
+        match (look.cpu_type, cell.spec().cpu_model.clone()) {
+            (Ok(host), Some(named)) => seen.push(Finding::host_is("CPU model", host, named)),
+            (Ok(host), None) => seen.push(Finding::recorded("CPU model").outside(host)),
+            (Err(unseen), _) => seen.note(format!("the CPU model is unseen: {unseen}")),
+        }
+        Ok(seen)
     }
 }
 

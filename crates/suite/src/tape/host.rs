@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hospitium_host::{
-    Cloning, Defect, Destination, Facet, Generation, Host, HostClock, HostError, HostWitness,
-    ImageRef, ImageStore, Isolation, Load, Machine, PhysicalCpu, Sight, Snapshot, WorkDir,
+    Choices, Cloning, Defect, Destination, Facet, Generation, Host, HostClock, HostError,
+    HostWitness, ImageRef, ImageStore, Isolation, Load, Machine, PhysicalCpu, Sight, Snapshot,
+    WorkDir,
 };
 use hospitium_model::{Answer, ByteSize, Capability, Digest, HostFacts, Inability, MachineSpec};
 use serde_json::json;
@@ -63,6 +64,13 @@ impl Host for TappedHost {
         let unknown =
             || Answer::No("the transcript does not say whether the host offers it".into());
         known.map_or_else(unknown, |(_, answer)| answer.clone())
+    }
+
+    fn choices(&self) -> Facet<'_, Choices> {
+        match &self.inner {
+            Some(host) => host.choices(),
+            None => Err(Inability::of_host("a transcript does not say what the host offers")),
+        }
     }
 
     fn isolation(&self) -> Isolation {

@@ -13,6 +13,9 @@ pub struct SmbiosSystem {
     pub manufacturer: String,
     /// Product name.
     pub product: String,
+    /// Version of the product; empty if the firmware says none.
+    #[serde(default)]
+    pub version: String,
     /// Serial number.
     pub serial: String,
     /// UUID, lower case.

@@ -26,7 +26,10 @@ impl LinuxSystem {
             return Ok(None);
         };
         let uuid = uuid.to_ascii_lowercase();
-        Ok(Some(SmbiosSystem { manufacturer, product, serial, uuid }))
+        // Not there where the firmware says none.
+        let version = read::text_if_there(&self.session, &format!("{DMI}/product_version")).await?;
+        let version = version.unwrap_or_default();
+        Ok(Some(SmbiosSystem { manufacturer, product, version, serial, uuid }))
     }
 }
 

@@ -86,6 +86,7 @@ pub fn system(table: &[u8], version: (u8, u8)) -> Option<SmbiosSystem> {
                 return Some(SmbiosSystem {
                     manufacturer: found.string(4),
                     product: found.string(5),
+                    version: found.string(6),
                     serial: found.string(7),
                     // The order of bytes is that of the wire before 2.6 (7.2.1), as Linux reads it.
                     uuid: uuid.map_or_else(String::new, |bytes| uuid_of(bytes, version >= (2, 6))),
@@ -106,11 +107,11 @@ mod tests {
         let mut table = vec![0, 0x18, 0, 0];
         table.resize(0x18, 0);
         table.extend(b"SeaBIOS\0\0");
-        table.extend([1, 0x1B, 0, 1, 1, 2, 0, 3]);
+        table.extend([1, 0x1B, 0, 1, 1, 2, 4, 3]);
         table.extend([0x69, 0x70, 0x73, 0x6f, 0x69, 0x74, 0x20, 0x4d]);
         table.extend([0x80, 0, 0x48, 0x4f, 0x53, 0x50, 0x49, 0x54]);
         table.extend([6, 0, 0]);
-        table.extend(b"Hospitium\0Validation machine\0HOSP-2009-0216\0\0");
+        table.extend(b"Hospitium\0Validation machine\0HOSP-2009-0216\0pc-q35-7.2\0\0");
         table.extend([127, 4, 0, 2, 0, 0]);
         table
     }
@@ -120,6 +121,7 @@ mod tests {
         let system = system(&table(), (2, 8)).expect("there is a structure of type 1");
         assert_eq!(system.manufacturer, "Hospitium");
         assert_eq!(system.product, "Validation machine");
+        assert_eq!(system.version, "pc-q35-7.2");
         assert_eq!(system.serial, "HOSP-2009-0216");
         assert_eq!(system.uuid, "6f737069-7469-4d20-8000-484f53504954");
     }

@@ -19,7 +19,7 @@ use crate::out::out;
 use crate::view::{Paint, safe, time};
 
 /// Everything that a host may be able to do.
-const CAPABILITIES: [(Capability, &str); 24] = [
+const CAPABILITIES: [(Capability, &str); 26] = [
     (Capability::Snapshot, "save and clone machines"),
     (Capability::Sandbox, "confine the hypervisor's process"),
     (Capability::PowerLossLog, "cut the power at a disk"),
@@ -33,6 +33,7 @@ const CAPABILITIES: [(Capability, &str); 24] = [
     (Capability::HotplugMemory, "hot plug of memory"),
     (Capability::HotplugUsb, "hot plug of USB devices"),
     (Capability::ResizeDisk, "growing a disk in use"),
+    (Capability::GrowRoom, "giving a full disk more room"),
     (Capability::LinkState, "pulling the network cable"),
     (Capability::LiveMigration, "live migration"),
     (Capability::Nmi, "non-maskable interrupts"),
@@ -44,6 +45,7 @@ const CAPABILITIES: [(Capability, &str); 24] = [
     (Capability::RngDevice, "random-number device"),
     (Capability::GenerationId, "VM generation id"),
     (Capability::Tpm, "TPM"),
+    (Capability::KeepGenerationId, "going on with the same VM generation id"),
 ];
 
 /// Devices of the standard machine and of checks, by the names of `guests/linux-modules.toml`.

@@ -17,6 +17,7 @@ use crate::connection::Connection;
 use crate::defects;
 use crate::firmware::{self, uefi};
 use crate::ops::hotplug::{NO_NIC, no_hotplug};
+use crate::ops::media::NO_ROOM;
 use crate::options::{LibvirtOptions, socket};
 use crate::shared::Shared;
 use crate::snapshot::{self, KIND};
@@ -28,6 +29,9 @@ use crate::xml::parts::bus_name;
 /// The oldest libvirt that has all that is asked of it: interfaces that end nowhere came with 8.7
 /// (libvirt's release notes).
 const OLDEST: u32 = 8_007_000;
+
+/// Why no machine keeps its generation id.
+const NEW_ID: &str = "libvirt gives every machine that goes on from a file a new VM generation id";
 
 /// QEMU machines of a local libvirt, as a host where machines run.
 pub struct Libvirt {
@@ -190,6 +194,8 @@ impl Host for Libvirt {
                     offered(&format!("disk/bus={name}"), &format!("disks on {}", bus.name()))
                 }
             },
+            Capability::GrowRoom => no(NO_ROOM),
+            Capability::KeepGenerationId => no(NEW_ID),
             Capability::HotplugNic => no(NO_NIC),
             Capability::HotplugUsb => no(
                 "libvirt gives input devices no serial number, by which the guest tells them apart",
@@ -287,10 +293,7 @@ impl Cloning for Libvirt {
         dir: &WorkDir,
     ) -> Result<Box<dyn Machine>, HostError> {
         if generation == Generation::Kept && snapshot.spec.generation_id.is_some() {
-            return Err(Inability::of_host(
-                "libvirt gives every machine that goes on from a file a new VM generation id",
-            )
-            .into());
+            return Err(Inability::of_host(NEW_ID).into());
         }
         let host = &self.shared;
         let notes = snapshot::verify(snapshot, host.facts.vmm, &host.version)?;

@@ -2,7 +2,7 @@
 //! VMM, which libvirt passes on. The live XML repeats what was written into it and is no witness but of what
 //! is there.
 
-use hospitium_host::{HostError, Look, MachineState, SeenDisk, Sight};
+use hospitium_host::{HostError, Look, MachineState, SeenDisk, Sight, alter};
 use hospitium_model::{ByteSize, HostSource, Inability};
 use virt::domain::Domain;
 use virt::error::Error;
@@ -25,13 +25,8 @@ pub(crate) async fn look(machine: &LibvirtMachine) -> Result<Look, HostError> {
     let (state, reason) = machine.ask("asking for the state", Domain::get_state).await?;
     look.state = Ok(HostSource::Hypervisor.saw(state_of(state, reason)));
     let domain = machine.live().await?;
-    look.nics = match look.nics {
-        Ok(mut seen) => {
-            seen.value.iter_mut().for_each(|nic| nic.id = id_of(&nic.id));
-            Ok(seen)
-        }
-        Err(_) => Ok(HostSource::Hypervisor.saw(live::nics(&domain))),
-    };
+    // The addresses in the XML are those that were written into it.
+    alter(&mut look.nics, |nics| nics.iter_mut().for_each(|nic| nic.id = id_of(&nic.id)));
     look.disks = disks(machine, &domain, look.disks).await?;
     Ok(look)
 }
@@ -95,7 +90,7 @@ async fn disks(
 ) -> Result<Sight<Vec<SeenDisk>>, HostError> {
     let by_vmm: Vec<SeenDisk> = by_vmm.map(|seen| seen.value).unwrap_or_default();
     let mut all = Vec::new();
-    for (id, target, full) in live::disks(domain) {
+    for (id, target) in live::disks(domain) {
         let name = target.clone();
         let asked = machine.ask("asking for a disk", move |domain| numbers(domain, &name)).await;
         let (size, writes, flushes) = match asked {
@@ -110,8 +105,8 @@ async fn disks(
             size: ByteSize::bytes(size),
             writes,
             flushes,
-            read_only: by_vmm.is_some_and(|disk| disk.read_only),
-            medium_in: by_vmm.map_or(full, |disk| disk.medium_in),
+            read_only: by_vmm.and_then(|disk| disk.read_only),
+            medium_in: by_vmm.and_then(|disk| disk.medium_in),
             serial: by_vmm.and_then(|disk| disk.serial.clone()),
             logical_sector: by_vmm.and_then(|disk| disk.logical_sector),
             physical_sector: by_vmm.and_then(|disk| disk.physical_sector),

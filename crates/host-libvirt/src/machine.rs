@@ -15,6 +15,9 @@ use virt::sys;
 use crate::look;
 use crate::running::LibvirtMachine;
 
+/// Why nothing is known of a machine's VMM.
+const NO_PROCESS: &str = "libvirt does not tell which process runs the machine, and it has no channel by which that is seen";
+
 #[async_trait]
 impl Machine for LibvirtMachine {
     fn name(&self) -> &str {
@@ -97,9 +100,11 @@ impl Machine for LibvirtMachine {
         Ok(self.end(true).await)
     }
 
-    fn said(&self) -> Vec<String> {
-        let said = self.vmm.as_ref().map(|vmm| vmm.said(self.watched.ends_in_order()));
-        said.unwrap_or_default()
+    fn said(&self) -> Result<Vec<String>, Inability> {
+        match &self.vmm {
+            Some(vmm) => vmm.said(self.watched.ends_in_order()),
+            None => Err(Inability::of_host(NO_PROCESS)),
+        }
     }
 
     fn command(&self) -> Vec<String> {
@@ -146,9 +151,7 @@ impl Machine for LibvirtMachine {
     fn confinement(&self) -> Facet<'_, dyn Confinement> {
         match self.vmm {
             Some(_) => Ok(self),
-            None => Err(Inability::of_host(
-                "libvirt does not tell which process runs the machine, and it has no channel by which that is seen",
-            )),
+            None => Err(Inability::of_host(NO_PROCESS)),
         }
     }
 

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use hospitium_host::local::ProcessId;
+use hospitium_model::Inability;
 use hospitium_qmp::escape;
 use serde::{Deserialize, Serialize};
 
@@ -45,16 +46,25 @@ impl Vmm {
 
     /// Lines that it wrote, escaped. Libvirt writes the command and its own lines there too: those are left out.
     /// Nor is `in_order` that libvirt's signal ended it.
-    pub(crate) fn said(&self, in_order: bool) -> Vec<String> {
+    ///
+    /// # Errors
+    /// Its log cannot be read.
+    pub(crate) fn said(&self, in_order: bool) -> Result<Vec<String>, Inability> {
         use std::io::Read as _;
-        let Some(log) = &self.log else { return Vec::new() };
+        let unseen = |why: &str| {
+            Inability::of_host(format!("what the machine's VMM writes is not seen: {why}"))
+        };
+        let Some(log) = &self.log else {
+            let why = "its standard error is no file that we may look at, as with libvirt's virtlogd, which reads a pipe";
+            return Err(unseen(why));
+        };
         let mut bytes = Vec::new();
         let read =
             std::fs::File::open(log).and_then(|file| file.take(SAID_BYTES).read_to_end(&mut bytes));
-        if read.is_err() {
-            return Vec::new();
+        match read {
+            Ok(_) => Ok(said(&String::from_utf8_lossy(&bytes), in_order)),
+            Err(error) => Err(unseen(&format!("{}: {error}", log.display()))),
         }
-        said(&String::from_utf8_lossy(&bytes), in_order)
     }
 
     /// The command that it was started by.
@@ -102,6 +112,16 @@ mod tests {
         let own = Vmm::of(std::process::id()).expect("we are there");
         assert!(!own.kill());
         assert!(Vmm::of(u32::MAX).is_none());
+    }
+
+    #[test]
+    fn a_vmm_whose_words_cannot_be_read_is_not_one_that_said_nothing() {
+        let process = ProcessId::of(std::process::id()).expect("we are there");
+        let of = |log: Option<PathBuf>| Vmm { process: process.clone(), log }.said(true);
+        let piped = of(None).expect_err("a pipe");
+        assert!(piped.why.contains("virtlogd"), "{piped}");
+        let closed = of(Some("/proc/no-such-log".into())).expect_err("not there");
+        assert!(closed.why.contains("/proc/no-such-log"), "{closed}");
     }
 
     #[test]

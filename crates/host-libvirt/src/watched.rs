@@ -167,13 +167,16 @@ fn lifecycle(event: u32, detail: i32, by_us: bool) -> Meaning {
         (sys::VIR_DOMAIN_EVENT_PMSUSPENDED, _) => Meaning::Event(EventKind::Suspended),
         (sys::VIR_DOMAIN_EVENT_CRASHED, _) => Meaning::Event(EventKind::Crashed),
         (sys::VIR_DOMAIN_EVENT_SHUTDOWN, detail) => {
-            let by_guest = detail != sys::VIR_DOMAIN_EVENT_SHUTDOWN_HOST;
+            // FINISHED is what libvirt says where its VMM did not tell who it was (libvirt, qemu_process.c,
+            // qemuProcessHandleShutdown): that is nobody's word for the guest.
+            let by_guest = detail == sys::VIR_DOMAIN_EVENT_SHUTDOWN_GUEST;
             Meaning::Event(EventKind::PoweredOff { by_guest })
         }
         (sys::VIR_DOMAIN_EVENT_STOPPED, _) if by_us => Meaning::End(Ended::ByUs),
         (sys::VIR_DOMAIN_EVENT_STOPPED, detail) => Meaning::End(match detail {
-            sys::VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN | sys::VIR_DOMAIN_EVENT_STOPPED_CRASHED => {
-                Ended::PoweredOff
+            sys::VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN => Ended::PoweredOff,
+            sys::VIR_DOMAIN_EVENT_STOPPED_CRASHED => {
+                Ended::Failed { why: "libvirt says that it crashed".into() }
             }
             sys::VIR_DOMAIN_EVENT_STOPPED_DESTROYED => {
                 Ended::Failed { why: "another client of libvirt ended it".into() }
@@ -207,6 +210,18 @@ mod tests {
         assert!(matches!(foreign, Meaning::End(Ended::Failed { .. })), "{foreign:?}");
         let off = life(sys::VIR_DOMAIN_EVENT_STOPPED, sys::VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN);
         assert_eq!(meaning(&off, false, true), Meaning::End(Ended::PoweredOff));
+    }
+
+    #[test]
+    fn only_a_guest_that_is_named_has_shut_itself_down_and_a_crash_is_no_power_off() {
+        let off = |detail| meaning(&life(sys::VIR_DOMAIN_EVENT_SHUTDOWN, detail), false, true);
+        let told = |by_guest| Meaning::Event(EventKind::PoweredOff { by_guest });
+        assert_eq!(off(sys::VIR_DOMAIN_EVENT_SHUTDOWN_GUEST), told(true));
+        assert_eq!(off(sys::VIR_DOMAIN_EVENT_SHUTDOWN_HOST), told(false));
+        assert_eq!(off(sys::VIR_DOMAIN_EVENT_SHUTDOWN_FINISHED), told(false));
+        let crashed = life(sys::VIR_DOMAIN_EVENT_STOPPED, sys::VIR_DOMAIN_EVENT_STOPPED_CRASHED);
+        let crashed = meaning(&crashed, false, true);
+        assert!(matches!(&crashed, Meaning::End(ended) if !ended.expected()), "{crashed:?}");
     }
 
     #[test]

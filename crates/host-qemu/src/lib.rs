@@ -262,7 +262,9 @@ impl Host for Qemu {
             | Capability::LiveMigration
             | Capability::LinkState
             | Capability::HotplugVcpu
-            | Capability::Sandbox => Answer::Yes,
+            | Capability::Sandbox
+            | Capability::GrowRoom
+            | Capability::KeepGenerationId => Answer::Yes,
             Capability::PowerLossLog => tool(Answer::Yes),
             Capability::HotplugDisk(bus @ (Bus::Sata | Bus::Ide | Bus::Floppy)) => {
                 Answer::No(no_hotplug(bus).into())

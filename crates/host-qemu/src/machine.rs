@@ -326,8 +326,8 @@ impl Machine for QemuMachine {
         }
     }
 
-    fn said(&self) -> Vec<String> {
-        self.process.said()
+    fn said(&self) -> Result<Vec<String>, Inability> {
+        Ok(self.process.said())
     }
 
     fn command(&self) -> Vec<String> {

@@ -167,10 +167,10 @@ pub struct SeenDisk {
     pub writes: u64,
     /// Flushes that the VMM counted.
     pub flushes: u64,
-    /// Refuses writes.
-    pub read_only: bool,
-    /// A disc is in, for removable ones.
-    pub medium_in: bool,
+    /// Refuses writes, where the hypervisor tells it.
+    pub read_only: Option<bool>,
+    /// A disc is in, for removable ones, where the hypervisor tells it.
+    pub medium_in: Option<bool>,
     /// Serial number that the guest can read, where the hypervisor tells it.
     pub serial: Option<String>,
     /// Logical sector in bytes, where the hypervisor tells it.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hospitium_model::{Answer, HostFacts, MachineSpec};
+use hospitium_model::{Answer, HostFacts, Inability, MachineSpec};
 use serde::{Deserialize, Serialize};
 
 use crate::facets::{
@@ -98,7 +98,10 @@ pub trait Machine: Send + Sync {
 
     /// Lines that the hypervisor has written about this machine so far, errors and warnings, escaped; at most a
     /// few thousand.
-    fn said(&self) -> Vec<String>;
+    ///
+    /// # Errors
+    /// What it writes is not seen here: that nothing was read says nothing then.
+    fn said(&self) -> Result<Vec<String>, Inability>;
 
     /// The command by which the machine was started, for logs and evidence; empty if there is none.
     fn command(&self) -> Vec<String>;

@@ -158,6 +158,10 @@ pub enum Capability {
     NestedVirtualization,
     Sandbox,
     Tpm,
+    /// A disk with limited room gets more of it while the machine runs.
+    GrowRoom,
+    /// A machine that goes on from a saved one can keep its VM generation id.
+    KeepGenerationId,
 }
 
 /// The answer to a capability query.

@@ -321,10 +321,12 @@ async fn disks(monitor: &dyn Monitor) -> Result<Vec<SeenDisk>, HostError> {
             size: ByteSize::bytes(size),
             writes: count("wr_operations"),
             flushes: count("flush_operations"),
+            // Of an empty drive nothing is said.
             read_only: inserted
-                .is_some_and(|inserted| inserted.get("ro").and_then(Value::as_bool) == Some(true)),
-            medium_in: inserted.is_some()
-                && block.get("tray_open").and_then(Value::as_bool) != Some(true),
+                .map_or(Some(false), |inserted| inserted.get("ro").and_then(Value::as_bool)),
+            medium_in: Some(
+                inserted.is_some() && block.get("tray_open").and_then(Value::as_bool) != Some(true),
+            ),
         });
     }
     disks.sort_by(|a, b| a.id.cmp(&b.id));

@@ -114,7 +114,6 @@ pub async fn in_own_clone_seen(
             let why = format!("no clone could be made: {}", error.chain());
             let verdict = match &error {
                 CheckError::Host(HostError::Ended { ended, .. }) => verdict_on_end(ended, &why),
-                CheckError::Unable(inability) => inability.clone().skip(),
                 _ => Verdict::Error { reason: why },
             };
             let attempt = Attempt {
@@ -206,7 +205,7 @@ async fn verdict_on(cell: &mut Cell, error: &CheckError) -> Verdict {
         return verdict;
     }
     if let CheckError::Unable(inability) = error {
-        return inability.clone().skip();
+        return cell.on_inability(inability);
     }
     let may_have_died = matches!(
         error,

@@ -9,7 +9,7 @@ use hospitium_host::{Machine, Snapshot, WorkDir};
 use hospitium_host_qemu::{Qemu, QemuOptions};
 use hospitium_model::Expectations;
 use hospitium_suite::studio::{Recorded, record};
-use hospitium_suite::tape::{FORMAT, Pair, Transcripts};
+use hospitium_suite::tape::{FORMAT, Pair, Transcript, Transcripts};
 use hospitium_suite::{
     BootFacts, EXPECTATIONS, Lab, LabParts, Origin, Sink, StandardOptions, boot, checks,
     standard_machine,
@@ -84,10 +84,16 @@ async fn all(guest: &Path, file: &Path, only: &str, scratch: &Path) -> Result<()
     eprintln!("ready after {:.0} ms", facts.ready_ms);
     // The boot's own console is in its lines.
     let facts = BootFacts { console_raw: Vec::new(), command: Vec::new(), ..facts };
-    let lab = Lab::new(parts(scratch, &snapshot, &facts)?);
-    let mut kept = match only {
-        "" => Vec::new(),
-        _ => Transcripts::read(file)?.checks,
+    let lab = Arc::new(Lab::new(parts(scratch, &snapshot, &facts)?));
+    let first = lab.cell("first", &checks::CANARY, None).await?;
+    lab.learn(&first).await?;
+    first.finish().await?;
+    let (before, mut kept) = match only {
+        "" => (None, Vec::new()),
+        _ => {
+            let Transcripts { pair, checks, .. } = Transcripts::read(file)?;
+            (Some(pair), checks)
+        }
     };
     kept.retain(|transcript| !transcript.check.starts_with(only));
     let (mut system, mut log_position, mut failed) = (None, None, Vec::new());
@@ -130,7 +136,18 @@ async fn all(guest: &Path, file: &Path, only: &str, scratch: &Path) -> Result<()
     let places = [(scratch.display().to_string(), "/lab")];
     let places: Vec<(String, &str)> =
         places.into_iter().chain(std::env::var("HOME").ok().map(|home| (home, "/home"))).collect();
-    Transcripts { format: FORMAT, pair, checks: recorded }.write(file, &places)?;
+    let transcripts = match before {
+        None => Transcripts { format: FORMAT, pair, checks: recorded },
+        // Those that are kept rest on what their boot showed, and the new ones on this one.
+        Some(before) => {
+            let is_new = |check: &Transcript| check.check.starts_with(only);
+            for transcript in recorded.iter_mut().filter(|check| is_new(check)) {
+                transcript.pair = Some(Box::new(pair.clone()));
+            }
+            Transcripts { format: FORMAT, pair: before, checks: recorded }
+        }
+    };
+    transcripts.write(file, &places)?;
     eprintln!("{}: {} bytes", file.display(), std::fs::metadata(file)?.len());
     if failed.is_empty() { Ok(()) } else { Err(failed.join("\n").into()) }
 }

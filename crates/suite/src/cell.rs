@@ -1,13 +1,19 @@
 //! What a check is given: a clone of the booted machine, the probe inside, the hypervisor outside.
 
+mod accidents;
 mod moving;
 mod outside;
+mod past;
 mod restart;
+mod unable;
 
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hospitium_host::{Ended, Event, EventKind, Host, HostError, Machine, PowerVerb, WorkDir};
+use hospitium_host::{
+    Ended, Event, EventClass, EventKind, Host, HostError, Machine, PowerVerb, WorkDir,
+};
 use hospitium_model::{
     ExpectationError, MachineSpec, OperatingSystem, Pattern, TimelineSource, Value,
 };
@@ -26,7 +32,9 @@ use crate::sink::forward_events;
 use crate::tape::Cable;
 use crate::{Check, CheckError, CloneOptions, Fault, FaultyMachine, Lab, device};
 
+use self::accidents::Meaning;
 pub use self::moving::Moved;
+use self::past::Past;
 
 /// What a clone leaves.
 #[derive(Debug)]
@@ -54,8 +62,14 @@ pub struct Cell {
     peer: Option<Cable>,
     ready: Duration,
     clones: u32,
-    /// How often it went on as another machine: restored or moved.
-    moves: u32,
+    /// What the machines said that it went on from.
+    past: Past,
+    /// What nobody asked for on further machines of the check.
+    others: Arc<Mutex<Vec<String>>>,
+    /// Of a further machine of a check's: console lines, words of the hypervisor and events before it was the check's.
+    further: Option<(u64, usize, usize)>,
+    /// What the check means to happen to it.
+    meaning: Meaning,
     /// Events of the machine up to when the probe last answered in a boot that is new.
     boot_events: usize,
     pictures: Vec<(String, Vec<u8>)>,
@@ -67,6 +81,8 @@ pub struct Cell {
     resets_at_crash: usize,
     /// How much of the check's life-cycle the machine has lived through.
     lived: usize,
+    /// The check has done something to the machine from outside.
+    acted: AtomicBool,
 }
 
 /// The system that the probe of this session is in, on the machine of this name, its answers altered if that is the
@@ -123,13 +139,17 @@ impl Cell {
             peer: None,
             ready,
             clones: 0,
-            moves: 0,
+            past: Past::default(),
+            others: Arc::default(),
+            further: None,
+            meaning: Meaning::default(),
             boot_events: events,
             pictures,
             crashes_meant: 0,
             broken: Vec::new(),
             resets_at_crash: 0,
             lived: 0,
+            acted: AtomicBool::new(false),
         }
     }
 
@@ -140,7 +160,9 @@ impl Cell {
     pub async fn crash_guest(&mut self) -> Result<(), CheckError> {
         self.crashes_meant += 1;
         self.resets_at_crash = self.restarts();
-        Ok(self.system.act(PowerAction::Crash).await?)
+        // A kernel may restart by itself once it has crashed.
+        self.means(EventClass::Reset);
+        self.act(PowerAction::Crash).await
     }
 
     /// True if the check crashed the guest's kernel, and it was not restarted since.
@@ -160,7 +182,7 @@ impl Cell {
 
     /// True if the guest crashed more often than the check asked it to.
     pub fn crashed_by_itself(&self) -> bool {
-        let events = self.machine.events();
+        let events = self.all_events();
         let crashes = events.iter().filter(|event| event.kind == EventKind::Crashed).count();
         crashes > self.crashes_meant
     }
@@ -215,6 +237,7 @@ impl Cell {
         &mut self,
         spec: &MachineSpec,
     ) -> Result<Box<dyn Machine>, CheckError> {
+        self.acts();
         let dir = self.another_work_dir()?;
         let mut spec = spec.clone();
         if let Some(Fault::Machine(alter)) = self.fault {
@@ -236,6 +259,8 @@ impl Cell {
     pub fn next_check(&mut self, check: &'static Check) {
         self.check = check;
         self.lived = 0;
+        self.meaning.clear();
+        self.acted = AtomicBool::new(false);
     }
 
     /// The n-th pattern of this check in this run.
@@ -327,10 +352,16 @@ impl Cell {
     /// The host does not make clones, or this one cannot be made. Where one machine at once goes on from a saved one,
     /// this cell's machine ends.
     pub async fn another_clone_as(&mut self, options: CloneOptions) -> Result<Self, CheckError> {
+        self.acts();
         self.lab.origin().saved()?;
         self.clones += 1;
         let name = format!("{}-{}", self.dir.name, self.clones);
-        Box::pin(self.lab.cell_as(&name, self.check, self.fault, options)).await
+        let made = Box::pin(self.lab.cell_as(&name, self.check, self.fault, options)).await;
+        let mut other = made?;
+        other.others = self.others.clone();
+        let said = other.said().map_or(0, |said| said.len());
+        other.further = Some((other.lines_so_far(), said, other.all_events().len()));
+        Ok(other)
     }
 
     /// A folder for a further machine that the check makes itself.
@@ -395,14 +426,9 @@ impl Cell {
         Ok(now)
     }
 
-    /// How often it went on as another machine, whose console and events begin anew.
-    pub(crate) fn moves(&self) -> u32 {
-        self.moves
-    }
-
-    /// How often the machine was reset so far.
+    /// How often the machine was reset so far, and those that it went on from.
     pub(crate) fn restarts(&self) -> usize {
-        let events = self.machine.events();
+        let events = self.all_events();
         events.iter().filter(|event| matches!(event.kind, EventKind::Reset { .. })).count()
     }
 
@@ -420,6 +446,7 @@ impl Cell {
     /// # Errors
     /// It cannot be ended, or its files not be removed.
     pub async fn finish(self) -> Result<Finished, HostError> {
+        self.judge_itself();
         self.note_events();
         let process = match self.machine.confinement() {
             Ok(confinement) => confinement.process().await.ok(),

@@ -98,7 +98,12 @@ macro_rules! check {
     ) => {
         $crate::check! {
             @one $name, concat!($id, "/after-restore"),
-            [$($need,)* $crate::Need::Host(hospitium_model::Capability::Snapshot)], Disruptive,
+            [
+                $($need,)*
+                $crate::Need::Host(hospitium_model::Capability::Snapshot),
+                $crate::Need::Facet($crate::FacetKind::Saving),
+                $crate::Need::Facet($crate::FacetKind::Cloning),
+            ], Disruptive,
             $fault, $function, [$($doc),+, " So it is across a save and a restore."], $limit,
             [$crate::Action::SaveRestore]
         }
@@ -109,7 +114,11 @@ macro_rules! check {
     ) => {
         $crate::check! {
             @one $name, concat!($id, "/after-migrate"),
-            [$($need,)* $crate::Need::Host(hospitium_model::Capability::LiveMigration)], SecondHost,
+            [
+                $($need,)*
+                $crate::Need::Host(hospitium_model::Capability::LiveMigration),
+                $crate::Need::Facet($crate::FacetKind::Moving),
+            ], SecondHost,
             $fault, $function, [$($doc),+, " So it is across a live migration."], $limit,
             [$crate::Action::Migrate]
         }
@@ -120,7 +129,11 @@ macro_rules! check {
     ) => {
         $crate::check! {
             @one $name, concat!($id, "/after-migrate-back"),
-            [$($need,)* $crate::Need::Host(hospitium_model::Capability::LiveMigration)], SecondHost,
+            [
+                $($need,)*
+                $crate::Need::Host(hospitium_model::Capability::LiveMigration),
+                $crate::Need::Facet($crate::FacetKind::Moving),
+            ], SecondHost,
             $fault, $function, [$($doc),+, " So it is across live migrations there and back."],
             $limit, [$crate::Action::Migrate, $crate::Action::Migrate]
         }

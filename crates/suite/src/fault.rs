@@ -16,8 +16,10 @@ use hospitium_host::{
     Medium, Moved, Moving, PowerVerb, ProcessFacts, Saving, Screenshot, Sight, Wires, WorkDir,
     alter,
 };
-use hospitium_model::{Answer, ByteSize, MachineSpec};
+use hospitium_model::{Answer, ByteSize, Inability, MachineSpec};
 use hospitium_system::tap::Alter;
+
+use crate::{FacetKind, Need};
 
 /// What is wrong on purpose.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +60,9 @@ pub enum SeamFault {
     HideEvents(fn(&EventKind) -> bool),
     /// Events for which this is true are told five times, a second apart, as of a machine to which that happens again and again.
     RepeatEvents(fn(&EventKind) -> bool),
+    /// The host says in the middle of a check that it does not give these: facets of machines, what it sees in a look,
+    /// classes of events.
+    Without(&'static [Need]),
     /// A dump of the memory is altered once it is written.
     Dump(fn(&Path) -> std::io::Result<()>),
     /// The downtime of a migration is counted this much too long.
@@ -81,6 +86,9 @@ pub enum Call {
     ChangeMedium,
     SendKey,
 }
+
+/// Why a host says that it cannot.
+const SEEDED: &str = "a seeded fault";
 
 /// How often a [repeated](SeamFault::RepeatEvents) event is told.
 const REPEATED: usize = 5;
@@ -115,6 +123,26 @@ impl FaultyMachine {
         }
     }
 
+    /// Why it says that it has no such facet, if it does.
+    fn lacks(&self, kind: FacetKind) -> Result<(), Inability> {
+        match self.is_without(Need::Facet(kind)) {
+            true => Err(Inability::of_host(SEEDED)),
+            false => Ok(()),
+        }
+    }
+
+    fn is_without(&self, need: Need) -> bool {
+        matches!(self.fault, SeamFault::Without(lacking) if lacking.contains(&need))
+    }
+
+    /// True of events that this fault hides.
+    fn hides(&self, kind: &EventKind) -> bool {
+        match self.fault {
+            SeamFault::HideEvents(hidden) => hidden(kind),
+            _ => kind.class().is_some_and(|class| self.is_without(Need::Events(class))),
+        }
+    }
+
     fn has_lost(&self) -> bool {
         self.gone_on && matches!(self.fault, SeamFault::LostOnTheWay)
     }
@@ -133,8 +161,9 @@ macro_rules! unless_ignored {
 
 /// A facet that this wrapper stands before, if the machine has it.
 macro_rules! wrapped {
-    ($($facet:ident: $kind:path),+ $(,)?) => {
+    ($($facet:ident: $kind:ident),+ $(,)?) => {
         $(fn $facet(&self) -> Facet<'_, dyn $kind> {
+            self.lacks(FacetKind::$kind)?;
             self.inner.$facet().map(|_| self as &dyn $kind)
         })+
     };
@@ -142,8 +171,9 @@ macro_rules! wrapped {
 
 /// A facet that passes through as it is.
 macro_rules! passed {
-    ($($facet:ident: $kind:path),+ $(,)?) => {
+    ($($facet:ident: $kind:ident),+ $(,)?) => {
         $(fn $facet(&self) -> Facet<'_, dyn $kind> {
+            self.lacks(FacetKind::$kind)?;
             self.inner.$facet()
         })+
     };
@@ -184,11 +214,9 @@ impl Machine for FaultyMachine {
             let again = |event: Event| (0..times(&event)).map(move |n| later(event.clone(), n));
             return events.into_iter().flat_map(again).collect();
         }
-        if let SeamFault::HideEvents(hidden) = self.fault {
-            // Indices stay as they are, so that waiting from an index works.
-            for event in events.iter_mut().filter(|event| hidden(&event.kind)) {
-                event.kind = EventKind::Other { name: "hidden".into() };
-            }
+        // Indices stay as they are, so that waiting from an index works.
+        for event in events.iter_mut().filter(|event| self.hides(&event.kind)) {
+            event.kind = EventKind::Other { name: "hidden".into() };
         }
         events
     }
@@ -201,8 +229,8 @@ impl Machine for FaultyMachine {
         wanted: &(dyn for<'a> Fn(&'a EventKind) -> bool + Send + Sync),
     ) -> Result<(usize, Event), HostError> {
         match self.fault {
-            SeamFault::HideEvents(hidden) => {
-                let wanted = |kind: &EventKind| wanted(kind) && !hidden(kind);
+            SeamFault::HideEvents(_) | SeamFault::Without(_) => {
+                let wanted = |kind: &EventKind| wanted(kind) && !self.hides(kind);
                 self.inner.wait_event(from, what, limit, &wanted).await
             }
             SeamFault::RepeatEvents(repeated) => {
@@ -222,13 +250,23 @@ impl Machine for FaultyMachine {
     }
 
     fn observes(&self, class: EventClass) -> Answer {
-        self.inner.observes(class)
+        match self.is_without(Need::Events(class)) {
+            true => Answer::No(SEEDED.into()),
+            false => self.inner.observes(class),
+        }
     }
 
     async fn look(&self) -> Result<Look, HostError> {
         let mut look = self.inner.look().await?;
         if let SeamFault::Look(alter) = self.fault {
             alter(&mut look);
+        }
+        if let SeamFault::Without(lacking) = self.fault {
+            for need in lacking {
+                if let Need::Sight(kind) = need {
+                    kind.hide(&mut look, &Inability::of_host(SEEDED));
+                }
+            }
         }
         if self.has_lost() {
             alter(&mut look.vcpus, |all| all.truncate(all.len().saturating_sub(1)));
@@ -249,7 +287,7 @@ impl Machine for FaultyMachine {
         self.inner.finish().await
     }
 
-    fn said(&self) -> Vec<String> {
+    fn said(&self) -> Result<Vec<String>, Inability> {
         self.inner.said()
     }
 

@@ -15,7 +15,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::booted::boot;
 use crate::cell::system_of;
 use crate::tape::Tape;
-use crate::{BootFacts, Booted, Cell, Check, CheckError, Fault, FaultyMachine, Origin, Sink};
+use crate::{
+    BootFacts, Booted, Cell, Check, CheckError, Fault, FaultyMachine, Gives, Origin, Sink,
+};
 
 /// How a clone is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +52,7 @@ pub struct Lab {
     seed: u64,
     sink: Sink,
     log_position: OnceLock<LogPosition>,
+    gives: OnceLock<Gives>,
     tape: Option<Arc<Tape>>,
 }
 
@@ -95,6 +98,7 @@ impl Lab {
             seed,
             sink,
             log_position: OnceLock::new(),
+            gives: OnceLock::new(),
             tape: None,
         }
     }
@@ -171,6 +175,27 @@ impl Lab {
             player.reads_facts();
         }
         &self.boot
+    }
+
+    /// What the host does not give of the lab's machines; none before [`Lab::learn`].
+    pub fn gives(&self) -> Option<&Gives> {
+        self.gives.get()
+    }
+
+    /// Asks once, of a machine that nobody has touched, what the host gives of its machines: the needs of checks
+    /// are decided by that.
+    ///
+    /// # Errors
+    /// The machine cannot be looked at.
+    pub async fn learn(&self, first: &Cell) -> Result<(), CheckError> {
+        let gives = Gives::of(&*self.host, first.machine()).await?;
+        self.know(gives);
+        Ok(())
+    }
+
+    /// Takes what the host gives as known; the first stays.
+    pub(crate) fn know(&self, gives: Gives) {
+        let _ = self.gives.set(gives);
     }
 
     /// What is right here.

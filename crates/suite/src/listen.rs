@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hospitium_host::{HostError, Look, MachineState};
+use hospitium_host::{EventClass, HostError, MachineState};
 use hospitium_model::{Finding, GuestSource, HostSource, Observations, Value};
 use hospitium_system::{LogLine, LogPosition, SystemError};
 
@@ -11,6 +11,16 @@ use crate::{Cell, CheckError, patience};
 
 /// How long a guest may take to show its log. One that does not in this time says nothing.
 const ASKED: Duration = Duration::from_secs(10);
+
+/// Classes of events that nobody asks for, most of the time.
+const UNASKED: [EventClass; 6] = [
+    EventClass::Reset,
+    EventClass::PowerOff,
+    EventClass::Crash,
+    EventClass::Suspend,
+    EventClass::Watchdog,
+    EventClass::DiskError,
+];
 
 /// What came to a guest's log while a check ran.
 enum Log {
@@ -27,10 +37,12 @@ pub struct Listening {
     /// Where the guest's log stood, or why it could not be read.
     log: Result<LogPosition, SystemError>,
     console: u64,
-    hypervisor: usize,
+    /// How many lines the hypervisor had written; none if that is not seen.
+    hypervisor: Option<usize>,
+    /// How many events there had been.
+    events: usize,
     waited: Duration,
     boots: usize,
-    moves: u32,
 }
 
 impl Listening {
@@ -38,16 +50,16 @@ impl Listening {
     pub async fn begin(cell: &Cell) -> Self {
         Self {
             log: cell.log_position().await,
-            console: cell.console.line_count(),
-            hypervisor: cell.machine().said().len(),
+            console: cell.lines_so_far(),
+            hypervisor: cell.said().ok().map(|said| said.len()),
+            events: cell.all_events().len(),
             waited: patience::cpu_wait(cell.machine()).await,
             boots: cell.restarts(),
-            moves: cell.moves(),
         }
     }
 
-    /// Adds what was said since then to what the check saw: one finding a side, which hold if nothing bad was. They
-    /// lend the check no witness, for each rests on one side.
+    /// Adds what was said and what happened since then to what the check saw: findings that hold if nothing bad was. They
+    /// lend the check no witness, for each rests on one side. The machines count that the cell's machine went on from.
     ///
     /// # Errors
     /// The guest's machine runs, and its log cannot be read: that nothing bad was read is not that nothing bad was said.
@@ -64,9 +76,9 @@ impl Listening {
         // Another boot has a log of its own.
         let in_log = Heard { rebooted: cell.restarts() != self.boots, ..heard };
         let none = || Value::List(Vec::new());
-        let same = cell.moves() == self.moves;
-        let (console, hypervisor) = (self.console, self.hypervisor);
-        match self.log_lines(cell).await? {
+        let (console, hypervisor, events) = (self.console, self.hypervisor, self.events);
+        let (log, state) = self.log_lines(cell).await?;
+        match log {
             Log::Read(lines) => {
                 let lines = lines.iter().map(|line| line.text.as_str());
                 let bad = GuestSource::Kernel.saw(in_log.splats(lines));
@@ -77,34 +89,55 @@ impl Listening {
                 seen.note("the guest's log was not looked through: it does not run any more")
             }
         }
-        let lines = cell.console.lines_since(if same { console } else { 0 });
-        let lines = lines.iter().map(|(_, line)| line.as_str());
-        let bad = HostSource::Wire.saw(heard.splats(lines));
+        let lines = cell.lines_since(console);
+        let bad = HostSource::Wire.saw(heard.splats(lines.iter().map(String::as_str)));
         seen.push(Finding::host_is("trouble on the console meanwhile", bad, none()));
-        let said: Vec<String> =
-            cell.machine().said().into_iter().skip(if same { hypervisor } else { 0 }).collect();
-        let said = HostSource::Hypervisor.saw(cell.lab().unusual(said));
-        seen.push(Finding::host_is("complaints of the hypervisor meanwhile", said, none()));
+        match cell.said() {
+            Ok(said) => {
+                let said = said.into_iter().skip(hypervisor.unwrap_or(0)).collect();
+                let said = HostSource::Hypervisor.saw(cell.lab().unusual(said));
+                seen.push(Finding::host_is("complaints of the hypervisor meanwhile", said, none()));
+            }
+            // It was seen when the check began.
+            Err(unseen) if hypervisor.is_some() => return Err(unseen.into()),
+            Err(unseen) => seen.note(format!(
+                "complaints of the hypervisor meanwhile were not looked for: {}",
+                unseen.why
+            )),
+        }
+        let mut accidents = cell.accidents(events, state);
+        accidents.extend(cell.of_others());
+        let accidents = HostSource::Hypervisor.saw(accidents);
+        seen.push(Finding::host_is("what nobody asked for meanwhile", accidents, none()));
+        for class in UNASKED {
+            if let Some(unseen) = cell.lab().gives().and_then(|gives| gives.untold(class)) {
+                let why = &unseen.why;
+                seen.note(format!("unasked events of the class {class:?} are not seen: {why}"));
+            }
+        }
         Ok(())
     }
 
-    /// What came to the guest's log.
-    async fn log_lines(self, cell: &Cell) -> Result<Log, CheckError> {
-        // A kernel that the check crashed, and a machine that does not run, tell nothing any more.
-        if cell.stays_crashed() {
-            return Ok(Log::Gone);
-        }
-        match cell.look().await {
-            Ok(Look { state: Ok(state), .. }) if state.value != MachineState::Running => {
-                return Ok(Log::Gone);
-            }
+    /// What came to the guest's log, and the machine's state, where it is and the host tells it.
+    async fn log_lines(self, cell: &Cell) -> Result<(Log, Option<MachineState>), CheckError> {
+        let state = match cell.look().await {
             // A host that does not tell of its state leaves the guest to be asked.
-            Ok(_) => {}
+            Ok(look) => look.state.ok().map(|state| state.value),
             Err(CheckError::Host(HostError::Ended { ended, .. })) if ended.expected() => {
-                return Ok(Log::Gone);
+                return Ok((Log::Gone, None));
             }
             Err(other) => return Err(other),
+        };
+        // A kernel that the check crashed, and a machine that does not run, tell nothing any more.
+        let stands_still = state.is_some_and(|state| state != MachineState::Running);
+        if stands_still || cell.stays_crashed() {
+            return Ok((Log::Gone, state));
         }
+        Ok((self.log(cell).await?, state))
+    }
+
+    /// What came to the log of a guest that runs.
+    async fn log(self, cell: &Cell) -> Result<Log, CheckError> {
         // Another boot has a log of its own, from its beginning.
         let restarted = cell.restarts() != self.boots;
         let position = if restarted { Ok(LogPosition::default()) } else { self.log };

@@ -1,9 +1,13 @@
 //! What must be there for a check to apply. Decided from declared facts and capability queries
 //! before anything runs, never from a failure.
 
-use hospitium_model::{Answer, Capability, Firmware, GuestKind, SkipReason, Verdict};
+use hospitium_host::EventClass;
+use hospitium_model::{
+    Answer, Bus, Capability, ChannelKind, Disk, Firmware, GuestKind, Inability, MachineSpec,
+    NicModel, SkipReason, Verdict,
+};
 
-use crate::Lab;
+use crate::{FacetKind, Lab, SightKind};
 
 /// A condition under which a check applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +16,13 @@ pub enum Need {
     Host(Capability),
     /// Machines go on from a saved one.
     Clones,
+    /// The host's machines have this facet. As for the two that follow: without it the check cannot come to its end,
+    /// and an inability that shows only then is an error.
+    Facet(FacetKind),
+    /// The host sees this of its machines.
+    Sight(SightKind),
+    /// The host tells of events of this class.
+    Events(EventClass),
     /// The guest has a driver, built in or as a module, for this device of
     /// `guests/linux-modules.toml`.
     Driver(&'static str),
@@ -39,6 +50,8 @@ pub enum Need {
     Firmware(Firmware),
     /// The machine has a VM generation id.
     GenerationId,
+    /// The machine has a paravirtual (virtio) device on its PCI bus.
+    Paravirtual,
     /// The machine has a watchdog.
     Watchdog,
 }
@@ -62,6 +75,9 @@ impl Need {
                 Answer::No(why) => skip(SkipReason::UnsupportedByHost, why),
             },
             Self::Clones => lab.origin().no_clones(),
+            Self::Facet(kind) => lab.gives().and_then(|gives| skipped(gives.no_facet(kind))),
+            Self::Sight(kind) => lab.gives().and_then(|gives| skipped(gives.unseen(kind))),
+            Self::Events(class) => lab.gives().and_then(|gives| skipped(gives.untold(class))),
             Self::Driver(device) => match lab.guest().driver(device) {
                 Answer::Yes => None,
                 Answer::No(why) => guest(why),
@@ -89,6 +105,7 @@ impl Need {
             }
             Self::Display => machine(spec.display, "a display"),
             Self::GenerationId => machine(spec.generation_id.is_some(), "a VM generation id"),
+            Self::Paravirtual => machine(is_paravirtual(spec), "a paravirtual device"),
             Self::Watchdog => machine(spec.watchdog.is_some(), "a watchdog"),
             Self::HardwareVirtualization => {
                 let proof = &lab.host().facts().accelerator;
@@ -118,4 +135,18 @@ impl Need {
             ),
         }
     }
+}
+
+/// Whether a machine has a virtio device of the PCI bus.
+fn is_paravirtual(spec: &MachineSpec) -> bool {
+    let on_virtio = |disk: &Disk| matches!(disk.bus, Bus::Virtio | Bus::VirtioScsi);
+    spec.balloon
+        || spec.rng
+        || spec.disks.iter().any(on_virtio)
+        || spec.nics.iter().any(|nic| nic.model == NicModel::Virtio)
+        || spec.channels.iter().any(|channel| channel.kind == ChannelKind::Virtio)
+}
+
+fn skipped(why: Option<&Inability>) -> Option<Verdict> {
+    why.cloned().map(Inability::skip)
 }

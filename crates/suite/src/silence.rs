@@ -7,6 +7,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use hospitium_host::EventKind;
 use hospitium_model::OperatingSystem;
 use serde::Deserialize;
 
@@ -30,6 +31,7 @@ struct Table {
     window: Vec<Window>,
     boot: Vec<Boot>,
     usual: Vec<Usual>,
+    event: Vec<Harm>,
 }
 
 /// What a system says when something is wrong.
@@ -96,6 +98,21 @@ struct Usual {
     /// Kind of the host.
     host: String,
     text: String,
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for whoever reads the table; a test wants it")
+    )]
+    source: String,
+}
+
+/// An event by its own name, of those that have no kind, that means harm.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Harm {
+    /// Kinds of hosts.
+    host: Vec<String>,
+    /// How its name begins.
+    name: String,
     #[cfg_attr(
         not(test),
         expect(dead_code, reason = "for whoever reads the table; a test wants it")
@@ -220,6 +237,30 @@ pub fn complaints(host: &str, said: Vec<String>) -> Vec<String> {
     said.into_iter().filter(|line| !usual(line)).take(LINES).collect()
 }
 
+/// Whether an event of a host of this kind means harm, unless somebody asked for it.
+pub(crate) fn is_harm(host: &str, event: &EventKind) -> bool {
+    match event {
+        EventKind::Reset { .. }
+        | EventKind::PoweredOff { .. }
+        | EventKind::Crashed
+        | EventKind::Suspended
+        | EventKind::Watchdog { .. }
+        | EventKind::DiskError { .. } => true,
+        EventKind::Died(ended) => !ended.expected(),
+        EventKind::Other { name } => table()
+            .event
+            .iter()
+            .any(|harm| harm.host.iter().any(|kind| kind == host) && name.starts_with(&harm.name)),
+        EventKind::Resumed
+        | EventKind::Paused
+        | EventKind::PowerButton
+        | EventKind::DeviceRemoved { .. }
+        | EventKind::DetachRefused { .. }
+        | EventKind::Tray { .. }
+        | EventKind::Balloon { .. } => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,6 +275,7 @@ mod tests {
         assert!(table.mark.iter().all(|mark| !mark.source.is_empty() && !mark.text.is_empty()));
         assert!(table.boot.iter().all(|boot| !boot.source.is_empty() && !boot.text.is_empty()));
         assert!(table.usual.iter().all(|usual| !usual.source.is_empty() && !usual.text.is_empty()));
+        assert!(table.event.iter().all(|event| !event.source.is_empty() && !event.host.is_empty()));
         for window in &table.window {
             assert!(!window.why.is_empty());
             for text in &window.text {
@@ -262,6 +304,18 @@ mod tests {
         let log = ["Kernel panic - not syncing: sysrq triggered crash"];
         assert!(heard("crash.host-notified").splats(log).is_empty());
         assert_eq!(heard("net.mtu").splats(log).len(), 1);
+    }
+
+    #[test]
+    fn an_error_event_of_a_hypervisor_is_harm_and_news_of_it_is_not() {
+        let other = |name: &str| EventKind::Other { name: name.into() };
+        assert!(is_harm("qemu", &other("BLOCK_IMAGE_CORRUPTED")));
+        assert!(is_harm("qemu", &other("MIGRATION failed")));
+        assert!(!is_harm("qemu", &other("MIGRATION completed")));
+        assert!(!is_harm("qemu", &other("RTC_CHANGE")));
+        assert!(!is_harm("another", &other("BLOCK_IMAGE_CORRUPTED")));
+        assert!(!is_harm("qemu", &EventKind::Died(hospitium_host::Ended::ByUs)));
+        assert!(is_harm("qemu", &EventKind::Died(hospitium_host::Ended::Lost { why: "x".into() })));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use hospitium_system::System;
 
 use crate::booted::boot;
 use crate::cell::system_of;
-use crate::{Cell, CheckError};
+use crate::{Cell, CheckError, FaultyMachine};
 
 /// A machine that was made anew, and its files.
 pub struct Tenant {
@@ -27,7 +27,8 @@ impl Tenant {
     }
 
     /// Ends the machine in order and removes its files, as a host does with what a tenant gives up.
-    pub async fn end(self) -> Result<Ended, CheckError> {
+    pub async fn end(self, cell: &Cell) -> Result<Ended, CheckError> {
+        cell.judge_other(&*self.machine);
         let ended = self.machine.finish().await?;
         drop(self.machine);
         let folder = &self.dir.folder;
@@ -53,6 +54,7 @@ impl Cell {
                 (booted.machine, booted.session)
             }
         };
+        let machine = FaultyMachine::unless_honest(machine, self.fault());
         let system = system_of(&lab, &session, self.fault(), machine.name());
         Ok((Tenant { machine, dir }, system))
     }
@@ -61,6 +63,7 @@ impl Cell {
     pub async fn bare_tenant(&mut self, spec: &MachineSpec) -> Result<Tenant, CheckError> {
         let dir = self.another_work_dir()?;
         let machine = self.host()?.define(spec, &dir).await?;
+        let machine = FaultyMachine::unless_honest(machine, self.fault());
         machine.power(PowerVerb::On).await?;
         Ok(Tenant { machine, dir })
     }

@@ -148,6 +148,9 @@ impl Trials {
         let scratch = tempfile::tempdir().expect("a folder");
         let (host, guest, declared) = standard(&scratch.path().join("cache")).await;
         let honest = lab(&host, &guest, &declared, &declared, &scratch.path().join("honest")).await;
+        let first = honest.cell("first", &checks::CANARY, None).await.expect("a clone");
+        honest.learn(&first).await.expect("it can be looked at");
+        first.finish().await.expect("it ends");
         Self { scratch, host, guest, declared, honest }
     }
 

@@ -79,7 +79,7 @@ async fn attach_disk(machine: &LibvirtMachine, disk: &Disk) -> Result<(), HostEr
     plan.make(&machine.place.files, machine.place.user()).await?;
     let made = machine.host.made(&machine.place, &plan)?;
     let lossy = plan.lossy(&machine.place, &machine.outside)?;
-    let taken: Vec<String> = live::disks(&live).into_iter().map(|(_, target, _)| target).collect();
+    let taken: Vec<String> = live::disks(&live).into_iter().map(|(_, target)| target).collect();
     let mut targets = domain::Targets::default();
     let target = loop {
         let target = targets.next(disk.bus)?;

@@ -98,6 +98,10 @@ async fn target(machine: &LibvirtMachine, id: &str, doing: &str) -> Result<Strin
     })
 }
 
+/// Why a disk with limited room gets no more of it.
+pub(crate) const NO_ROOM: &str =
+    "libvirt has no way to change the slice of a file that a running machine's disk may use";
+
 /// See [`Media::grow_backing`](hospitium_host::Media::grow_backing).
 pub(crate) async fn grow_backing(
     machine: &LibvirtMachine,
@@ -112,12 +116,7 @@ pub(crate) async fn grow_backing(
     if room < before {
         return Err(HostError::Refused { doing, why: format!("it has room for {before} already") });
     }
-    Err(HostError::Unsupported {
-        what: doing,
-        why:
-            "libvirt has no way to change the slice of a file that a running machine's disk may use"
-                .into(),
-    })
+    Err(HostError::Unsupported { what: doing, why: NO_ROOM.into() })
 }
 
 /// See [`Media::change_medium`](hospitium_host::Media::change_medium).

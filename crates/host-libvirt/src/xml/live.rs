@@ -1,6 +1,6 @@
 //! A running domain's XML, as libvirt gives it back.
 
-use hospitium_host::{HostError, SeenNic};
+use hospitium_host::HostError;
 use hospitium_qmp::escape;
 use hospitium_xml::Element;
 
@@ -29,14 +29,11 @@ pub(crate) fn target(domain: &Element, disk: &str) -> Option<String> {
     found.first("target")?.attribute("dev").map(str::to_owned)
 }
 
-/// Ids of all disks, with libvirt's names of them and whether something is in.
-pub(crate) fn disks(domain: &Element) -> Vec<(String, String, bool)> {
+/// Ids of all disks, with libvirt's names of them.
+pub(crate) fn disks(domain: &Element) -> Vec<(String, String)> {
     let each = devices(domain, "disk").filter_map(|device| {
         let target = device.first("target")?.attribute("dev")?;
-        let full = device.first("source").is_some_and(|source| {
-            ["file", "protocol"].iter().any(|a| source.attribute(a).is_some())
-        });
-        Some((id(device)?, target.to_owned(), full))
+        Some((id(device)?, target.to_owned()))
     });
     each.collect()
 }
@@ -53,17 +50,6 @@ pub(crate) fn has(domain: &Element, wanted: &str) -> bool {
     all.iter().any(|device| id(device).as_deref() == Some(wanted))
 }
 
-/// Network interfaces.
-pub(crate) fn nics(domain: &Element) -> Vec<SeenNic> {
-    let each = devices(domain, "interface").filter_map(|device| {
-        let mac = device.first("mac")?.attribute("address")?;
-        Some(SeenNic { id: id(device)?, mac: escape(mac, 40) })
-    });
-    let mut all: Vec<SeenNic> = each.collect();
-    all.sort_by(|a, b| a.id.cmp(&b.id));
-    all
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,11 +64,10 @@ mod tests {
     fn devices_are_found_by_the_ids_of_the_specification() {
         let domain = read("x", LIVE).expect("XML");
         assert_eq!(target(&domain, "scratch").as_deref(), Some("vda"));
-        let expected = [("scratch", "vda", true), ("cdrom", "sda", false)];
+        let expected = [("scratch", "vda"), ("cdrom", "sda")];
         let found = disks(&domain);
-        let found: Vec<_> = found.iter().map(|(a, b, c)| (a.as_str(), b.as_str(), *c)).collect();
+        let found: Vec<_> = found.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
         assert_eq!(found, expected);
-        assert_eq!(nics(&domain)[0].id, "net0");
         assert!(has(&domain, "net0") && has(&domain, "usb") && !has(&domain, "no-such"));
     }
 
@@ -91,6 +76,6 @@ mod tests {
         assert!(matches!(read("x", "no XML"), Err(HostError::Refused { .. })));
         let strange = read("x", "<domain><devices><disk/><interface/></devices></domain>");
         let strange = strange.expect("XML");
-        assert!(disks(&strange).is_empty() && nics(&strange).is_empty());
+        assert!(disks(&strange).is_empty());
     }
 }

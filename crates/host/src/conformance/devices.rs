@@ -62,13 +62,14 @@ pub async fn media(lab: &Lab<'_>) -> Vec<Promise> {
     let unlimited = media.grow_backing("scratch", more).await;
     record.note("a disk without a limit is given no room", refused(unlimited));
     let changed = async {
-        let empty = seen(machine, "drive").await?.is_some_and(|drive| !drive.medium_in);
+        let empty =
+            seen(machine, "drive").await?.is_some_and(|drive| drive.medium_in == Some(false));
         let disc = lab.folder.join("disc.raw");
         std::fs::write(&disc, [7; 4096]).map_err(HostError::io("making a disc"))?;
         media.change_medium("drive", Some(&disc)).await?;
-        let full = seen(machine, "drive").await?.is_some_and(|drive| drive.medium_in);
+        let full = seen(machine, "drive").await?.is_some_and(|drive| drive.medium_in == Some(true));
         media.change_medium("drive", None).await?;
-        let out = seen(machine, "drive").await?.is_some_and(|drive| !drive.medium_in);
+        let out = seen(machine, "drive").await?.is_some_and(|drive| drive.medium_in == Some(false));
         Ok(empty && full && out)
     };
     record.note("a disc goes into a drive and comes out", changed.await);

@@ -18,6 +18,15 @@ impl CellRun {
     /// Runs all checks; each has its record when this returns.
     pub(super) async fn run_checks(self: &Arc<Self>, ready: Ready) {
         let Ready { lab, first, leave, made: _made } = ready;
+        if let Err(error) = lab.learn(&first).await {
+            // Every need is taken for met: what is not given shows as an error.
+            let why = error.chain();
+            self.sink.say(
+                "tier0",
+                TimelineSource::Harness,
+                format!("what the host gives is not known: {why}"),
+            );
+        }
         let (mut reads, mut others) = (Vec::new(), Vec::new());
         let once = self.shared.repeat.is_once();
         for check in self.shared.in_order() {

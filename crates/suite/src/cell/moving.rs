@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use hospitium_host::{Generation, HostError, Machine, PowerVerb};
-use hospitium_model::{Finding, HostSource, Observations, Verdict};
+use hospitium_model::{Answer, Capability, Finding, HostSource, Observations, Verdict};
 use hospitium_system::{Console, Session};
 use tokio::time::Instant;
 
 use super::{Cell, system_of};
-use crate::{Action, CheckError, FaultyMachine};
+use crate::{Action, CheckError, FacetKind, FaultyMachine};
 
 /// How long a machine that goes on from a saved one may take to answer.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -40,11 +40,13 @@ impl Moved {
 impl Cell {
     /// Moves the machine into a new process and goes on with it.
     pub async fn migrate(&mut self) -> Result<Moved, CheckError> {
+        self.acts();
         let dir = self.another_work_dir()?;
         let to = self.lab.host();
-        let moved = self.machine.moving()?.migrate(&**to, &dir).await?;
+        let moved =
+            self.given(FacetKind::Moving, self.machine.moving())?.migrate(&**to, &dir).await?;
         let machine = moved.machine;
-        self.note_events();
+        self.leave().await?;
         self.take_channels(&*machine).await?;
         self.replug(&*machine).await?;
         self.machine = machine;
@@ -66,13 +68,19 @@ impl Cell {
         let dir = self.another_work_dir()?;
         let folder = dir.folder.join("saved");
         std::fs::create_dir_all(&folder).map_err(HostError::io("making a folder for the save"))?;
-        self.note_events();
         let begun = Instant::now();
-        let saved = self.machine.saving()?.snapshot(&folder).await?;
+        self.acts();
+        let saved = self.given(FacetKind::Saving, self.machine.saving())?.snapshot(&folder).await?;
+        self.leave().await?;
         tokio::time::sleep(wait).await;
-        // The same machine goes on: it is no clone, so its generation stays.
         let host = self.lab.host_with(self.fault)?;
-        let machine = host.cloning()?.restore(&saved, Generation::Kept, &dir).await?;
+        // The same machine goes on: it is no clone, so its generation stays where the host can leave it.
+        let generation = match host.offers(Capability::KeepGenerationId) {
+            Answer::Yes => Generation::Kept,
+            Answer::No(_) => Generation::Fresh,
+        };
+        let cloning = self.given(FacetKind::Cloning, host.cloning())?;
+        let machine = cloning.restore(&saved, generation, &dir).await?;
         self.take_channels(&*machine).await?;
         self.replug(&*machine).await?;
         machine.power(PowerVerb::Resume).await?;
@@ -130,7 +138,6 @@ impl Cell {
         let trace = self.lab.trace(&self.dir.name);
         self.console = Console::start(machine.serial("console").await?, Some(trace.clone()));
         self.guest = Session::attach(machine.serial("probe").await?, Some(trace));
-        self.moves += 1;
         self.system = system_of(&self.lab, &self.guest, self.fault, machine.name());
         Ok(())
     }

@@ -1,12 +1,12 @@
 //! What a check sees of its machine from outside, and does to it.
 
 use hospitium_host::{
-    Balloon, Display, Facet, HostClock, Hotplug, Inject, Look, Media, Medium, PowerVerb,
-    ProcessFacts, Wires,
+    Balloon, Confinement, Display, Dump, Facet, HostClock, Hotplug, Inject, Look, Media, Medium,
+    PowerVerb, ProcessFacts, Wires,
 };
 
 use super::Cell;
-use crate::CheckError;
+use crate::{CheckError, FacetKind};
 
 impl Cell {
     /// What the host sees of the machine now.
@@ -22,7 +22,7 @@ impl Cell {
     /// # Errors
     /// The machine has no process of its own, or it is gone.
     pub async fn process(&self) -> Result<ProcessFacts, CheckError> {
-        Ok(self.machine.confinement()?.process().await?)
+        Ok(self.confinement()?.process().await?)
     }
 
     /// Does this to the machine's power.
@@ -30,7 +30,19 @@ impl Cell {
     /// # Errors
     /// The host refuses, or the machine is gone.
     pub async fn power(&self, verb: PowerVerb) -> Result<(), CheckError> {
+        self.acts();
+        self.means_by(verb);
         Ok(self.machine.power(verb).await?)
+    }
+
+    /// Ends the machine in order.
+    ///
+    /// # Errors
+    /// It cannot be ended.
+    pub async fn end_machine(&self) -> Result<(), CheckError> {
+        self.means_by(PowerVerb::Off);
+        self.machine.finish().await?;
+        Ok(())
     }
 
     /// The host's clocks.
@@ -46,32 +58,51 @@ impl Cell {
     /// # Errors
     /// The machine has no such facet; so for all of these.
     pub fn hotplug(&self) -> Facet<'_, dyn Hotplug> {
-        self.machine.hotplug()
+        self.acts();
+        self.given(FacetKind::Hotplug, self.machine.hotplug())
+    }
+
+    /// The hypervisor's process.
+    ///
+    /// # Errors
+    /// As of [`Cell::hotplug`].
+    pub fn confinement(&self) -> Facet<'_, dyn Confinement> {
+        self.given(FacetKind::Confinement, self.machine.confinement())
+    }
+
+    /// The memory as a file.
+    ///
+    /// # Errors
+    /// As of [`Cell::hotplug`].
+    pub fn dump(&self) -> Facet<'_, dyn Dump> {
+        self.given(FacetKind::Dump, self.machine.dump())
     }
 
     /// Network cables.
     pub fn wires(&self) -> Facet<'_, dyn Wires> {
-        self.machine.wires()
+        self.given(FacetKind::Wires, self.machine.wires())
     }
 
     /// Media of disks and drives.
     pub fn media(&self) -> Facet<'_, dyn Media> {
-        self.machine.media()
+        self.given(FacetKind::Media, self.machine.media())
     }
 
     /// Display and keyboard.
     pub fn display(&self) -> Facet<'_, dyn Display> {
-        self.machine.display()
+        self.given(FacetKind::Display, self.machine.display())
     }
 
     /// What hardware does to a system without its leave.
     pub fn inject(&self) -> Facet<'_, dyn Inject> {
-        self.machine.inject()
+        self.acts();
+        self.given(FacetKind::Inject, self.machine.inject())
     }
 
     /// A memory balloon.
     pub fn balloon(&self) -> Facet<'_, dyn Balloon> {
-        self.machine.balloon()
+        self.acts();
+        self.given(FacetKind::Balloon, self.machine.balloon())
     }
 
     /// Pulls the plug and reads what is left on a disk.

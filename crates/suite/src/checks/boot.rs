@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use hospitium_host::{EventKind, Machine, MachineState, Screenshot, alter};
+use hospitium_host::{EventClass, EventKind, Machine, MachineState, Screenshot, alter};
 use hospitium_model::{
     Boot, Capability, Finding, Firmware, GuestKind, GuestSource, HostSource, MachineSpec,
     Observations, Value,
@@ -14,7 +14,7 @@ use super::listed;
 use crate::fault::SeamFault;
 use crate::patience::cpu_wait;
 use crate::silence::{self, Heard};
-use crate::{Check, CheckError, Fault, Need, check};
+use crate::{Check, CheckError, FacetKind, Fault, Need, SightKind, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[
@@ -29,7 +29,8 @@ pub const CHECKS: &[&Check] = &[
 
 check! {
     /// The guest reaches userland: its init runs, and the machine was not reset or halted on the way.
-    pub REACH_USERLAND = "boot.reach-userland", tier: Reads, needs: [],
+    pub REACH_USERLAND = "boot.reach-userland", tier: Reads,
+        needs: [Need::Sight(SightKind::State)],
         fault: Fault::Seam(SeamFault::Look(|look| alter(&mut look.state, |state| *state = MachineState::Crashed)));
     async fn reach_userland(cell) {
         let state = cell.system().state(Duration::from_secs(30)).await?;
@@ -134,7 +135,8 @@ check! {
 
 check! {
     /// The guest was started by the firmware that is configured.
-    pub FIRMWARE_KIND = "boot.firmware-kind", tier: Reads, needs: [],
+    pub FIRMWARE_KIND = "boot.firmware-kind", tier: Reads,
+        needs: [Need::Sight(SightKind::Firmware)],
         fault: Fault::Seam(SeamFault::Look(|look| {
             alter(&mut look.firmware, |kind| {
                 *kind = match kind {
@@ -156,7 +158,8 @@ check! {
 
 check! {
     /// Guest instructions run on hardware virtualization, and the guest can tell.
-    pub ACCELERATED = "boot.accelerated", tier: Reads, needs: [Need::HardwareVirtualization],
+    pub ACCELERATED = "boot.accelerated", tier: Reads,
+        needs: [Need::HardwareVirtualization, Need::Sight(SightKind::Accelerator)],
         fault: Fault::Seam(SeamFault::Look(|look| {
             alter(&mut look.accelerator, |used| *used = hospitium_model::Accelerator::Tcg);
         }));
@@ -173,7 +176,12 @@ check! {
 
 check! {
     /// With nothing to boot from, the firmware stops and says so; it neither crashes nor resets for ever.
-    pub NO_DEVICE = "boot.no-device", tier: Disruptive, needs: [Need::Host(Capability::Screenshot)],
+    pub NO_DEVICE = "boot.no-device", tier: Disruptive,
+        needs: [
+            Need::Host(Capability::Screenshot),
+            Need::Facet(FacetKind::Display),
+            Need::Sight(SightKind::State),
+        ],
         fault: Fault::Seam(SeamFault::BlackScreen);
     async fn no_device(cell) {
         let mut spec = MachineSpec::new(hospitium_model::ByteSize::mib(64), Boot::Nothing);
@@ -186,6 +194,7 @@ check! {
         let settled = settled_screen(&*machine).await?;
         let state = machine.look().await?.state?.map(|state| format!("{state:?}"));
         let resets = machine.events().iter().filter(|e| matches!(e.kind, EventKind::Reset { .. })).count();
+        cell.judge_other(&*machine);
         machine.finish().await?;
         cell.keep_picture("no-device", settled.png()?);
         let colours = HostSource::Wire.saw(settled.colours() as f64);
@@ -244,7 +253,8 @@ fn boots_begun(mut resets: Vec<SystemTime>, firmware: Duration) -> usize {
 
 check! {
     /// The guest restarts on request as often as is declared, each time anew, in one VM process.
-    pub REBOOT = "boot.reboot-xn", tier: Reversible, needs: [],
+    pub REBOOT = "boot.reboot-xn", tier: Reversible,
+        needs: [Need::Events(EventClass::Reset), Need::Facet(FacetKind::Confinement), Need::Sight(SightKind::Process)],
         fault: Fault::Seam(SeamFault::HideEvents(|kind| matches!(kind, EventKind::Reset { .. }))),
         limit: 600 s;
     async fn reboot(cell) {
@@ -258,7 +268,7 @@ check! {
         let mut hung = None;
         for restart in 1..=times {
             let from = cell.events_so_far();
-            cell.system().act(PowerAction::Reboot).await?;
+            cell.act(PowerAction::Reboot).await?;
             let before = ids.last().map_or("", String::as_str);
             let now = cell.wait_restarted(before, limit).await?;
             // One restart is several resets where the firmware resets the machine once more.

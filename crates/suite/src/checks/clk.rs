@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use tokio::time::sleep;
 
 use crate::fault::SeamFault;
-use crate::{Cell, Check, CheckError, Fault, Need, check};
+use crate::{Cell, Check, CheckError, Fault, Need, SightKind, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] =
@@ -255,7 +255,8 @@ check! {
 
 check! {
     /// The monotonic clock never steps back, on whichever vCPU it is read.
-    pub MONOTONIC_SMP = "clk.monotonic-smp", tier: Reversible, needs: [Need::Vcpus(2)],
+    pub MONOTONIC_SMP = "clk.monotonic-smp", tier: Reversible,
+        needs: [Need::Vcpus(2), Need::Sight(SightKind::Vcpus)],
         fault: Fault::Guest("scan_clocks", |_, told| told["backward"] = 1.into());
     async fn monotonic_smp(cell) {
         let cpus = cell.look().await?.vcpus?.map(|vcpus| vcpus.len());

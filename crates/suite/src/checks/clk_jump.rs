@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::clk::{passed, sample, scale};
 use crate::fault::{Call, SeamFault};
-use crate::{Cell, Check, CheckError, Fault, Need, check};
+use crate::{Cell, Check, CheckError, FacetKind, Fault, Need, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&AFTER_PAUSE, &AFTER_RESTORE, &AFTER_MIGRATE];
@@ -197,7 +197,12 @@ check! {
 
 check! {
     /// After a save and a restore in a new process, the guest's clock has or has not gone on, as declared.
-    pub AFTER_RESTORE = "clk.after-restore", tier: Disruptive, needs: [Need::Host(Capability::Snapshot)],
+    pub AFTER_RESTORE = "clk.after-restore", tier: Disruptive,
+        needs: [
+            Need::Host(Capability::Snapshot),
+            Need::Facet(FacetKind::Saving),
+            Need::Facet(FacetKind::Cloning),
+        ],
         fault: Fault::Guest("clock", racing_clock);
     async fn after_restore(cell) {
         let (away, _) = away(cell, true, async |cell| cell.save_and_restore(Duration::ZERO).await).await?;
@@ -208,7 +213,8 @@ check! {
 check! {
     /// A machine that stands still and is moved to another VMM goes on there with a clock that has or has not gone
     /// on meanwhile, as declared.
-    pub AFTER_MIGRATE = "clk.after-migrate", tier: SecondHost, needs: [Need::Host(Capability::LiveMigration)],
+    pub AFTER_MIGRATE = "clk.after-migrate", tier: SecondHost,
+        needs: [Need::Host(Capability::LiveMigration), Need::Facet(FacetKind::Moving)],
         fault: Fault::Guest("clock", racing_clock);
     async fn after_migrate(cell) {
         let (away, _) = away(cell, true, async |cell| cell.migrate().await).await?;

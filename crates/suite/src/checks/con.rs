@@ -7,7 +7,7 @@ use hospitium_model::{Capability, Finding, HostSource, Inside, Observations};
 
 use super::wait::until;
 use crate::fault::{Call, SeamFault};
-use crate::{Cell, Check, CheckError, Fault, Need, check};
+use crate::{Cell, Check, CheckError, FacetKind, Fault, Need, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&SERIAL, &SERIAL_MIGRATED, &SERIAL_BACK, &FRAMEBUFFER, &INPUT];
@@ -65,7 +65,7 @@ fn changed(before: &Screenshot, after: &Screenshot) -> usize {
 check! {
     /// The display shows what the guest draws, and changes when the guest draws something else.
     pub FRAMEBUFFER = "con.framebuffer-alive", tier: Reads,
-        needs: [Need::Display, Need::Host(Capability::Screenshot)],
+        needs: [Need::Display, Need::Host(Capability::Screenshot), Need::Facet(FacetKind::Display)],
         fault: Fault::Seam(SeamFault::BlackScreen);
     async fn framebuffer(cell) {
         let mode = cell.system().display().await?;
@@ -96,7 +96,8 @@ const KEYS: [(&str, u16); 3] = [("h", 35), ("o", 24), ("s", 31)];
 
 check! {
     /// Keys typed at the machine's keyboard arrive in the guest, in order.
-    pub INPUT = "con.input", tier: Reversible, needs: [Need::Host(Capability::SendKeys), Need::Driver("keyboard")],
+    pub INPUT = "con.input", tier: Reversible,
+        needs: [Need::Host(Capability::SendKeys), Need::Driver("keyboard"), Need::Facet(FacetKind::Display)],
         fault: Fault::Seam(SeamFault::Ignore(Call::SendKey));
     async fn input(cell) {
         for name in ["keyboard", "usb-input"] {

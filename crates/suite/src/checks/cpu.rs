@@ -8,7 +8,7 @@ use hospitium_model::{Finding, Observations, Outside, Value};
 use serde_json::json;
 
 use super::{listed, wait};
-use crate::{Cell, Check, CheckError, Fault, Need, check};
+use crate::{Cell, Check, CheckError, FacetKind, Fault, Need, SightKind, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] =
@@ -16,7 +16,8 @@ pub const CHECKS: &[&Check] =
 
 check! {
     /// Every configured vCPU is online in the guest, and no other.
-    pub COUNT = "cpu.count", tier: Reads, needs: [],
+    pub COUNT = "cpu.count", tier: Reads,
+        needs: [Need::Sight(SightKind::Vcpus)],
         fault: Fault::Machine(|spec| spec.cpus.sockets += 1);
     async fn count(cell) {
         let guest = cell.system().online().await?.map(|cpus| cpus.len());
@@ -35,7 +36,8 @@ check! {
 
 check! {
     /// The guest sees the configured sockets, cores and threads.
-    pub TOPOLOGY = "cpu.topology", tier: Reads, needs: [],
+    pub TOPOLOGY = "cpu.topology", tier: Reads,
+        needs: [Need::Sight(SightKind::Vcpus)],
         fault: Fault::Machine(|spec| {
             spec.cpus.cores = spec.cpus.sockets;
             spec.cpus.sockets = 1;
@@ -88,7 +90,8 @@ fn dynamic_bits(leaf: u32, register: u8) -> u32 {
 
 check! {
     /// The guest's CPU features are those that the host gives it, bit for bit.
-    pub FEATURES = "cpu.features-vs-host", tier: Reads, needs: [],
+    pub FEATURES = "cpu.features-vs-host", tier: Reads,
+        needs: [Need::Sight(SightKind::CpuFeatures)],
         fault: Fault::Guest("cpuid", |asked, told| {
             if asked["leaf"] == 1 && let Some(bits) = told["edx"].as_u64() {
                 told["edx"] = (bits ^ 1 << 26).into();
@@ -155,7 +158,8 @@ fn states(all: &BTreeMap<String, String>) -> Value {
 
 check! {
     /// The guest is open to no CPU vulnerability that its host is not, unless that is declared.
-    pub VULNERABILITIES = "cpu.vulnerabilities", tier: Reads, needs: [],
+    pub VULNERABILITIES = "cpu.vulnerabilities", tier: Reads,
+        needs: [Need::Facet(FacetKind::Witness), Need::Sight(SightKind::Vulnerabilities)],
         fault: Fault::Guest("vulnerabilities", |_, told| {
             for state in told.as_object_mut().into_iter().flat_map(|all| all.values_mut()) {
                 *state = "Vulnerable: seeded fault".into();
@@ -188,7 +192,8 @@ check! {
 
 check! {
     /// What the hypervisor offers to make a guest faster is seen and, where it is offered, used.
-    pub ENLIGHTENMENTS = "cpu.enlightenments", tier: Reads, needs: [Need::HardwareVirtualization],
+    pub ENLIGHTENMENTS = "cpu.enlightenments", tier: Reads,
+        needs: [Need::HardwareVirtualization, Need::Sight(SightKind::Accelerator)],
         fault: Fault::Guest("cpuid", |asked, told| {
             if asked["leaf"] == 0x4000_0001 {
                 told["eax"] = 0.into();
@@ -215,7 +220,8 @@ const RAN: Duration = Duration::from_millis(20);
 
 check! {
     /// A vCPU can be taken offline and brought back by the guest, and is idle on the host meanwhile.
-    pub OFFLINE_ONLINE = "cpu.offline-online", tier: Reversible, needs: [Need::Vcpus(2)],
+    pub OFFLINE_ONLINE = "cpu.offline-online", tier: Reversible,
+        needs: [Need::Vcpus(2), Need::Facet(FacetKind::Confinement), Need::Sight(SightKind::VcpuTimes)],
         fault: Fault::Guest("online", |_, told| *told = json!([0, 1]));
     async fn offline_online(cell) {
         let all = cell.spec().cpus.count();
@@ -237,7 +243,7 @@ check! {
 /// How many of the VMM's threads run vCPUs, while more processes compute in the guest than it has vCPUs. On a host
 /// that has no CPU for them it takes more than one look to see `wanted` of them.
 async fn busy_threads(cell: &Cell, wanted: u32) -> Result<Outside<usize>, CheckError> {
-    let confinement = cell.machine().confinement()?;
+    let confinement = cell.confinement()?;
     let ran = async || {
         // Longer than the window, so that none ends within it.
         cell.system().busy(cell.spec().cpus.count() * 2, WINDOW * 2).await?;

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::dump::{MemoryDump, PAGE};
 use crate::fault::SeamFault;
 use crate::vmcoreinfo::VmCoreInfo;
-use crate::{Check, Fault, check};
+use crate::{Check, FacetKind, Fault, Need, SightKind, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&HOST_DUMP];
@@ -74,7 +74,8 @@ fn open_dump(file: &Path, notes: PhysicalRange, pattern: Pattern) -> std::io::Re
 
 check! {
     /// A dump of the memory that the host makes of the running machine opens by the kernel's own notes and symbols.
-    pub HOST_DUMP = "crash.host-dump", tier: Disruptive, needs: [],
+    pub HOST_DUMP = "crash.host-dump", tier: Disruptive,
+        needs: [Need::Facet(FacetKind::Dump), Need::Sight(SightKind::Memory)],
         fault: Fault::Seam(SeamFault::Dump(without_memory)), limit: 120 s;
     async fn host_dump(cell) {
         let notes = cell.system().kernel_notes().await?.value;
@@ -82,7 +83,7 @@ check! {
         let pattern = cell.pattern(0);
         cell.system().hold(SLOT, HELD, pattern).await?;
         let file = cell.work_dir().folder.join("memory.core");
-        cell.machine().dump()?.dump_memory(&file).await?;
+        cell.dump()?.dump_memory(&file).await?;
         // The machine goes on, with what it had.
         let held = cell.system().held(SLOT).await?;
         let memory = cell.look().await?.memory?;

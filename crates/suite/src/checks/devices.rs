@@ -1,7 +1,7 @@
 //! Devices that come and go while the guest runs.
 
-use hospitium_host::{EventClass, EventKind};
-use hospitium_model::{Answer, HostSource, Inability, Outside};
+use hospitium_host::EventKind;
+use hospitium_model::{HostSource, Inability, Outside};
 use hospitium_system::DriverLoad;
 
 use super::wait::{SETTLE, until};
@@ -16,6 +16,12 @@ pub async fn load_driver(cell: &Cell, device: &str) -> Result<(), CheckError> {
             Err(Inability::of_guest(format!("it carries no driver for {device}")).into())
         }
     }
+}
+
+/// The same of a device that is to be plugged in, so that a guest that has no driver for it is known before.
+pub async fn must_drive(cell: &Cell, device: &str) -> Result<(), CheckError> {
+    load_driver(cell, device).await?;
+    Ok(cell.system().require_driver(device).await?)
 }
 
 /// Loads the driver of a device and looks until the device is there. None if it does not come in time, which is
@@ -36,18 +42,9 @@ where
     until(SETTLE, look, Option::is_some).await
 }
 
-/// A skip if this host does not tell of such events: then that none comes says nothing.
-pub fn require_events(cell: &Cell, class: EventClass) -> Result<(), CheckError> {
-    match cell.machine().observes(class) {
-        Answer::Yes => Ok(()),
-        Answer::No(why) => Err(Inability::of_host(why).into()),
-    }
-}
-
 /// Unplugs a device. True once the hypervisor has told that the guest let go of it, false if the guest refused
 /// or nothing was told in time.
 pub async fn unplug(cell: &Cell, id: &str) -> Result<Outside<bool>, CheckError> {
-    require_events(cell, EventClass::Removal)?;
     let from = cell.events_so_far();
     cell.hotplug()?.detach(id).await?;
     let event = cell.event(from, "the guest to let go of a device", SETTLE, |kind| match kind {

@@ -2,7 +2,7 @@
 
 use hospitium_host::{HostError, Medium, SeenDisk};
 use hospitium_model::{
-    Bus, Digest, Disk, Finding, GuestSource, HostSource, Inside, Observations, Outside,
+    Bus, Digest, Disk, Finding, GuestSource, HostSource, Inability, Inside, Observations, Outside,
 };
 use hospitium_system::{Done, GuestDisk, Span, SystemError, WantedDisk};
 use serde_json::json;
@@ -50,9 +50,12 @@ pub async fn find(cell: &Cell, disk: &Disk) -> Result<Option<GuestDisk>, CheckEr
 /// that has it by now has it too late, and nothing of the check was tried.
 pub async fn absent(cell: &Cell, disk: &Disk) -> Result<Observations, CheckError> {
     let guest = GuestSource::Kernel.saw(false);
-    let host = seen_by_host(cell, &disk.id).await?.map(|found| found.is_some());
     let what = format!("a disk of serial number {}", disk.serial);
-    Ok(Observations::of([Finding::same_as(what, guest, host, true)]))
+    Ok(Observations::of([match seen_by_host(cell, &disk.id).await {
+        Ok(host) => Finding::same_as(what, guest, host.map(|found| found.is_some()), true),
+        Err(CheckError::Unable(_)) => Finding::guest_is(what, guest, true),
+        Err(other) => return Err(other),
+    }]))
 }
 
 /// Waits until the guest no longer lists the disk; false if it still does after the time.
@@ -69,6 +72,20 @@ pub async fn seen_by_host(cell: &Cell, id: &str) -> Result<Outside<Option<SeenDi
         (found, None) => Ok(source.saw(found)),
         _ => Err(CheckError::unreadable("the hypervisor's list of disks", "it has two of one id")),
     }
+}
+
+/// What the host tells of a disk.
+///
+/// # Errors
+/// It does not tell it.
+pub fn told<T>(
+    seen: &Outside<Option<SeenDisk>>,
+    what: &str,
+    of: impl Fn(&SeenDisk) -> Option<T>,
+) -> Result<Outside<T>, CheckError> {
+    let value = seen.value.as_ref().and_then(of);
+    let value = value.ok_or_else(|| Inability::of_host(format!("it does not tell {what}")))?;
+    Ok(Outside { value, source: seen.source })
 }
 
 /// Digest of what is at this place of a medium.

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use hospitium_host::{EventKind, MachineState, PowerVerb};
+use hospitium_host::{EventClass, EventKind, MachineState, PowerVerb};
 use hospitium_model::{Capability, Finding, GuestSource, HostSource, Inside, Observations};
 
 use super::power::{ANOTHER, OUTSIDE, resets, which_boot};
 use crate::fault::SeamFault;
-use crate::{Cell, Check, CheckError, Fault, Need, check};
+use crate::{Cell, Check, CheckError, Fault, Need, SightKind, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&WDT_EXPIRE, &HOST_NOTIFIED, &RECOVERS];
@@ -21,12 +21,21 @@ const PANIC: Duration = Duration::from_secs(20);
 check! {
     /// A watchdog that the guest stops petting takes the declared action in time.
     pub WDT_EXPIRE = "wdt.expire", tier: Disruptive,
-        needs: [Need::Host(Capability::Watchdog), Need::Watchdog, Need::Driver("watchdog")],
+        needs: [
+            Need::Host(Capability::Watchdog),
+            Need::Watchdog,
+            Need::Driver("watchdog"),
+            Need::Events(EventClass::Watchdog),
+        ],
         fault: Fault::Seam(SeamFault::HideEvents(|kind| matches!(kind, EventKind::Watchdog { .. })));
     async fn wdt_expire(cell) {
         cell.system().load_driver("watchdog").await?;
         let from = cell.events_so_far();
         let before = cell.now().await?;
+        // What it does then is declared; which that is, the check judges.
+        for class in [EventClass::Watchdog, EventClass::Reset, EventClass::PowerOff] {
+            cell.means(class);
+        }
         let armed = cell.system().arm_watchdog(WATCHDOG).await?;
         let late = Duration::from_secs_f64(cell.expect_number("late-ms")? / 1e3);
         let limit = Duration::from_secs(armed.value) + late;
@@ -68,7 +77,12 @@ async fn panic_on_console(
 check! {
     /// When the guest's kernel panics, the host is told that it crashed, and does not take it for a reset.
     pub HOST_NOTIFIED = "crash.host-notified", tier: Disruptive,
-        needs: [Need::Host(Capability::PanicNotifier), Need::Driver("panic-notifier")],
+        needs: [
+            Need::Host(Capability::PanicNotifier),
+            Need::Driver("panic-notifier"),
+            Need::Sight(SightKind::State),
+            Need::Events(EventClass::Crash),
+        ],
         fault: Fault::Seam(SeamFault::HideEvents(|kind| matches!(kind, EventKind::Crashed)));
     async fn host_notified(cell) {
         cell.system().load_driver("panic-notifier").await?;
@@ -90,7 +104,12 @@ check! {
 
 check! {
     /// After a crash and a reset the guest boots again.
-    pub RECOVERS = "crash.recovers", tier: Disruptive, needs: [Need::Host(Capability::PanicNotifier)],
+    pub RECOVERS = "crash.recovers", tier: Disruptive,
+        needs: [
+            Need::Host(Capability::PanicNotifier),
+            Need::Sight(SightKind::State),
+            Need::Events(EventClass::Reset),
+        ],
         fault: Fault::Seam(SeamFault::HideEvents(|kind| matches!(kind, EventKind::Reset { .. }))), limit: 300 s;
     async fn recovers(cell) {
         let limit = Duration::from_secs_f64(cell.expect_number("budget-ms")? / 1e3);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hospitium_host::{Attachment, EventKind};
+use hospitium_host::{Attachment, EventClass, EventKind};
 use hospitium_model::{
     ByteSize, Capability, Finding, GuestKind, HostSource, Inside, Observations, Outside, Value,
 };
@@ -10,7 +10,7 @@ use hospitium_system::UsbDevice;
 
 use super::wait::until;
 use crate::fault::{Call, SeamFault};
-use crate::{Cell, Check, CheckError, Fault, Need, check};
+use crate::{Cell, Check, CheckError, FacetKind, Fault, Need, SightKind, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[
@@ -50,7 +50,12 @@ async fn balloon_at(cell: &Cell, wanted: ByteSize) -> Result<Outside<ByteSize>, 
 check! {
     /// The balloon takes memory from the guest and gives it back; both sides count the same.
     pub BALLOON = "mem.balloon", tier: Reversible,
-        needs: [Need::Host(Capability::Balloon), Need::Driver("balloon")],
+        needs: [
+            Need::Host(Capability::Balloon),
+            Need::Driver("balloon"),
+            Need::Facet(FacetKind::Balloon),
+            Need::Sight(SightKind::Balloon),
+        ],
         fault: Fault::Seam(SeamFault::Ignore(Call::SetBalloon));
     async fn balloon(cell) {
         cell.system().load_driver("balloon").await?;
@@ -78,7 +83,13 @@ check! {
 
 check! {
     /// Memory that is plugged in can be used by the running guest.
-    pub HOT_ADD = "mem.hot-add", tier: Disruptive, needs: [Need::Host(Capability::HotplugMemory), Need::SpareMemory],
+    pub HOT_ADD = "mem.hot-add", tier: Disruptive,
+        needs: [
+            Need::Host(Capability::HotplugMemory),
+            Need::SpareMemory,
+            Need::Facet(FacetKind::Hotplug),
+            Need::Sight(SightKind::PluggedMemory),
+        ],
         fault: Fault::Seam(SeamFault::Ignore(Call::Attach)),
         lives: [HOT_ADD_MIGRATED = MIGRATE];
     async fn hot_add(cell) {
@@ -105,9 +116,19 @@ check! {
             Finding::host_is("memory plugged in", plugged.map(mib), mib(size)).unit("MiB"),
         ]);
         seen.note(by_whom(helped));
+        if !helped && gained(before, after).value < wanted {
+            // Judged is what the system did; this tells it from memory that cannot be used at all.
+            cell.system().bring_memory_online().await?;
+            let by_hand = gained(before, cell.system().total().await?);
+            seen.push(Finding::recorded(BY_HAND).inside(by_hand).unit("MiB"));
+        }
         Ok(seen)
     }
 }
+
+/// What an administrator gets of what is there and was not brought online by the system.
+const BY_HAND: &str =
+    "present, not brought online by the system: gained once an administrator does it";
 
 /// The expectation that says who makes use of what was plugged in.
 const BY_ITSELF: &str = "a whole system brings it online by itself";
@@ -150,7 +171,13 @@ async fn vcpus(cell: &Cell) -> Result<Outside<usize>, CheckError> {
 
 check! {
     /// A vCPU that is plugged in comes online in the running guest.
-    pub VCPU = "hot.vcpu", tier: Disruptive, needs: [Need::Host(Capability::HotplugVcpu), Need::SpareVcpus],
+    pub VCPU = "hot.vcpu", tier: Disruptive,
+        needs: [
+            Need::Host(Capability::HotplugVcpu),
+            Need::SpareVcpus,
+            Need::Facet(FacetKind::Hotplug),
+            Need::Sight(SightKind::Vcpus),
+        ],
         fault: Fault::Seam(SeamFault::Ignore(Call::Attach)),
         lives: [VCPU_RESTORED = RESTORE, VCPU_MIGRATED = MIGRATE];
     async fn vcpu(cell) {
@@ -180,6 +207,12 @@ check! {
             seen.push(Finding::recorded("host threads that run vCPUs").outside(threads.map(|t| t.len())));
         }
         seen.note(by_whom(helped));
+        if !helped && !more(&after) {
+            cell.system().bring_cpus_online().await?;
+            let before = before.0.value;
+            let by_hand = online(cell).await?.map(|now| now.saturating_sub(before));
+            seen.push(Finding::recorded(BY_HAND).inside(by_hand));
+        }
         for line in cell.system().log().await?.value.iter().skip(log).take(10) {
             seen.note(format!("the kernel said: {}", line.text.escape_debug()));
         }
@@ -202,7 +235,13 @@ fn there(all: &[UsbDevice]) -> bool {
 
 check! {
     /// A USB device that is plugged in is enumerated, and is gone after it was taken out.
-    pub USB = "hot.usb", tier: Reversible, needs: [Need::Host(Capability::HotplugUsb), Need::Driver("xhci")],
+    pub USB = "hot.usb", tier: Reversible,
+        needs: [
+            Need::Host(Capability::HotplugUsb),
+            Need::Driver("xhci"),
+            Need::Facet(FacetKind::Hotplug),
+            Need::Events(EventClass::Removal),
+        ],
         fault: Fault::Seam(SeamFault::Ignore(Call::Attach)),
         lives: [USB_MIGRATED = MIGRATE];
     async fn usb(cell) {

@@ -7,7 +7,7 @@ use hospitium_model::{
 use hospitium_system::{DriverLoad, PciFunction, SmbiosSystem, System};
 
 use crate::fault::SeamFault;
-use crate::{Cell, Check, CheckError, Fault, Need, check};
+use crate::{Cell, Check, CheckError, Fault, Need, SightKind, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] =
@@ -15,7 +15,8 @@ pub const CHECKS: &[&Check] =
 
 check! {
     /// The guest reads in its SMBIOS tables what the machine's firmware was given, and that is what is configured.
-    pub SMBIOS = "ident.smbios", tier: Reads, needs: [],
+    pub SMBIOS = "ident.smbios", tier: Reads,
+        needs: [Need::Sight(SightKind::Uuid)],
         fault: Fault::Guest("smbios", |_, told| told["serial"] = "another".into());
     async fn smbios(cell) {
         let configured = cell.spec().smbios.clone();
@@ -82,7 +83,8 @@ async fn cpu_name(system: &dyn System) -> Result<Inside<String>, CheckError> {
 
 check! {
     /// The guest sees, by CPUID, the CPU and the hypervisor that it runs on.
-    pub HYPERVISOR_SIG = "ident.hypervisor-sig", tier: Reads, needs: [],
+    pub HYPERVISOR_SIG = "ident.hypervisor-sig", tier: Reads,
+        needs: [Need::Sight(SightKind::Accelerator)],
         fault: Fault::Guest("cpuid", |asked, told| {
             if asked["leaf"] == 0x4000_0000 {
                 told["ebx"] = 0x4D56_4D56.into();
@@ -170,7 +172,8 @@ pub fn ids_of_guest<'a>(functions: impl Iterator<Item = &'a PciFunction>) -> Vec
 
 check! {
     /// The guest finds every PCI device that the host has put there, and no other.
-    pub PCI_INVENTORY = "ident.pci-inventory", tier: Reads, needs: [],
+    pub PCI_INVENTORY = "ident.pci-inventory", tier: Reads,
+        needs: [Need::Sight(SightKind::Devices)],
         fault: Fault::Seam(SeamFault::Look(|look| alter(&mut look.devices, |all| drop(all.pop()))));
     async fn pci_inventory(cell) {
         let guest = cell.system().pci().await?;
@@ -240,10 +243,12 @@ impl Paravirtual {
         }
         if with.is_empty() {
             return Err(match &notes[..] {
-                [] => Inability::of_machine("paravirtual PCI devices"),
-                _ => Inability::of_guest(notes.join("; ")),
-            }
-            .into());
+                [] => {
+                    let what = "the hypervisor's list of PCI devices";
+                    CheckError::unreadable(what, "none of them is paravirtual")
+                }
+                _ => Inability::of_guest(notes.join("; ")).into(),
+            });
         }
         Ok(Self { host: source.saw(with), without, notes })
     }
@@ -256,7 +261,8 @@ impl Paravirtual {
 
 check! {
     /// Each paravirtual device is driven by the driver of its kind, whose name and version are written down.
-    pub DRIVER_VERSIONS = "ident.driver-versions", tier: Reads, needs: [],
+    pub DRIVER_VERSIONS = "ident.driver-versions", tier: Reads,
+        needs: [Need::Sight(SightKind::Devices), Need::Paravirtual],
         fault: Fault::Guest("pci", |_, told| {
             // Bound to their transport alone.
             for function in told.as_array_mut().into_iter().flatten() {
@@ -291,7 +297,12 @@ check! {
     /// The guest reads, where its firmware tables say, the VM generation id that the hypervisor has set; each clone
     /// has another.
     pub GENERATION_ID = "ident.generation-id", tier: Disruptive,
-        needs: [Need::GenerationId, Need::Host(Capability::GenerationId), Need::Clones],
+        needs: [
+            Need::GenerationId,
+            Need::Host(Capability::GenerationId),
+            Need::Clones,
+            Need::Sight(SightKind::GenerationId),
+        ],
         fault: Fault::StaleClone;
     async fn generation_id(cell) {
         let (guest, host) = ids_of(cell).await?;

@@ -11,7 +11,7 @@ use super::wait::until;
 use super::{listed, net};
 use crate::fault::{Call, SeamFault};
 use crate::patience::cpu_wait;
-use crate::{Cell, Check, CheckError, Fault, Need, check, device};
+use crate::{Cell, Check, CheckError, FacetKind, Fault, Need, SightKind, check, device};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&TICK_RATE, &MSI, &SPREAD, &NMI];
@@ -56,7 +56,8 @@ fn ms(time: Duration) -> f64 {
 
 check! {
     /// Paravirtual devices interrupt by message (MSI-X) and not by a shared line.
-    pub MSI = "irq.msi", tier: Reads, needs: [],
+    pub MSI = "irq.msi", tier: Reads,
+        needs: [Need::Sight(SightKind::Devices), Need::Paravirtual],
         fault: Fault::Guest("pci", |_, told| {
             for function in told.as_array_mut().into_iter().flatten() {
                 function["by_message"] = false.into();
@@ -101,7 +102,13 @@ const ECHOES: u64 = 20;
 check! {
     /// Interrupts are not all served by one vCPU: each takes its timer's, and one that is told to takes those of a
     /// device.
-    pub SPREAD = "irq.spread", tier: Reversible, needs: [Need::Vcpus(2), Need::Device(device::NIC)],
+    pub SPREAD = "irq.spread", tier: Reversible,
+        needs: [
+            Need::Vcpus(2),
+            Need::Device(device::NIC),
+            Need::Sight(SightKind::VcpuThreads),
+            Need::Facet(FacetKind::Wires),
+        ],
         fault: Fault::Guest("interrupts", |asked, told| {
             // All on the first, whatever was steered.
             if asked["of"] != "Timer" && let Some(counts) = told.as_array_mut() {
@@ -208,7 +215,8 @@ fn since(before: &Inside<Vec<u64>>, after: Inside<Vec<u64>>) -> Inside<Vec<u64>>
 
 check! {
     /// A non-maskable interrupt from outside is counted once by the guest's first vCPU.
-    pub NMI = "irq.nmi", tier: Disruptive, needs: [Need::Host(Capability::Nmi)],
+    pub NMI = "irq.nmi", tier: Disruptive,
+        needs: [Need::Host(Capability::Nmi), Need::Facet(FacetKind::Inject)],
         fault: Fault::Seam(SeamFault::Ignore(Call::Nmi));
     async fn nmi(cell) {
         let before = cell.system().interrupts(&Interrupts::NonMaskable).await?;

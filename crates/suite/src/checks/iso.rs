@@ -16,14 +16,19 @@ use super::disks::{self, MIB, MIB_SPAN, on_medium};
 use super::wait::{SETTLE, until};
 use crate::fault::SeamFault;
 use crate::tenant::Tenant;
-use crate::{Cell, Check, CheckError, Fault, Need, check, device};
+use crate::{Cell, Check, CheckError, FacetKind, Fault, Need, SightKind, check, device};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&VMM_CONFINED, &MEMORY_ZEROED];
 
 check! {
     /// The VMM runs unprivileged, behind a system-call filter, without a way to gain privileges.
-    pub VMM_CONFINED = "iso.vmm-confined", tier: Reads, needs: [Need::Host(Capability::Sandbox)],
+    pub VMM_CONFINED = "iso.vmm-confined", tier: Reads,
+        needs: [
+            Need::Host(Capability::Sandbox),
+            Need::Facet(FacetKind::Confinement),
+            Need::Sight(SightKind::ProcessRights),
+        ],
         fault: Fault::Seam(SeamFault::Process(|process| alter(&mut process.seccomp, |mode| *mode = 0)));
     async fn vmm_confined(cell) {
         let process = cell.process().await?;
@@ -55,7 +60,8 @@ const ITS_NEIGHBOURS: Span = Span { offset: 8 * MIB + 4096, length: 60 << 10 };
 
 check! {
     /// Memory and disk blocks that a machine gets hold nothing of an earlier tenant, which had them before.
-    pub MEMORY_ZEROED = "iso.memory-zeroed", tier: Disruptive, needs: [Need::Device(device::SCRATCH)],
+    pub MEMORY_ZEROED = "iso.memory-zeroed", tier: Disruptive,
+        needs: [Need::Device(device::SCRATCH), Need::Facet(FacetKind::Dump), Need::Facet(FacetKind::Media)],
         fault: Fault::Defect(|| Defect::KeepsMemory), limit: 360 s;
     async fn memory_zeroed(cell) {
         let canary = cell.pattern(0);
@@ -89,7 +95,7 @@ async fn booted_tenants(
     seen.push(control_finding(control));
     seen.push(own_finding(in_memory(cell, &*first.machine, first.folder(), needle).await?));
     cell.say("the first tenant ends");
-    first.end().await?;
+    first.end(cell).await?;
 
     let (second, system) = cell.boot_tenant(&spec, BOOT).await?;
     let scan = system.scan(needle).await?;
@@ -105,7 +111,7 @@ async fn booted_tenants(
         Some(disk) => fresh_blocks(cell, &*system, &second, &disk, &mut seen).await?,
         None => seen.push(no_disk("the next tenant")),
     }
-    second.end().await?;
+    second.end(cell).await?;
     Ok(seen)
 }
 
@@ -136,7 +142,7 @@ async fn this_tenant_and_a_bare_one(
     let medium = next.machine.media()?.medium(&scratch.id).await?;
     let blocks = on_medium(cell, &medium, MIB_SPAN).await?;
     seen.push(Finding::host_is("digest of blocks that it never wrote", blocks, zeros(MIB)));
-    next.end().await?;
+    next.end(cell).await?;
     Ok(seen.only_one_witness(
         "the next machine boots nothing, so that only the host looks through its memory",
     ))

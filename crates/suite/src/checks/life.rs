@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use super::clk_jump::away;
 use super::{disks, net};
 use crate::fault::{Call, SeamFault};
-use crate::{Cell, Check, CheckError, Fault, Need, check, device};
+use crate::{Cell, Check, CheckError, FacetKind, Fault, Need, SightKind, check, device};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&PAUSE_RESUME, &SAVE_RESTORE, &SNAPSHOT_REVERT, &MIGRATE_LIVE];
@@ -108,7 +108,8 @@ async fn same_boot(
 
 check! {
     /// A process, its memory and its TCP connection survive a pause.
-    pub PAUSE_RESUME = "life.pause-resume", tier: Reversible, needs: [Need::Device(device::NIC)],
+    pub PAUSE_RESUME = "life.pause-resume", tier: Reversible,
+        needs: [Need::Device(device::NIC), Need::Facet(FacetKind::Wires), Need::Sight(SightKind::State)],
         fault: Fault::Seam(SeamFault::Ignore(Call::Power(PowerVerb::Pause)));
     async fn pause_resume(cell) {
         let Some(mut connection) = Connection::open(cell).await? else { return Ok(no_interface()) };
@@ -131,7 +132,13 @@ check! {
 
 check! {
     /// A machine that is saved to files and restored in a new process goes on where it was.
-    pub SAVE_RESTORE = "life.save-restore", tier: Disruptive, needs: [Need::Host(Capability::Snapshot)],
+    pub SAVE_RESTORE = "life.save-restore", tier: Disruptive,
+        needs: [
+            Need::Host(Capability::Snapshot),
+            Need::Facet(FacetKind::Saving),
+            Need::Facet(FacetKind::Cloning),
+            Need::Facet(FacetKind::Confinement), Need::Sight(SightKind::Process),
+        ],
         fault: Fault::Guest("held", another_memory);
     async fn save_restore(cell) {
         let pattern = cell.pattern(0);
@@ -153,7 +160,12 @@ check! {
 check! {
     /// Going back to a snapshot undoes what was written to memory and to disk.
     pub SNAPSHOT_REVERT = "life.snapshot-revert", tier: Disruptive,
-        needs: [Need::Host(Capability::Snapshot), Need::Clones, Need::Device(device::SCRATCH)],
+        needs: [
+            Need::Host(Capability::Snapshot),
+            Need::Clones,
+            Need::Device(device::SCRATCH),
+            Need::Facet(FacetKind::Media),
+        ],
         fault: Fault::StaleClone;
     async fn snapshot_revert(cell) {
         const MARKER: &str = "hospitium-marker";
@@ -189,7 +201,13 @@ check! {
 check! {
     /// A running machine moves to another process; its memory and its TCP connection survive.
     pub MIGRATE_LIVE = "life.migrate-live", tier: SecondHost,
-        needs: [Need::Host(Capability::LiveMigration), Need::Device(device::NIC)],
+        needs: [
+            Need::Host(Capability::LiveMigration),
+            Need::Device(device::NIC),
+            Need::Facet(FacetKind::Moving),
+            Need::Facet(FacetKind::Wires),
+            Need::Facet(FacetKind::Confinement), Need::Sight(SightKind::Process),
+        ],
         fault: Fault::Seam(SeamFault::Downtime(Duration::from_secs(3600))), limit: 120 s;
     async fn migrate_live(cell) {
         let Some(mut connection) = Connection::open(cell).await? else { return Ok(no_interface()) };

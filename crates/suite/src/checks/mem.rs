@@ -4,7 +4,7 @@ use hospitium_host::{SeenNode, alter};
 use hospitium_model::{ByteSize, Finding, Observations};
 
 use crate::fault::SeamFault;
-use crate::{Check, Fault, check};
+use crate::{Check, FacetKind, Fault, Need, SightKind, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&SIZE, &NUMA, &OVERHEAD];
@@ -15,7 +15,8 @@ fn mib(size: ByteSize) -> f64 {
 
 check! {
     /// The guest has the configured memory, less only what the firmware declares as its own.
-    pub SIZE = "mem.size", tier: Reads, needs: [],
+    pub SIZE = "mem.size", tier: Reads,
+        needs: [Need::Sight(SightKind::Memory)],
         fault: Fault::Machine(|spec| {
             let less = spec.memory.size.as_bytes() - ByteSize::mib(64).as_bytes();
             spec.memory.size = ByteSize::bytes(less);
@@ -41,7 +42,8 @@ check! {
 
 check! {
     /// The guest sees the configured NUMA nodes.
-    pub NUMA = "mem.numa", tier: Reads, needs: [],
+    pub NUMA = "mem.numa", tier: Reads,
+        needs: [Need::Sight(SightKind::Nodes)],
         fault: Fault::Seam(SeamFault::Look(|look| {
             alter(&mut look.nodes, |nodes| nodes.extend([SeenNode::default(), SeenNode::default()]));
         }));
@@ -56,13 +58,14 @@ check! {
 
 check! {
     /// Besides the guest's memory the VMM takes no more than is declared.
-    pub OVERHEAD = "mem.overhead", tier: Reads, needs: [],
+    pub OVERHEAD = "mem.overhead", tier: Reads,
+        needs: [Need::Facet(FacetKind::Confinement), Need::Sight(SightKind::Overhead)],
         fault: Fault::Seam(SeamFault::Overhead(|size| {
             *size = ByteSize::bytes(size.as_bytes() + ByteSize::mib(512).as_bytes());
         }));
     async fn overhead(cell) {
         let (least, most) = (cell.expect_number("least-mib")?, cell.expect_number("budget-mib")?);
-        let overhead = cell.machine().confinement()?.overhead().await??.map(mib);
+        let overhead = cell.confinement()?.overhead().await??.map(mib);
         let process = cell.process().await?;
         let mut seen = Observations::of([Finding::host_between(
             "resident memory besides the guest's", "MiB", overhead, least, most,

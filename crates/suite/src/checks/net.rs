@@ -12,7 +12,7 @@ use hospitium_system::Endpoint;
 use super::devices::appears;
 use super::wait::{SETTLE, until};
 use crate::fault::SeamFault;
-use crate::{Cable, CableError, Cell, Check, CheckError, Fault, Need, check, device};
+use crate::{Cable, CableError, Cell, Check, CheckError, FacetKind, Fault, Need, check, device};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&MAC_IP, &TRANSFER_INTEGRITY];
@@ -27,7 +27,8 @@ const SLOT: u8 = 7;
 check! {
     /// The guest's network interface has the MAC address that is configured, and its frames carry that
     /// address and the IPv4 address that the interface has.
-    pub MAC_IP = "net.mac-ip", tier: Reversible, needs: [Need::Device(device::NIC)],
+    pub MAC_IP = "net.mac-ip", tier: Reversible,
+        needs: [Need::Device(device::NIC), Need::Facet(FacetKind::Wires)],
         fault: Fault::Seam(SeamFault::Look(|look| {
             alter(&mut look.nics, |nics| {
                 nics.iter_mut().for_each(|nic| nic.mac = "52:54:00:00:00:00".into());
@@ -57,7 +58,7 @@ check! {
         let stats = peer.stats().await?;
         let on_cable: Value = stats.guest_macs.keys().map(ToString::to_string).collect();
         let mut seen = Observations::of([
-            Finding::same_as("MAC address", mac.clone(), seen_by_host(cell, &nic).await?, nic.mac.to_lowercase()),
+            mac_address(cell, &nic, mac.clone()).await?,
             Finding::same("MAC addresses on the cable", mac.map(|mac| vec![mac]), HostSource::Wire.saw(on_cable)),
             Finding::same_as("the other side answered an echo", answered, pinged, true),
             Finding::same("the guest's end of a connection", own_end, HostSource::Wire.saw(end_text(seen_end))),
@@ -106,7 +107,7 @@ async fn at_cable(
 check! {
     /// Data goes through the network unharmed in both directions, and both ends count it alike.
     pub TRANSFER_INTEGRITY = "net.transfer-integrity", tier: Reversible,
-        needs: [Need::Device(device::NIC)],
+        needs: [Need::Device(device::NIC), Need::Facet(FacetKind::Wires)],
         fault: Fault::Guest("tcp_receive", |_, told| {
             told["digest"] = Digest::of(b"seeded fault").to_string().into();
         });
@@ -209,14 +210,32 @@ pub async fn seen_by_host(cell: &Cell, nic: &Nic) -> Result<Outside<String>, Che
     }))
 }
 
+/// The guest's MAC address is the configured one, by the hypervisor's account too where it tells it.
+pub async fn mac_address(
+    cell: &Cell,
+    nic: &Nic,
+    mac: Inside<String>,
+) -> Result<Finding, CheckError> {
+    let configured = nic.mac.to_lowercase();
+    match seen_by_host(cell, nic).await {
+        Ok(host) => Ok(Finding::same_as("MAC address", mac, host, configured)),
+        Err(CheckError::Unable(_)) => Ok(Finding::guest_is("MAC address", mac, configured)),
+        Err(other) => Err(other),
+    }
+}
+
 /// What a check reports when the guest does not have an interface that the host does.
 pub async fn absent(cell: &Cell, nic: &Nic) -> Result<Observations, CheckError> {
     let guest = cell.system().interfaces().await?.map(|names| match names.is_empty() {
         true => "none".to_owned(),
         false => format!("only {}", names.join(", ")),
     });
-    let host = seen_by_host(cell, nic).await?;
-    Ok(Observations::of([Finding::same_as("the interface", guest, host, nic.mac.to_lowercase())]))
+    let wanted = nic.mac.to_lowercase();
+    Ok(Observations::of([match seen_by_host(cell, nic).await {
+        Ok(host) => Finding::same_as("the interface", guest, host, wanted),
+        Err(CheckError::Unable(_)) => Finding::guest_is("the interface", guest, wanted),
+        Err(other) => return Err(other),
+    }]))
 }
 
 /// The guest's name of an interface; waits for it. In a machine with one interface it is the only one there is,

@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use hospitium_host::Attachment;
+use hospitium_host::{Attachment, EventClass};
 use hospitium_model::{
     Capability, Finding, HostSource, Inside, Network, Nic, NicModel, Observations, Value,
 };
 use hospitium_peer::{ECHO_PORT, PeerOptions};
 
-use super::devices::{appears, load_driver, unplug};
+use super::devices::{appears, must_drive, unplug};
 use super::net::{
-    absent, at, bring_up, carrier, configured, counted, driver, echo, interface, ping,
-    seen_by_host, stats,
+    absent, at, bring_up, carrier, configured, counted, driver, echo, interface, mac_address, ping,
+    stats,
 };
 use super::wait::{SETTLE, until};
 use crate::fault::{Call, SeamFault};
-use crate::{Cell, Check, CheckError, Fault, Need, check, device};
+use crate::{Cell, Check, CheckError, FacetKind, Fault, Need, check, device};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&LINK_FLAP, &MTU, &HOT_ADD_REMOVE];
@@ -27,7 +27,7 @@ check! {
     /// When the cable is pulled the guest sees that the carrier is gone, and when it is back traffic
     /// goes on.
     pub LINK_FLAP = "net.link-flap", tier: Reversible,
-        needs: [Need::Device(device::NIC), Need::Host(Capability::LinkState)],
+        needs: [Need::Device(device::NIC), Need::Host(Capability::LinkState), Need::Facet(FacetKind::Wires)],
         fault: Fault::Seam(SeamFault::Ignore(Call::SetLink));
     async fn link_flap(cell) {
         let nic = configured(cell, device::NIC)?;
@@ -93,7 +93,8 @@ fn in_order(answers: Vec<Inside<bool>>) -> Result<Inside<Vec<bool>>, CheckError>
 
 check! {
     /// With a large MTU the guest sends large datagrams in one frame, and they arrive unharmed.
-    pub MTU = "net.mtu", tier: Reversible, needs: [Need::Device(device::NIC)],
+    pub MTU = "net.mtu", tier: Reversible,
+        needs: [Need::Device(device::NIC), Need::Facet(FacetKind::Wires)],
         fault: Fault::Guest("mtu", |_, told| *told = 1500.into());
     async fn mtu(cell) {
         let nic = configured(cell, device::NIC)?;
@@ -141,7 +142,13 @@ check! {
     /// A network interface plugged in while the guest runs appears with its address, carries traffic,
     /// and goes away cleanly.
     pub HOT_ADD_REMOVE = "net.hot-add-remove", tier: Reversible,
-        needs: [Need::Host(Capability::HotplugNic), Need::Driver("virtio-net")],
+        needs: [
+            Need::Host(Capability::HotplugNic),
+            Need::Driver("virtio-net"),
+            Need::Facet(FacetKind::Hotplug),
+            Need::Facet(FacetKind::Wires),
+            Need::Events(EventClass::Removal),
+        ],
         fault: Fault::Seam(SeamFault::Ignore(Call::Detach));
     async fn hot_add_remove(cell) {
         let nic = Nic {
@@ -157,7 +164,7 @@ check! {
             ..PeerOptions::default()
         };
         // Before the look: a driver may find other interfaces that are there already.
-        load_driver(cell, driver(nic.model)).await?;
+        must_drive(cell, driver(nic.model)).await?;
         let before = cell.system().interfaces().await?.value;
         cell.hotplug()?.attach(&Attachment::Nic(nic.clone())).await?;
         let peer = cell.peer_at(&nic.id, options.clone()).await?;
@@ -173,13 +180,13 @@ check! {
         let answered = echo(cell, &options, 1024, cell.pattern(0)).await?;
         let pinged = ping(&peer, &options).await?;
         let mac = cell.system().mac(&name).await?;
-        let host = seen_by_host(cell, &nic).await?;
+        let address = mac_address(cell, &nic, mac.clone()).await?;
         let on_cable: Value = peer.stats().await?.guest_macs.keys().map(ToString::to_string).collect();
         cell.system().down(&name).await?;
         let released = unplug(cell, &nic.id).await?;
         let gone = gone(cell, &name, released.value).await?;
         Ok(Observations::of([
-            Finding::same_as("MAC address", mac.clone(), host, nic.mac.as_str()),
+            address,
             Finding::same("MAC addresses on the cable", mac.map(|mac| vec![mac]), HostSource::Wire.saw(on_cable)),
             Finding::same_as("the other side answered an echo", answered, pinged, true),
             Finding::same_as("the interface went away", gone, released, true),

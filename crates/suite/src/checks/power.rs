@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use hospitium_host::{EventKind, PowerVerb};
+use hospitium_host::{EventClass, EventKind, PowerVerb};
 use hospitium_model::{Finding, GuestSource, HostSource, Inside, Observations, Outside};
 use hospitium_system::Button;
 use hospitium_wire::PowerAction;
 
 use crate::fault::{Call, SeamFault};
-use crate::{Cell, Check, CheckError, Fault, check};
+use crate::{Cell, Check, CheckError, Fault, Need, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&ACPI_BUTTON, &GUEST_SHUTDOWN, &RESET_IN_BOOT];
@@ -51,7 +51,8 @@ fn accidents(cell: &Cell, from: usize) -> Outside<usize> {
 
 check! {
     /// Pressing the power button makes the guest shut down in order and power off.
-    pub ACPI_BUTTON = "power.acpi-button", tier: Disruptive, needs: [crate::Need::Driver("power-button")],
+    pub ACPI_BUTTON = "power.acpi-button", tier: Disruptive,
+        needs: [crate::Need::Driver("power-button"), Need::Events(EventClass::PowerOff)],
         fault: Fault::Seam(SeamFault::Ignore(Call::Power(PowerVerb::Button))), limit: 180 s;
     async fn acpi_button(cell) {
         let budget = Duration::from_secs_f64(cell.expect_number("budget-ms")? / 1e3);
@@ -83,13 +84,14 @@ check! {
 
 check! {
     /// A shutdown that the guest begins ends in power-off, and not in a reset or a crash.
-    pub GUEST_SHUTDOWN = "power.guest-shutdown", tier: Disruptive, needs: [],
+    pub GUEST_SHUTDOWN = "power.guest-shutdown", tier: Disruptive,
+        needs: [Need::Events(EventClass::PowerOff)],
         fault: Fault::Seam(SeamFault::HideEvents(|kind| matches!(kind, EventKind::PoweredOff { .. }))), limit: 180 s;
     async fn guest_shutdown(cell) {
         let budget = Duration::from_secs_f64(cell.expect_number("budget-ms")? / 1e3);
         let lines = cell.console.line_count();
         let from = cell.events_so_far();
-        cell.system().act(PowerAction::Off).await?;
+        cell.act(PowerAction::Off).await?;
         let off = off(cell, from, budget).await?;
         let marked = marked(cell, cell.system().shutdown_marks(), lines).await;
         Ok(Observations::of([
@@ -127,13 +129,14 @@ pub const ANOTHER: &str = "another, it came up again";
 
 check! {
     /// A reset in the middle of a boot does no harm: the next boot reaches userland.
-    pub RESET_IN_BOOT = "power.reset-in-boot", tier: Disruptive, needs: [],
+    pub RESET_IN_BOOT = "power.reset-in-boot", tier: Disruptive,
+        needs: [Need::Events(EventClass::Reset)],
         fault: Fault::Seam(SeamFault::Ignore(Call::Power(PowerVerb::Reset))), limit: 300 s;
     async fn reset_in_boot(cell) {
         let limit = Duration::from_secs_f64(cell.expect_number("budget-ms")? / 1e3);
         let before = cell.system().boot_id().await?;
         let from = cell.events_so_far();
-        cell.system().act(PowerAction::Reboot).await?;
+        cell.act(PowerAction::Reboot).await?;
         cell.event(from, "the first reset", limit, |kind| matches!(kind, EventKind::Reset { .. })).await?;
         // Any line after the reset means that the next boot has begun: the console is quiet before.
         let lines = cell.console.line_count();

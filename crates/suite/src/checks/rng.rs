@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hospitium_host::{Generation, Sight};
-use hospitium_model::{Capability, Finding, GuestSource, HostSource, Inside, Observations, Value};
+use hospitium_model::{
+    Answer, Capability, Finding, GuestSource, HostSource, Inside, Observations, Value,
+};
 
 use super::{devices, wait};
-use crate::{Cell, Check, CheckError, CloneOptions, Fault, Need, check};
+use crate::{Cell, Check, CheckError, CloneOptions, Fault, Need, SightKind, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&DEVICE, &UNIQUE];
@@ -15,7 +17,7 @@ pub const CHECKS: &[&Check] = &[&DEVICE, &UNIQUE];
 check! {
     /// The paravirtual random-number device is the guest's current source and gives bytes.
     pub DEVICE = "rng.device", tier: Reversible,
-        needs: [Need::Host(Capability::RngDevice), Need::Driver("rng")],
+        needs: [Need::Host(Capability::RngDevice), Need::Driver("rng"), Need::Sight(SightKind::Devices)],
         fault: Fault::Guest("hardware_random", |_, told| {
             if let Some(bytes) = told.as_array_mut() {
                 bytes.fill(0.into());
@@ -98,7 +100,11 @@ async fn one(clone: &Cell, hears: bool) -> Result<Draw, CheckError> {
     let first = draw().await?;
     let reseeded = hears && wait::until(NOTICE, told, |told| *told).await?;
     let bytes = if reseeded { draw().await? } else { first.clone() };
-    let process = clone.process().await?.pid;
+    let process = match clone.process().await {
+        Ok(process) => process.pid,
+        Err(CheckError::Unable(unseen)) => Err(unseen),
+        Err(other) => return Err(other),
+    };
     Ok(Draw { first, bytes, id: clone.look().await?.generation_id, process, reseeded })
 }
 
@@ -141,10 +147,19 @@ check! {
                 seen.push(Finding::same_as(what, different, host, MACHINES));
             }
             None => {
-                let processes = fresh.iter().filter_map(|draw| draw.process.as_ref().ok());
-                let host = HostSource::Process.saw(distinct(processes.map(|seen| seen.value)));
-                let what = "machines that differ: by random bytes, by process";
-                seen.push(Finding::same_as(what, different, host, MACHINES));
+                let processes: Result<Vec<u32>, _> =
+                    fresh.iter().map(|draw| draw.process.as_ref().map(|seen| seen.value)).collect();
+                match processes {
+                    Ok(processes) => {
+                        let host = HostSource::Process.saw(distinct(processes.into_iter()));
+                        let what = "machines that differ: by random bytes, by process";
+                        seen.push(Finding::same_as(what, different, host, MACHINES));
+                    }
+                    Err(unseen) => {
+                        seen.push(Finding::guest_is("machines that differ by random bytes", different, MACHINES));
+                        seen = seen.only_one_witness(format!("the host shows neither generation ids nor processes: {}", unseen.why));
+                    }
+                }
                 seen.note("the machine has no generation id by which its guest could know that it is a clone");
             }
         }
@@ -156,7 +171,9 @@ check! {
         let alive = fresh.iter().filter(|draw| varies(&draw.bytes.value)).count();
         seen.push(Finding::guest_is("machines whose random bytes vary", source.saw(alive), MACHINES));
         seen.push(Finding::recorded("bytes of each").inside(source.saw(shown(&fresh))));
-        if has_id {
+        if has_id && let Answer::No(why) = cell.lab().host().offers(Capability::KeepGenerationId) {
+            seen.note(format!("what machines draw that keep the id of the saved one was not tried: {why}"));
+        } else if has_id {
             let kept = draw(cell, Generation::Kept, false).await?;
             let alone = different_bytes(&kept);
             seen.push(Finding::recorded("bytes of each with the id of the saved machine").inside(source.saw(shown(&kept))));

@@ -6,7 +6,7 @@ use hospitium_system::{Span, Write};
 
 use super::disks::{self, MIB, MIB_SPAN, on_medium};
 use crate::fault::SeamFault;
-use crate::{Cell, Check, CheckError, Fault, Need, check, device};
+use crate::{Cell, Check, CheckError, FacetKind, Fault, Need, SightKind, check, device};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&RW_INTEGRITY, &FLUSH_DURABLE, &READONLY];
@@ -14,7 +14,8 @@ pub const CHECKS: &[&Check] = &[&RW_INTEGRITY, &FLUSH_DURABLE, &READONLY];
 check! {
     /// What the guest writes, at both ends of a disk, it reads back, and it is what is on the medium, while the
     /// machine runs and after it has ended.
-    pub RW_INTEGRITY = "stor.rw-integrity", tier: Disruptive, needs: [Need::Device(device::SCRATCH)],
+    pub RW_INTEGRITY = "stor.rw-integrity", tier: Disruptive,
+        needs: [Need::Device(device::SCRATCH), Need::Facet(FacetKind::Media), Need::Sight(SightKind::Disks)],
         fault: Fault::Seam(SeamFault::MediumBit);
     async fn rw_integrity(cell) {
         let disk = disks::configured(cell, device::SCRATCH)?;
@@ -36,7 +37,7 @@ check! {
         let counted = counted(cell, &disk.id).await?.map(|now| now.writes.saturating_sub(before) as f64);
         let running = cell.media()?.medium(&disk.id).await?;
         cell.say("the machine is ended");
-        cell.machine().finish().await?;
+        cell.end_machine().await?;
         let ended = cell.media()?.medium(&disk.id).await?;
         let mut seen = Observations::new();
         for (when, medium) in [("while it runs", &running), ("after its end", &ended)] {
@@ -72,7 +73,12 @@ check! {
     /// Data that the guest has flushed is on the medium although the power goes at once: the hypervisor sends the flush
     /// on to the disk.
     pub FLUSH_DURABLE = "stor.flush-durable", tier: Disruptive,
-        needs: [Need::Device(device::SCRATCH), Need::Host(Capability::PowerLossLog)],
+        needs: [
+            Need::Device(device::SCRATCH),
+            Need::Host(Capability::PowerLossLog),
+            Need::Facet(FacetKind::Media),
+            Need::Sight(SightKind::Disks),
+        ],
         fault: Fault::Defect(|| Defect::IgnoreFlushes { disk: device::SCRATCH.into() });
     async fn flush_durable(cell) {
         let disk = disks::configured(cell, device::SCRATCH)?;
@@ -113,7 +119,8 @@ check! {
 
 check! {
     /// A disk that is configured read-only refuses writes, and nothing on it changes.
-    pub READONLY = "stor.readonly", tier: Reversible, needs: [Need::Device(device::SEALED)],
+    pub READONLY = "stor.readonly", tier: Reversible,
+        needs: [Need::Device(device::SEALED), Need::Facet(FacetKind::Media), Need::Sight(SightKind::Disks), Need::Sight(SightKind::DiskAccess)],
         fault: Fault::Machine(|spec| {
             for disk in spec.disks.iter_mut().filter(|disk| disk.id == device::SEALED) {
                 disk.read_only = false;
@@ -134,7 +141,7 @@ check! {
         let medium = cell.media()?.medium(&disk.id).await?;
         let host = disks::seen_by_host(cell, &disk.id).await?;
         Ok(Observations::of([
-            Finding::same_as("the disk is read-only", marked, host.map(|d| d.is_some_and(|d| d.read_only)), true),
+            Finding::same_as("the disk is read-only", marked, disks::told(&host, "whether a disk is read-only", |d| d.read_only)?, true),
             Finding::guest_is("answer to a write", disks::answer(told)?, refusal),
             Finding::same("digest of where it was to go", inside, on_medium(cell, &medium, MIB_SPAN).await?),
             Finding::host_is("digest of the whole medium afterwards", on_medium(cell, &medium, all).await?, before.value),

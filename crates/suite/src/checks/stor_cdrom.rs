@@ -7,11 +7,11 @@ use hospitium_model::{Digest, Finding, GuestSource, Inside, Observations, Outsid
 use hospitium_system::{DriveContent, GuestDisk, SystemError};
 use serde_json::json;
 
-use super::devices::{appears, require_events};
+use super::devices::appears;
 use super::disks::{self, MIB};
 use super::wait::{SETTLE, until};
 use crate::fault::{Call, SeamFault};
-use crate::{Cell, Check, CheckError, Fault, Need, check, device};
+use crate::{Cell, Check, CheckError, FacetKind, Fault, Need, SightKind, check, device};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&CDROM_CHANGE];
@@ -21,10 +21,15 @@ const NO_DISC: &str = "no disc";
 check! {
     /// A disc that is put in, changed and taken out while the guest runs is what the guest reads.
     pub CDROM_CHANGE = "stor.cdrom-change", tier: Reversible,
-        needs: [Need::Device(device::CDROM), Need::Driver("cdrom")],
+        needs: [
+            Need::Device(device::CDROM),
+            Need::Driver("cdrom"),
+            Need::Facet(FacetKind::Media),
+            Need::Sight(SightKind::Disks), Need::Sight(SightKind::DiskMedium),
+            Need::Events(EventClass::Tray),
+        ],
         fault: Fault::Seam(SeamFault::Ignore(Call::ChangeMedium));
     async fn cdrom_change(cell) {
-        require_events(cell, EventClass::Tray)?;
         let serial = disks::configured(cell, device::CDROM)?.serial;
         let look = async || Ok(cell.system().drive(&serial).await?.value);
         let Some(drive) = appears(cell, "cdrom", look).await? else {
@@ -92,9 +97,10 @@ async fn tray(cell: &Cell, from: usize, wanted: bool) -> Result<bool, CheckError
 /// The drive as the hypervisor tells of it: whether its tray was seen to move, and whether a disc is in.
 async fn drive_now(cell: &Cell, moved: bool, how: &str) -> Result<Outside<String>, CheckError> {
     let seen = disks::seen_by_host(cell, device::CDROM).await?;
-    Ok(seen.map(|seen| {
+    let disc = disks::told(&seen, "whether a disc is in a drive", |seen| seen.medium_in)?;
+    Ok(disc.map(|disc| {
         let tray = if moved { how } else { "tray not moved" };
-        let disc = if seen.is_some_and(|seen| seen.medium_in) { "disc in" } else { "empty" };
+        let disc = if disc { "disc in" } else { "empty" };
         format!("{tray}, {disc}")
     }))
 }

@@ -1,8 +1,8 @@
 //! Storage: disks that come and go while the guest runs.
 
-use hospitium_host::{Attachment, SeenDisk};
+use hospitium_host::{Attachment, EventClass};
 use hospitium_model::{
-    Bus, ByteSize, Capability, Disk, Finding, GuestSource, Inability, Inside, Observations, Outside,
+    Bus, ByteSize, Capability, Disk, Finding, GuestSource, Inside, Observations,
 };
 use hospitium_system::{GuestDisk, Span, Write};
 
@@ -10,7 +10,7 @@ use super::devices::{self, unplug};
 use super::disks::{self, MIB, on_medium};
 use crate::fault::{Call, SeamFault};
 use crate::standard::disk;
-use crate::{Cell, Check, CheckError, Fault, Need, check};
+use crate::{Cell, Check, CheckError, FacetKind, Fault, Need, SightKind, check};
 
 /// All of this file.
 pub const CHECKS: &[&Check] =
@@ -31,7 +31,7 @@ fn bus_of(variant: &str) -> Bus {
 async fn plug_in(cell: &Cell, disk: &Disk) -> Result<Result<GuestDisk, Observations>, CheckError> {
     let driver = disks::driver(disk.bus);
     // Before the look: a driver may find other disks that are there already.
-    devices::load_driver(cell, driver).await?;
+    devices::must_drive(cell, driver).await?;
     let before = cell.system().disks_besides(&[]).await?.value;
     cell.hotplug()?.attach(&Attachment::Disk(disk.clone())).await?;
     let new = async || Ok::<_, CheckError>(cell.system().disks_besides(&before).await?);
@@ -45,30 +45,29 @@ async fn plug_in(cell: &Cell, disk: &Disk) -> Result<Result<GuestDisk, Observati
     Ok(Err(Observations::of([Finding::same_as("a new disk", guest, host, true)])))
 }
 
-/// A number that the host tells of a disk; a skip if it doesn't.
-fn told<T>(
-    seen: &Outside<Option<SeenDisk>>,
-    what: &str,
-    of: impl Fn(&SeenDisk) -> Option<T>,
-) -> Result<Outside<T>, CheckError> {
-    let value = seen.value.as_ref().and_then(of);
-    let value = value.ok_or_else(|| Inability::of_host(format!("it does not tell {what}")))?;
-    Ok(Outside { value, source: seen.source })
-}
-
 check! {
     /// A disk plugged in while the guest runs appears with its serial number and size, keeps what is
     /// written on it, and goes away cleanly.
     pub [ON_VIRTIO = "stor.hot-add-remove/virtio" needs [
-            Need::Host(Capability::HotplugDisk(Bus::Virtio)), Need::Driver("virtio")]],
+            Need::Host(Capability::HotplugDisk(Bus::Virtio)), Need::Driver("virtio"), Need::Facet(FacetKind::Hotplug),
+            Need::Facet(FacetKind::Media), Need::Sight(SightKind::Disks), Need::Sight(SightKind::DiskSerials),
+            Need::Events(EventClass::Removal)]],
         [ON_VIRTIO_SCSI = "stor.hot-add-remove/virtio-scsi" needs [
-            Need::Host(Capability::HotplugDisk(Bus::VirtioScsi)), Need::Driver("virtio-scsi")]],
+            Need::Host(Capability::HotplugDisk(Bus::VirtioScsi)), Need::Driver("virtio-scsi"), Need::Facet(FacetKind::Hotplug),
+            Need::Facet(FacetKind::Media), Need::Sight(SightKind::Disks), Need::Sight(SightKind::DiskSerials),
+            Need::Events(EventClass::Removal)]],
         [ON_SATA = "stor.hot-add-remove/sata" needs [
-            Need::Host(Capability::HotplugDisk(Bus::Sata)), Need::Driver("sata")]],
+            Need::Host(Capability::HotplugDisk(Bus::Sata)), Need::Driver("sata"), Need::Facet(FacetKind::Hotplug),
+            Need::Facet(FacetKind::Media), Need::Sight(SightKind::Disks), Need::Sight(SightKind::DiskSerials),
+            Need::Events(EventClass::Removal)]],
         [ON_NVME = "stor.hot-add-remove/nvme" needs [
-            Need::Host(Capability::HotplugDisk(Bus::Nvme)), Need::Driver("nvme")]],
+            Need::Host(Capability::HotplugDisk(Bus::Nvme)), Need::Driver("nvme"), Need::Facet(FacetKind::Hotplug),
+            Need::Facet(FacetKind::Media), Need::Sight(SightKind::Disks), Need::Sight(SightKind::DiskSerials),
+            Need::Events(EventClass::Removal)]],
         [ON_USB = "stor.hot-add-remove/usb" needs [
-            Need::Host(Capability::HotplugDisk(Bus::Usb)), Need::Driver("usb-storage")]],
+            Need::Host(Capability::HotplugDisk(Bus::Usb)), Need::Driver("usb-storage"), Need::Facet(FacetKind::Hotplug),
+            Need::Facet(FacetKind::Media), Need::Sight(SightKind::Disks), Need::Sight(SightKind::DiskSerials),
+            Need::Events(EventClass::Removal)]],
         tier: Reversible, fault: Fault::Seam(SeamFault::Ignore(Call::Detach));
     async fn hot_add_remove(cell) {
         let disk = disk("hot", bus_of(cell.variant()), SIZE);
@@ -78,14 +77,14 @@ check! {
         };
         let info = cell.system().block(&found).await?;
         let host = disks::seen_by_host(cell, &disk.id).await?;
-        let size = told(&host, "a disk's size", |seen| Some(seen.size.as_bytes()))?;
+        let size = disks::told(&host, "a disk's size", |seen| Some(seen.size.as_bytes()))?;
         let mut seen = Observations::of([
             Finding::same_as("size", info.map(|info| info.size), size, SIZE.as_bytes()).unit("B"),
         ]);
         match &found.serial {
             Some(number) => {
                 let number = Inside { value: number.as_str(), source: info.source };
-                let host = told(&host, "a disk's serial number", |seen| seen.serial.clone())?;
+                let host = disks::told(&host, "a disk's serial number", |seen| seen.serial.clone())?;
                 seen.push(Finding::same_as("serial number", number, host, disk.serial.as_str()));
             }
             None => seen.note("the guest's kernel shows no serial number of this disk"),
@@ -115,7 +114,14 @@ check! {
 check! {
     /// A disk with 4096-byte sectors has them in the guest, and takes writes in them.
     pub SECTOR_4K = "stor.sector-4k", tier: Reversible,
-        needs: [Need::Host(Capability::HotplugDisk(Bus::Virtio)), Need::Driver("virtio")],
+        needs: [
+            Need::Host(Capability::HotplugDisk(Bus::Virtio)),
+            Need::Driver("virtio"),
+            Need::Facet(FacetKind::Hotplug),
+            Need::Facet(FacetKind::Media),
+            Need::Sight(SightKind::Disks),
+            Need::Sight(SightKind::DiskSectors),
+        ],
         fault: Fault::Guest("block", |_, told| told["logical"] = 512.into());
     async fn sector_4k(cell) {
         let mut disk = disk("big-sectors", Bus::Virtio, SIZE);
@@ -127,7 +133,7 @@ check! {
         };
         let info = cell.system().block(&found).await?;
         let host = disks::seen_by_host(cell, &disk.id).await?;
-        let logical = told(&host, "a disk's sectors", |seen| seen.logical_sector)?;
+        let logical = disks::told(&host, "a disk's sectors", |seen| seen.logical_sector)?;
         let span = Span { offset: 4096, length: MIB };
         let pattern = cell.pattern(0);
         cell.system().write(&found, span, pattern, Write::Flushed).await?;
@@ -145,7 +151,7 @@ check! {
         match info.value.physical {
             0 => seen.note("the guest's kernel does not tell physical sectors (Linux does since 2.6.32)"),
             size => {
-                let host = told(&host, "a disk's sectors", |seen| seen.physical_sector)?;
+                let host = disks::told(&host, "a disk's sectors", |seen| seen.physical_sector)?;
                 let size = Inside { value: size, source: info.source };
                 seen.push(Finding::same_as("physical sector", size, host, 4096).unit("B"));
             }

@@ -4,11 +4,10 @@ use hospitium_host::{EventClass, EventKind, MachineState, PowerVerb};
 use hospitium_model::{ByteSize, Capability, Finding, GuestSource, HostSource, Observations};
 use hospitium_system::{Span, Write};
 
-use super::devices::require_events;
 use super::disks::{self, MIB, on_medium};
 use super::wait::{SETTLE, until};
 use crate::fault::{Call, SeamFault};
-use crate::{Check, Fault, Need, check, device};
+use crate::{Check, FacetKind, Fault, Need, SightKind, check, device};
 
 /// All of this file.
 pub const CHECKS: &[&Check] = &[&RESIZE_ONLINE, &DISCARD, &ENOSPC];
@@ -21,6 +20,8 @@ check! {
             Need::Device(device::SCRATCH),
             Need::TellsOfSize(device::SCRATCH),
             Need::Host(Capability::ResizeDisk),
+            Need::Facet(FacetKind::Media),
+            Need::Sight(SightKind::Disks),
         ],
         fault: Fault::Seam(SeamFault::Ignore(Call::ResizeDisk));
     async fn resize_online(cell) {
@@ -61,7 +62,11 @@ check! {
 check! {
     /// What the guest discards no longer takes room on the host, and what it keeps stays as it is.
     pub DISCARD = "stor.discard", tier: Reversible,
-        needs: [Need::Device(device::SCRATCH), Need::TakesDiscard(device::SCRATCH)],
+        needs: [
+            Need::Device(device::SCRATCH),
+            Need::TakesDiscard(device::SCRATCH),
+            Need::Facet(FacetKind::Media),
+        ],
         fault: Fault::Seam(SeamFault::Allocated(|size| *size = ByteSize::mib(64)));
     async fn discard(cell) {
         let disk = disks::configured(cell, device::SCRATCH)?;
@@ -107,10 +112,16 @@ check! {
 check! {
     /// When the medium is full the guest stalls and the machine pauses; given room, the very write goes
     /// on and nothing of it is lost.
-    pub ENOSPC = "stor.enospc", tier: Disruptive, needs: [Need::Device(device::CRAMPED)],
+    pub ENOSPC = "stor.enospc", tier: Disruptive,
+        needs: [
+            Need::Device(device::CRAMPED),
+            Need::Host(Capability::GrowRoom),
+            Need::Facet(FacetKind::Media),
+            Need::Sight(SightKind::State),
+            Need::Events(EventClass::DiskError),
+        ],
         fault: Fault::Seam(SeamFault::HideEvents(|kind| matches!(kind, EventKind::DiskError { .. })));
     async fn enospc(cell) {
-        require_events(cell, EventClass::DiskError)?;
         let disk = disks::configured(cell, device::CRAMPED)?;
         let Some(found) = disks::find(cell, &disk).await? else {
             return disks::absent(cell, &disk).await;
@@ -119,6 +130,7 @@ check! {
         let room = disk.room.unwrap_or(disk.size).as_bytes();
         let span = Span { offset: 0, length: (room + 2 * MIB).min(disk.size.as_bytes()) };
         let pattern = cell.pattern(0);
+        cell.means_errors_of(&disk.id);
         let from = cell.events_so_far();
         let mut writing = std::pin::pin!(cell.system().write(&found, span, pattern, Write::Flushed));
         let full = cell.event(from, "the medium to be full", SETTLE, |kind| {

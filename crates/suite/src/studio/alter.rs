@@ -542,9 +542,13 @@ fn more_events(transcript: &Transcript, m: usize, machine: &MachineTape) -> Vec<
     leaves
 }
 
-/// The question in the middle of those that a machine was asked.
+/// The question in the middle of those that a machine was asked, and that took it time.
 pub(crate) fn middle(transcript: &Transcript, m: usize) -> Option<usize> {
-    let own = |n: &usize| m > 0 && transcript.entries[*n].machine as usize == m;
+    let at_once = |ask: &str| matches!(ask, "facet" | "observes" | "said");
+    let own = |n: &usize| {
+        let entry = &transcript.entries[*n];
+        m > 0 && entry.machine as usize == m && !at_once(&entry.ask)
+    };
     let own: Vec<usize> = (0..transcript.entries.len()).filter(own).collect();
     own.get(own.len() * 2 / 3).copied()
 }

@@ -11,4 +11,4 @@ pub mod mutants;
 mod replay;
 
 pub use self::file::TranscriptError;
-pub use self::replay::{Recorded, Replayed, Studio, record};
+pub use self::replay::{Accident, Recorded, Replayed, Studio, record};

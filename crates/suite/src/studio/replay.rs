@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hospitium_host::Snapshot;
-use hospitium_model::{Digest, ExpectationError, Expectations, Observations, Verdict};
+use hospitium_host::{EventKind, Snapshot};
+use hospitium_model::{Capability, Digest, ExpectationError, Expectations, Observations, Verdict};
 use hospitium_system::LogPosition;
 use hospitium_system::tap::Fixed;
 
+use super::alter::middle;
 use super::guest::RecordedGuest;
 use crate::tape::{
-    Indexed, Otherwise, Pair, Player, Recorder, Tape, TappedHost, Transcript, Transcripts,
+    Entry, Heard, Indexed, Otherwise, Pair, Player, Recorder, Reply, Tape, TappedHost, Told,
+    Transcript, Transcripts,
 };
 use crate::{
     Check, CheckError, EXPECTATIONS, Fault, Lab, LabParts, Listening, Need, Origin, Sink, checks,
@@ -23,7 +25,9 @@ const NAME: &str = "clone";
 impl Pair {
     /// Of a lab, with what its host and guest say of all that checks need.
     pub fn of(lab: &Lab, system: Fixed) -> Self {
-        let (mut offers, mut drivers) = (Vec::new(), BTreeMap::new());
+        // A check asks for it itself.
+        let kept = Capability::KeepGenerationId;
+        let (mut offers, mut drivers) = (vec![(kept, lab.host().offers(kept))], BTreeMap::new());
         for need in checks::all().iter().flat_map(|check| check.needs) {
             match need {
                 Need::Host(what) if !offers.iter().any(|(known, _)| known == what) => {
@@ -44,6 +48,7 @@ impl Pair {
             seed: lab.seed(),
             system,
             offers,
+            gives: lab.gives().cloned(),
             drivers,
         }
     }
@@ -108,14 +113,43 @@ pub struct Replayed {
     pub stray: Option<String>,
     /// What an altered answer is, if it is not of its type.
     pub misfit: Option<String>,
+    /// Somebody showed in its middle that they cannot do or show something.
+    pub late: bool,
     /// It looked at what was known before it began.
     pub facts_read: bool,
 }
 
+/// A check that can be played.
+struct Played {
+    check: &'static Check,
+    pair: Arc<Pair>,
+    tape: Arc<Indexed>,
+}
+
+/// What happens in the middle of a check, and was not recorded.
+#[derive(Debug, Clone)]
+pub enum Accident {
+    /// The host tells of this.
+    Event(EventKind),
+    /// This is on the console.
+    Line(&'static str),
+    /// The hypervisor writes this.
+    Complaint(&'static str),
+}
+
+/// The questions that were asked of a machine; none if nobody asked it anything by which the check went on.
+fn own(transcript: &Transcript, m: usize) -> Option<usize> {
+    let of_machine = transcript.machines.get(m)?;
+    let heard = !of_machine.events.is_empty() || !of_machine.console.is_empty();
+    let said = |entry: &Entry| entry.machine as usize == m && entry.ask == "said";
+    (heard || transcript.entries.iter().any(said)).then_some(m)
+}
+
 /// Plays checks.
 pub struct Studio {
+    /// Of the file.
     pair: Arc<Pair>,
-    tapes: Vec<(&'static Check, Arc<Indexed>)>,
+    tapes: Vec<Played>,
     /// Ids of transcripts of which there is no check.
     unknown: Vec<String>,
     folder: PathBuf,
@@ -126,19 +160,23 @@ impl Studio {
     pub fn new(transcripts: Transcripts, folder: &Path) -> Self {
         let known = checks::all();
         let (mut tapes, mut unknown) = (Vec::new(), Vec::new());
-        for transcript in transcripts.checks {
+        let pair = Arc::new(transcripts.pair);
+        for mut transcript in transcripts.checks {
             match known.iter().find(|check| check.id == transcript.check) {
-                Some(check) => tapes.push((*check, Indexed::new(transcript))),
+                Some(check) => {
+                    let own = transcript.pair.take();
+                    let pair = own.map_or_else(|| pair.clone(), |own| Arc::new(*own));
+                    tapes.push(Played { check, pair, tape: Indexed::new(transcript) });
+                }
                 None => unknown.push(transcript.check),
             }
         }
-        let pair = Arc::new(transcripts.pair);
         Self { pair, tapes, unknown, folder: folder.to_owned() }
     }
 
     /// The recorded checks.
     pub fn checks(&self) -> impl Iterator<Item = &'static Check> + '_ {
-        self.tapes.iter().map(|(check, _)| *check)
+        self.tapes.iter().map(|played| played.check)
     }
 
     /// What does not fit the suite any more, in words: transcripts of no check, and checks that apply to the pair and
@@ -146,7 +184,10 @@ impl Studio {
     pub fn outdated(&self) -> Vec<String> {
         let unknown = self.unknown.iter().map(|id| format!("{id} is no check any more"));
         let runtime = runtime();
-        let lab = runtime.block_on(async { self.lab(self.tapes.first()?.1.clone(), None, None) });
+        let lab = runtime.block_on(async {
+            let tape = self.tapes.first()?.tape.clone();
+            self.lab(self.pair.clone(), tape, None, None)
+        });
         let missing = checks::all().into_iter().filter(|check| {
             let applies = lab
                 .as_ref()
@@ -156,12 +197,17 @@ impl Studio {
         unknown.chain(missing.map(|check| format!("{} was not recorded", check.id))).collect()
     }
 
-    pub(crate) fn tape(&self, check: &Check) -> Option<&Arc<Indexed>> {
-        self.tapes.iter().find(|(known, _)| known.id == check.id).map(|(_, tape)| tape)
+    fn played(&self, check: &Check) -> Option<&Played> {
+        self.tapes.iter().find(|played| played.check.id == check.id)
     }
 
-    pub(crate) const fn pair(&self) -> &Arc<Pair> {
-        &self.pair
+    pub(crate) fn tape(&self, check: &Check) -> Option<&Arc<Indexed>> {
+        self.played(check).map(|played| &played.tape)
+    }
+
+    /// The guest and the host that a check was recorded on.
+    pub(crate) fn pair(&self, check: &Check) -> &Arc<Pair> {
+        self.played(check).map_or(&self.pair, |played| &played.pair)
     }
 
     /// What a check saw when it was recorded.
@@ -172,13 +218,14 @@ impl Studio {
     /// A lab that plays this. None if its host cannot be played.
     fn lab(
         &self,
+        pair: Arc<Pair>,
         tape: Arc<Indexed>,
         otherwise: Option<Otherwise>,
         fault: Option<Fault>,
     ) -> Option<(Lab, Arc<Player>)> {
         let pair = match &otherwise {
             Some(Otherwise::Facts(pair)) => Arc::new((**pair).clone()),
-            _ => self.pair.clone(),
+            _ => pair,
         };
         let log_position = tape.transcript.log_position.clone();
         let player = Player::new(tape, otherwise);
@@ -209,12 +256,60 @@ impl Studio {
         if let Some(position) = log_position {
             lab.set_log_position(position);
         }
+        if let Some(gives) = &pair.gives {
+            lab.know(gives.clone());
+        }
         Some((lab, player))
     }
 
     /// Plays a check as it was recorded, or with this fault.
     pub fn play(&self, check: &'static Check, fault: Option<Fault>) -> Replayed {
         self.play_otherwise(check, None, fault)
+    }
+
+    /// Plays a check in whose middle something happens that was not recorded. `last`: to the last of its machines, else to
+    /// its first; they differ where a machine goes on as another.
+    ///
+    /// None if the check has no such machine.
+    pub fn play_with(
+        &self,
+        check: &'static Check,
+        accident: &Accident,
+        last: bool,
+    ) -> Option<Replayed> {
+        let transcript = &self.tape(check)?.transcript;
+        let mut machines: Vec<usize> =
+            (1..transcript.machines.len()).filter(|m| own(transcript, *m).is_some()).collect();
+        if last {
+            machines.reverse();
+        }
+        let m = *machines.first()?;
+        let otherwise = match accident {
+            Accident::Event(kind) => {
+                let after = middle(transcript, m)?;
+                let mut machine = transcript.machines.get(m)?.clone();
+                let host_time = std::time::SystemTime::UNIX_EPOCH;
+                let (kind, uncertainty) = (kind.clone(), std::time::Duration::ZERO);
+                machine.events.push(Told { after, delay_us: 0, kind, host_time, uncertainty });
+                Otherwise::Machine(m, machine)
+            }
+            Accident::Line(text) => {
+                let after = middle(transcript, m)?;
+                let mut machine = transcript.machines.get(m)?.clone();
+                let at = machine.console.iter().position(|part| part.after > after);
+                let at = at.unwrap_or(machine.console.len());
+                let text = format!("\r\n{text}\r\n");
+                machine.console.insert(at, Heard { after, delay_us: 0, text });
+                Otherwise::Machine(m, machine)
+            }
+            Accident::Complaint(text) => {
+                let said = |entry: &Entry| entry.machine as usize == m && entry.ask == "said";
+                let at = transcript.entries.iter().rposition(said)?;
+                let told = serde_json::json!([text]);
+                Otherwise::Replies(vec![(at, Reply::Told(told))])
+            }
+        };
+        Some(self.play_otherwise(check, Some(otherwise), None))
     }
 
     pub(crate) fn play_otherwise(
@@ -229,6 +324,7 @@ impl Studio {
             seen: None,
             stray: None,
             misfit: None,
+            late: false,
             facts_read: false,
         };
         let Some(tape) = self.tape(check) else {
@@ -236,7 +332,8 @@ impl Studio {
         };
         let played = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             runtime().block_on(async {
-                let (lab, player) = self.lab(tape.clone(), otherwise, fault)?;
+                let pair = self.pair(check).clone();
+                let (lab, player) = self.lab(pair, tape.clone(), otherwise, fault)?;
                 let result = run(Arc::new(lab), check, fault).await;
                 Some((result, player))
             })
@@ -266,29 +363,46 @@ impl Studio {
                     seen: Some(seen),
                     stray,
                     misfit,
+                    late: false,
                     facts_read,
                 }
             }
-            Err(error) => {
-                let word = if matches!(error, CheckError::Unable(_)) { "skip" } else { "error" };
-                Replayed { word, why: error.chain(), seen: None, stray, misfit, facts_read }
+            Err(Broken { error, verdict }) => {
+                let late = matches!(error, CheckError::Unable(_))
+                    && matches!(verdict, Verdict::Error { .. });
+                let word = if matches!(verdict, Verdict::Skip { .. }) { "skip" } else { "error" };
+                Replayed { word, why: error.chain(), seen: None, stray, misfit, late, facts_read }
             }
         }
     }
+}
+
+/// A check that came to no end.
+struct Broken {
+    error: CheckError,
+    verdict: Verdict,
 }
 
 async fn run(
     lab: Arc<Lab>,
     check: &'static Check,
     fault: Option<Fault>,
-) -> Result<Observations, CheckError> {
-    let mut cell = lab.cell(NAME, check, fault).await?;
+) -> Result<Observations, Broken> {
+    let plain =
+        |error: CheckError| Broken { verdict: Verdict::Error { reason: error.chain() }, error };
+    let mut cell = lab.cell(NAME, check, fault).await.map_err(plain)?;
     let listening = Listening::begin(&cell).await;
     let ran = tokio::time::timeout(check.limit, (check.run)(&mut cell)).await;
     let timed_out = |_| CheckError::TimedOut { what: "the check".into(), limit: check.limit };
-    let mut seen = cell.lived(ran.map_err(timed_out)??)?;
-    listening.end(&cell, check.id, &mut seen).await?;
-    Ok(seen)
+    let ran = ran.map_err(timed_out).and_then(|ran| ran);
+    let seen = match ran.and_then(|seen| cell.lived(seen)) {
+        Ok(mut seen) => listening.end(&cell, check.id, &mut seen).await.map(|()| seen),
+        Err(error) => Err(error),
+    };
+    seen.map_err(|error| match &error {
+        CheckError::Unable(why) => Broken { verdict: cell.on_inability(why), error },
+        _ => plain(error),
+    })
 }
 
 /// Time passes when nobody has anything to do but wait.

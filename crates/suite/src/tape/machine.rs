@@ -189,9 +189,11 @@ impl Machine for TappedMachine {
         told.await
     }
 
-    fn said(&self) -> Vec<String> {
-        let inner = || Ok::<_, HostError>(self.inner("said")?.said());
-        self.tape.ask_now(self.number, "said", json!({}), inner).unwrap_or_default()
+    fn said(&self) -> Result<Vec<String>, Inability> {
+        self.tape.ask_now(self.number, "said", json!({}), || match &self.inner {
+            Some(machine) => machine.said(),
+            None => Err(Inability::of_host(nobody("said").to_string())),
+        })
     }
 
     fn command(&self) -> Vec<String> {

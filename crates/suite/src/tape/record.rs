@@ -141,7 +141,7 @@ impl Recorder {
             machine.console.retain(|heard| heard.after < over);
         }
         let entries = state.entries.into_iter().take(over).map(|(_, entry)| entry).collect();
-        Transcript { check: check.to_owned(), log_position, entries, machines, seen }
+        Transcript { check: check.to_owned(), pair: None, log_position, entries, machines, seen }
     }
 }
 

@@ -10,7 +10,7 @@ use hospitium_system::tap::Fixed;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::BootFacts;
+use crate::{BootFacts, Gives};
 
 /// Version of the form of the file.
 pub const FORMAT: u32 = 1;
@@ -45,6 +45,9 @@ pub struct Pair {
     pub system: Fixed,
     /// What the host offers, as far as checks need it.
     pub offers: Vec<(Capability, Answer)>,
+    /// What the host does not give of its machines.
+    #[serde(default)]
+    pub gives: Option<Gives>,
     /// Which drivers the guest has, as far as checks need them.
     pub drivers: BTreeMap<String, Answer>,
 }
@@ -54,6 +57,9 @@ pub struct Pair {
 pub struct Transcript {
     /// Its id.
     pub check: String,
+    /// The guest and the host that it was recorded on, where it was recorded at another time than the file's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pair: Option<Box<Pair>>,
     /// Where the guest's log stood before the check, if it was known.
     #[serde(default)]
     pub log_position: Option<LogPosition>,

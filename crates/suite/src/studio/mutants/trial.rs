@@ -147,7 +147,7 @@ impl Trial<'_> {
         }
         let mut leaves = alter::of_events(transcript, late);
         if self.facts_read {
-            leaves.extend(alter::of_facts(self.studio.pair()));
+            leaves.extend(alter::of_facts(self.studio.pair(self.check)));
         }
         for (m, machine) in transcript.machines.iter().enumerate() {
             let parts = machine.console.len();

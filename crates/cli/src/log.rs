@@ -53,6 +53,10 @@ pub enum LogCommand {
         /// The line, as `log cosign` prints it
         line: String,
     },
+    /// Bring a copy of another party's log up to date, from where it is published
+    Mirror(crate::federation::MirrorArguments),
+    /// Ask the witnesses of a policy to cosign one's own log
+    Gather(crate::federation::GatherArguments),
     /// Record that a certificate is not to be relied on for now
     Suspend {
         #[command(flatten)]
@@ -140,6 +144,8 @@ pub fn log(command: &LogCommand) -> Result<End> {
             }
             Ok(End::Good)
         }
+        LogCommand::Mirror(arguments) => crate::federation::mirror(arguments),
+        LogCommand::Gather(arguments) => crate::federation::gather(arguments),
         LogCommand::Suspend { notice, until } => {
             ahead(*until)?;
             announce(notice, |party, now, record| {

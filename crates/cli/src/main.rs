@@ -14,6 +14,8 @@ mod check_vm;
 mod definition;
 mod diff;
 mod failure;
+#[cfg(feature = "deal")]
+mod federation;
 mod generate;
 #[cfg(feature = "deal")]
 mod heads;

@@ -31,6 +31,8 @@ pub struct ServeArguments {
     /// The site's address as the world sees it, for feeds and badges
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     pub base: Option<String>,
+    #[command(flatten)]
+    pub federation: crate::federation::ServeArguments,
     /// The folder of runs, of which those that go on are shown as they go
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub runs: Option<PathBuf>,
@@ -99,8 +101,15 @@ impl SiteArguments {
 
 /// `hospitium serve`.
 pub async fn serve(arguments: ServeArguments) -> Result<End> {
-    let ServeArguments { listen, site, base, runs, connections, connections_per_address } =
-        arguments;
+    let ServeArguments {
+        listen,
+        site,
+        base,
+        federation,
+        runs,
+        connections,
+        connections_per_address,
+    } = arguments;
     let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
     let limits = Connections {
         in_all: count(connections),
@@ -110,7 +119,8 @@ pub async fn serve(arguments: ServeArguments) -> Result<End> {
     let base = base.map(|base| base.trim_end_matches('/').to_owned());
     let listener = server::listen(&listen).await?;
     let address = listener.local_addr().context("the address listened on is not known")?;
-    let site = Arc::new(site.open(base, runs).await?);
+    let beside = federation.open()?;
+    let site = Arc::new(site.open(base, runs).await?.beside(beside));
     out!("http://{}/", safe(&address.to_string()));
     note!("Ctrl-C ends it");
     let end = async {

@@ -13,3 +13,19 @@ pub use ask::{AskError, Asked, ask, ask_all};
 pub use http::{HttpSource, PATIENCE};
 pub use publish::{PublishError, Publisher, routes as log_routes};
 pub use witness::{WitnessService, routes as witness_routes};
+
+use std::sync::Arc;
+
+pub use axum::Router;
+
+/// What a party's server answers to others: its log under `/log/`, its witness under `/witness/`.
+pub fn routes(log: Option<Arc<Publisher>>, witness: Option<Arc<WitnessService>>) -> Router {
+    let mut router = Router::new();
+    if let Some(log) = log {
+        router = router.nest("/log", log_routes(log));
+    }
+    if let Some(witness) = witness {
+        router = router.nest("/witness", witness_routes(witness));
+    }
+    router
+}

@@ -42,6 +42,7 @@ pub fn router(site: Arc<Site>) -> Router {
         ("cross-origin-opener-policy", "same-origin"),
         ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
     ];
+    let beside = site.routes_beside();
     let mut router = Router::new()
         .merge(pages::router())
         .merge(api::router(&site))
@@ -53,6 +54,7 @@ pub fn router(site: Arc<Site>) -> Router {
             pages::refusal(StatusCode::METHOD_NOT_ALLOWED, "This page is read with GET only.")
         })
         .with_state(site)
+        .merge(beside)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(CompressionLayer::new())
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIME))

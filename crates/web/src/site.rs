@@ -51,6 +51,7 @@ pub struct Site {
     /// The state on other days, the one that was asked for last at the end.
     others: Mutex<Vec<Arc<View>>>,
     closing: watch::Sender<bool>,
+    beside: axum::Router,
 }
 
 /// The state of the catalog on a day, and what is computed from it once. A page is made from one view,
@@ -98,7 +99,18 @@ impl Site {
             view: Mutex::new(None),
             others: Mutex::default(),
             closing,
+            beside: axum::Router::new(),
         }
+    }
+
+    /// With further routes beside its own, under the same headers and limits.
+    #[must_use]
+    pub fn beside(self, routes: axum::Router) -> Self {
+        Self { beside: self.beside.merge(routes), ..self }
+    }
+
+    pub(crate) fn routes_beside(&self) -> axum::Router {
+        self.beside.clone()
     }
 
     /// The catalog.

@@ -1,0 +1,220 @@
+//! What goes between parties: copies of logs, cosignatures asked for, a log and a witness served.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueHint};
+use hospitium_federation::{HttpSource, Publisher, WitnessService, ask_all, routes};
+use hospitium_ledger::{Bounds, Log, LogFolder, Policy, Source, pull};
+use jiff::Timestamp;
+
+use crate::failure::{End, Usage};
+use crate::out::{note, out};
+use crate::view::safe;
+
+/// How long witnesses are waited for, in seconds.
+const WITHIN: u64 = 20;
+/// How often a served log is looked at for a new head.
+const LOOKED_AT: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  hospitium log mirror https://vendor.example/log copies/vendor --policy trusted.policy")]
+pub struct MirrorArguments {
+    /// Where the log is: an address (https://…), or a folder
+    #[arg(value_name = "URL|DIR")]
+    pub from: String,
+    /// The copy's folder; made if it is not there
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub into: PathBuf,
+    /// Whom to trust: the policy has the log's key, and whose cosignatures its heads need
+    #[arg(long, value_hint = ValueHint::FilePath, value_name = "FILE")]
+    pub policy: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct GatherArguments {
+    /// The log's folder
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub log: PathBuf,
+    /// The party whose log it is
+    #[arg(long, value_hint = ValueHint::DirPath, value_name = "DIR")]
+    pub party: PathBuf,
+    /// Whose cosignatures are asked for: its witness lines have addresses [default: the party's own policy]
+    #[arg(long, value_hint = ValueHint::FilePath, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// How long to wait for all of them
+    #[arg(long, value_name = "SECONDS", default_value_t = WITHIN, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub within: u64,
+}
+
+/// What a server answers to other parties.
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// The folder of one's own log, to be published under /log/
+    #[arg(long, value_hint = ValueHint::DirPath, value_name = "DIR", requires = "publish_policy")]
+    pub publish: Option<PathBuf>,
+    /// When a head is shown: its policy, whose witnesses are asked to cosign where it gives their addresses
+    #[arg(long, value_hint = ValueHint::FilePath, value_name = "FILE", requires = "publish")]
+    pub publish_policy: Option<PathBuf>,
+    /// Cosign others' logs under /witness/, with the witness key of this party's folder
+    #[arg(long, value_hint = ValueHint::DirPath, value_name = "DIR", requires = "witness_policy")]
+    pub witness: Option<PathBuf>,
+    /// The logs that the witness watches: those of this policy
+    #[arg(long, value_hint = ValueHint::FilePath, value_name = "FILE", requires = "witness")]
+    pub witness_policy: Option<PathBuf>,
+}
+
+impl ServeArguments {
+    /// Opens what is named, and goes on looking for new heads of the published log.
+    pub fn open(self) -> Result<hospitium_federation::Router> {
+        let witness = match (self.witness, self.witness_policy) {
+            (Some(folder), Some(policy)) => {
+                let logs = read(&policy)?.logs;
+                if logs.is_empty() {
+                    return Err(Usage::error(
+                        format!(
+                            "{} names no log, so the witness would watch none",
+                            policy.display()
+                        ),
+                        "add the lines of the logs that it is to cosign: log NAME+ID+KEY",
+                    ));
+                }
+                let service = WitnessService::open(&folder, logs);
+                let service = service.context("the witness's key cannot be used")?;
+                note!("cosigns as {} under /witness/", safe(&service.name().to_string()));
+                Some(Arc::new(service))
+            }
+            _ => None,
+        };
+        let log = match (self.publish, self.publish_policy) {
+            (Some(folder), Some(policy)) => {
+                LogFolder::new(&folder).checkpoint().context("the log cannot be published")?;
+                let publisher = Arc::new(Publisher::new(&folder, read(&policy)?));
+                note!("publishes {} under /log/", folder.display());
+                tokio::spawn(publish(Arc::clone(&publisher)));
+                Some(publisher)
+            }
+            _ => None,
+        };
+        Ok(routes(log, witness))
+    }
+}
+
+/// Shows each new head of a log once it may be shown. What holds it back is told once.
+async fn publish(publisher: Arc<Publisher>) {
+    let mut told = String::new();
+    let mut ticks = tokio::time::interval(LOOKED_AT);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let publisher = Arc::clone(&publisher);
+        let updated = tokio::task::spawn_blocking(move || {
+            publisher.update(Duration::from_secs(WITHIN)).map_err(|e| hospitium_model::chain(&e))
+        });
+        let words = match updated.await {
+            Ok(Ok(asked)) => {
+                for asked in asked {
+                    if let Err(error) = asked.lines {
+                        note!("warning: {}: {}", safe(&asked.witness), safe(&error.to_string()));
+                    }
+                }
+                String::new()
+            }
+            Ok(Err(error)) => error,
+            Err(error) => format!("looking at the log broke off: {error}"),
+        };
+        if words != told && !words.is_empty() {
+            note!("warning: the head of before stays the one that is shown: {}", safe(&words));
+        }
+        told = words;
+    }
+}
+
+fn read(policy: &Path) -> Result<Policy> {
+    Policy::read(policy).context("the policy cannot be used")
+}
+
+/// Where a log is: an address or a folder.
+fn source(from: &str) -> Result<Box<dyn Source>> {
+    if from.starts_with("https://") || from.starts_with("http://") {
+        return Ok(Box::new(HttpSource::new(from)));
+    }
+    if from.contains("://") {
+        return Err(Usage::error(
+            format!("{from:?} is no address that a log can be had from"),
+            "an address begins with https:// or http://; anything else is a folder",
+        ));
+    }
+    Ok(Box::new(LogFolder::new(Path::new(from))))
+}
+
+/// `hospitium log mirror`.
+pub fn mirror(arguments: &MirrorArguments) -> Result<End> {
+    let policy = read(&arguments.policy)?;
+    let source = source(&arguments.from)?;
+    let now = Timestamp::now();
+    let mut progress = |done, all| note!("{done} of {all} entries");
+    let pulled = pull(&arguments.into, &*source, &policy, now, Bounds::default(), &mut progress)
+        .context("the copy stays as it was")?;
+    let head = &pulled.trusted.head;
+    let copy = LogFolder::new(&arguments.into);
+    if let Some(key) = policy.log(&head.origin) {
+        crate::heads::meet(&copy, key, &copy.checkpoint()?)?;
+    }
+    for cosigned in &pulled.trusted.cosigned {
+        out!("cosigned  by {} at {}", safe(&cosigned.by), cosigned.at);
+    }
+    for why in &pulled.trusted.ahead {
+        note!("warning: {}", safe(why));
+    }
+    let new = head.size - pulled.before.unwrap_or(0);
+    out!("{} · {} entries, {new} of them new", safe(&head.origin), head.size);
+    Ok(End::Good)
+}
+
+/// `hospitium log gather`.
+pub fn gather(arguments: &GatherArguments) -> Result<End> {
+    let path = arguments.policy.clone().unwrap_or_else(|| arguments.party.join("policy"));
+    let policy = read(&path)?;
+    if policy.witnesses.iter().all(|witness| witness.url.is_none()) {
+        return Err(Usage::error(
+            format!("{} names no witness with an address", path.display()),
+            "add it after the witness's key: witness NAME KEY https://witness.example/witness",
+        ));
+    }
+    let party = crate::party::open(&arguments.party)?;
+    let mut log = Log::open(&arguments.log, &party).context("the log cannot be opened")?;
+    let within = Duration::from_secs(arguments.within);
+    let asked = ask_all(log.folder(), log.checkpoint(), &policy, within);
+    let now = Timestamp::now();
+    let mut good = true;
+    for asked in asked {
+        let witness = safe(&asked.witness);
+        let accepted = asked.lines.map_err(anyhow::Error::from).and_then(|lines| {
+            anyhow::ensure!(!lines.is_empty(), "its answer has no signature");
+            // A witness may have several keys; those that the policy has count.
+            let taken = lines.iter().map(|line| log.accept(line, &policy, now));
+            let taken: Vec<_> = taken.collect();
+            match taken.iter().any(Result::is_ok) {
+                true => Ok(()),
+                false => Err(taken.into_iter().find_map(Result::err).map_or_else(
+                    || anyhow::anyhow!("its answer has no signature"),
+                    anyhow::Error::from,
+                )),
+            }
+        });
+        match accepted {
+            Ok(()) => out!("cosigned  by {witness}"),
+            Err(error) => {
+                good = false;
+                let words: Vec<String> = error.chain().map(ToString::to_string).collect();
+                note!("warning: {witness} has not cosigned: {}", safe(&words.join(": ")));
+            }
+        }
+    }
+    out!("{} · {} entries", safe(&log.checkpoint().head().origin), log.checkpoint().head().size);
+    Ok(if good { End::Good } else { End::Bad })
+}

@@ -113,7 +113,16 @@ const PARTS: [Part; 7] = [
         which: Which {
             nextest: "(package(hospitium-catalog) or package(hospitium-web)) and kind(lib) \
                       or package(hospitium-desk) and test(store::)",
-            cargo: &["--package", "hospitium-catalog", "--package", "hospitium-web", "--package", "hospitium-desk", "--lib", "--"],
+            cargo: &[
+                "--package",
+                "hospitium-catalog",
+                "--package",
+                "hospitium-web",
+                "--package",
+                "hospitium-desk",
+                "--lib",
+                "--",
+            ],
         },
         ignored: false,
         asked_for: false,

@@ -64,6 +64,10 @@ pub enum Command {
     /// Ask whether a guest is validated on a host; the answer comes with its reasons
     Ask(Box<crate::ask::AskArguments>),
     #[cfg(feature = "deal")]
+    /// Joint support: cases between two vendors
+    #[command(subcommand)]
+    Case(crate::case::CaseCommand),
+    #[cfg(feature = "deal")]
     /// The read model of logs that questions are answered from
     #[command(subcommand)]
     Catalog(crate::catalog::CatalogCommand),

@@ -178,11 +178,20 @@ fn cut(text: &str, room: usize) -> String {
     short
 }
 
+/// What the catalog says, and for which day.
+pub async fn reply(
+    question: &str,
+    products: &Products,
+    options: AskOptions,
+) -> Result<(Reply, Date)> {
+    let (catalog, agreements, as_of) = opened(options).await?;
+    Ok((catalog.ask(question, products, &agreements, as_of).await?, as_of))
+}
+
 /// Answers a question, with what else was given.
 pub async fn answer(question: &str, products: &Products, options: AskOptions) -> Result<End> {
     let json = options.json;
-    let (catalog, agreements, as_of) = opened(options).await?;
-    let reply = catalog.ask(question, products, &agreements, as_of).await?;
+    let (reply, _) = reply(question, products, options).await?;
     if json {
         out!("{}", serde_json::to_string(&reply).context("cannot write JSON")?);
     } else {

@@ -6,6 +6,8 @@ mod args;
 #[cfg(feature = "deal")]
 mod ask;
 #[cfg(feature = "deal")]
+mod case;
+#[cfg(feature = "deal")]
 mod catalog;
 #[cfg(feature = "deal")]
 mod certify;
@@ -101,6 +103,8 @@ async fn carry_out(arguments: Arguments) -> Result<End> {
         },
         #[cfg(feature = "deal")]
         Command::Ask(arguments) => ask::ask(*arguments).await,
+        #[cfg(feature = "deal")]
+        Command::Case(command) => case::case(command).await,
         #[cfg(feature = "deal")]
         Command::Catalog(command) => catalog::catalog(&command).await,
         #[cfg(feature = "deal")]

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 /// The most holidays of a calendar.
 const HOLIDAYS: usize = 1_000;
+/// The most days that are searched for a due time.
+const FURTHEST: u32 = 20 * 366;
 /// The most spans of working hours in a day.
 const SPANS: usize = 8;
 
@@ -237,11 +239,12 @@ impl Calendar {
         sum
     }
 
-    /// When so many seconds of working time will have passed. Nothing if that is beyond the year 9999.
+    /// When so many seconds of working time will have passed. Nothing if that takes more than twenty years: the
+    /// calendar is the other vendor's too, and may have a minute a week.
     pub fn after(&self, from: Timestamp, seconds: i64) -> Option<Timestamp> {
         let mut left = seconds.max(0);
         let mut date = self.date(from).saturating_sub(1.day());
-        loop {
+        for _ in 0..FURTHEST {
             for (begin, end) in self.stretches(date) {
                 let begin = begin.max(from);
                 let here = end.as_second() - begin.as_second();
@@ -255,6 +258,7 @@ impl Calendar {
             }
             date = date.tomorrow().ok()?;
         }
+        None
     }
 }
 
@@ -330,6 +334,14 @@ mod tests {
         assert_eq!(thursday, 8 * 3600);
         // Saturday is free, and of Sunday's hours (01:00 is 11:00 UTC of the 31st) all four pass.
         assert_eq!(apia.between(at("2011-12-30T10:00:00Z"), at("2011-12-31T20:00:00Z")), 4 * 3600);
+    }
+
+    #[test]
+    fn a_time_that_is_never_over_is_not_searched_for_without_end() {
+        let text = r#"{"zone":"UTC","hours":{"monday":["09:00-09:01"]}}"#;
+        let rare = Calendar::from_json(text).expect("a calendar");
+        assert!(rare.after(at("2026-03-02T00:00:00Z"), 52 * 60).is_some());
+        assert_eq!(rare.after(at("2026-03-02T00:00:00Z"), 525_600 * 60), None);
     }
 
     #[test]

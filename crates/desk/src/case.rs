@@ -326,6 +326,9 @@ impl Case {
         case.escalation_paths = Both::default();
         case.entitlements = Both::default();
         case.actions.clear();
+        // What the vendors said to each other about it.
+        case.facts.clear();
+        case.escalations.clear();
         case
     }
 

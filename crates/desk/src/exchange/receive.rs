@@ -1,7 +1,7 @@
 //! A message comes in: it is taken, known already, kept for later, or refused with its reason.
 
 use hospitium_ledger::VerifierKey;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::chain::{Voided, replay};
 use super::message::{Message, MessageError, Sealed, TOLERANCE, verify_message};
@@ -42,6 +42,9 @@ pub enum Refusal {
         /// Ours.
         now: Timestamp,
     },
+    /// Dated years ago: no case is that old, and its clocks would be reckoned day by day.
+    #[error("the message is dated {0}, more than ten years ago")]
+    TooOld(Timestamp),
     /// Dated earlier than the one before it in its chain.
     #[error("the message is dated {at}, before the one that it continues ({before})")]
     Backwards {
@@ -102,6 +105,9 @@ pub enum Taken {
     },
 }
 
+/// The age of the oldest message that is taken.
+const OLDEST: SignedDuration = SignedDuration::from_hours(10 * 366 * 24);
+
 /// What is checked before a message's place is looked at.
 fn check(message: &Message, us: &PartyName, now: Timestamp) -> Result<(), Refusal> {
     if message.to != *us {
@@ -110,6 +116,9 @@ fn check(message: &Message, us: &PartyName, now: Timestamp) -> Result<(), Refusa
     let latest = now.saturating_add(TOLERANCE).unwrap_or(Timestamp::MAX);
     if message.event.at > latest {
         return Err(Refusal::Future { at: message.event.at, now });
+    }
+    if message.event.at < now.saturating_sub(OLDEST).unwrap_or(Timestamp::MIN) {
+        return Err(Refusal::TooOld(message.event.at));
     }
     if message.event.deed.stays() {
         return Err(Refusal::Draft);

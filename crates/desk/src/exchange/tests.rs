@@ -156,6 +156,9 @@ fn forged_altered_readdressed_and_early_messages_are_refused_and_change_nothing(
     let late = event(later(now, 301), Side::Submitter, note("words"));
     let early = refused(Message { event: late, ..good.clone() }, key);
     assert!(matches!(early, Refusal::Future { .. }) && early.is_for_now(), "{early}");
+    let ancient = event(text("1970-01-01T00:00:00Z"), Side::Submitter, note("words"));
+    let ancient = refused(Message { event: ancient, ..good.clone() }, key);
+    assert!(matches!(ancient, Refusal::TooOld(_)), "{ancient}");
     let case = CaseId::from_bytes([9; 16]);
     assert!(matches!(refused(Message { case, ..good.clone() }, key), Refusal::OtherCase(_)));
     let as_other = event(start(), Side::Receiver, note("words"));

@@ -163,10 +163,10 @@ impl Thread {
         Ok(Self { chains, voided, acked, ..Self::empty(us, case) })
     }
 
-    /// The same with what was found to differ before.
+    /// The same with what was found to differ before, and the time of the newest receipt.
     #[must_use]
-    pub fn with_divergences(mut self, found: Vec<Divergence>) -> Self {
-        self.divergences = found;
+    pub fn with(mut self, found: Vec<Divergence>, receipt_at: Option<Timestamp>) -> Self {
+        (self.divergences, self.receipt_at) = (found, receipt_at);
         self
     }
 
@@ -277,18 +277,19 @@ impl Thread {
         }
     }
 
-    /// Takes a receipt of the other desk in.
-    pub fn take_receipt(&mut self, receipt: &Receipt) {
+    /// Takes a receipt of the other desk in. Gives whether it is the newest of this case: what else stands in an
+    /// older one, or in one of somebody else, does not count.
+    pub fn take_receipt(&mut self, receipt: &Receipt) -> bool {
         let (us, them) = (self.case.parties.of(self.us), self.case.parties.of(self.us.other()));
         if receipt.case != self.case.id || receipt.from != *them || receipt.to != *us {
-            return;
+            return false;
         }
         let newer = self.receipt_at.is_none_or(|at| receipt.at >= at);
         let had = receipt.have.map_or(0, |link| link.seq);
         match receipt.have {
             Some(link) if self.at(self.us, link.seq).map(Sealed::link) != Some(link) => {
                 self.diverge(Divergence::Lost { link, other: None });
-                return;
+                return false;
             }
             // A newer receipt with less is of a desk that lost something: it is sent again.
             Some(_) => self.acked = if newer { had } else { self.acked.max(had) },
@@ -305,6 +306,12 @@ impl Thread {
                 self.diverge(Divergence::State { ours, theirs });
             }
         }
+        newer
+    }
+
+    /// When the newest receipt was written.
+    pub const fn receipt_at(&self) -> Option<Timestamp> {
+        self.receipt_at
     }
 
     pub(super) fn at(&self, side: Side, seq: u64) -> Option<&Sealed> {

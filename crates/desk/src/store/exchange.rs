@@ -146,18 +146,22 @@ impl Store {
         rows::lock(&mut tx, id).await?;
         let mut thread = rows::load(&mut tx, id).await?;
         let (known, acked) = (thread.divergences().len(), thread.acked());
-        thread.take_receipt(receipt);
+        let newest = thread.take_receipt(receipt);
         rows::add_divergences(&mut tx, &thread, known).await?;
+        if !newest {
+            return tx.commit().await.map_err(StoreError::database("commit"));
+        }
         let wants: Vec<_> = receipt.wants.iter().map(Digest::to_string).collect();
         // Something new arrived there: the way is open, so that what is left goes at once.
         let tries = if thread.acked() > acked { 0 } else { 1 };
         let sql = "UPDATE desk_cases SET acked = $2, wants = $3, tries = tries * $4, \
-                   next_try = next_try * $4 WHERE id = $1";
+                   next_try = next_try * $4, receipt_at = $5 WHERE id = $1";
         sqlx::query(sql)
             .bind(id.as_str())
             .bind(i64::try_from(thread.acked()).unwrap_or(i64::MAX))
             .bind(wants.join(" "))
             .bind(i64::from(tries))
+            .bind(thread.receipt_at().map_or_else(String::new, |at| at.to_string()))
             .execute(&mut *tx)
             .await
             .map_err(StoreError::database("note a receipt"))?;

@@ -45,13 +45,14 @@ async fn absent(connection: &mut AnyConnection, id: &CaseId) -> Result<StoreErro
 /// Reads a case and replays it.
 pub async fn load(connection: &mut AnyConnection, id: &CaseId) -> Result<Thread, StoreError> {
     let failed = || StoreError::database("read a case");
-    let sql = "SELECT side, acked FROM desk_cases WHERE id = $1";
+    let sql = "SELECT side, acked, receipt_at FROM desk_cases WHERE id = $1";
     let row = sqlx::query(sql).bind(id.as_str()).fetch_optional(&mut *connection).await;
     let Some(row) = row.map_err(failed())? else {
         return Err(absent(connection, id).await?);
     };
     let us: String = row.try_get(0).map_err(failed())?;
     let acked: i64 = row.try_get(1).map_err(failed())?;
+    let receipt_at: String = row.try_get(2).map_err(failed())?;
     let sql = "SELECT side, seq, envelope FROM desk_messages WHERE case_id = $1 ORDER BY side, seq";
     let rows = sqlx::query(sql).bind(id.as_str()).fetch_all(&mut *connection).await;
     let mut chains = Both { submitter: Vec::new(), receiver: Vec::new() };
@@ -74,7 +75,7 @@ pub async fn load(connection: &mut AnyConnection, id: &CaseId) -> Result<Thread,
     let us = side(&us, id)?;
     let thread = Thread::restore(us, chains, u64::try_from(acked).unwrap_or_default())
         .map_err(|error| StoreError::damaged(id, error))?;
-    Ok(thread.with_divergences(divergences(connection, id).await?))
+    Ok(thread.with(divergences(connection, id).await?, receipt_at.parse().ok()))
 }
 
 /// Inserts a case that is not there.

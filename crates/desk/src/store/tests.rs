@@ -3,7 +3,7 @@
 use hospitium_catalog::sample::database::address;
 
 use super::*;
-use crate::exchange::{Pair, Refusal, Taken, sign_receipt, verify_receipt};
+use crate::exchange::{Pair, Receipt, Refusal, Taken, sign_receipt, verify_receipt};
 use crate::sample::*;
 use crate::*;
 
@@ -248,6 +248,29 @@ async fn an_export_brings_a_lost_desk_back_and_cannot_contradict_what_is_there()
     branch.post(note("two"), desks.pair.key(Side::Submitter)).expect("made");
     let refused = lost.import(Side::Submitter, branch.chains().clone()).await;
     assert!(matches!(refused, Err(StoreError::Branch { seq: 3, .. })));
+}
+
+#[tokio::test]
+async fn an_older_receipt_and_one_of_another_party_change_nothing() {
+    let desks = Desks::new().await;
+    let id = desks.offer().await;
+    desks.send(Side::Submitter, &id).await;
+    let store = &desks.stores.submitter;
+    let file = hospitium_model::Digest::of(b"file");
+    let newest = {
+        let thread = desks.stores.receiver.load(&id).await.expect("loads");
+        Receipt { wants: vec![file], ..thread.receipt(later(start(), 11 * DAY), None) }
+    };
+    store.take_receipt(&newest).await.expect("taken");
+    let older = Receipt { have: None, wants: Vec::new(), at: start(), ..newest.clone() };
+    let others =
+        Receipt { from: text("third.example"), at: later(start(), 12 * DAY), ..older.clone() };
+    for receipt in [older, others] {
+        store.take_receipt(&receipt).await.expect("passed over");
+    }
+    assert_eq!(store.load(&id).await.expect("loads").acked(), 2);
+    let wanted = store.wanted(&opening().parties.receiver).await.expect("read");
+    assert_eq!(wanted.iter().flat_map(|wanted| wanted.files.clone()).collect::<Vec<_>>(), [file]);
 }
 
 #[tokio::test]

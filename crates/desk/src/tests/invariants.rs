@@ -253,6 +253,7 @@ proptest! {
         prop_assert!(seen.notes.iter().all(|note| note.visibility == Visibility::Customer));
         prop_assert!(seen.attachments.iter().all(|file| file.file.classification.is_customers()));
         prop_assert_eq!(seen.escalation_paths, Both::default());
+        prop_assert!(seen.facts.is_empty() && seen.escalations.is_empty() && seen.actions.is_empty());
     }
 }
 

@@ -1,0 +1,97 @@
+//! `hospitium case`: joint support. What is typed becomes an event of this party's desk.
+
+mod act;
+mod args;
+mod begin;
+mod carry;
+mod opening;
+mod place;
+mod show;
+mod values;
+mod verbs;
+
+use anyhow::{Context, Result};
+use hospitium_desk::Deed;
+use jiff::Timestamp;
+
+pub use args::CaseCommand;
+use args::Verb;
+use place::Place;
+
+use crate::failure::End;
+use crate::out::out;
+
+/// `hospitium case`.
+pub async fn case(command: CaseCommand) -> Result<End> {
+    match command {
+        CaseCommand::Open(arguments) => begin::open(*arguments).await,
+        CaseCommand::Offer { case, new_facts, on } => {
+            let place = Place::open(&on.desk).await?;
+            begin::offer(&place, &case, new_facts, on.json).await
+        }
+        CaseCommand::List { mine, on } => {
+            show::list(&Place::open(&on.desk).await?, mine, on.json).await
+        }
+        CaseCommand::Show { case, on } => {
+            show::show(&Place::open(&on.desk).await?, &case, on.json).await
+        }
+        CaseCommand::Reply { case, text, customer, internal, on } => {
+            let place = Place::open(&on.desk).await?;
+            match internal {
+                true => act::aside(&place, &case, text, on.json).await,
+                false => act::reply(&place, &case, text, customer, on.json).await,
+            }
+        }
+        CaseCommand::Attach { case, file, classification, redaction, on } => {
+            let place = Place::open(&on.desk).await?;
+            carry::attach(&place, &case, &file, classification, redaction, on.json).await
+        }
+        CaseCommand::Fetch { case, sha256, to, on } => {
+            carry::fetch(&Place::open(&on.desk).await?, &case, &sha256, &to).await
+        }
+        CaseCommand::Export { case, file, on } => {
+            carry::export(&Place::open(&on.desk).await?, &case, &file, on.json).await
+        }
+        CaseCommand::Import { file, on } => {
+            carry::import(&Place::open(&on.desk).await?, &file, on.json).await
+        }
+        CaseCommand::Sync { peer, on } => {
+            carry::sync(&Place::open(&on.desk).await?, peer.as_deref(), on.json).await
+        }
+        CaseCommand::Discard { case, on } => {
+            let place = Place::open(&on.desk).await?;
+            let id = place.store.find(&case).await?;
+            place.store.drop_draft(&id).await.context("only a draft can be thrown away")?;
+            out!("{id} thrown away");
+            Ok(End::Good)
+        }
+        CaseCommand::Act(verb) => match verb {
+            Verb::Accept(it) => act::act(it).await,
+            Verb::Decline(it) => act::act(it).await,
+            Verb::Ask(it) => act::act(it).await,
+            Verb::Start(it) => act::act(it).await,
+            Verb::Wait(it) => act::act(it).await,
+            Verb::Extend(it) => act::act(it).await,
+            Verb::Assign(it) => act::act(it).await,
+            Verb::Reproduce(it) => act::act(it).await,
+            Verb::Todo(it) => act::act(it).await,
+            Verb::Facts(it) => act::act(it).await,
+            Verb::Grade(it) => act::act(it).await,
+            Verb::Escalate(it) => act::act(it).await,
+            Verb::Entitle(it) => act::act(it).await,
+            Verb::Consent(it) => act::act(it).await,
+            Verb::Transfer(it) => act::act(it).await,
+            Verb::Propose(it) => act::act(it).await,
+            Verb::Reject(it) => act::comment(it, |comment| Deed::Rejected { comment }).await,
+            Verb::Close(it) => act::act(it).await,
+            Verb::Withdraw(it) => act::comment(it, |comment| Deed::Withdrawn { comment }).await,
+            Verb::Reopen(it) => act::comment(it, |reason| Deed::Reopened { reason }).await,
+        },
+    }
+}
+
+/// Now, to the second: what stands in a case is read by people.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
+}

@@ -1,0 +1,202 @@
+//! What can be typed after `hospitium case`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueHint};
+use hospitium_desk::{Line, Text};
+
+use super::opening::OpenArguments;
+use super::verbs::{
+    Accept, AskFirst, Assign, Class, Close, ConsentTo, Decline, Entitle, Escalate, Extend, Facts,
+    GradeIt, Propose, Reproduce, Start, Todo, Transfer, Wait, Words,
+};
+
+/// Which desk, and who is at it.
+#[derive(Debug, Clone, Args)]
+pub struct DeskArguments {
+    /// The party whose desk it is: its folder, with its keys, and in `peers` the party.toml of the others
+    #[arg(long, value_name = "DIR", env = "HOSPITIUM_PARTY", value_hint = ValueHint::DirPath)]
+    pub party: PathBuf,
+    /// The desk's database: a file, or an address such as postgres://USER@HOST/NAME [default: desk/desk.db
+    /// in the party's folder]
+    #[arg(long, value_name = "FILE|URL", env = "HOSPITIUM_DESK", hide_env_values = true)]
+    pub desk: Option<String>,
+    /// Who does it; stands in the case, and the other vendor reads it
+    #[arg(long, value_name = "NAME")]
+    pub person: Option<Line>,
+}
+
+/// The desk, and how to print.
+#[derive(Debug, Clone, Args)]
+pub struct On {
+    #[command(flatten)]
+    pub desk: DeskArguments,
+    /// One JSON object (docs/desk.md has its fields)
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CaseCommand {
+    /// Open a case with another vendor: hospitium case open "the clock drifts" --to host.example …
+    Open(Box<OpenArguments>),
+    /// Offer a draft to the other vendor, or a declined case again with new facts
+    Offer {
+        /// The case: its id, or the beginning of it
+        case: String,
+        /// What is new since it was declined
+        #[arg(long, value_name = "TEXT")]
+        new_facts: Option<Text>,
+        #[command(flatten)]
+        on: On,
+    },
+    /// The cases of this desk, those first that wait for this party
+    List {
+        /// Only those that wait for this party
+        #[arg(long)]
+        mine: bool,
+        #[command(flatten)]
+        on: On,
+    },
+    /// A case: where it stands, what may be done, and all that was said
+    Show {
+        /// The case: its id, or the beginning of it
+        case: String,
+        #[command(flatten)]
+        on: On,
+    },
+    /// Say something; answers what the other vendor waits for
+    Reply {
+        /// The case: its id, or the beginning of it
+        case: String,
+        /// The words
+        text: Text,
+        /// The customer reads it as well
+        #[arg(long, conflicts_with = "internal")]
+        customer: bool,
+        /// For this party only; never leaves this desk
+        #[arg(long)]
+        internal: bool,
+        #[command(flatten)]
+        on: On,
+    },
+    /// Attach a file
+    Attach {
+        /// The case: its id, or the beginning of it
+        case: String,
+        /// The file
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// How it has to be handled; what is the customer's needs its consent
+        #[arg(long, value_enum, default_value_t = Class::Customer)]
+        classification: Class,
+        /// What was removed from it
+        #[arg(long, value_name = "TEXT")]
+        redaction: Option<Line>,
+        #[command(flatten)]
+        on: On,
+    },
+    /// Write an attachment into a file
+    Fetch {
+        /// The case: its id, or the beginning of it
+        case: String,
+        /// The attachment's SHA-256, or the beginning of it
+        sha256: String,
+        /// The file; must not exist
+        #[arg(value_hint = ValueHint::FilePath)]
+        to: PathBuf,
+        #[command(flatten)]
+        on: On,
+    },
+    /// Write a case into one file that can be verified; without internal notes
+    Export {
+        /// The case: its id, or the beginning of it
+        case: String,
+        /// The file; must not exist
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        #[command(flatten)]
+        on: On,
+    },
+    /// Verify an exported case, and take in what of it is not here
+    Import {
+        /// The file
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        #[command(flatten)]
+        on: On,
+    },
+    /// Exchange with the other vendors through desk/inbox and desk/outbox, and do what is due
+    Sync {
+        /// Only with this one [default: all that are in peers]
+        #[arg(long, value_name = "PARTY")]
+        peer: Option<String>,
+        #[command(flatten)]
+        on: On,
+    },
+    /// Throw a draft away
+    Discard {
+        /// The draft: its id, or the beginning of it
+        case: String,
+        #[command(flatten)]
+        on: On,
+    },
+    #[command(flatten)]
+    Act(Verb),
+}
+
+/// Something that is done to a case.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Take a case that another vendor offers
+    Accept(OnCase<Accept>),
+    /// Do not take it, and say what the customer can do next
+    Decline(OnCase<Decline>),
+    /// Ask the submitter before deciding
+    Ask(OnCase<AskFirst>),
+    /// Begin work
+    Start(OnCase<Start>),
+    /// Wait for somebody; the receiver's clocks stand still if it is the customer or the submitter
+    Wait(OnCase<Wait>),
+    /// Let a pause last longer
+    Extend(OnCase<Extend>),
+    /// Say who has the case here, and whether that engineer leads the work
+    Assign(OnCase<Assign>),
+    /// Ask for a reproduction, or report the result of one
+    Reproduce(OnCase<Reproduce>),
+    /// Add something to be done, or mark it as done
+    Todo(OnCase<Todo>),
+    /// Say what changed or was tried
+    Facts(OnCase<Facts>),
+    /// Say how much it hurts (the submitter) or how soon it is worked on (the receiver)
+    Grade(OnCase<GradeIt>),
+    /// Raise the level of escalation
+    Escalate(OnCase<Escalate>),
+    /// Record whether the customer has an agreement with this party
+    Entitle(OnCase<Entitle>),
+    /// Record what the customer allows to be shared
+    Consent(OnCase<ConsentTo>),
+    /// Offer the customer to the other vendor, or take or refuse what it offers
+    Transfer(OnCase<Transfer>),
+    /// Propose a resolution
+    Propose(OnCase<Propose>),
+    /// Reject the proposed resolution
+    Reject(OnCase<Words>),
+    /// Close: the customer confirms the proposed resolution
+    Close(OnCase<Close>),
+    /// Give the case up
+    Withdraw(OnCase<Words>),
+    /// Open it again, within 14 days of its closing
+    Reopen(OnCase<Words>),
+}
+
+/// A verb with its case and desk.
+#[derive(Debug, Args)]
+pub struct OnCase<T: Args> {
+    /// The case: its id, or the beginning of it
+    pub case: String,
+    #[command(flatten)]
+    pub what: T,
+    #[command(flatten)]
+    pub on: On,
+}

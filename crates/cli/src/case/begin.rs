@@ -1,0 +1,249 @@
+//! Opening a case: what is typed or read from a machine's definition, with the catalog's verdict frozen in.
+
+use std::io::Read as _;
+
+use anyhow::{Context, Result};
+use hospitium_catalog::{Reply, question_of};
+use hospitium_desk::store::StoreError;
+use hospitium_desk::{
+    Both, Calendar, CaseId, CaseLink, Channel, Configuration, Consent, Customer, Deed, Draft,
+    Entitlement, Event, FrozenVerdict, Line, Opening, Problem, Side, Terms, Text, freeze, unknown,
+};
+use hospitium_model::printable;
+use hospitium_vmdef::{VmDefinition, read_file};
+
+use super::act::{entitled, lookup};
+use super::opening::OpenArguments;
+use super::place::Place;
+use super::show;
+use crate::ask;
+use crate::failure::{End, Usage};
+use crate::out::{note, out};
+
+/// The most bytes of a calendar.
+const CALENDAR: u64 = 64 << 10;
+
+/// `hospitium case open`.
+pub async fn open(arguments: OpenArguments) -> Result<End> {
+    let place = Place::open(&arguments.desk).await?;
+    place.peer(arguments.to.as_str())?;
+    let json = arguments.ask.json;
+    let offers = !arguments.draft;
+    let draft = draft(&place, arguments).await?;
+    place.store.keep_draft(&draft).await.map_err(|error| match &error {
+        StoreError::Illegal(illegal) => {
+            Usage::error(illegal.fault.to_string(), "see `hospitium case open --help`")
+        }
+        _ => error.into(),
+    })?;
+    let id = draft.opening.id.clone();
+    if !offers {
+        match json {
+            true => out!("{}", serde_json::json!({ "case": id, "state": "draft" })),
+            false => out!("{id} is kept as a draft; offer it: hospitium case offer {id}"),
+        }
+        return Ok(End::Good);
+    }
+    send(&place, &draft, json).await
+}
+
+/// `hospitium case offer`.
+pub async fn offer(place: &Place, case: &str, facts: Option<Text>, json: bool) -> Result<End> {
+    let id = place.store.find(case).await.map_err(lookup)?;
+    if let Some(draft) = place.store.draft(&id).await? {
+        if facts.is_some() {
+            return Err(Usage::error(
+                "a draft has no new facts",
+                "leave --new-facts out; it is for a case that was declined",
+            ));
+        }
+        return send(place, &draft, json).await;
+    }
+    let thread = place.store.load(&id).await?;
+    let deed = Deed::Offered { new_facts: facts };
+    let event = Event { at: super::now(), by: Side::Submitter, person: place.person.clone(), deed };
+    let kind = event.deed.kind();
+    let now = place.store.post(thread.id(), event, &place.party.record).await;
+    let now = now.map_err(|error| {
+        Usage::error(error.to_string(), format!("hospitium case show {}", thread.id()))
+    })?;
+    show::after(&now, kind, json);
+    Ok(End::Good)
+}
+
+async fn send(place: &Place, draft: &Draft, json: bool) -> Result<End> {
+    let id = &draft.opening.id;
+    let person = place.person.clone();
+    let offered = place.store.offer(draft, super::now(), person, &place.party.record).await;
+    let thread = offered.map_err(|error| {
+        Usage::error(
+            format!("{error}. The case is kept as the draft {id} and nothing of it went out"),
+            format!(
+                "open it again with what is missing (--consent problem,configuration --consent-by \
+                 NAME), and throw this one away: hospitium case discard {id}"
+            ),
+        )
+    })?;
+    show::after(&thread, hospitium_desk::DeedKind::Offered, json);
+    if !json {
+        note!("exchange it with {}: hospitium case sync", draft.opening.parties.receiver);
+    }
+    Ok(End::Good)
+}
+
+async fn draft(place: &Place, arguments: OpenArguments) -> Result<Draft> {
+    let now = super::now();
+    let calendar = match &arguments.calendar {
+        None => Calendar::always(),
+        Some(path) => {
+            let mut text = String::new();
+            std::fs::File::open(path)
+                .and_then(|file| file.take(CALENDAR).read_to_string(&mut text))
+                .with_context(|| format!("the calendar {} cannot be read", path.display()))?;
+            Calendar::from_json(&text)
+                .with_context(|| format!("{} is no calendar", path.display()))?
+        }
+    };
+    let (configuration, verdict) = asked(&arguments).await?;
+    let OpenArguments { summary, consent, consent_by, .. } = arguments;
+    let description = match arguments.description {
+        Some(text) => text,
+        None => summary.as_str().parse().context("the summary")?,
+    };
+    let opening = Opening {
+        id: new_id()?,
+        parties: Both { submitter: place.us.clone(), receiver: arguments.to },
+        channel: Channel::CommandLine,
+        test: arguments.test,
+        number: arguments.number,
+        engineer: arguments.engineer,
+        escalation: arguments.escalation,
+        customer: Customer {
+            name: arguments.customer,
+            contact: arguments.contact,
+            reference: arguments.reference,
+        },
+        entitlement: Entitlement {
+            entitled: entitled(arguments.entitled),
+            checked: now,
+            note: None,
+        },
+        consent: consent_by.map(|by| Consent {
+            by,
+            at: now,
+            covers: consent.into_iter().collect(),
+        }),
+        configuration,
+        verdict,
+        problem: Problem {
+            summary,
+            description,
+            topic: arguments.topic,
+            severity: arguments.severity,
+            changed: arguments.changed,
+            steps: arguments.tried,
+        },
+        terms: Terms {
+            calendar,
+            acknowledge: arguments.acknowledge,
+            update: arguments.update,
+            resolve: arguments.resolve,
+        },
+        links: match arguments.follows {
+            Some(case) => vec![CaseLink { case, how: "follows".parse().context("a link")? }],
+            None => Vec::new(),
+        },
+    };
+    Ok(Draft { opening, files: Vec::new(), opened: now, person: place.person.clone() })
+}
+
+fn new_id() -> Result<CaseId> {
+    use std::io::Read as _;
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .context("the operating system gives no random bytes, so a case can't be named")?;
+    Ok(CaseId::from_bytes(bytes))
+}
+
+/// What the customer has, and what the catalog says of it.
+async fn asked(arguments: &OpenArguments) -> Result<(Configuration, FrozenVerdict)> {
+    let vm = match &arguments.vm {
+        Some(path) => {
+            let read = read_file(path);
+            Some(read.with_context(|| format!("{} is not read", path.display()))?)
+        }
+        None => None,
+    };
+    let products = arguments.ask.sources.clone().load()?;
+    let (guest, host) = (arguments.guest.clone(), arguments.host.clone());
+    let question = match &vm {
+        Some(vm) => question_of(vm, guest.clone(), host.clone(), &products).map_err(|untold| {
+            Usage::error(untold.to_string(), "name it: --guest \"rhel 5.3\", --host \"qemu 7.2\"")
+        })?,
+        None => {
+            format!("{} on {}", guest.clone().unwrap_or_default(), host.clone().unwrap_or_default())
+        }
+    };
+    let (told, verdict) = match ask::reply(&question, &products, arguments.ask.clone()).await {
+        Ok((Reply::Answer(answer), _)) => {
+            (Some((answer.guest.clone(), answer.host.clone())), freeze(&answer))
+        }
+        Ok((Reply::Unclear { question, .. }, as_of)) => {
+            note!("note: the catalog does not know which products are meant by {question:?}");
+            (None, unknown(as_of, "the catalog does not know which products are meant"))
+        }
+        Err(error) => return Err(error.context("the catalog cannot be asked")),
+    };
+    let (asked_guest, asked_host) = question.split_once(" on ").unwrap_or((&question, ""));
+    let asked_host = asked_host.split(',').next().unwrap_or_default();
+    // What was typed says more than the product that was found: a build, a service pack.
+    let (told_guest, told_host) = told.unwrap_or((asked_guest.to_owned(), asked_host.to_owned()));
+    let both = |typed: Option<String>, told: String| match typed {
+        Some(typed) if typed != told => format!("{told} ({typed})"),
+        _ => told,
+    };
+    let configuration = Configuration {
+        guest: line(&both(guest, told_guest), "the guest")?,
+        host: line(&both(host, told_host), "the host")?,
+        vcpus: vm.as_ref().and_then(|vm| vm.vcpus.count.as_ref()).map(|count| count.value),
+        memory: vm
+            .as_ref()
+            .and_then(|vm| vm.memory.size.as_ref())
+            .map(|size| size.value.as_bytes()),
+        machine: vm.as_ref().map(machine).unwrap_or_default(),
+        buses: vm.as_ref().map(buses).unwrap_or_default(),
+        drivers: arguments.driver.clone(),
+        features: arguments.feature.clone(),
+    };
+    Ok((configuration, verdict))
+}
+
+fn line(text: &str, what: &'static str) -> Result<Line> {
+    printable(text, 200).parse().context(what)
+}
+
+fn machine(vm: &VmDefinition) -> Vec<Line> {
+    let mut words = vec![format!("definition: {}", vm.format.title())];
+    words.extend(vm.hypervisor.as_ref().map(|told| format!("hypervisor: {}", told.value)));
+    words.extend(vm.firmware.as_ref().map(|told| format!("firmware: {}", form(&told.value))));
+    words.extend(vm.chipset.as_ref().map(|told| format!("chipset: {}", form(&told.value))));
+    lines(words)
+}
+
+/// A word of the model as its file form has it.
+fn form(word: &impl serde::Serialize) -> String {
+    let value = serde_json::to_value(word).ok();
+    value.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn buses(vm: &VmDefinition) -> Vec<Line> {
+    let disks = vm.disks.iter().filter_map(|disk| disk.bus.as_ref());
+    let nics = vm.nics.iter().filter_map(|nic| nic.model.as_ref());
+    let disks = disks.map(|bus| format!("disk: {}", bus.value));
+    lines(disks.chain(nics.map(|model| format!("network: {}", model.value))).collect())
+}
+
+fn lines(words: Vec<String>) -> Vec<Line> {
+    words.iter().filter_map(|word| printable(word, 200).parse().ok()).take(100).collect()
+}

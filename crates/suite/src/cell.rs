@@ -4,10 +4,12 @@ mod moving;
 mod outside;
 mod restart;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hospitium_host::{Ended, Event, EventKind, Host, HostError, Machine, PowerVerb, WorkDir};
+use hospitium_host::{
+    Ended, Event, EventKind, Host, HostClock, HostError, Machine, PowerVerb, WorkDir,
+};
 use hospitium_model::{
     ExpectationError, MachineSpec, OperatingSystem, Pattern, TimelineSource, Value,
 };
@@ -67,6 +69,8 @@ pub struct Cell {
     resets_at_crash: usize,
     /// How much of the check's life-cycle the machine has lived through.
     lived: usize,
+    /// The host's clocks when they were last read.
+    last_clock: Mutex<Option<HostClock>>,
 }
 
 /// The system that the probe of this session is in, on the machine of this name, its answers altered if that is the
@@ -130,6 +134,7 @@ impl Cell {
             broken: Vec::new(),
             resets_at_crash: 0,
             lived: 0,
+            last_clock: Mutex::default(),
         }
     }
 

@@ -14,6 +14,7 @@ pub mod checks;
 mod dump;
 mod error;
 mod fault;
+mod hand_over;
 mod lab;
 mod life;
 mod listen;

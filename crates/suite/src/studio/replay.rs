@@ -11,7 +11,8 @@ use hospitium_system::tap::Fixed;
 
 use super::guest::RecordedGuest;
 use crate::tape::{
-    Indexed, Otherwise, Pair, Player, Recorder, Tape, TappedHost, Transcript, Transcripts,
+    Entry, Indexed, Otherwise, Pair, Player, Recorder, Reply, Tape, TappedHost, Transcript,
+    Transcripts,
 };
 use crate::{
     Check, CheckError, EXPECTATIONS, Fault, Lab, LabParts, Listening, Need, Origin, Sink, checks,
@@ -215,6 +216,23 @@ impl Studio {
     /// Plays a check as it was recorded, or with this fault.
     pub fn play(&self, check: &'static Check, fault: Option<Fault>) -> Replayed {
         self.play_otherwise(check, None, fault)
+    }
+
+    /// Plays a check with replies altered: `alter` is shown each question with its place among all, and says whether it
+    /// has altered its reply. None if it has altered none.
+    pub fn play_altered(
+        &self,
+        check: &'static Check,
+        alter: &mut dyn FnMut(usize, &Entry, &mut Reply) -> bool,
+    ) -> Option<Replayed> {
+        let entries = &self.tape(check)?.transcript.entries;
+        let replies = entries.iter().enumerate().filter_map(|(n, entry)| {
+            let mut reply = entry.reply.clone();
+            alter(n, entry, &mut reply).then_some((n, reply))
+        });
+        let replies: Vec<_> = replies.collect();
+        let altered = !replies.is_empty();
+        altered.then(|| self.play_otherwise(check, Some(Otherwise::Replies(replies)), None))
     }
 
     pub(crate) fn play_otherwise(

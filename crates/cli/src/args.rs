@@ -185,10 +185,10 @@ pub struct RunArguments {
     /// How each check gets a machine that no other has touched [default: the first that the host can]
     #[arg(long, value_enum, value_name = "HOW")]
     pub isolation: Option<IsolationArgument>,
-    /// Machines at once [default: two a CPU, and one more that only waits]
+    /// Machines at once on a host's computer [default: two a CPU, and one more that only waits]
     #[arg(long, short, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub jobs: Option<u32>,
-    /// Memory that all machines together may take [default: three quarters of what is free]
+    /// Memory that all machines on a host's computer may take together [default: three quarters of what is free there]
     #[arg(long, value_name = "SIZE")]
     pub memory_budget: Option<ByteSize>,
     /// The longest that a boot may take, in seconds [default: 120 for a kernel, 900 for a disk]

@@ -10,8 +10,8 @@ use hospitium_model::{
 };
 use hospitium_plan::cells::{CellPlan, excluded};
 use hospitium_run::{
-    Judgement, Limits, Order, Outcome, PlannedGuest, PlannedHost, Repeat, RunPlan, RunSummary,
-    Selection, Stop,
+    Judgement, Order, Outcome, PlannedGuest, PlannedHost, Repeat, RunPlan, RunSummary, Selection,
+    Stop, Wanted,
 };
 use hospitium_suite::{Check, StandardOptions, standard_machine};
 use serde_json::json;
@@ -173,9 +173,8 @@ async fn carry_out(
         until_failure: arguments.until_failure,
     };
     plan.snapshots = (!arguments.no_cache).then_some(arguments.cache_size);
-    let usual = Limits::of_this_machine();
-    let usual = arguments.jobs.map_or(usual, |jobs| usual.with_jobs(jobs as usize));
-    plan.limits = Limits { memory: arguments.memory_budget.unwrap_or(usual.memory), ..usual };
+    let jobs = arguments.jobs.map(|jobs| jobs as usize);
+    plan.wanted = Wanted { jobs, memory: arguments.memory_budget };
     let stop = Stop::default();
     let signals = watch_signals(stop.clone(), arguments.json)?;
     let view = view::fitting(arguments.json, verbose);

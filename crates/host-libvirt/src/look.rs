@@ -18,7 +18,7 @@ pub(crate) async fn look(machine: &LibvirtMachine) -> Result<Look, HostError> {
         Ok(look) => look,
         // Libvirt does not let everybody ask the VMM.
         Err(HostError::Refused { why, .. } | HostError::Unsupported { why, .. }) => {
-            unasked(&format!("libvirt does not pass on questions to the VMM: {why}"))
+            Look::unseen(&format!("libvirt does not pass on questions to the VMM: {why}"))
         }
         Err(error) => return Err(error),
     };
@@ -29,36 +29,6 @@ pub(crate) async fn look(machine: &LibvirtMachine) -> Result<Look, HostError> {
     alter(&mut look.nics, |nics| nics.iter_mut().for_each(|nic| nic.id = id_of(&nic.id)));
     look.disks = disks(machine, &domain, look.disks).await?;
     Ok(look)
-}
-
-/// A look in which nothing was seen yet.
-fn unasked(why: &str) -> Look {
-    fn unseen<T>(why: &str) -> Sight<T> {
-        Err(Inability::of_host(why))
-    }
-    Look {
-        state: unseen(why),
-        vcpus: unseen(why),
-        vcpu_threads: unseen(why),
-        cpu_model: unseen(why),
-        cpu_type: unseen(why),
-        machine_type: unseen(why),
-        cpu_features: unseen(why),
-        memory: unseen(why),
-        plugged_memory: unseen(why),
-        balloon: unseen(why),
-        nodes: unseen(why),
-        devices: unseen(why),
-        disks: unseen(why),
-        nics: unseen(why),
-        tpm: unseen(why),
-        uuid: unseen(why),
-        generation_id: unseen(why),
-        hardware_clock: unseen(why),
-        smbios: unseen(why),
-        accelerator: unseen(why),
-        firmware: unseen(why),
-    }
 }
 
 /// `virDomainState` and its reason.

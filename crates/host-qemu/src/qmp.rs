@@ -330,4 +330,81 @@ mod tests {
         let told = parse(b"{\"error\": {\"class\": \"X\", \"desc\": \"a\\u001b[0m\"}, \"id\": 3}");
         assert_eq!(told, Ok(Line::Answer { id: 3, answer: Err("a\\u{1b}[0m".into()) }));
     }
+
+    /// A process that answers nothing, and the other end of its control connection.
+    async fn mute() -> (Process, UnixStream, UnixStream, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let launch = crate::process::Launch {
+            argv: ["/bin/sleep", "600"].map(Into::into).to_vec(),
+            environment: Vec::new(),
+            folder: folder.path().to_owned(),
+            inherited: Vec::new(),
+            confinement: crate::process::Confinement { user: None, group: None, namespaces: false },
+        };
+        let process = launch.start(&folder.path().join("log")).await.expect("started");
+        let (ours, theirs) = UnixStream::pair().expect("sockets");
+        (process, ours, theirs, folder)
+    }
+
+    /// Reads a line, and answers it as done.
+    async fn answer(vmm: &mut tokio::io::BufReader<UnixStream>) {
+        use tokio::io::AsyncBufReadExt as _;
+
+        let mut line = String::new();
+        vmm.read_line(&mut line).await.expect("a question");
+        let id = serde_json::from_str::<Value>(&line).expect("JSON")["id"].clone();
+        let answer = json!({"return": {}, "id": id}).to_string() + "\n";
+        vmm.get_mut().write_all(answer.as_bytes()).await.expect("answered");
+    }
+
+    #[tokio::test]
+    async fn a_control_connection_that_closes_ends_all_that_waits_with_that_reason_and_the_machine()
+    {
+        let (process, ours, theirs, _folder) = mute().await;
+        let history = Arc::new(History::new());
+        let mut vmm = tokio::io::BufReader::new(theirs);
+        let (qmp, ()) = tokio::join!(Qmp::new(ours, history.clone(), &process), answer(&mut vmm));
+        let qmp = qmp.expect("greeted");
+        let event = history.wait(0, "a reset", Duration::from_secs(60), &|kind| {
+            matches!(kind, EventKind::Reset { .. })
+        });
+        let close = async {
+            use tokio::io::AsyncBufReadExt as _;
+
+            // In the middle: the question has come, and half of an answer has gone.
+            vmm.read_line(&mut String::new()).await.expect("a question");
+            vmm.get_mut().write_all(b"{\"return\": {\"status\": \"run").await.expect("sent");
+            drop(vmm);
+        };
+        let asked = qmp.call("asking for the state", "query-status", json!({}));
+        let (asked, waited, ()) = tokio::join!(asked, event, close);
+        let lost = |error: &HostError| {
+            let HostError::Ended { ended: Ended::Lost { why }, .. } = error else { return false };
+            why.contains("closed its control connection")
+        };
+        let asked = asked.expect_err("no answer came");
+        assert!(lost(&asked), "{asked}");
+        assert!(asked.to_string().contains("asking for the state"), "{asked}");
+        let waited = waited.expect_err("no event came");
+        assert!(waited.to_string().contains("closed its control connection"), "{waited}");
+        let later = qmp.call("asking again", "query-status", json!({})).await;
+        assert!(later.as_ref().is_err_and(lost), "{later:?}");
+        assert!(
+            matches!(process.ended().await, Ended::Lost { .. }),
+            "a machine out of reach is ended"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_never_comes_is_waited_for_no_longer_than_its_limit() {
+        let (process, ours, theirs, _folder) = mute().await;
+        let mut vmm = tokio::io::BufReader::new(theirs);
+        let qmp = Qmp::new(ours, Arc::new(History::new()), &process);
+        let (qmp, ()) = tokio::join!(qmp, answer(&mut vmm));
+        let qmp = qmp.expect("greeted");
+        tokio::time::pause();
+        let told = qmp.call("asking", "query-status", json!({})).await;
+        let told = told.expect_err("none came").to_string();
+        assert!(told.contains("the VMM's answer to query-status while asking"), "{told}");
+    }
 }

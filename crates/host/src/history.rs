@@ -112,4 +112,17 @@ mod tests {
         let dead = history.wait(1, "a reset", second, &|k| *k == EventKind::Paused).await;
         assert!(matches!(dead, Err(HostError::Ended { ended, .. }) if ended == killed));
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_that_never_comes_ends_the_wait_at_its_limit_and_is_named() {
+        let history = History::new();
+        history.push(EventKind::Paused);
+        let limit = Duration::from_secs(90);
+        let waiting =
+            history.wait(0, "a reset", limit, &|kind| matches!(kind, EventKind::Reset { .. }));
+        let told = waiting.await.expect_err("none came");
+        assert!(matches!(told, HostError::TimedOut { .. }), "{told}");
+        assert_eq!(told.to_string(), "waited 90 s for a reset, and it did not come");
+        assert_eq!(history.count(), 1, "what came is kept");
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hospitium_model::{Answer, ByteSize, Capability, Digest, Inability, InputPin, MachineSpec};
+use hospitium_model::{Answer, ByteSize, Capability, Inability, InputPin, MachineSpec};
 use serde::{Deserialize, Serialize};
 
 use crate::facets::Facet;
@@ -108,6 +108,9 @@ pub trait HostWitness: Send + Sync {
     /// Memory that is free for new machines.
     async fn free_memory(&self) -> Sight<ByteSize>;
 
+    /// Which computer it is, in its present boot: two hosts of which it is the same share CPUs and memory.
+    async fn computer(&self) -> Sight<String>;
+
     /// Whether a process of this number is there.
     async fn has_process(&self, pid: u32) -> Sight<bool>;
 }
@@ -130,11 +133,14 @@ pub struct PhysicalCpu {
     pub flags: Vec<String>,
 }
 
-/// Images there where the machines run, which may be another computer.
+/// Files there where the machines run, which may be another computer. It is the one way by which a file of the harness
+/// comes to a host.
 #[async_trait]
 pub trait ImageStore: Send + Sync {
-    /// Hands over a file, unless the host has one of this digest, and says how a specification names it.
-    async fn put(&self, file: &Path, digest: Digest) -> Result<ImageRef, HostError>;
+    /// Hands over a file, and says how a specification names it from now on. A store on another computer knows files by
+    /// their digest, sends none twice, and keeps it as it was handed over; one on this computer names the file itself, which
+    /// nobody writes to while a machine has it.
+    async fn put(&self, file: &Path) -> Result<ImageRef, HostError>;
 }
 
 /// An image as a specification names it to its host.

@@ -1,5 +1,7 @@
 //! What the host sees of a machine: each value with its source, or why it is unseen.
 
+use std::collections::BTreeSet;
+
 use hospitium_model::{Accelerator, ByteSize, Firmware, Inability, Outside};
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +70,88 @@ pub struct Look {
 /// Of a look that was written down before this was looked for.
 fn not_asked<T>() -> Sight<T> {
     Err(Inability::of_host("it was not looked for"))
+}
+
+impl Look {
+    /// A look in which nothing was seen, for this reason.
+    pub fn unseen(why: &str) -> Self {
+        fn unseen<T>(why: &str) -> Sight<T> {
+            Err(Inability::of_host(why))
+        }
+        Self {
+            state: unseen(why),
+            vcpus: unseen(why),
+            vcpu_threads: unseen(why),
+            cpu_model: unseen(why),
+            cpu_type: unseen(why),
+            machine_type: unseen(why),
+            cpu_features: unseen(why),
+            memory: unseen(why),
+            plugged_memory: unseen(why),
+            balloon: unseen(why),
+            nodes: unseen(why),
+            devices: unseen(why),
+            disks: unseen(why),
+            nics: unseen(why),
+            tpm: unseen(why),
+            uuid: unseen(why),
+            generation_id: unseen(why),
+            hardware_clock: unseen(why),
+            smbios: unseen(why),
+            accelerator: unseen(why),
+            firmware: unseen(why),
+        }
+    }
+
+    /// Two answers that cannot both be true, in words; none if there are no such. A host that contradicts itself is no
+    /// witness.
+    pub fn contradiction(&self) -> Option<String> {
+        fn of<T>(sight: &Sight<T>) -> Option<&T> {
+            sight.as_ref().ok().map(|seen| &seen.value)
+        }
+        if let (Some(vcpus), Some(threads)) = (of(&self.vcpus), of(&self.vcpu_threads))
+            && vcpus.len() != threads.len()
+        {
+            let (vcpus, threads) = (vcpus.len(), threads.len());
+            return Some(format!("{vcpus} vCPUs, and {threads} threads that run them"));
+        }
+        if let Some(place) = of(&self.vcpus).and_then(|vcpus| twice(vcpus)) {
+            return Some(format!("two vCPUs in one place (socket, core, thread): {place:?}"));
+        }
+        if let (Some(memory), Some(balloon)) = (of(&self.memory), of(&self.balloon)) {
+            let plugged = of(&self.plugged_memory).copied().unwrap_or_default();
+            let all = memory.as_bytes().saturating_add(plugged.as_bytes());
+            if balloon.as_bytes() > all {
+                let all = ByteSize::bytes(all);
+                return Some(format!("{balloon} in the guest's hands, and {all} in all"));
+            }
+        }
+        if let Some(nodes) = of(&self.nodes)
+            && let Some(vcpu) = twice(nodes.iter().flat_map(|node| &node.vcpus))
+        {
+            return Some(format!("vCPU {vcpu} in two NUMA nodes"));
+        }
+        let all = of(&self.devices).map(Vec::as_slice).unwrap_or_default();
+        if let Some(address) = twice(all.iter().map(|device| &device.address)) {
+            return Some(format!("two PCI devices at {address}"));
+        }
+        let disks = of(&self.disks).map(Vec::as_slice).unwrap_or_default();
+        let nics = of(&self.nics).map(Vec::as_slice).unwrap_or_default();
+        let ids = disks.iter().map(|disk| &disk.id).chain(nics.iter().map(|nic| &nic.id));
+        twice(ids).map(|id| format!("two devices of the id {id:?}"))
+    }
+}
+
+/// The first that comes twice.
+fn twice<T: Ord>(all: impl IntoIterator<Item = T>) -> Option<T> {
+    let mut known = BTreeSet::new();
+    for one in all {
+        if known.contains(&one) {
+            return Some(one);
+        }
+        known.insert(one);
+    }
+    None
 }
 
 /// A NUMA node as the host has it.
@@ -177,4 +261,47 @@ pub struct SeenDisk {
     pub logical_sector: Option<u32>,
     /// Physical sector in bytes, where the hypervisor tells it.
     pub physical_sector: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use hospitium_model::HostSource;
+
+    use super::*;
+
+    fn saw<T>(value: T) -> Sight<T> {
+        Ok(HostSource::Hypervisor.saw(value))
+    }
+
+    #[test]
+    fn answers_that_cannot_both_be_true_are_found_and_named() {
+        let told = |alter: fn(&mut Look)| {
+            let mut look = Look::unseen("nobody looked");
+            look.vcpus = saw(vec![(0, 0, 0), (1, 0, 0)]);
+            look.vcpu_threads = saw(vec![7, 8]);
+            (look.memory, look.balloon) = (saw(ByteSize::mib(512)), saw(ByteSize::mib(512)));
+            look.nodes = saw(vec![SeenNode { memory: ByteSize::mib(512), vcpus: vec![0, 1] }]);
+            look.nics = saw(vec![SeenNic { id: "net0".into(), mac: String::new() }]);
+            alter(&mut look);
+            look.contradiction().unwrap_or_default()
+        };
+        assert_eq!(told(|_| ()), "");
+        assert_eq!(
+            told(|look| look.vcpu_threads = saw(vec![7])),
+            "2 vCPUs, and 1 threads that run them"
+        );
+        assert!(told(|look| look.vcpus = saw(vec![(0, 0, 0); 2])).contains("(0, 0, 0)"));
+        assert!(told(|look| look.balloon = saw(ByteSize::mib(513))).contains("and 512 MiB in all"));
+        let again = |look: &mut Look| alter(&mut look.nodes, |nodes| nodes.push(nodes[0].clone()));
+        assert_eq!(told(again), "vCPU 0 in two NUMA nodes");
+        let again = |look: &mut Look| alter(&mut look.nics, |nics| nics.push(nics[0].clone()));
+        assert_eq!(told(again), "two devices of the id \"net0\"");
+        // What was not seen contradicts nothing, and plugged memory counts.
+        assert_eq!(Look::unseen("nobody looked").contradiction(), None);
+        let plugged = |look: &mut Look| {
+            look.plugged_memory = saw(ByteSize::mib(128));
+            look.balloon = saw(ByteSize::mib(640));
+        };
+        assert_eq!(told(plugged), "");
+    }
 }

@@ -3,7 +3,8 @@
 use std::collections::BinaryHeap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hospitium_model::ByteSize;
+use hospitium_host::{Facet, HostWitness};
+use hospitium_model::{ByteSize, HostFacts};
 use tokio::sync::oneshot;
 
 /// Limits on what runs at once.
@@ -127,30 +128,88 @@ impl State {
     }
 }
 
+/// What a person says of how much is to run at once on a computer; the rest follows from what its host tells of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wanted {
+    /// Machines.
+    pub jobs: Option<usize>,
+    /// Memory of all of them.
+    pub memory: Option<ByteSize>,
+}
+
 impl Limits {
-    /// For this machine: work for each CPU and as much again, because checks wait a good part of their time (a
+    /// For a host's computer: work for each CPU and as much again, because checks wait a good part of their time (a
     /// whole run of a kernel guest on 2 CPUs took 81 s with 3 jobs and 66 s with 5), half as many machines again
-    /// that only wait, and three quarters of the memory that is free.
-    pub fn of_this_machine() -> Self {
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        let available = std::fs::read_to_string("/proc/meminfo")
-            .ok()
-            .and_then(|text| available_kib(&text))
-            .unwrap_or(1 << 20);
-        let memory = ByteSize::bytes(available / 4 * 3 * 1024);
-        Self { jobs: cpus * 3, halves: cpus * 2, memory }
+    /// that only wait, and three quarters of the memory that is free; where the host does not tell what is free, of half
+    /// of what there is.
+    pub async fn of(
+        facts: &HostFacts,
+        witness: Facet<'_, dyn HostWitness>,
+        wanted: Wanted,
+    ) -> Self {
+        let cpus = usize::try_from(facts.cpus).unwrap_or(usize::MAX / 8).max(1);
+        let free = match witness {
+            Ok(witness) => witness.free_memory().await.ok().map(|seen| seen.value),
+            Err(_) => None,
+        };
+        let free = free.unwrap_or_else(|| ByteSize::mib(facts.memory_mib / 2));
+        let memory = wanted.memory.unwrap_or(ByteSize::bytes(free.as_bytes() / 4 * 3));
+        let (jobs, halves) = (cpus.saturating_mul(3), cpus.saturating_mul(2));
+        match wanted.jobs {
+            Some(jobs) => Self { jobs, halves: halves.max(jobs), memory },
+            None => Self { jobs, halves, memory },
+        }
     }
 
-    /// With so many machines at once, as a person asks for.
-    #[must_use]
-    pub fn with_jobs(self, jobs: usize) -> Self {
-        Self { jobs, halves: self.halves.max(jobs), ..self }
+    /// Machines that work at once, at most.
+    fn at_once(self) -> usize {
+        self.jobs.min(self.halves).max(1)
     }
 }
 
-fn available_kib(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse().ok()
+/// Budgets of hosts, by their places: hosts of one computer have one between them.
+#[derive(Debug)]
+pub struct Budgets {
+    of_hosts: Vec<Budget>,
+    jobs: usize,
+}
+
+impl Budgets {
+    /// Asks each host for its computer and what is free there. Hosts that do not tell which computer they are, are
+    /// taken for one.
+    pub async fn of<'a>(
+        hosts: impl Iterator<Item = (&'a HostFacts, Facet<'a, dyn HostWitness>)>,
+        wanted: Wanted,
+    ) -> Self {
+        let (mut known, mut of_hosts, mut jobs) = (Vec::new(), Vec::new(), 0);
+        for (facts, witness) in hosts {
+            let computer = match &witness {
+                Ok(witness) => witness.computer().await.ok().map(|seen| seen.value),
+                Err(_) => None,
+            };
+            let same = known.iter().find(|(other, _): &&(_, Budget)| *other == computer);
+            if let Some((_, budget)) = same {
+                of_hosts.push(budget.clone());
+                continue;
+            }
+            let limits = Limits::of(facts, witness, wanted).await;
+            jobs += limits.at_once();
+            let budget = Budget::new(limits);
+            known.push((computer, budget.clone()));
+            of_hosts.push(budget);
+        }
+        Self { of_hosts, jobs: jobs.max(1) }
+    }
+
+    /// That of the host at this place.
+    pub fn of_host(&self, place: usize) -> &Budget {
+        &self.of_hosts[place]
+    }
+
+    /// Machines that work at once on all of them, at most.
+    pub const fn jobs(&self) -> usize {
+        self.jobs
+    }
 }
 
 impl Budget {
@@ -246,6 +305,8 @@ impl Ord for Waiting {
 
 #[cfg(test)]
 mod tests {
+    use hospitium_host::Sight;
+    use hospitium_model::{Accelerator, AcceleratorProof, Digest, HostSource, Inability};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
@@ -356,9 +417,97 @@ mod tests {
         assert_eq!(Load::seen(200.0, 500.0), Load::Usual);
     }
 
-    #[test]
-    fn free_memory_is_read_as_the_kernel_writes_it() {
-        assert_eq!(available_kib("MemTotal: 1 kB\nMemAvailable:   23485 kB\n"), Some(23485));
-        assert_eq!(available_kib("MemTotal: 1 kB\n"), None);
+    /// A computer that is not this one.
+    struct Elsewhere {
+        name: Option<&'static str>,
+        free: Option<ByteSize>,
+    }
+
+    fn told<T>(value: Option<T>) -> Sight<T> {
+        let untold = || Inability::of_host("it does not tell");
+        value.map(|value| HostSource::Hardware.saw(value)).ok_or_else(untold)
+    }
+
+    #[async_trait::async_trait]
+    impl HostWitness for Elsewhere {
+        async fn load(&self) -> hospitium_host::Load {
+            hospitium_host::Load { short_of_cpu: told(None), average: told(None) }
+        }
+
+        async fn cpu(&self) -> Sight<hospitium_host::PhysicalCpu> {
+            told(None)
+        }
+
+        async fn vulnerabilities(&self) -> Sight<std::collections::BTreeMap<String, String>> {
+            told(None)
+        }
+
+        async fn free_memory(&self) -> Sight<ByteSize> {
+            told(self.free)
+        }
+
+        async fn computer(&self) -> Sight<String> {
+            told(self.name.map(str::to_owned))
+        }
+
+        async fn has_process(&self, _pid: u32) -> Sight<bool> {
+            told(None)
+        }
+    }
+
+    fn facts(cpus: u32, memory_mib: u64) -> HostFacts {
+        HostFacts {
+            name: "elsewhere".into(),
+            kind: "fake".into(),
+            version: "1".into(),
+            build: String::new(),
+            vmm: Digest::of(b"vmm"),
+            firmware: Vec::new(),
+            accelerator: AcceleratorProof { used: Accelerator::Kvm, how: String::new() },
+            cpu_model: "cpu".into(),
+            cpus,
+            memory_mib,
+            kernel: "6.1".into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn how_much_runs_at_once_is_asked_of_the_hosts_computer_and_not_of_this_one() {
+        let facts = facts(1000, 1 << 20);
+        let busy = Elsewhere { name: Some("a"), free: Some(ByteSize::gib(4)) };
+        let limits = Limits::of(&facts, Ok(&busy), Wanted::default()).await;
+        let expected = Limits { jobs: 3000, halves: 2000, memory: ByteSize::gib(3) };
+        assert_eq!(limits, expected);
+        for silent in [
+            Ok(&Elsewhere { name: None, free: None } as &dyn HostWitness),
+            Err(Inability::of_host("no")),
+        ] {
+            let limits = Limits::of(&facts, silent, Wanted::default()).await;
+            assert_eq!(limits.memory, ByteSize::gib(384), "three quarters of half of 1 TiB");
+        }
+        let wanted = Wanted { jobs: Some(2), memory: Some(ByteSize::gib(1)) };
+        let limits = Limits::of(&facts, Ok(&busy), wanted).await;
+        assert_eq!((limits.jobs, limits.memory), (2, ByteSize::gib(1)));
+    }
+
+    #[tokio::test]
+    async fn hosts_of_one_computer_share_what_it_has_and_those_of_two_do_not() {
+        let on = |name| Elsewhere { name, free: Some(ByteSize::gib(1)) };
+        let (facts, here, there, silent) = (facts(1, 1024), on(Some("a")), on(Some("b")), on(None));
+        let hosts: [&dyn HostWitness; 5] = [&here, &there, &here, &silent, &silent];
+        let hosts = hosts.into_iter().map(|witness| (&facts, Ok(witness)));
+        let budgets = Budgets::of(hosts, Wanted { jobs: Some(1), memory: None }).await;
+        assert_eq!(budgets.jobs(), 3, "three computers, as far as is known");
+        let mib = ByteSize::mib(1);
+        let soon = std::time::Duration::from_millis(20);
+        let waits = async |place: usize| {
+            let permit = budgets.of_host(place).permit(Class::Check, 1, Load::Usual, mib);
+            tokio::time::timeout(soon, permit).await.is_err()
+        };
+        let _a = budgets.of_host(0).permit(Class::Check, 1, Load::Usual, mib).await;
+        assert!(waits(2).await, "the same computer is busy");
+        assert!(!waits(1).await, "another is not");
+        let _silent = budgets.of_host(3).permit(Class::Check, 1, Load::Usual, mib).await;
+        assert!(waits(4).await, "it could be the same");
     }
 }

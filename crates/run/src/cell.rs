@@ -171,7 +171,8 @@ impl CellRun {
             isolation: self.isolation(),
             cache: &self.shared.cache,
             digests: &self.shared.digests,
-            budget: &self.shared.budget,
+            budget: self.shared.budget(&self.cell),
+            clock: &self.shared.clock,
             durations: &self.shared.durations,
             suite: &self.shared.suite,
             sink: &self.sink,
@@ -246,7 +247,7 @@ impl CellRun {
 
     /// Says that the cached boot is too old for a certificate: before the checks run, and not after.
     fn tell_age(&self, booted: Timestamp) {
-        let age = Timestamp::now().duration_since(booted);
+        let age = self.shared.clock.now().duration_since(booted);
         if age > BOOT_WITHIN {
             let words = format!(
                 "the machine in the cache booted {} days ago, and a certificate needs a boot of at \
@@ -272,7 +273,7 @@ impl CellRun {
             Origin::Saved(_) => (clone_memory(size), load),
             Origin::Boot { .. } => (whole_memory(size), Load::Works),
         };
-        let permit = self.shared.budget.permit(class, urgency, load, memory).await;
+        let permit = self.shared.budget(&self.cell).permit(class, urgency, load, memory).await;
         Leave { _turn: turn, _permit: permit }
     }
 

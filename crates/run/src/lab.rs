@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hospitium_guest::GuestError;
-use hospitium_host::{Isolation, Machine, WorkDir};
+use hospitium_host::{Cloning, Facet, Isolation, Machine, WorkDir};
 use hospitium_model::{
     ByteSize, Capability, Digest, Inability, InputPin, MachineSpec, TimelineSource,
 };
@@ -14,6 +14,7 @@ use jiff::Timestamp;
 
 use crate::budget::{Budget, Class, Load, Permit};
 use crate::cache::{Digests, Entry, Found, Held, KeyParts, SnapshotCache};
+use crate::clock::RunClock;
 use crate::durations::{Durations, Pair};
 use crate::plan::PlannedCell;
 use crate::usage::ms;
@@ -32,6 +33,8 @@ pub struct Maker<'a> {
     pub digests: &'a Arc<Digests>,
     /// CPU and memory.
     pub budget: &'a Budget,
+    /// The time of the run.
+    pub clock: &'a RunClock,
     /// Earlier durations.
     pub durations: &'a Durations,
     /// This program.
@@ -109,6 +112,12 @@ pub enum MakeError {
          --no-cache, which boots one of its own"
     )]
     InUse,
+    /// What the host says of itself cannot both be true.
+    #[error(
+        "the host contradicts itself: it isolates checks by going on from a saved machine, and says that it cannot: {0}; \
+         --isolation reboot boots a machine for each check"
+    )]
+    Contradiction(Inability),
     /// The saved machine cannot be cloned.
     #[error("the booted machine was saved, and no clone of it answers: {why}")]
     NoClone {
@@ -137,6 +146,20 @@ impl MakeError {
     }
 }
 
+/// Whether a host that isolates checks so can do what that takes.
+fn consistent(isolation: Isolation, cloning: Facet<'_, dyn Cloning>) -> Result<(), MakeError> {
+    match (isolation, cloning) {
+        (Isolation::Fork | Isolation::Revert, Err(why)) => Err(MakeError::Contradiction(why)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a saved machine is to be booted anew: it is from before, or a clock that was ahead then says that it is from a
+/// time that is still to come, so that nobody knows how old it is.
+fn is_stale(booted: Timestamp, since: Option<Timestamp>, now: Timestamp) -> bool {
+    since.is_some_and(|since| booted < since) || booted > now
+}
+
 /// The declared machine of a cell.
 pub fn declared(cell: &PlannedCell) -> MachineSpec {
     standard_machine(&*cell.guest.guest, &*cell.host.host, &cell.guest.options)
@@ -149,6 +172,7 @@ impl Maker<'_> {
     /// # Errors
     /// An input cannot be read, the cache not be used, or the guest does not come up.
     pub async fn make(&self, declared: MachineSpec, work: &Path) -> Result<Made, MakeError> {
+        consistent(self.isolation, self.cell.host.host.cloning())?;
         let (parts, boot_pins) = self.parts(&declared, &work.join("media")).await?;
         if self.isolation == Isolation::Reboot {
             let why = self.cell.host.host.cloning().err();
@@ -156,7 +180,8 @@ impl Maker<'_> {
         }
         let key = parts.digest().map_err(|e| RunError::io("describe", work)(e.into()))?;
         let found = self.cache.find(key).await.map_err(RunError::from)?;
-        let is_old = |held: &Held| self.since.is_some_and(|since| held.entry().booted < since);
+        let now = self.clock.now();
+        let is_old = |held: &Held| is_stale(held.entry().booted, self.since, now);
         let found = match found {
             Found::Hit(held) if is_old(&held) => {
                 self.cache.drop_entry(*held).map_err(RunError::from)?;
@@ -213,7 +238,7 @@ impl Maker<'_> {
         let dir = WorkDir { name: "tier0".into(), folder: work.join("tier0") };
         std::fs::create_dir_all(&dir.folder).map_err(RunError::io("make", &dir.folder))?;
         let limit = self.cell.guest.boot_limit();
-        let began = Timestamp::now();
+        let began = self.clock.now();
         let booted = self.booted(&declared, &dir, limit).await?;
         Ok(Made {
             inputs: self.inputs(boot_pins, &declared, &booted.facts),
@@ -239,7 +264,7 @@ impl Maker<'_> {
     ) -> Result<Made, MakeError> {
         let _permit = self.boot_permit(&declared).await;
         let dir = WorkDir { name: "boot".into(), folder: reservation.boot_folder() };
-        let began = Timestamp::now();
+        let began = self.clock.now();
         let booted = self.booted(&declared, &dir, self.cell.guest.boot_limit()).await?;
         let picture = self.picture(&declared, &*booted.machine).await;
         let process = match booted.machine.confinement() {
@@ -352,4 +377,31 @@ pub fn pair(cell: &PlannedCell) -> Pair {
     let accelerator = host.accelerator.used.name();
     let name = format!("{} {} {accelerator}", guest.digest.short(), host.vmm.short());
     Pair { name, kind: guest.kind }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_says_that_it_forks_and_cannot_clone_is_an_error_and_not_a_row_of_skips() {
+        let cannot = || Err(Inability::of_host("no memory can be mapped"));
+        for isolation in [Isolation::Fork, Isolation::Revert] {
+            let error = consistent(isolation, cannot()).expect_err("both cannot be true");
+            let told = error.to_string();
+            assert!(told.contains("contradicts itself") && told.contains("no memory"), "{told}");
+            assert!(told.contains("--isolation reboot"), "{told}");
+            assert_eq!(error.guest_did_not_come_up(), None, "it says nothing about the guest");
+        }
+        assert!(consistent(Isolation::Reboot, cannot()).is_ok());
+    }
+
+    #[test]
+    fn a_saved_machine_of_a_time_to_come_is_booted_anew() {
+        let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).expect("a time");
+        assert!(!is_stale(at(0), None, at(10)));
+        assert!(!is_stale(at(5), Some(at(3)), at(10)));
+        assert!(is_stale(at(0), Some(at(3)), at(10)), "from before");
+        assert!(is_stale(at(3600), None, at(10)), "the clock was an hour ahead when it booted");
+    }
 }

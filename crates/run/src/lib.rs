@@ -15,6 +15,7 @@ mod bisect;
 mod budget;
 pub mod cache;
 mod cell;
+mod clock;
 mod durations;
 mod error;
 mod event;
@@ -36,7 +37,7 @@ mod usage;
 mod work;
 
 pub use bisect::{Judgement, judge};
-pub use budget::Limits;
+pub use budget::Wanted;
 pub use error::RunError;
 pub use event::{Nobody, Observer, RunEvent, Slow};
 pub use places::Places;

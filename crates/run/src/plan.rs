@@ -11,7 +11,7 @@ use hospitium_model::{ByteSize, CheckId, Expectations, GuestKind};
 use hospitium_suite::{Check, EXPECTATIONS, StandardOptions, checks};
 
 use crate::RunError;
-use crate::budget::Limits;
+use crate::budget::Wanted;
 use crate::cache::DEFAULT_SIZE;
 use crate::repeat::{Order, Repeat};
 use crate::select::{Selection, required};
@@ -36,8 +36,8 @@ pub struct RunPlan {
     pub expectations: Expectations,
     /// Seed of all patterns.
     pub seed: u64,
-    /// How much runs at once.
-    pub limits: Limits,
+    /// How much runs at once, as far as it is not left to what the hosts tell.
+    pub wanted: Wanted,
     /// How checks get machines that no other has touched, if it is to be less than the host can.
     pub isolation: Option<Isolation>,
     /// Where evidence and report go: a folder that does not exist yet, or is empty.
@@ -83,6 +83,8 @@ pub(crate) struct PlannedCell {
     pub guest: PlannedGuest,
     /// Host.
     pub host: PlannedHost,
+    /// The host's place in the plan.
+    pub place: usize,
 }
 
 impl PlannedGuest {
@@ -116,7 +118,7 @@ impl RunPlan {
             required: required(),
             expectations: Expectations::from_toml(EXPECTATIONS)?,
             seed: 2009,
-            limits: Limits::of_this_machine(),
+            wanted: Wanted::default(),
             isolation: None,
             folder,
             cache,
@@ -149,7 +151,12 @@ impl RunPlan {
                     .map(|n| if n == 1 { base.clone() } else { format!("{base}-{n}") })
                     .find(|name| taken.insert(name.clone()))
                     .unwrap_or(base);
-                cells.push(PlannedCell { name, guest: guest.clone(), host: host.clone() });
+                cells.push(PlannedCell {
+                    name,
+                    guest: guest.clone(),
+                    host: host.clone(),
+                    place: h,
+                });
             }
         }
         cells

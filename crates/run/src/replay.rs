@@ -11,8 +11,9 @@ use hospitium_model::{Boot, CellRecord, Expectations};
 use hospitium_suite::{Cell, Check, EXPECTATIONS, Lab, LabParts, Sink};
 use jiff::Timestamp;
 
-use crate::budget::{Budget, Limits};
+use crate::budget::{Budget, Limits, Wanted};
 use crate::cache::{Digests, Held, SnapshotCache};
+use crate::clock::RunClock;
 use crate::durations::Durations;
 use crate::lab::{First, MakeError, Maker};
 use crate::plan::PlannedCell;
@@ -115,14 +116,17 @@ pub async fn enter(plan: ReplayPlan<'_>, observer: &dyn Observer) -> Result<Repl
     let work = WorkFolder::make(&places.work(), &id, None)?;
     let cache = SnapshotCache::open(&places.snapshots(), crate::cache::DEFAULT_SIZE, reapers)
         .map_err(RunError::from)?;
-    let cell = PlannedCell { name: record.name.clone(), guest, host };
+    let cell = PlannedCell { name: record.name.clone(), guest, host, place: 0 };
     let isolation = cell.host.host.isolation();
+    let wanted = Wanted { jobs: Some(1), memory: None };
+    let limits = Limits::of(cell.host.host.facts(), cell.host.host.witness(), wanted).await;
     let maker = Maker {
         cell: &cell,
         isolation,
         cache: &cache,
         digests: &digests,
-        budget: &Budget::new(Limits::of_this_machine().with_jobs(1)),
+        budget: &Budget::new(limits),
+        clock: &RunClock::default(),
         durations: &Durations::kept_in(&places.durations()),
         suite: &suite,
         sink: &Sink::nowhere(),

@@ -13,8 +13,9 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::budget::Budget;
+use crate::budget::Budgets;
 use crate::cache::{Digests, SnapshotCache, trim_derived};
+use crate::clock::RunClock;
 use crate::durations::Durations;
 use crate::places::Places;
 use crate::progress::Progress;
@@ -92,7 +93,7 @@ pub async fn run(
     observer: Arc<dyn Observer>,
     stop: Stop,
 ) -> Result<RunSummary, RunError> {
-    let begun = Instant::now();
+    let (begun, clock) = (Instant::now(), RunClock::default());
     let places = Places::make(&plan.cache)?;
     let (work, reapers) = (places.work(), plan.reapers.clone());
     let recovered =
@@ -110,7 +111,7 @@ pub async fn run(
         id: run_id(plan.seed),
         hospitium: env!("CARGO_PKG_VERSION").into(),
         suite: suite.sha256,
-        started: Timestamp::now(),
+        started: clock.began(),
         ended: None,
         seed: plan.seed,
         required: plan.required.clone(),
@@ -136,12 +137,14 @@ pub async fn run(
     };
     let durations = Durations::kept_in(&places.durations());
     let pairs: Vec<_> = cells.iter().map(|cell| (cell.name.clone(), lab::pair(cell))).collect();
-    let jobs = plan.limits.jobs.min(plan.limits.halves).max(1);
+    let hosts = plan.hosts.iter().map(|host| (host.host.facts(), host.host.witness()));
+    let budgets = Budgets::of(hosts, plan.wanted).await;
+    let jobs = budgets.jobs();
     let shared = Arc::new(Shared {
         cache,
         digests,
-        budget: Budget::new(plan.limits),
-        jobs,
+        budgets,
+        clock,
         progress: Progress::of(&pairs, &plan.checks, &durations, plan.repeat, jobs),
         durations,
         suite,
@@ -164,12 +167,12 @@ pub async fn run(
         folder: folder.clone(),
         cells: record.cells.clone(),
         checks: shared.progress.total(),
-        jobs: shared.jobs,
+        jobs,
     });
 
     let ticking = tokio::spawn(tick(shared.clone()));
     // More cells at once than can boot at once would only fill the disk.
-    let at_once = Arc::new(Semaphore::new(shared.jobs.clamp(1, 4)));
+    let at_once = Arc::new(Semaphore::new(jobs.clamp(1, 4)));
     let writer = Arc::new(writer);
     let mut running = JoinSet::new();
     for (n, cell) in cells.into_iter().enumerate() {
@@ -210,7 +213,7 @@ pub async fn run(
     }
     shared.durations.keep();
     shared.digests.keep();
-    record.ended = Some(Timestamp::now());
+    record.ended = Some(shared.clock.now());
     record.cut_off = shared.stop.reason();
     let unwritten = shared.unwritten.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(error) = unwritten {
@@ -238,6 +241,9 @@ pub async fn run(
     }
     if let Some(writer) = Arc::into_inner(writer) {
         writer.finish(&record)?;
+    }
+    if let Some(words) = shared.clock.was_set() {
+        shared.tell(&RunEvent::Note { cell: String::new(), words });
     }
     let archive = pack(&evidence).await;
     shared.tell(&RunEvent::RunEnded {

@@ -9,9 +9,11 @@ use hospitium_model::{CheckId, Expectations, InputPin};
 use hospitium_suite::Check;
 use jiff::Timestamp;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Budgets};
 use crate::cache::{Digests, SnapshotCache};
+use crate::clock::RunClock;
 use crate::durations::Durations;
+use crate::plan::PlannedCell;
 use crate::progress::Progress;
 use crate::repeat::Repeat;
 use crate::{Observer, RunEvent, Stop};
@@ -22,10 +24,10 @@ pub struct Shared {
     pub cache: SnapshotCache,
     /// Digests of files.
     pub digests: Arc<Digests>,
-    /// CPU and memory.
-    pub budget: Budget,
-    /// Machines at once.
-    pub jobs: usize,
+    /// CPU and memory of the hosts.
+    pub budgets: Budgets,
+    /// The time of the run.
+    pub clock: RunClock,
     /// Earlier durations.
     pub durations: Durations,
     /// This program.
@@ -73,6 +75,11 @@ impl Shared {
     /// The checks in the order in which they begin; in the suite's order if none was asked for.
     pub fn in_order(&self) -> impl Iterator<Item = &'static Check> {
         self.order.as_ref().unwrap_or(&self.checks).iter().copied()
+    }
+
+    /// CPU and memory of a cell's host.
+    pub fn budget(&self, cell: &PlannedCell) -> &Budget {
+        self.budgets.of_host(cell.place)
     }
 
     /// Tells an event.

@@ -8,6 +8,7 @@ use hospitium_model::{Inability, MachineSpec, TimelineSource};
 use hospitium_system::{Console, Diagnosis, Session, SessionError, diagnose};
 use serde::{Deserialize, Serialize};
 
+use crate::hand_over::hand_over;
 use crate::patience::cpu_wait;
 use crate::sink::forward_events;
 use crate::{CheckError, Sink};
@@ -53,6 +54,9 @@ pub struct BootClocks {
     pub host_ms: f64,
     /// How exactly they were read at one moment: half of the round trip.
     pub uncertain_ms: f64,
+    /// By how many seconds somebody set the host's while the machine booted, if somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_by: Option<f64>,
 }
 
 /// Why there is no lab.
@@ -113,11 +117,11 @@ pub async fn boot(
     sink: &Sink,
 ) -> Result<Booted, LabError> {
     let say = |text: &str| sink.say(&dir.name, TimelineSource::Harness, text);
-    let prepared = guest.prepare(&dir.folder, spec.clone())?;
+    let prepared = hand_over(host, guest.prepare(&dir.folder, spec.clone())?).await?;
     let machine = host.define(&prepared, dir).await?;
     let trace = sink.trace(&dir.name);
     let console = Console::start(machine.serial("console").await?, Some(trace.clone()));
-    let begun = Instant::now();
+    let (begun, clock) = (Instant::now(), host.clock().await?);
     machine.power(PowerVerb::On).await?;
     say("started");
     let session = match guest.enter(&*machine, &console, Some(trace), limit).await {
@@ -131,7 +135,8 @@ pub async fn boot(
     let ready_ms = begun.elapsed().as_secs_f64() * 1e3;
     let cpu_wait_ms = cpu_wait(&*machine).await.as_secs_f64() * 1e3;
     say("the probe answers");
-    let clocks = Some(wall_clocks(host, &session).await?);
+    let set_by = host.clock().await?.set_since(&clock);
+    let clocks = Some(BootClocks { set_by, ..wall_clocks(host, &session).await? });
     let events = machine.events();
     forward_events(sink, &dir.name, &events);
     let bad = |event: &&Event| {
@@ -169,7 +174,7 @@ async fn wall_clocks(host: &dyn Host, session: &Session) -> Result<BootClocks, L
         let uncertain_ms = round_trip.as_secs_f64() * 1e3 / 2.0;
         if best.is_none_or(|best| uncertain_ms < best.uncertain_ms) {
             let host_ms = before.unix_ns() as f64 / 1e6 + uncertain_ms;
-            best = Some(BootClocks { guest_ms, host_ms, uncertain_ms });
+            best = Some(BootClocks { guest_ms, host_ms, uncertain_ms, set_by: None });
         }
     }
     best.ok_or_else(|| HostError::io("reading the clocks")(std::io::ErrorKind::Other.into()).into())

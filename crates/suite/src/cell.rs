@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hospitium_host::{
-    Ended, Event, EventClass, EventKind, Host, HostError, Machine, PowerVerb, WorkDir,
+    Ended, Event, EventClass, EventKind, Host, HostClock, HostError, Machine, PowerVerb, WorkDir,
 };
 use hospitium_model::{
     ExpectationError, MachineSpec, OperatingSystem, Pattern, TimelineSource, Value,
@@ -83,6 +83,8 @@ pub struct Cell {
     lived: usize,
     /// The check has done something to the machine from outside.
     acted: AtomicBool,
+    /// The host's clocks when they were last read.
+    last_clock: Mutex<Option<HostClock>>,
 }
 
 /// The system that the probe of this session is in, on the machine of this name, its answers altered if that is the
@@ -150,6 +152,7 @@ impl Cell {
             resets_at_crash: 0,
             lived: 0,
             acted: AtomicBool::new(false),
+            last_clock: Mutex::default(),
         }
     }
 

@@ -55,6 +55,21 @@ pub enum CheckError {
         /// Its id.
         check: String,
     },
+    /// The host contradicts itself: nothing that it says of the machine is believed.
+    #[error(
+        "the host contradicts itself: it sees {0}; run it again, and if it stays so, do not trust this host or its driver"
+    )]
+    Contradiction(String),
+    /// Somebody set the host's wall clock meanwhile.
+    #[error(
+        "the host's wall clock was set {} by {:.1} s while this was measured; run it again while nobody sets it",
+        if *.by < 0.0 { "back" } else { "forward" },
+        .by.abs()
+    )]
+    ClockSet {
+        /// By how many seconds; back if less than zero.
+        by: f64,
+    },
     /// What was measured does not tell right from wrong.
     #[error("cannot tell whether {what}: {why}; run it on a machine that is less busy")]
     Inconclusive {

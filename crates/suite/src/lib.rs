@@ -15,6 +15,7 @@ mod dump;
 mod error;
 mod fault;
 mod gives;
+mod hand_over;
 mod lab;
 mod life;
 mod listen;

@@ -1,6 +1,6 @@
 //! The core: power, serial ports, events, looks, ends.
 
-use hospitium_model::Answer;
+use hospitium_model::{Answer, Bus, ByteSize, DiskRole};
 
 use super::{LIMIT, Lab, Promise, Record, refused, state};
 use crate::machine::{Machine, PowerVerb};
@@ -57,7 +57,30 @@ pub async fn core(lab: &Lab<'_>) -> Vec<Promise> {
     };
     record.note("a machine whose plug is pulled is gone, and nobody wonders", cut.await);
     choices(lab, &mut record).await;
+    store(lab, &mut record).await;
     record.0
+}
+
+/// A file that is handed over is found by the machines under the name that the store gives.
+async fn store(lab: &Lab<'_>, record: &mut Record) {
+    let image = lab.folder.join("image.raw");
+    let used = async {
+        std::fs::write(&image, [7; 1 << 20]).map_err(HostError::io("making an image"))?;
+        let stored = lab.host.store().put(&image).await?;
+        let again = lab.host.store().put(&image).await?;
+        let mut spec = lab.spec();
+        spec.disks = vec![super::devices::disk("handed", DiskRole::Data, Bus::Virtio)];
+        (spec.disks[0].image, spec.disks[0].format) =
+            (Some(stored.path.clone()), Some("raw".into()));
+        let machine = lab.running("handed", &spec).await?;
+        let disks = machine.look().await?.disks?.value;
+        machine.finish().await?;
+        let size = disks.iter().find(|disk| disk.id == "handed").map(|disk| disk.size);
+        Ok(stored == again && size == Some(ByteSize::mib(1)))
+    };
+    record.note("a file that is handed over twice is one, and a machine has it", used.await);
+    let none = lab.host.store().put(&lab.folder.join("no-such")).await;
+    record.note("a file that is not there is not handed over", Ok(none.is_err()));
 }
 
 /// CPU models and machine types by name: what is offered is made, and seen by what the host answers; what is not is

@@ -7,7 +7,7 @@ use crate::facets::Attachment;
 use crate::machine::Machine;
 use crate::{HostError, SeenDisk};
 
-fn disk(id: &str, role: DiskRole, bus: Bus) -> Disk {
+pub(super) fn disk(id: &str, role: DiskRole, bus: Bus) -> Disk {
     Disk {
         id: id.into(),
         role,

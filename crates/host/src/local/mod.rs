@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
-use hospitium_model::{ByteSize, Digest, HostSource, Inability};
+use hospitium_model::{ByteSize, HostSource, Inability};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::host::{HostWitness, ImageRef, ImageStore, Load, PhysicalCpu};
@@ -43,10 +43,23 @@ pub fn end_orphans(folder: &Path, end: &dyn Fn(&Path) -> Option<Orphan>) -> Vec<
 
 /// The clocks of this computer.
 pub fn clock() -> HostClock {
+    let mut clock = read_clocks();
+    // The two are read one after the other, and on a busy computer much may come between.
+    for _ in 0..8 {
+        if clock.read.elapsed() < Duration::from_millis(1) {
+            break;
+        }
+        clock = read_clocks();
+    }
+    clock
+}
+
+fn read_clocks() -> HostClock {
+    let read = Instant::now();
     let time = clock_gettime(ClockId::Monotonic);
     let seconds = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
     HostClock {
-        read: Instant::now(),
+        read,
         wall: SystemTime::now(),
         monotonic: seconds + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or(0)),
         offset_ns: 0,
@@ -60,7 +73,7 @@ pub struct LocalStore;
 
 #[async_trait]
 impl ImageStore for LocalStore {
-    async fn put(&self, file: &Path, _digest: Digest) -> Result<ImageRef, HostError> {
+    async fn put(&self, file: &Path) -> Result<ImageRef, HostError> {
         let doing = format!("looking for the image {}", file.display());
         let path = std::path::absolute(file).map_err(HostError::io(&doing))?;
         tokio::fs::metadata(&path).await.map_err(HostError::io(doing))?;
@@ -123,6 +136,10 @@ impl HostWitness for LocalWitness {
         });
         let kib = kib.ok_or_else(|| unreadable(path))?;
         Ok(HostSource::Hardware.saw(ByteSize::bytes(kib << 10)))
+    }
+
+    async fn computer(&self) -> Sight<String> {
+        Ok(HostSource::Hardware.saw(boot_id()))
     }
 
     async fn has_process(&self, pid: u32) -> Sight<bool> {

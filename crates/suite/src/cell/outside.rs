@@ -1,5 +1,7 @@
 //! What a check sees of its machine from outside, and does to it.
 
+use std::sync::PoisonError;
+
 use hospitium_host::{
     Balloon, Confinement, Display, Dump, Facet, HostClock, Hotplug, Inject, Look, Media, Medium,
     PowerVerb, ProcessFacts, Wires,
@@ -12,9 +14,15 @@ impl Cell {
     /// What the host sees of the machine now.
     ///
     /// # Errors
-    /// The host cannot be asked.
+    /// The host cannot be asked, or contradicts itself.
     pub async fn look(&self) -> Result<Look, CheckError> {
-        Ok(self.machine.look().await?)
+        let look = self.machine.look().await?;
+        if look.contradiction().is_none() {
+            return Ok(look);
+        }
+        // A look is many questions, and something may have come or gone between two of them.
+        let look = self.machine.look().await?;
+        look.contradiction().map_or(Ok(look), |what| Err(CheckError::Contradiction(what)))
     }
 
     /// What the host's operating system says of the machine's process now.
@@ -48,9 +56,12 @@ impl Cell {
     /// The host's clocks.
     ///
     /// # Errors
-    /// The host cannot be asked.
+    /// The host cannot be asked, or somebody has set its wall clock since this machine's last reading of it.
     pub async fn now(&self) -> Result<HostClock, CheckError> {
-        Ok(self.lab.host().clock().await?)
+        let now = self.lab.host().clock().await?;
+        let before = self.last_clock.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
+        let set = before.and_then(|before| now.set_since(&before));
+        set.map_or(Ok(now), |by| Err(CheckError::ClockSet { by }))
     }
 
     /// Devices that come and go.

@@ -151,6 +151,12 @@ check! {
         let boot = cell.lab().boot_facts().clocks.ok_or_else(|| {
             CheckError::unreadable("the wall clock after boot", "not written down when it booted")
         })?;
+        if let Some(by) = boot.set_by {
+            // The guest took its time from the clock as it was. A boot anew (--fresh-boot) shows it right.
+            return Err(CheckError::ClockSet { by });
+        }
+        // Who sets the host's clock from here on is found out at the next reading.
+        cell.now().await?;
         let hardware = cell.system().hardware_clock().await?.map(|seconds| seconds as f64);
         let utc = HostSource::Clock.saw(utc(cell).await?.floor());
         let mut seen = Observations::of([
@@ -171,12 +177,15 @@ check! {
         fault: Fault::Seam(SeamFault::Look(|look| alter(&mut look.hardware_clock, |seconds| *seconds -= 7200)));
     async fn rtc_base(cell) {
         const DAY: i64 = 86_400;
+        // Who sets the host's clock from here on is found out at the next reading.
+        cell.now().await?;
         let before = cell.system().hardware_clock().await?;
         let host = HostSource::Clock.saw(utc(cell).await?.floor());
         let wanted = before.value + DAY;
         cell.system().set_hardware_clock(wanted).await?;
         let after = cell.system().hardware_clock().await?;
         let device = cell.look().await?.hardware_clock;
+        cell.now().await?;
         let ahead = |seconds: i64| (seconds - wanted) as f64;
         let mut seen = Observations::of([
             Finding::within("hardware clock, UTC", "s", before.map(|seconds| seconds as f64), host, RTC_STEP),

@@ -44,6 +44,7 @@ check! {
             let (image, wanted) = disc(cell, what, pattern).await?;
             let wanted = wanted.to_string();
             let from = cell.events_so_far();
+            let image = cell.host()?.store().put(&image).await?.path;
             cell.media()?.change_medium(device::CDROM, Some(&image)).await?;
             let (moved, inside) = tokio::try_join!(tray(cell, from, false), content(cell, &drive, &wanted))?;
             let there = inside.value == wanted;

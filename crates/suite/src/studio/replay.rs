@@ -312,6 +312,23 @@ impl Studio {
         Some(self.play_otherwise(check, Some(otherwise), None))
     }
 
+    /// Plays a check with replies altered: `alter` is shown each question with its place among all, and says whether it
+    /// has altered its reply. None if it has altered none.
+    pub fn play_altered(
+        &self,
+        check: &'static Check,
+        alter: &mut dyn FnMut(usize, &Entry, &mut Reply) -> bool,
+    ) -> Option<Replayed> {
+        let entries = &self.tape(check)?.transcript.entries;
+        let replies = entries.iter().enumerate().filter_map(|(n, entry)| {
+            let mut reply = entry.reply.clone();
+            alter(n, entry, &mut reply).then_some((n, reply))
+        });
+        let replies: Vec<_> = replies.collect();
+        let altered = !replies.is_empty();
+        altered.then(|| self.play_otherwise(check, Some(Otherwise::Replies(replies)), None))
+    }
+
     pub(crate) fn play_otherwise(
         &self,
         check: &'static Check,

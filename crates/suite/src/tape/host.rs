@@ -10,7 +10,7 @@ use hospitium_host::{
     HostWitness, ImageRef, ImageStore, Isolation, Load, Machine, PhysicalCpu, Sight, Snapshot,
     WorkDir,
 };
-use hospitium_model::{Answer, ByteSize, Capability, Digest, HostFacts, Inability, MachineSpec};
+use hospitium_model::{Answer, ByteSize, Capability, HostFacts, Inability, MachineSpec};
 use serde_json::json;
 
 use super::{HOST, Tape, TappedMachine, nobody};
@@ -174,6 +174,13 @@ impl HostWitness for TappedHost {
         seen(self.tape.ask(HOST, "host memory", json!({}), inner).await)
     }
 
+    async fn computer(&self) -> Sight<String> {
+        match self.inner.as_ref().map(|host| host.witness()) {
+            Some(Ok(witness)) => witness.computer().await,
+            _ => Err(Inability::of_host("no check asks for it")),
+        }
+    }
+
     async fn has_process(&self, pid: u32) -> Sight<bool> {
         let inner = async {
             Ok::<_, HostError>(self.there("has_process")?.witness()?.has_process(pid).await)
@@ -188,7 +195,11 @@ fn seen<T>(told: Result<Sight<T>, HostError>) -> Sight<T> {
 
 #[async_trait]
 impl ImageStore for TappedHost {
-    async fn put(&self, file: &Path, digest: Digest) -> Result<ImageRef, HostError> {
-        self.there("put")?.store().put(file, digest).await
+    async fn put(&self, file: &Path) -> Result<ImageRef, HostError> {
+        match &self.inner {
+            Some(host) => host.store().put(file).await,
+            // A machine that is played opens no file.
+            None => Ok(ImageRef { path: file.to_owned() }),
+        }
     }
 }

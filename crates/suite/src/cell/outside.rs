@@ -12,9 +12,13 @@ impl Cell {
     /// What the host sees of the machine now.
     ///
     /// # Errors
-    /// The host cannot be asked.
+    /// The host cannot be asked, or no longer shows what it saw of the first machine.
     pub async fn look(&self) -> Result<Look, CheckError> {
-        Ok(self.machine.look().await?)
+        let look = self.machine.look().await?;
+        match self.lab.gives().and_then(|gives| gives.hidden(&look)) {
+            Some(why) => Err(why.into()),
+            None => Ok(look),
+        }
     }
 
     /// What the host's operating system says of the machine's process now.

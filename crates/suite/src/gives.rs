@@ -7,6 +7,9 @@ use hospitium_host::{EventClass, Host, HostError, Look, Machine, SeenDisk, Sight
 use hospitium_model::{Answer, Inability};
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "transcripts")]
+use crate::Need;
+
 /// A facet of a machine's, or of its host's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -107,6 +110,7 @@ pub enum SightKind {
     Nics,
     Uuid,
     GenerationId,
+    HardwareClock,
     Accelerator,
     Firmware,
     /// The number of the hypervisor's process.
@@ -123,7 +127,7 @@ pub enum SightKind {
 
 impl SightKind {
     /// All of a [`Look`].
-    pub const OF_LOOK: [Self; 19] = [
+    pub const OF_LOOK: [Self; 20] = [
         Self::State,
         Self::Vcpus,
         Self::VcpuThreads,
@@ -141,6 +145,7 @@ impl SightKind {
         Self::Nics,
         Self::Uuid,
         Self::GenerationId,
+        Self::HardwareClock,
         Self::Accelerator,
         Self::Firmware,
     ];
@@ -174,6 +179,7 @@ impl SightKind {
             Self::Nics => look.nics = Err(why),
             Self::Uuid => look.uuid = Err(why),
             Self::GenerationId => look.generation_id = Err(why),
+            Self::HardwareClock => look.hardware_clock = Err(why),
             Self::Accelerator => look.accelerator = Err(why),
             Self::Firmware => look.firmware = Err(why),
             Self::Process
@@ -209,6 +215,7 @@ impl SightKind {
             Self::Nics => unseen(&look.nics),
             Self::Uuid => unseen(&look.uuid),
             Self::GenerationId => unseen(&look.generation_id),
+            Self::HardwareClock => unseen(&look.hardware_clock),
             Self::Accelerator => unseen(&look.accelerator),
             Self::Firmware => unseen(&look.firmware),
             Self::Process
@@ -266,6 +273,28 @@ impl Gives {
             sights,
             events: EventClass::ALL.into_iter().filter_map(untold).collect(),
         })
+    }
+
+    /// A host that does not give these.
+    #[cfg(feature = "transcripts")]
+    pub(crate) fn without(needs: &[Need]) -> Self {
+        let mut gives = Self::default();
+        for need in needs {
+            let why = Inability::of_host("a seeded fault");
+            match need {
+                Need::Facet(kind) => gives.facets.push((*kind, why)),
+                Need::Sight(kind) => gives.sights.push((*kind, why)),
+                Need::Events(class) => gives.events.push((*class, why)),
+                _ => {}
+            }
+        }
+        gives
+    }
+
+    /// Why something is not in a look that was seen when the host was asked.
+    pub(crate) fn hidden(&self, look: &Look) -> Option<Inability> {
+        let seen = SightKind::OF_LOOK.into_iter().filter(|kind| self.unseen(*kind).is_none());
+        seen.into_iter().find_map(|kind| kind.lack(look))
     }
 
     /// Why there is no such facet.

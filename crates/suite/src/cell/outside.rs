@@ -14,15 +14,20 @@ impl Cell {
     /// What the host sees of the machine now.
     ///
     /// # Errors
-    /// The host cannot be asked, or contradicts itself.
+    /// The host cannot be asked, contradicts itself, or no longer shows what it saw of the first machine.
     pub async fn look(&self) -> Result<Look, CheckError> {
-        let look = self.machine.look().await?;
-        if look.contradiction().is_none() {
-            return Ok(look);
+        let mut look = self.machine.look().await?;
+        if look.contradiction().is_some() {
+            // A look is many questions, and something may have come or gone between two of them.
+            look = self.machine.look().await?;
         }
-        // A look is many questions, and something may have come or gone between two of them.
-        let look = self.machine.look().await?;
-        look.contradiction().map_or(Ok(look), |what| Err(CheckError::Contradiction(what)))
+        if let Some(what) = look.contradiction() {
+            return Err(CheckError::Contradiction(what));
+        }
+        match self.lab.gives().and_then(|gives| gives.hidden(&look)) {
+            Some(why) => Err(why.into()),
+            None => Ok(look),
+        }
     }
 
     /// What the host's operating system says of the machine's process now.

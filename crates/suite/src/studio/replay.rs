@@ -16,7 +16,8 @@ use crate::tape::{
     Transcript, Transcripts,
 };
 use crate::{
-    Check, CheckError, EXPECTATIONS, Fault, Lab, LabParts, Listening, Need, Origin, Sink, checks,
+    Check, CheckError, EXPECTATIONS, Fault, Gives, Lab, LabParts, Listening, Need, Origin,
+    SeamFault, Sink, checks,
 };
 
 /// Name of the check's own machine, recorded and played.
@@ -227,6 +228,10 @@ impl Studio {
             Some(Otherwise::Facts(pair)) => Arc::new((**pair).clone()),
             _ => pair,
         };
+        let gives = match &otherwise {
+            Some(Otherwise::Gives(gives)) => Some(gives.clone()),
+            _ => pair.gives.clone(),
+        };
         let log_position = tape.transcript.log_position.clone();
         let player = Player::new(tape, otherwise);
         let tape = Tape::playing(pair.clone(), player.clone(), fault);
@@ -256,8 +261,8 @@ impl Studio {
         if let Some(position) = log_position {
             lab.set_log_position(position);
         }
-        if let Some(gives) = &pair.gives {
-            lab.know(gives.clone());
+        if let Some(gives) = gives {
+            lab.know(gives);
         }
         Some((lab, player))
     }
@@ -265,6 +270,13 @@ impl Studio {
     /// Plays a check as it was recorded, or with this fault.
     pub fn play(&self, check: &'static Check, fault: Option<Fault>) -> Replayed {
         self.play_otherwise(check, None, fault)
+    }
+
+    /// Plays a check on a host of which it is known that it does not give these.
+    pub fn play_without(&self, check: &'static Check, needs: &'static [Need]) -> Replayed {
+        let known = Otherwise::Gives(Gives::without(needs));
+        let fault = Fault::Seam(SeamFault::Without(needs));
+        self.play_otherwise(check, Some(known), Some(fault))
     }
 
     /// Plays a check in whose middle something happens that was not recorded. `last`: to the last of its machines, else to

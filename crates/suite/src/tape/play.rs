@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::transcript::{Entry, MachineTape, Pair, Reply, Transcript};
+use crate::Gives;
 
 /// Arguments by which questions are not told apart: they differ from run to run, or say how long to wait.
 const LEFT_OUT: &[&str] = &["limit", "entropy"];
@@ -64,6 +65,8 @@ impl Indexed {
 /// What is played otherwise than it was recorded.
 #[derive(Debug, Clone)]
 pub(crate) enum Otherwise {
+    /// What the host gives of its machines.
+    Gives(Gives),
     /// These entries' replies.
     Replies(Vec<(usize, Reply)>),
     /// This entry's reply is passed over: the next to the same question comes in its place.

@@ -268,6 +268,11 @@ pub fn reservations(record: &Stored) -> Vec<String> {
         );
     }
     limits.extend(waived(record));
+    for what in &record.detail.impossible {
+        limits.push(format!(
+            "its run covers no machine with {what}: that none can be is its party's word"
+        ));
+    }
     for check in record.detail.failed.iter().filter(|_| record.passed()) {
         let text = format!("{check}, which is not required, failed");
         limits.push(hospitium_model::printable(&text, 200));

@@ -19,6 +19,7 @@ use crate::pair::Judged;
 use crate::side::{Side, Subjects};
 use crate::store::LogKnown;
 use crate::support::support;
+use crate::tell::{LogRow, RefusedHead};
 use crate::{Catalog, CatalogError, Limits, Question, Rule, Word};
 
 /// A catalog with what is needed to ask it.
@@ -36,6 +37,7 @@ pub struct Ready {
     pub(crate) logs: Vec<LogKnown>,
     pub(crate) owed: HashMap<(ProductId, ProductId), Vec<(usize, Obligation)>>,
     problems: Vec<String>,
+    refused_heads: Vec<RefusedHead>,
     as_of: Date,
 }
 
@@ -65,7 +67,9 @@ impl Ready {
                 owed.entry(pair).or_default().push((number, obligation));
             }
         }
-        Ok(Self { subjects, logs, owed, problems, as_of })
+        let mut refused_heads = catalog.refused_heads().await?;
+        refused_heads.truncate(LINES);
+        Ok(Self { subjects, logs, owed, problems, refused_heads, as_of })
     }
 
     /// Every guest and host as records name it: whether it is a guest, its name, and its product's
@@ -244,8 +248,8 @@ impl<'a> Desk<'a> {
             nearest,
             support,
             certain: !self.ready.logs.iter().any(|log| {
-                let rests = judged.iter().any(|j| j.record.log_id == log.id);
-                rests && log.damaged + log.unread > 0
+                let rests = judged.iter().any(|j| j.record.log_id == log.row.id);
+                rests && log.row.damaged + log.row.unread > 0
             }),
             warnings: self.warnings(decision.verdict),
         })
@@ -299,7 +303,10 @@ impl<'a> Desk<'a> {
 
     fn warnings(&self, verdict: Word) -> Vec<String> {
         let mut warnings = Vec::new();
-        for LogKnown { origin, damaged, unread, .. } in &self.ready.logs {
+        for refused in &self.ready.refused_heads {
+            warnings.push(refused.words());
+        }
+        for LogKnown { row: LogRow { origin, damaged, unread, .. }, .. } in &self.ready.logs {
             if *damaged > 0 {
                 warnings.push(format!(
                     "{damaged} entries of {origin} are damaged; a withdrawal may be among them. \

@@ -25,7 +25,7 @@ pub struct Line {
     pub guest_product: String,
     /// The host's product id, empty if the record has none.
     pub host_product: String,
-    /// `valid`, `failed`, `lapsed`, `suspended` or `withdrawn`, on the export's day.
+    /// `valid`, `failed`, `lapsed`, `suspended`, `withdrawn` or `fallen`, on the export's day.
     pub stands: &'static str,
     /// The rule by which it stands so, by itself.
     pub rule: Rule,
@@ -67,7 +67,7 @@ impl Catalog {
             let said = self.notices_of(&records.iter().collect::<Vec<_>>()).await?;
             for (row, record) in rows.iter().zip(records) {
                 (log, entry) = (record.log_id, i64::try_from(record.entry).unwrap_or(i64::MAX));
-                if record.validated > as_of || record.known > as_of {
+                if !record.is_known_on(as_of) {
                     continue;
                 }
                 let id = |column| {

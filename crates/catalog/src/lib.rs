@@ -16,6 +16,7 @@ mod differences;
 mod error;
 mod exclude;
 pub mod export;
+mod fallen;
 mod machine;
 mod nearest;
 mod newest;
@@ -47,12 +48,12 @@ pub use machine::{Untold, question_of};
 pub use page::{Notice, RecordFilter, RecordPage};
 pub use pair::Stands;
 pub use question::{Limits, Question, QuestionError};
-pub use read::LogSource;
+pub use read::{LogSource, Opened};
 pub use rebuild::{LogSummary, Rebuilt, Refusal};
 pub use record::{Detail, Stored};
 pub use store::{Catalog, database_url};
 pub use support::support;
-pub use tell::{LogRow, Numbers};
+pub use tell::{LogRow, Numbers, RefusedHead};
 
 #[cfg(test)]
 mod tests;

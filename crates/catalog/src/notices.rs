@@ -16,27 +16,32 @@ use crate::{Catalog, CatalogError};
 /// bounds on parameters.
 const RECORDS: usize = 500;
 
-/// What was said of records, by the log that they stand in and their digest.
+/// What was said of records later, and what became of what they rest on.
 #[derive(Debug, Default)]
-pub struct Notices(HashMap<(i64, String), Vec<NoticeRow>>);
+pub struct Notices {
+    /// Of records, by the log that they stand in and their digest.
+    said: HashMap<(i64, String), Vec<NoticeRow>>,
+    /// Why a record falls with what it rests on, by its log and entry.
+    fallen: HashMap<(i64, i64), String>,
+}
 
 impl Notices {
     /// Takes in a row: a notice, the record's digest, its log.
     fn take(&mut self, row: &AnyRow) -> Result<(), sqlx::Error> {
-        self.0.entry((row.try_get(5)?, row.try_get(4)?)).or_default().push(notice(row)?);
+        self.said.entry((row.try_get(5)?, row.try_get(4)?)).or_default().push(notice(row)?);
         Ok(())
     }
 
     /// What was said of this record, in its order, and of what it rests on.
     pub fn of(&self, record: &Stored) -> Vec<NoticeRow> {
-        let about = |digest: String| self.0.get(&(record.log_id, digest)).into_iter().flatten();
+        let about = |digest: String| self.said.get(&(record.log_id, digest)).into_iter().flatten();
         about(record.digest.clone()).cloned().collect()
     }
 
     /// The same of each record that it rests on.
     pub fn of_rests<'a>(&'a self, record: &'a Stored) -> impl Iterator<Item = Vec<NoticeRow>> + 'a {
         rests_on(record).filter_map(|digest| {
-            let said = self.0.get(&(record.log_id, digest))?;
+            let said = self.said.get(&(record.log_id, digest))?;
             let told = said.iter().map(|notice| NoticeRow {
                 reason: format!("what it rests on was taken back: {}", notice.reason),
                 ..notice.clone()
@@ -52,7 +57,10 @@ impl Notices {
             return own;
         }
         let mut rests = self.of_rests(record).map(|said| stands(record, &said, as_of));
-        rests.find(|rests| !rests.counts()).unwrap_or(own)
+        let rests = rests.find(|rests| !rests.counts());
+        let entry = i64::try_from(record.entry).unwrap_or(i64::MAX);
+        let fallen = || self.fallen.get(&(record.log_id, entry)).filter(|_| record.passed());
+        rests.or_else(|| fallen().map(|why| Stands::Fallen { why: why.clone() })).unwrap_or(own)
     }
 }
 
@@ -90,6 +98,27 @@ impl Catalog {
             }
             for row in query.fetch_all(&self.pool).await.map_err(failed())? {
                 found.take(&row).map_err(failed())?;
+            }
+        }
+        let resting: Vec<_> =
+            records.iter().filter(|record| rests_on(record).next().is_some()).collect();
+        for some in resting.chunks(RECORDS) {
+            let mark = |at: usize| format!("(${}, ${})", 2 * at + 1, 2 * at + 2);
+            let marks: Vec<String> = (0..some.len()).map(mark).collect();
+            let sql = format!(
+                "SELECT f.log, f.entry, f.why FROM (VALUES {}) AS r \
+                 JOIN fallen f ON f.log = r.column1 AND f.entry = r.column2",
+                marks.join(", ")
+            );
+            let mut query = sqlx::query(&sql);
+            for record in some {
+                let entry = i64::try_from(record.entry).unwrap_or(i64::MAX);
+                query = query.bind(record.log_id).bind(entry);
+            }
+            for row in query.fetch_all(&self.pool).await.map_err(failed())? {
+                let column = |at: usize| row.try_get::<i64, _>(at).map_err(failed());
+                let why = row.try_get(2).map_err(failed())?;
+                found.fallen.insert((column(0)?, column(1)?), why);
             }
         }
         Ok(found)

@@ -17,11 +17,13 @@ impl Stored {
         withdrawn: Option<Date>,
         logs: &[LogKnown],
     ) -> Outcome {
-        let log = logs.iter().find(|log| log.id == self.log_id);
+        let log = logs.iter().find(|log| log.row.id == self.log_id);
         let Detail { key, profile, drivers, covers, .. } = &self.detail;
         let told = Told {
             keys: log.map(|log| log.keys(key)).unwrap_or_default(),
-            cosigners: log.map(|log| log.cosigners.clone()).unwrap_or_default(),
+            cosigners: log
+                .map(|log| log.row.cosigners.iter().cloned().collect())
+                .unwrap_or_default(),
             profile: profile.clone(),
             drivers: drivers.clone(),
             covers: covers.clone(),
@@ -57,7 +59,8 @@ impl Catalog {
             let record = &line.record;
             let ids = (line.guest_product.parse(), line.host_product.parse());
             if let (Ok(guest), Ok(host)) = ids {
-                let back = matches!(line.stands, "suspended" | "withdrawn").then_some(as_of);
+                let back =
+                    matches!(line.stands, "suspended" | "withdrawn" | "fallen").then_some(as_of);
                 outcomes.push(record.outcome(guest, host, back, &logs));
             }
             Ok(())

@@ -34,15 +34,20 @@ pub enum Stands {
         /// Why.
         reason: String,
     },
+    /// It passed, and what it rests on is not in its log, or is something else.
+    Fallen {
+        /// What, and why.
+        why: String,
+    },
 }
 
 impl Stands {
-    /// Whether it is neither suspended nor withdrawn.
+    /// Whether it is not suspended, withdrawn, or fallen with what it rests on.
     pub const fn counts(&self) -> bool {
         matches!(self, Self::Valid | Self::Failed | Self::Lapsed)
     }
 
-    /// `valid`, `failed`, `lapsed`, `suspended` or `withdrawn`.
+    /// `valid`, `failed`, `lapsed`, `suspended`, `withdrawn` or `fallen`.
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Valid => "valid",
@@ -50,6 +55,7 @@ impl Stands {
             Self::Lapsed => "lapsed",
             Self::Suspended { .. } => "suspended",
             Self::Withdrawn { .. } => "withdrawn",
+            Self::Fallen { .. } => "fallen",
         }
     }
 }
@@ -62,7 +68,7 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// Whether it is neither suspended nor withdrawn.
+    /// Whether it is not suspended, withdrawn, or fallen with what it rests on.
     pub const fn counts(&self) -> bool {
         self.stands.counts()
     }
@@ -77,6 +83,8 @@ impl Judged {
         match self.stands {
             Stands::Suspended { since, .. } => Some(since),
             Stands::Withdrawn { on, .. } => Some(on),
+            // It never did.
+            Stands::Fallen { .. } => Some(self.record.validated),
             _ => None,
         }
     }
@@ -106,6 +114,7 @@ impl Stored {
                 Rule::Suspended { record, since, until, reason }
             }
             Stands::Withdrawn { on, reason } => Rule::Withdrawn { record, on, reason },
+            Stands::Fallen { why } => Rule::Fallen { record, what: "in its log".into(), why },
         }
     }
 }

@@ -28,16 +28,23 @@ pub struct LogSource {
     pub policy: Policy,
 }
 
-/// What a log begins with.
+/// A log whose head was verified, once: what is read of the log is held against this head.
 #[derive(Debug)]
 pub struct Opened {
-    pub head: Head,
-    pub party: String,
+    pub(crate) head: Head,
+    pub(crate) party: String,
     /// Other parties that have cosigned the head.
-    pub cosigners: BTreeSet<String>,
+    pub(crate) cosigners: BTreeSet<String>,
     /// Cosignatures that do not count, in words.
-    pub ahead: Vec<String>,
-    pub checkpoint: Checkpoint,
+    pub(crate) ahead: Vec<String>,
+    pub(crate) checkpoint: Checkpoint,
+}
+
+impl Opened {
+    /// The head, with the signatures that were verified.
+    pub const fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
 }
 
 /// An entry, verified or not.
@@ -74,6 +81,9 @@ pub enum Batch {
 
 impl LogSource {
     /// Verifies the checkpoint and its cosignatures.
+    ///
+    /// # Errors
+    /// If there is none, or it is not believed under the policy.
     pub fn open(&self, now: Timestamp) -> Result<Opened, CatalogError> {
         let folder = || self.folder.path().display().to_string();
         let checkpoint = self
@@ -107,7 +117,12 @@ impl LogSource {
     }
 
     /// Reads the whole log. Gives up without a word if nobody takes what it hands over.
-    pub fn read(&self, opened: &Opened, now: Timestamp, give: &mut dyn FnMut(Batch) -> bool) {
+    pub(crate) fn read(
+        &self,
+        opened: &Opened,
+        now: Timestamp,
+        give: &mut dyn FnMut(Batch) -> bool,
+    ) {
         let mut verifier = Verifier::new(self, opened, now);
         let checked = verifier.in_order(
             |take| {

@@ -12,6 +12,7 @@ use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, Row as _, Transaction};
 use tokio::sync::mpsc;
 
+use crate::fallen::Needs;
 use crate::newest::Pair;
 use crate::notices::KINDS;
 use crate::read::{Batch, Entry, LogSource, Opened, Said};
@@ -80,10 +81,23 @@ impl Catalog {
     /// If a log cannot be trusted at all, or the database fails; the catalog is unchanged then.
     pub async fn rebuild(&mut self, logs: &[LogSource]) -> Result<Rebuilt, CatalogError> {
         let now = Timestamp::now();
+        let opened = logs.iter().map(|source| source.open(now)).collect::<Result<Vec<_>, _>>()?;
+        self.rebuild_of(logs.iter().cloned().zip(opened).collect(), now).await
+    }
+
+    /// The same of logs whose heads were verified already: those heads are taken in, whatever stands in the
+    /// logs' folders by now.
+    ///
+    /// # Errors
+    /// As for [`rebuild`](Self::rebuild).
+    pub async fn rebuild_of(
+        &mut self,
+        logs: Vec<(LogSource, Opened)>,
+        now: Timestamp,
+    ) -> Result<Rebuilt, CatalogError> {
         let mut opened = Vec::new();
         let mut origins = BTreeSet::new();
-        for source in logs {
-            let log = source.open(now)?;
+        for (source, log) in logs {
             if !origins.insert(log.head.origin.clone()) {
                 return Err(CatalogError::Twice { origin: printable(&log.head.origin, NAME) });
             }
@@ -113,13 +127,15 @@ impl Catalog {
             waiting: HashMap::new(),
             log: 0,
             known: i64::MIN,
+            needs: Vec::new(),
+            waivers: HashMap::new(),
         };
         let mut rebuilt = Rebuilt::default();
         for (opened, source) in opened {
             filling.remember(&opened).await?;
             filling.log += 1;
             filling.known = i64::MIN;
-            rebuilt.logs.push(filling.log(source.clone(), opened, now).await?);
+            rebuilt.logs.push(filling.log(source, opened, now).await?);
         }
         filling.finish().await?;
         Ok(rebuilt)
@@ -157,21 +173,6 @@ impl Catalog {
         query.bind(text).bind(new).execute(&self.pool).await.map_err(failed())?;
         Err(refused)
     }
-
-    /// Heads that were refused, as they did not continue what was seen before: the log, the checkpoint
-    /// seen before, and the one that was refused, each with the log's signature.
-    ///
-    /// # Errors
-    /// If the database cannot be read.
-    pub async fn refused_heads(&self) -> Result<Vec<[String; 3]>, CatalogError> {
-        let failed = || CatalogError::database("read the heads that it refused");
-        let sql = "SELECT origin, seen, found FROM refused_heads ORDER BY digest LIMIT 1000";
-        let rows = sqlx::query(sql).fetch_all(&self.pool).await.map_err(failed())?;
-        rows.iter()
-            .map(|row| Ok([row.try_get(0)?, row.try_get(1)?, row.try_get(2)?]))
-            .collect::<Result<_, sqlx::Error>>()
-            .map_err(failed())
-    }
 }
 
 struct Filling<'c> {
@@ -186,6 +187,10 @@ struct Filling<'c> {
     /// The latest time at which an entry of the log says that it was made: what stands further on was
     /// not known earlier.
     known: i64,
+    /// What validations rest on, which is looked up once all is taken in.
+    needs: Vec<Needs>,
+    /// The entries of waivers, by log and digest.
+    waivers: HashMap<(i64, Digest), u64>,
 }
 
 /// The values of a row.
@@ -228,6 +233,9 @@ impl Filling<'_> {
                 Batch::Again => {
                     self.known = i64::MIN;
                     self.waiting.clear();
+                    let log = self.log;
+                    self.needs.retain(|needs| needs.log != log);
+                    self.waivers.retain(|(of, _), _| *of != log);
                     for table in
                         ["machines", "records", "notices", "waivers", "key_changes", "refused"]
                     {
@@ -300,9 +308,13 @@ impl Filling<'_> {
                 }
             };
             let statement = match said {
-                Said::Validation { row, issued } => {
+                Said::Validation { mut row, issued } => {
                     summary.validations += 1;
                     self.known = self.known.max(issued.as_second());
+                    let all = std::mem::take(&mut row.needs);
+                    if !all.is_empty() {
+                        self.needs.push(Needs { log: self.log, entry: entry.index, all });
+                    }
                     let values = self.validation(*row, entry.digest);
                     let row = place.into_iter().chain(values).collect();
                     self.waiting.entry("records").or_default().push(row);
@@ -311,6 +323,9 @@ impl Filling<'_> {
                 Said::Other(statement) => statement,
             };
             summary.others += 1;
+            if matches!(statement.record, Record::Waiver(_)) {
+                self.waivers.insert((self.log, entry.digest), entry.index);
+            }
             self.known = self.known.max(statement.issued().as_second());
             // A notice may be about several records; every other record is about one thing.
             let notice = statement.notice().is_some();
@@ -419,6 +434,16 @@ impl Filling<'_> {
         self.run(sqlx::query(pairs)).await?;
         for (name, on) in INDEXES {
             self.run(sqlx::query(&format!("CREATE INDEX {name} ON {on}"))).await?;
+        }
+        let failed = || CatalogError::database("look up what records rest on");
+        for needs in std::mem::take(&mut self.needs) {
+            let waiver = |digest: &Digest| self.waivers.get(&(needs.log, *digest)).copied();
+            let wrong = needs.wrong(&mut self.transaction, waiver).await.map_err(failed())?;
+            if let Some(why) = wrong {
+                let sql = "INSERT INTO fallen (log, entry, why) VALUES ($1, $2, $3)";
+                let query = sqlx::query(sql).bind(needs.log).bind(number(needs.entry));
+                self.run(query.bind(printable(&why, REASON))).await?;
+            }
         }
         self.transaction.commit().await.map_err(CatalogError::database("keep what was taken in"))
     }

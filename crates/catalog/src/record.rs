@@ -3,6 +3,7 @@
 use hospitium_ledger::NoticeKind;
 use hospitium_ledger::statement::{CheckCounts, Envelope, Validation, Waiver};
 use hospitium_model::{Digest, MachineRow, printable};
+use hospitium_plan::cells::is_known_impossible;
 use hospitium_plan::obligation::{Covers, Trial, Voice};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -10,6 +11,9 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::question::firmware_word;
+
+/// Most of what a claim counts as impossible that is kept.
+const IMPOSSIBLE: usize = 50;
 
 /// What of a record is kept beside its columns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +57,9 @@ pub struct Detail {
     /// The guest's paravirtual drivers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drivers: Option<String>,
+    /// What it counts as impossible on its own word, in words: such combinations it does not cover.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub impossible: Vec<String>,
     /// What its run covers of the machine's configurations, as it claims.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub covers: Option<Covers>,
@@ -100,6 +107,7 @@ impl Detail {
             key: String::new(),
             profile: ours.profile.as_deref().map(|text| printable(text, 60)),
             drivers: ours.drivers.as_deref().map(|text| printable(text, 200)),
+            impossible: impossible(validation),
             covers: ours.machines.as_ref().map(|claim| Covers {
                 strength: claim.strength,
                 covered: claim.covered,
@@ -116,6 +124,16 @@ fn rests_on(validation: &Validation) -> Vec<Digest> {
     let rows = ours.machines.iter().flat_map(|machines| &machines.rows);
     let waivers = ours.waivers.iter().filter_map(|waiver| waiver.record);
     waivers.chain(rows.filter_map(|row| row.record)).collect()
+}
+
+/// What of a claim's coverage is left out as impossible and stands in no table of ours.
+fn impossible(validation: &Validation) -> Vec<String> {
+    let ours = &validation.hospitium;
+    let rules = ours.machines.iter().flat_map(|claim| &claim.infeasible);
+    let own = rules.filter(|rule| !is_known_impossible(&ours.host.kind, &rule.what));
+    own.take(IMPOSSIBLE)
+        .map(|rule| printable(&format!("{}, for {}", rule.what, rule.reason), 300))
+        .collect()
 }
 
 /// The words of a record's machine configuration.
@@ -207,6 +225,16 @@ impl Stored {
             emulated: self.emulated,
             trial,
         }
+    }
+
+    /// Whether it is known on a day: its run had ended by then, and it was recorded.
+    pub fn is_known_on(&self, day: Date) -> bool {
+        self.validated <= day && self.known <= day
+    }
+
+    /// The day from which it is known.
+    pub fn known_from(&self) -> Date {
+        self.validated.max(self.known)
     }
 
     /// Whether every required check passed or was waived.

@@ -1,8 +1,8 @@
 //! A validation as a row of the catalog: what is kept of it, made while it is verified.
 
-use hospitium_ledger::statement::Validation;
-use hospitium_ledger::{Statement, VerifierKey};
-use hospitium_model::{Accelerator, printable};
+use hospitium_ledger::statement::{Outcome, Validation};
+use hospitium_ledger::{Needed, Statement, VerifierKey};
+use hospitium_model::{Accelerator, Digest, printable};
 
 use crate::record::Detail;
 
@@ -32,6 +32,8 @@ pub struct Row {
     pub until: i64,
     /// [`Detail`] as JSON.
     pub detail: String,
+    /// What it rests on in its log, if it passed: a failure stands by itself.
+    pub needs: Vec<(Digest, Needed)>,
 }
 
 impl Row {
@@ -55,6 +57,10 @@ impl Row {
             ended: ours.validity.from.as_second(),
             until: ours.validity.until.as_second(),
             detail: serde_json::to_string(&detail).unwrap_or_default(),
+            needs: match validation.result {
+                Outcome::Failed => Vec::new(),
+                _ => Needed::of(validation),
+            },
             machine: detail.machine,
         }
     }

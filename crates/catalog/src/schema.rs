@@ -1,12 +1,12 @@
 //! The read model's tables, in the SQL that SQLite and PostgreSQL share.
 
 /// Version of the tables.
-pub const FORM: &str = "4";
+pub const FORM: &str = "5";
 
 /// The tables. Times are seconds since 1970-01-01 UTC; `log` and `entry` are a record's place. `machines`
 /// has each machine configuration on which a log says that a pair was tried, on hardware and under
 /// emulation: of each its newest records can be read without the others of the pair.
-pub const TABLES: [&str; 12] = [
+pub const TABLES: [&str; 13] = [
     "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS logs (id BIGINT PRIMARY KEY, origin TEXT NOT NULL, \
      party TEXT NOT NULL, size BIGINT NOT NULL, root TEXT NOT NULL, damaged BIGINT NOT NULL, \
@@ -35,6 +35,8 @@ pub const TABLES: [&str; 12] = [
      reason TEXT NOT NULL, PRIMARY KEY (log, entry))",
     "CREATE TABLE IF NOT EXISTS refused (log BIGINT NOT NULL, entry BIGINT NOT NULL, \
      why TEXT NOT NULL, PRIMARY KEY (log, entry))",
+    "CREATE TABLE IF NOT EXISTS fallen (log BIGINT NOT NULL, entry BIGINT NOT NULL, \
+     why TEXT NOT NULL, PRIMARY KEY (log, entry))",
     // These two outlive a rebuild: what comes later has to continue what was taken in.
     "CREATE TABLE IF NOT EXISTS heads (origin TEXT PRIMARY KEY, checkpoint TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS refused_heads (digest TEXT PRIMARY KEY, origin TEXT NOT NULL, \
@@ -42,7 +44,7 @@ pub const TABLES: [&str; 12] = [
 ];
 
 /// What a rebuild empties, and the columns by which each table's content is put in order.
-pub const CONTENT: [(&str, &str, &str); 8] = [
+pub const CONTENT: [(&str, &str, &str); 9] = [
     // By number, which goes by the origins' bytes: databases put letters in orders of their own.
     ("logs", "id, origin, party, size, root, damaged, refused, unread, cosigners", "id"),
     ("subjects", "id, kind, product, name, version", "id"),
@@ -60,6 +62,7 @@ pub const CONTENT: [(&str, &str, &str); 8] = [
     ),
     ("key_changes", "log, entry, role, issued, old_key, new_key, reason", "log, entry"),
     ("refused", "log, entry, why", "log, entry"),
+    ("fallen", "log, entry, why", "log, entry"),
 ];
 
 /// The indexes, dropped before a rebuild and made after it: name, and what it is on.

@@ -1,6 +1,5 @@
 //! The database of a catalog, and what is read from it.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Once;
 
@@ -12,6 +11,7 @@ use sqlx::{AnyPool, Executor as _, Row as _};
 use crate::CatalogError;
 use crate::record::{Stored, Subject, day, last_day};
 use crate::schema::{CONTENT, FORM, INDEXES, TABLES};
+use crate::tell::LogRow;
 
 /// The read model.
 #[derive(Debug, Clone)]
@@ -150,28 +150,15 @@ impl Catalog {
 
     /// What is known of each log beside its records.
     pub(crate) async fn logs(&self) -> Result<Vec<LogKnown>, CatalogError> {
-        let failed = || CatalogError::database("read its logs");
-        let count = |number: i64| u64::try_from(number).unwrap_or_default();
-        let sql = "SELECT id, origin, damaged, unread, cosigners FROM logs ORDER BY id";
-        let rows = sqlx::query(sql).fetch_all(&self.pool).await.map_err(failed())?;
-        let known = |row: &AnyRow| -> Result<LogKnown, sqlx::Error> {
-            let cosigners: String = row.try_get(4)?;
-            Ok(LogKnown {
-                id: row.try_get(0)?,
-                origin: row.try_get(1)?,
-                damaged: count(row.try_get(2)?),
-                unread: count(row.try_get(3)?),
-                cosigners: cosigners.split_whitespace().map(str::to_owned).collect(),
-                changes: Vec::new(),
-            })
-        };
-        let mut logs = rows.iter().map(known).collect::<Result<Vec<_>, _>>().map_err(failed())?;
+        let failed = || CatalogError::database("read its changes of key");
+        let known = |row| LogKnown { row, changes: Vec::new() };
+        let mut logs: Vec<_> = self.log_rows().await?.into_iter().map(known).collect();
         let sql = "SELECT log, old_key, new_key FROM key_changes WHERE role = 'record' \
                    ORDER BY log, entry LIMIT 10000";
         for row in sqlx::query(sql).fetch_all(&self.pool).await.map_err(failed())? {
             let log: i64 = row.try_get(0).map_err(failed())?;
             let change = (row.try_get(1).map_err(failed())?, row.try_get(2).map_err(failed())?);
-            logs.iter_mut().filter(|known| known.id == log).for_each(|known| {
+            logs.iter_mut().filter(|known| known.row.id == log).for_each(|known| {
                 known.changes.push(change.clone());
             });
         }
@@ -243,14 +230,8 @@ fn file_url(path: &Path) -> String {
 /// What is known of a log beside its records.
 #[derive(Debug, Clone)]
 pub struct LogKnown {
-    pub id: i64,
-    pub origin: String,
-    /// Entries that are damaged.
-    pub damaged: u64,
-    /// Entries that its party signed and this program cannot read.
-    pub unread: u64,
-    /// Other parties that have cosigned its head.
-    pub cosigners: BTreeSet<String>,
+    /// The log.
+    pub row: LogRow,
     /// Changes of the key of records, in their order: old and new.
     pub changes: Vec<(String, String)>,
 }

@@ -3,6 +3,7 @@
 use hospitium_model::Digest;
 use serde::Serialize;
 use sqlx::Row as _;
+use sqlx::any::AnyRow;
 
 use crate::{Catalog, CatalogError};
 
@@ -30,6 +31,41 @@ pub struct LogRow {
     pub(crate) id: i64,
 }
 
+/// A head of a log that was refused, as it does not continue the one that was taken in before. Both are
+/// kept, each with the log's own signature: of a fork that is the proof.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct RefusedHead {
+    /// The log.
+    pub origin: String,
+    /// Entries of the head that was taken in before.
+    pub seen_size: u64,
+    /// Entries of the one that was refused.
+    pub found_size: u64,
+    /// The checkpoint that was taken in before, with its signatures.
+    pub seen: String,
+    /// The one that was refused, with its signatures.
+    pub found: String,
+}
+
+impl RefusedHead {
+    /// What it means, in a sentence.
+    pub fn words(&self) -> String {
+        let Self { origin, seen_size, found_size, .. } = self;
+        let origin = hospitium_model::printable(origin, 200);
+        match found_size < seen_size {
+            true => format!(
+                "an older copy of {origin}, of {found_size} entries, was refused, after a head of {seen_size} \
+                 entries: what was said since would be missing"
+            ),
+            false => format!(
+                "{origin} was forked: its head of {found_size} entries does not continue the one of {seen_size} \
+                 entries. Both are signed and kept; nothing of the later one was taken in"
+            ),
+        }
+    }
+}
+
 /// How much a catalog holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -45,6 +81,26 @@ pub struct Numbers {
 }
 
 impl Catalog {
+    /// Heads that were refused, as they do not continue what was taken in before; the first thousand.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn refused_heads(&self) -> Result<Vec<RefusedHead>, CatalogError> {
+        let failed = || CatalogError::database("read the heads that it refused");
+        let sql = "SELECT origin, seen, found FROM refused_heads ORDER BY digest LIMIT 1000";
+        let rows = sqlx::query(sql).fetch_all(&self.pool).await.map_err(failed())?;
+        let size = |text: &str| {
+            let parsed = hospitium_ledger::Checkpoint::parse(text.as_bytes());
+            parsed.map_or(0, |checkpoint| checkpoint.head().size)
+        };
+        let head = |row: &AnyRow| -> Result<RefusedHead, sqlx::Error> {
+            let (seen, found): (String, String) = (row.try_get(1)?, row.try_get(2)?);
+            let (seen_size, found_size) = (size(&seen), size(&found));
+            Ok(RefusedHead { origin: row.try_get(0)?, seen_size, found_size, seen, found })
+        };
+        rows.iter().map(head).collect::<Result<_, _>>().map_err(failed())
+    }
+
     /// Every log, in the order of origins.
     ///
     /// # Errors

@@ -49,7 +49,7 @@ pub struct AskOptions {
     #[arg(long, value_hint = ValueHint::FilePath, value_name = "AGREEMENT")]
     pub agreement: Vec<String>,
     /// The day for which it is asked [default: today, UTC]
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = hospitium_model::asked_day)]
     pub as_of: Option<Date>,
     #[command(flatten)]
     pub sources: SourceArguments,
@@ -71,7 +71,6 @@ pub async fn ask(arguments: AskArguments) -> Result<End> {
 /// What questions are asked of: the catalog, the agreements, the day.
 async fn opened(options: AskOptions) -> Result<(Catalog, Vec<Agreement>, Date)> {
     let AskOptions { db, logs, agreement, as_of, .. } = options;
-    crate::catalog::sensible(as_of)?;
     // Without any, the question can still be answered from the logs.
     let agreements = agreement::open_all(agreement)?;
     // A catalog of the environment is not asked beside logs that are named.

@@ -104,25 +104,25 @@ pub async fn of_logs(logs: &LogArguments) -> Result<Catalog> {
 
 /// The same, of logs that were looked up already.
 pub async fn of_sources(sources: &[LogSource]) -> Result<Catalog> {
-    meet(sources)?;
     let mut catalog =
         Catalog::open("sqlite::memory:").await.context("the catalog cannot be made")?;
-    tell(&catalog.rebuild(sources).await.context("the logs cannot be taken in")?);
+    tell(&take_in(&mut catalog, sources).await.context("the logs cannot be taken in")?);
     Ok(catalog)
 }
 
-/// Holds the logs' heads against what was seen of them before.
-fn meet(sources: &[LogSource]) -> Result<()> {
-    for LogSource { folder, policy } in sources {
-        // One that cannot be trusted at all is told when it is read.
-        let Ok(checkpoint) = folder.checkpoint() else { continue };
-        if policy.trusts(&checkpoint, jiff::Timestamp::now()).is_ok()
-            && let Some(key) = policy.log(&checkpoint.head().origin)
-        {
-            crate::heads::meet(folder, key, &checkpoint)?;
+/// Takes in logs, each under a head that is verified once, held against what was seen of it before, and then
+/// read under, whatever is put in the log's folder meanwhile.
+async fn take_in(catalog: &mut Catalog, sources: &[LogSource]) -> Result<Rebuilt> {
+    let now = jiff::Timestamp::now();
+    let mut opened = Vec::new();
+    for source in sources {
+        let log = source.open(now)?;
+        if let Some(key) = source.policy.log(&log.checkpoint().head().origin) {
+            crate::heads::meet(&source.folder, key, log.checkpoint())?;
         }
+        opened.push((source.clone(), log));
     }
-    Ok(())
+    Ok(catalog.rebuild_of(opened, now).await?)
 }
 
 /// Opens a catalog that is to be there already.
@@ -134,7 +134,11 @@ pub async fn open(db: &str) -> Result<Catalog> {
             "build one: hospitium catalog build --log DIR, or name another with --db",
         ));
     }
-    Catalog::open(db).await.context("the catalog cannot be opened")
+    let catalog = Catalog::open(db).await.context("the catalog cannot be opened")?;
+    for head in catalog.refused_heads().await?.iter().take(20) {
+        note!("warning: {}", safe(&head.words()));
+    }
+    Ok(catalog)
 }
 
 /// Says what was left out of a catalog; true if nothing was.
@@ -181,9 +185,8 @@ async fn build(arguments: &BuildArguments) -> Result<End> {
     if sources.is_empty() {
         return Err(Usage::error("no log is named", "hospitium catalog build --log DIR"));
     }
-    meet(&sources)?;
     let mut catalog = Catalog::open(&arguments.db).await.context("the catalog cannot be opened")?;
-    let rebuilt = catalog.rebuild(&sources).await.context("the catalog is not built")?;
+    let rebuilt = take_in(&mut catalog, &sources).await.context("the catalog is not built")?;
     let digest = catalog.digest().await?;
     let sound = tell(&rebuilt);
     if arguments.json {
@@ -243,15 +246,4 @@ async fn export(arguments: &ExportArguments) -> Result<End> {
 /// Today, in UTC.
 pub fn today() -> Date {
     jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date()
-}
-
-/// Refuses a day on which there was no such software, or that no calendar of it reaches.
-pub fn sensible(day: Option<Date>) -> Result<()> {
-    match day.filter(|day| !(1970..=2999).contains(&day.year())) {
-        None => Ok(()),
-        Some(day) => Err(Usage::error(
-            format!("nothing can be said of {day}"),
-            "name a day of the years 1970 to 2999: --as-of 2026-01-31",
-        )),
-    }
 }

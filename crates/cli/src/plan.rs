@@ -30,7 +30,7 @@ pub struct PlanArguments {
     #[command(flatten)]
     pub logs: LogArguments,
     /// The day to look at [default: today]
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = hospitium_model::asked_day)]
     pub as_of: Option<Date>,
     /// Only what this party owes
     #[arg(long, value_name = "NAME")]
@@ -84,7 +84,6 @@ pub async fn plan(arguments: PlanArguments) -> Result<End> {
             format!("name one of {}", names.join(", ")),
         ));
     }
-    crate::catalog::sensible(arguments.as_of)?;
     let products = arguments.sources.clone().load()?;
     let as_of = arguments.as_of.unwrap_or_else(today);
     let catalog = of_logs(&arguments.logs).await?;

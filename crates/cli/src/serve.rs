@@ -55,7 +55,7 @@ pub struct SiteArguments {
     #[arg(long, value_hint = ValueHint::DirPath, value_name = "DIR")]
     pub evidence: Vec<PathBuf>,
     /// The day for which it holds [default: today, UTC]
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = hospitium_model::asked_day)]
     pub as_of: Option<Date>,
     #[command(flatten)]
     pub sources: SourceArguments,
@@ -73,7 +73,6 @@ impl SiteArguments {
                 ));
             }
         }
-        crate::catalog::sensible(as_of)?;
         let products = products.load()?;
         let agreements = agreement::open_all(agreement)?;
         let at_hand = sources(&logs)?;

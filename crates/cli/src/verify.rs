@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
-use hospitium_ledger::{Certificate, Explained, Given, LogFolder, Policy, Standing};
+use hospitium_ledger::{Explained, Given, LogFolder, Policy, Standing};
 use jiff::Timestamp;
 
 use crate::failure::End;
@@ -50,10 +50,10 @@ pub fn verify(arguments: &VerifyArguments) -> Result<End> {
     let explained = hospitium_ledger::verify(&arguments.file, given)
         .with_context(|| format!("{} is not accepted", arguments.file.display()))?;
     if let Some(key) = policy.log(&explained.log.origin) {
-        let certificate = Certificate::read(&arguments.file)?;
-        crate::heads::meet_alone(key, &certificate.proof().checkpoint)?;
-        if let Some(folder) = &log {
-            crate::heads::meet(folder, key, &folder.checkpoint()?)?;
+        // The very heads that were verified: a file may be another by now.
+        crate::heads::meet_alone(key, &explained.checkpoint)?;
+        if let (Some(folder), Some(history)) = (&log, &explained.history) {
+            crate::heads::meet(folder, key, &history.checkpoint)?;
         }
     }
     if arguments.json {

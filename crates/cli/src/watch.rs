@@ -72,7 +72,7 @@ pub struct WatchArguments {
     #[command(flatten)]
     pub logs: LogArguments,
     /// The day to look at [default: today]
-    #[arg(long, value_name = "DATE", conflicts_with = "every")]
+    #[arg(long, value_name = "DATE", conflicts_with = "every", value_parser = hospitium_model::asked_day)]
     pub as_of: Option<Date>,
     /// One JSON object a look, on standard output
     #[arg(long)]

@@ -231,5 +231,6 @@ fn a_product_that_the_evidence_contradicts_and_a_day_that_is_none_are_refused() 
     says(&place, 2, &host, &["the evidence shows QEMU 7.2"]);
     says(&place, 0, &certify, &["PASSED"]);
     let ask = ["ask", "debian 12 on qemu 7.2", "--log", "vendor/log"];
-    says(&place, 2, &with(&ask, &["--as-of=-009999-01-01"]), &["nothing can be said of"]);
+    says(&place, 2, &with(&ask, &["--as-of=-009999-01-01"]), &["write the day as YYYY-MM-DD"]);
+    says(&place, 2, &with(&ask, &["--as-of", "0999-01-01"]), &["nothing can be said of"]);
 }

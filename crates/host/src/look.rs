@@ -115,7 +115,7 @@ impl Look {
             let (vcpus, threads) = (vcpus.len(), threads.len());
             return Some(format!("{vcpus} vCPUs, and {threads} threads that run them"));
         }
-        if let Some(place) = of(&self.vcpus).and_then(|vcpus| twice(vcpus)) {
+        if let Some(place) = of(&self.vcpus).and_then(twice) {
             return Some(format!("two vCPUs in one place (socket, core, thread): {place:?}"));
         }
         if let (Some(memory), Some(balloon)) = (of(&self.memory), of(&self.balloon)) {

@@ -1,5 +1,7 @@
 //! Holds a certificate against the evidence that it names.
 
+mod lines;
+
 use std::path::Path;
 
 use hospitium_evidence::{Bundle, Cell, Problem};
@@ -292,6 +294,7 @@ fn differences(
             differ(check.id.as_str(), "nothing".into(), check.verdict.word().into());
         }
     }
+    found.extend(lines::differences(cell, validation));
     if let Some(claim) = &ours.machines {
         found.extend(machines::differences(claim, bundle, cell, &ours.waivers));
     }

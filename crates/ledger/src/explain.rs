@@ -1,12 +1,14 @@
 //! What a verified certificate says, in words.
 
+use std::sync::Arc;
+
 use hospitium_model::{Digest, Verdict};
 use jiff::Timestamp;
 
 use crate::evidence::EvidenceFound;
 use crate::history::{History, Needed};
 use crate::key::Algorithm;
-use crate::note::Cosigned;
+use crate::note::{Checkpoint, Cosigned};
 use crate::statement::{MachineCoverage, Record, Statement, Validation};
 
 /// What a certificate is worth at a time.
@@ -96,6 +98,8 @@ pub struct Explained {
     pub record: Digest,
     /// Where it is.
     pub log: LogKnown,
+    /// The head under which it was verified.
+    pub checkpoint: Arc<Checkpoint>,
     /// Witnesses of the policy that have cosigned, and when.
     pub cosigned: Vec<Cosigned>,
     /// Witnesses of the policy that have not.

@@ -1,5 +1,7 @@
 //! What a copy of a log says besides: keys that changed, certificates suspended and withdrawn.
 
+use std::sync::Arc;
+
 use hospitium_model::{CheckId, Digest};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -9,7 +11,7 @@ use crate::dsse::Envelope;
 use crate::head::Trusted;
 use crate::keys::{KeySpan, change_key, holding};
 use crate::log::{LogFolder, walk};
-use crate::note::{CLOCK_TOLERANCE, Hash, Head};
+use crate::note::{CLOCK_TOLERANCE, Checkpoint, Hash, Head};
 use crate::party::belongs_to;
 use crate::policy::Policy;
 use crate::proof::TlogProof;
@@ -34,6 +36,8 @@ pub struct Found {
 pub struct History {
     /// Entries of the copy.
     pub size: u64,
+    /// The copy's head, under which all this was read.
+    pub checkpoint: Arc<Checkpoint>,
     /// The latest time that a trusted witness has cosigned the copy's head.
     pub cosigned_at: Option<Timestamp>,
     /// When the copy's last readable record was made, by its party.
@@ -223,6 +227,7 @@ pub fn read(
         now,
         history: History {
             size: head.size,
+            checkpoint: Arc::new(checkpoint),
             cosigned_at,
             last_record: None,
             keys: Vec::new(),

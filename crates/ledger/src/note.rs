@@ -126,6 +126,14 @@ impl Head {
     }
 }
 
+impl PartialEq for Checkpoint {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Checkpoint {}
+
 impl Checkpoint {
     /// Signs a head with a log's key.
     ///

@@ -1,6 +1,7 @@
 //! Verifies a certificate without any network, and explains what was found.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -12,7 +13,7 @@ use crate::head::{HeadError, Trusted};
 use crate::history::{self, Found, History};
 use crate::keys::{KeySpan, holding};
 use crate::log::{LogError, LogFolder};
-use crate::note::CLOCK_TOLERANCE;
+use crate::note::{CLOCK_TOLERANCE, Checkpoint};
 use crate::party::belongs_to;
 use crate::policy::Policy;
 use crate::proof::{ProofError, check_inclusion};
@@ -213,6 +214,9 @@ fn examine(certificate: &Certificate, given: Given<'_>) -> Result<Explained, Ver
         party,
         signed: Signed { key: by.key().fingerprint(), algorithm: by.key().algorithm() },
         record: certificate.record(),
+        checkpoint: Checkpoint::parse(proof.checkpoint.as_bytes())
+            .map(Arc::new)
+            .map_err(|source| VerifyError::Checkpoint(source.into()))?,
         log: LogKnown { origin: head.origin.clone(), index: proof.index, size: head.size },
         cosigned,
         not_cosigned,

@@ -616,7 +616,7 @@ fn a_party_cannot_sign_what_its_own_evidence_contradicts_in_any_part() {
     let good = lab.statement(&passing());
     let evidence = lab.path("evidence");
     type Lie = fn(&mut Validation);
-    let lies: [(&str, Lie); 8] = [
+    let lies: [(&str, Lie); 11] = [
         ("the envelope", |v| v.hospitium.envelope.vcpus_max = 1024),
         ("the guest", |v| v.hospitium.guest.version = "12".into()),
         ("the guest's name", |v| v.hospitium.guest.name = "another".into()),
@@ -628,6 +628,17 @@ fn a_party_cannot_sign_what_its_own_evidence_contradicts_in_any_part() {
             v.configuration[0].digest.insert("sha256".into(), other);
         }),
         ("what is required", |v| v.hospitium.checks[1].required = false),
+        ("what a witness saw", |v| {
+            let finding = &mut v.hospitium.checks[0].findings[0];
+            finding.guest = Some(hospitium_model::Value::from(4));
+            finding.host.clone_from(&finding.guest);
+        }),
+        ("that all is told", |v| {
+            let check = &mut v.hospitium.checks[0];
+            check.left_out = check.findings.len();
+            check.findings.clear();
+        }),
+        ("why a check was skipped", |v| v.hospitium.excluded[0].reason = "no time".into()),
     ];
     let found = |statement: &Statement| {
         let bytes = lab.record(statement).to_bytes();

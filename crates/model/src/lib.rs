@@ -6,6 +6,7 @@
 //! follows from the findings by rule, and the records of an evidence bundle.
 
 mod agreement;
+mod asked;
 mod chain;
 mod check;
 mod digest;
@@ -33,6 +34,7 @@ pub use agreement::{
     Formula, FormulaError, LARGEST_AGREEMENT, Later, Needs, Owner, PROFILES, Party, Reach,
     STANDARD, Support, Term, Trigger, USUAL_VALIDITY, Until, Validation, Validity, read_agreement,
 };
+pub use asked::asked_day;
 pub use chain::chain;
 pub use check::{CheckId, CheckIdError, Subsystem, Tier};
 pub use digest::{Digest, DigestError};

@@ -8,6 +8,7 @@
 mod file;
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use hospitium_model::{MachineRow, MachineSpace, MachineValues, SpaceParameter, SpaceRule};
 use serde::Deserialize;
@@ -108,6 +109,21 @@ fn rules_of(host_kind: &str) -> Result<Vec<SpaceRule>, CellsError> {
     let of_host = |rule: &Rule| rule.host.as_deref().is_none_or(|host| host == host_kind);
     let rules = rules.rule.into_iter().filter(of_host);
     Ok(rules.map(|Rule { settings, reason, .. }| SpaceRule { settings, reason }).collect())
+}
+
+/// Whether the table has these settings (`disk=ide chipset=modern`) as what no machine on a host of this kind
+/// has together. What else a record counts as impossible is its party's word.
+pub fn is_known_impossible(host_kind: &str, what: &str) -> bool {
+    static TABLE: LazyLock<Vec<(Option<String>, String)>> = LazyLock::new(|| {
+        let rules = toml::from_str::<Rules>(include_str!("cells/rules.toml"));
+        let rules = rules.map(|rules| rules.rule).unwrap_or_default();
+        let what = |Rule { settings, reason, host, .. }: Rule| {
+            (host, SpaceRule { settings, reason }.what())
+        };
+        rules.into_iter().map(what).collect()
+    });
+    let of_host = |host: &Option<String>| host.as_deref().is_none_or(|host| host == host_kind);
+    TABLE.iter().any(|(host, known)| of_host(host) && known == what)
 }
 
 /// Why no machine on a host of this kind has all of these settings, names and words, if none has.

@@ -1,5 +1,6 @@
 //! The day for which something is asked, as it stands in an address: `as_of=2022-06-01`.
 
+use hospitium_model::asked_day;
 use jiff::civil::Date;
 use serde::{Deserialize, Deserializer};
 
@@ -12,16 +13,7 @@ pub struct Day(pub Date);
 impl Day {
     /// Reads one; else says what to write.
     fn read(text: &str) -> Result<Self, String> {
-        let form = text.len() == 10
-            && text.bytes().enumerate().all(|(at, byte)| match at {
-                4 | 7 => byte == b'-',
-                _ => byte.is_ascii_digit(),
-            });
-        let day = form.then(|| text.parse::<Date>().ok()).flatten();
-        day.map(Self).ok_or_else(|| {
-            let shown = hospitium_model::printable(text, 40);
-            format!("write the day as YYYY-MM-DD, like 2022-06-01, or leave as_of out; {shown:?} is none")
-        })
+        asked_day(text).map(Self).map_err(|why| format!("{why}, or leave as_of out"))
     }
 
     /// Of a form on a page: an empty field asks for no other day.

@@ -42,7 +42,7 @@ impl From<&Stands> for Mark {
             Stands::Failed => ("fail", "✗"),
             Stands::Lapsed => ("flaky", "⌛"),
             Stands::Suspended { .. } => ("flaky", "‖"),
-            Stands::Withdrawn { .. } => ("fail", "–"),
+            Stands::Withdrawn { .. } | Stands::Fallen { .. } => ("fail", "–"),
         };
         mark(stands.word(), class, sign)
     }

@@ -90,7 +90,7 @@ async fn each_agreement_and_party_is_a_suite_and_each_case_says_its_word_and_rul
     assert!(
         messages
             .iter()
-            .any(|words| words.contains("by its own rule until 2023-04-01: 12 months after"))
+            .any(|words| words.contains("by its own rule until 2023-05-01: 12 months after"))
     );
     // And before anything was delivered.
     let xml = elements(&export(&world, &[deal()], jiff::civil::date(2022, 2, 1)).await);

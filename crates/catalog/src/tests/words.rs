@@ -129,6 +129,53 @@ async fn what_is_owed_and_undelivered_is_pending_and_what_can_be_no_more_is_not_
 }
 
 #[tokio::test]
+async fn a_pass_falls_with_a_record_that_it_names_and_that_is_not_there_or_is_another() {
+    use hospitium_ledger::statement::{Record, Resource, WaiverRecord};
+    let until = at("2022-09-01");
+    let pass = |names: Digest| {
+        let mut statement = statement(&Sample { waived: Some(until), ..sample("2022-03-01") });
+        let Record::Validation(validation) = &mut statement.record else { panic!("a validation") };
+        validation.hospitium.waivers[0].record = Some(names);
+        statement
+    };
+    let any = pass(Digest::of(b"nothing"));
+    let guest = any.subject[0].sha256().expect("has one");
+    let waiver = |check: &str, until| {
+        let waiver = WaiverRecord {
+            format: 1,
+            party: "b.example".into(),
+            issued: at("2022-02-01"),
+            check: check.parse().expect("an id"),
+            reason: "known".into(),
+            until,
+            by: "the board".into(),
+            host: None,
+        };
+        Statement::waiver(Resource::of("guest", guest), waiver)
+    };
+    let told = async |waiver: Option<Statement>| {
+        let mut world = World::new(&["b.example"]);
+        let named = match waiver {
+            Some(waiver) => world.say("b.example", &[waiver])[0],
+            None => Digest::of(b"nothing"),
+        };
+        world.say("b.example", &[pass(named)]);
+        world.ask(QUESTION, &[deal()], DAY).await
+    };
+    let good = told(Some(waiver("cpu.count/v0", until))).await;
+    assert_eq!(good.verdict, Word::ValidatedWithLimits, "{:#?}", good.lines());
+    for (bad, why) in [
+        (None, "the log does not have it"),
+        (Some(waiver("cpu.topology", until)), "it waives something else"),
+        (Some(waiver("cpu.count/v0", at("2022-08-01"))), "it ended earlier"),
+    ] {
+        let answer = told(bad).await;
+        assert_eq!(answer.verdict, Word::NotValidated, "{:#?}", answer.lines());
+        assert!(answer.set_aside[0].contains(why), "{:?}", answer.set_aside);
+    }
+}
+
+#[tokio::test]
 async fn what_an_agreement_leaves_out_is_excluded_whatever_records_say() {
     let exclusion = |more: &str| {
         let text = format!(

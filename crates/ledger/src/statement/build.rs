@@ -16,6 +16,9 @@ use super::validation::{
 use super::{FORMAT, Record, Resource, STATEMENT_LIMIT, Statement, StatementError};
 use crate::validity::{Agreed, DatedFact, Validity, ValidityError, ValidityRule};
 
+/// Why a required check of which there is no record has no verdict.
+pub const NOT_IN_RUN: &str = "it was not part of this run";
+
 /// What the party adds to the evidence.
 #[derive(Debug, Clone)]
 pub struct Issue {
@@ -298,7 +301,7 @@ fn sort(bundle: &Bundle, cell: &Cell, issue: &Issue) -> Result<Sorted, Refused> 
     for id in &cell.record.required_not_run {
         if !known.contains(id) && !lines.iter().any(|line| line.id == *id) {
             inconclusive += 1;
-            let reason = "it was not part of this run".to_owned();
+            let reason = NOT_IN_RUN.to_owned();
             let (id, why) = (id.clone(), ExcludedWhy::Miss);
             excluded.push(Excluded { id, required: true, why, reason });
         }
@@ -338,7 +341,8 @@ fn is_waived(line: &CheckLine, waiver: &Waiver) -> bool {
     matches!(line.verdict, Verdict::Fail { .. }) && waiver.check == line.id
 }
 
-fn line(check: &CheckRecord, required: bool) -> CheckLine {
+/// What a record says of a check that ran to an end.
+pub fn line(check: &CheckRecord, required: bool) -> CheckLine {
     let verdict = match &check.verdict {
         Verdict::Fail { reason } => Verdict::Fail { reason: cut(reason, TEXT) },
         other => other.clone(),

@@ -1,12 +1,13 @@
 //! What is signed: in-toto statements (in-toto Attestation Framework, Statement v1).
 
 mod build;
-mod compact;
+pub(crate) mod compact;
 pub(crate) mod inputs;
 pub(crate) mod machines;
 mod notice;
 mod validation;
 
+pub(crate) use build::{NOT_IN_RUN, line as check_line};
 pub(crate) use compact::cut;
 
 pub use build::{Issue, Refused, validation};

@@ -157,9 +157,11 @@ impl Rule {
                 until(holds),
                 shown(&holds.because)
             ),
-            Self::Lapsed { until: held, .. } => {
-                format!("A certificate was valid by its own rule{}.", until(held))
-            }
+            Self::Lapsed { until: held, .. } => format!(
+                "A certificate was valid by its own rule{}: {}.",
+                until(held),
+                shown(&held.because)
+            ),
             Self::NotYet { record } => {
                 format!("The certificate is valid from {} on.", record.validated)
             }

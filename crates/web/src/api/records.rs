@@ -39,6 +39,8 @@ pub enum StandsWord {
     Suspended,
     /// It was withdrawn.
     Withdrawn,
+    /// What it rests on is not in its log, or is something else.
+    Fallen,
 }
 
 impl StandsWord {
@@ -49,6 +51,7 @@ impl StandsWord {
             Self::Lapsed => "lapsed",
             Self::Suspended => "suspended",
             Self::Withdrawn => "withdrawn",
+            Self::Fallen => "fallen",
         }
     }
 }
@@ -149,11 +152,11 @@ async fn find(site: &Site, digest: &str, as_of: Option<Date>) -> Result<Listed, 
     let view = site.view_on(as_of).await?;
     let found = site.catalog().records_named(digest, view.as_of, 1).await?;
     let found = found.into_iter().next().ok_or_else(|| Problem::not_found(named()))?;
-    match as_of.filter(|day| found.record.validated > *day) {
+    match as_of.filter(|day| !found.record.is_known_on(*day)) {
         None => Ok(found),
         Some(day) => Err(Problem::not_found(format!(
-            "On {day} there was no such record: it was made on {}. Ask for that day or a later one.",
-            found.record.validated
+            "On {day} no such record was known: it is known from {} on. Ask for that day or a later one.",
+            found.record.known_from()
         ))),
     }
 }

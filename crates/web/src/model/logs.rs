@@ -9,6 +9,15 @@ use crate::Refused;
 /// Refused entries that are listed of all logs.
 const REFUSED: u32 = 200;
 
+/// Refused heads that are shown.
+const HEADS: usize = 20;
+
+/// Both heads as they were signed, line by line.
+fn proof(seen: &str, found: &str) -> String {
+    let lines = seen.lines().chain([""]).chain(found.lines());
+    lines.map(|line| hospitium_report::words::visible(line, 300)).collect::<Vec<_>>().join("\n")
+}
+
 /// The page.
 #[derive(Debug, Template)]
 #[template(path = "logs.html")]
@@ -16,6 +25,7 @@ pub struct LogsPage {
     frame: Frame,
     logs: Vec<Log>,
     refused: Vec<(String, u64, String)>,
+    heads: Vec<(String, String)>,
     refused_count: u64,
     more: bool,
     mark: String,
@@ -50,6 +60,7 @@ impl LogsPage {
             at_hand: context.site.log(&log.origin).is_some(),
         });
         let refused = context.site.catalog().refused(REFUSED).await?;
+        let heads = context.site.catalog().refused_heads().await?;
         let refused_count = view.logs.iter().map(|log| log.refused).sum();
         Ok(Self {
             more: refused.len() as u64 != refused_count,
@@ -58,6 +69,11 @@ impl LogsPage {
             refused: refused
                 .iter()
                 .map(|(origin, entry, why)| (name(origin), *entry, sentence(why)))
+                .collect(),
+            heads: heads
+                .iter()
+                .take(HEADS)
+                .map(|head| (sentence(&head.words()), proof(&head.seen, &head.found)))
                 .collect(),
             mark: view.mark.clone(),
             frame,

@@ -240,13 +240,14 @@ pub fn deed(kind: DeedKind, pick: u64, at: Timestamp, by: Side) -> Deed {
         DeedKind::AutoClosed => Deed::AutoClosed { layer: Layer::Unknown },
         DeedKind::Reopened => Deed::Reopened { reason: words },
         DeedKind::Noted => {
-            let visibility = if pick % 2 == 0 { Visibility::Both } else { Visibility::Customer };
+            let visibility =
+                if pick.is_multiple_of(2) { Visibility::Both } else { Visibility::Customer };
             Deed::Noted { visibility, text: words }
         }
         DeedKind::Attached => Deed::Attached { attachment: attachment((pick % 200) as u8) },
         DeedKind::ActionAdded => Deed::ActionAdded { what: words, by: side, due: until },
         DeedKind::ActionDone => Deed::ActionDone { action: small },
-        DeedKind::Assigned => Deed::Assigned { engineer: person, lead: pick % 2 == 0 },
+        DeedKind::Assigned => Deed::Assigned { engineer: person, lead: pick.is_multiple_of(2) },
         DeedKind::Numbered => Deed::Numbered { number: text("N-2") },
         DeedKind::EntitlementChecked => {
             let entitled = [Entitled::Yes, Entitled::Yes, Entitled::Unknown, Entitled::No];

@@ -94,7 +94,8 @@ impl fmt::Display for VerdictWord {
 pub struct FrozenRule {
     /// In words.
     pub words: Text,
-    /// As the catalog serialised it; absent where the catalog gives words only.
+    /// As a program reads it: a [`Ruling`](hospitium_model::standing::Ruling). Kept as it came, for a later party's may have a form
+    /// that is not known here. Absent where nobody could be asked.
     pub typed: Option<serde_json::Value>,
 }
 

@@ -15,7 +15,9 @@ const fn word(word: Word) -> VerdictWord {
         Word::Validated => VerdictWord::Covered,
         Word::ValidatedWithLimits => VerdictWord::CoveredWithLimits,
         Word::Lapsed => VerdictWord::Lapsed,
+        Word::Pending => VerdictWord::Pending,
         Word::Planned => VerdictWord::Planned,
+        Word::Excluded => VerdictWord::ExcludedFeature,
         Word::Failed | Word::NotValidated => VerdictWord::NotValidated,
         Word::Unknown => VerdictWord::Unknown,
     }
@@ -25,28 +27,21 @@ fn lines(texts: impl Iterator<Item = String>) -> Vec<Line> {
     texts.filter_map(|text| printable(&text, LINE_LIMIT).parse().ok()).take(LINES).collect()
 }
 
-/// Freezes an answer: the word, the rule and the reasons, the certificate, who answers. `typed` keeps the
-/// catalog's own form of word, rule and reasons.
+/// Freezes an answer: the word, the rule and the reasons, the certificate, who answers. `typed` is the
+/// answer's [`Ruling`](hospitium_model::standing::Ruling).
 pub fn freeze(answer: &Answer) -> FrozenVerdict {
-    let why = std::iter::once(&answer.rule).chain(&answer.limits).chain(&answer.reasons);
-    let why = why.cloned().collect::<Vec<_>>().join("\n");
+    let why = answer.limits.iter().chain(&answer.reasons).cloned();
+    let why = std::iter::once(answer.rule.words()).chain(why).collect::<Vec<_>>().join("\n");
     let words = match clean(&why) {
         Some(words) => words,
         // The catalog always gives a rule.
         None => return unknown(answer.as_of, "the catalog gave no rule"),
     };
-    let typed = serde_json::json!({
-        "verdict": answer.verdict,
-        "rule": answer.rule,
-        "limits": answer.limits.iter().take(LINES).collect::<Vec<_>>(),
-        "reasons": answer.reasons.iter().take(LINES).collect::<Vec<_>>(),
-        "certain": answer.certain,
-    });
     let nearest = answer.nearest.iter().map(|near| format!("{} on {}", near.guest, near.host));
     let support = answer.support.iter().flat_map(|support| support.words.iter().cloned());
     FrozenVerdict {
         word: word(answer.verdict),
-        rule: FrozenRule { words, typed: Some(typed) },
+        rule: FrozenRule { words, typed: serde_json::to_value(answer.ruling()).ok() },
         certificate: answer
             .certificate
             .as_ref()

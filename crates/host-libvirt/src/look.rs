@@ -3,7 +3,7 @@
 //! is there.
 
 use hospitium_host::{HostError, Look, MachineState, SeenDisk, Sight, alter};
-use hospitium_model::{ByteSize, HostSource, Inability};
+use hospitium_model::{ByteSize, HostSource};
 use virt::domain::Domain;
 use virt::error::Error;
 use virt::sys;

@@ -380,7 +380,7 @@ mod tests {
     fn altered_records_wrong_keys_and_forgeries_are_told_apart() {
         let (envelope, key) = signed(Algorithm::Ed25519);
         let (_, stranger) = signed(Algorithm::Ed25519);
-        let altered = Envelope::of(b"{\"a\":2}", envelope.signatures.clone());
+        let altered = Envelope::of(IN_TOTO, b"{\"a\":2}", envelope.signatures.clone());
         let refused = altered.verify(std::slice::from_ref(&key));
         assert!(matches!(refused, Err(EnvelopeError::Wrong(_))), "{refused:?}");
         let strangers = [stranger];

@@ -52,7 +52,7 @@ pub struct GatherArguments {
 
 /// What a server answers to other parties.
 #[derive(Debug, Args)]
-pub struct ServeArguments {
+pub struct FederationArguments {
     /// The folder of one's own log, to be published under /log/
     #[arg(long, value_hint = ValueHint::DirPath, value_name = "DIR", requires = "publish_policy")]
     pub publish: Option<PathBuf>,
@@ -67,7 +67,7 @@ pub struct ServeArguments {
     pub witness_policy: Option<PathBuf>,
 }
 
-impl ServeArguments {
+impl FederationArguments {
     /// Opens what is named, and goes on looking for new heads of the published log.
     pub fn open(self) -> Result<hospitium_federation::Router> {
         let witness = match (self.witness, self.witness_policy) {

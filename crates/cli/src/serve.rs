@@ -32,7 +32,7 @@ pub struct ServeArguments {
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     pub base: Option<String>,
     #[command(flatten)]
-    pub federation: crate::federation::ServeArguments,
+    pub federation: crate::federation::FederationArguments,
     /// The folder of runs, of which those that go on are shown as they go
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub runs: Option<PathBuf>,

@@ -127,7 +127,7 @@ fn a_case_is_opened_at_one_vendor_solved_by_the_other_and_closed_with_the_same_s
     let id = world.opened();
     let shown = world.good(GUEST, &["show", &id]);
     for words in
-        ["offered", "Red Hat Enterprise Linux 5.3", "planned (as of 2009-10-07)", "guest.example"]
+        ["offered", "Red Hat Enterprise Linux 5.3", "pending (as of 2009-10-07)", "guest.example"]
     {
         assert!(shown.contains(words), "{words}: {shown}");
     }

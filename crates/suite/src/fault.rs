@@ -269,8 +269,14 @@ impl Machine for FaultyMachine {
             }
         }
         if self.has_lost() {
+            // Lost for good: no answer contradicts another.
             alter(&mut look.vcpus, |all| all.truncate(all.len().saturating_sub(1)));
+            alter(&mut look.vcpu_threads, |all| all.truncate(all.len().saturating_sub(1)));
             alter(&mut look.plugged_memory, |size| *size = ByteSize::default());
+            if let Ok(memory) = &look.memory {
+                let all = memory.value;
+                alter(&mut look.balloon, |left| *left = (*left).min(all));
+            }
         }
         Ok(look)
     }

@@ -10,6 +10,7 @@
 mod answer;
 mod beside;
 mod browse;
+mod database;
 mod decide;
 mod desk;
 mod differences;
@@ -40,6 +41,7 @@ mod verify;
 
 pub use answer::{Answer, Certified, Nearest, Reply, Said, SupportedBy, Unclear, tested};
 pub use browse::{Cursor, Listed, PairNow};
+pub use database::{connect, database_url};
 pub use desk::{Desk, Ready};
 pub use differences::{Becomes, Change};
 pub use error::CatalogError;
@@ -51,7 +53,7 @@ pub use question::{Limits, Question, QuestionError};
 pub use read::{LogSource, Opened};
 pub use rebuild::{LogSummary, Rebuilt, Refusal};
 pub use record::{Detail, Stored};
-pub use store::{Catalog, database_url};
+pub use store::Catalog;
 pub use support::support;
 pub use tell::{LogRow, Numbers, RefusedHead};
 

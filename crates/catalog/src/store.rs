@@ -1,14 +1,12 @@
 //! The database of a catalog, and what is read from it.
 
-use std::path::Path;
-use std::sync::Once;
-
 use hospitium_model::Digest;
 use sha2::{Digest as _, Sha256};
-use sqlx::any::{AnyPoolOptions, AnyRow};
-use sqlx::{AnyPool, Executor as _, Row as _};
+use sqlx::any::AnyRow;
+use sqlx::{AnyPool, Row as _};
 
 use crate::CatalogError;
+use crate::database::{connect, database_url};
 use crate::record::{Stored, Subject, day, last_day};
 use crate::schema::{CONTENT, FORM, INDEXES, TABLES};
 use crate::tell::LogRow;
@@ -26,35 +24,12 @@ impl Catalog {
     /// # Errors
     /// If the address is none, the database cannot be opened, or its tables are another program's.
     pub async fn open(address: &str) -> Result<Self, CatalogError> {
-        static DRIVERS: Once = Once::new();
-        DRIVERS.call_once(sqlx::any::install_default_drivers);
-        let url = database_url(address)?;
-        let sqlite = url.starts_with("sqlite:");
-        let in_memory = sqlite && (url.contains(":memory:") || url.contains("mode=memory"));
-        // A database in memory is its connection's own.
-        let pool = AnyPoolOptions::new()
-            .max_connections(if in_memory { 1 } else { 4 })
-            .min_connections(u32::from(in_memory))
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .after_connect(move |connection, _| {
-                Box::pin(async move {
-                    if sqlite {
-                        // Indexes are sorted in files beyond the cache's size: memory stays bounded. A row has
-                        // most of a kilobyte: in pages of the usual 4096 bytes a rebuild's indexes and its
-                        // commit take twice as long.
-                        let settings = "PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; \
-                                        PRAGMA synchronous = NORMAL; \
-                                        PRAGMA cache_size = -65536; PRAGMA temp_store = FILE; \
-                                        PRAGMA threads = 4";
-                        connection.execute(settings).await?;
-                    }
-                    Ok(())
-                })
-            })
-            .connect(&url)
-            .await
-            .map_err(CatalogError::database("open"))?;
+        // Indexes are sorted in files beyond the cache's size: memory stays bounded. A row has most of a
+        // kilobyte: in pages of the usual 4096 bytes a rebuild's indexes and its commit take twice as long.
+        let settings = "PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; \
+                        PRAGMA cache_size = -65536; PRAGMA temp_store = FILE; PRAGMA threads = 4";
+        let pool = connect(&database_url(address)?, settings).await;
+        let pool = pool.map_err(CatalogError::database("open"))?;
         let catalog = Self { pool };
         catalog.prepare().await?;
         Ok(catalog)
@@ -187,44 +162,6 @@ impl Catalog {
         let rows = sqlx::query(sql).bind(id).fetch_all(&self.pool).await.map_err(failed())?;
         rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(failed())
     }
-}
-
-/// The address by which sqlx opens a database: a file's path becomes an `sqlite:` address, `sqlite:` and
-/// `postgres:` addresses stay as they are.
-///
-/// # Errors
-/// If it names no database.
-pub fn database_url(address: &str) -> Result<String, CatalogError> {
-    match address {
-        "" => Err(CatalogError::Address(String::new())),
-        url if url.starts_with("sqlite:") || url.starts_with("postgres") && url.contains("://") => {
-            Ok(url.to_owned())
-        }
-        url if url.contains("://") => {
-            // An address may hold a password; only its scheme is told.
-            let scheme = url.split("://").next().unwrap_or_default();
-            Err(CatalogError::Address(format!("{scheme}://…")))
-        }
-        path => Ok(file_url(Path::new(path))),
-    }
-}
-
-/// The address of a file.
-fn file_url(path: &Path) -> String {
-    use std::fmt::Write as _;
-    use std::os::unix::ffi::OsStrExt as _;
-    let mut url = "sqlite://".to_owned();
-    for byte in path.as_os_str().as_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
-                url.push(char::from(*byte));
-            }
-            other => {
-                let _ = write!(url, "%{other:02X}");
-            }
-        }
-    }
-    url + "?mode=rwc"
 }
 
 /// What is known of a log beside its records.

@@ -8,14 +8,11 @@ mod exchange;
 mod rows;
 mod schema;
 
-use std::sync::Once;
-
-use hospitium_catalog::database_url;
+use hospitium_catalog::{connect, database_url};
 use hospitium_ledger::SecretKey;
 use hospitium_model::printable;
 use jiff::Timestamp;
-use sqlx::any::AnyPoolOptions;
-use sqlx::{AnyPool, Executor as _, Row as _};
+use sqlx::{AnyPool, Row as _};
 
 pub use error::StoreError;
 pub use exchange::{Due, Got, Wanted};
@@ -38,31 +35,11 @@ impl Store {
     /// # Errors
     /// If the address is none, the database cannot be opened, or its tables are of another form.
     pub async fn open(address: &str) -> Result<Self, StoreError> {
-        static DRIVERS: Once = Once::new();
-        DRIVERS.call_once(sqlx::any::install_default_drivers);
         let url = database_url(address).map_err(StoreError::Address)?;
-        let sqlite = url.starts_with("sqlite:");
-        let in_memory = sqlite && (url.contains(":memory:") || url.contains("mode=memory"));
-        // A database in memory is its connection's own.
-        let pool = AnyPoolOptions::new()
-            .max_connections(if in_memory { 1 } else { 4 })
-            .min_connections(u32::from(in_memory))
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .after_connect(move |connection, _| {
-                Box::pin(async move {
-                    if sqlite {
-                        // FULL: what a desk has acknowledged outlives a power cut too.
-                        let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                                        PRAGMA busy_timeout = 10000";
-                        connection.execute(settings).await?;
-                    }
-                    Ok(())
-                })
-            })
-            .connect(&url)
-            .await
-            .map_err(StoreError::database("open"))?;
+        // FULL: what a desk has acknowledged outlives a power cut too.
+        let settings =
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 10000";
+        let pool = connect(&url, settings).await.map_err(StoreError::database("open"))?;
         let store = Self { pool };
         store.prepare().await?;
         Ok(store)

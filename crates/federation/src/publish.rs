@@ -11,14 +11,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hospitium_ledger::{
-    Checkpoint, HeadError, LogError, LogFolder, NoteError, Policy, Source as _,
+    BUNDLE_LIMIT, Checkpoint, HeadError, LogError, LogFolder, NoteError, Policy, Source as _,
 };
 use jiff::Timestamp;
 
 use crate::ask::{Asked, ask_all};
-
-/// The most bytes of a file of a log: a full bundle.
-const LIMIT: u64 = 256 * (2 + 65_535);
 
 /// A party's log as others see it.
 #[derive(Debug)]
@@ -136,7 +133,7 @@ async fn tile(State(publisher): State<Arc<Publisher>>, Segment(path): Segment<St
     }
     let path = format!("tile/{path}");
     let folder = publisher.folder.clone();
-    let read = tokio::task::spawn_blocking(move || folder.get(&path, LIMIT)).await;
+    let read = tokio::task::spawn_blocking(move || folder.get(&path, BUNDLE_LIMIT)).await;
     match read {
         Ok(Ok(Some(bytes))) => {
             // What a path names never changes.

@@ -53,8 +53,8 @@ pub use history::{Found, History, Needed, RestsOn};
 pub use key::{Algorithm, KeyError, PublicKey, SecretKey};
 pub use keys::{GivenUp, KeySpan, change_key, given_up, holding};
 pub use log::{
-    Appended, Bounds, Checked, ENTRY_LIMIT, Log, LogError, LogFolder, LogProblem, PullError,
-    Pulled, Source, SourceError, Tree, pull, walk,
+    Appended, BUNDLE_LIMIT, Bounds, Checked, ENTRY_LIMIT, Log, LogError, LogFolder, LogProblem,
+    PullError, Pulled, Source, SourceError, Tree, pull, walk,
 };
 pub use note::{CLOCK_TOLERANCE, Checkpoint, Cosigned, Hash, Head, NoteError, Seen};
 pub use party::{Party, PartyError, PublicParty, RetiredKey, belongs_to, check_name, log_origin};

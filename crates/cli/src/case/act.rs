@@ -3,7 +3,6 @@
 use anyhow::Result;
 use clap::Args;
 use hospitium_desk::exchange::Thread;
-use hospitium_desk::store::StoreError;
 use hospitium_desk::{
     Aside, Confirmation, Consent, DeclineReason, Deed, Entitled, Entitlement, Event, Feedback,
     Holder, Outcome, ReproductionResult, Side, State, Text, Visibility, WaitFor,
@@ -29,7 +28,7 @@ pub trait Does {
 pub async fn act<T: Does + Args>(it: OnCase<T>) -> Result<End> {
     let OnCase { case, what, on } = it;
     let place = Place::open(&on.desk).await?;
-    let thread = load(&place, &case).await?;
+    let thread = place.load(&case).await?;
     let deed = what.deed(&thread)?;
     post(&place, &thread, deed, on.json).await
 }
@@ -38,7 +37,7 @@ pub async fn act<T: Does + Args>(it: OnCase<T>) -> Result<End> {
 pub async fn comment(it: OnCase<Words>, deed: impl FnOnce(Text) -> Deed) -> Result<End> {
     let OnCase { case, what, on } = it;
     let place = Place::open(&on.desk).await?;
-    let thread = load(&place, &case).await?;
+    let thread = place.load(&case).await?;
     post(&place, &thread, deed(what.comment), on.json).await
 }
 
@@ -50,7 +49,7 @@ pub async fn reply(
     customer: bool,
     json: bool,
 ) -> Result<End> {
-    let thread = load(place, case).await?;
+    let thread = place.load(case).await?;
     let us = thread.us();
     let ball = thread.case().ball();
     let ours = ball == Holder::from(us) || ball == Holder::Customer && thread.case().owner == us;
@@ -67,7 +66,7 @@ pub async fn reply(
 
 /// An internal note.
 pub async fn aside(place: &Place, case: &str, text: Text, json: bool) -> Result<End> {
-    let id = place.store.find(case).await.map_err(lookup)?;
+    let id = place.find(case).await?;
     let aside = Aside { at: super::now(), person: place.person.clone(), text };
     place.store.add_aside(&id, &aside).await?;
     match json {
@@ -75,23 +74,6 @@ pub async fn aside(place: &Place, case: &str, text: Text, json: bool) -> Result<
         false => out!("{id}: noted for {} only", place.us),
     }
     Ok(End::Good)
-}
-
-/// The case that a person means.
-pub async fn load(place: &Place, case: &str) -> Result<Thread> {
-    let id = place.store.find(case).await.map_err(lookup)?;
-    place.store.load(&id).await.map_err(lookup)
-}
-
-/// A case that is not found, with what to do.
-pub fn lookup(error: StoreError) -> anyhow::Error {
-    let next = match &error {
-        StoreError::NoCase(_) => "list the cases: hospitium case list",
-        StoreError::Several { .. } => "give more digits of the id",
-        StoreError::Draft(_) => "offer it first: hospitium case offer CASE",
-        _ => return error.into(),
-    };
-    Usage::error(error.to_string(), next)
 }
 
 /// Posts and shows what became of it.

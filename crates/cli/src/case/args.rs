@@ -6,25 +6,11 @@ use clap::{Args, Subcommand, ValueHint};
 use hospitium_desk::{Line, Text};
 
 use super::opening::OpenArguments;
+use super::place::DeskArguments;
 use super::verbs::{
     Accept, AskFirst, Assign, Class, Close, ConsentTo, Decline, Entitle, Escalate, Extend, Facts,
     GradeIt, Propose, Reproduce, Start, Todo, Transfer, Wait, Words,
 };
-
-/// Which desk, and who is at it.
-#[derive(Debug, Clone, Args)]
-pub struct DeskArguments {
-    /// The party whose desk it is: its folder, with its keys, and in `peers` the party.toml of the others
-    #[arg(long, value_name = "DIR", env = "HOSPITIUM_PARTY", value_hint = ValueHint::DirPath)]
-    pub party: PathBuf,
-    /// The desk's database: a file, or an address such as postgres://USER@HOST/NAME [default: desk/desk.db
-    /// in the party's folder]
-    #[arg(long, value_name = "FILE|URL", env = "HOSPITIUM_DESK", hide_env_values = true)]
-    pub desk: Option<String>,
-    /// Who does it; stands in the case, and the other vendor reads it
-    #[arg(long, value_name = "NAME")]
-    pub person: Option<Line>,
-}
 
 /// The desk, and how to print.
 #[derive(Debug, Clone, Args)]

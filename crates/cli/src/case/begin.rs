@@ -12,7 +12,7 @@ use hospitium_desk::{
 use hospitium_model::printable;
 use hospitium_vmdef::{VmDefinition, read_file};
 
-use super::act::{entitled, lookup};
+use super::act::entitled;
 use super::opening::OpenArguments;
 use super::place::Place;
 use super::show;
@@ -49,7 +49,7 @@ pub async fn open(arguments: OpenArguments) -> Result<End> {
 
 /// `hospitium case offer`.
 pub async fn offer(place: &Place, case: &str, facts: Option<Text>, json: bool) -> Result<End> {
-    let id = place.store.find(case).await.map_err(lookup)?;
+    let id = place.find(case).await?;
     if let Some(draft) = place.store.draft(&id).await? {
         if facts.is_some() {
             return Err(Usage::error(

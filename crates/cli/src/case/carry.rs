@@ -14,7 +14,6 @@ use hospitium_desk::{
 use hospitium_model::printable;
 use serde_json::json;
 
-use super::act::{load, lookup};
 use super::place::{Place, exchange_peer};
 use super::show;
 use super::verbs::Class;
@@ -31,7 +30,7 @@ pub async fn attach(
     redaction: Option<Line>,
     json: bool,
 ) -> Result<End> {
-    let id = place.store.find(case).await.map_err(lookup)?;
+    let id = place.find(case).await?;
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let name = printable(&name, 200).parse().context("the file's name")?;
     let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
@@ -68,7 +67,7 @@ fn new_file(path: &Path) -> Result<File> {
 
 /// `hospitium case fetch`.
 pub async fn fetch(place: &Place, case: &str, sha256: &str, to: &Path) -> Result<End> {
-    let thread = load(place, case).await?;
+    let thread = place.load(case).await?;
     let files = &thread.case().attachments;
     let found: Vec<_> = files
         .iter()
@@ -91,7 +90,7 @@ pub async fn fetch(place: &Place, case: &str, sha256: &str, to: &Path) -> Result
 
 /// `hospitium case export`.
 pub async fn export(place: &Place, case: &str, path: &Path, json: bool) -> Result<End> {
-    let thread = load(place, case).await?;
+    let thread = place.load(case).await?;
     let file = new_file(path)?;
     let out = BufWriter::new(&file);
     let key = &place.party.record;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 use hospitium_desk::{Engineer, Grade, Line, Minutes, Text};
 
-use super::args::DeskArguments;
+use super::place::DeskArguments;
 use super::values::{driver, word};
 use super::verbs::IsEntitled;
 use crate::ask::AskOptions;

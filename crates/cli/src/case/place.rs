@@ -3,13 +3,29 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use clap::{Args, ValueHint};
+use hospitium_desk::exchange::Thread;
 use hospitium_desk::folder::Peer;
-use hospitium_desk::store::Store;
-use hospitium_desk::{Line, PartyName, Vault};
+use hospitium_desk::store::{Store, StoreError};
+use hospitium_desk::{CaseId, Line, PartyName, Vault};
 use hospitium_ledger::{Party, PublicParty, VerifierKey};
 
-use super::args::DeskArguments;
 use crate::failure::Usage;
+
+/// Which desk, and who is at it.
+#[derive(Debug, Clone, Args)]
+pub struct DeskArguments {
+    /// The party whose desk it is: its folder, with its keys, and in `peers` the party.toml of the others
+    #[arg(long, value_name = "DIR", env = "HOSPITIUM_PARTY", value_hint = ValueHint::DirPath)]
+    pub party: PathBuf,
+    /// The desk's database: a file, or an address such as postgres://USER@HOST/NAME [default: desk/desk.db
+    /// in the party's folder]
+    #[arg(long, value_name = "FILE|URL", env = "HOSPITIUM_DESK", hide_env_values = true)]
+    pub desk: Option<String>,
+    /// Who does it; stands in the case, and the other vendor reads it
+    #[arg(long, value_name = "NAME")]
+    pub person: Option<Line>,
+}
 
 /// The desk of a party.
 pub struct Place {
@@ -74,6 +90,17 @@ impl Place {
         let peer = self.peers.iter().find(|peer| peer.name == name.as_str());
         peer.map(PublicParty::keys).unwrap_or_default()
     }
+
+    /// The case or draft that a person means.
+    pub async fn find(&self, case: &str) -> Result<CaseId> {
+        self.store.find(case).await.map_err(lookup)
+    }
+
+    /// The case that a person means, with all that was said of it.
+    pub async fn load(&self, case: &str) -> Result<Thread> {
+        let id = self.find(case).await?;
+        self.store.load(&id).await.map_err(lookup)
+    }
 }
 
 /// The other side of an exchange: of a peer, only the key that it signs with now.
@@ -100,4 +127,15 @@ fn peers(folder: &std::path::Path, us: &PartyName) -> Result<Vec<PublicParty>> {
         peers.push(peer);
     }
     Ok(peers)
+}
+
+/// A case that is not found, with what to do.
+fn lookup(error: StoreError) -> anyhow::Error {
+    let next = match &error {
+        StoreError::NoCase(_) => "list the cases: hospitium case list",
+        StoreError::Several { .. } => "give more digits of the id",
+        StoreError::Draft(_) => "offer it first: hospitium case offer CASE",
+        _ => return error.into(),
+    };
+    Usage::error(error.to_string(), next)
 }

@@ -8,7 +8,6 @@ use hospitium_desk::{
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::act::lookup;
 use super::place::Place;
 use crate::failure::End;
 use crate::out::{note, out};
@@ -143,7 +142,7 @@ pub async fn list(place: &Place, mine: bool, as_json: bool) -> Result<End> {
 /// `hospitium case show`.
 pub async fn show(place: &Place, case: &str, as_json: bool) -> Result<End> {
     let now = Timestamp::now();
-    let id = place.store.find(case).await.map_err(lookup)?;
+    let id = place.find(case).await?;
     if let Some(draft) = place.store.draft(&id).await? {
         let case = draft.case()?;
         match as_json {

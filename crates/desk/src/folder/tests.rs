@@ -134,18 +134,23 @@ async fn what_is_lost_repeated_and_out_of_order_on_the_way_arrives() {
     assert_eq!(world.one.case().await, world.other.case().await);
 }
 
-#[tokio::test]
-async fn an_attachment_is_asked_for_sent_and_verified() {
-    let world = World::new().await;
-    world.offer().await;
-    let bytes = vec![3; 200_000];
-    let (sha256, size) = world.one.vault.put(bytes.as_slice(), 1 << 20).expect("taken");
+/// Attaches these bytes at the one desk; the other one's question for them has come back.
+async fn asked_for(world: &World, bytes: &[u8]) -> hospitium_model::Digest {
+    let (sha256, size) = world.one.vault.put(bytes, 1 << 20).expect("taken");
     let attachment = crate::Attachment { sha256, size, ..attachment(1) };
     world.post(&world.one, Deed::Attached { attachment }).await;
     world.sync(&world.one).await;
     world.one.carry(&world.other);
     world.sync(&world.other).await;
     world.other.carry(&world.one);
+    sha256
+}
+
+#[tokio::test]
+async fn an_attachment_is_asked_for_sent_and_verified() {
+    let world = World::new().await;
+    world.offer().await;
+    let sha256 = asked_for(&world, &[3; 200_000]).await;
     assert_eq!(world.sync(&world.one).await.files_sent, 1);
     world.one.carry(&world.other);
     // Other bytes under its name are not taken; it is asked for again.
@@ -165,13 +170,7 @@ async fn an_attachment_is_asked_for_sent_and_verified() {
 async fn an_attachment_stays_here_once_the_customer_withdraws_its_consent() {
     let world = World::new().await;
     world.offer().await;
-    let (sha256, size) = world.one.vault.put([5; 10].as_slice(), 100).expect("taken");
-    let attachment = crate::Attachment { sha256, size, ..attachment(1) };
-    world.post(&world.one, Deed::Attached { attachment }).await;
-    world.sync(&world.one).await;
-    world.one.carry(&world.other);
-    world.sync(&world.other).await;
-    world.other.carry(&world.one);
+    asked_for(&world, &[5; 10]).await;
     world.post(&world.one, Deed::ConsentWithdrawn { by: text("Pat Doe") }).await;
     let done = world.sync(&world.one).await;
     assert_eq!(done.files_sent, 0);

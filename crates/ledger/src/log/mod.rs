@@ -16,7 +16,7 @@ mod mirror;
 mod writer;
 
 pub use check::{Checked, LogProblem, walk};
-pub use folder::{LogFolder, Tree};
+pub use folder::{BUNDLE_LIMIT, LogFolder, Tree};
 pub(crate) use holds::key_given_up;
 pub use mirror::{Bounds, PullError, Pulled, Source, SourceError, pull};
 pub use writer::{Appended, Log};

@@ -11,7 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hospitium_ledger::{
-    BUNDLE_LIMIT, Checkpoint, HeadError, LogError, LogFolder, NoteError, Policy, Source as _,
+    BUNDLE_LIMIT, Checkpoint, HeadError, LogError, LogFolder, Policy, Source as _,
 };
 use jiff::Timestamp;
 
@@ -66,8 +66,8 @@ impl Publisher {
             asked = ask_all(&self.folder, &checkpoint, &self.policy, within);
             let lines = asked.iter().filter_map(|asked| asked.lines.as_ref().ok()).flatten();
             for line in lines {
-                // One that is none is no reason to lose the others.
-                if let Ok(with) = self.with(&checkpoint, line, now) {
+                // One that is not accepted is no reason to lose the others.
+                if let Ok(with) = self.policy.accept(&checkpoint, line, now) {
                     checkpoint = with;
                 }
             }
@@ -76,23 +76,6 @@ impl Publisher {
         trusts(&checkpoint).map_err(|source| PublishError::Head { size, source })?;
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(checkpoint);
         Ok(asked)
-    }
-
-    /// The checkpoint with a cosignature of one of the policy's witnesses.
-    fn with(
-        &self,
-        checkpoint: &Checkpoint,
-        line: &str,
-        now: Timestamp,
-    ) -> Result<Checkpoint, NoteError> {
-        let with = checkpoint.with_line(line)?;
-        for witness in &self.policy.witnesses {
-            with.cosignature(&witness.key, now)?;
-        }
-        if let Some(log) = self.policy.log(&with.head().origin) {
-            with.verify_log(log)?;
-        }
-        Ok(with)
     }
 
     fn is_shown(&self, checkpoint: &Checkpoint) -> bool {

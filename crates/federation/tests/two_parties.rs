@@ -11,7 +11,7 @@ use hospitium_federation::{
     AskError, HttpSource, PublishError, Publisher, WitnessService, ask, log_routes, witness_routes,
 };
 use hospitium_ledger::{
-    Algorithm, Bounds, Log, LogFolder, Party, Policy, PullError, Pulled, Source as _, pull,
+    Algorithm, Bounds, Log, LogFolder, Party, Policy, PullError, Pulled, Source as _, Witness, pull,
 };
 use jiff::Timestamp;
 
@@ -194,6 +194,23 @@ fn a_peer_that_sends_too_much_garbage_or_elsewhere_is_told_and_nothing_is_taken(
 
 fn is_empty(folder: &Path) -> bool {
     std::fs::read_dir(folder).expect("listed").next().is_none()
+}
+
+#[test]
+fn only_cosignatures_of_the_policys_witnesses_are_shown() {
+    let place = Place::new();
+    place.grow(1);
+    let (log, key) = (place.log(), &place.vendor.public.log);
+    let line = Witness::new(&place.other).cosign(&log, key, Timestamp::now()).expect("made").line;
+    let lines = format!("\u{2014} stranger.example/witness AAAAAAAA\n{line}");
+    let told = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{lines}", lines.len());
+    let policy = place.policy(&format!("http://{}", answers(told.into_bytes(), false)));
+    let publisher = Arc::new(Publisher::new(&place.path("log"), policy));
+    publisher.update(SOON).expect("cosigned");
+    let url = place.serve(log_routes(publisher));
+    let shown = HttpSource::new(&url).get("checkpoint", 1 << 16).expect("had").expect("there");
+    let shown = String::from_utf8(shown).expect("text");
+    assert!(shown.contains("other.example/witness") && !shown.contains("stranger"), "{shown}");
 }
 
 #[test]

@@ -49,7 +49,49 @@ pub enum HeadError {
     },
 }
 
+/// Why a signature line is not put under a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotAccepted {
+    /// The line is none, or its signature is wrong.
+    #[error(transparent)]
+    Note(#[from] NoteError),
+    /// It is not a cosignature that counts.
+    #[error("{0}")]
+    Cosignature(String),
+}
+
 impl Policy {
+    /// The checkpoint with a signature line that comes from outside: it has to be of a witness of this policy, over this
+    /// very head, and not from the future.
+    ///
+    /// # Errors
+    /// If it is anything else.
+    pub fn accept(
+        &self,
+        checkpoint: &Checkpoint,
+        line: &str,
+        now: Timestamp,
+    ) -> Result<Checkpoint, NotAccepted> {
+        let name =
+            line.trim_start_matches('\u{2014}').split_whitespace().next().unwrap_or_default();
+        let with = checkpoint.with_line(line)?;
+        if name == checkpoint.head().origin {
+            let why = "it is under the log's own name, and no other's cosignature";
+            return Err(NotAccepted::Cosignature(why.to_owned()));
+        }
+        for witness in self.witnesses.iter().filter(|witness| witness.key.name() == name) {
+            match with.cosignature(&witness.key, now)? {
+                Seen::None => {}
+                Seen::Ahead(why) => return Err(NotAccepted::Cosignature(why)),
+                Seen::At(_) => return Ok(with),
+            }
+        }
+        Err(NotAccepted::Cosignature(format!(
+            "{:?} is no witness of the policy, or this is not its key; add its line: witness NAME KEY",
+            shown(name)
+        )))
+    }
+
     /// Verifies a checkpoint: the log's signature, every cosignature of a witness, and that these are
     /// enough. A cosignature from the future does not count, and is told.
     ///

@@ -47,7 +47,7 @@ pub use ed25519::Ed25519Key;
 pub use evidence::{EvidenceFound, compare as compare_evidence};
 pub use explain::{Explained, LogKnown, Signed, Standing};
 pub use files::FileError;
-pub use head::{HeadError, Trusted};
+pub use head::{HeadError, NotAccepted, Trusted};
 pub use heads::{Continues, Heads, HeadsError, continues};
 pub use history::{Found, History, Needed, RestsOn};
 pub use key::{Algorithm, KeyError, PublicKey, SecretKey};

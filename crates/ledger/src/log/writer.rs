@@ -16,7 +16,8 @@ use super::growth::{self, Edge};
 use super::journal::{self, JOURNAL};
 use super::{ENTRY_LIMIT, LogError};
 use crate::files::{self, Access, Lock};
-use crate::note::{CHECKPOINT_LIMIT, Checkpoint, Head, Seen};
+use crate::head::NotAccepted;
+use crate::note::{CHECKPOINT_LIMIT, Checkpoint, Head};
 use crate::party::Party;
 use crate::policy::Policy;
 use crate::tile::{MAX_SIZE, Tile};
@@ -127,29 +128,12 @@ impl<'p> Log<'p> {
     /// # Errors
     /// If it is anything else; the checkpoint stays as it was then.
     pub fn accept(&mut self, line: &str, policy: &Policy, now: Timestamp) -> Result<(), LogError> {
-        let folder = || self.folder.path().to_owned();
-        let bad = |source| LogError::Checkpoint { folder: folder(), source };
-        let name =
-            line.trim_start_matches('\u{2014}').split_whitespace().next().unwrap_or_default();
-        let with = self.checkpoint.with_line(line).map_err(bad)?;
-        let known = policy.witnesses.iter().filter(|witness| witness.key.name() == name);
-        let own = name == self.party.public.log.name();
-        for witness in known.filter(|_| !own) {
-            match with.cosignature(&witness.key, now).map_err(bad)? {
-                Seen::None => {}
-                Seen::Ahead(why) => return Err(LogError::Cosignature { folder: folder(), why }),
-                Seen::At(_) => return self.add_signatures(&[line.to_owned()]),
-            }
-        }
-        let why = match own {
-            true => "it is under the log's own name, and no other's cosignature".to_owned(),
-            false => format!(
-                "{:?} is no witness of the policy, or this is not its key; add its line: witness NAME \
-                 KEY",
-                crate::text::shown(name)
-            ),
-        };
-        Err(LogError::Cosignature { folder: folder(), why })
+        let folder = self.folder.path().to_owned();
+        let with = policy.accept(&self.checkpoint, line, now).map_err(|error| match error {
+            NotAccepted::Note(source) => LogError::Checkpoint { folder, source },
+            NotAccepted::Cosignature(why) => LogError::Cosignature { folder, why },
+        })?;
+        self.put(with)
     }
 
     /// Puts cosignatures under the checkpoint, each a signature line, as a [`Witness`](crate::Witness)
@@ -163,7 +147,11 @@ impl<'p> Log<'p> {
             checkpoint = checkpoint.and_then(|checkpoint| checkpoint.with_line(line));
         }
         let folder = self.folder.path().to_owned();
-        let checkpoint = checkpoint.map_err(|source| LogError::Checkpoint { folder, source })?;
+        self.put(checkpoint.map_err(|source| LogError::Checkpoint { folder, source })?)
+    }
+
+    /// Puts the checkpoint with further signatures in its place.
+    fn put(&mut self, checkpoint: Checkpoint) -> Result<(), LogError> {
         files::put_durably(&self.folder.at(CHECKPOINT), checkpoint.as_bytes(), Access::Public)?;
         self.checkpoint = checkpoint;
         Ok(())

@@ -47,7 +47,14 @@ impl Machine for LibvirtMachine {
                 self.ask("pressing the power button", press).await.map(drop)
             }
             PowerVerb::Pause => self.ask("pausing", Domain::suspend).await.map(drop),
-            PowerVerb::Resume => self.ask("resuming", Domain::resume).await.map(drop),
+            PowerVerb::Resume => {
+                // Libvirt refuses to resume a machine that runs.
+                let resume = |domain: &Domain| match domain.get_state()?.0 {
+                    sys::VIR_DOMAIN_RUNNING => Ok(()),
+                    _ => domain.resume().map(drop),
+                };
+                self.ask("resuming", resume).await
+            }
         }
     }
 

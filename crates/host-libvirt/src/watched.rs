@@ -166,6 +166,12 @@ fn lifecycle(event: u32, detail: i32, by_us: bool) -> Meaning {
         (sys::VIR_DOMAIN_EVENT_SUSPENDED, _) => Meaning::Event(EventKind::Paused),
         (sys::VIR_DOMAIN_EVENT_PMSUSPENDED, _) => Meaning::Event(EventKind::Suspended),
         (sys::VIR_DOMAIN_EVENT_CRASHED, _) => Meaning::Event(EventKind::Crashed),
+        // Its VMM was told to end, and shuts the machine down as it goes.
+        (sys::VIR_DOMAIN_EVENT_SHUTDOWN, detail)
+            if by_us && detail != sys::VIR_DOMAIN_EVENT_SHUTDOWN_GUEST =>
+        {
+            Meaning::Nothing
+        }
         (sys::VIR_DOMAIN_EVENT_SHUTDOWN, detail) => {
             // FINISHED is what libvirt says where its VMM did not tell who it was (libvirt, qemu_process.c,
             // qemuProcessHandleShutdown): that is nobody's word for the guest.
@@ -219,6 +225,10 @@ mod tests {
         assert_eq!(off(sys::VIR_DOMAIN_EVENT_SHUTDOWN_GUEST), told(true));
         assert_eq!(off(sys::VIR_DOMAIN_EVENT_SHUTDOWN_HOST), told(false));
         assert_eq!(off(sys::VIR_DOMAIN_EVENT_SHUTDOWN_FINISHED), told(false));
+        let ours = |detail| meaning(&life(sys::VIR_DOMAIN_EVENT_SHUTDOWN, detail), true, true);
+        assert_eq!(ours(sys::VIR_DOMAIN_EVENT_SHUTDOWN_HOST), Meaning::Nothing);
+        assert_eq!(ours(sys::VIR_DOMAIN_EVENT_SHUTDOWN_FINISHED), Meaning::Nothing);
+        assert_eq!(ours(sys::VIR_DOMAIN_EVENT_SHUTDOWN_GUEST), told(true), "it was quicker");
         let crashed = life(sys::VIR_DOMAIN_EVENT_STOPPED, sys::VIR_DOMAIN_EVENT_STOPPED_CRASHED);
         let crashed = meaning(&crashed, false, true);
         assert!(matches!(&crashed, Meaning::End(ended) if !ended.expected()), "{crashed:?}");

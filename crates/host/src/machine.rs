@@ -35,9 +35,9 @@ pub enum PowerVerb {
     Reset,
     /// Presses the power button.
     Button,
-    /// Stops the vCPUs.
+    /// Stops the vCPUs. Of a machine whose vCPUs stand still: nothing.
     Pause,
-    /// Lets the vCPUs go on.
+    /// Lets the vCPUs go on. Of a machine that runs: nothing.
     Resume,
 }
 

@@ -141,6 +141,11 @@ async fn pause_and_reset(machine: &dyn Machine, record: &mut Record) {
         Ok(state(machine).await? == MachineState::Paused)
     };
     record.note("a pause stops a machine", paused.await);
+    let twice = async {
+        machine.power(PowerVerb::Pause).await?;
+        Ok(state(machine).await? == MachineState::Paused)
+    };
+    record.note("a pause of a paused machine leaves it so", twice.await);
     let told = tells(machine, from, EventClass::Running, &|kind| *kind == EventKind::Paused).await;
     record.note("and the host tells of it", told);
     let resumed = async {
@@ -148,6 +153,11 @@ async fn pause_and_reset(machine: &dyn Machine, record: &mut Record) {
         Ok(state(machine).await? == MachineState::Running)
     };
     record.note("a machine that was paused goes on", resumed.await);
+    let twice = async {
+        machine.power(PowerVerb::Resume).await?;
+        Ok(state(machine).await? == MachineState::Running)
+    };
+    record.note("a machine that runs goes on when it is told to", twice.await);
     let from = machine.events().len();
     let reset = machine.power(PowerVerb::Reset).await;
     let told = match reset {

@@ -156,22 +156,43 @@ impl CellWriter {
     /// # Errors
     /// If it cannot be written.
     pub fn timeline(&self, event: &TimelineEvent) -> Result<(), WriteError> {
+        self.timeline_of(std::slice::from_ref(event))
+    }
+
+    /// The same with several events at once. Of those behind one that cannot be written none is.
+    ///
+    /// # Errors
+    /// As [`timeline`](Self::timeline).
+    pub fn timeline_of(&self, events: &[TimelineEvent]) -> Result<(), WriteError> {
         open(&self.closed, &self.store)?;
         let timeline = &mut *lock(&self.timeline);
-        if timeline.full {
-            return Ok(());
+        let mut lines = Vec::new();
+        let mut unreadable = None;
+        for event in events {
+            if timeline.full {
+                break;
+            }
+            let mut line = match self.line(event) {
+                Ok(line) => line,
+                Err(error) => {
+                    unreadable = Some(error);
+                    break;
+                }
+            };
+            let size = timeline.appender.size() + (lines.len() + line.len()) as u64;
+            if size + TIMELINE_RESERVE > limit::TIMELINE {
+                timeline.full = true;
+                line = self.line(&TimelineEvent {
+                    at_ms: event.at_ms,
+                    machine: "harness".into(),
+                    source: TimelineSource::Harness,
+                    text: "the timeline is full; what follows is not in it".into(),
+                })?;
+            }
+            lines.append(&mut line);
         }
-        let mut line = self.line(event)?;
-        if timeline.appender.size() + line.len() as u64 + TIMELINE_RESERVE > limit::TIMELINE {
-            timeline.full = true;
-            line = self.line(&TimelineEvent {
-                at_ms: event.at_ms,
-                machine: "harness".into(),
-                source: TimelineSource::Harness,
-                text: "the timeline is full; what follows is not in it".into(),
-            })?;
-        }
-        timeline.appender.push(&self.store, &line)
+        timeline.appender.push(&self.store, &lines)?;
+        unreadable.map_or(Ok(()), Err)
     }
 
     fn line(&self, event: &TimelineEvent) -> Result<Vec<u8>, WriteError> {
@@ -183,7 +204,10 @@ impl CellWriter {
         event.text = bounded_line(&event.text);
         event.machine = bounded_line(&event.machine);
         let mut line = serde_json::to_vec(&event).map_err(unreadable)?;
-        serde_json::from_slice::<TimelineEvent>(&line).map_err(unreadable)?;
+        if !event.at_ms.is_finite() {
+            // The one value that JSON cannot carry.
+            serde_json::from_slice::<TimelineEvent>(&line).map_err(unreadable)?;
+        }
         line.push(b'\n');
         Ok(line)
     }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hospitium_host::{
-    Attachment, Balloon, ByteStream, Confinement, Display, Dump, HostError, Hotplug, Inject,
-    Machine as _, Media, Medium, ProcessFacts, Saving, Screenshot, Sight, Snapshot, Wires, local,
+    Attachment, Balloon, ByteStream, Confinement, CpuUse, Display, Dump, HostError, Hotplug,
+    Inject, Machine as _, Media, Medium, ProcessFacts, Saving, Screenshot, Sight, Snapshot, Wires,
+    local,
 };
 use hospitium_model::{ByteSize, HostSource, Inability};
 use virt::sys;
@@ -106,6 +107,10 @@ impl Balloon for LibvirtMachine {
 impl Confinement for LibvirtMachine {
     async fn process(&self) -> Result<ProcessFacts, HostError> {
         local::process(self.pid()?)
+    }
+
+    async fn cpu_use(&self) -> Result<CpuUse, HostError> {
+        local::cpu_use(self.pid()?)
     }
 
     async fn overhead(&self) -> Result<Sight<ByteSize>, HostError> {

@@ -40,9 +40,9 @@ pub(crate) const UEFI_VARS: &str = "uefi-vars.fd";
 pub(crate) struct Origin {
     /// Disks, the layers of each known.
     pub disks: Vec<DiskPlan>,
-    /// Files whose content is mapped privately; empty to begin with fresh memory.
+    /// Files whose content is mapped privately; empty to begin with fresh memory, or with what is in the stream.
     pub memory: Vec<PathBuf>,
-    /// The stream that its state comes by.
+    /// The stream or the file that its state comes by.
     pub incoming: Option<OwnedFd>,
     /// The folder of the process that it comes from (live migration): its overlays are used.
     pub overlays: Option<PathBuf>,
@@ -278,6 +278,9 @@ impl Inner {
         let nodes = u64::from(spec.memory.nodes.max(1));
         if origin.memory.is_empty() {
             let sizes = command::node_sizes(spec.memory.size.as_mib(), nodes);
+            if origin.incoming.is_some() {
+                return Ok((sizes.map(|_| String::new()).collect(), Mapping::None));
+            }
             let files = sizes.enumerate().map(|(n, mib)| {
                 let name = memory_file(n);
                 let file = folder.join(&name);

@@ -68,11 +68,14 @@ const EMULATED_CPU: &str = "max,erms=off,fsrm=off";
 /// and over (116 s of CPU time for 90). QEMU 7.2, plain, one run each.
 const TRANSLATIONS_MIB: u32 = 64;
 
-/// How the memory's file is mapped.
+/// The memory's file, and how it is mapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mapping {
     /// Writes go to the file.
     Shared,
+    /// There is no file: its state, memory included, comes by a stream. To tell whether a page is zero already, QEMU
+    /// reads it, and of a file with holes the kernel would make a page for each.
+    None,
     /// Writes stay in the process. `read_only` opens the file so, where QEMU can.
     Private {
         /// Whether this QEMU can map a file privately that it opened for reading only.
@@ -217,13 +220,15 @@ fn memory(setup: &Setup<'_>, args: &mut Arguments) {
     for (n, (path, size)) in
         setup.memory.iter().zip(node_sizes(memory.size.as_mib(), nodes)).enumerate()
     {
-        let mut object = json!({
-            "qom-type": "memory-backend-file", "id": format!("x.ram{n}"),
-            "mem-path": path, "size": size << 20,
-        });
+        let mut object = json!({"qom-type": "memory-backend-file", "id": format!("x.ram{n}"), "size": size << 20});
         match setup.memory_mapping {
-            Mapping::Shared => object["share"] = json!(true),
+            Mapping::None => object["qom-type"] = json!("memory-backend-ram"),
+            Mapping::Shared => {
+                object["mem-path"] = json!(path);
+                object["share"] = json!(true);
+            }
             Mapping::Private { read_only } => {
+                object["mem-path"] = json!(path);
                 object["share"] = json!(false);
                 object["reserve"] = json!(false);
                 if read_only {

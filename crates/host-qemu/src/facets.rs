@@ -7,16 +7,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hospitium_model::{ByteSize, HostSource};
+use hospitium_model::{ByteSize, HostSource, Inability};
 use serde_json::json;
 
 use crate::build::MEMORY;
+use crate::command::Mapping;
 use crate::machine::{QemuMachine, locked};
 use crate::{Qemu, attach, keys, media, medium, migrate, save, screen};
 use hospitium_host::{
-    Attachment, Balloon, ByteStream, Confinement, Destination, Display, Dump, HostError, Hotplug,
-    Inject, Machine as _, Media, Medium, Moved, Moving, ProcessFacts, Saving, Screenshot, Sight,
-    Snapshot, Wires, WorkDir, local,
+    Attachment, Balloon, ByteStream, Confinement, CpuUse, Destination, Display, Dump, HostError,
+    Hotplug, Inject, Machine as _, Media, Medium, Moved, Moving, ProcessFacts, Saving, Screenshot,
+    Sight, Snapshot, Wires, WorkDir, local,
 };
 
 #[async_trait]
@@ -112,7 +113,15 @@ impl Confinement for QemuMachine {
         local::process(self.process.pid())
     }
 
+    async fn cpu_use(&self) -> Result<CpuUse, HostError> {
+        local::cpu_use(self.process.pid())
+    }
+
     async fn overhead(&self) -> Result<Sight<ByteSize>, HostError> {
+        if self.mapping == Mapping::None {
+            let why = "the guest's memory cannot be told from the VMM's: it came by a stream";
+            return Ok(Err(Inability::of_host(why)));
+        }
         Ok(local::overhead(self.process.pid(), |file| file.starts_with(MEMORY)))
     }
 

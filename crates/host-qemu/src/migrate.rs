@@ -48,7 +48,7 @@ pub(crate) async fn migrate(
     set_capability(machine, "x-ignore-shared", false).await?;
     let from = machine.history.count();
     send_state(machine, out.into()).await?;
-    let report = match sent(machine).await {
+    let report = match sent(machine, from).await {
         Ok(report) => report,
         Err(error) => {
             // If the destination refused what came, the cause is in its last words.

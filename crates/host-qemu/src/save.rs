@@ -16,7 +16,7 @@ use crate::hardware::Changes;
 use crate::machine::{QemuMachine, locked};
 use crate::snapshot::{FORMAT, Notes, STATE, SYNCED, SavedDisk, SavedLayer};
 use crate::stream::{set_capability, stream_out};
-use hospitium_host::local::{INDEX, Input, boot_id, copy_sparse, digest, open_left};
+use hospitium_host::local::{INDEX, Input, boot_id, copy_sparse, digest_saved, open_left};
 use hospitium_host::{HostError, Machine as _, PowerVerb, Snapshot, SnapshotFile};
 
 /// See [`Saving::snapshot`](hospitium_host::Saving::snapshot).
@@ -69,7 +69,8 @@ struct Saving {
 
 impl Saving {
     fn collect(&self, plans: &[DiskPlan], changes: Changes) -> Result<Snapshot, HostError> {
-        let mut files = vec![self.entry(STATE, true)?];
+        // A state with the memory in it is no more digested than a file of the memory is.
+        let mut files = vec![self.entry(STATE, self.shared)?];
         let mut inputs = Vec::new();
         let mut disks = Vec::new();
         for plan in plans {
@@ -160,7 +161,8 @@ impl Saving {
         let mode = if !digested && self.writable_memory { 0o666 } else { 0o444 };
         take_back(&file, mode).map_err(HostError::io(doing()))?;
         let size = file.metadata().map_err(HostError::io(doing()))?.len();
-        let sha256 = digested.then(|| digest(file)).transpose().map_err(HostError::io(doing()))?;
+        let sha256 =
+            digested.then(|| digest_saved(file)).transpose().map_err(HostError::io(doing()))?;
         Ok(SnapshotFile { name: name.to_owned(), size, sha256 })
     }
 }

@@ -10,11 +10,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::UnixStream;
 
 use crate::Inner;
-use crate::build::{Origin, UEFI_VARS, pair};
+use crate::build::{Origin, UEFI_VARS};
 use crate::disks::{DiskPlan, Layer};
 use crate::hardware::Plugged;
 use crate::machine::QemuMachine;
@@ -107,11 +105,11 @@ impl Inner {
                 ignore_flushes: false,
             }
         });
-        let (feed, theirs) = pair()?;
+        let state = local::open_left(&folder.join(STATE))?;
         let origin = Origin {
             disks: disks.collect(),
             memory: notes.memory.iter().map(|name| folder.join(name)).collect(),
-            incoming: Some(theirs),
+            incoming: Some(state.into()),
             overlays: None,
             uefi_vars: notes.uefi_vars.then(|| folder.join(UEFI_VARS)),
             generation_id: match (generation, notes.generation_id) {
@@ -128,34 +126,23 @@ impl Inner {
             folder: folder.clone(),
             why: "its VMM has no way to take it in".into(),
         })?;
-        Ok(Waiting { machine, fd, feed, state: folder.join(STATE) })
+        Ok(Waiting { machine, fd })
     }
 }
 
 /// A VMM that waits for the state of the machine that it is to be.
 pub(crate) struct Waiting {
     pub machine: QemuMachine,
-    /// Its number of the descriptor that the state comes by.
+    /// Its number of the file that the state is in.
     fd: i32,
-    /// Our end of that.
-    feed: UnixStream,
-    /// The file that the state is in.
-    state: PathBuf,
 }
 
 impl Waiting {
-    /// Gives it the state. The machine is paused then.
+    /// Has it take in the state. The machine is paused then.
     pub(crate) async fn go_on(self) -> Result<QemuMachine, HostError> {
-        let Self { machine, fd, mut feed, state } = self;
-        let feed = tokio::spawn(async move {
-            let bytes = tokio::fs::read(state).await?;
-            feed.write_all(&bytes).await?;
-            feed.shutdown().await
-        });
+        let Self { machine, fd } = self;
         machine.take_in(fd).await?;
         arrived(&machine).await?;
-        // The machine has taken in all of it, so a failure to send the rest can't be.
-        feed.abort();
         machine.mark_started();
         machine.cut_dead_cables().await?;
         Ok(machine)

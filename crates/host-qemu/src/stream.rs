@@ -5,9 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::build::pair;
 use crate::command::Mapping;
 use crate::machine::QemuMachine;
 use hospitium_host::{EventKind, HostError};
@@ -30,60 +28,45 @@ pub(crate) async fn set_capability(
         .map(drop)
 }
 
-/// Starts to send the machine's state through a socket.
+/// Starts to send the machine's state into a socket or a file. QEMU tells by events how far it is.
 pub(crate) async fn send_state(machine: &QemuMachine, to: OwnedFd) -> Result<(), HostError> {
     let doing = "sending the machine's state";
     // Bounded only by what takes it in; the default is 128 MiB a second.
     let limits = json!({"max-bandwidth": 1u64 << 40});
     machine.qmp.call(doing, "migrate-set-parameters", limits).await?;
+    set_capability(machine, "events", true).await?;
     machine.qmp.call_with(doing, "getfd", json!({"fdname": "x.state"}), Some(to.as_fd())).await?;
     machine.qmp.call(doing, "migrate", json!({"uri": "fd:x.state"})).await.map(drop)
 }
 
-/// What `query-migrate` says, once it is over.
-pub(crate) async fn sent(machine: &QemuMachine) -> Result<Value, HostError> {
+/// What `query-migrate` says, once a state of which the sending began after the first `from` events has been sent.
+pub(crate) async fn sent(machine: &QemuMachine, from: usize) -> Result<Value, HostError> {
     let doing = "sending the machine's state";
-    let started = std::time::Instant::now();
-    loop {
-        let report = machine.qmp.call(doing, "query-migrate", json!({})).await?;
-        match report.get("status").and_then(Value::as_str) {
-            Some("completed") => return Ok(report),
-            Some(status @ ("failed" | "cancelled")) => {
-                let why = report.get("error-desc").and_then(Value::as_str).unwrap_or(status);
-                let why = escape(why, 500);
-                return Err(HostError::Refused { doing: doing.into(), why });
-            }
-            _ if started.elapsed() > PATIENCE => {
-                return Err(HostError::TimedOut {
-                    what: "the machine's state".into(),
-                    limit: PATIENCE,
-                });
-            }
-            _ => tokio::time::sleep(Duration::from_millis(2)).await,
+    let over = |kind: &EventKind| {
+        let EventKind::Other { name } = kind else { return false };
+        ["completed", "failed", "cancelled"]
+            .iter()
+            .any(|end| name.strip_prefix("MIGRATION ").is_some_and(|status| status == *end))
+    };
+    machine.history.wait(from, "the machine's state to be sent", PATIENCE, &over).await?;
+    let report = machine.qmp.call(doing, "query-migrate", json!({})).await?;
+    match report.get("status").and_then(Value::as_str) {
+        Some("completed") => Ok(report),
+        status => {
+            let why = report.get("error-desc").and_then(Value::as_str).or(status);
+            let why = escape(why.unwrap_or("it tells no reason"), 500);
+            Err(HostError::Refused { doing: doing.into(), why })
         }
     }
 }
 
-/// Writes the machine's state into a file.
+/// Has the VMM write the machine's state into a new file.
 pub(crate) async fn stream_out(machine: &QemuMachine, path: &Path) -> Result<(), HostError> {
     let doing = format!("writing {}", path.display());
-    let (mut ours, theirs) = pair()?;
-    send_state(machine, theirs).await?;
-    let mut file = tokio::fs::File::create_new(path).await.map_err(HostError::io(&doing))?;
-    let copy = async {
-        let mut buffer = vec![0; 1 << 20];
-        loop {
-            let n = ours.read(&mut buffer).await?;
-            if n == 0 {
-                return file.flush().await;
-            }
-            file.write_all(&buffer[..n]).await?;
-        }
-    };
-    let late =
-        |_| HostError::TimedOut { what: "the end of the machine's state".into(), limit: PATIENCE };
-    tokio::time::timeout(PATIENCE, copy).await.map_err(late)?.map_err(HostError::io(doing))?;
-    sent(machine).await.map(drop)
+    let file = std::fs::File::create_new(path).map_err(HostError::io(doing))?;
+    let from = machine.history.count();
+    send_state(machine, file.into()).await?;
+    sent(machine, from).await.map(drop)
 }
 
 impl QemuMachine {

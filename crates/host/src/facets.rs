@@ -12,7 +12,7 @@ use hospitium_model::{ByteSize, Disk, Inability, Nic};
 use serde::{Deserialize, Serialize};
 
 use crate::stream::ByteStream;
-use crate::{HostError, Medium, ProcessFacts, Screenshot, Sight, Snapshot};
+use crate::{CpuUse, HostError, Medium, ProcessFacts, Screenshot, Sight, Snapshot};
 
 /// A facet, or why it is not there.
 pub type Facet<'a, T> = Result<&'a T, Inability>;
@@ -113,6 +113,11 @@ pub trait Balloon: Send + Sync {
 pub trait Confinement: Send + Sync {
     /// What the operating system of the host says of it now.
     async fn process(&self) -> Result<ProcessFacts, HostError>;
+
+    /// What it has had of the CPUs so far. A driver that can tell this alone does: memory is costly to count.
+    async fn cpu_use(&self) -> Result<CpuUse, HostError> {
+        self.process().await.map(CpuUse::from)
+    }
 
     /// Resident memory that it takes besides the guest's own.
     async fn overhead(&self) -> Result<Sight<ByteSize>, HostError>;

@@ -52,6 +52,6 @@ pub use look::{
 };
 pub use machine::{Destination, Machine, Moved, Moving, PowerVerb, WorkDir};
 pub use medium::{Medium, Screenshot};
-pub use process::ProcessFacts;
+pub use process::{CpuUse, ProcessFacts};
 pub use snapshot::{Generation, Snapshot, SnapshotFile};
 pub use stream::ByteStream;

@@ -96,14 +96,19 @@ const MOST_CLONES: usize = 10_000;
 /// The longest that the rest of a cell's timeline takes to be written.
 const DRAINED: Duration = Duration::from_secs(10);
 
+/// Timeline events that are written down together.
+const MOST_AT_ONCE: usize = 256;
+
 /// Writes timeline events down as they come.
 async fn forward(
     shared: Arc<Shared>,
     writer: Arc<CellWriter>,
     mut events: mpsc::UnboundedReceiver<TimelineEvent>,
 ) {
-    while let Some(event) = events.recv().await {
-        shared.written(writer.timeline(&event));
+    let mut some = Vec::new();
+    while events.recv_many(&mut some, MOST_AT_ONCE).await > 0 {
+        shared.written(writer.timeline_of(&some));
+        some.clear();
     }
 }
 

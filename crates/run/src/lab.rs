@@ -267,11 +267,11 @@ impl Maker<'_> {
         let began = self.clock.now();
         let booted = self.booted(&declared, &dir, self.cell.guest.boot_limit()).await?;
         let picture = self.picture(&declared, &*booted.machine).await;
-        let process = match booted.machine.confinement() {
-            Ok(confinement) => confinement.process().await.ok(),
+        let used = match booted.machine.confinement() {
+            Ok(confinement) => confinement.cpu_use().await.ok(),
             Err(_) => None,
         };
-        let vmm_cpu = process.and_then(|process| process.cpu_time.ok());
+        let vmm_cpu = used.and_then(|used| used.time.ok());
         let vmm_cpu = vmm_cpu.map(|seen| seen.value).unwrap_or_default();
         let mut facts = booted.facts;
         let begun = std::time::Instant::now();

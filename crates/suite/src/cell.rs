@@ -451,11 +451,11 @@ impl Cell {
     pub async fn finish(self) -> Result<Finished, HostError> {
         self.judge_itself();
         self.note_events();
-        let process = match self.machine.confinement() {
-            Ok(confinement) => confinement.process().await.ok(),
+        let used = match self.machine.confinement() {
+            Ok(confinement) => confinement.cpu_use().await.ok(),
             Err(_) => None,
         };
-        let cpu = process.and_then(|process| process.cpu_time.ok());
+        let cpu = used.and_then(|used| used.time.ok());
         let cpu = cpu.map(|seen| seen.value).unwrap_or_default();
         let ended = self.machine.finish().await;
         let console = self.console.last_lines(40).0;

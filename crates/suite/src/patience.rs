@@ -46,11 +46,11 @@ pub fn time_left(limit: Duration, elapsed: Duration, waited: Duration) -> Durati
 /// What a machine's VMM has waited for a CPU so far; nothing of one that has ended, and where the host
 /// does not show it.
 pub(crate) async fn cpu_wait(machine: &dyn Machine) -> Duration {
-    let process = match machine.confinement() {
-        Ok(confinement) => confinement.process().await.ok(),
+    let used = match machine.confinement() {
+        Ok(confinement) => confinement.cpu_use().await.ok(),
         Err(_) => None,
     };
-    process.and_then(|process| process.cpu_wait.ok()).map(|seen| seen.value).unwrap_or_default()
+    used.and_then(|used| used.wait.ok()).map(|seen| seen.value).unwrap_or_default()
 }
 
 #[cfg(test)]

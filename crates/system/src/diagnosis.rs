@@ -74,8 +74,8 @@ pub async fn diagnose(machine: &dyn Machine, console: &Console) -> Diagnosis {
 /// CPU time that the machine uses from now on.
 async fn used_in(machine: &dyn Machine, time: Duration) -> Option<Duration> {
     let used = async || {
-        let process = machine.confinement().ok()?.process().await.ok()?;
-        Some(process.cpu_time.ok()?.value)
+        let used = machine.confinement().ok()?.cpu_use().await.ok()?;
+        Some(used.time.ok()?.value)
     };
     let before = used().await;
     tokio::time::sleep(time).await;

@@ -13,11 +13,11 @@ use hospitium_model::{ByteSize, HostSource, Inability};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::host::{HostWitness, ImageRef, ImageStore, Load, PhysicalCpu};
-use crate::{HostClock, HostError, Orphan, ProcessFacts, Sight};
+use crate::{CpuUse, HostClock, HostError, Orphan, ProcessFacts, Sight};
 
 pub use files::{copy_sparse, digest, digest_of, open, open_left, open_written};
 pub use identity::{ProcessId, boot_id};
-pub use saved::{INDEX, Input, check_files, load};
+pub use saved::{INDEX, Input, check_files, digest_saved, load};
 
 /// Looks into a folder and those within it, up to four levels below, for machines of a killed process of ours: `end`
 /// ends the one whose folder it is, if it is one. Links are not followed.
@@ -172,6 +172,31 @@ fn longest_wait(pid: u32) -> Option<Duration> {
     waits.max().map(Duration::from_nanos)
 }
 
+/// What /proc says of a process's use of the CPUs (proc_pid_stat(5)).
+///
+/// # Errors
+/// There is no such process.
+pub fn cpu_use(pid: u32) -> Result<CpuUse, HostError> {
+    let path = format!("/proc/{pid}/stat");
+    let stat = std::fs::read_to_string(&path).map_err(HostError::io(format!("reading {path}")))?;
+    let after_name = stat.rfind(')').map_or("", |at| &stat[at..]);
+    // Fields 14 and 15, in clock ticks; the name was the second.
+    let ticks: Vec<u64> =
+        after_name.split(' ').skip(12).take(2).filter_map(|word| word.parse().ok()).collect();
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    let time = (ticks.len() == 2).then(|| ticks.iter().sum::<u64>());
+    let time = time.map(|ticks| Duration::from_millis(ticks * 1000 / per_second));
+    let unseen = |what: &str| Inability::of_host(format!("the kernel does not tell {what}"));
+    Ok(CpuUse {
+        time: time
+            .map(|time| HostSource::Process.saw(time))
+            .ok_or_else(|| unseen("a process's CPU time")),
+        wait: longest_wait(pid)
+            .map(|wait| HostSource::Process.saw(wait))
+            .ok_or_else(|| unseen("for how long threads wait for a CPU")),
+    })
+}
+
 /// What /proc says of a process (proc_pid_status(5), proc_pid_stat(5), proc_pid_smaps(5)).
 ///
 /// # Errors
@@ -182,7 +207,7 @@ pub fn process(pid: u32) -> Result<ProcessFacts, HostError> {
         std::fs::read_to_string(&path).map_err(HostError::io(format!("reading {path}")))
     };
     let status = read("status")?;
-    let stat = read("stat")?;
+    let cpu = cpu_use(pid)?;
     let saw = |name: &str, value: Option<u64>| {
         let unseen = || Inability::of_host(format!("/proc/{pid} does not show {name}"));
         value.map(|value| HostSource::Process.saw(value)).ok_or_else(unseen)
@@ -199,21 +224,12 @@ pub fn process(pid: u32) -> Result<ProcessFacts, HostError> {
     let memory = |name: &str| {
         number(&rollup, name, 0, 10).map(|seen| seen.map(|kib| ByteSize::bytes(kib << 10)))
     };
-    let after_name = stat.rfind(')').map_or("", |at| &stat[at..]);
-    // Fields 14 and 15, in clock ticks; the name was the second.
-    let ticks: Vec<u64> =
-        after_name.split(' ').skip(12).take(2).filter_map(|word| word.parse().ok()).collect();
-    let per_second = rustix::param::clock_ticks_per_second().max(1);
-    let cpu_time = saw("its CPU time", (ticks.len() == 2).then(|| ticks.iter().sum()));
     let own = |name: &&&str| {
         let link = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/{name}")).ok();
         let theirs = link(&pid.to_string());
         theirs.is_some() && theirs != link("self")
     };
     let namespaces = ["net", "mnt", "pid", "ipc", "uts", "user"];
-    let wait = longest_wait(pid).ok_or_else(|| {
-        Inability::of_host("the kernel does not count for how long threads wait for a CPU")
-    });
     Ok(ProcessFacts {
         pid: Ok(HostSource::Process.saw(pid)),
         uid: small(number(&status, "Uid", 1, 10)),
@@ -223,9 +239,8 @@ pub fn process(pid: u32) -> Result<ProcessFacts, HostError> {
         capabilities: number(&status, "CapEff", 0, 16),
         rss: memory("Rss"),
         pss: memory("Pss"),
-        cpu_time: cpu_time
-            .map(|seen| seen.map(|ticks| Duration::from_millis(ticks * 1000 / per_second))),
-        cpu_wait: wait.map(|wait| HostSource::Process.saw(wait)),
+        cpu_time: cpu.time,
+        cpu_wait: cpu.wait,
         own_namespaces: Ok(HostSource::Process
             .saw(namespaces.iter().filter(own).map(|name| (*name).to_owned()).collect())),
     })

@@ -1,10 +1,11 @@
 //! A saved machine as files in a folder of this computer: what drivers keep alike.
 
 use std::collections::BTreeSet;
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hospitium_model::Digest;
 use serde::{Deserialize, Serialize};
@@ -100,20 +101,41 @@ pub fn check_files(
     Ok(())
 }
 
+/// A file as it was when this process digested it: device, inode, size, when anything of the inode changed (no
+/// program can set that), digest.
+type Known = (u64, u64, u64, i64, i64, Digest);
+
+static KNOWN: Mutex<BTreeSet<Known>> = Mutex::new(BTreeSet::new());
+
+fn known() -> MutexGuard<'static, BTreeSet<Known>> {
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn as_it_is(meta: &Metadata, digest: Digest) -> Known {
+    (meta.dev(), meta.ino(), meta.len(), meta.ctime(), meta.ctime_nsec(), digest)
+}
+
+/// The digest of a file that goes into a saved machine and that nobody else writes to any more. A
+/// [check](check_files) by this process does not read it again.
+///
+/// # Errors
+/// It cannot be read.
+pub fn digest_saved(file: File) -> io::Result<Digest> {
+    let meta = file.metadata()?;
+    let digest = digest(file)?;
+    known().insert(as_it_is(&meta, digest));
+    Ok(digest)
+}
+
 /// Checks a digest, once for a file as long as this process lives and the file is the same.
 fn check_digest(path: &Path, meta: &Metadata, wanted: Digest) -> Result<(), String> {
-    type Known = BTreeSet<(u64, u64, u64, i128, String)>;
-    static KNOWN: Mutex<Known> = Mutex::new(BTreeSet::new());
-    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let key = (meta.dev(), meta.ino(), meta.len(), modified(meta), wanted.to_string());
-    if known().contains(&key) {
+    if known().contains(&as_it_is(meta, wanted)) {
         return Ok(());
     }
     let found = open_left(path).map_err(|e| e.to_string())?;
-    let found = digest(found).map_err(|e| e.to_string())?;
+    let found = digest_saved(found).map_err(|e| e.to_string())?;
     if found != wanted {
         return Err(format!("it has the digest {}, not {}", found.short(), wanted.short()));
     }
-    known().insert(key);
     Ok(())
 }

@@ -147,8 +147,10 @@ const QUICK: Part = Part {
     name: "quick",
     needs: Needs::Lab,
     which: Which {
-        nextest: "not (binary(real) or binary(whole_run) or (package(hospitium) and \
-                  (binary(bad_input) or binary(faults) or binary(replay) or binary(cells))))",
+        nextest: "not (binary(real) or binary(whole_run) or binary(isolation) or \
+                  package(hospitium-guest) and binary(hostile) or package(hospitium) and \
+                  (binary(bad_input) or binary(bisect) or binary(diff) or binary(faults) or \
+                  binary(repeat) or binary(replay) or binary(cells)))",
         cargo: &[
             "--workspace",
             "--features",

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use xtask::setup::{self, Lab};
 
-use crate::{Measured, machine, page, peer, verify};
+use crate::{Measured, cpu, machine, page, peer, verify};
 
 /// The benches by name, in their order. The last repeats `autopkgtest` with all of its tests run; it is run only
 /// if it is named.
@@ -95,6 +95,10 @@ pub struct Bench {
 pub struct Run {
     /// From start to result.
     pub took: Duration,
+    /// CPU time of all machines, those included that went on as others, and of all that helped them.
+    machines: Duration,
+    /// How long the check took that took longest.
+    longest: Duration,
     cell: Value,
     /// Checks that reached a verdict about the pair.
     pub judged: u64,
@@ -176,7 +180,7 @@ impl Bench {
             .spawn()
             .context("running hospitium")?;
         watch(child.id());
-        let status = child.wait().context("waiting for hospitium")?;
+        let (status, used) = cpu::used_by(|| child.wait().context("waiting for hospitium"))?;
         let took = begun.elapsed();
         // 1 and 3: checks failed or came to no end. The first is no matter here, the second is counted.
         ensure!(
@@ -184,11 +188,18 @@ impl Bench {
             "hospitium run of {guest}: {status}; see {}",
             path.display()
         );
-        let counts = &read(&out.join("report.json"))?["cells"][0]["counts"];
-        let count = |name: &str| counts[name].as_u64().unwrap_or(0);
+        let report = &read(&out.join("report.json"))?["cells"][0];
+        let count = |name: &str| report["counts"][name].as_u64().unwrap_or(0);
+        let checks = report["checks"].as_array().into_iter().flatten();
+        let longest = checks.filter_map(|check| check["took_ms"].as_f64()).fold(0.0, f64::max);
+        let cell = cell(&out)?;
+        let own = cell["timings"]["harness_cpu_ms"].as_f64();
+        let own = own.with_context(|| "the cell's record has no harness_cpu_ms")?;
         Ok(Run {
             took,
-            cell: cell(&out)?,
+            machines: used.saturating_sub(Duration::from_secs_f64(own / 1e3)),
+            longest: Duration::from_secs_f64(longest / 1e3),
+            cell,
             judged: count("pass") + count("fail") + count("flaky"),
             lost: count("error") + count("miss"),
         })
@@ -218,13 +229,17 @@ impl Bench {
         self.disk.get().context("the disk guest's run is lost")
     }
 
-    /// The full suite beside one bare boot-to-poweroff of the same guest.
+    /// The full suite beside what bounds it, and beside one bare boot-to-poweroff of the same guest.
     fn suite(&self) -> Result<Vec<Measured>> {
-        let bare = machine::bare_kernel(self.newest_kernel()?, &self.scratch)?;
-        let kernel = against_boot("a kernel guest", self.kernel()?, bare, 5.0, "≤ 5")?;
-        let bare = machine::bare_disk(&self.lab.system, &self.scratch)?;
-        let disk = against_boot("Debian 12 with cloud-init", self.disk()?, bare, 2.0, "≤ 2")?;
-        Ok(vec![kernel, disk])
+        let (kernel, disk) = ("a kernel guest", "Debian 12 with cloud-init");
+        let bare_kernel = machine::bare_kernel(self.newest_kernel()?, &self.scratch)?;
+        let bare_disk = machine::bare_disk(&self.lab.system, &self.scratch)?;
+        Ok(vec![
+            against_floor(kernel, self.kernel()?)?,
+            against_floor(disk, self.disk()?)?,
+            against_boot(kernel, self.kernel()?, bare_kernel),
+            against_boot(disk, self.disk()?, bare_disk),
+        ])
     }
 
     /// A clone, alone and among others, on both guests.
@@ -241,12 +256,12 @@ impl Bench {
         let boot = run.needed("boot_ms")?;
         Ok(vec![
             Measured {
-                what: format!("a clone of a kernel guest ready to answer, one at a time, to 150 ms (in the full suite, others beside it: {busy:.0} ms median, {busy_p95:.0} ms p95 of {busy_count})"),
+                what: format!("a clone of a kernel guest ready to answer, one at a time, to 100 ms (in the full suite, others beside it: {busy:.0} ms median, {busy_p95:.0} ms p95 of {busy_count})"),
                 ours: format!("{median:.0} ms median, {p95:.0} ms p95 of {count}"),
-                other: "150 ms".into(),
-                ratio: median / 150.0,
+                other: "100 ms".into(),
+                ratio: median / 100.0,
                 bar: "≤ 1",
-                reached: median <= 150.0,
+                reached: median <= 100.0,
                 bound: "taking in the state, and translating the guest's first instructions anew".into(),
             },
             Measured {
@@ -286,23 +301,65 @@ impl Bench {
         })
     }
 
-    /// The harness's CPU time beside the machines'.
+    /// The harness's CPU time, in all, beside the digests of what goes in and beside the machines'.
     fn overhead(&self) -> Result<Vec<Measured>> {
-        [("a kernel guest", self.kernel()?), ("Debian 12", self.disk()?)]
-            .into_iter()
-            .map(|(guest, run)| {
-                let (harness, vmm) = (run.needed("harness_cpu_ms")?, run.needed("vmm_cpu_ms")?);
-                Ok(Measured {
-                    what: format!("CPU time of the harness to that of the virtual machines, full suite on {guest}"),
-                    ours: format!("{:.1} s", harness / 1e3),
-                    other: format!("{:.1} s", vmm / 1e3),
-                    ratio: harness / vmm,
-                    bar: "< 0.1",
-                    reached: harness / vmm < 0.1,
-                    bound: "digests of inputs, memory streams and evidence".into(),
-                })
-            })
-            .collect()
+        let run = self.kernel()?;
+        let harness = run.needed("harness_cpu_ms")? / 1e3;
+        let bound =
+            "scanning memory and dumps, which checks promise; starting and asking VMMs; evidence";
+        let mut all = vec![Measured {
+            what: "CPU time of the harness, full suite on a kernel guest, to 2 s".into(),
+            ours: format!("{harness:.1} s"),
+            other: "2 s".into(),
+            ratio: harness / 2.0,
+            bar: "≤ 1",
+            reached: harness <= 2.0,
+            bound: bound.into(),
+        }];
+        let (inputs, size) = self.inputs()?;
+        let hash = || {
+            let ended = Command::new("sha256sum").args(&inputs).stdout(Stdio::null()).status()?;
+            ensure!(ended.success(), "sha256sum: {ended}");
+            Ok(())
+        };
+        let ((), hashed) = cpu::used_by(hash)?;
+        let hashed = hashed.as_secs_f64();
+        all.push(Measured {
+            what: "the same, to `sha256sum` over what goes in".into(),
+            ours: format!("{harness:.1} s"),
+            other: format!("{hashed:.2} s for {} MiB", size >> 20),
+            ratio: harness / hashed,
+            bar: "≤ 2",
+            reached: harness <= hashed * 2.0,
+            bound: bound.into(),
+        });
+        for (guest, run) in [("a kernel guest", run), ("Debian 12", self.disk()?)] {
+            let (harness, vmm) = (run.needed("harness_cpu_ms")? / 1e3, run.machines.as_secs_f64());
+            all.push(Measured {
+                what: format!(
+                    "CPU time of the harness to that of the virtual machines, full suite on {guest}"
+                ),
+                ours: format!("{harness:.1} s"),
+                other: format!("{vmm:.1} s"),
+                ratio: harness / vmm,
+                bar: "< 0.1",
+                reached: harness / vmm < 0.1,
+                bound: bound.into(),
+            });
+        }
+        Ok(all)
+    }
+
+    /// Files that go into a run of the kernel guest, and their size.
+    fn inputs(&self) -> Result<(Vec<PathBuf>, u64)> {
+        let vmm = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+            .map(|folder| folder.join("qemu-system-x86_64"))
+            .find(|path| path.is_file())
+            .context("no qemu-system-x86_64 is on PATH")?;
+        let inputs = vec![self.newest_kernel()?.to_owned(), self.hospitium.clone(), vmm];
+        let sizes = inputs.iter().map(|path| Ok(std::fs::metadata(path)?.len()));
+        let size = sizes.sum::<Result<u64>>()?;
+        Ok((inputs, size))
     }
 
     /// Memory of eight clones at once beside one machine's.
@@ -337,9 +394,9 @@ impl Bench {
             ours: format!("{:.0} MiB", clones / 1024.0),
             other: format!("{:.0} MiB", one / 1024.0),
             ratio,
-            bar: "≤ 3",
+            bar: "≤ 2",
             // More clones than asked for can only be harder; fewer show nothing.
-            reached: count >= 8 && ratio <= 3.0,
+            reached: count >= 8 && ratio <= 2.0,
             bound: if count >= 8 {
                 "each clone's translated code, and what it has written since".into()
             } else {
@@ -367,28 +424,40 @@ fn cell(out: &Path) -> Result<Value> {
     read(&first.context("the run has no cell")??.path().join("cell.json"))
 }
 
-fn against_boot(
-    guest: &str,
-    run: &Run,
-    bare: Duration,
-    most: f64,
-    bar: &'static str,
-) -> Result<Measured> {
-    let ratio = run.took.as_secs_f64() / bare.as_secs_f64();
+/// A run beside the larger of its critical path and its machines' CPU time over the CPUs that there are.
+fn against_floor(guest: &str, run: &Run) -> Result<Measured> {
+    let boot = run.needed("boot_ms")? / 1e3;
+    let path = boot + run.needed("snapshot_ms")? / 1e3 + run.longest.as_secs_f64();
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let floor = run.needed("vmm_cpu_ms")? / 1e3 / cpus as f64;
+    let shared = run.machines.as_secs_f64() / cpus as f64;
+    let floor = path.max(shared);
+    let ratio = run.took.as_secs_f64() / floor;
     Ok(Measured {
+        what: format!(
+            "full suite on {guest}, nothing cached, to the larger of its critical path ({path:.1} s: the boot, and the check that took longest) and its machines' CPU time over {cpus} CPUs ({shared:.1} s)"
+        ),
+        ours: run.text(),
+        other: format!("{floor:.1} s"),
+        ratio,
+        bar: "≤ 1.15",
+        reached: run.lost == 0 && ratio <= 1.15,
+        bound: format!(
+            "the first boot, {boot:.1} s, keeps one CPU busy and nothing can run beside it"
+        ),
+    })
+}
+
+/// A run beside one bare boot: a figure, no bar.
+fn against_boot(guest: &str, run: &Run, bare: Duration) -> Measured {
+    Measured {
         what: format!(
             "full suite on {guest}, nothing cached, to one bare boot-to-poweroff of the same by plain QEMU"
         ),
         ours: run.text(),
         other: format!("{:.1} s", bare.as_secs_f64()),
-        ratio,
-        bar,
-        reached: run.lost == 0 && ratio <= most,
-        bound: format!(
-            "the checks that must boot again and the windows that must pass; the floor for what the machines do now is their CPU time over {cpus} CPUs, {floor:.1} s, of which the first boot takes {:.1} s",
-            run.needed("boot_ms")? / 1e3
-        ),
-    })
+        ratio: run.took.as_secs_f64() / bare.as_secs_f64(),
+        bar: "none, a figure",
+        reached: run.lost == 0,
+        bound: "the checks that must boot again and the windows that must pass".into(),
+    }
 }

@@ -6,6 +6,7 @@
 mod catalog;
 mod compare;
 mod covering;
+mod cpu;
 mod machine;
 mod machines;
 mod page;

@@ -35,6 +35,8 @@ pub struct Opened {
     pub(crate) party: String,
     /// Other parties that have cosigned the head.
     pub(crate) cosigners: BTreeSet<String>,
+    /// The latest time at which a witness that counts has cosigned it.
+    pub(crate) cosigned_at: Option<Timestamp>,
     /// Cosignatures that do not count, in words.
     pub(crate) ahead: Vec<String>,
     pub(crate) checkpoint: Checkpoint,
@@ -57,6 +59,8 @@ pub struct Entry {
     pub said: Result<Said, String>,
     /// Whether the party signed it, and this program cannot read it.
     pub unread: bool,
+    /// Whether it announces another key of the party, and no key that is the party's there signed it.
+    pub usurps: bool,
 }
 
 /// What an entry says.
@@ -64,8 +68,8 @@ pub struct Entry {
 pub enum Said {
     /// A validation, as the catalog keeps it.
     Validation { row: Box<Row>, issued: Timestamp },
-    /// Anything else.
-    Other(Box<Statement>),
+    /// Anything else, and for an endorsement the key that signed it.
+    Other { statement: Box<Statement>, by: Option<String> },
 }
 
 /// What the reader hands over.
@@ -111,9 +115,10 @@ impl LogSource {
             .ok_or_else(|| CatalogError::NoSigner { origin: shown() })?
             .to_owned();
         let domain = |name: &str| name.split('/').next().unwrap_or_default().to_owned();
+        let cosigned_at = cosigned.iter().map(|cosigned| cosigned.at).max();
         let cosigners = cosigned.iter().map(|cosigned| domain(&cosigned.by));
         let cosigners = cosigners.filter(|name| *name != party).collect();
-        Ok(Opened { head, party, cosigners, ahead, checkpoint })
+        Ok(Opened { head, party, cosigners, cosigned_at, ahead, checkpoint })
     }
 
     /// Reads the whole log. Gives up without a word if nobody takes what it hands over.
@@ -172,6 +177,7 @@ impl LogSource {
                         index,
                         digest: Digest::of(b""),
                         unread: false,
+                        usurps: false,
                         said: Err(error.to_string()),
                     }),
                 }

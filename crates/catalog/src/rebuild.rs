@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use hospitium_ledger::statement::{KeyRole, Record, Resource};
-use hospitium_ledger::{Checkpoint, Continues, Statement, continues};
+use hospitium_ledger::statement::{EndorsementExtension, KeyRole, Record, Resource};
+use hospitium_ledger::{Checkpoint, Continues, Statement, continues, refused_heads};
 use hospitium_model::{Digest, printable};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::fallen::Needs;
 use crate::newest::Pair;
-use crate::notices::KINDS;
+use crate::notices::{KINDS, REPEATED, REVIEWED};
 use crate::read::{Batch, Entry, LogSource, Opened, Said};
 use crate::row::{self, NAME};
 use crate::schema::{CONTENT, INDEXES, insert};
@@ -25,6 +25,17 @@ use crate::{Catalog, CatalogError};
 const ROWS: usize = 200;
 /// Refused entries that are listed of each log; they are counted on.
 const LISTED: u64 = 1000;
+/// Tables whose rows are a log's.
+const OF_LOGS: [&str; 8] = [
+    "machines",
+    "records",
+    "notices",
+    "waivers",
+    "key_changes",
+    "endorsements",
+    "unknown_kinds",
+    "refused",
+];
 /// Longest reason that is kept, in characters.
 const REASON: usize = 1000;
 
@@ -46,8 +57,10 @@ pub struct LogSummary {
     pub entries: u64,
     /// Validations taken in.
     pub validations: u64,
-    /// Suspensions, withdrawals, waivers and changes of key taken in.
+    /// Suspensions, withdrawals, waivers, endorsements and changes of key taken in.
     pub others: u64,
+    /// Records of kinds that this program does not know: kept, and passed over.
+    pub unknown: u64,
     /// Entries that are not those of the tree, or cannot be read. What they said is not known: a
     /// withdrawal may be among them.
     pub damaged: u64,
@@ -56,6 +69,8 @@ pub struct LogSummary {
     /// Of these, those that the party signed and this program cannot read. A withdrawal may be among
     /// them.
     pub unread: u64,
+    /// Of the refused, those that announce another key of the party, which the key before did not sign.
+    pub usurped: u64,
     /// Cosignatures that do not count, as they are from the future; in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ahead: Vec<String>,
@@ -104,6 +119,7 @@ impl Catalog {
             opened.push((log, source));
         }
         for (log, source) in &opened {
+            self.note_refused(log, source).await?;
             self.continues(log, source).await?;
         }
         // The order in which they were named is of no weight.
@@ -165,13 +181,38 @@ impl Catalog {
             Continues::Older => CatalogError::Older { origin, found, seen },
             Continues::No(_) => CatalogError::Fork { origin, found, seen },
         };
-        let new = String::from_utf8_lossy(log.checkpoint.as_bytes()).into_owned();
-        let digest = Digest::of(format!("{text}\n{new}").as_bytes()).to_string();
+        self.refuse(&log.head.origin, &old, &log.checkpoint).await?;
+        Err(refused)
+    }
+
+    /// Takes in what is kept beside a copy of a log of heads that were refused there, each if the log's own key signed both.
+    async fn note_refused(&self, log: &Opened, source: &LogSource) -> Result<(), CatalogError> {
+        let Some(key) = source.policy.log(&log.head.origin) else { return Ok(()) };
+        let is_signed = |head: &Checkpoint| head.verify_log(key).is_ok();
+        for (old, new) in refused_heads(source.folder.path()) {
+            if is_signed(&old) && is_signed(&new) {
+                self.refuse(&log.head.origin, &old, &new).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps two heads of a log that do not go together.
+    async fn refuse(
+        &self,
+        origin: &str,
+        old: &Checkpoint,
+        new: &Checkpoint,
+    ) -> Result<(), CatalogError> {
+        let text = |head: &Checkpoint| String::from_utf8_lossy(head.as_bytes()).into_owned();
+        let (old, new) = (text(old), text(new));
+        let digest = Digest::of(format!("{old}\n{new}").as_bytes()).to_string();
         let sql = "INSERT INTO refused_heads (digest, origin, seen, found) VALUES ($1, $2, $3, $4) \
                    ON CONFLICT (digest) DO NOTHING";
-        let query = sqlx::query(sql).bind(digest).bind(log.head.origin.clone());
-        query.bind(text).bind(new).execute(&self.pool).await.map_err(failed())?;
-        Err(refused)
+        let query = sqlx::query(sql).bind(digest).bind(origin.to_owned()).bind(old).bind(new);
+        let kept = query.execute(&self.pool).await;
+        kept.map_err(CatalogError::database("keep a log's heads that do not go together"))?;
+        Ok(())
     }
 }
 
@@ -220,6 +261,7 @@ impl Filling<'_> {
         };
         let cosigners: Vec<&str> = opened.cosigners.iter().map(String::as_str).collect();
         let cosigners = cosigners.join(" ");
+        let cosigned = opened.cosigned_at.map_or(0, Timestamp::as_second);
         let root: String = opened.head.root.iter().map(|byte| format!("{byte:02x}")).collect();
         let reader = tokio::task::spawn_blocking(move || {
             source.read(&opened, now, &mut |batch| give.blocking_send(batch).is_ok());
@@ -236,9 +278,7 @@ impl Filling<'_> {
                     let log = self.log;
                     self.needs.retain(|needs| needs.log != log);
                     self.waivers.retain(|(of, _), _| *of != log);
-                    for table in
-                        ["machines", "records", "notices", "waivers", "key_changes", "refused"]
-                    {
+                    for table in OF_LOGS {
                         let sql = format!("DELETE FROM {table} WHERE log = $1");
                         self.run(sqlx::query(&sql).bind(self.log)).await?;
                     }
@@ -270,6 +310,9 @@ impl Filling<'_> {
             Bound::Number(number(summary.refused)),
             Bound::Number(number(summary.unread)),
             Bound::Text(printable(&cosigners, 4 * NAME)),
+            Bound::Number(cosigned),
+            Bound::Number(self.known.max(0)),
+            Bound::Number(number(summary.usurped)),
         ];
         self.waiting.entry("logs").or_default().push(row);
         self.take_in_all().await?;
@@ -297,6 +340,7 @@ impl Filling<'_> {
                 Err(why) => {
                     summary.refused += 1;
                     summary.unread += u64::from(entry.unread);
+                    summary.usurped += u64::from(entry.usurps);
                     if summary.refused <= LISTED {
                         let why = printable(&why, REASON);
                         let refusal = Refusal { entry: entry.index, why: why.clone() };
@@ -307,7 +351,7 @@ impl Filling<'_> {
                     continue;
                 }
             };
-            let statement = match said {
+            let (statement, by) = match said {
                 Said::Validation { mut row, issued } => {
                     summary.validations += 1;
                     self.known = self.known.max(issued.as_second());
@@ -320,19 +364,24 @@ impl Filling<'_> {
                     self.waiting.entry("records").or_default().push(row);
                     continue;
                 }
-                Said::Other(statement) => statement,
+                Said::Other { statement, by } => (statement, by.unwrap_or_default()),
             };
-            summary.others += 1;
+            let is_unknown = matches!(statement.record, Record::Unknown(_));
+            *(if is_unknown { &mut summary.unknown } else { &mut summary.others }) += 1;
             if matches!(statement.record, Record::Waiver(_)) {
                 self.waivers.insert((self.log, entry.digest), entry.index);
             }
-            self.known = self.known.max(statement.issued().as_second());
-            // A notice may be about several records; every other record is about one thing.
-            let notice = statement.notice().is_some();
-            let about: BTreeSet<_> =
-                statement.subject.iter().filter_map(Resource::sha256).collect();
-            for about in about.into_iter().take(if notice { usize::MAX } else { 1 }) {
-                let (table, values) = other_record(&statement, about, self.known);
+            if let Some(issued) = statement.issued() {
+                self.known = self.known.max(issued.as_second());
+            }
+            // A notice may be about several records, and one of an unknown kind about whatever it names; every other
+            // record is about one thing.
+            let several = statement.notice().is_some() || is_unknown;
+            let first = statement.subject.iter().find_map(Resource::sha256);
+            let about = if several { statement.about() } else { first.into_iter().collect() };
+            for about in about {
+                let about = (about, entry.digest);
+                let (table, values) = other_record(&statement, about, self.known, &by);
                 let place = [Bound::Number(self.log), Bound::Number(number(entry.index))];
                 let row = place.into_iter().chain(values).collect();
                 self.waiting.entry(table).or_default().push(row);
@@ -460,10 +509,16 @@ fn bound<'q>(
 }
 
 /// A record that is no validation: its table, and its values after its place.
-fn other_record(statement: &Statement, about: Digest, known: i64) -> (&'static str, Vec<Bound>) {
+/// It is about the first of these digests, and the second is its entry's.
+fn other_record(
+    statement: &Statement,
+    (about, own): (Digest, Digest),
+    known: i64,
+    by: &str,
+) -> (&'static str, Vec<Bound>) {
     let record = &statement.record;
     let about = Bound::Text(about.to_string());
-    let issued = Bound::Number(statement.issued().as_second());
+    let issued = Bound::Number(statement.issued().map_or(known, Timestamp::as_second));
     let text = |text: &str| Bound::Text(printable(text, REASON));
     match record {
         Record::Suspension(notice) | Record::Withdrawal(notice) | Record::Lifting(notice) => {
@@ -496,6 +551,23 @@ fn other_record(statement: &Statement, about: Digest, known: i64) -> (&'static s
             let (old, new) = (change.old.to_string(), change.new.to_string());
             ("key_changes", vec![text(role), issued, text(&old), text(&new), text(&change.reason)])
         }
+        Record::Endorsement(endorsement) => {
+            let EndorsementExtension { of, reason, repeated, .. } = &endorsement.hospitium;
+            let how = if repeated.is_some() { REPEATED } else { REVIEWED };
+            let run = repeated.as_ref().map(|repeated| repeated.run.as_str());
+            let row = vec![
+                Bound::Text(own.to_string()),
+                about,
+                text(&of.party),
+                text(how),
+                Bound::Number(known),
+                text(by),
+                text(run.unwrap_or_default()),
+                text(reason),
+            ];
+            ("endorsements", row)
+        }
+        Record::Unknown(unknown) => ("unknown_kinds", vec![text(&unknown.kind), about]),
         Record::Validation(_) => ("refused", vec![text("a validation among other records")]),
     }
 }

@@ -1,6 +1,7 @@
 //! The database of a catalog, and what is read from it.
 
 use hospitium_model::Digest;
+use hospitium_model::standing::{AssuredBy, Deed, assurance};
 use sha2::{Digest as _, Sha256};
 use sqlx::any::AnyRow;
 use sqlx::{AnyPool, Row as _};
@@ -188,7 +189,7 @@ impl LogKnown {
 
 /// What is read of a record, all of it: the start of a `SELECT`.
 pub const COLUMNS: &str = "SELECT r.log, l.origin, r.entry, r.digest, l.party, g.name, h.name, \
-     r.arch, r.result, r.ended, r.until, r.emulated, r.detail, g.product, h.product, r.known";
+     r.arch, r.result, r.ended, r.until, r.emulated, r.detail, g.product, h.product, r.known, l.cosigners";
 
 /// Of which tables; goes behind [`COLUMNS`] and what else is read.
 pub const RECORDS: &str = " FROM records r JOIN logs l ON l.id = r.log \
@@ -204,11 +205,23 @@ pub fn stored(row: &AnyRow) -> Result<Stored, CatalogError> {
         row: format!("{log} entry {entry}"),
         why: error.to_string(),
     })?;
+    let (party, cosigners) = (text(4)?, text(16)?);
+    let cosigners = cosigners.split_whitespace().filter(|other| *other != party);
+    let cosigned = |other: &str| AssuredBy {
+        deed: Deed::Cosigned,
+        party: other.to_owned(),
+        at: String::new(),
+    };
+    let assured_by: Vec<_> = cosigners.map(cosigned).collect();
     Ok(Stored {
         log,
         entry,
         digest: text(3)?,
-        party: text(4)?,
+        party,
+        assurance: assurance(&assured_by),
+        assured_by,
+        endorsed: Vec::new(),
+        unknown: Vec::new(),
         guest: text(5)?,
         host: text(6)?,
         arch: text(7)?,

@@ -9,7 +9,9 @@ use std::thread;
 
 use hospitium_ledger::dsse::Envelope;
 use hospitium_ledger::statement::{KeyRole, Record};
-use hospitium_ledger::{CLOCK_TOLERANCE, KeySpan, Statement, VerifierKey, change_key, holding};
+use hospitium_ledger::{
+    CLOCK_TOLERANCE, KeySpan, Statement, VerifierKey, announces_stranger, change_key, holding,
+};
 use hospitium_model::Digest;
 use jiff::Timestamp;
 
@@ -158,7 +160,7 @@ impl<'a> Verifier<'a> {
             if !Arc::ptr_eq(keys, &self.keys) {
                 (entry, by) = one(self.party, self.now, &self.keys, raw);
             }
-            if let (Ok(Said::Other(statement)), Some(by)) = (&entry.said, &by)
+            if let (Ok(Said::Other { statement, .. }), Some(by)) = (&entry.said, &by)
                 && let Record::KeyChange(change) = &statement.record
             {
                 // A list of its own: what is under way was verified under the one before, and `ptr_eq` tells.
@@ -167,6 +169,7 @@ impl<'a> Verifier<'a> {
                     self.keys = Arc::new(changed);
                 } else if change.role == KeyRole::Record {
                     entry.said = Err("it changes a key, and that key did not sign it".into());
+                    entry.usurps = true;
                 }
             }
             settled.push(entry);
@@ -182,19 +185,32 @@ fn each(party: &str, now: Timestamp, keys: &[KeySpan], entries: &Raw) -> Vec<Ver
 
 fn one(party: &str, now: Timestamp, keys: &[KeySpan], (index, bytes): (u64, &[u8])) -> Verified {
     let digest = Digest::of(bytes);
-    let mut unread = false;
-    let (said, by) = match statement(party, now, keys, index, bytes, &mut unread) {
+    let (mut unread, mut usurps) = (false, false);
+    let flags = (&mut unread, &mut usurps);
+    let (said, by) = match statement(party, now, keys, index, bytes, flags) {
         Err(why) => (Err(why), None),
         Ok((statement, by)) => match &statement.record {
             Record::Validation(validation) => {
-                let row = Box::new(Row::of(&statement, validation, by));
-                (Ok(Said::Validation { row, issued: statement.issued() }), None)
+                let issued = validation.hospitium.issued;
+                (
+                    Ok(Said::Validation {
+                        row: Box::new(Row::of(&statement, validation, by)),
+                        issued,
+                    }),
+                    None,
+                )
             }
-            Record::KeyChange(_) => (Ok(Said::Other(Box::new(statement))), Some(by.clone())),
-            _ => (Ok(Said::Other(Box::new(statement))), None),
+            Record::KeyChange(_) => {
+                (Ok(Said::Other { statement: Box::new(statement), by: None }), Some(by.clone()))
+            }
+            Record::Endorsement(_) => {
+                let by = Some(by.to_string());
+                (Ok(Said::Other { statement: Box::new(statement), by }), None)
+            }
+            _ => (Ok(Said::Other { statement: Box::new(statement), by: None }), None),
         },
     };
-    (Entry { index, digest, said, unread }, by)
+    (Entry { index, digest, said, unread, usurps }, by)
 }
 
 fn statement<'k>(
@@ -203,23 +219,29 @@ fn statement<'k>(
     keys: &'k [KeySpan],
     index: u64,
     bytes: &[u8],
-    unread: &mut bool,
+    (unread, usurps): (&mut bool, &mut bool),
 ) -> Result<(Statement, &'k VerifierKey), String> {
     let envelope = Envelope::parse_entry(bytes).map_err(|error| error.to_string())?;
-    let by = envelope.verify_among(holding(keys, index)).map_err(|error| error.to_string())?;
+    let by = envelope.verify_among(holding(keys, index)).map_err(|error| {
+        *usurps = announces_stranger(envelope.payload(), keys);
+        match usurps {
+            true => format!(
+                "it announces another key of {party}, and the key before did not sign it: {error}"
+            ),
+            false => error.to_string(),
+        }
+    })?;
     let statement = Statement::parse(envelope.payload()).map_err(|error| {
         *unread = true;
         error.to_string()
     })?;
-    if statement.party() != party {
-        return Err(format!(
-            "it speaks for {} in the log of {party}",
-            hospitium_model::printable(statement.party(), 80),
-        ));
+    if let Some(other) = statement.party().filter(|said| *said != party) {
+        let other = hospitium_model::printable(other, 80);
+        return Err(format!("it speaks for {other} in the log of {party}"));
     }
     let latest = now.checked_add(CLOCK_TOLERANCE).unwrap_or(Timestamp::MAX);
-    if statement.issued() > latest {
-        return Err(format!("it was made in the future, on {}", statement.issued()));
+    if let Some(issued) = statement.issued().filter(|issued| *issued > latest) {
+        return Err(format!("it was made in the future, on {issued}"));
     }
     Ok((statement, by))
 }

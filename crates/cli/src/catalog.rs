@@ -159,6 +159,14 @@ pub fn tell(rebuilt: &Rebuilt) -> bool {
         for why in &log.ahead {
             note!("warning: {}: {}", safe(&log.origin), safe(why));
         }
+        if log.usurped > 0 {
+            note!(
+                "warning: {} entries of {} announce another key of its party, and the key before did not sign them; \
+                 nothing signed with such a key is taken in. Call the party",
+                log.usurped,
+                safe(&log.origin)
+            );
+        }
         if log.unread > 0 {
             note!(
                 "warning: {} entries of {} are signed by its party and cannot be read here, and a \
@@ -202,6 +210,12 @@ async fn build(arguments: &BuildArguments) -> Result<End> {
                 log.others,
                 log.refused
             );
+            if log.unknown > 0 {
+                out!(
+                    "          {} of kinds that this program does not know, passed over",
+                    log.unknown
+                );
+            }
         }
         out!("content   sha256:{digest}");
     }

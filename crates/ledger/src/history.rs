@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::dsse::Envelope;
 use crate::head::Trusted;
-use crate::keys::{KeySpan, change_key, holding};
+use crate::keys::{KeySpan, announces_stranger, change_key, holding};
 use crate::log::{LogFolder, walk};
 use crate::note::{CLOCK_TOLERANCE, Checkpoint, Hash, Head};
 use crate::party::belongs_to;
@@ -19,6 +19,9 @@ use crate::standing::{NoticeDays, NoticeKind, day_of, in_force, last_day};
 use crate::statement::{Notice, Outcome, Record, Resource, Statement, Validation, predicate};
 use crate::text::shown;
 use crate::verify::VerifyError;
+
+/// What is told of an entry of an unknown kind that names the record.
+const UNKNOWN: &str = "which this program does not know; a later hospitium may";
 
 /// A suspension, lifting or withdrawal, as found in a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -266,8 +269,9 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Whether an entry may say something of the record, of what it rests on, or of a key.
-    fn may_concern(&self, peek: &Peek) -> bool {
+    /// Whether an entry may say something of the record, of what it rests on, or of a key. What a record of an unknown
+    /// kind says is not known: it may be about whatever it names, wherever.
+    fn may_concern(&self, peek: &Peek, payload: &[u8]) -> bool {
         let known = [
             predicate::KEY_CHANGE,
             predicate::SUSPENSION,
@@ -279,7 +283,17 @@ impl Reading<'_> {
             digest == Some(self.record)
                 || self.history.rests_on.iter().any(|rests| digest == Some(rests.record))
         };
-        known.contains(&peek.predicate_type.as_str()) || peek.subject.iter().any(about)
+        let is_known = predicate::ALL.contains(&peek.predicate_type.as_str());
+        known.contains(&peek.predicate_type.as_str())
+            || peek.subject.iter().any(about)
+            || (!is_known && self.is_named_in(payload))
+    }
+
+    fn is_named_in(&self, payload: &[u8]) -> bool {
+        let Ok(statement) = Statement::parse(payload) else { return true };
+        let about = statement.about();
+        let rests = self.history.rests_on.iter().map(|rests| rests.record);
+        std::iter::once(self.record).chain(rests).any(|record| about.contains(&record))
     }
 
     fn entry(&mut self, index: u64, entry: &[u8]) {
@@ -293,12 +307,21 @@ impl Reading<'_> {
         let needed = &self.history.rests_on;
         let own = (!needed.is_empty()).then(|| Digest::of(entry));
         let is_needed = own.is_some_and(|own| needed.iter().any(|rests| rests.record == own));
-        let concerns = is_needed || peek.is_none_or(|peek| self.may_concern(&peek));
+        let concerns =
+            is_needed || peek.is_none_or(|peek| self.may_concern(&peek, envelope.payload()));
         if !concerns && !last {
             return;
         }
         let keys: Vec<_> = holding(&self.history.keys, index).cloned().collect();
-        let Ok(by) = envelope.verify(&keys) else { return };
+        let Ok(by) = envelope.verify(&keys) else {
+            // Whoever holds the log appended it; what is signed with that key further on is not known here.
+            if announces_stranger(envelope.payload(), &self.history.keys) {
+                let why =
+                    "it announces another key of the party, and the key before did not sign it";
+                self.history.unread.push((index, why.to_owned()));
+            }
+            return;
+        };
         let statement = match Statement::parse(envelope.payload()) {
             Ok(statement) => statement,
             Err(why) => {
@@ -309,14 +332,22 @@ impl Reading<'_> {
             }
         };
         // What is still to come is not known yet.
-        if statement.issued().duration_since(self.now) > CLOCK_TOLERANCE {
+        let issued = statement.issued();
+        if issued.is_some_and(|issued| issued.duration_since(self.now) > CLOCK_TOLERANCE) {
             return;
         }
-        if statement.party() != self.party {
+        if statement.party().is_some_and(|said| said != self.party) {
             return;
         }
         if last {
-            self.history.last_record = Some(statement.issued());
+            self.history.last_record = issued;
+        }
+        if let Record::Unknown(unknown) = &statement.record {
+            if concerns {
+                let kind = shown(&unknown.kind);
+                self.history.unread.push((index, format!("it is of the kind {kind:?}, {UNKNOWN}")));
+            }
+            return;
         }
         let about = statement.subject.iter().any(|s| s.sha256() == Some(self.record));
         for rests in &mut self.history.rests_on {

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use hospitium_ledger::{
-    Checkpoint, Head, HeadError, LogFolder, Policy, Statement, Trusted, belongs_to, walk,
+    Checkpoint, Head, HeadError, KeySpan, LogFolder, Policy, Statement, Trusted, belongs_to, walk,
+    walk_on,
 };
 use hospitium_model::Digest;
 use jiff::Timestamp;
@@ -150,6 +151,34 @@ impl LogSource {
             }
             Some(_) => self.read_one_by_one(opened, now, give),
         }
+    }
+
+    /// Reads what the log has beyond a head of before, after which its party's keys were these. False if that is not what
+    /// continues it to the present head: nothing of what was handed over is the log's then.
+    pub(crate) fn read_on(
+        &self,
+        opened: &Opened,
+        old: &Head,
+        keys: Vec<KeySpan>,
+        now: Timestamp,
+        give: &mut dyn FnMut(Vec<Entry>) -> bool,
+    ) -> bool {
+        let mut verifier = Verifier::with_keys(opened, keys, now);
+        let walked = verifier.in_order(
+            |take| {
+                let mut pending = Raw::default();
+                let walked = walk_on(&self.folder, old, &opened.head, |index, entry| {
+                    pending.push(index, entry);
+                    if pending.len() >= BATCH || pending.size() >= BATCH_BYTES {
+                        take(std::mem::take(&mut pending));
+                    }
+                });
+                take(pending);
+                walked
+            },
+            give,
+        );
+        matches!(walked, Some(Ok(true)))
     }
 
     /// Each entry with its own proof: slower, and what is damaged spoils nothing else.

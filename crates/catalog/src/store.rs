@@ -9,7 +9,7 @@ use sqlx::{AnyPool, Row as _};
 use crate::CatalogError;
 use crate::database::{connect, database_url};
 use crate::record::{Stored, Subject, day, last_day};
-use crate::schema::{CONTENT, FORM, INDEXES, TABLES};
+use crate::schema::{FORM, INDEXES, TABLES, content};
 use crate::tell::LogRow;
 
 /// The read model.
@@ -64,33 +64,32 @@ impl Catalog {
         if found == FORM { Ok(()) } else { Err(CatalogError::Form { found }) }
     }
 
-    /// A digest of everything that the catalog holds. The same logs give the same one, in any
-    /// database.
+    /// A digest of everything that the catalog holds. The same logs give the same one, in any database, whether they were
+    /// taken in at once or bit by bit: the numbers by which tables are joined are no part of it.
     ///
     /// # Errors
     /// If the database cannot be read.
     pub async fn digest(&self) -> Result<Digest, CatalogError> {
         use futures_util::TryStreamExt as _;
+        let failed = || CatalogError::database("read its content");
         let mut hash = Sha256::new();
-        for (table, columns, order) in CONTENT {
+        for (table, sql, ordered) in content() {
             hash.update(format!("\n{table}\n"));
-            let sql = format!("SELECT {columns} FROM {table} ORDER BY {order}");
+            // Of rows that come in any order, the sum.
+            let (mut sum, mut count) = ([0_u8; 32], 0_u64);
             let mut rows = sqlx::query(&sql).fetch(&self.pool);
-            while let Some(row) =
-                rows.try_next().await.map_err(CatalogError::database("read its content"))?
-            {
-                for column in 0..row.len() {
-                    // Each value with its length, so that none can pass for two.
-                    let text = match row.try_get::<i64, _>(column) {
-                        Ok(number) => number.to_string(),
-                        Err(_) => row
-                            .try_get::<String, _>(column)
-                            .map_err(CatalogError::database("read its content"))?,
-                    };
-                    hash.update((text.len() as u64).to_be_bytes());
-                    hash.update(text.as_bytes());
+            while let Some(row) = rows.try_next().await.map_err(failed())? {
+                if ordered {
+                    hash_row(&mut hash, &row)?;
+                    continue;
                 }
+                let mut of_row = Sha256::new();
+                hash_row(&mut of_row, &row)?;
+                sum.iter_mut().zip(of_row.finalize()).for_each(|(sum, byte)| *sum ^= byte);
+                count += 1;
             }
+            hash.update(sum);
+            hash.update(count.to_be_bytes());
         }
         Ok(Digest::from_bytes(hash.finalize().into()))
     }
@@ -163,6 +162,21 @@ impl Catalog {
         let rows = sqlx::query(sql).bind(id).fetch_all(&self.pool).await.map_err(failed())?;
         rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(failed())
     }
+}
+
+/// Takes in each value of a row with its length, so that none can pass for two.
+fn hash_row(hash: &mut Sha256, row: &AnyRow) -> Result<(), CatalogError> {
+    for column in 0..row.len() {
+        let text = match row.try_get::<i64, _>(column) {
+            Ok(number) => number.to_string(),
+            Err(_) => row
+                .try_get::<String, _>(column)
+                .map_err(CatalogError::database("read its content"))?,
+        };
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text.as_bytes());
+    }
+    Ok(())
 }
 
 /// What is known of a log beside its records.

@@ -7,6 +7,7 @@ mod junit;
 mod lists;
 mod machines;
 mod rebuild;
+mod resume;
 mod words;
 
 use hospitium_ledger::{Algorithm, Certificate, Log, LogFolder, Party, Policy, Statement};

@@ -18,6 +18,8 @@ use jiff::Timestamp;
 use crate::read::{Entry, LogSource, Opened, Said};
 use crate::row::Row;
 
+/// How the reason begins why an entry that was made in the future is left out: later it is one like any other.
+pub const FUTURE: &str = "it was made in the future";
 /// Batches for each thread that are read and not handed over yet: memory stays bounded by them.
 const UNDER_WAY: usize = 4;
 
@@ -76,8 +78,12 @@ struct Job {
 impl<'a> Verifier<'a> {
     /// With the keys that the policy names.
     pub fn new(source: &LogSource, opened: &'a Opened, now: Timestamp) -> Self {
-        let keys = Arc::new(source.policy.signers_of(&opened.party));
-        Self { party: &opened.party, now, keys }
+        Self::with_keys(opened, source.policy.signers_of(&opened.party), now)
+    }
+
+    /// With keys as they are further on in the log.
+    pub fn with_keys(opened: &'a Opened, keys: Vec<KeySpan>, now: Timestamp) -> Self {
+        Self { party: &opened.party, now, keys: Arc::new(keys) }
     }
 
     /// Verifies entries that follow each other.
@@ -241,7 +247,7 @@ fn statement<'k>(
     }
     let latest = now.checked_add(CLOCK_TOLERANCE).unwrap_or(Timestamp::MAX);
     if let Some(issued) = statement.issued().filter(|issued| *issued > latest) {
-        return Err(format!("it was made in the future, on {issued}"));
+        return Err(format!("{FUTURE}, on {issued}"));
     }
     Ok((statement, by))
 }

@@ -122,7 +122,7 @@ async fn take_in(catalog: &mut Catalog, sources: &[LogSource]) -> Result<Rebuilt
         }
         opened.push((source.clone(), log));
     }
-    Ok(catalog.rebuild_of(opened, now).await?)
+    Ok(catalog.take_in(opened, now).await?)
 }
 
 /// Opens a catalog that is to be there already.
@@ -210,6 +210,9 @@ async fn build(arguments: &BuildArguments) -> Result<End> {
                 log.others,
                 log.refused
             );
+            if log.known > 0 {
+                out!("          {} entries were in before, and are not counted again", log.known);
+            }
             if log.unknown > 0 {
                 out!(
                     "          {} of kinds that this program does not know, passed over",

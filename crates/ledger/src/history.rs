@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hospitium_model::{CheckId, Digest};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::dsse::Envelope;
 use crate::head::Trusted;
@@ -93,7 +93,7 @@ impl RestsOn {
 }
 
 /// What a record has to be that another rests on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Needed {
     /// The waiver of a check for this guest and host, until then at least.
     Waiver {

@@ -116,7 +116,7 @@ impl SecretKey {
     /// Its public key.
     pub fn public(&self) -> PublicKey {
         match self {
-            Self::Ed25519(key) => PublicKey::Ed25519(key.verifying_key().into()),
+            Self::Ed25519(key) => PublicKey::Ed25519(key.verifying_key()),
             Self::P256(key) => PublicKey::P256(*key.verifying_key()),
         }
     }

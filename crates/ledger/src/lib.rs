@@ -58,7 +58,7 @@ pub use keys::{
 };
 pub use log::{
     Appended, BUNDLE_LIMIT, Bounds, Checked, ENTRY_LIMIT, Log, LogError, LogFolder, LogProblem,
-    PullError, Pulled, Source, SourceError, Tree, pull, refused_heads, walk,
+    PullError, Pulled, Source, SourceError, Tree, pull, refused_heads, walk, walk_on,
 };
 pub use note::{CLOCK_TOLERANCE, Checkpoint, Cosigned, Hash, Head, NoteError, Seen};
 pub use party::{

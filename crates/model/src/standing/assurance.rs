@@ -150,8 +150,8 @@ mod tests {
     fn a_cosignature_is_no_agreement_and_a_repetition_is_more_than_a_review() {
         assert_eq!(assurance(&[]), Assurance::SelfValidated);
         let cosigned = by(Deed::Cosigned, "");
-        assert_eq!(assurance(&[cosigned.clone()]), Assurance::Witnessed);
-        assert!(!assurance(&[cosigned.clone()]).is_mutual());
+        assert_eq!(assurance(std::slice::from_ref(&cosigned)), Assurance::Witnessed);
+        assert!(!assurance(std::slice::from_ref(&cosigned)).is_mutual());
         let all = [by(Deed::Repeated, "b.example/log entry 3"), cosigned, by(Deed::Reviewed, "x")];
         assert_eq!(
             assurance_words(&all),

@@ -44,12 +44,16 @@ impl LogRow {
     /// How old what is known of it is, in a line: `vendor.example/log, 12 entries, cosigned at 2026-11-30T10:00:00Z`.
     pub fn as_of(&self) -> String {
         let origin = hospitium_model::printable(&self.origin, 200);
-        let when = match (self.cosigned, self.newest) {
+        format!("{origin}, {} entries, {}", self.size, self.known_as_of())
+    }
+
+    /// The same without the log's name and size.
+    pub fn known_as_of(&self) -> String {
+        match (self.cosigned, self.newest) {
             (Some(at), _) => format!("cosigned at {at}"),
             (None, Some(at)) => format!("not cosigned, its newest record of {at}"),
             (None, None) => "not cosigned, of unknown age".to_owned(),
-        };
-        format!("{origin}, {} entries, {when}", self.size)
+        }
     }
 }
 

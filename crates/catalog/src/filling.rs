@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use hospitium_ledger::statement::{Record, Resource};
-use hospitium_ledger::{Head, KeySpan, Needed};
+use hospitium_ledger::{Head, KeySpan, MayBe, Needed};
 use hospitium_model::{Digest, printable};
 use jiff::Timestamp;
 use sqlx::any::AnyArguments;
@@ -242,8 +242,8 @@ impl Filling<'_> {
                 Ok(said) => said,
                 Err(why) => {
                     summary.refused += 1;
-                    summary.unread += u64::from(entry.unread);
-                    summary.usurped += u64::from(entry.usurps);
+                    summary.unread += u64::from(entry.may_be == MayBe::Anything);
+                    summary.usurped += u64::from(entry.may_be == MayBe::Usurpation);
                     if summary.refused <= LISTED {
                         let why = printable(&why, REASON);
                         let refusal = Refusal { entry: entry.index, why: why.clone() };

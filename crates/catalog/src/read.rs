@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use hospitium_ledger::{
-    Checkpoint, Head, HeadError, KeySpan, LogFolder, Policy, Statement, Trusted, belongs_to, walk,
-    walk_on,
+    Checkpoint, Head, HeadError, KeySpan, LogFolder, MayBe, Policy, Statement, Trusted, belongs_to,
+    walk, walk_on,
 };
 use hospitium_model::Digest;
 use jiff::Timestamp;
@@ -58,10 +58,8 @@ pub struct Entry {
     pub digest: Digest,
     /// What it says, or why that is not believed.
     pub said: Result<Said, String>,
-    /// Whether the party signed it, and this program cannot read it.
-    pub unread: bool,
-    /// Whether it announces another key of the party, and no key that is the party's there signed it.
-    pub usurps: bool,
+    /// What it may be where it is not believed.
+    pub may_be: MayBe,
 }
 
 /// What an entry says.
@@ -205,8 +203,7 @@ impl LogSource {
                     Err(error) => bad.push(Entry {
                         index,
                         digest: Digest::of(b""),
-                        unread: false,
-                        usurps: false,
+                        may_be: MayBe::Nothing,
                         said: Err(error.to_string()),
                     }),
                 }

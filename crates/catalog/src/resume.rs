@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hospitium_ledger::statement::{FORMAT, KeyChange, KeyRole};
-use hospitium_ledger::{Checkpoint, Head, KeySpan, VerifierKey, change_key};
+use hospitium_ledger::{Checkpoint, FUTURE, Head, KeySpan, VerifierKey, change_key};
 use hospitium_model::printable;
 use jiff::Timestamp;
 use sqlx::Row as _;
@@ -14,7 +14,6 @@ use crate::row::NAME;
 use crate::summary::Rebuilt;
 use crate::taken::{believed, hexadecimal};
 use crate::tell::LogRow;
-use crate::verify::FUTURE;
 use crate::{Catalog, CatalogError};
 
 /// From where a log is read on.

@@ -7,19 +7,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
-use hospitium_ledger::dsse::Envelope;
 use hospitium_ledger::statement::{KeyRole, Record};
-use hospitium_ledger::{
-    CLOCK_TOLERANCE, KeySpan, Statement, VerifierKey, announces_stranger, change_key, holding,
-};
+use hospitium_ledger::{KeySpan, MayBe, VerifierKey, believe, change_key};
 use hospitium_model::Digest;
 use jiff::Timestamp;
 
 use crate::read::{Entry, LogSource, Opened, Said};
 use crate::row::Row;
 
-/// How the reason begins why an entry that was made in the future is left out: later it is one like any other.
-pub const FUTURE: &str = "it was made in the future";
 /// Batches for each thread that are read and not handed over yet: memory stays bounded by them.
 const UNDER_WAY: usize = 4;
 
@@ -175,7 +170,7 @@ impl<'a> Verifier<'a> {
                     self.keys = Arc::new(changed);
                 } else if change.role == KeyRole::Record {
                     entry.said = Err("it changes a key, and that key did not sign it".into());
-                    entry.usurps = true;
+                    entry.may_be = MayBe::Usurpation;
                 }
             }
             settled.push(entry);
@@ -191,10 +186,12 @@ fn each(party: &str, now: Timestamp, keys: &[KeySpan], entries: &Raw) -> Vec<Ver
 
 fn one(party: &str, now: Timestamp, keys: &[KeySpan], (index, bytes): (u64, &[u8])) -> Verified {
     let digest = Digest::of(bytes);
-    let (mut unread, mut usurps) = (false, false);
-    let flags = (&mut unread, &mut usurps);
-    let (said, by) = match statement(party, now, keys, index, bytes, flags) {
-        Err(why) => (Err(why), None),
+    let mut may_be = MayBe::Nothing;
+    let (said, by) = match believe(party, now, keys, (index, bytes)) {
+        Err(not) => {
+            may_be = not.may_be;
+            (Err(not.why), None)
+        }
         Ok((statement, by)) => match &statement.record {
             Record::Validation(validation) => {
                 let issued = validation.hospitium.issued;
@@ -216,38 +213,5 @@ fn one(party: &str, now: Timestamp, keys: &[KeySpan], (index, bytes): (u64, &[u8
             _ => (Ok(Said::Other { statement: Box::new(statement), by: None }), None),
         },
     };
-    (Entry { index, digest, said, unread, usurps }, by)
-}
-
-fn statement<'k>(
-    party: &str,
-    now: Timestamp,
-    keys: &'k [KeySpan],
-    index: u64,
-    bytes: &[u8],
-    (unread, usurps): (&mut bool, &mut bool),
-) -> Result<(Statement, &'k VerifierKey), String> {
-    let envelope = Envelope::parse_entry(bytes).map_err(|error| error.to_string())?;
-    let by = envelope.verify_among(holding(keys, index)).map_err(|error| {
-        *usurps = announces_stranger(envelope.payload(), keys);
-        match usurps {
-            true => format!(
-                "it announces another key of {party}, and the key before did not sign it: {error}"
-            ),
-            false => error.to_string(),
-        }
-    })?;
-    let statement = Statement::parse(envelope.payload()).map_err(|error| {
-        *unread = true;
-        error.to_string()
-    })?;
-    if let Some(other) = statement.party().filter(|said| *said != party) {
-        let other = hospitium_model::printable(other, 80);
-        return Err(format!("it speaks for {other} in the log of {party}"));
-    }
-    let latest = now.checked_add(CLOCK_TOLERANCE).unwrap_or(Timestamp::MAX);
-    if let Some(issued) = statement.issued().filter(|issued| *issued > latest) {
-        return Err(format!("{FUTURE}, on {issued}"));
-    }
-    Ok((statement, by))
+    (Entry { index, digest, said, may_be }, by)
 }

@@ -168,6 +168,40 @@ fn a_server_that_starts_again_shows_the_head_that_it_showed_while_its_witness_is
     assert_eq!(Publisher::new(&place.path("log"), other).size(), None);
 }
 
+#[test]
+fn a_head_that_was_cosigned_in_the_future_is_not_taken_and_the_copy_stays() {
+    let place = Place::new();
+    let witness = place.witness();
+    let policy = place.policy(&witness);
+    place.grow(1);
+    let publisher = Publisher::new(&place.path("log"), policy.clone());
+    publisher.update(SOON).expect("cosigned");
+    let publisher = Arc::new(publisher);
+    let url = place.serve(log_routes(publisher));
+    place.pull(&url, &policy).expect("pulled");
+    place.grow(2);
+    let (log, key) = (place.log(), &place.vendor.public.log);
+    let later = Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    let line = Witness::new(&place.other).cosign(&log, key, later).expect("made").line;
+    let head = log.checkpoint().expect("there");
+    let bytes = [head.as_bytes(), line.as_bytes()].concat();
+    std::fs::write(place.path("log/checkpoint"), bytes).expect("written");
+    let folder = place.log();
+    let pulled = pull(
+        &place.path("copy"),
+        &folder,
+        &policy,
+        Timestamp::now(),
+        Bounds::default(),
+        &mut |_, _| {},
+    );
+    let Err(PullError::Head(error)) = pulled else { panic!("{pulled:?}") };
+    assert!(error.to_string().contains("other.example/witness"), "{error}");
+    assert!(error.to_string().contains("nobody did"), "{error}");
+    let copy = LogFolder::new(&place.path("copy"));
+    assert_eq!(copy.checkpoint().expect("there").head().size, 1);
+}
+
 /// Answers every request with these bytes, and then with nothing more until it is told to end.
 fn answers(bytes: Vec<u8>, hold: bool) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("listens");

@@ -8,10 +8,11 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::dsse::Envelope;
+use crate::entry::{MayBe, NotBelieved, believe};
 use crate::head::Trusted;
-use crate::keys::{KeySpan, announces_stranger, change_key, holding};
+use crate::keys::{KeySpan, change_key};
 use crate::log::{LogFolder, walk};
-use crate::note::{CLOCK_TOLERANCE, Checkpoint, Hash, Head};
+use crate::note::{Checkpoint, Hash, Head};
 use crate::party::belongs_to;
 use crate::policy::Policy;
 use crate::proof::TlogProof;
@@ -312,33 +313,23 @@ impl Reading<'_> {
         if !concerns && !last {
             return;
         }
-        let keys: Vec<_> = holding(&self.history.keys, index).cloned().collect();
-        let Ok(by) = envelope.verify(&keys) else {
-            // Whoever holds the log appended it; what is signed with that key further on is not known here.
-            if announces_stranger(envelope.payload(), &self.history.keys) {
-                let why =
-                    "it announces another key of the party, and the key before did not sign it";
-                self.history.unread.push((index, why.to_owned()));
-            }
-            return;
-        };
-        let statement = match Statement::parse(envelope.payload()) {
-            Ok(statement) => statement,
-            Err(why) => {
-                if concerns {
-                    self.history.unread.push((index, why.to_string()));
+        let believed = believe(&self.party, self.now, &self.history.keys, (index, entry));
+        let (statement, by) = match believed {
+            Ok((statement, by)) => (statement, by.clone()),
+            Err(NotBelieved { may_be, why }) => {
+                // Who usurps a key has the log: what is signed with that key further on is not known here.
+                let told = match may_be {
+                    MayBe::Anything => concerns,
+                    MayBe::Usurpation => true,
+                    MayBe::Nothing => false,
+                };
+                if told {
+                    self.history.unread.push((index, why));
                 }
                 return;
             }
         };
-        // What is still to come is not known yet.
         let issued = statement.issued();
-        if issued.is_some_and(|issued| issued.duration_since(self.now) > CLOCK_TOLERANCE) {
-            return;
-        }
-        if statement.party().is_some_and(|said| said != self.party) {
-            return;
-        }
         if last {
             self.history.last_record = issued;
         }
@@ -363,7 +354,7 @@ impl Reading<'_> {
             self.history.notices.push(Found { index, kind, notice: notice.clone() });
         }
         if let Record::KeyChange(change) = statement.record {
-            change_key(&mut self.history.keys, &self.party, index, by, &change);
+            change_key(&mut self.history.keys, &self.party, index, &by, &change);
         }
     }
 }

@@ -13,6 +13,7 @@
 
 mod certificate;
 pub mod dsse;
+mod entry;
 mod evidence;
 mod explain;
 mod fault;
@@ -45,6 +46,7 @@ mod witness;
 pub use certificate::{
     Certificate, CertificateError, SUFFIX, find_notice, find_validation, find_waivers,
 };
+pub use entry::{FUTURE, MayBe, NotBelieved, believe};
 pub use evidence::{EvidenceFound, compare as compare_evidence};
 pub use explain::{Explained, LogKnown, Signed, Standing};
 pub use files::FileError;
@@ -53,9 +55,7 @@ pub use head::{HeadError, NotAccepted, Trusted};
 pub use heads::{Continues, Heads, HeadsError, continues};
 pub use history::{Found, History, Needed, RestsOn};
 pub use key::{Algorithm, KeyError, PublicKey, SecretKey};
-pub use keys::{
-    GivenUp, KeySpan, NotFollowed, announces_stranger, change_key, followed, given_up, holding,
-};
+pub use keys::{GivenUp, KeySpan, NotFollowed, change_key, followed, given_up, holding};
 pub use log::{
     Appended, BUNDLE_LIMIT, Bounds, Checked, ENTRY_LIMIT, Log, LogError, LogFolder, LogProblem,
     PullError, Pulled, Source, SourceError, Tree, pull, refused_heads, walk, walk_on,

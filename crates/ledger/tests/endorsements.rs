@@ -198,6 +198,24 @@ fn a_record_of_an_unknown_kind_is_passed_over_unless_it_names_the_certificate() 
     assert!(matches!(explained.standing, Standing::Notice(_)));
 }
 
+#[test]
+fn a_withdrawal_in_another_form_than_records_have_is_told_by_whoever_reads_the_log() {
+    let lab = Lab::new(Algorithm::Ed25519);
+    let certificate = lab.certify(&passing());
+    let back = Statement::withdrawal("vendor.example", now(), certificate.record(), "data loss");
+    let entry = Envelope::sign(back.to_bytes().expect("written"), &[&lab.party.record]).to_bytes();
+    let mut spaced = entry.clone();
+    spaced.insert(1, b' ');
+    lab.log().append(&[spaced]).expect("appended");
+    let folder = lab.folder();
+    let explained = lab.verify_with(&certificate.to_bytes(), &lab.policy(), None, Some(&folder));
+    let explained = explained.expect("accepted");
+    assert!(!explained.is_good() && explained.unread().len() == 1, "{:?}", explained.unread());
+    lab.log().append(&[entry]).expect("appended");
+    let explained = lab.verify_with(&certificate.to_bytes(), &lab.policy(), None, Some(&folder));
+    assert!(matches!(explained.expect("accepted").standing, Standing::Withdrawn { index: 2, .. }));
+}
+
 fn key_change(lab: &Lab, new: &SecretKey) -> Statement {
     let named = VerifierKey::for_records("vendor.example", new.public()).expect("named");
     let old = lab.party.public.record.clone();

@@ -197,7 +197,7 @@ fn a_head_that_was_cosigned_in_the_future_is_not_taken_and_the_copy_stays() {
     );
     let Err(PullError::Head(error)) = pulled else { panic!("{pulled:?}") };
     assert!(error.to_string().contains("other.example/witness"), "{error}");
-    assert!(error.to_string().contains("nobody did"), "{error}");
+    assert!(error.to_string().contains("which is in the future"), "{error}");
     let copy = LogFolder::new(&place.path("copy"));
     assert_eq!(copy.checkpoint().expect("there").head().size, 1);
 }

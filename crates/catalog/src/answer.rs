@@ -1,7 +1,7 @@
 //! Answers: the word, the rule that decided, and everything that bears it out.
 
 use hospitium_ledger::statement::Waiver;
-use hospitium_model::standing::{Rule, Ruling, Word};
+use hospitium_model::standing::{Assurance, AssuredBy, Rule, Ruling, Word, assurance_words};
 use jiff::civil::Date;
 use serde::Serialize;
 
@@ -142,6 +142,12 @@ pub struct Answer {
     pub nearest: Vec<Nearest>,
     /// Who supports it.
     pub support: Vec<SupportedBy>,
+    /// How far others bear out what decides, where a validation holds.
+    pub assurance: Option<Assurance>,
+    /// Who does, and by what.
+    pub assured_by: Vec<AssuredBy>,
+    /// The logs that it rests on, each with how old the head is that is known of it.
+    pub heads: Vec<String>,
     /// Whether everything could be read of the logs that it rests on. If not, a withdrawal may be among
     /// what could not.
     pub certain: bool,
@@ -171,6 +177,9 @@ impl Answer {
             lines.push(("certificate", certificate.words()));
             lines.push(("tested", certificate.tested.join(", ")));
         }
+        if self.assurance.is_some() {
+            lines.push(("assurance", assurance_words(&self.assured_by)));
+        }
         for said in &self.conflict {
             let Said { party, says, on, place } = said;
             lines.push(("conflict", format!("{party} says that it {says} on {on} ({place})")));
@@ -186,6 +195,7 @@ impl Answer {
                 lines.push(("support", format!("{words} ({})", support.agreement)));
             }
         }
+        lines.extend(self.heads.iter().map(|head| ("as known by", head.clone())));
         lines.extend(self.warnings.iter().map(|warning| ("warning", warning.clone())));
         lines
     }

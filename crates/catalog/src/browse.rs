@@ -121,7 +121,8 @@ impl Catalog {
         let records = rows.iter().map(stored).collect::<Result<Vec<_>, _>>()?;
         let notices = self.notices_of(&records.iter().collect::<Vec<_>>()).await?;
         let mut listed = Vec::new();
-        for (row, record) in rows.iter().zip(records) {
+        for (row, mut record) in rows.iter().zip(records) {
+            notices.complete(&mut record, as_of);
             let text =
                 |column| row.try_get(column).map_err(CatalogError::database("read a product's id"));
             let (guest_product, host_product) = (text(13)?, text(14)?);

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use hospitium_model::standing::OfRecord;
 use hospitium_model::{Agreement, Clause, Reach};
 use hospitium_plan::obligation::{Because, Grounds, Obligation, Outcome, Plan};
 use hospitium_products::{Product, ProductId, ProductKind, Products};
@@ -220,6 +221,26 @@ impl<'a> Desk<'a> {
             let listed: Vec<_> = failed.iter().take(LINES).map(|check| shown(check)).collect();
             reasons.insert(0, format!("These checks failed: {}{more}.", listed.join(", ")));
         }
+        // By the agreement where one decides, which counts its own parties only; else as the record stands.
+        let decisive = decision.rule.record().filter(|_| decision.verdict.holds());
+        let mut assured_by = decisive.map(|record| record.assured_by.clone()).unwrap_or_default();
+        assured_by.truncate(LINES);
+        let assurance = decisive.map(OfRecord::assurance);
+        let is_read = |row: &LogRow| {
+            let endorsed = |j: &Judged| j.record.endorsed.iter().any(|by| by.log_id == row.id);
+            judged.iter().any(|j| j.record.log_id == row.id || endorsed(j))
+        };
+        let rows = self.ready.logs.iter().map(|log| &log.row);
+        let rests: Vec<&LogRow> = rows.filter(|row| is_read(row)).collect();
+        let mut warnings = self.warnings(decision.verdict);
+        let unknown = judged.iter().flat_map(|j| j.record.unknown.iter().map(|of| (&j.record, of)));
+        warnings.extend(unknown.take(LINES).map(|(record, of)| {
+            format!(
+                "entry {} of {} names {} and is of a kind that this program does not know ({}): a withdrawal may be \
+                 such. A later hospitium may read it",
+                of.entry, record.log, record.place(), of.kind
+            )
+        }));
         let mut nearest = Vec::new();
         if decision.verdict != Word::Validated {
             nearest = nearest::nearest(self, guest, host).await?;
@@ -247,11 +268,12 @@ impl<'a> Desk<'a> {
             set_aside,
             nearest,
             support,
-            certain: !self.ready.logs.iter().any(|log| {
-                let rests = judged.iter().any(|j| j.record.log_id == log.row.id);
-                rests && log.row.damaged + log.row.unread > 0
-            }),
-            warnings: self.warnings(decision.verdict),
+            certain: !judged.iter().any(|judged| !judged.record.unknown.is_empty())
+                && !rests.iter().any(|log| log.damaged + log.unread + log.usurped > 0),
+            assurance,
+            assured_by,
+            heads: rests.into_iter().map(LogRow::as_of).collect(),
+            warnings,
         })
     }
 
@@ -306,11 +328,19 @@ impl<'a> Desk<'a> {
         for refused in &self.ready.refused_heads {
             warnings.push(refused.words());
         }
-        for LogKnown { row: LogRow { origin, damaged, unread, .. }, .. } in &self.ready.logs {
+        for LogKnown { row: LogRow { origin, damaged, unread, usurped, .. }, .. } in
+            &self.ready.logs
+        {
             if *damaged > 0 {
                 warnings.push(format!(
                     "{damaged} entries of {origin} are damaged; a withdrawal may be among them. \
                      Get a sound copy of the log"
+                ));
+            }
+            if *usurped > 0 {
+                warnings.push(format!(
+                    "{usurped} entries of {origin} announce another key of its party, and the key before did not sign \
+                     them: nothing signed with such a key is taken in. Call the party"
                 ));
             }
             if *unread > 0 {

@@ -65,7 +65,7 @@ impl Catalog {
             }
             let records = rows.iter().map(stored).collect::<Result<Vec<_>, _>>()?;
             let said = self.notices_of(&records.iter().collect::<Vec<_>>()).await?;
-            for (row, record) in rows.iter().zip(records) {
+            for (row, mut record) in rows.iter().zip(records) {
                 (log, entry) = (record.log_id, i64::try_from(record.entry).unwrap_or(i64::MAX));
                 if !record.is_known_on(as_of) {
                     continue;
@@ -75,6 +75,7 @@ impl Catalog {
                         .map_err(CatalogError::database("read a product's id"))
                 };
                 let (guest_product, host_product) = (id(13)?, id(14)?);
+                said.complete(&mut record, as_of);
                 let stands = said.stands(&record, as_of);
                 let (rule, stands) = (record.rule(&stands), stands.word());
                 take(Line { guest_product, host_product, stands, rule, record })?;

@@ -19,19 +19,14 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// Why it does not hold, if it does not; what is needed first is told. `waiver` gives the entry of a
-    /// waiver by its digest.
+    /// Why it does not hold, if it does not; what is needed first is told.
     pub async fn wrong(
         &self,
         connection: &mut AnyConnection,
-        waiver: impl Fn(&Digest) -> Option<u64>,
     ) -> Result<Option<String>, sqlx::Error> {
         for (digest, needed) in &self.all {
             let found = match needed {
-                Needed::Waiver { .. } => match waiver(digest) {
-                    Some(entry) => self.is_waiver(connection, entry, needed).await?,
-                    None => Err("the log does not have it"),
-                },
+                Needed::Waiver { .. } => self.is_waiver(connection, digest, needed).await?,
                 Needed::Row { .. } => self.is_row(connection, digest, needed).await?,
             };
             if let Err(why) = found {
@@ -44,13 +39,12 @@ impl Needs {
     async fn is_waiver(
         &self,
         connection: &mut AnyConnection,
-        entry: u64,
+        digest: &Digest,
         needed: &Needed,
     ) -> Result<Result<(), &'static str>, sqlx::Error> {
         let Needed::Waiver { check, guest, host, until } = needed else { return Ok(Ok(())) };
-        let sql = "SELECT guest, check_id, host, until FROM waivers WHERE log = $1 AND entry = $2";
-        let query = sqlx::query(sql).bind(self.log);
-        let query = query.bind(i64::try_from(entry).unwrap_or(i64::MAX));
+        let sql = "SELECT guest, check_id, host, until FROM waivers WHERE digest = $1 AND log = $2 LIMIT 1";
+        let query = sqlx::query(sql).bind(digest.to_string()).bind(self.log);
         let Some(row) = query.fetch_optional(connection).await? else {
             return Ok(Err("the log does not have it"));
         };

@@ -169,9 +169,10 @@ impl Catalog {
         let records = rows.iter().map(stored).collect::<Result<Vec<_>, _>>()?;
         let notices = self.notices_of(&records.iter().collect::<Vec<_>>()).await?;
         let mut said: BTreeMap<Pair, BTreeMap<i64, Vec<Judged>>> = BTreeMap::new();
-        for (row, record) in rows.iter().zip(records) {
+        for (row, mut record) in rows.iter().zip(records) {
+            notices.complete(&mut record, as_of);
             let number = |column: usize| row.try_get::<i64, _>(column).map_err(failed());
-            let (pair, machine) = ((number(16)?, number(17)?), number(18)?);
+            let (pair, machine) = ((number(17)?, number(18)?), number(19)?);
             let stands = notices.stands(&record, as_of);
             let of_machine = said.entry(pair).or_default().entry(machine).or_default();
             of_machine.push(Judged { record, stands });

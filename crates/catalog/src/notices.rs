@@ -3,13 +3,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use hospitium_ledger::NoticeKind;
+use hospitium_ledger::{NoticeDays, NoticeKind, in_force};
+use hospitium_model::standing::{AssuredBy, Deed, assurance};
 use jiff::civil::Date;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use crate::pair::{Stands, stands};
-use crate::record::{NoticeRow, Stored, day, last_day};
+use crate::record::{EndorsedBy, NoticeRow, OfUnknownKind, Stored, day, last_day};
 use crate::{Catalog, CatalogError};
 
 /// Records in one query: as many as a page of the API has. Two values for each stay below both databases'
@@ -23,6 +24,21 @@ pub struct Notices {
     said: HashMap<(i64, String), Vec<NoticeRow>>,
     /// Why a record falls with what it rests on, by its log and entry.
     fallen: HashMap<(i64, i64), String>,
+    /// Endorsements of records, by their digest, each with its own digest.
+    endorsed: HashMap<String, Vec<Endorsement>>,
+    /// Entries of unknown kinds that name a record, by its log and digest.
+    unknown: HashMap<(i64, String), Vec<OfUnknownKind>>,
+}
+
+/// An endorsement as it is kept.
+#[derive(Debug)]
+struct Endorsement {
+    digest: String,
+    /// Whose record it says that it endorses.
+    of_party: String,
+    /// The day from which it is known.
+    known: Date,
+    by: EndorsedBy,
 }
 
 impl Notices {
@@ -48,6 +64,33 @@ impl Notices {
             });
             Some(told.collect())
         })
+    }
+
+    /// Adds to a record who endorsed it, as that stands on a day, and what names it and is not known here. An endorsement
+    /// that was taken back does not count, nor does a party's of its own record.
+    pub fn complete(&self, record: &mut Stored, as_of: Date) {
+        let all = self.endorsed.get(&record.digest).into_iter().flatten();
+        let counts = |endorsement: &&Endorsement| {
+            let Endorsement { digest, of_party, known, by } = *endorsement;
+            let said = self.said.get(&(by.log_id, digest.clone()));
+            let days: Vec<_> = said.into_iter().flatten().map(NoticeRow::days).collect();
+            *known <= as_of
+                && by.party != record.party
+                && *of_party == record.party
+                && in_force(&days, as_of).is_none()
+        };
+        record.endorsed = all.filter(counts).map(|endorsement| endorsement.by.clone()).collect();
+        let deed = |by: &EndorsedBy| AssuredBy {
+            deed: if by.repeated { Deed::Repeated } else { Deed::Reviewed },
+            party: by.party.clone(),
+            at: by.at.clone(),
+        };
+        record.assured_by.extend(record.endorsed.iter().map(deed));
+        record.assured_by.sort();
+        record.assurance = assurance(&record.assured_by);
+        let names = std::iter::once(record.digest.clone()).chain(rests_on(record));
+        let unknown = |digest| self.unknown.get(&(record.log_id, digest)).into_iter().flatten();
+        record.unknown = names.flat_map(unknown).cloned().collect();
     }
 
     /// How a record stands on a day, by what was said of it and of what it rests on.
@@ -81,8 +124,13 @@ impl Catalog {
                 all.map(|digest| (record.log_id, digest))
             })
             .collect();
-        let places: Vec<_> = places.into_iter().collect();
-        let mut found = Notices::default();
+        let mut places: Vec<_> = places.into_iter().collect();
+        let mut found =
+            Notices { endorsed: self.endorsements_of(records).await?, ..Notices::default() };
+        found.unknown = self.unknown_of(&places).await?;
+        // An endorsement may be taken back, too.
+        let endorsements = found.endorsed.values().flatten();
+        places.extend(endorsements.map(|e| (e.by.log_id, e.digest.clone())));
         for some in places.chunks(RECORDS) {
             let mark = |at: usize| format!("(${}, ${})", 2 * at + 1, 2 * at + 2);
             let marks: Vec<String> = (0..some.len()).map(mark).collect();
@@ -125,6 +173,96 @@ impl Catalog {
     }
 }
 
+impl Catalog {
+    /// The endorsements of these records, by the digests of these.
+    async fn endorsements_of(
+        &self,
+        records: &[&Stored],
+    ) -> Result<HashMap<String, Vec<Endorsement>>, CatalogError> {
+        let failed = || CatalogError::database("find records' endorsements");
+        let mut found: HashMap<String, Vec<Endorsement>> = HashMap::new();
+        for some in records.chunks(RECORDS) {
+            let marks: Vec<String> = (1..=some.len()).map(|at| format!("(${at})")).collect();
+            let sql = format!(
+                "SELECT e.about, e.digest, e.of_party, e.known, e.log, l.party, l.origin, e.entry, e.signed_with, \
+                 e.how FROM (VALUES {}) AS r JOIN endorsements e ON e.about = r.column1 \
+                 JOIN logs l ON l.id = e.log ORDER BY e.log, e.entry",
+                marks.join(", ")
+            );
+            let mut query = sqlx::query(&sql);
+            for record in some {
+                query = query.bind(record.digest.clone());
+            }
+            for row in query.fetch_all(&self.pool).await.map_err(failed())? {
+                let (about, endorsement) = endorsement(&row).map_err(failed())?;
+                let all = found.entry(about).or_default();
+                // A record may have been asked for twice.
+                if !all.iter().any(|known| known.digest == endorsement.digest) {
+                    all.push(endorsement);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The entries of unknown kinds that name these records, each in its own log.
+    async fn unknown_of(
+        &self,
+        places: &[(i64, String)],
+    ) -> Result<HashMap<(i64, String), Vec<OfUnknownKind>>, CatalogError> {
+        let failed = || CatalogError::database("find entries of unknown kinds");
+        let mut found: HashMap<(i64, String), Vec<OfUnknownKind>> = HashMap::new();
+        for some in places.chunks(RECORDS) {
+            let mark = |at: usize| format!("(${}, ${})", 2 * at + 1, 2 * at + 2);
+            let marks: Vec<String> = (0..some.len()).map(mark).collect();
+            let sql = format!(
+                "SELECT u.log, u.about, u.entry, u.kind FROM (VALUES {}) AS r \
+                 JOIN unknown_kinds u ON u.log = r.column1 AND u.about = r.column2 ORDER BY u.entry",
+                marks.join(", ")
+            );
+            let mut query = sqlx::query(&sql);
+            for (log, digest) in some {
+                query = query.bind(*log).bind(digest.clone());
+            }
+            for row in query.fetch_all(&self.pool).await.map_err(failed())? {
+                let read = || -> Result<_, sqlx::Error> {
+                    let entry: i64 = row.try_get(2)?;
+                    let entry = u64::try_from(entry).unwrap_or_default();
+                    let of = OfUnknownKind { entry, kind: row.try_get(3)? };
+                    Ok(((row.try_get(0)?, row.try_get(1)?), of))
+                };
+                let (place, of) = read().map_err(failed())?;
+                found.entry(place).or_default().push(of);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Reads an endorsement, and which record it is of.
+fn endorsement(row: &AnyRow) -> Result<(String, Endorsement), sqlx::Error> {
+    let (origin, entry): (String, i64) = (row.try_get(6)?, row.try_get(7)?);
+    let how: String = row.try_get(9)?;
+    let by = EndorsedBy {
+        log_id: row.try_get(4)?,
+        party: row.try_get(5)?,
+        at: format!("{origin} entry {entry}"),
+        key: row.try_get(8)?,
+        repeated: how == REPEATED,
+    };
+    let endorsement = Endorsement {
+        digest: row.try_get(1)?,
+        of_party: row.try_get(2)?,
+        known: day(row.try_get(3)?),
+        by,
+    };
+    Ok((row.try_get(0)?, endorsement))
+}
+
+/// The words by which endorsements are kept.
+pub const REPEATED: &str = "repeated";
+pub const REVIEWED: &str = "reviewed";
+
 /// The words by which kinds of notices are kept.
 pub const KINDS: [(&str, NoticeKind); 3] = [
     ("suspension", NoticeKind::Suspension),
@@ -135,6 +273,13 @@ pub const KINDS: [(&str, NoticeKind); 3] = [
 fn kind_of(word: &str) -> NoticeKind {
     let found = KINDS.iter().find(|(known, _)| *known == word);
     found.map_or(NoticeKind::Withdrawal, |(_, kind)| *kind)
+}
+
+impl NoticeRow {
+    /// What of it decides whether it is in force.
+    pub fn days(&self) -> NoticeDays {
+        NoticeDays { kind: self.kind, issued: self.issued, until: self.until }
+    }
 }
 
 /// Reads a notice's kind, days and reason.

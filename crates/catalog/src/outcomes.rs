@@ -1,12 +1,23 @@
 //! What the records say of pairs, as plans take it in.
 
-use hospitium_plan::obligation::{Outcome, Told};
+use hospitium_plan::obligation::{Endorsed, Outcome, Told};
 use hospitium_products::ProductId;
 use jiff::civil::Date;
 
-use crate::record::Detail;
+use crate::record::{Detail, EndorsedBy};
 use crate::store::LogKnown;
 use crate::{Catalog, CatalogError, Stored};
+
+/// An endorsement with the keys that the agreement may know of its party.
+fn endorsed(by: &EndorsedBy, logs: &[LogKnown]) -> Endorsed {
+    let log = logs.iter().find(|log| log.row.id == by.log_id);
+    Endorsed {
+        party: by.party.clone(),
+        repeated: by.repeated,
+        keys: log.map(|log| log.keys(&by.key)).unwrap_or_default(),
+        at: by.at.clone(),
+    }
+}
 
 impl Stored {
     /// What a plan takes in of it. `withdrawn` is the day from which it does not count, if it does not.
@@ -27,6 +38,7 @@ impl Stored {
             profile: profile.clone(),
             drivers: drivers.clone(),
             covers: covers.clone(),
+            endorsed: self.endorsed.iter().map(|by| endorsed(by, logs)).collect(),
         };
         Outcome {
             party: self.party.clone(),

@@ -210,13 +210,13 @@ impl Desk<'_> {
             .map(|row| {
                 let about = stored(row)?;
                 let read = || -> Result<Notice, sqlx::Error> {
-                    let (kind, until): (String, i64) = (row.try_get(16)?, row.try_get(18)?);
-                    let entry: i64 = row.try_get(20)?;
+                    let (kind, until): (String, i64) = (row.try_get(17)?, row.try_get(19)?);
+                    let entry: i64 = row.try_get(21)?;
                     Ok(Notice {
                         withdrawal: kind == "withdrawal",
-                        issued: day(row.try_get(17)?),
+                        issued: day(row.try_get(18)?),
                         until: (until != i64::MAX).then(|| last_day(until)),
-                        reason: row.try_get(19)?,
+                        reason: row.try_get(20)?,
                         entry: u64::try_from(entry).unwrap_or_default(),
                         about: about.clone(),
                         guest_product: row.try_get(13)?,

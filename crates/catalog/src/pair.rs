@@ -1,6 +1,6 @@
 //! How the records of a guest on a host stand on a day.
 
-use hospitium_ledger::{ByItself, NoticeDays, NoticeKind, by_itself, in_force};
+use hospitium_ledger::{ByItself, NoticeKind, by_itself, in_force};
 use hospitium_model::standing::{OfRecord, Rule, Until};
 use jiff::civil::Date;
 use serde::Serialize;
@@ -102,6 +102,7 @@ impl Stored {
             certificate: self.place(),
             party: self.party.clone(),
             validated: self.validated,
+            assured_by: self.assured_by.clone(),
         };
         let until = || Until { day: Some(self.until), because: self.detail.decided_by.clone() };
         match stands.clone() {
@@ -122,12 +123,7 @@ impl Stored {
 /// How a record stands, given what was said of it later: the ledger's rule, by which certificates are
 /// verified too.
 pub fn stands(record: &Stored, notices: &[NoticeRow], as_of: Date) -> Stands {
-    let days = |notice: &NoticeRow| NoticeDays {
-        kind: notice.kind,
-        issued: notice.issued,
-        until: notice.until,
-    };
-    let days: Vec<NoticeDays> = notices.iter().map(days).collect();
+    let days: Vec<_> = notices.iter().map(NoticeRow::days).collect();
     if let Some(notice) = in_force(&days, as_of).and_then(|place| notices.get(place)) {
         let (since, until, reason) = (notice.issued, notice.until, notice.reason.clone());
         return match notice.kind {

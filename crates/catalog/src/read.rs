@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use hospitium_ledger::{
-    Checkpoint, Head, HeadError, LogFolder, Policy, Statement, Trusted, belongs_to, walk,
+    Checkpoint, Head, HeadError, KeySpan, LogFolder, MayBe, Policy, Statement, Trusted, belongs_to,
+    walk, walk_on,
 };
 use hospitium_model::Digest;
 use jiff::Timestamp;
@@ -35,6 +36,8 @@ pub struct Opened {
     pub(crate) party: String,
     /// Other parties that have cosigned the head.
     pub(crate) cosigners: BTreeSet<String>,
+    /// The latest time at which a witness that counts has cosigned it.
+    pub(crate) cosigned_at: Option<Timestamp>,
     /// Cosignatures that do not count, in words.
     pub(crate) ahead: Vec<String>,
     pub(crate) checkpoint: Checkpoint,
@@ -55,8 +58,8 @@ pub struct Entry {
     pub digest: Digest,
     /// What it says, or why that is not believed.
     pub said: Result<Said, String>,
-    /// Whether the party signed it, and this program cannot read it.
-    pub unread: bool,
+    /// What it may be where it is not believed.
+    pub may_be: MayBe,
 }
 
 /// What an entry says.
@@ -64,8 +67,8 @@ pub struct Entry {
 pub enum Said {
     /// A validation, as the catalog keeps it.
     Validation { row: Box<Row>, issued: Timestamp },
-    /// Anything else.
-    Other(Box<Statement>),
+    /// Anything else, and for an endorsement the key that signed it.
+    Other { statement: Box<Statement>, by: Option<String> },
 }
 
 /// What the reader hands over.
@@ -111,9 +114,10 @@ impl LogSource {
             .ok_or_else(|| CatalogError::NoSigner { origin: shown() })?
             .to_owned();
         let domain = |name: &str| name.split('/').next().unwrap_or_default().to_owned();
+        let cosigned_at = cosigned.iter().map(|cosigned| cosigned.at).max();
         let cosigners = cosigned.iter().map(|cosigned| domain(&cosigned.by));
         let cosigners = cosigners.filter(|name| *name != party).collect();
-        Ok(Opened { head, party, cosigners, ahead, checkpoint })
+        Ok(Opened { head, party, cosigners, cosigned_at, ahead, checkpoint })
     }
 
     /// Reads the whole log. Gives up without a word if nobody takes what it hands over.
@@ -147,6 +151,34 @@ impl LogSource {
         }
     }
 
+    /// Reads what the log has beyond a head of before, after which its party's keys were these. False if that is not what
+    /// continues it to the present head: nothing of what was handed over is the log's then.
+    pub(crate) fn read_on(
+        &self,
+        opened: &Opened,
+        old: &Head,
+        keys: Vec<KeySpan>,
+        now: Timestamp,
+        give: &mut dyn FnMut(Vec<Entry>) -> bool,
+    ) -> bool {
+        let mut verifier = Verifier::with_keys(opened, keys, now);
+        let walked = verifier.in_order(
+            |take| {
+                let mut pending = Raw::default();
+                let walked = walk_on(&self.folder, old, &opened.head, |index, entry| {
+                    pending.push(index, entry);
+                    if pending.len() >= BATCH || pending.size() >= BATCH_BYTES {
+                        take(std::mem::take(&mut pending));
+                    }
+                });
+                take(pending);
+                walked
+            },
+            give,
+        );
+        matches!(walked, Some(Ok(true)))
+    }
+
     /// Each entry with its own proof: slower, and what is damaged spoils nothing else.
     fn read_one_by_one(
         &self,
@@ -171,7 +203,7 @@ impl LogSource {
                     Err(error) => bad.push(Entry {
                         index,
                         digest: Digest::of(b""),
-                        unread: false,
+                        may_be: MayBe::Nothing,
                         said: Err(error.to_string()),
                     }),
                 }

@@ -2,6 +2,7 @@
 
 use hospitium_ledger::NoticeKind;
 use hospitium_ledger::statement::{CheckCounts, Envelope, Validation, Waiver};
+use hospitium_model::standing::{Assurance, AssuredBy};
 use hospitium_model::{Digest, MachineRow, printable};
 use hospitium_plan::cells::is_known_impossible;
 use hospitium_plan::obligation::{Covers, Trial, Voice};
@@ -192,6 +193,17 @@ pub struct Stored {
     pub emulated: bool,
     /// What else it says.
     pub detail: Detail,
+    /// How far others bear it out.
+    pub assurance: Assurance,
+    /// Who does, and by what.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub assured_by: Vec<AssuredBy>,
+    /// Endorsements of it that are known on the day and not taken back.
+    #[serde(skip)]
+    pub(crate) endorsed: Vec<EndorsedBy>,
+    /// Entries of its log that name it, or what it rests on, and are of a kind that is not known here.
+    #[serde(skip)]
+    pub(crate) unknown: Vec<OfUnknownKind>,
     #[serde(skip)]
     pub(crate) log_id: i64,
     /// The day from which it is known: on which it was recorded.
@@ -241,6 +253,28 @@ impl Stored {
     pub fn passed(&self) -> bool {
         self.result != "FAILED"
     }
+}
+
+/// An endorsement by another party.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndorsedBy {
+    /// The log in which it is.
+    pub log_id: i64,
+    /// Whose log that is.
+    pub party: String,
+    /// Where it is.
+    pub at: String,
+    /// The key that signed it.
+    pub key: String,
+    /// Whether the run was repeated.
+    pub repeated: bool,
+}
+
+/// An entry of a kind that is not known here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfUnknownKind {
+    pub entry: u64,
+    pub kind: String,
 }
 
 /// A suspension, its lifting, or a withdrawal.

@@ -1,6 +1,7 @@
 //! The database of a catalog, and what is read from it.
 
 use hospitium_model::Digest;
+use hospitium_model::standing::{AssuredBy, Deed, assurance};
 use sha2::{Digest as _, Sha256};
 use sqlx::any::AnyRow;
 use sqlx::{AnyPool, Row as _};
@@ -8,7 +9,7 @@ use sqlx::{AnyPool, Row as _};
 use crate::CatalogError;
 use crate::database::{connect, database_url};
 use crate::record::{Stored, Subject, day, last_day};
-use crate::schema::{CONTENT, FORM, INDEXES, TABLES};
+use crate::schema::{FORM, INDEXES, TABLES, content};
 use crate::tell::LogRow;
 
 /// The read model.
@@ -63,33 +64,32 @@ impl Catalog {
         if found == FORM { Ok(()) } else { Err(CatalogError::Form { found }) }
     }
 
-    /// A digest of everything that the catalog holds. The same logs give the same one, in any
-    /// database.
+    /// A digest of everything that the catalog holds. The same logs give the same one, in any database, whether they were
+    /// taken in at once or bit by bit: the numbers by which tables are joined are no part of it.
     ///
     /// # Errors
     /// If the database cannot be read.
     pub async fn digest(&self) -> Result<Digest, CatalogError> {
         use futures_util::TryStreamExt as _;
+        let failed = || CatalogError::database("read its content");
         let mut hash = Sha256::new();
-        for (table, columns, order) in CONTENT {
+        for (table, sql, ordered) in content() {
             hash.update(format!("\n{table}\n"));
-            let sql = format!("SELECT {columns} FROM {table} ORDER BY {order}");
+            // Of rows that come in any order, the sum.
+            let (mut sum, mut count) = ([0_u8; 32], 0_u64);
             let mut rows = sqlx::query(&sql).fetch(&self.pool);
-            while let Some(row) =
-                rows.try_next().await.map_err(CatalogError::database("read its content"))?
-            {
-                for column in 0..row.len() {
-                    // Each value with its length, so that none can pass for two.
-                    let text = match row.try_get::<i64, _>(column) {
-                        Ok(number) => number.to_string(),
-                        Err(_) => row
-                            .try_get::<String, _>(column)
-                            .map_err(CatalogError::database("read its content"))?,
-                    };
-                    hash.update((text.len() as u64).to_be_bytes());
-                    hash.update(text.as_bytes());
+            while let Some(row) = rows.try_next().await.map_err(failed())? {
+                if ordered {
+                    hash_row(&mut hash, &row)?;
+                    continue;
                 }
+                let mut of_row = Sha256::new();
+                hash_row(&mut of_row, &row)?;
+                sum.iter_mut().zip(of_row.finalize()).for_each(|(sum, byte)| *sum ^= byte);
+                count += 1;
             }
+            hash.update(sum);
+            hash.update(count.to_be_bytes());
         }
         Ok(Digest::from_bytes(hash.finalize().into()))
     }
@@ -164,6 +164,21 @@ impl Catalog {
     }
 }
 
+/// Takes in each value of a row with its length, so that none can pass for two.
+fn hash_row(hash: &mut Sha256, row: &AnyRow) -> Result<(), CatalogError> {
+    for column in 0..row.len() {
+        let text = match row.try_get::<i64, _>(column) {
+            Ok(number) => number.to_string(),
+            Err(_) => row
+                .try_get::<String, _>(column)
+                .map_err(CatalogError::database("read its content"))?,
+        };
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text.as_bytes());
+    }
+    Ok(())
+}
+
 /// What is known of a log beside its records.
 #[derive(Debug, Clone)]
 pub struct LogKnown {
@@ -188,7 +203,7 @@ impl LogKnown {
 
 /// What is read of a record, all of it: the start of a `SELECT`.
 pub const COLUMNS: &str = "SELECT r.log, l.origin, r.entry, r.digest, l.party, g.name, h.name, \
-     r.arch, r.result, r.ended, r.until, r.emulated, r.detail, g.product, h.product, r.known";
+     r.arch, r.result, r.ended, r.until, r.emulated, r.detail, g.product, h.product, r.known, l.cosigners";
 
 /// Of which tables; goes behind [`COLUMNS`] and what else is read.
 pub const RECORDS: &str = " FROM records r JOIN logs l ON l.id = r.log \
@@ -204,11 +219,23 @@ pub fn stored(row: &AnyRow) -> Result<Stored, CatalogError> {
         row: format!("{log} entry {entry}"),
         why: error.to_string(),
     })?;
+    let (party, cosigners) = (text(4)?, text(16)?);
+    let cosigners = cosigners.split_whitespace().filter(|other| *other != party);
+    let cosigned = |other: &str| AssuredBy {
+        deed: Deed::Cosigned,
+        party: other.to_owned(),
+        at: String::new(),
+    };
+    let assured_by: Vec<_> = cosigners.map(cosigned).collect();
     Ok(Stored {
         log,
         entry,
         digest: text(3)?,
-        party: text(4)?,
+        party,
+        assurance: assurance(&assured_by),
+        assured_by,
+        endorsed: Vec::new(),
+        unknown: Vec::new(),
         guest: text(5)?,
         host: text(6)?,
         arch: text(7)?,

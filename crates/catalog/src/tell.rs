@@ -1,6 +1,7 @@
 //! What a catalog says of itself: its logs, its size, and a short mark of its state.
 
 use hospitium_model::Digest;
+use jiff::Timestamp;
 use serde::Serialize;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -27,8 +28,33 @@ pub struct LogRow {
     pub unread: u64,
     /// Other parties that have cosigned its checkpoint.
     pub cosigners: Vec<String>,
+    /// The latest time at which a witness of the policy has cosigned it, if one has.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>))]
+    pub cosigned: Option<Timestamp>,
+    /// When its newest record was made, by its party.
+    #[cfg_attr(feature = "schema", schema(value_type = Option<String>))]
+    pub newest: Option<Timestamp>,
+    /// Entries that announce another key of its party, which the key before did not sign.
+    pub usurped: u64,
     #[serde(skip)]
     pub(crate) id: i64,
+}
+
+impl LogRow {
+    /// How old what is known of it is, in a line: `vendor.example/log, 12 entries, cosigned at 2026-11-30T10:00:00Z`.
+    pub fn as_of(&self) -> String {
+        let origin = hospitium_model::printable(&self.origin, 200);
+        format!("{origin}, {} entries, {}", self.size, self.known_as_of())
+    }
+
+    /// The same without the log's name and size.
+    pub fn known_as_of(&self) -> String {
+        match (self.cosigned, self.newest) {
+            (Some(at), _) => format!("cosigned at {at}"),
+            (None, Some(at)) => format!("not cosigned, its newest record of {at}"),
+            (None, None) => "not cosigned, of unknown age".to_owned(),
+        }
+    }
 }
 
 /// A head of a log that was refused, as it does not continue the one that was taken in before. Both are
@@ -107,9 +133,11 @@ impl Catalog {
     /// If the database cannot be read.
     pub async fn log_rows(&self) -> Result<Vec<LogRow>, CatalogError> {
         let failed = || CatalogError::database("read its logs");
-        let sql = "SELECT id, origin, party, size, root, damaged, refused, unread, cosigners FROM logs ORDER BY id";
+        let sql = "SELECT id, origin, party, size, root, damaged, refused, unread, cosigners, cosigned, newest, usurped FROM logs ORDER BY id";
         let rows = sqlx::query(sql).fetch_all(&self.pool).await.map_err(failed())?;
         let count = |number: i64| u64::try_from(number).unwrap_or_default();
+        // Nothing was made or cosigned in 1970.
+        let time = |at: i64| (at > 0).then(|| Timestamp::from_second(at).ok()).flatten();
         rows.iter()
             .map(|row| {
                 Ok(LogRow {
@@ -125,6 +153,9 @@ impl Catalog {
                         let names: String = row.try_get(8)?;
                         names.split_whitespace().map(str::to_owned).collect()
                     },
+                    cosigned: time(row.try_get(9)?),
+                    newest: time(row.try_get(10)?),
+                    usurped: count(row.try_get(11)?),
                 })
             })
             .collect::<Result<_, sqlx::Error>>()

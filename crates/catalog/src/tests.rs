@@ -2,10 +2,12 @@
 //! from the same logs. It is promised of every database: `HOSPITIUM_TEST_POSTGRES` has the tests run on
 //! PostgreSQL.
 
+mod assurance;
 mod junit;
 mod lists;
 mod machines;
 mod rebuild;
+mod resume;
 mod words;
 
 use hospitium_ledger::{Algorithm, Certificate, Log, LogFolder, Party, Policy, Statement};

@@ -7,9 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
-use hospitium_ledger::dsse::Envelope;
 use hospitium_ledger::statement::{KeyRole, Record};
-use hospitium_ledger::{CLOCK_TOLERANCE, KeySpan, Statement, VerifierKey, change_key, holding};
+use hospitium_ledger::{KeySpan, MayBe, VerifierKey, believe, change_key};
 use hospitium_model::Digest;
 use jiff::Timestamp;
 
@@ -74,8 +73,12 @@ struct Job {
 impl<'a> Verifier<'a> {
     /// With the keys that the policy names.
     pub fn new(source: &LogSource, opened: &'a Opened, now: Timestamp) -> Self {
-        let keys = Arc::new(source.policy.signers_of(&opened.party));
-        Self { party: &opened.party, now, keys }
+        Self::with_keys(opened, source.policy.signers_of(&opened.party), now)
+    }
+
+    /// With keys as they are further on in the log.
+    pub fn with_keys(opened: &'a Opened, keys: Vec<KeySpan>, now: Timestamp) -> Self {
+        Self { party: &opened.party, now, keys: Arc::new(keys) }
     }
 
     /// Verifies entries that follow each other.
@@ -158,7 +161,7 @@ impl<'a> Verifier<'a> {
             if !Arc::ptr_eq(keys, &self.keys) {
                 (entry, by) = one(self.party, self.now, &self.keys, raw);
             }
-            if let (Ok(Said::Other(statement)), Some(by)) = (&entry.said, &by)
+            if let (Ok(Said::Other { statement, .. }), Some(by)) = (&entry.said, &by)
                 && let Record::KeyChange(change) = &statement.record
             {
                 // A list of its own: what is under way was verified under the one before, and `ptr_eq` tells.
@@ -167,6 +170,7 @@ impl<'a> Verifier<'a> {
                     self.keys = Arc::new(changed);
                 } else if change.role == KeyRole::Record {
                     entry.said = Err("it changes a key, and that key did not sign it".into());
+                    entry.may_be = MayBe::Usurpation;
                 }
             }
             settled.push(entry);
@@ -182,44 +186,32 @@ fn each(party: &str, now: Timestamp, keys: &[KeySpan], entries: &Raw) -> Vec<Ver
 
 fn one(party: &str, now: Timestamp, keys: &[KeySpan], (index, bytes): (u64, &[u8])) -> Verified {
     let digest = Digest::of(bytes);
-    let mut unread = false;
-    let (said, by) = match statement(party, now, keys, index, bytes, &mut unread) {
-        Err(why) => (Err(why), None),
+    let mut may_be = MayBe::Nothing;
+    let (said, by) = match believe(party, now, keys, (index, bytes)) {
+        Err(not) => {
+            may_be = not.may_be;
+            (Err(not.why), None)
+        }
         Ok((statement, by)) => match &statement.record {
             Record::Validation(validation) => {
-                let row = Box::new(Row::of(&statement, validation, by));
-                (Ok(Said::Validation { row, issued: statement.issued() }), None)
+                let issued = validation.hospitium.issued;
+                (
+                    Ok(Said::Validation {
+                        row: Box::new(Row::of(&statement, validation, by)),
+                        issued,
+                    }),
+                    None,
+                )
             }
-            Record::KeyChange(_) => (Ok(Said::Other(Box::new(statement))), Some(by.clone())),
-            _ => (Ok(Said::Other(Box::new(statement))), None),
+            Record::KeyChange(_) => {
+                (Ok(Said::Other { statement: Box::new(statement), by: None }), Some(by.clone()))
+            }
+            Record::Endorsement(_) => {
+                let by = Some(by.to_string());
+                (Ok(Said::Other { statement: Box::new(statement), by }), None)
+            }
+            _ => (Ok(Said::Other { statement: Box::new(statement), by: None }), None),
         },
     };
-    (Entry { index, digest, said, unread }, by)
-}
-
-fn statement<'k>(
-    party: &str,
-    now: Timestamp,
-    keys: &'k [KeySpan],
-    index: u64,
-    bytes: &[u8],
-    unread: &mut bool,
-) -> Result<(Statement, &'k VerifierKey), String> {
-    let envelope = Envelope::parse_entry(bytes).map_err(|error| error.to_string())?;
-    let by = envelope.verify_among(holding(keys, index)).map_err(|error| error.to_string())?;
-    let statement = Statement::parse(envelope.payload()).map_err(|error| {
-        *unread = true;
-        error.to_string()
-    })?;
-    if statement.party() != party {
-        return Err(format!(
-            "it speaks for {} in the log of {party}",
-            hospitium_model::printable(statement.party(), 80),
-        ));
-    }
-    let latest = now.checked_add(CLOCK_TOLERANCE).unwrap_or(Timestamp::MAX);
-    if statement.issued() > latest {
-        return Err(format!("it was made in the future, on {}", statement.issued()));
-    }
-    Ok((statement, by))
+    (Entry { index, digest, said, may_be }, by)
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Subcommand, ValueHint};
+use hospitium_model::standing::Assurance;
 use hospitium_model::{
     Agreement, Call, Clause, LARGEST_AGREEMENT, Needs, Owner, Reach, read_agreement,
 };
@@ -224,6 +225,9 @@ fn show_clause(deal: &Agreement, clause: &Clause) {
     out!("  {:<12} {}", "guests", safe(&clause.guests.join(", ")));
     out!("  {:<12} {} ({})", "on hosts", safe(&clause.hosts.join(", ")), safe(&clause.arch));
     out!("  {:<12} within {}", "due", clause.within);
+    if clause.assurance != Assurance::SelfValidated {
+        out!("  {:<12} {}: {}", "assurance", clause.assurance.words(), clause.assurance.meaning());
+    }
     if let Some(later) = &clause.later {
         let within = later.within.unwrap_or(clause.within);
         out!(

@@ -123,6 +123,17 @@ pub struct RunArguments {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,
           conflicts_with_all = ["memory", "vcpus", "firmware", "nodes", "chipset", "machine_type", "cpu", "tpm", "disk", "nic", "channel"])]
     pub plan: Option<PathBuf>,
+    /// Repeat what this certificate records: its seed and machine, and only with the guest and the hypervisor that it pins;
+    /// ends with whether every check ended the same way (docs/ledger.md)
+    #[cfg(feature = "deal")]
+    #[arg(long, value_name = "CERTIFICATE", value_hint = ValueHint::FilePath,
+          conflicts_with_all = ["plan", "check", "skip", "bisect", "seed", "memory", "vcpus", "firmware", "nodes", "chipset",
+                                "machine_type", "cpu", "tpm", "disk", "nic", "channel"])]
+    pub again: Option<PathBuf>,
+    /// With --again: the record's own evidence, which the run is compared with as well
+    #[cfg(feature = "deal")]
+    #[arg(long, value_name = "BUNDLE", requires = "again", value_hint = ValueHint::AnyPath)]
+    pub evidence: Option<PathBuf>,
     /// A guest: a kernel package (.deb), a kernel image, KERNEL+MODULES-FOLDER, a disk image, a disk
     /// image booted by a kernel and an initrd outside of it (KERNEL+INITRD+IMAGE), a definition (guests/NAME.toml) or its NAME; all definitions of ./guests if none is given
     #[arg(long, short, value_name = "GUEST")]

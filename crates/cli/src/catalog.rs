@@ -122,7 +122,7 @@ async fn take_in(catalog: &mut Catalog, sources: &[LogSource]) -> Result<Rebuilt
         }
         opened.push((source.clone(), log));
     }
-    Ok(catalog.rebuild_of(opened, now).await?)
+    Ok(catalog.take_in(opened, now).await?)
 }
 
 /// Opens a catalog that is to be there already.
@@ -158,6 +158,14 @@ pub fn tell(rebuilt: &Rebuilt) -> bool {
         }
         for why in &log.ahead {
             note!("warning: {}: {}", safe(&log.origin), safe(why));
+        }
+        if log.usurped > 0 {
+            note!(
+                "warning: {} entries of {} announce another key of its party, and the key before did not sign them; \
+                 nothing signed with such a key is taken in. Call the party",
+                log.usurped,
+                safe(&log.origin)
+            );
         }
         if log.unread > 0 {
             note!(
@@ -202,6 +210,15 @@ async fn build(arguments: &BuildArguments) -> Result<End> {
                 log.others,
                 log.refused
             );
+            if log.known > 0 {
+                out!("          {} entries were in before, and are not counted again", log.known);
+            }
+            if log.unknown > 0 {
+                out!(
+                    "          {} of kinds that this program does not know, passed over",
+                    log.unknown
+                );
+            }
         }
         out!("content   sha256:{digest}");
     }

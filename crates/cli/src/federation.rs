@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
 use hospitium_federation::{HttpSource, Publisher, WitnessService, ask_all, routes};
-use hospitium_ledger::{Bounds, Log, LogFolder, Policy, Source, pull};
+use hospitium_ledger::{Bounds, Log, LogFolder, PUBLIC, Policy, PublicParty, Source, pull};
 use jiff::Timestamp;
 
 use crate::failure::{End, Usage};
@@ -18,6 +18,8 @@ use crate::view::safe;
 const WITHIN: u64 = 20;
 /// How often a served log is looked at for a new head.
 const LOOKED_AT: Duration = Duration::from_secs(2);
+/// How long at most until witnesses that did not cosign are asked again.
+const ASKED_AGAIN: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
@@ -70,6 +72,7 @@ pub struct FederationArguments {
 impl FederationArguments {
     /// Opens what is named, and goes on looking for new heads of the published log.
     pub fn open(self) -> Result<hospitium_federation::Router> {
+        let party = self.party();
         let witness = match (self.witness, self.witness_policy) {
             (Some(folder), Some(policy)) => {
                 let logs = read(&policy)?.logs;
@@ -99,20 +102,33 @@ impl FederationArguments {
             }
             _ => None,
         };
-        Ok(routes(log, witness))
+        if let Some(file) = &party {
+            note!("publishes {} as /party.toml", file.display());
+        }
+        Ok(routes(party, log, witness))
     }
+
+    /// The public part of the party whose log or witness is served: beside its log, or in the witness's folder.
+    fn party(&self) -> Option<PathBuf> {
+        let beside = self.publish.as_deref().map(|log| log.join("..").join(PUBLIC));
+        let of_witness = self.witness.as_deref().map(|folder| folder.join(PUBLIC));
+        let is_there = |file: &PathBuf| file.is_file() && PublicParty::read(file).is_ok();
+        [beside, of_witness].into_iter().flatten().find(is_there)
+    }
+}
+
+/// How long to wait for the next look at a log: a witness that does not cosign is asked less and less often.
+fn wait_after(before: Duration, held_back: bool) -> Duration {
+    if held_back { (before * 2).min(ASKED_AGAIN) } else { LOOKED_AT }
 }
 
 /// Shows each new head of a log once it may be shown. What holds it back is told once.
 async fn publish(publisher: Arc<Publisher>) {
-    let mut told = String::new();
-    let mut ticks = tokio::time::interval(LOOKED_AT);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let (mut told, mut shown, mut wait) = (String::new(), None, LOOKED_AT);
     loop {
-        ticks.tick().await;
-        let publisher = Arc::clone(&publisher);
+        let asking = Arc::clone(&publisher);
         let updated = tokio::task::spawn_blocking(move || {
-            publisher.update(Duration::from_secs(WITHIN)).map_err(|e| hospitium_model::chain(&e))
+            asking.update(Duration::from_secs(WITHIN)).map_err(|e| hospitium_model::chain(&e))
         });
         let words = match updated.await {
             Ok(Ok(asked)) => {
@@ -129,7 +145,13 @@ async fn publish(publisher: Arc<Publisher>) {
         if words != told && !words.is_empty() {
             note!("warning: the head of before stays the one that is shown: {}", safe(&words));
         }
+        if let Some(size) = publisher.size().filter(|size| shown != Some(*size)) {
+            note!("shows a head of {size} entries");
+            shown = Some(size);
+        }
+        wait = wait_after(wait, !words.is_empty());
         told = words;
+        tokio::time::sleep(wait).await;
     }
 }
 
@@ -138,7 +160,7 @@ fn read(policy: &Path) -> Result<Policy> {
 }
 
 /// Where a log is: an address or a folder.
-fn source(from: &str) -> Result<Box<dyn Source>> {
+pub fn source(from: &str) -> Result<Box<dyn Source>> {
     if from.starts_with("https://") || from.starts_with("http://") {
         return Ok(Box::new(HttpSource::new(from)));
     }
@@ -217,4 +239,22 @@ pub fn gather(arguments: &GatherArguments) -> Result<End> {
     }
     out!("{} · {} entries", safe(&log.checkpoint().head().origin), log.checkpoint().head().size);
     Ok(if good { End::Good } else { End::Bad })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_witness_that_does_not_cosign_is_asked_less_often_and_a_log_that_is_shown_is_looked_at_as_usual()
+     {
+        let mut wait = LOOKED_AT;
+        let mut asked = Vec::new();
+        for _ in 0..9 {
+            wait = wait_after(wait, true);
+            asked.push(wait.as_secs());
+        }
+        assert_eq!(asked, [4, 8, 16, 32, 64, 120, 120, 120, 120]);
+        assert_eq!(wait_after(wait, false), LOOKED_AT);
+    }
 }

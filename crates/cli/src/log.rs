@@ -67,10 +67,12 @@ pub enum LogCommand {
     },
     /// Record that what suspended a certificate does so no more
     Lift(NoticeArguments),
-    /// Record that a certificate is not to be relied on any more, or a waiver does not hold any more
+    /// Record that a certificate is not to be relied on any more, or a waiver or endorsement does not hold any more
     Withdraw(NoticeArguments),
     /// Record that a check's failure is accepted for a time; `certify` then counts it
     Waive(WaiveArguments),
+    /// Agree to another party's record in one's own log: it was reviewed, or repeated by a run
+    Endorse(crate::endorse::EndorseArguments),
 }
 
 #[derive(Debug, Args)]
@@ -159,6 +161,7 @@ pub fn log(command: &LogCommand) -> Result<End> {
             Statement::withdrawal(party, now, record, &notice.reason)
         }),
         LogCommand::Waive(arguments) => waive(arguments),
+        LogCommand::Endorse(arguments) => crate::endorse::endorse(arguments),
     }
 }
 
@@ -235,7 +238,10 @@ fn line(entry: &[u8]) -> String {
         Ok(Err(error)) => return format!("not readable: {error}"),
         Err(error) => return format!("not readable: {error}"),
     };
-    let day = statement.issued().strftime("%Y-%m-%d %H:%M");
+    let day = statement.issued().map_or_else(
+        || format!("{:<16}", "no date"),
+        |at| at.strftime("%Y-%m-%d %H:%M").to_string(),
+    );
     let about = || statement.subject.iter().find_map(|s| s.sha256()).map(|d| d.short());
     let what = match &statement.record {
         Record::Validation(v) => format!(
@@ -255,6 +261,13 @@ fn line(entry: &[u8]) -> String {
             format!("withdrawal  of {}: {}", about().unwrap_or_default(), n.reason)
         }
         Record::Waiver(waiver) => format!("waiver      {}: {}", waiver.check, waiver.reason),
+        Record::Endorsement(endorsement) => {
+            let ours = &endorsement.hospitium;
+            let word = if ours.repeated.is_some() { "repeated" } else { "reviewed" };
+            let (log, entry) = (&ours.of.log, ours.of.entry);
+            format!("endorsement of {log} entry {entry}, {word}: {}", ours.reason)
+        }
+        Record::Unknown(unknown) => format!("unknown     {}, passed over", unknown.kind),
     };
     format!("{day}  {}  {what}", Digest::of(entry).short())
 }
@@ -295,9 +308,14 @@ fn announce(
     let entry = log.folder().tree(log.checkpoint().head()).entry(arguments.index)?;
     let known = Envelope::parse(&entry).map(|envelope| Statement::parse(envelope.payload()));
     let record = known.ok().and_then(Result::ok).map(|statement| statement.record);
-    if !matches!(record, Some(Record::Validation(_) | Record::Waiver(_))) {
+    let can_be =
+        matches!(record, Some(Record::Validation(_) | Record::Waiver(_) | Record::Endorsement(_)));
+    if !can_be {
         return Err(Usage::error(
-            format!("entry {} is neither a certificate nor a waiver", arguments.index),
+            format!(
+                "entry {} is neither a certificate nor a waiver nor an endorsement",
+                arguments.index
+            ),
             "`hospitium log show` lists the entries",
         ));
     }

@@ -1,6 +1,8 @@
 //! The command line: arguments, progress and text, nothing else.
 
 #[cfg(feature = "deal")]
+mod again;
+#[cfg(feature = "deal")]
 mod agreement;
 mod args;
 #[cfg(feature = "deal")]
@@ -15,6 +17,8 @@ mod certify;
 mod check_vm;
 mod definition;
 mod diff;
+#[cfg(feature = "deal")]
+mod endorse;
 mod failure;
 #[cfg(feature = "deal")]
 mod federation;
@@ -41,6 +45,8 @@ mod run;
 mod serve;
 mod show;
 mod summary;
+#[cfg(feature = "deal")]
+mod trust;
 #[cfg(feature = "deal")]
 mod verify;
 mod view;

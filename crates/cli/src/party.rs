@@ -33,6 +33,8 @@ pub enum PartyCommand {
         #[arg(long)]
         policy: bool,
     },
+    /// Trust another party: fetch its keys, compare their fingerprint, and keep them in peers
+    Trust(crate::trust::TrustArguments),
     /// Make a new key for records; the change is recorded in the log, signed with the old key
     Rekey {
         /// The party's folder
@@ -79,17 +81,22 @@ pub fn party(command: &PartyCommand) -> Result<End> {
                 show(&public);
             }
         }
+        PartyCommand::Trust(arguments) => return crate::trust::trust(arguments),
         PartyCommand::Rekey { folder, reason, log } => rekey(folder, reason, log.as_deref())?,
     }
     Ok(End::Good)
 }
 
-fn show(public: &PublicParty) {
+pub fn show(public: &PublicParty) {
     out!("party     {}", public.name);
     out!("records   {}", public.record);
     out!("log       {}", public.log);
     out!("witness   {}", public.witness);
     out!("print     sha256:{}", public.record.key().fingerprint());
+    let digits = public.fingerprint().to_string();
+    let (first, second) = digits.split_at(digits.len() / 2);
+    out!("compare   {}", first.trim());
+    out!("          {}", second.trim());
 }
 
 fn rekey(folder: &Path, reason: &str, log: Option<&Path>) -> Result<()> {

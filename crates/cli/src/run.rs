@@ -16,6 +16,8 @@ use hospitium_run::{
 use hospitium_suite::{Check, StandardOptions, standard_machine};
 use serde_json::json;
 
+#[cfg(feature = "deal")]
+use crate::again::Again;
 use crate::args::RunArguments;
 use crate::failure::{End, STOPS_BISECTION, Usage};
 use crate::open::{Wishes, guests, host, reapers};
@@ -29,6 +31,7 @@ struct Given {
     selection: Selection,
     cells: Option<CellPlan>,
     order: Order,
+    again: Option<Again>,
 }
 
 /// Runs.
@@ -36,7 +39,9 @@ pub async fn run(arguments: RunArguments, cache: Option<PathBuf>, verbose: bool)
     if arguments.bisect {
         return Ok(bisect(&arguments, cache, verbose).await);
     }
-    let given = given(&arguments)?;
+    let mut arguments = arguments;
+    let again = Again::of(&mut arguments)?;
+    let given = Given { again, ..given(&arguments)? };
     let done = carry_out(&arguments, &given, cache, verbose).await?;
     let folder = &given.folder;
     let written = report::write_all(&done.evidence, folder).with_context(|| {
@@ -47,6 +52,11 @@ pub async fn run(arguments: RunArguments, cache: Option<PathBuf>, verbose: bool)
         out!("{}", summary::text(&done, folder, Paint::stdout(), all).trim_end());
     }
     written?;
+    if let Some(again) = &given.again {
+        // Where it is a record of a failure, the same failure is what repeats it.
+        let repeated = again.tell(folder)?;
+        return Ok(if repeated { End::Good } else { End::Bad });
+    }
     Ok(match done.outcome() {
         Outcome::Passed => End::Good,
         Outcome::Failed => End::Bad,
@@ -95,7 +105,7 @@ fn given(arguments: &RunArguments) -> Result<Given> {
     let checks = selection.of_suite()?;
     let order = order(arguments, &checks)?;
     let cells = arguments.plan.as_deref().map(planned::read).transpose()?;
-    Ok(Given { folder, selection, cells, order })
+    Ok(Given { folder, selection, cells, order, again: None })
 }
 
 /// The order that was asked for, if it makes a difference.
@@ -142,7 +152,7 @@ async fn carry_out(
     cache: Option<PathBuf>,
     verbose: bool,
 ) -> Result<RunSummary> {
-    let Given { folder, selection, cells, order } = given;
+    let Given { folder, selection, cells, order, again } = given;
     let (cache, places) = places::open_cache(cache)?;
     let wishes = Wishes::from(arguments);
     let mut hosts = Vec::new();
@@ -156,6 +166,9 @@ async fn carry_out(
             (found.guests, Some(found.exactly))
         }
     };
+    if let Some(again) = again {
+        again.fits(&guests, &hosts)?;
+    }
     for guest in &guests {
         hosts.iter().try_for_each(|host| can_be(guest, host))?;
     }
@@ -307,6 +320,25 @@ fn watch_signals(stop: Stop, json: bool) -> Result<tokio::task::JoinHandle<()>> 
             stop.stop(word);
         }
     }))
+}
+
+/// Without the deal there is no record that could be repeated.
+#[cfg(not(feature = "deal"))]
+enum Again {}
+
+#[cfg(not(feature = "deal"))]
+impl Again {
+    const fn of(_: &mut RunArguments) -> Result<Option<Self>> {
+        Ok(None)
+    }
+
+    fn fits(&self, _: &[PlannedGuest], _: &[PlannedHost]) -> Result<()> {
+        match *self {}
+    }
+
+    fn tell(&self, _: &Path) -> Result<bool> {
+        match *self {}
+    }
 }
 
 #[cfg(test)]

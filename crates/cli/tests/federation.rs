@@ -6,7 +6,7 @@ mod evidence;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStderr, Stdio};
 
 use common::{Place, says};
 use evidence::passing;
@@ -16,6 +16,7 @@ use jiff::{Timestamp, ToSpan as _};
 struct Server {
     child: Child,
     address: String,
+    told: BufReader<ChildStderr>,
 }
 
 impl Server {
@@ -32,7 +33,17 @@ impl Server {
             let _ = child.stderr.take().expect("piped").read_to_string(&mut errors);
             panic!("the server did not start: {errors}");
         }
-        Self { child, address: line.trim().trim_end_matches('/').to_owned() }
+        let told = BufReader::new(child.stderr.take().expect("piped"));
+        Self { child, address: line.trim().trim_end_matches('/').to_owned(), told }
+    }
+
+    /// Reads what the server tells until it tells this.
+    fn wait_for(&mut self, what: &str) {
+        let mut all = String::new();
+        while !all.contains(what) {
+            let read = self.told.read_line(&mut all).expect("told");
+            assert_ne!(read, 0, "the server ended without {what:?}: {all}");
+        }
     }
 }
 
@@ -84,25 +95,13 @@ fn a_log_is_published_once_the_other_party_has_cosigned_it_and_is_copied_from_th
         witness.address
     );
     fs::write(place.path("trusted.policy"), policy).expect("written");
-    let vendors =
-        Server::start(&place, &["--publish", "vendor/log", "--publish-policy", "trusted.policy"]);
+    let publish = ["--publish", "vendor/log", "--publish-policy", "trusted.policy"];
+    let mut vendors = Server::start(&place, &publish);
     let from = format!("{}/log", vendors.address);
     let mirror = ["log", "mirror", &from, "copy", "--policy", "trusted.policy"];
-    // Until it is cosigned nothing is shown.
-    let begun = std::time::Instant::now();
-    loop {
-        let output = place.hospitium().args(mirror).output().expect("runs");
-        if output.status.success() {
-            let said = String::from_utf8_lossy(&output.stdout).into_owned();
-            assert!(said.contains("cosigned  by other.example/witness"), "{said}");
-            assert!(said.contains("1 entries, 1 of them new"), "{said}");
-            break;
-        }
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.contains("no log is published there"), "{said}");
-        assert!(begun.elapsed() < common::LIMIT, "{said}");
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
+    vendors.wait_for("shows a head of 1 entries");
+    let good = ["cosigned  by other.example/witness", "1 entries, 1 of them new"];
+    says(&place, 0, &mirror, &good);
     let check = ["log", "check", "copy", "--policy", "trusted.policy"];
     says(&place, 0, &check, &["sound", "cosigned  by other.example/witness"]);
     says(&place, 0, &mirror, &["0 of them new"]);
@@ -113,6 +112,132 @@ fn a_log_is_published_once_the_other_party_has_cosigned_it_and_is_copied_from_th
     says(&place, 0, &["log", "check", "vendor/log", "--policy", "trusted.policy"], &["sound"]);
     drop(witness);
     says(&place, 1, &gather, &["has not cosigned", "does not answer"]);
+
+    // The keys come from there, too; they are trusted once their fingerprint was compared.
+    let print = fingerprint(&place, "vendor");
+    let trust = ["party", "trust", &vendors.address, "--party", "other", "--fingerprint", &print];
+    says(&place, 0, &trust, &["vendor.example", "trusted", "peers/vendor.example.toml"]);
+    let policy = fs::read_to_string(place.path("other/peers/vendor.example.policy")).expect("read");
+    assert!(policy.contains("/log+") && policy.contains(&from), "{policy}");
+
+    // Started again while its witness is down, the server shows what it showed.
+    drop(vendors);
+    let mut again = Server::start(&place, &publish);
+    again.wait_for("shows a head of 1 entries");
+    let from = format!("{}/log", again.address);
+    let mirror = ["log", "mirror", &from, "copy", "--policy", "trusted.policy"];
+    says(&place, 0, &mirror, &["0 of them new"]);
+}
+
+/// The digits by which a party's keys are compared.
+fn fingerprint(place: &Place, party: &str) -> String {
+    let told = says(place, 0, &["party", "show", party], &["compare"]);
+    let at = told.find("compare").expect("told");
+    told[at..].trim_start_matches("compare").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn keys_are_trusted_after_their_fingerprint_was_compared_and_others_only_as_the_log_shows() {
+    let place = Place::new();
+    for name in ["vendor", "other"] {
+        says(&place, 0, &["party", "init", name, "--name", &format!("{name}.example")], &[]);
+    }
+    let trust = ["party", "trust", "vendor/party.toml", "--party", "other"];
+    says(&place, 2, &trust, &["nobody is here to compare", "--fingerprint"]);
+    let (print, wrong) = (fingerprint(&place, "vendor"), fingerprint(&place, "other"));
+    let with = |print: &str| -> Vec<String> {
+        trust.iter().copied().chain(["--fingerprint", print]).map(str::to_owned).collect()
+    };
+    let says_with = |code, print: &str, words: &[&str]| {
+        let arguments = with(print);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        says(&place, code, &arguments, words)
+    };
+    says_with(2, "12345", &["60 digits"]);
+    says_with(2, &wrong, &["not those of the fingerprint", "nothing is trusted"]);
+    says(&place, 2, &[trust.as_slice(), &["--yes"]].concat(), &["--fingerprint"]);
+    assert!(!place.path("other/peers").exists(), "nothing is believed before");
+    says_with(0, &print, &["trusted"]);
+    says(&place, 0, &trust, &["trusted"]);
+    let kept = place.path("other/peers/vendor.example.toml");
+    let before = fs::read(&kept).expect("kept");
+
+    // Another key comes: without a log that shows the change it is refused, whatever fingerprint it has.
+    let rekey = ["party", "rekey", "vendor", "--reason", "a year is over"];
+    says(&place, 0, &rekey, &["entry 0"]);
+    let refused =
+        ["other keys than those that are trusted", "both are kept", "nothing changed here"];
+    says(&place, 2, &trust, &refused);
+    says_with(2, &fingerprint(&place, "vendor"), &refused);
+    assert_eq!(fs::read(&kept).expect("kept"), before);
+    let shown = [trust.as_slice(), &["--log", "vendor/log"]].concat();
+    says(&place, 0, &shown, &["its keys follow", "trusted"]);
+    assert_ne!(fs::read(&kept).expect("kept"), before);
+}
+
+#[test]
+fn a_record_is_endorsed_and_repeated_by_another_party_in_its_own_log() {
+    let place = Place::new();
+    let recent = |mut run: evidence::Run, id: &str| {
+        let now = Timestamp::now();
+        run.record.id = id.into();
+        run.record.started = now - 2.hours();
+        run.record.ended = Some(now - 1.hour());
+        run
+    };
+    recent(passing(), "theirs").write(&place.path("run/evidence"));
+    recent(passing(), "again").write(&place.path("again/evidence"));
+    recent(passing().with(evidence::failing("stor.flush-durable")), "worse")
+        .write(&place.path("worse/evidence"));
+    for name in ["vendor", "other"] {
+        says(&place, 0, &["party", "init", name, "--name", &format!("{name}.example")], &[]);
+    }
+    says(&place, 0, &["certify", "run", "--party", "vendor"], &["PASSED", "entry 0"]);
+    let certificate = "run/certificates/one.tlog-proof";
+    let endorse = ["log", "endorse", certificate, "--party", "other", "--reason", "looked at"];
+    let endorse = |more: &[&'static str]| [endorse.as_slice(), more].concat();
+    says(&place, 2, &endorse(&[]), &["--reviewed"]);
+    says(&place, 2, &endorse(&["--reviewed"]), &["no log of a party that is trusted here"]);
+    let print = fingerprint(&place, "vendor");
+    let trust =
+        ["party", "trust", "vendor/party.toml", "--party", "other", "--fingerprint", &print];
+    says(&place, 0, &trust, &["trusted"]);
+    let copied = ["--copy", "vendor/log"];
+    let reviewed = endorse(&[copied.as_slice(), &["--reviewed"]].concat());
+    says(&place, 0, &reviewed, &["reviewed", "recorded as entry 0"]);
+    // By the digest of its entry, too, and by a run that repeats it.
+    let worse = endorse(&["--copy", "vendor/log", "--run", "worse"]);
+    says(
+        &place,
+        2,
+        &worse,
+        &["no repetition", "stor.flush-durable passed in the record, and failed"],
+    );
+    let itself = endorse(&["--copy", "vendor/log", "--run", "run"]);
+    says(&place, 2, &itself, &["no repetition", "the record's own run"]);
+    let again = endorse(&["--copy", "vendor/log", "--run", "again", "--evidence", "run"]);
+    let good = ["compared with its evidence", "repeated, 4 checks", "recorded as entry 1"];
+    says(&place, 0, &again, &good);
+    says(&place, 0, &["log", "show", "other/log"], &["endorsement", "reviewed", "repeated"]);
+    let own = ["log", "endorse", certificate, "--party", "vendor", "--policy", "vendor/policy"];
+    let own = [own.as_slice(), &["--reviewed", "--reason", "x"]].concat();
+    says(&place, 2, &own, &["vendor.example's own"]);
+
+    // The catalog knows of it where it has both logs.
+    let asked = ["ask", "debian 12 on qemu 7.2", "--log", "vendor/log"];
+    says(&place, 0, &asked, &["assurance    self-validated", "as known by"]);
+    let both = [asked.as_slice(), &["--log", "other/log"]].concat();
+    says(&place, 0, &both, &["assurance    repeated: other.example repeated it"]);
+    let back =
+        ["log", "withdraw", "other/log", "--party", "other", "--index", "1", "--reason", "x"];
+    says(&place, 0, &back, &["entry 2"]);
+    says(&place, 0, &both, &["assurance    endorsed: other.example reviewed it"]);
+
+    // What was taken back is not endorsed.
+    let back =
+        ["log", "withdraw", "vendor/log", "--party", "vendor", "--index", "0", "--reason", "x"];
+    says(&place, 0, &back, &["entry 1"]);
+    says(&place, 2, &reviewed, &["not endorsed", "withdrew this"]);
 }
 
 #[test]

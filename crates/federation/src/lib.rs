@@ -6,6 +6,7 @@
 
 mod ask;
 mod http;
+mod party;
 mod publish;
 mod witness;
 
@@ -14,13 +15,22 @@ pub use http::{HttpSource, PATIENCE};
 pub use publish::{PublishError, Publisher, routes as log_routes};
 pub use witness::{WitnessService, routes as witness_routes};
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use axum::Router;
 
-/// What a party's server answers to others: its log under `/log/`, its witness under `/witness/`.
-pub fn routes(log: Option<Arc<Publisher>>, witness: Option<Arc<WitnessService>>) -> Router {
+/// What a party's server answers to others: its keys under `/party.toml`, its log under `/log/`, its witness under
+/// `/witness/`.
+pub fn routes(
+    party: Option<PathBuf>,
+    log: Option<Arc<Publisher>>,
+    witness: Option<Arc<WitnessService>>,
+) -> Router {
     let mut router = Router::new();
+    if let Some(file) = party {
+        router = router.merge(party::routes(file));
+    }
     if let Some(log) = log {
         router = router.nest("/log", log_routes(log));
     }

@@ -11,7 +11,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hospitium_ledger::{
-    BUNDLE_LIMIT, Checkpoint, HeadError, LogError, LogFolder, Policy, Source as _,
+    BUNDLE_LIMIT, Checkpoint, FileError, HeadError, LogError, LogFolder, Policy, Source as _,
+    is_tile_path,
 };
 use jiff::Timestamp;
 
@@ -40,12 +41,24 @@ pub enum PublishError {
         /// Why.
         source: HeadError,
     },
+    /// What is shown cannot be kept.
+    #[error("the head that is to be shown cannot be kept for the next start")]
+    Keep(#[from] FileError),
 }
 
 impl Publisher {
-    /// The log in this folder, whose heads are shown once this policy trusts them.
+    /// The log in this folder, whose heads are shown once this policy trusts them. The one that was shown last is shown
+    /// again at once, if the policy still trusts it.
     pub fn new(folder: &Path, policy: Policy) -> Self {
-        Self { folder: LogFolder::new(folder), policy, shown: Mutex::new(None) }
+        let folder = LogFolder::new(folder);
+        let shown = folder.shown().filter(|kept| policy.trusts(kept, Timestamp::now()).is_ok());
+        Self { folder, policy, shown: Mutex::new(shown) }
+    }
+
+    /// Entries of the head that is shown, if one is.
+    pub fn size(&self) -> Option<u64> {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.as_ref().map(|shown| shown.head().size)
     }
 
     /// Shows the log's present head if its policy trusts it; asks its witnesses first where cosignatures are missing, for
@@ -74,6 +87,8 @@ impl Publisher {
         }
         let size = checkpoint.head().size;
         trusts(&checkpoint).map_err(|source| PublishError::Head { size, source })?;
+        // A head that others may have seen is not forgotten with this process.
+        self.folder.keep_shown(&checkpoint)?;
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(checkpoint);
         Ok(asked)
     }
@@ -111,10 +126,10 @@ async fn checkpoint(State(publisher): State<Arc<Publisher>>) -> Response {
 }
 
 async fn tile(State(publisher): State<Arc<Publisher>>, Segment(path): Segment<String>) -> Response {
-    if !is_tile(&path) {
+    let path = format!("tile/{path}");
+    if !is_tile_path(&path) {
         return absent();
     }
-    let path = format!("tile/{path}");
     let folder = publisher.folder.clone();
     let read = tokio::task::spawn_blocking(move || folder.get(&path, BUNDLE_LIMIT)).await;
     match read {
@@ -137,56 +152,4 @@ async fn tile(State(publisher): State<Arc<Publisher>>, Segment(path): Segment<St
 
 fn absent() -> Response {
     (StatusCode::NOT_FOUND, "there is no such file in this log\n").into_response()
-}
-
-/// Whether this names a tile or a bundle: `<L>/<N>` or `entries/<N>`, `<N>` in groups of three digits, all but the last
-/// led by an x, and maybe `.p/<W>` at its end.
-fn is_tile(path: &str) -> bool {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let Some((row, rest)) = path.split_once('/') else { return false };
-    let (place, width) = match rest.split_once(".p/") {
-        Some((place, width)) => (place, Some(width)),
-        None => (rest, None),
-    };
-    let mut groups = place.split('/').rev();
-    let last = groups.next().is_some_and(|last| last.len() == 3 && digits(last));
-    let others = groups.all(|group| {
-        group.strip_prefix('x').is_some_and(|group| group.len() == 3 && digits(group))
-    });
-    (row == "entries" || (row.len() <= 2 && digits(row)))
-        && last
-        && others
-        && width.is_none_or(|width| width.len() <= 3 && digits(width))
-        && path.len() <= 64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_paths_of_tiles_are_looked_up() {
-        for good in ["0/000", "entries/x001/x234/067", "1/000.p/17", "entries/000.p/256"] {
-            assert!(is_tile(good), "{good}");
-        }
-        for bad in [
-            "",
-            "0",
-            "0/",
-            "0/00",
-            "0/0000",
-            "../secret/log.pem",
-            "0/../000",
-            "0/000.p/../x",
-            "0/x000",
-            "entries/001/067",
-            "entries/000.p/",
-            "entries/000.p/1/2",
-            ".lock/000",
-            "0//000",
-            "0/000\0",
-        ] {
-            assert!(!is_tile(bad), "{bad}");
-        }
-    }
 }

@@ -126,9 +126,10 @@ fn a_witness_that_is_down_or_objects_holds_new_records_back_and_takes_none_away(
     publisher.update(SOON).expect("cosigned");
     // Nobody listens there any more.
     let gone = TcpListener::bind("127.0.0.1:0").expect("listens").local_addr().expect("known");
+    place.grow(3);
     let down = Publisher::new(&place.path("log"), place.policy(&format!("http://{gone}")));
     let error = down.update(SOON).expect_err("not cosigned");
-    assert!(matches!(error, PublishError::Head { size: 2, .. }), "{error:?}");
+    assert!(matches!(error, PublishError::Head { size: 3, .. }), "{error:?}");
     // The party's log is made anew with other records: the witness has seen it otherwise.
     std::fs::remove_dir_all(place.path("log")).expect("removed");
     std::fs::remove_dir_all(place.path("vendor.example/signed")).expect("forgotten");
@@ -143,6 +144,62 @@ fn a_witness_that_is_down_or_objects_holds_new_records_back_and_takes_none_away(
     let error = ask(&witness, &log, &head, SOON).expect_err("refused");
     assert!(matches!(error, AskError::Contradicts(_)), "{error:?}");
     assert!(publisher.update(SOON).is_err(), "the head of before stays the one that is shown");
+}
+
+#[test]
+fn a_server_that_starts_again_shows_the_head_that_it_showed_while_its_witness_is_down() {
+    let place = Place::new();
+    let witness = place.witness();
+    place.grow(2);
+    Publisher::new(&place.path("log"), place.policy(&witness)).update(SOON).expect("cosigned");
+    place.grow(3);
+    let gone = TcpListener::bind("127.0.0.1:0").expect("listens").local_addr().expect("known");
+    let policy = place.policy(&format!("http://{gone}"));
+    let again = Arc::new(Publisher::new(&place.path("log"), policy.clone()));
+    assert!(again.update(SOON).is_err(), "the new head is not cosigned");
+    assert_eq!(again.size(), Some(2));
+    let url = place.serve(Router::new().nest("/log", log_routes(again))) + "/log";
+    let pulled = place.pull(&url, &policy).expect("pulled");
+    assert_eq!((pulled.trusted.head.size, pulled.trusted.cosigned.len()), (2, 1));
+    // Another policy, which does not trust it, shows nothing of it.
+    let key = &place.vendor.public.witness;
+    let text = format!("log {}\nwitness own {key}\nquorum own\n", place.vendor.public.log);
+    let other = Policy::parse("policy", text.as_bytes()).expect("a policy");
+    assert_eq!(Publisher::new(&place.path("log"), other).size(), None);
+}
+
+#[test]
+fn a_head_that_was_cosigned_in_the_future_is_not_taken_and_the_copy_stays() {
+    let place = Place::new();
+    let witness = place.witness();
+    let policy = place.policy(&witness);
+    place.grow(1);
+    let publisher = Publisher::new(&place.path("log"), policy.clone());
+    publisher.update(SOON).expect("cosigned");
+    let publisher = Arc::new(publisher);
+    let url = place.serve(log_routes(publisher));
+    place.pull(&url, &policy).expect("pulled");
+    place.grow(2);
+    let (log, key) = (place.log(), &place.vendor.public.log);
+    let later = Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    let line = Witness::new(&place.other).cosign(&log, key, later).expect("made").line;
+    let head = log.checkpoint().expect("there");
+    let bytes = [head.as_bytes(), line.as_bytes()].concat();
+    std::fs::write(place.path("log/checkpoint"), bytes).expect("written");
+    let folder = place.log();
+    let pulled = pull(
+        &place.path("copy"),
+        &folder,
+        &policy,
+        Timestamp::now(),
+        Bounds::default(),
+        &mut |_, _| {},
+    );
+    let Err(PullError::Head(error)) = pulled else { panic!("{pulled:?}") };
+    assert!(error.to_string().contains("other.example/witness"), "{error}");
+    assert!(error.to_string().contains("which is in the future"), "{error}");
+    let copy = LogFolder::new(&place.path("copy"));
+    assert_eq!(copy.checkpoint().expect("there").head().size, 1);
 }
 
 /// Answers every request with these bytes, and then with nothing more until it is told to end.

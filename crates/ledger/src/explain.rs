@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hospitium_model::standing::assurance_words;
 use hospitium_model::{Digest, Verdict};
 use jiff::Timestamp;
 
@@ -215,7 +216,8 @@ impl Explained {
         }
         let Signed { key, algorithm } = &self.signed;
         lines.push(("said by", format!("{}, {algorithm} key {}", self.party, key.short())));
-        lines.push(("said at", self.statement.issued().to_string()));
+        let issued = self.statement.issued();
+        lines.push(("said at", issued.map_or_else(|| "not told".into(), |at| at.to_string())));
         let LogKnown { origin, index, size } = &self.log;
         lines.push(("in the log", format!("{origin}, entry {index} of {size}")));
         for Cosigned { by, at } in &self.cosigned {
@@ -230,6 +232,9 @@ impl Explained {
         }
         if self.cosigned.is_empty() && self.not_cosigned.is_empty() {
             lines.push(("cosigned", self.quorum.clone()));
+        }
+        if self.validation().is_some() {
+            lines.push(("assurance", assurance_words(&self.assured_by())));
         }
         lines.push(("known since", self.known()));
         evidence_lines(&self.evidence, &mut lines);

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use hospitium_model::Digest;
 
 use crate::files::{self, Access, FileError};
+use crate::kept;
 use crate::log::{LogError, LogFolder};
 use crate::note::{CHECKPOINT_LIMIT, Checkpoint, Head, NoteError};
 use crate::proof::check_consistency;
-use crate::text::to_base64;
 use crate::vkey::VerifierKey;
 
 /// The heads that are remembered in a folder.
@@ -88,8 +88,12 @@ impl Heads {
     }
 
     fn path(&self, log: &VerifierKey, what: &str) -> PathBuf {
+        self.folder.join(self.name(log, what))
+    }
+
+    fn name(&self, log: &VerifierKey, what: &str) -> String {
         let name = if self.by_key { log.to_string() } else { log.name().to_owned() };
-        self.folder.join(format!("{}.{what}", Digest::of(name.as_bytes()).short()))
+        format!("{}.{what}", Digest::of(name.as_bytes()).short())
     }
 
     /// The last head of this log that was remembered.
@@ -188,7 +192,6 @@ impl Heads {
         Ok(HeadsError::Fork { origin, size: new.head().size, seen: old.head().size, kept })
     }
 
-    /// Both heads, and the proof that does not hold if there is one, in one file of text.
     fn keep(
         &self,
         log: &VerifierKey,
@@ -196,21 +199,8 @@ impl Heads {
         old: &Checkpoint,
         new: &Checkpoint,
         proof: &[[u8; 32]],
-    ) -> Result<PathBuf, HeadsError> {
-        let digest = Digest::of(new.as_bytes()).short();
-        let path = self.path(log, &format!("{what}-{digest}"));
-        let mut bytes = old.as_bytes().to_vec();
-        bytes.push(b'\n');
-        bytes.extend(new.as_bytes());
-        if !proof.is_empty() {
-            bytes.extend(b"\nwhat the log's files give as the consistency proof:\n");
-        }
-        for hash in proof {
-            bytes.extend(to_base64(hash).into_bytes());
-            bytes.push(b'\n');
-        }
-        files::put_durably(&path, &bytes, Access::Public)?;
-        Ok(path)
+    ) -> Result<PathBuf, FileError> {
+        kept::keep(&self.folder, &self.name(log, what), old, new, proof)
     }
 }
 

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use hospitium_model::{CheckId, Digest};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::dsse::Envelope;
+use crate::entry::{MayBe, NotBelieved, believe};
 use crate::head::Trusted;
-use crate::keys::{KeySpan, change_key, holding};
+use crate::keys::{KeySpan, change_key};
 use crate::log::{LogFolder, walk};
-use crate::note::{CLOCK_TOLERANCE, Checkpoint, Hash, Head};
+use crate::note::{Checkpoint, Hash, Head};
 use crate::party::belongs_to;
 use crate::policy::Policy;
 use crate::proof::TlogProof;
@@ -19,6 +20,9 @@ use crate::standing::{NoticeDays, NoticeKind, day_of, in_force, last_day};
 use crate::statement::{Notice, Outcome, Record, Resource, Statement, Validation, predicate};
 use crate::text::shown;
 use crate::verify::VerifyError;
+
+/// What is told of an entry of an unknown kind that names the record.
+const UNKNOWN: &str = "which this program does not know; a later hospitium may";
 
 /// A suspension, lifting or withdrawal, as found in a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +94,7 @@ impl RestsOn {
 }
 
 /// What a record has to be that another rests on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Needed {
     /// The waiver of a check for this guest and host, until then at least.
     Waiver {
@@ -266,8 +270,9 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Whether an entry may say something of the record, of what it rests on, or of a key.
-    fn may_concern(&self, peek: &Peek) -> bool {
+    /// Whether an entry may say something of the record, of what it rests on, or of a key. What a record of an unknown
+    /// kind says is not known: it may be about whatever it names, wherever.
+    fn may_concern(&self, peek: &Peek, payload: &[u8]) -> bool {
         let known = [
             predicate::KEY_CHANGE,
             predicate::SUSPENSION,
@@ -279,7 +284,17 @@ impl Reading<'_> {
             digest == Some(self.record)
                 || self.history.rests_on.iter().any(|rests| digest == Some(rests.record))
         };
-        known.contains(&peek.predicate_type.as_str()) || peek.subject.iter().any(about)
+        let is_known = predicate::ALL.contains(&peek.predicate_type.as_str());
+        known.contains(&peek.predicate_type.as_str())
+            || peek.subject.iter().any(about)
+            || (!is_known && self.is_named_in(payload))
+    }
+
+    fn is_named_in(&self, payload: &[u8]) -> bool {
+        let Ok(statement) = Statement::parse(payload) else { return true };
+        let about = statement.about();
+        let rests = self.history.rests_on.iter().map(|rests| rests.record);
+        std::iter::once(self.record).chain(rests).any(|record| about.contains(&record))
     }
 
     fn entry(&mut self, index: u64, entry: &[u8]) {
@@ -293,30 +308,37 @@ impl Reading<'_> {
         let needed = &self.history.rests_on;
         let own = (!needed.is_empty()).then(|| Digest::of(entry));
         let is_needed = own.is_some_and(|own| needed.iter().any(|rests| rests.record == own));
-        let concerns = is_needed || peek.is_none_or(|peek| self.may_concern(&peek));
+        let concerns =
+            is_needed || peek.is_none_or(|peek| self.may_concern(&peek, envelope.payload()));
         if !concerns && !last {
             return;
         }
-        let keys: Vec<_> = holding(&self.history.keys, index).cloned().collect();
-        let Ok(by) = envelope.verify(&keys) else { return };
-        let statement = match Statement::parse(envelope.payload()) {
-            Ok(statement) => statement,
-            Err(why) => {
-                if concerns {
-                    self.history.unread.push((index, why.to_string()));
+        let believed = believe(&self.party, self.now, &self.history.keys, (index, entry));
+        let (statement, by) = match believed {
+            Ok((statement, by)) => (statement, by.clone()),
+            Err(NotBelieved { may_be, why }) => {
+                // Who usurps a key has the log: what is signed with that key further on is not known here.
+                let told = match may_be {
+                    MayBe::Anything => concerns,
+                    MayBe::Usurpation => true,
+                    MayBe::Nothing => false,
+                };
+                if told {
+                    self.history.unread.push((index, why));
                 }
                 return;
             }
         };
-        // What is still to come is not known yet.
-        if statement.issued().duration_since(self.now) > CLOCK_TOLERANCE {
-            return;
-        }
-        if statement.party() != self.party {
-            return;
-        }
+        let issued = statement.issued();
         if last {
-            self.history.last_record = Some(statement.issued());
+            self.history.last_record = issued;
+        }
+        if let Record::Unknown(unknown) = &statement.record {
+            if concerns {
+                let kind = shown(&unknown.kind);
+                self.history.unread.push((index, format!("it is of the kind {kind:?}, {UNKNOWN}")));
+            }
+            return;
         }
         let about = statement.subject.iter().any(|s| s.sha256() == Some(self.record));
         for rests in &mut self.history.rests_on {
@@ -332,7 +354,7 @@ impl Reading<'_> {
             self.history.notices.push(Found { index, kind, notice: notice.clone() });
         }
         if let Record::KeyChange(change) = statement.record {
-            change_key(&mut self.history.keys, &self.party, index, by, &change);
+            change_key(&mut self.history.keys, &self.party, index, &by, &change);
         }
     }
 }

@@ -13,8 +13,6 @@ use rand_core::OsRng;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::ed25519::Ed25519Key;
-
 /// The most bytes that a key's PEM file may have.
 pub const PEM_LIMIT: u64 = 4 << 10;
 
@@ -65,7 +63,7 @@ pub enum SecretKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublicKey {
     /// Ed25519.
-    Ed25519(Ed25519Key),
+    Ed25519(ed25519_dalek::VerifyingKey),
     /// ECDSA over P-256.
     P256(p256::ecdsa::VerifyingKey),
 }
@@ -118,7 +116,7 @@ impl SecretKey {
     /// Its public key.
     pub fn public(&self) -> PublicKey {
         match self {
-            Self::Ed25519(key) => PublicKey::Ed25519(key.verifying_key().into()),
+            Self::Ed25519(key) => PublicKey::Ed25519(key.verifying_key()),
             Self::P256(key) => PublicKey::P256(*key.verifying_key()),
         }
     }
@@ -143,7 +141,7 @@ impl PublicKey {
     pub fn from_ed25519_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
         let bytes = bytes.try_into().map_err(|_| KeyError::Weak)?;
         let key = ed25519_dalek::VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::Weak)?;
-        if key.is_weak() { Err(KeyError::Weak) } else { Ok(Self::Ed25519(key.into())) }
+        if key.is_weak() { Err(KeyError::Weak) } else { Ok(Self::Ed25519(key)) }
     }
 
     /// Reads a `PUBLIC KEY` PEM block (RFC 8410 for Ed25519, RFC 5480 for P-256).
@@ -173,7 +171,7 @@ impl PublicKey {
     /// DER SubjectPublicKeyInfo (RFC 5280 section 4.1).
     pub fn spki(&self) -> Vec<u8> {
         match self {
-            Self::Ed25519(key) => key.dalek().to_public_key_der(),
+            Self::Ed25519(key) => key.to_public_key_der(),
             Self::P256(key) => key.to_public_key_der(),
         }
         .map(|der| der.into_vec())
@@ -183,7 +181,7 @@ impl PublicKey {
     /// `PUBLIC KEY` PEM, as `openssl pkey -pubin` reads it.
     pub fn to_pem(&self) -> String {
         match self {
-            Self::Ed25519(key) => key.dalek().to_public_key_pem(LineEnding::LF),
+            Self::Ed25519(key) => key.to_public_key_pem(LineEnding::LF),
             Self::P256(key) => key.to_public_key_pem(LineEnding::LF),
         }
         .unwrap_or_default()
@@ -208,7 +206,7 @@ impl PublicKey {
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {
             Self::Ed25519(key) => ed25519_dalek::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verifies(message, &signature)),
+                .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok()),
             Self::P256(key) => p256::ecdsa::Signature::from_der(signature)
                 .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
         }

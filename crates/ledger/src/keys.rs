@@ -5,6 +5,7 @@ use serde::Deserialize;
 use crate::dsse::Envelope;
 use crate::log::{LogError, LogFolder};
 use crate::note::Head;
+use crate::party::{PublicParty, RetiredKey};
 use crate::statement::{KeyChange, KeyRole, Record, Statement, predicate};
 use crate::tile::WIDTH;
 use crate::vkey::VerifierKey;
@@ -42,6 +43,14 @@ pub fn change_key(
         keys.push(KeySpan { key: change.new.clone(), from: index + 1, until: None });
     }
     true
+}
+
+/// Whether a statement, whoever signed it, announces a key for records that is not known.
+pub fn announces_stranger(payload: &[u8], known: &[KeySpan]) -> bool {
+    let Ok(Statement { record: Record::KeyChange(change), .. }) = Statement::parse(payload) else {
+        return false;
+    };
+    change.role == KeyRole::Record && !known.iter().any(|span| span.key == change.new)
 }
 
 /// Whether a change of key that this key signed gives it up for another one of its party.
@@ -105,4 +114,64 @@ pub fn given_up(
         bundle += 1;
     }
     Ok(None)
+}
+
+/// Why a party's other keys are not taken for its own.
+#[derive(Debug, thiserror::Error)]
+pub enum NotFollowed {
+    /// The log's or the witness's key.
+    #[error(
+        "the key of its {which} is another one, and nothing can show that this follows: a log proves changes of the key \
+         of records only"
+    )]
+    Other {
+        /// `log` or `witness`.
+        which: &'static str,
+    },
+    /// The log does not have the change.
+    #[error(
+        "its log, {size} entries, has no change of key, signed with the key that is known, that leads to the key \
+         {shown}"
+    )]
+    Unsigned {
+        /// Entries of the log.
+        size: u64,
+        /// The key that it shows now.
+        shown: String,
+    },
+    /// It tells other keys that it gave up than its log does.
+    #[error("the keys that it says it gave up are not those that its log says")]
+    Retired,
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// Whether the keys that a party shows now follow those that are known of it, by changes of key in its log, each signed
+/// with the key before. The head has to be one that the log's known key signed.
+///
+/// # Errors
+/// If they do not, or the log cannot be read.
+pub fn followed(
+    folder: &LogFolder,
+    head: &Head,
+    known: &PublicParty,
+    now: &PublicParty,
+) -> Result<(), NotFollowed> {
+    for (which, old, new) in
+        [("log", &known.log, &now.log), ("witness", &known.witness, &now.witness)]
+    {
+        if old != new {
+            return Err(NotFollowed::Other { which });
+        }
+    }
+    let mut retired = known.retired.clone();
+    let (mut key, mut from) = (known.record.clone(), 0);
+    while key != now.record {
+        let unsigned = || NotFollowed::Unsigned { size: head.size, shown: now.record.to_string() };
+        let found = given_up(folder, head, &key, from)?.ok_or_else(unsigned)?;
+        retired.push(RetiredKey { key, until: found.until });
+        (key, from) = (found.new, found.until + 1);
+    }
+    if retired == now.retired { Ok(()) } else { Err(NotFollowed::Retired) }
 }

@@ -13,19 +13,22 @@
 
 mod certificate;
 pub mod dsse;
-mod ed25519;
+mod entry;
 mod evidence;
 mod explain;
 mod fault;
 mod files;
+mod fingerprint;
 mod head;
 mod heads;
 mod history;
+mod kept;
 mod key;
 mod keys;
 mod log;
 mod note;
 mod party;
+mod peers;
 mod policy;
 mod proof;
 mod rekey;
@@ -43,26 +46,32 @@ mod witness;
 pub use certificate::{
     Certificate, CertificateError, SUFFIX, find_notice, find_validation, find_waivers,
 };
-pub use ed25519::Ed25519Key;
+pub use entry::{FUTURE, MayBe, NotBelieved, believe};
 pub use evidence::{EvidenceFound, compare as compare_evidence};
 pub use explain::{Explained, LogKnown, Signed, Standing};
 pub use files::FileError;
+pub use fingerprint::{DIGITS, Fingerprint, FingerprintError};
 pub use head::{HeadError, NotAccepted, Trusted};
 pub use heads::{Continues, Heads, HeadsError, continues};
 pub use history::{Found, History, Needed, RestsOn};
 pub use key::{Algorithm, KeyError, PublicKey, SecretKey};
-pub use keys::{GivenUp, KeySpan, change_key, given_up, holding};
+pub use keys::{GivenUp, KeySpan, NotFollowed, change_key, followed, given_up, holding};
 pub use log::{
     Appended, BUNDLE_LIMIT, Bounds, Checked, ENTRY_LIMIT, Log, LogError, LogFolder, LogProblem,
-    PullError, Pulled, Source, SourceError, Tree, pull, walk,
+    PullError, Pulled, Source, SourceError, Tree, pull, refused_heads, walk, walk_on,
 };
 pub use note::{CLOCK_TOLERANCE, Checkpoint, Cosigned, Hash, Head, NoteError, Seen};
-pub use party::{Party, PartyError, PublicParty, RetiredKey, belongs_to, check_name, log_origin};
+pub use party::{
+    PARTY_LIMIT, PUBLIC, Party, PartyError, PublicParty, RetiredKey, belongs_to, check_name,
+    log_origin,
+};
+pub use peers::Peers;
 pub use policy::{POLICY_LIMIT, Policy, PolicyError, PolicyReadError, PolicyWitness};
 pub use proof::{PROOF_LIMIT, ProofError, TlogProof, check_consistency, check_inclusion};
 pub use rekey::{RekeyError, Rekeyed, rekey};
 pub use standing::{ByItself, NoticeDays, NoticeKind, by_itself, day_of, in_force, last_day};
 pub use statement::Statement;
+pub use tile::is_tile_path;
 pub use validity::{Agreed, DatedFact, Validity, ValidityError, ValidityRule};
 pub use verify::{Given, VerifyError, verify, verify_bytes};
 pub use vkey::{Purpose, VerifierKey, VerifierKeyError};

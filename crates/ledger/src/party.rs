@@ -32,8 +32,9 @@ use crate::vkey::{Purpose, VerifierKey, VerifierKeyError};
 /// Version of `party.toml`.
 const FORMAT: u32 = 1;
 /// The most bytes that `party.toml` may have.
-const LIMIT: u64 = 16 << 10;
-const PUBLIC: &str = "party.toml";
+pub const PARTY_LIMIT: u64 = 16 << 10;
+/// The name of a party's public part in its folder, and where a server publishes it.
+pub const PUBLIC: &str = "party.toml";
 const SECRET: &str = "secret";
 const RECORD: &str = "record.pem";
 /// A key that is to follow: there as long as its change is not done.
@@ -218,12 +219,21 @@ impl PublicParty {
     /// If it cannot be read, is too large, or its keys are not good or not its own.
     pub fn read(path: &Path) -> Result<Self, PartyError> {
         let path = if path.is_dir() { path.join(PUBLIC) } else { path.to_owned() };
+        let bytes = files::read(&path, PARTY_LIMIT)?;
+        Self::parse(&path, &bytes)
+    }
+
+    /// Reads `party.toml` from its bytes; `path` names it in errors.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read).
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, PartyError> {
         #[derive(Deserialize)]
         struct Version {
             format: u32,
         }
-        let bytes = files::read(&path, LIMIT)?;
-        let text = String::from_utf8_lossy(&bytes);
+        let path = path.to_owned();
+        let text = String::from_utf8_lossy(bytes);
         let form = |source| PartyError::Form { path: path.clone(), source };
         let Version { format } = toml::from_str(&text).map_err(form)?;
         if format != FORMAT {
@@ -254,6 +264,12 @@ impl PublicParty {
 
     /// A tlog-policy that trusts this party's log and records, and asks for no cosignature.
     pub fn policy(&self) -> String {
+        self.policy_at(None)
+    }
+
+    /// The same, with the address at which the log is published.
+    pub fn policy_at(&self, log: Option<&str>) -> String {
+        let url = log.map(|url| format!(" {url}")).unwrap_or_default();
         let retired: String = self
             .retired
             .iter()
@@ -262,7 +278,7 @@ impl PublicParty {
         format!(
             "# Trusts the log and the records of {name}. To ask for cosignatures, add other\n\
              # parties' witness lines and name them in the quorum (c2sp.org/tlog-policy).\n\
-             log {log}\n\
+             log {log}{url}\n\
              #hospitium:signer {record}\n\
              {retired}\
              quorum none\n\
@@ -276,7 +292,8 @@ impl PublicParty {
         )
     }
 
-    fn to_toml(&self) -> String {
+    /// As `party.toml`.
+    pub fn to_toml(&self) -> String {
         let Self { format, name, record, log, witness, retired } = self;
         let retired: String = retired
             .iter()

@@ -1,6 +1,6 @@
 //! What a verified certificate is worth, as the rule that decides it: the same words as those of a catalog.
 
-use hospitium_model::standing::{OfRecord, Rule, Until};
+use hospitium_model::standing::{AssuredBy, Deed, OfRecord, Rule, Until};
 
 use crate::explain::{Explained, Standing};
 use crate::standing::{day_of, last_day};
@@ -21,6 +21,7 @@ impl Explained {
             certificate: format!("{} entry {}", self.log.origin, self.log.index),
             party: self.party.clone(),
             validated: day_of(validity.from),
+            assured_by: self.assured_by(),
         };
         let until =
             || Until { day: Some(last_day(validity.until)), because: validity.decided_by.clone() };
@@ -41,5 +42,17 @@ impl Explained {
             Standing::Fallen { what, why } => Rule::Fallen { record, what, why },
             Standing::Notice(what) => Rule::NoCertificate { what: what.to_owned() },
         }
+    }
+
+    /// Other parties that bear it out, as far as it shows by itself: those that have cosigned its log. Endorsements stand
+    /// in the other parties' logs, which a catalog reads.
+    pub fn assured_by(&self) -> Vec<AssuredBy> {
+        let domain = |by: &str| by.split('/').next().unwrap_or_default().to_owned();
+        let others = self.cosigned.iter().map(|cosigned| domain(&cosigned.by));
+        let mut others: Vec<_> = others.filter(|party| *party != self.party).collect();
+        others.sort();
+        others.dedup();
+        let cosigned = |party| AssuredBy { deed: Deed::Cosigned, party, at: String::new() };
+        others.into_iter().map(cosigned).collect()
     }
 }

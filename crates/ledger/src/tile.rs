@@ -80,6 +80,23 @@ impl fmt::Display for Tile {
     }
 }
 
+/// Whether this is the path of a tile or a bundle, in its one form: what a server may be asked for.
+pub fn is_tile_path(path: &str) -> bool {
+    parse(path).is_some_and(|tile| tile.to_string() == path)
+}
+
+fn parse(path: &str) -> Option<Tile> {
+    let (row, rest) = path.strip_prefix("tile/")?.split_once('/')?;
+    let row = if row == "entries" { Row::Entries } else { Row::Level(row.parse().ok()?) };
+    let (place, width) = match rest.split_once(".p/") {
+        Some((place, width)) => (place, width.parse().ok().filter(|w| (1..WIDTH).contains(w))?),
+        None => (rest, WIDTH),
+    };
+    let digits: String = place.split('/').map(|group| group.trim_start_matches('x')).collect();
+    let index = digits.parse().ok().filter(|index| *index <= MAX_SIZE)?;
+    Some(Tile { row, index, width })
+}
+
 /// The tiles that end a tree of this size, one for each level that has a partial one, and the
 /// partial bundle of entries.
 pub fn right_edge(size: u64) -> Vec<Tile> {
@@ -117,6 +134,40 @@ mod tests {
     }
 
     #[test]
+    fn only_paths_of_tiles_are_taken_for_some() {
+        for good in ["0/000", "entries/x001/x234/067", "1/000.p/17", "entries/000.p/255", "63/001"]
+        {
+            assert!(is_tile_path(&format!("tile/{good}")), "{good}");
+        }
+        for bad in [
+            "",
+            "0",
+            "0/",
+            "0/00",
+            "0/0000",
+            "../secret/log.pem",
+            "0/../000",
+            "0/000.p/../x",
+            "0/x000",
+            "00/000",
+            "+1/000",
+            "entries/001/067",
+            "entries/x000/067",
+            "entries/000.p/",
+            "entries/000.p/0",
+            "entries/000.p/256",
+            "entries/000.p/017",
+            "entries/000.p/1/2",
+            ".lock/000",
+            "0//000",
+            "0/000\0",
+        ] {
+            assert!(!is_tile_path(&format!("tile/{bad}")), "{bad}");
+        }
+        assert!(!is_tile_path("0/000"));
+    }
+
+    #[test]
     fn the_right_edge_is_that_of_the_specifications_example() {
         // "a tree of size 70,000 will be represented by 273 full level 0 tiles, one partial level 0
         // tile of width 112, one full level 1 tile, one partial level 1 tile of width 17, and one
@@ -145,6 +196,7 @@ mod tests {
             let tile = Tile { row: Row::Level(l), index: n, width: u64::from(w) };
             let go = tlog_tiles::Tile::new(8, l, n, w, false).path();
             prop_assert_eq!(tile.to_string(), go.replacen("tile/8/", "tile/", 1));
+            prop_assert!(is_tile_path(&tile.to_string()));
         }
     }
 }

@@ -177,8 +177,10 @@ fn examine(certificate: &Certificate, given: Given<'_>) -> Result<Explained, Ver
     check_inclusion(&proof.hashes, head, proof.index, leaf_hash(entry))?;
 
     let statement = Statement::parse(certificate.envelope().payload())?;
-    let party = statement.party().to_owned();
     let origin = shown(&head.origin);
+    // A record of an unknown kind that does not tell its party is the one's whose log it stands in.
+    let of_log = || head.origin.split('/').next().unwrap_or_default();
+    let party = statement.party().unwrap_or_else(of_log).to_owned();
     if crate::party::check_name(&party).is_err() || !belongs_to(&head.origin, &party) {
         return Err(VerifyError::Stranger { party: shown(&party), origin });
     }
@@ -197,8 +199,8 @@ fn examine(certificate: &Certificate, given: Given<'_>) -> Result<Explained, Ver
         None => None,
     };
     let by = signer(certificate, &party, &trusted, history.as_ref())?;
-    let issued = statement.issued();
-    if issued.duration_since(now) > CLOCK_TOLERANCE {
+    let ahead_of = |issued: &Timestamp| issued.duration_since(now) > CLOCK_TOLERANCE;
+    if let Some(issued) = statement.issued().filter(ahead_of) {
         return Err(VerifyError::Future { issued, now });
     }
 
@@ -263,6 +265,8 @@ fn standing(statement: &Statement, history: Option<&History>, now: Timestamp) ->
         Record::Lifting(_) => return Standing::Notice("the end of a suspension"),
         Record::Withdrawal(_) => return Standing::Notice("a withdrawal"),
         Record::Waiver(_) => return Standing::Notice("a waiver"),
+        Record::Endorsement(_) => return Standing::Notice("an endorsement"),
+        Record::Unknown(_) => return Standing::Notice("of a kind that this program does not know"),
     };
     let (validity, today) = (&validation.hospitium.validity, day_of(now));
     let passed = validation.result != Outcome::Failed;

@@ -8,6 +8,7 @@ mod read;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use crate::standing::Assurance;
 use crate::{Bus, ByteSize, Firmware, MachineValues, NicModel};
 
 pub use calendar::{Day, Days, Term};
@@ -108,6 +109,8 @@ pub struct Clause {
     pub within: Term,
     /// Which later versions come in, and how; none if only the named ones are owed.
     pub later: Option<Later>,
+    /// How far another party of the agreement has to bear a validation out before it fulfils the clause.
+    pub assurance: Assurance,
 }
 
 /// How later versions come into the validation.

@@ -4,6 +4,7 @@
 //! pages, programs' answers and exports carry it, and a support case keeps it as a [`Ruling`] of the day on
 //! which it was opened. Its words for people are made in one place, [`Rule::words`].
 
+mod assurance;
 mod ruling;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ mod words;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+pub use assurance::{Assurance, AssuredBy, Deed, assurance, assurance_words};
 pub use ruling::{RULE_FORMAT, Ruling, RulingError};
 
 /// The answer in a word, the best first. docs/catalog.md has the rule for each.
@@ -118,6 +120,9 @@ pub struct OfRecord {
     pub party: String,
     /// The day on which its run ended, in UTC.
     pub validated: Date,
+    /// Other parties that bear it out, and by what.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assured_by: Vec<AssuredBy>,
 }
 
 /// Until when a pass holds.

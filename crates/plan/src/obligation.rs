@@ -4,18 +4,20 @@
 //! goes a [`Plan`]: every obligation with its state on that day and the reason for it, and per party
 //! what was planned and what was delivered.
 
+mod assured;
 mod counting;
 mod expand;
 mod speaks;
 mod state;
 mod terms;
 
+pub use assured::Endorsed;
 pub use expand::end_of_life;
 pub use speaks::{Trial, Voice, newest_run, speaking};
 pub use state::next_version;
 pub use terms::{Covers, Told};
 
-use hospitium_model::standing::Rule;
+use hospitium_model::standing::{AssuredBy, Rule};
 use hospitium_model::{Agreement, Days};
 use hospitium_products::{ProductId, Products};
 use jiff::civil::Date;
@@ -258,6 +260,10 @@ pub struct Obligation {
     pub rule_on_other_machines: Option<Rule>,
     /// The days that its validity counts from, as far as they are known.
     pub days: Days,
+    /// Other parties that bear out what fulfils it, and by what. It is mutual where one of the agreement does more than
+    /// to cosign.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assured_by: Vec<AssuredBy>,
     /// Why it stands so, in sentences, the deciding one first.
     pub reasons: Vec<String>,
     /// What keeps it from being done here, if anything does.

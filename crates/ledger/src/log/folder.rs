@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tlog_tiles::HashReader;
 
 use super::{ENTRY_LIMIT, LogError};
-use crate::files;
+use crate::files::{self, Access, FileError};
 use crate::note::{CHECKPOINT_LIMIT, Checkpoint, Hash, Head};
 use crate::proof::{check_consistency, check_inclusion};
 use crate::tile::{HEIGHT, Row, Tile, WIDTH};
@@ -16,6 +16,8 @@ use crate::tree::{empty_root, leaf_hash};
 
 /// Name of the checkpoint's file.
 pub const CHECKPOINT: &str = "checkpoint";
+/// Name of the file of the head that is shown to others.
+const SHOWN: &str = ".shown";
 /// The most bytes of a bundle: 256 entries, each with its length.
 pub const BUNDLE_LIMIT: u64 = WIDTH * (2 + ENTRY_LIMIT as u64);
 /// Bytes of a full tile.
@@ -76,6 +78,21 @@ impl LogFolder {
         };
         Checkpoint::parse(&bytes)
             .map_err(|source| LogError::Checkpoint { folder: self.path.clone(), source })
+    }
+
+    /// The head that was shown to others last, with the cosignatures that it had then; none if there is none that can be
+    /// read. As yet unverified.
+    pub fn shown(&self) -> Option<Checkpoint> {
+        let bytes = files::read(&self.path.join(SHOWN), CHECKPOINT_LIMIT).ok()?;
+        Checkpoint::parse(&bytes).ok()
+    }
+
+    /// Keeps the head that is shown to others now.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn keep_shown(&self, checkpoint: &Checkpoint) -> Result<(), FileError> {
+        files::put_durably(&self.path.join(SHOWN), checkpoint.as_bytes(), Access::Public)
     }
 
     /// The first `tile.width` hashes of a tile, unverified: from the partial tile, else the full one

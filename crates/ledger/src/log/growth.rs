@@ -99,6 +99,36 @@ impl Edge {
     }
 }
 
+/// Reads the entries that a log has beyond a head of before, giving each to `visit`, and computes the root again from that
+/// head's edge on: what that costs goes by what is new. True if they lead to the new head; what was visited is the log's only
+/// then. Tiles are not compared: entries alone decide.
+///
+/// # Errors
+/// If the log's files at the old head's edge, or the new entries, cannot be read.
+pub fn walk_on(
+    folder: &LogFolder,
+    old: &Head,
+    new: &Head,
+    mut visit: impl FnMut(u64, &[u8]),
+) -> Result<bool, LogError> {
+    let mut edge = Edge::load(folder, old)?;
+    while edge.size() < new.size {
+        let have = edge.size();
+        let index = have / WIDTH;
+        let entries = folder.bundle(index, (new.size - index * WIDTH).min(WIDTH))?;
+        let known = usize::try_from(have % WIDTH).unwrap_or_default();
+        let fresh = entries.get(known..).unwrap_or_default();
+        if fresh.is_empty() {
+            return Ok(false);
+        }
+        for (index, entry) in (have..).zip(fresh) {
+            visit(index, entry);
+        }
+        edge.grow(fresh);
+    }
+    Ok(edge.root() == new.root)
+}
+
 /// Writes tiles and bundles. When it returns, they are on the medium.
 pub fn write(folder: &LogFolder, tiles: &BTreeMap<Tile, Vec<u8>>) -> Result<(), LogError> {
     let mut folders = BTreeSet::new();

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use hospitium_model::Digest;
 use jiff::Timestamp;
 
 use super::folder::{BUNDLE_LIMIT, CHECKPOINT, unpack};
@@ -15,11 +14,18 @@ use super::growth::{self, Edge};
 use super::{LogError, LogFolder};
 use crate::files::{self, Access, FileError};
 use crate::head::{HeadError, Trusted};
+use crate::kept;
 use crate::note::{CHECKPOINT_LIMIT, Checkpoint, NoteError};
 use crate::policy::Policy;
 use crate::text::shown;
 use crate::tile::{Row, Tile, WIDTH};
 
+/// How the names of kept heads begin, after a dot.
+const OLDER: &str = "older";
+const FORK: &str = "fork";
+const OTHER: &str = "not-continued";
+/// Kept heads that are looked at, at most: a peer may show another one every second.
+const MOST_KEPT: usize = 100;
 /// Bundles that are fetched before what they fill is written.
 const BATCH: u64 = 16;
 
@@ -205,7 +211,7 @@ pub fn pull(
         growing.undo();
         taken?;
         let kept = match &old {
-            Some(old) => Some(keep(folder, "not-continued", old, &published)?),
+            Some(old) => Some(keep(folder, OTHER, old, &published)?),
             None => None,
         };
         return Err(PullError::Root { before, kept });
@@ -235,11 +241,11 @@ fn compare(
             .map_err(|source| LogError::Checkpoint { folder: folder.to_owned(), source })?;
     }
     if found.size < seen.size {
-        let kept = keep(folder, "older", old, published)?;
+        let kept = keep(folder, OLDER, old, published)?;
         return Err(PullError::Older { found: found.size, seen: seen.size, kept });
     }
     if found.size == seen.size && found.root != seen.root {
-        let kept = keep(folder, "fork", old, published)?;
+        let kept = keep(folder, FORK, old, published)?;
         return Err(PullError::Fork { size: found.size, kept });
     }
     Ok(())
@@ -252,11 +258,19 @@ fn keep(
     old: &Checkpoint,
     new: &Checkpoint,
 ) -> Result<PathBuf, FileError> {
-    let digest = Digest::of(new.text()).short();
-    let path = folder.join(format!(".{what}-{}-{digest}", new.head().size));
-    let bytes = [old.as_bytes(), b"\n", new.as_bytes()].concat();
-    files::put_durably(&path, &bytes, Access::Public)?;
-    Ok(path)
+    kept::keep(folder, &format!(".{what}-{}", new.head().size), old, new, &[])
+}
+
+/// What is kept beside a copy of heads that were refused: each the copy's head of then, and the one that was published.
+/// Verify them before they are believed.
+pub fn refused_heads(copy: &Path) -> Vec<(Checkpoint, Checkpoint)> {
+    let Ok(entries) = std::fs::read_dir(copy) else { return Vec::new() };
+    let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
+    names.sort();
+    let is_kept =
+        |name: &str| [OLDER, FORK, OTHER].iter().any(|what| name.starts_with(&format!(".{what}-")));
+    let kept = names.iter().filter(|name| name.to_str().is_some_and(is_kept));
+    kept.take(MOST_KEPT).filter_map(|name| kept::read(&copy.join(name))).collect()
 }
 
 /// A copy on its way to a larger head.

@@ -17,8 +17,9 @@ mod writer;
 
 pub use check::{Checked, LogProblem, walk};
 pub use folder::{BUNDLE_LIMIT, LogFolder, Tree};
+pub use growth::walk_on;
 pub(crate) use holds::key_given_up;
-pub use mirror::{Bounds, PullError, Pulled, Source, SourceError, pull};
+pub use mirror::{Bounds, PullError, Pulled, Source, SourceError, pull, refused_heads};
 pub use writer::{Appended, Log};
 
 use std::path::PathBuf;

@@ -2,23 +2,31 @@
 
 mod build;
 pub(crate) mod compact;
+mod endorsement;
 pub(crate) mod inputs;
 pub(crate) mod machines;
 mod notice;
+mod repetition;
+mod unknown;
 mod validation;
 
 pub(crate) use build::{NOT_IN_RUN, line as check_line};
 pub(crate) use compact::cut;
 
 pub use build::{Issue, Refused, validation};
+pub use endorsement::{
+    EndorsedRecord, Endorsement, EndorsementExtension, REPEATED, REVIEWED, Repetition, Verifier,
+};
 pub use machines::{Claim, CoveredRow, Infeasible, MachineCoverage};
 pub use notice::{KeyChange, KeyRole, Notice, WaiverRecord};
+pub use repetition::{NotRepeated, repeats};
+pub use unknown::Unknown;
 pub use validation::{
     CheckCounts, CheckLine, Envelope, EvidenceRef, Excluded, ExcludedWhy, Extension, GuestLine,
     HostLine, Outcome, RunLine, Validation, Waiver,
 };
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hospitium_model::Digest;
 use jiff::Timestamp;
@@ -50,6 +58,12 @@ pub mod predicate {
     pub const LIFTING: &str = "https://hospitium.example/lifting/v1";
     /// A check's failure is accepted for a time.
     pub const WAIVER: &str = "https://hospitium.example/waiver/v1";
+    /// Another party's record is endorsed: in-toto's simple verification result, with our extension under `hospitium`.
+    pub const ENDORSEMENT: &str = "https://in-toto.io/attestation/svr/v0.1";
+
+    /// All that are read here.
+    pub const ALL: [&str; 7] =
+        [TEST_RESULT, KEY_CHANGE, SUSPENSION, WITHDRAWAL, LIFTING, WAIVER, ENDORSEMENT];
 }
 
 /// An in-toto ResourceDescriptor, as far as we use it.
@@ -115,6 +129,10 @@ pub enum Record {
     Lifting(Notice),
     /// A check's failure is accepted for a time.
     Waiver(WaiverRecord),
+    /// Another party's record was reviewed or repeated.
+    Endorsement(Box<Endorsement>),
+    /// Of a kind that this program does not know: passed over.
+    Unknown(Box<Unknown>),
 }
 
 /// Why bytes are no statement.
@@ -132,12 +150,6 @@ pub enum StatementError {
     /// Another `_type`.
     #[error("the statement is of type {0:?}; this program reads \"{STATEMENT}\"")]
     Type(String),
-    /// A predicate that is not known.
-    #[error(
-        "the statement's predicate is {0:?}, which this program does not know; \
-         a later hospitium may"
-    )]
-    Predicate(String),
     /// A predicate that does not parse.
     #[error("the statement's predicate is not a good {kind}: {why}")]
     Content {
@@ -192,27 +204,42 @@ impl<P> Read<P> {
 
 impl Statement {
     /// Its predicate's type.
-    pub const fn predicate_type(&self) -> &'static str {
-        match self.record {
+    pub fn predicate_type(&self) -> &str {
+        match &self.record {
             Record::Validation(_) => predicate::TEST_RESULT,
             Record::KeyChange(_) => predicate::KEY_CHANGE,
             Record::Suspension(_) => predicate::SUSPENSION,
             Record::Withdrawal(_) => predicate::WITHDRAWAL,
             Record::Lifting(_) => predicate::LIFTING,
             Record::Waiver(_) => predicate::WAIVER,
+            Record::Endorsement(_) => predicate::ENDORSEMENT,
+            Record::Unknown(unknown) => &unknown.kind,
         }
     }
 
-    /// The party that says it, as it says itself. Believe it only under that party's signature.
-    pub fn party(&self) -> &str {
-        match &self.record {
+    /// The party that says it, as it says itself. Believe it only under that party's signature. A record of an unknown
+    /// kind may not tell it.
+    pub fn party(&self) -> Option<&str> {
+        Some(match &self.record {
             Record::Validation(validation) => &validation.hospitium.party,
             Record::KeyChange(change) => &change.party,
             Record::Suspension(notice) | Record::Withdrawal(notice) | Record::Lifting(notice) => {
                 &notice.party
             }
             Record::Waiver(waiver) => &waiver.party,
+            Record::Endorsement(endorsement) => &endorsement.hospitium.party,
+            Record::Unknown(unknown) => return unknown.party.as_deref(),
+        })
+    }
+
+    /// Everything that it is about by its subject, by SHA-256, and for a record of an unknown kind everything that it
+    /// names: what it says of that is not known.
+    pub fn about(&self) -> BTreeSet<Digest> {
+        let mut about: BTreeSet<_> = self.subject.iter().filter_map(Resource::sha256).collect();
+        if let Record::Unknown(unknown) = &self.record {
+            about.extend(unknown.named());
         }
+        about
     }
 
     /// The suspension, lifting or withdrawal that it is, if it is one.
@@ -225,16 +252,18 @@ impl Statement {
         }
     }
 
-    /// When it was made, by the party's clock.
-    pub fn issued(&self) -> Timestamp {
-        match &self.record {
+    /// When it was made, by the party's clock. A record of an unknown kind may not tell it.
+    pub fn issued(&self) -> Option<Timestamp> {
+        Some(match &self.record {
             Record::Validation(validation) => validation.hospitium.issued,
             Record::KeyChange(change) => change.issued,
             Record::Suspension(notice) | Record::Withdrawal(notice) | Record::Lifting(notice) => {
                 notice.issued
             }
             Record::Waiver(waiver) => waiver.issued,
-        }
+            Record::Endorsement(endorsement) => endorsement.hospitium.issued,
+            Record::Unknown(unknown) => return unknown.issued,
+        })
     }
 
     /// The bytes to sign: JSON without spaces.
@@ -249,6 +278,11 @@ impl Statement {
                 self.form(notice)
             }
             Record::Waiver(waiver) => self.form(waiver),
+            Record::Endorsement(endorsement) => self.form(endorsement.as_ref()),
+            Record::Unknown(unknown) => {
+                let predicate = unknown.predicate();
+                self.form(&predicate.map_err(|error| StatementError::Form(error.to_string()))?)
+            }
         }?;
         // Never sign what nobody can read: a number that is not finite, for one.
         Self::parse(&bytes)?;
@@ -268,7 +302,8 @@ impl Statement {
     /// Reads a statement, and refuses one that contradicts itself.
     ///
     /// # Errors
-    /// If it is too large, malformed, of an unknown kind or later format, or contradicts itself.
+    /// If it is too large, malformed, of a later format, or contradicts itself. One of an unknown kind is read as
+    /// [`Record::Unknown`].
     pub fn parse(bytes: &[u8]) -> Result<Self, StatementError> {
         if bytes.len() > STATEMENT_LIMIT {
             return Err(StatementError::TooLarge { size: bytes.len() });
@@ -288,12 +323,7 @@ impl Statement {
         let record = match read.predicate_type.as_str() {
             predicate::TEST_RESULT => {
                 // A foreign one or a later one does not fit for another reason than what it lacks.
-                #[derive(Deserialize)]
-                struct Outer {
-                    hospitium: Option<Version>,
-                }
-                let Outer { hospitium } = content("test result", raw)?;
-                hospitium.ok_or(StatementError::Foreign)?.check()?;
+                of_ours("test result", raw)?.ok_or(StatementError::Foreign)?;
                 return Self::of_validation(read.subject, content("test result", raw)?);
             }
             predicate::KEY_CHANGE => Record::KeyChange(Box::new(versioned("key change", raw)?)),
@@ -301,7 +331,16 @@ impl Statement {
             predicate::WITHDRAWAL => Record::Withdrawal(versioned("withdrawal", raw)?),
             predicate::LIFTING => Record::Lifting(versioned("lifting", raw)?),
             predicate::WAIVER => Record::Waiver(versioned("waiver", raw)?),
-            other => return Err(StatementError::Predicate(shown(other))),
+            predicate::ENDORSEMENT => match of_ours("endorsement", raw)? {
+                // Any other verification result is somebody else's.
+                None => Record::Unknown(Box::new(Unknown::of(&read.predicate_type, raw))),
+                Some(()) => {
+                    let endorsement: Box<Endorsement> = content("endorsement", raw)?;
+                    endorsement.check(&read.subject).map_err(StatementError::Contradiction)?;
+                    Record::Endorsement(endorsement)
+                }
+            },
+            other => Record::Unknown(Box::new(Unknown::of(other, raw))),
         };
         Ok(Self { subject: read.subject, record })
     }
@@ -325,6 +364,16 @@ impl Version {
     fn check(&self) -> Result<(), StatementError> {
         if self.format > FORMAT { Err(StatementError::Newer(self.format)) } else { Ok(()) }
     }
+}
+
+/// Whether a predicate that others make too has our extension, of a format that is read here.
+fn of_ours(kind: &'static str, raw: &RawValue) -> Result<Option<()>, StatementError> {
+    #[derive(Deserialize)]
+    struct Outer {
+        hospitium: Option<Version>,
+    }
+    let Outer { hospitium } = content(kind, raw)?;
+    hospitium.map(|version| version.check()).transpose()
 }
 
 fn content<T: DeserializeOwned>(kind: &'static str, raw: &RawValue) -> Result<T, StatementError> {

@@ -12,6 +12,7 @@ use super::{
     PROFILES, Party, Support, Term, Trigger, USUAL_VALIDITY, Validation, Validity,
 };
 use crate::FormError;
+use crate::standing::Assurance;
 
 /// Largest agreement, in bytes.
 pub const LARGEST_AGREEMENT: usize = 1 << 20;
@@ -55,6 +56,8 @@ struct RawClause {
     listed_in: Vec<Spanned<String>>,
     within: Term,
     later: Option<Later>,
+    #[serde(default)]
+    assurance: Assurance,
 }
 
 fn usual_arch() -> String {
@@ -134,6 +137,7 @@ fn checked(raw: RawAgreement, text: &str) -> Result<Agreement, Wrong> {
             listed_in,
             within: clause.within,
             later: clause.later,
+            assurance: clause.assurance,
         });
     }
     if clauses.is_empty() {
@@ -414,6 +418,7 @@ words = "Nothing is said of patents."
             ("guests = [\"a 1.0\"]", "guests = []", "one product at least"),
             ("[\"b 2\", \"b 3\"]", "[\"b 2\", \"b 2\"]", "named already"),
             ("within = \"6 months\"", "within = \"soon\"", "no span of time"),
+            ("within = \"6", "assurance = \"agreed\"\nwithin = \"6", "unknown variant `agreed`"),
             ("id = \"a-b-2020\"", "id = \"../a\"", "an id has"),
             ("[validity]", "[validation]\nstrength = 7\n[validity]", "strength is 1 to 6"),
             ("[validity]", "[validation]\nprofile = \"strict\"\n[validity]", "no profile"),

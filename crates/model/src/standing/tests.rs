@@ -11,6 +11,7 @@ fn record() -> OfRecord {
         certificate: "b.example/log entry 7".into(),
         party: "b.example".into(),
         validated: date(2022, 3, 1),
+        assured_by: Vec::new(),
     }
 }
 

@@ -147,7 +147,7 @@ impl Rule {
         let until =
             |until: &Until| until.day.map_or_else(String::new, |day| format!(" until {day}"));
         match self {
-            Self::Failed { record: OfRecord { party, validated, certificate } } => format!(
+            Self::Failed { record: OfRecord { party, validated, certificate, .. } } => format!(
                 "A record of {} that counts says that a required check failed ({validated}, {}).",
                 shown(party),
                 shown(certificate)

@@ -59,12 +59,13 @@ pub fn counting<'a>(
     }
     let mut carried: Vec<&Outcome> =
         others.into_values().flat_map(|of_pair| carried(&of_pair, reasons)).collect();
-    if let Some(counts) = of_own(agreement, &own, reasons) {
+    let terms = (agreement, clause);
+    if let Some(counts) = of_own(terms, &own, grounds, reasons) {
         return Some(counts);
     }
     carried.retain(|outcome| {
-        let why =
-            unmet(agreement, outcome).or_else(|| not_carried(agreement, outcome, guest, grounds));
+        let why = unmet(terms, outcome, grounds)
+            .or_else(|| not_carried(agreement, outcome, guest, grounds));
         reasons.extend(why.iter().map(|why| left_out(outcome, why)));
         why.is_none()
     });
@@ -133,8 +134,9 @@ fn carried<'a>(of_pair: &[&'a Outcome], reasons: &mut Vec<String>) -> Vec<&'a Ou
 
 /// What the pair's own outcomes come to.
 fn of_own<'a>(
-    agreement: &Agreement,
+    terms: (&Agreement, &Clause),
     own: &[&'a Outcome],
+    grounds: &Grounds<'_>,
     reasons: &mut Vec<String>,
 ) -> Option<Counting<'a>> {
     let speak = spoken(own);
@@ -143,9 +145,9 @@ fn of_own<'a>(
     let mut meeting = passed.clone();
     meeting.retain(|outcome| {
         let why = match failed.is_empty() {
-            true => unmet(agreement, outcome),
+            true => unmet(terms, outcome, grounds),
             // What failed beside it is told with it.
-            false => besides_machines(agreement, outcome),
+            false => besides_machines(terms, outcome, grounds),
         };
         reasons.extend(why.iter().map(|why| left_out(outcome, why)));
         why.is_none()

@@ -1,10 +1,13 @@
 //! How an obligation stands: which outcomes count for it, until when, and what that makes of it.
 
-use hospitium_model::standing::{Deal, Ended, OfPair, OfRecord, Rule, Until};
+use hospitium_model::standing::{
+    AssuredBy, Deal, Ended, OfPair, OfRecord, Rule, Until, assurance_words,
+};
 use hospitium_model::{Agreement, Clause, Days, Trigger};
 use hospitium_products::{Product, Products};
 use jiff::civil::Date;
 
+use super::assured::assured;
 use super::counting::{counting, name};
 use super::expand::{Pair, end_of_life};
 use super::{Because, Grounds, Obligation, Outcome, State, terms};
@@ -79,6 +82,13 @@ pub fn judge(
             (state, rule)
         }
     };
+    let assured_by: Vec<AssuredBy> = match &rule {
+        Rule::AgreementHolds { record, .. } => {
+            reasons.push(format!("It is {}.", assurance_words(&record.assured_by)));
+            record.assured_by.clone()
+        }
+        _ => Vec::new(),
+    };
     let id = format!("{}/{}/{}", clause.id, guest.short(), host.short());
     reasons.push(format!("It is owed because {}.", because.words()));
     let blocked = match state.asks_for_a_run() {
@@ -102,6 +112,7 @@ pub fn judge(
         on_other_machines,
         rule_on_other_machines,
         days,
+        assured_by,
         reasons,
         blocked,
     }
@@ -119,6 +130,7 @@ fn by_outcome(
         certificate: certificate.clone(),
         party: outcome.party.clone(),
         validated: outcome.validated,
+        assured_by: assured(agreement, outcome, grounds),
     };
     if !outcome.passed {
         let rule = Rule::AgreementFailed { deal, record };

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use hospitium_model::{Agreement, MachineValues, SpaceParameter, Trigger};
+use hospitium_model::{Agreement, Clause, MachineValues, SpaceParameter, Trigger};
 use serde::{Deserialize, Serialize};
 
+use super::assured::{Endorsed, assured, lacks};
 use super::{Grounds, Outcome};
 
 /// What a record says of the terms that agreements have. What it does not say, it does not meet.
@@ -22,6 +23,8 @@ pub struct Told {
     pub drivers: Option<String>,
     /// What its run covers of the machine's configurations.
     pub covers: Option<Covers>,
+    /// Endorsements of it by other parties.
+    pub endorsed: Vec<Endorsed>,
 }
 
 /// What the machines of a run cover, as its record claims it.
@@ -80,7 +83,11 @@ pub fn unsigned(agreement: &Agreement, outcome: &Outcome) -> Option<String> {
 }
 
 /// Why a pass does not fulfil what is agreed, if it does not: the first term that it does not meet.
-pub fn unmet(agreement: &Agreement, outcome: &Outcome) -> Option<String> {
+pub fn unmet(
+    (agreement, clause): (&Agreement, &Clause),
+    outcome: &Outcome,
+    grounds: &Grounds<'_>,
+) -> Option<String> {
     let Told { covers, .. } = &outcome.told;
     let asked = &agreement.validation;
     let coverage = || match (asked.strength, covers) {
@@ -91,11 +98,15 @@ pub fn unmet(agreement: &Agreement, outcome: &Outcome) -> Option<String> {
         )),
         (strength, Some(covers)) => covers.lacks(strength, &asked.machines),
     };
-    besides_machines(agreement, outcome).or_else(coverage)
+    besides_machines((agreement, clause), outcome, grounds).or_else(coverage)
 }
 
 /// The same, without what is asked of the machines.
-pub fn besides_machines(agreement: &Agreement, outcome: &Outcome) -> Option<String> {
+pub fn besides_machines(
+    (agreement, clause): (&Agreement, &Clause),
+    outcome: &Outcome,
+    grounds: &Grounds<'_>,
+) -> Option<String> {
     let Told { cosigners, profile, drivers, .. } = &outcome.told;
     let asked = &agreement.validation;
     match profile {
@@ -113,6 +124,9 @@ pub fn besides_machines(agreement: &Agreement, outcome: &Outcome) -> Option<Stri
             "stands in a log that {by} has cosigned, and {} other parties are agreed",
             asked.cosigners
         ));
+    }
+    if let Some(why) = lacks(clause, &assured(agreement, outcome, grounds)) {
+        return Some(why);
     }
     let asks = agreement.validity.again_on.contains(&Trigger::Driver);
     (asks && drivers.is_none()).then(|| {

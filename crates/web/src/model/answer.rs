@@ -2,6 +2,7 @@
 
 use askama::Template;
 use hospitium_catalog::{Answer, Certified, Reply};
+use hospitium_model::standing::{Assurance, assurance_words};
 
 use super::{Context, Frame, Text, name, sentence};
 use crate::Refused;
@@ -41,6 +42,10 @@ struct Shown {
     nearest: Vec<(Text, String, Text)>,
     support: Vec<(Text, Vec<String>)>,
     warnings: Vec<String>,
+    heads: Vec<String>,
+    assurance: String,
+    assurance_name: &'static str,
+    assurance_meaning: &'static str,
     meaning: &'static str,
 }
 
@@ -202,6 +207,13 @@ fn shown(context: &Context<'_>, frame: &Frame, answer: &Answer) -> Shown {
         nearest: nearest.collect(),
         support: support.collect(),
         warnings: lines(&answer.warnings),
+        heads: lines(&answer.heads),
+        assurance: answer
+            .assurance
+            .map(|_| sentence(&assurance_words(&answer.assured_by)))
+            .unwrap_or_default(),
+        assurance_name: answer.assurance.map_or("", Assurance::words),
+        assurance_meaning: answer.assurance.map_or("", Assurance::meaning),
         meaning: answer.verdict.meaning(),
     }
 }

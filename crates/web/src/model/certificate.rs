@@ -7,6 +7,7 @@ use askama::Template;
 use hospitium_catalog::{Cursor, Listed};
 use hospitium_ledger::statement::{CheckLine, ExcludedWhy, Validation};
 use hospitium_ledger::{Certificate, EvidenceFound, Given, Statement};
+use hospitium_model::standing::assurance_words;
 use hospitium_model::{Digest, Subsystem, Verdict};
 use hospitium_report::words;
 
@@ -99,7 +100,11 @@ impl CertificatePage {
         let record = &first.record;
         let proved = prove(site, first).await;
         let (statement, proof, distrust) = match proved {
-            Ok(Proved { statement, lines, distrust }) => (Some(statement), lines, distrust),
+            Ok(Proved { statement, mut lines, distrust }) => {
+                // Endorsements stand in other logs, which the catalog has.
+                lines.push(("assurance", assurance_words(&record.assured_by)));
+                (Some(statement), lines, distrust)
+            }
             Err(why) => (None, Vec::new(), why),
         };
         let validation = statement.as_ref().and_then(|statement| match &statement.record {

@@ -1,0 +1,54 @@
+//! What of a log's verified head is kept: for its row, and to go on from.
+
+use hospitium_ledger::Head;
+use hospitium_model::Digest;
+use jiff::Timestamp;
+
+use crate::read::{LogSource, Opened};
+use crate::summary::LogSummary;
+
+/// What of a head goes into the table of logs.
+pub struct LogsRow {
+    pub root: String,
+    pub cosigners: String,
+    pub cosigned: i64,
+}
+
+impl LogsRow {
+    pub fn of(opened: &Opened) -> Self {
+        let cosigners: Vec<&str> = opened.cosigners.iter().map(String::as_str).collect();
+        Self {
+            root: hexadecimal(&opened.head),
+            cosigners: cosigners.join(" "),
+            cosigned: opened.cosigned_at.map_or(0, Timestamp::as_second),
+        }
+    }
+}
+
+/// The root of a head as the table of logs has it.
+pub fn hexadecimal(head: &Head) -> String {
+    head.root.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// By what a log's entries are believed: the keys of the policy, and the program that reads them. Where it is another, they
+/// are read again.
+pub fn believed(source: &LogSource, opened: &Opened) -> Digest {
+    let keys: Vec<String> = source
+        .policy
+        .signers_of(&opened.party)
+        .iter()
+        .map(|span| format!("{} {} {:?}", span.key, span.from, span.until))
+        .collect();
+    Digest::of(format!("{} {} {keys:?}", env!("CARGO_PKG_VERSION"), opened.party).as_bytes())
+}
+
+/// What is known of a log before its entries are read.
+pub fn summary_of(opened: &Opened) -> LogSummary {
+    LogSummary {
+        origin: opened.head.origin.clone(),
+        party: opened.party.clone(),
+        entries: opened.head.size,
+        ahead: opened.ahead.clone(),
+        ..LogSummary::default()
+    }
+}

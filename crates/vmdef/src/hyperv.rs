@@ -45,6 +45,9 @@ fn release_of(version: &str) -> Option<&'static str> {
 
 fn versioned(told: Told<String>, d: &mut VmDefinition) {
     d.hypervisor_from = release_of(&told.value).map(|release| told.clone().map(|_| release.into()));
+    let hosts =
+        release_of(&told.value).map(|release| told.clone().map(|_| format!("Hyper-V {release}")));
+    d.hosts.extend(hosts);
     d.hardware = Some(told);
 }
 
@@ -116,7 +119,16 @@ pub(crate) fn settings(file: &str, text: &str, root: &Node) -> Result<VmDefiniti
             versioned(told.map(|_| value), &mut d);
         }
         two = properties.text_of("subtype").map(|t| t.map(|v| v == "1"));
-        properties.excuse(&["global_id", "creation_time", "notes", "type_id", "modified", "owner"]);
+        properties.excuse(&[
+            "global_id",
+            "creation_time",
+            "notes",
+            "type_id",
+            "modified",
+            "owner",
+            "highly_available",
+            "last_powered_off_time",
+        ]);
     }
     generation(two.unwrap_or_else(|| Told::by_default(false, "Hyper-V, generation 1")), &mut d);
     if let Some(settings) = root.first("settings") {
@@ -131,8 +143,12 @@ pub(crate) fn settings(file: &str, text: &str, root: &Node) -> Result<VmDefiniti
                 "limit_processor_features",
                 "features",
                 "numa",
+                "vnuma",
                 "hardware_threads",
             ]);
+        }
+        if let Some(memory) = settings.first("memory") {
+            memory.excuse(&["vnuma"]);
         }
         if let Some(bank) = settings.at(&["memory", "bank"]) {
             d.memory.size = bank.text_of("size").map(|t| mebibytes(file, text, t)).transpose()?;
@@ -155,6 +171,10 @@ pub(crate) fn settings(file: &str, text: &str, root: &Node) -> Result<VmDefiniti
             "topology",
         ]);
     }
+    // The files that Packer writes for Vagrant have it at the root.
+    if let Some(told) = root.text_of("secure_boot_enabled") {
+        d.secure_boot = Some(told.map(|v| is_true(&v)));
+    }
     let mut names = Vec::new();
     if let Some(manifest) = root.first("manifest") {
         for device in manifest.children.iter().filter(|c| c.name.starts_with("vdev")) {
@@ -165,14 +185,40 @@ pub(crate) fn settings(file: &str, text: &str, root: &Node) -> Result<VmDefiniti
             }
             device.excuse(&["device", "flags"]);
         }
-        manifest.excuse(&["size"]);
+        manifest.excuse(&["size", "version"]);
     }
     for section in root.children.iter().filter(|c| c.name.starts_with('_')) {
         let id = section.name.trim_matches('_').to_ascii_lowercase();
-        let Some((_, name)) = names.iter().find(|(instance, _)| *instance == id) else { continue };
-        device(section, name, &mut d);
+        // What every machine has is not in the manifest of 2012 R2: it is known by its class.
+        let own = names.iter().find(|(instance, _)| *instance == id).map(|(_, name)| name.clone());
+        let known = || {
+            let (_, name) = ALWAYS_THERE.iter().find(|(class, _)| *class == id)?;
+            let from = section.name.clone();
+            Some(Told { value: (*name).to_owned(), line: section.line, from })
+        };
+        let Some(name) = own.or_else(known) else { continue };
+        if id == BIOS {
+            bios(section, &mut d);
+            continue;
+        }
+        device(section, &name, &mut d);
     }
-    root.excuse(&["global_settings", "savedstate", "snapshot"]);
+    if let Some(controllers) = root.first("vm-controllers") {
+        box_of_packer(root, controllers, &mut d);
+    }
+    // Generation 1 has no Secure Boot, whatever the file says of it.
+    if d.firmware.as_ref().is_some_and(|told| told.value == Firmware::Bios) {
+        d.secure_boot = None;
+    }
+    root.excuse(&[
+        "global_settings",
+        "savedstate",
+        "snapshot",
+        "boot",
+        "notes",
+        "secure_boot_template",
+        "AltSwitchName",
+    ]);
     for (_, name) in &names {
         let lower = name.value.to_ascii_lowercase();
         if lower.contains("display") || lower.contains("s3 ") || lower.contains("video") {
@@ -180,6 +226,48 @@ pub(crate) fn settings(file: &str, text: &str, root: &Node) -> Result<VmDefiniti
         }
     }
     Ok(d)
+}
+
+/// The class of the BIOS.
+const BIOS: &str = "ac6b8dc1-3257-4a70-b1b2-a9c9215659ad";
+
+/// Devices that every machine of generation 1 has, by class (Msvm_ResourceAllocationSettingData; the same in
+/// the manifests of 2008).
+const ALWAYS_THERE: [(&str, &str); 4] = [
+    ("83f8638b-8dca-4152-9eda-2ca8b33039b4", "Microsoft Emulated IDE Controller"),
+    ("8f0d2762-0b00-4e04-af4f-19010527cb93", "Microsoft Virtual Diskette Controller"),
+    ("8e3a359f-559a-4b6a-98a9-1690a6100ed7", "Microsoft Serial Controller"),
+    (BIOS, "Microsoft Virtual BIOS"),
+];
+
+/// The section of the BIOS, in which generation 2 has Secure Boot.
+fn bios(section: &Node, d: &mut VmDefinition) {
+    let told = section.text_of("secure_boot_enabled");
+    section.take();
+    if let Some(told) = told {
+        d.secure_boot.get_or_insert(told.map(|v| is_true(&v)));
+    }
+}
+
+/// What Packer writes beside a `.vmcx`, as Vagrant reads only XML (hashicorp/packer,
+/// `common/powershell/hyperv`): controllers at the root, a network adapter by its switch's name alone.
+fn box_of_packer(root: &Node, controllers: &Node, d: &mut VmDefinition) {
+    d.hosts.clear();
+    let scsi = controllers.first("scsi");
+    let bus = if scsi.is_some() { synthetic_scsi() } else { DiskBus::Known(Bus::Ide) };
+    let name = Told {
+        value: if scsi.is_some() { "scsi" } else { "ide" }.into(),
+        line: controllers.line,
+        from: "vm-controllers".into(),
+    };
+    controllers.enter();
+    let section = scsi.or_else(|| controllers.first("ide")).unwrap_or(controllers);
+    section.excuse_attributes(&["ChannelInstanceGuid"]);
+    drives(section, &name, &bus, d);
+    if let Some(switch) = root.text_of("AltSwitchName") {
+        let model = Some(switch.clone().map(|_| NicKind::Other("synthetic".into())));
+        d.nics.push(NicDefinition { id: switch, model });
+    }
 }
 
 fn is_true(value: &str) -> bool {
@@ -207,6 +295,12 @@ fn device(section: &Node, name: &Told<String>, d: &mut VmDefinition) {
         section.take();
         return;
     };
+    drives(section, name, &bus, d);
+    section.excuse(&["VDEVVersion", "ChannelInstanceGuid", "VPMEM"]);
+}
+
+/// The drives of a section's controllers.
+fn drives(section: &Node, name: &Told<String>, bus: &DiskBus, d: &mut VmDefinition) {
     section.enter();
     for controller in section.children.iter().filter(|c| c.name.starts_with("controller")) {
         controller.enter();
@@ -222,8 +316,9 @@ fn device(section: &Node, name: &Told<String>, d: &mut VmDefinition) {
                 "persistent_reservations_supported",
                 "write_hardening_method",
             ]);
-            // Empty places on a controller are written as NONE.
-            if kind == "NONE" || (kind.is_empty() && image.is_none()) {
+            // Empty places on a controller are written as NONE; a floppy drive that is empty is always there.
+            let empty_floppy = kind == "VFD" && image.is_none();
+            if kind == "NONE" || (kind.is_empty() && image.is_none()) || empty_floppy {
                 continue;
             }
             let value = format!("{}/{}/{}", name.value, controller.name, node.name);
@@ -232,7 +327,6 @@ fn device(section: &Node, name: &Told<String>, d: &mut VmDefinition) {
             d.disks.push(drive(id, bus.clone(), image, cdrom));
         }
     }
-    section.excuse(&["VDEVVersion", "ChannelInstanceGuid", "VPMEM"]);
 }
 
 fn nic(lower: &str) -> Option<NicKind> {
@@ -390,6 +484,7 @@ pub(crate) fn facts(file: &str, text: &str, root: &Node) -> Result<VmDefinition,
     if let Some(told) = machine.text_of("Generation") {
         generation(told.map(|v| v == "2"), &mut d);
     }
+    // Generation 1 has none, and the command writes null.
     d.secure_boot = machine.text_of("SecureBoot").map(|t| t.map(|v| v.eq_ignore_ascii_case("on")));
     d.vcpus.count = machine.text_of("ProcessorCount").map(|t| count(file, text, t)).transpose()?;
     let bytes = |told: Told<String>| {

@@ -39,7 +39,7 @@ pub use product::{
     Alias, Arch, DeviceStatement, FirmwareStatement, Link, LinkKind, Product, ProductKind,
 };
 pub use release::{Named, Placed};
-pub use search::{Candidate, Found, ResolveError};
+pub use search::{Candidate, Found, Newer, ResolveError};
 pub use store::{Products, Sources};
 pub use version::Version;
 pub use words::Query;

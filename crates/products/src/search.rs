@@ -51,8 +51,14 @@ impl Index {
             (vec!["esx".into(), "i".into()], vec!["esxi".into()]),
         ];
         for line in lines {
+            // `vmware server` is two words that nobody misses: together they are a name.
+            let mut name = list(&line.name);
+            let telling = |word: &String| weight(word, true) >= MISSING;
+            if !name.iter().any(telling) {
+                name = vec![name.concat()];
+            }
             for phrase in &line.words {
-                phrases.push((list(phrase), list(&line.name)));
+                phrases.push((list(phrase), name.clone()));
             }
         }
         phrases.retain(|(from, _)| !from.is_empty());
@@ -177,6 +183,30 @@ pub struct Found<'a> {
     pub candidates: Vec<Candidate<'a>>,
     /// Whether the first is what was meant, without doubt.
     pub decided: bool,
+    /// Set if a release is asked for that is newer than all that is known of its line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub newer: Option<Newer>,
+}
+
+/// A release that is newer than all that is known of its line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Newer {
+    /// What was asked for.
+    pub text: String,
+    /// The line's title.
+    pub line: String,
+    /// Name of the newest release that is known.
+    pub newest: String,
+    /// Its short id.
+    pub short: String,
+}
+
+impl Newer {
+    /// In a sentence.
+    pub fn words(&self) -> String {
+        let Self { text, line, newest, .. } = self;
+        format!("{text:?} is not known here; the newest known of this line, {line}, is {newest}")
+    }
 }
 
 /// A product that a search found.
@@ -206,6 +236,9 @@ pub enum ResolveError {
         /// Short ids of what comes nearest.
         nearest: Vec<String>,
     },
+    /// It is newer than all that is known of its line.
+    #[error("{}", .0.words())]
+    Newer(Newer),
     /// Several fit.
     #[error("{text:?} may be any of {}; name one of them", .candidates.join(", "))]
     Ambiguous {
@@ -275,9 +308,17 @@ impl Products {
             candidate.reasons.push("its name".into());
         }
         // Where something fits fully, what lacks a word that was asked for is of no use.
+        let mut newer = None;
         if candidates.first().is_some_and(|best| best.distance < MISSING) {
             candidates.retain(|c| c.distance < MISSING);
         } else {
+            let alike = self.alike(&query, kind);
+            newer = self.newer(&query, &alike);
+            // What has nothing but a number in common with what was asked for is no help.
+            match &newer {
+                Some(newer) => candidates.retain(|c| c.product.short() == newer.short),
+                None => candidates.retain(|c| alike.contains(&c.product.line.as_str())),
+            }
             candidates.truncate(5);
         }
         let decided = match candidates.as_slice() {
@@ -306,7 +347,78 @@ impl Products {
             query.edition = edition.cloned();
         }
         candidates.truncate(MOST);
-        Found { query, candidates, decided }
+        Found { query, candidates, decided, newer }
+    }
+
+    /// The lines whose names have every word of the question that is no number, those with the fewest other
+    /// words; if there are none, the lines that have the most of its telling words.
+    fn alike(&self, query: &Query, kind: Option<ProductKind>) -> Vec<&str> {
+        let is_word = |word: &&String| {
+            !word.starts_with(|c: char| c.is_ascii_digit()) && !words::is_release_word(word)
+        };
+        let asked: Vec<&String> =
+            query.words.iter().filter(is_word).filter(|w| !words::is_edition(w)).collect();
+        let telling = |word: &&&String| weight(word, true) >= MISSING;
+        if !asked.iter().any(|word| telling(&word)) {
+            return Vec::new();
+        }
+        let mut best: Option<((usize, usize), Vec<&str>)> = None;
+        for entry in self.index.entries.iter().filter(|e| kind.is_none_or(|kind| kind == e.kind)) {
+            let Some(product) = self.get(&entry.id).filter(|p| p.edition.is_none()) else {
+                continue;
+            };
+            for name in &entry.names {
+                let lacks = asked.iter().filter(|word| !name.contains(word));
+                let lacks: usize = lacks.map(|w| if telling(&w) { 10 } else { 1 }).sum();
+                let has = asked.iter().any(|word| telling(&word) && name.contains(word));
+                if !has {
+                    continue;
+                }
+                let others =
+                    name.iter().filter(is_word).filter(|word| !asked.contains(word)).count();
+                let this = (lacks, others);
+                match &mut best {
+                    Some((least, lines)) if *least == this => {
+                        if !lines.contains(&product.line.as_str()) {
+                            lines.push(&product.line);
+                        }
+                    }
+                    Some((least, _)) if *least < this => {}
+                    _ => best = Some((this, vec![&product.line])),
+                }
+            }
+        }
+        let whole = best.filter(|((lacks, _), _)| *lacks < 10 || asked.len() > 1);
+        whole.map(|(_, lines)| lines).unwrap_or_default()
+    }
+
+    /// What is asked for, if it is a release of one of these lines and newer than all that is known of it.
+    fn newer(&self, query: &Query, lines: &[&str]) -> Option<Newer> {
+        let number =
+            query.words.iter().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
+        let asked = Version::new(number);
+        let newest = |line: &&str| {
+            let line = self.line(line);
+            let real = line.into_iter().filter(|product| {
+                !product.release.is_prerelease()
+                    && product.release.major().is_some()
+                    && !product.short().ends_with("unknown")
+            });
+            real.max_by(|a, b| a.release.cmp(&b.release))
+        };
+        let all: Vec<&Product> = lines.iter().filter_map(newest).collect();
+        // Newer than every line that it may be of; the number counts in the same way as theirs.
+        if !all.iter().all(|product| asked > product.release) {
+            return None;
+        }
+        let known = all.first()?;
+        let described = self.lines.iter().find(|line| line.name == known.line);
+        Some(Newer {
+            text: query.text.clone(),
+            line: described.map_or_else(|| known.line.clone(), |line| line.title.clone()),
+            newest: known.name.clone(),
+            short: known.short().to_owned(),
+        })
     }
 
     /// The one product that a text means.
@@ -337,6 +449,10 @@ impl Products {
                 text: found.query.text.clone(),
                 candidates: shorts(false),
             }),
+            _ if found.newer.is_some() => Err(found.newer.map_or_else(
+                || ResolveError::Unknown { text: found.query.text.clone(), nearest: Vec::new() },
+                ResolveError::Newer,
+            )),
             _ => {
                 Err(ResolveError::Unknown { text: found.query.text.clone(), nearest: shorts(true) })
             }

@@ -103,6 +103,11 @@ pub(crate) fn is_edition(word: &str) -> bool {
     EDITIONS.contains(&word)
 }
 
+/// Whether it is a part of a release's number: `sp2`, `r2`, `u3`.
+pub(crate) fn is_release_word(word: &str) -> bool {
+    ["sp", "r", "u"].iter().any(|prefix| numbered(word, prefix).is_some())
+}
+
 fn numbered(word: &str, prefix: &str) -> Option<u64> {
     word.strip_prefix(prefix)?.parse().ok()
 }
@@ -134,6 +139,11 @@ pub(crate) fn words(text: &str, phrases: &[Phrase]) -> (Vec<String>, Option<Arch
 
 /// `rhel5.3` is `rhel`, `5.3`; `2008r2` is `2008`, `r2`; `w2k3` is `windows`, `server`, `2003`.
 fn split(raw: &str, found: &mut Vec<String>) {
+    // `8.x` is any 8.
+    let raw = match raw.strip_suffix(".x") {
+        Some(major) if major.starts_with(|c: char| c.is_ascii_digit()) => major,
+        _ => raw,
+    };
     let raw = match short_windows(raw) {
         Some((year, rest)) => {
             found.push("windows".into());

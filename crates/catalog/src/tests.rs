@@ -2,6 +2,7 @@
 //! from the same logs. It is promised of every database: `HOSPITIUM_TEST_POSTGRES` has the tests run on
 //! PostgreSQL.
 
+mod definitions;
 mod junit;
 mod lists;
 mod machines;

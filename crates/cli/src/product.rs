@@ -302,7 +302,7 @@ fn search(products: &Products, text: &str, kind: Option<Kind>, json: bool) -> Re
         return Ok(if found.decided { End::Good } else { End::Bad });
     }
     let paint = Paint::stdout();
-    let Found { query, candidates, decided } = &found;
+    let Found { query, candidates, decided, newer } = &found;
     for (written, taken) in &query.corrected {
         out!("{:?} is taken for {:?}", safe(written), safe(taken));
     }
@@ -313,6 +313,10 @@ fn search(products: &Products, text: &str, kind: Option<Kind>, json: bool) -> Re
         out!("edition: {}, of which no product is known apart", safe(edition));
     }
     match (candidates.first(), decided) {
+        _ if newer.is_some() => {
+            let words = newer.as_ref().map(hospitium_products::Newer::words).unwrap_or_default();
+            out!("{}", safe(&words));
+        }
         (None, _) => out!("nothing is called {:?}", safe(text)),
         (Some(_), true) => out!("this is meant:"),
         (Some(_), false) => out!("any of these may be meant:"),

@@ -24,6 +24,7 @@ mod product;
 mod release;
 mod search;
 mod store;
+pub mod update;
 mod version;
 mod words;
 

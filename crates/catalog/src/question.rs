@@ -294,7 +294,12 @@ impl Question {
                 sides.push((guest, host));
             }
         }
-        limits.arch = of_guest(archs, &words)?;
+        // Where several guests are named, each is asked for alone, and so is each architecture.
+        let several = sides.first().is_some_and(|(guest, _)| alternatives(guest).len() > 1);
+        limits.arch = match of_guest(archs, &words) {
+            Err(QuestionError::Twice(_)) if several => None,
+            said => said?,
+        };
         if sides.is_empty() {
             return Err(QuestionError::NoOn(shown));
         }

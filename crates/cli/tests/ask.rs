@@ -113,8 +113,12 @@ fn what_nobody_speaks_of_is_unknown_with_what_is_spoken_of_beside_it() {
 #[test]
 fn a_definition_is_answered_for_or_says_what_it_does_not_tell() {
     // Every value with its line comes first, then the answer.
-    let read =
-        ["vCPUs        2  [line 11, vcpu]", "most vCPUs   4", "QEMU 7.2 or later", "unknown: "];
+    let read = [
+        "vCPUs        2  [line 11, vcpu@current]",
+        "most vCPUs   4",
+        "QEMU 7.2 or later",
+        "unknown: ",
+    ];
     check_vm("rhel5.xml", &[], 3, &read);
     // The virtual hardware of version 7 is that of ESX 4.0.
     check_vm("win2003.vmx", &[], 3, &["unknown: Microsoft Windows Server 2003 on VMware ESX 4.0"]);

@@ -532,8 +532,11 @@ fn version_distance(asked: &str, has: &str) -> Option<u32> {
     }
     let (a, b) = (Version::new(asked), Version::new(has));
     if a.same_release(&b) {
+        // `10.04` is a month of a year, and no 10.4.
+        let plain = |text: &str| text.trim_end_matches(['.', '0']).to_owned();
+        let alike = plain(asked) == plain(has);
         // `5` may well be meant as all of 5, and not as 5.0.
-        return Some(if asked.contains('.') { 1 } else { COVERS });
+        return Some(if asked.contains('.') && alike { 1 } else { COVERS });
     }
     if b.is_within(&a) {
         Some(COVERS)

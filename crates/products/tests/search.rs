@@ -263,6 +263,8 @@ fn products_are_found_as_people_ask_for_them() {
     ] {
         assert_eq!(products.resolve(text).map(Product::short), Ok(short), "{text}");
     }
+    // A month of a year is no minor version: 26.04 is Ubuntu's.
+    assert_eq!(products.resolve("26.04").map(Product::short), Ok("ubuntu26.04"));
     // `3` is 3.0 or 3.5, and nothing says which.
     assert!(matches!(products.resolve("VMware ESX 3"), Err(ResolveError::Ambiguous { .. })));
 }

@@ -199,6 +199,8 @@ fn questions_name_guest_and_host_in_many_ways() {
     assert!(Question::parse("a x86_64 i686 on b").is_err());
     let several = read("SLES 11.1、11.2/11.3 on Hyper-V 2012");
     assert_eq!(several.guests(), ["SLES 11.1", "SLES 11.2", "SLES 11.3"]);
+    let both = read("SLES 11.1、11.2 (x64版およびx86版) on Hyper-V 2012");
+    assert_eq!((both.guests().len(), both.limits.arch), (2, None));
     for one in ["Debian GNU/Linux 12 on kvm", "http://a.example/osa/5.2 on vmmo 1"] {
         assert_eq!(read(one).guests().len(), 1, "{one}");
     }

@@ -224,7 +224,7 @@ fn alternatives(side: &str) -> Vec<String> {
     let parts: Vec<&str> = side.split('/').map(str::trim).collect();
     // `Debian GNU/Linux 12` and `http://redhat.com/rhel/5.3` are one name each.
     let Some((first, more)) = parts.split_first().filter(|(first, more)| {
-        !more.is_empty() && more.iter().all(|part| version(part)) && !first.contains(':')
+        !more.is_empty() && more.iter().all(&version) && !first.contains(':')
     }) else {
         return vec![side.to_owned()];
     };

@@ -19,6 +19,7 @@ mod fetch;
 mod file;
 mod id;
 mod machine;
+mod newer;
 pub mod osinfo;
 mod product;
 mod release;
@@ -36,11 +37,12 @@ pub use fact::{Conflict, Fact, FactValue, Property, Source, SourceKind, conflict
 pub use fetch::endoflife as read_endoflife;
 pub use id::{DeviceId, IdError, ProductId};
 pub use machine::{Choice, MachineError, MachineOption, Part, Resolved, osinfo_devices};
+pub use newer::Newer;
 pub use product::{
     Alias, Arch, DeviceStatement, FirmwareStatement, Link, LinkKind, Product, ProductKind,
 };
 pub use release::{Named, Placed};
-pub use search::{Candidate, Found, Newer, ResolveError};
+pub use search::{Candidate, Found, ResolveError};
 pub use store::{Products, Sources};
 pub use version::Version;
 pub use words::Query;

@@ -80,13 +80,16 @@ pub struct Query {
 /// A phrase and the words that stand for it.
 pub(crate) type Phrase = (Vec<String>, Vec<String>);
 
+/// From here on something that was asked for is missing.
+pub(crate) const MISSING: u32 = 400;
+
 /// How much it tells that a word is on one side only: in the question, or in the name.
 pub(crate) fn weight(word: &str, in_question: bool) -> u32 {
     let service_pack = numbered(word, "sp").is_some() || numbered(word, "u").is_some();
     if WEAK.contains(&word) {
         20
     } else if in_question {
-        if EDITIONS.contains(&word) { 50 } else { 400 }
+        if EDITIONS.contains(&word) { 50 } else { MISSING }
     } else if service_pack {
         100
     } else if numbered(word, "r").is_some() {

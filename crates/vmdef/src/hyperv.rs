@@ -1,4 +1,4 @@
-//! Hyper-V: the settings XML of 2008 to 2012 R2, the export of WMI instances of 2008 and 2008 R2, and the
+//! Hyper-V: the settings XML of 2008 to 2012 R2, and the
 //! JSON that [`HYPERV_COMMAND`] writes on hosts whose own format is binary.
 
 use hospitium_model::{Bus, ByteSize, Chipset, Firmware, FormError};
@@ -17,14 +17,14 @@ pub const HYPERV_COMMAND: &str = "Get-VM -Name 'NAME' | Select-Object Name,Versi
 @{n='Dvds';e={@($_.DVDDrives|Select-Object @{n='Controller';e={\"$($_.ControllerType)\"}},ControllerNumber,ControllerLocation,Path)}},\
 @{n='Nics';e={@($_.NetworkAdapters|Select-Object Name,IsLegacy)}} | ConvertTo-Json -Depth 4 | Out-File vm.json";
 
-fn begin(format: SourceFormat) -> VmDefinition {
+pub(crate) fn begin(format: SourceFormat) -> VmDefinition {
     let mut d = VmDefinition::new(format);
     d.hypervisor = Some(Told::by_default(Hypervisor::HyperV, "every such file"));
     d
 }
 
 /// Generation 1 is a PC with BIOS and a 440BX; generation 2 has UEFI and no chipset of old.
-fn generation(two: Told<bool>, d: &mut VmDefinition) {
+pub(crate) fn generation(two: Told<bool>, d: &mut VmDefinition) {
     d.firmware = Some(two.clone().map(|two| if two { Firmware::Uefi } else { Firmware::Bios }));
     d.chipset = Some(two.map(|two| if two { Chipset::Modern } else { Chipset::Legacy }));
 }
@@ -58,7 +58,11 @@ fn number(file: &str, text: &str, told: &Told<String>, what: &str) -> Result<u64
     })
 }
 
-fn mebibytes(file: &str, text: &str, told: Told<String>) -> Result<Told<ByteSize>, FormError> {
+pub(crate) fn mebibytes(
+    file: &str,
+    text: &str,
+    told: Told<String>,
+) -> Result<Told<ByteSize>, FormError> {
     let n = number(file, text, &told, "size of memory in MiB")?;
     let bytes = n.checked_mul(1 << 20).ok_or_else(|| {
         FormError::at(file, text, told.line as usize, 0, "more memory than can be counted")
@@ -66,7 +70,7 @@ fn mebibytes(file: &str, text: &str, told: Told<String>) -> Result<Told<ByteSize
     Ok(told.map(|_| ByteSize::bytes(bytes)))
 }
 
-fn count(file: &str, text: &str, told: Told<String>) -> Result<Told<u32>, FormError> {
+pub(crate) fn count(file: &str, text: &str, told: Told<String>) -> Result<Told<u32>, FormError> {
     let n = number(file, text, &told, "number of vCPUs")?;
     let n = u32::try_from(n)
         .ok()
@@ -75,7 +79,7 @@ fn count(file: &str, text: &str, told: Told<String>) -> Result<Told<u32>, FormEr
     Ok(told.map(|_| n))
 }
 
-fn drive(
+pub(crate) fn drive(
     id: Told<String>,
     bus: DiskBus,
     image: Option<Told<String>>,
@@ -95,7 +99,7 @@ fn drive(
 }
 
 /// What Hyper-V calls its paravirtual SCSI controller.
-fn synthetic_scsi() -> DiskBus {
+pub(crate) fn synthetic_scsi() -> DiskBus {
     DiskBus::Other("synthetic SCSI".into())
 }
 
@@ -329,7 +333,7 @@ fn drives(section: &Node, name: &Told<String>, bus: &DiskBus, d: &mut VmDefiniti
     }
 }
 
-fn nic(lower: &str) -> Option<NicKind> {
+pub(crate) fn nic(lower: &str) -> Option<NicKind> {
     if lower.contains("synthetic") {
         Some(NicKind::Other("synthetic".into()))
     } else if lower.contains("emulated") || lower.contains("legacy") {
@@ -337,131 +341,6 @@ fn nic(lower: &str) -> Option<NicKind> {
         Some(NicKind::Other("emulated (DEC 21140)".into()))
     } else {
         None
-    }
-}
-
-/// One WMI instance.
-struct Instance<'a> {
-    node: &'a Node,
-    class: String,
-}
-
-impl Instance<'_> {
-    /// A property; of an array the first value.
-    fn told(&self, name: &str) -> Option<Told<String>> {
-        let property = self.node.children.iter().find(|c| {
-            c.name.starts_with("PROPERTY")
-                && c.attributes.iter().any(|a| a.name == "NAME" && a.value == name)
-        })?;
-        property.take();
-        let value = property.first("VALUE").or_else(|| property.at(&["VALUE.ARRAY", "VALUE"]))?;
-        Some(Told { value: value.told()?.value, line: property.line, from: name.to_owned() })
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.told(name).map(|t| t.value).unwrap_or_default()
-    }
-}
-
-/// The export of WMI instances (CIM-XML, DMTF DSP0201) with the classes of root\virtualization.
-pub(crate) fn instances(file: &str, text: &str, root: &Node) -> Result<VmDefinition, FormError> {
-    let mut d = begin(SourceFormat::HypervInstances);
-    let mut all = Vec::new();
-    collect(root, &mut all);
-    if !all.iter().any(|i| i.class.starts_with("Msvm_")) {
-        let what = "no instance of a class of Hyper-V (Msvm_…) in it";
-        return Err(FormError::at(file, text, root.line as usize, 0, what));
-    }
-    generation(Told::by_default(false, "Hyper-V 2008 and 2008 R2"), &mut d);
-    // Paths to other instances are written with doubled backslashes.
-    let find = |path: &str| {
-        let path = path.replace("\\\\", "\\").to_ascii_lowercase();
-        all.iter().find(|i| {
-            let id = i.text("InstanceID").to_ascii_lowercase();
-            !id.is_empty() && path.ends_with(&format!("instanceid=\"{id}\""))
-        })
-    };
-    for instance in &all {
-        let subtype = instance.text("ResourceSubType");
-        match instance.class.as_str() {
-            "Msvm_VirtualSystemSettingData" | "Msvm_ComputerSystem" => {
-                if let Some(name) = instance.told("ElementName") {
-                    d.name.get_or_insert(name);
-                }
-            }
-            "Msvm_ProcessorSettingData" => {
-                d.vcpus.count =
-                    instance.told("VirtualQuantity").map(|t| count(file, text, t)).transpose()?;
-            }
-            "Msvm_MemorySettingData" => {
-                d.memory.size = instance
-                    .told("VirtualQuantity")
-                    .map(|t| mebibytes(file, text, t))
-                    .transpose()?;
-            }
-            "Msvm_SyntheticEthernetPortSettingData" | "Msvm_EmulatedEthernetPortSettingData" => {
-                let value = instance.told("ElementName").map_or_else(String::new, |t| t.value);
-                let id = Told { value, line: instance.node.line, from: instance.class.clone() };
-                let model =
-                    nic(&instance.class.to_ascii_lowercase()).map(|kind| id.clone().map(|_| kind));
-                d.nics.push(NicDefinition { id, model });
-            }
-            "Msvm_ResourceAllocationSettingData"
-                if subtype.ends_with("Virtual Hard Disk")
-                    || subtype.ends_with("Virtual CD/DVD Disk")
-                    || subtype.ends_with("Virtual Floppy Disk") =>
-            {
-                let upper = find(&instance.text("Parent"));
-                let controller = upper.and_then(|drive| find(&drive.text("Parent"))).or(upper);
-                let on = controller
-                    .map(|c| c.text("ResourceSubType").to_ascii_lowercase())
-                    .unwrap_or_default();
-                let bus = if on.contains("ide") && on.contains("controller") {
-                    DiskBus::Known(Bus::Ide)
-                } else if on.contains("scsi") {
-                    synthetic_scsi()
-                } else if on.contains("diskette") || subtype.ends_with("Floppy Disk") {
-                    DiskBus::Known(Bus::Floppy)
-                } else {
-                    DiskBus::Other(on)
-                };
-                let id = Told {
-                    value: instance.text("InstanceID"),
-                    line: instance.node.line,
-                    from: subtype.clone(),
-                };
-                d.disks.push(drive(
-                    id,
-                    bus,
-                    instance.told("Connection"),
-                    subtype.contains("CD/DVD"),
-                ));
-            }
-            class => {
-                let known = class.starts_with("Msvm_");
-                let what = format!("{class} {subtype}");
-                d.leave(
-                    instance.node.line,
-                    what.trim(),
-                    if known { Why::NotCompared } else { Why::NotUnderstood },
-                );
-            }
-        }
-        // The other properties of a class that was read are the class's own and known.
-        instance.node.take();
-    }
-    Ok(d)
-}
-
-fn collect<'a>(node: &'a Node, into: &mut Vec<Instance<'a>>) {
-    node.excuse_attributes(&["CIMVERSION", "DTDVERSION"]);
-    for child in &node.children {
-        if child.name == "INSTANCE" {
-            let class = child.attribute("CLASSNAME").map(|t| t.value).unwrap_or_default();
-            into.push(Instance { node: child, class });
-        } else {
-            collect(child, into);
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::definition::{
     Device, DiskBus, DiskDefinition, GuestHint, Hypervisor, NicDefinition, NicKind, SourceFormat,
     Told, VmDefinition, Why,
 };
-use crate::libvirt::{arch_of, chipset_of};
+use crate::machine_type::{arch_of, chipset_of};
 use crate::tree::Node;
 
 /// Whether a text that is neither XML nor JSON is worth reading as this.

@@ -5,7 +5,9 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use crate::{HYPERV_COMMAND, VmDefinition, VmdefError, Why};
-use crate::{hyperv, json, kubevirt, libvirt, ovf, proxmox, text, vbox, vmx, xen_cfg, xml, yaml};
+use crate::{
+    hyperv, hyperv_wmi, json, kubevirt, libvirt, ovf, proxmox, text, vbox, vmx, xen_cfg, xml, yaml,
+};
 
 /// The largest definition that is read, in bytes.
 pub const LARGEST: u64 = 4 << 20;
@@ -104,7 +106,7 @@ pub fn read_text(file: &str, bytes: &[u8]) -> Result<VmDefinition, VmdefError> {
                 "Envelope" => ovf::read(file, text, &root)?,
                 "configuration" => hyperv::settings(file, text, &root)?,
                 "VirtualBox" => vbox::read(file, text, &root)?,
-                "DECLARATIONS" | "CIM" => hyperv::instances(file, text, &root)?,
+                "DECLARATIONS" | "CIM" => hyperv_wmi::instances(file, text, &root)?,
                 other => {
                     let other = hospitium_model::printable(other, 60);
                     return Err(unknown(format!("it is XML with the root element <{other}>")));

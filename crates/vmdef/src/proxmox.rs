@@ -7,7 +7,7 @@ use crate::definition::{
     Device, DiskBus, DiskDefinition, Hypervisor, NicDefinition, NicKind, SourceFormat, Told,
     VmDefinition, Why,
 };
-use crate::libvirt::chipset_of;
+use crate::machine_type::chipset_of;
 
 /// Most keys.
 const MOST_KEYS: usize = 5000;

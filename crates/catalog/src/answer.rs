@@ -34,6 +34,9 @@ pub struct Unclear {
     pub text: String,
     /// Short id and name of what comes nearest, the best first.
     pub candidates: Vec<(String, String)>,
+    /// Why it is not known here, if that can be said: it is newer than all that is known of its line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// A certificate that bears an answer out.
@@ -253,7 +256,54 @@ pub fn outside(asked: &Limits, record: &Stored) -> Vec<String> {
             outside.push(format!("{what} of {name} is asked for; tested are: {tested}"));
         }
     }
+    outside.extend(other_board(asked, record));
+    for name in asked.devices.iter().filter(|name| !envelope.devices.contains(name)) {
+        let tested = listed(&envelope.devices);
+        outside.push(format!("a device, {name}, is asked for; tested are: {tested}"));
+    }
+    // No record says of a machine that Secure Boot was on.
+    if asked.secure_boot == Some(true) {
+        outside
+            .push("Secure Boot is asked for; that it was on is said of no tested machine".into());
+    }
+    outside.extend(asked.untested.iter().map(|limit| hospitium_model::printable(limit, 300)));
     outside
+}
+
+/// What of chipset, machine type and CPU model is another than what was tested.
+fn other_board(asked: &Limits, record: &Stored) -> Vec<String> {
+    let envelope = &record.detail.envelope;
+    let mut other = Vec::new();
+    if let Some(chipset) = asked.chipset.as_ref().filter(|name| **name != envelope.chipset) {
+        let tested = &envelope.chipset;
+        other.push(format!("a {chipset} chipset is asked for; tested is a {tested} one"));
+    }
+    if let Some(asked) = &asked.machine_type {
+        // Where a record names none, it was the newest of its host: `pc-q35-7.2` of QEMU 7.2.
+        let version = asked.rsplit('-').next().unwrap_or_default();
+        let numbered = version.starts_with(|c: char| c.is_ascii_digit());
+        match &envelope.machine_type {
+            Some(tested) if tested != asked => {
+                other.push(format!("machine type {asked} is asked for; tested is {tested}"));
+            }
+            None if numbered && !record.host.contains(version) => {
+                other.push(format!(
+                    "machine type {asked} is asked for; tested is its host's newest"
+                ));
+            }
+            _ => {}
+        }
+    }
+    if let Some(asked) = &asked.cpu_model {
+        match &envelope.cpu_model {
+            Some(tested) if tested == asked => {}
+            Some(tested) => {
+                other.push(format!("CPU model {asked} is asked for; tested is {tested}"))
+            }
+            None => other.push(format!("CPU model {asked} is asked for; tested is the host's own")),
+        }
+    }
+    other.iter().map(|limit| hospitium_model::printable(limit, 300)).collect()
 }
 
 /// The failures of a record that are accepted for a time, in words.

@@ -10,7 +10,7 @@ use hospitium_plan::obligation::{Because, Grounds, Obligation, Outcome, Plan};
 use hospitium_products::{Product, ProductId, ProductKind, Products};
 use jiff::civil::Date;
 
-use crate::answer::{Answer, Certified, Reply};
+use crate::answer::{Answer, Certified, Reply, Unclear};
 use crate::beside::beside;
 use crate::decide::{Decision, LINES, Owed, conflict, decide, shown};
 use crate::exclude::exclude;
@@ -21,7 +21,7 @@ use crate::side::{Side, Subjects};
 use crate::store::LogKnown;
 use crate::support::support;
 use crate::tell::{LogRow, RefusedHead};
-use crate::{Catalog, CatalogError, Limits, Question, Rule, Word};
+use crate::{Asked, Catalog, CatalogError, Limits, Question, Rule, Word};
 
 /// A catalog with what is needed to ask it.
 pub struct Desk<'a> {
@@ -102,7 +102,7 @@ impl Catalog {
     /// If the question cannot be understood, or the database fails.
     pub async fn ask(
         &self,
-        question: &str,
+        question: impl Asked,
         products: &Products,
         agreements: &[Agreement],
         as_of: Date,
@@ -141,8 +141,12 @@ impl<'a> Desk<'a> {
     ///
     /// # Errors
     /// If the question cannot be understood, or the database fails.
-    pub async fn ask(&self, question: &str) -> Result<Reply, CatalogError> {
-        let question = Question::parse(question)?;
+    pub async fn ask(&self, question: impl Asked) -> Result<Reply, CatalogError> {
+        let question = question.question()?;
+        let guests = question.guests();
+        if guests.len() > 1 {
+            return Ok(self.several(question, &guests));
+        }
         let mut unclear = Vec::new();
         for (guest, host) in &question.sides {
             let guest = self.ready.subjects.side(guest, true, self.products);
@@ -159,6 +163,23 @@ impl<'a> Desk<'a> {
             }
         }
         Ok(Reply::Unclear { question: question.text, sides: unclear })
+    }
+
+    /// A question that names several guests, each to be asked for alone.
+    fn several(&self, question: Question, guests: &[String]) -> Reply {
+        let side = |text: &String| self.ready.subjects.side(text, true, self.products);
+        let named = |text: &String| match side(text) {
+            Ok(Side { product: Some(product), .. }) => {
+                vec![(product.short().to_owned(), product.name.clone())]
+            }
+            Ok(Side { name, .. }) => vec![(shown(&name), shown(&name))],
+            Err(unclear) => unclear.candidates,
+        };
+        let candidates = guests.iter().take(LINES).flat_map(named).collect();
+        let text = shown(&guests.join(", "));
+        let why = Some(format!("the question names {} guests", guests.len()));
+        let sides = vec![Unclear { side: "guest", text, candidates, why }];
+        Reply::Unclear { question: question.text, sides }
     }
 
     pub(crate) async fn answer(

@@ -129,6 +129,7 @@ impl Subjects {
             side: if guest { "guest" } else { "host" },
             text: found.query.text.clone(),
             candidates: of_records.chain(of_products).collect(),
+            why: found.newer.map(|newer| newer.words()),
         })
     }
 

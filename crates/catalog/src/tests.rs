@@ -3,6 +3,7 @@
 //! PostgreSQL.
 
 mod assurance;
+mod definitions;
 mod junit;
 mod lists;
 mod machines;

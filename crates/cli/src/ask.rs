@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
-use hospitium_catalog::{Answer, Catalog, Desk, Reply, Word};
+use hospitium_catalog::{Answer, Asked, Catalog, Desk, Reply, Word};
 use hospitium_model::Agreement;
 use hospitium_products::Products;
 use hospitium_report::words::plural;
@@ -65,7 +65,7 @@ pub async fn ask(arguments: AskArguments) -> Result<End> {
     if arguments.pairs {
         return pairs(&products, arguments.options).await;
     }
-    answer(&arguments.question.join(" "), &products, arguments.options).await
+    answer(arguments.question.join(" ").as_str(), &products, arguments.options).await
 }
 
 /// What questions are asked of: the catalog, the agreements, the day.
@@ -179,7 +179,7 @@ fn cut(text: &str, room: usize) -> String {
 
 /// What the catalog says, and for which day.
 pub async fn reply(
-    question: &str,
+    question: impl Asked,
     products: &Products,
     options: AskOptions,
 ) -> Result<(Reply, Date)> {
@@ -188,7 +188,7 @@ pub async fn reply(
 }
 
 /// Answers a question, with what else was given.
-pub async fn answer(question: &str, products: &Products, options: AskOptions) -> Result<End> {
+pub async fn answer(question: impl Asked, products: &Products, options: AskOptions) -> Result<End> {
     let json = options.json;
     let (reply, _) = reply(question, products, options).await?;
     if json {
@@ -196,7 +196,12 @@ pub async fn answer(question: &str, products: &Products, options: AskOptions) ->
     } else {
         show(&reply);
     }
-    Ok(match reply {
+    Ok(end(&reply))
+}
+
+/// How a command ends that gave this reply.
+pub fn end(reply: &Reply) -> End {
+    match reply {
         Reply::Answer(answer) => match answer.verdict {
             word if word.holds() && answer.certain => End::Good,
             word if word.holds() => End::Unfinished,
@@ -204,7 +209,7 @@ pub async fn answer(question: &str, products: &Products, options: AskOptions) ->
             _ => End::Bad,
         },
         Reply::Unclear { .. } => End::Unfinished,
-    })
+    }
 }
 
 fn show(reply: &Reply) {
@@ -218,6 +223,13 @@ fn show(reply: &Reply) {
         Reply::Unclear { sides, .. } => {
             for side in sides {
                 let text = safe(&side.text);
+                if let Some(why) = &side.why {
+                    out!("the {} {text}: {}", side.side, safe(why));
+                    for (short, name) in &side.candidates {
+                        out!("  {:<20} {}", safe(short), safe(name));
+                    }
+                    continue;
+                }
                 if side.candidates.is_empty() {
                     out!("the {} {text:?} is no known product", side.side);
                     continue;

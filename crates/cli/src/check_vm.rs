@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
-use hospitium_catalog::{Untold, question_of};
-use hospitium_vmdef::{VmdefError, read_file};
+use hospitium_catalog::{Limits, Missing, Question, Reply, Untold, question_with};
+use hospitium_vmdef::{VmDefinition, VmdefError, read_file};
+use serde::Serialize;
 
 use crate::ask::{self, AskOptions};
 use crate::failure::{End, Usage};
@@ -14,7 +15,8 @@ use crate::view::safe;
 
 #[derive(Debug, Args)]
 pub struct CheckVmArguments {
-    /// The definition: libvirt XML, .vmx, .ovf, .ova, a Hyper-V export's XML, or Get-VM's JSON
+    /// The definition: libvirt XML, .vmx, .ovf, .ova, .vbox, xl.cfg, a Proxmox VE .conf, KubeVirt YAML, a Hyper-V
+    /// export's XML, or Get-VM's JSON
     #[arg(value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
     /// The guest, where the file does not tell or tells too little
@@ -23,61 +25,101 @@ pub struct CheckVmArguments {
     /// The host that runs it, where the file does not tell
     #[arg(long, value_name = "PRODUCT")]
     pub host: Option<String>,
+    /// What the machine has, where the file cannot be read: "4 vcpu, 8 GiB, uefi, virtio"
+    #[arg(long, value_name = "MACHINE")]
+    pub machine: Option<String>,
     #[command(flatten)]
     pub ask: AskOptions,
 }
 
+/// What `--json` prints: the definition, and the reply or what is missing for one.
+#[derive(Serialize)]
+struct Checked<'a> {
+    #[serde(flatten)]
+    reply: Option<&'a Reply>,
+    definition: &'a VmDefinition,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<&'a Untold>,
+}
+
 /// `hospitium check-vm`.
 pub async fn check_vm(arguments: CheckVmArguments) -> Result<End> {
-    let CheckVmArguments { file, guest, host, ask } = arguments;
+    let CheckVmArguments { file, guest, host, machine, ask } = arguments;
     let vm = read_file(&file).map_err(|error| match error {
         VmdefError::Vmcx { .. } => anyhow::Error::new(error),
         error => anyhow::Error::new(error).context(format!("{} is not read", file.display())),
     })?;
-    let products = ask.sources.clone().load()?;
-    let question = question_of(&vm, guest, host, &products).map_err(|untold| {
-        let next = match untold {
-            Untold::Guest => "name it: --guest \"rhel 5.3\"",
-            Untold::WhichGuest(_) => {
-                "name it: --guest \"rhel 5.3\"; `hospitium product search WORDS` shows which there are"
-            }
-            Untold::Host => "name it: --host \"qemu 7.2\"",
-        };
-        Usage::error(untold.to_string(), next)
+    let machine = machine.as_deref().map(Limits::parse).transpose().map_err(|error| {
+        Usage::error(error.to_string(), "say what it has: --machine \"4 vcpu, 8 GiB, uefi\"")
     })?;
-    if !ask.json {
-        let name = vm.name.as_ref().map_or("the machine", |name| name.value.as_str());
-        out!("{} ({}): {}", safe(name), vm.format.title(), safe(&question));
-        let found = |what: &str, words: Vec<String>| {
-            if !words.is_empty() {
-                out!("  {what:<12} {}", safe(&words.join(", ")));
+    let products = ask.sources.clone().load()?;
+    let json = ask.json;
+    // What was read comes first, whatever becomes of the question.
+    if !json {
+        show(&vm);
+    }
+    let question = match question_with(&vm, guest, host, machine, &products) {
+        Ok(question) => question,
+        Err(untold) => {
+            if json {
+                print(&Checked { reply: None, definition: &vm, missing: Some(&untold) })?;
             }
-        };
-        found(
-            "disks",
-            vm.disks
-                .iter()
-                .map(|disk| {
-                    disk.bus
-                        .as_ref()
-                        .map_or_else(|| "unknown bus".into(), |bus| bus.value.to_string())
-                })
-                .collect(),
-        );
-        found(
-            "network",
-            vm.nics
-                .iter()
-                .map(|nic| {
-                    nic.model
-                        .as_ref()
-                        .map_or_else(|| "unknown".into(), |model| model.value.to_string())
-                })
-                .collect(),
-        );
-        for left in vm.not_understood() {
-            note!("note: line {} is not understood: {}", left.line, left.what);
+            return Err(Usage::error(untold.to_string(), next(&untold)));
+        }
+    };
+    answer(&vm, &question, &products, ask).await
+}
+
+async fn answer(
+    vm: &VmDefinition,
+    question: &Question,
+    products: &hospitium_products::Products,
+    ask: AskOptions,
+) -> Result<End> {
+    if !ask.json {
+        return ask::answer(question, products, ask).await;
+    }
+    let (reply, _) = ask::reply(question, products, ask).await?;
+    print(&Checked { reply: Some(&reply), definition: vm, missing: None })?;
+    Ok(ask::end(&reply))
+}
+
+fn print(checked: &Checked<'_>) -> Result<()> {
+    out!("{}", serde_json::to_string(checked).context("cannot write JSON")?);
+    Ok(())
+}
+
+/// All that is to be named, in one command.
+fn next(untold: &Untold) -> String {
+    let mut options: Vec<String> = Vec::new();
+    for missing in &untold.0 {
+        let option = format!("--{} \"{}\"", missing.option(), missing.example());
+        if !options.contains(&option) {
+            options.push(option);
         }
     }
-    ask::answer(&question, &products, ask).await
+    let which = |missing: &Missing| {
+        matches!(missing, Missing::WhichGuest { .. } | Missing::WhichHost { .. })
+    };
+    let search = match untold.0.iter().any(which) {
+        true => "; `hospitium product search WORDS` shows which there are",
+        false => "",
+    };
+    format!("name it: {}{search}", options.join(" "))
+}
+
+/// Every value with its line, then what was not understood.
+fn show(vm: &VmDefinition) {
+    let name = vm.name.as_ref().map_or("the machine", |name| name.value.as_str());
+    out!("{} ({})", safe(name), vm.format.title());
+    for line in vm.lines() {
+        let place = match line.line {
+            0 => line.from.clone(),
+            number => format!("line {number}, {}", line.from),
+        };
+        out!("  {:<12} {}  [{}]", line.what, safe(&line.value), safe(&place));
+    }
+    for left in vm.not_understood() {
+        note!("note: line {} is not understood: {}", left.line, left.what);
+    }
 }

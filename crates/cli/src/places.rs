@@ -22,6 +22,16 @@ pub fn cache(given: Option<PathBuf>) -> Result<PathBuf> {
         })
 }
 
+/// Where newer data about products is kept: `$XDG_DATA_HOME/hospitium/products`, else
+/// `~/.local/share/hospitium/products`; none if neither is set.
+#[cfg(feature = "deal")]
+pub fn product_store() -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let data = variable("XDG_DATA_HOME");
+    let data = data.or_else(|| variable("HOME").map(|home| home.join(".local/share")))?;
+    Some(data.join("hospitium/products"))
+}
+
 /// The same, made ready.
 pub fn open_cache(given: Option<PathBuf>) -> Result<(PathBuf, Places)> {
     let cache = cache(given)?;

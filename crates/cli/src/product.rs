@@ -1,4 +1,6 @@
-//! Products and their facts: list, show, search, order of releases, the machine for a pair.
+//! Products and their facts: list, show, search, order of releases, the machine for a pair, newer data.
+
+mod update;
 
 use std::path::PathBuf;
 
@@ -17,14 +19,16 @@ use crate::view::{Paint, safe, wrapped};
 /// Where facts about products come from.
 #[derive(Debug, Clone, Args)]
 pub struct SourceArguments {
-    /// Folder of osinfo-db [default: $OSINFO_SYSTEM_DIR, else /usr/share/osinfo if it is there]
+    /// Folder of osinfo-db [default: $OSINFO_SYSTEM_DIR, else what `product update` took over, else
+    /// /usr/share/osinfo if it is there]
     #[arg(long, global = true, value_hint = ValueHint::DirPath, value_name = "DIR")]
     pub osinfo: Option<PathBuf>,
     /// endoflife.date's products: a folder of NAME.json or NAME.yaml, one such file, or an address
     /// such as `https://endoflife.date/api`
     #[arg(long, global = true, env = "HOSPITIUM_ENDOFLIFE", value_name = "DIR|URL")]
     pub endoflife: Option<String>,
-    /// Folder of more definitions (*.toml) beside those that are built in
+    /// Folder of more definitions (*.toml) beside those that are built in [default: what `product update`
+    /// took over]
     #[arg(long, global = true, env = "HOSPITIUM_PRODUCTS", value_hint = ValueHint::DirPath, value_name = "DIR")]
     pub products: Option<PathBuf>,
 }
@@ -37,10 +41,11 @@ impl SourceArguments {
 
     /// The sources that are named, or those of this system.
     pub fn named(self) -> Sources {
-        let mut sources = Sources::of_this_system();
+        let mut sources = update::with_kept(Sources::of_this_system());
         sources.osinfo = self.osinfo.or(sources.osinfo);
         sources.endoflife = self.endoflife.filter(|place| !place.is_empty());
-        sources.definitions = self.products.filter(|folder| !folder.as_os_str().is_empty());
+        let named = self.products.filter(|folder| !folder.as_os_str().is_empty());
+        sources.definitions = named.or(sources.definitions);
         if sources.osinfo.is_none() {
             note!(
                 "warning: osinfo-db is not here, so most guests are unknown; install it (apt \
@@ -104,6 +109,16 @@ pub enum ProductCommand {
         #[arg(long)]
         arch: Option<String>,
     },
+    /// Take over newer data, which later runs use
+    Update {
+        /// osinfo-db, a folder or an archive (.tar.xz, .tar.gz, .tar); or definitions, a folder of *.toml or
+        /// one such file
+        #[arg(value_hint = ValueHint::AnyPath)]
+        source: PathBuf,
+        /// Take over an osinfo-db that is older than the one in use
+        #[arg(long)]
+        older: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -124,8 +139,13 @@ impl From<Kind> for ProductKind {
 /// `hospitium product …`.
 pub fn product(arguments: ProductArguments) -> Result<End> {
     let ProductArguments { sources, json, command } = arguments;
+    if let ProductCommand::Update { source, older } = &command {
+        return update::update(source, sources, *older, json);
+    }
     let products = sources.load()?;
     match command {
+        // Answered above, for it reads no products.
+        ProductCommand::Update { .. } => Ok(End::Good),
         ProductCommand::List { line, kind } => list(&products, line.as_deref(), kind, json),
         ProductCommand::Show { product } => show(&products, &product.join(" "), json),
         ProductCommand::Search { text, kind } => search(&products, &text.join(" "), kind, json),
@@ -302,7 +322,7 @@ fn search(products: &Products, text: &str, kind: Option<Kind>, json: bool) -> Re
         return Ok(if found.decided { End::Good } else { End::Bad });
     }
     let paint = Paint::stdout();
-    let Found { query, candidates, decided } = &found;
+    let Found { query, candidates, decided, newer } = &found;
     for (written, taken) in &query.corrected {
         out!("{:?} is taken for {:?}", safe(written), safe(taken));
     }
@@ -313,6 +333,10 @@ fn search(products: &Products, text: &str, kind: Option<Kind>, json: bool) -> Re
         out!("edition: {}, of which no product is known apart", safe(edition));
     }
     match (candidates.first(), decided) {
+        _ if newer.is_some() => {
+            let words = newer.as_ref().map(hospitium_products::Newer::words).unwrap_or_default();
+            out!("{}", safe(&words));
+        }
         (None, _) => out!("nothing is called {:?}", safe(text)),
         (Some(_), true) => out!("this is meant:"),
         (Some(_), false) => out!("any of these may be meant:"),

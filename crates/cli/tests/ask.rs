@@ -112,7 +112,14 @@ fn what_nobody_speaks_of_is_unknown_with_what_is_spoken_of_beside_it() {
 
 #[test]
 fn a_definition_is_answered_for_or_says_what_it_does_not_tell() {
-    check_vm("rhel5.xml", &[], 3, &["rhel5.3 on QEMU 7.2, 2 vcpu, 2 GiB", "unknown: "]);
+    // Every value with its line comes first, then the answer.
+    let read = [
+        "vCPUs        2  [line 11, vcpu@current]",
+        "most vCPUs   4",
+        "QEMU 7.2 or later",
+        "unknown: ",
+    ];
+    check_vm("rhel5.xml", &[], 3, &read);
     // The virtual hardware of version 7 is that of ESX 4.0.
     check_vm("win2003.vmx", &[], 3, &["unknown: Microsoft Windows Server 2003 on VMware ESX 4.0"]);
     let which =
@@ -124,7 +131,7 @@ fn a_definition_is_answered_for_or_says_what_it_does_not_tell() {
         "hyperv-2008.exp",
         &["--guest", "rhel5.3"],
         2,
-        &["does not tell which host", "--host"],
+        &["for Hyper-V and does not tell which version", "--host"],
     );
     let both = ["--guest", "rhel5.3", "--host", "hyper-v server 2008"];
     check_vm(
@@ -132,6 +139,81 @@ fn a_definition_is_answered_for_or_says_what_it_does_not_tell() {
         &both,
         1,
         &["not validated: Red Hat Enterprise Linux 5.3 on Microsoft"],
+    );
+}
+
+#[test]
+fn what_is_missing_is_told_at_once_behind_what_was_read() {
+    let all = [
+        "erp (Proxmox VE configuration)",
+        "Secure Boot  on",
+        "--guest",
+        "--host",
+        "line 11, memory",
+    ];
+    check_vm("proxmox-9.conf", &[], 2, &all);
+    check_vm("xen-hvm.cfg", &[], 2, &["mail (Xen xl configuration)", "for Xen and does not tell"]);
+    check_vm(
+        "ovirt-4.ovf",
+        &[],
+        2,
+        &["means no one product", "for oVirt", "virtio-scsi, qcow2, 60 GiB"],
+    );
+    check_vm(
+        "debian-12.vbox",
+        &[],
+        3,
+        &["VirtualBox 7.0 or later", "unknown: Debian 12 on Oracle VirtualBox 7.0"],
+    );
+    check_vm(
+        "kubevirt.yaml",
+        &["--host", "openshift virtualization 4.18"],
+        3,
+        &[
+            "unknown: Red Hat Enterprise Linux 9.4 on Red Hat OpenShift Virtualization 4.18",
+            "Secure Boot",
+        ],
+    );
+    let (code, json) = said(&["check-vm", "crates/vmdef/tests/samples/proxmox-9.conf", "--json"]);
+    let json: serde_json::Value =
+        serde_json::from_str(json.lines().next().unwrap_or_default()).expect("JSON");
+    assert_eq!(code, Some(2));
+    assert_eq!(json["definition"]["vcpus"]["count"]["value"], 12);
+    assert_eq!(json["missing"].as_array().map(Vec::len), Some(2), "{json}");
+}
+
+#[test]
+fn an_encrypted_definition_is_not_answered_with_defaults() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("e.vmx");
+    std::fs::write(&path, "displayName = \"ledger\"\nencryption.data = \"x\"\n").expect("written");
+    let file = path.to_string_lossy();
+    let sides = ["check-vm", &file, "--guest", "rhel 5.3", "--host", "hyper-v server 2008"];
+    let (code, told) = said(&sides);
+    assert_eq!(code, Some(2), "{told}");
+    for words in ["ledger (VMware .vmx)", "encrypted", "decrypt it", "--machine"] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    let (code, told) = said(&[&sides[..], &["--machine", "2 vcpu, 4 GiB, bios"]].concat());
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("2 vCPUs, 4 GiB, BIOS"), "{told}");
+    let (code, told) = said(&[&sides[..], &["--machine", "2 vcpu, blue"]].concat());
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("\"blue\""), "{told}");
+}
+
+#[test]
+fn a_product_newer_than_the_data_is_not_known_and_brings_no_unlike_names() {
+    let newest = "not known here; the newest known of this line, Microsoft Windows Server, is Microsoft Windows Server 2025";
+    ask("windows server 2031 on hyper-v 2019", 3, &[newest]);
+    let (_, told) = said(&["ask", "windows server 2031 on hyper-v 2019"]);
+    assert!(!told.contains("XP"), "{told}");
+    let (_, told) = said(&["ask", "OPNsense 24.1 on qemu 7.2"]);
+    assert!(told.contains("is no known product") && !told.contains("Mac OS"), "{told}");
+    ask(
+        "CentOS 7.6 x64 on ESXi 6.0U2",
+        3,
+        &["unknown: CentOS 7.6 on VMware ESXi 6.0 Update 2, x86_64"],
     );
 }
 

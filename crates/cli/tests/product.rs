@@ -106,3 +106,33 @@ fn what_is_not_known_or_not_to_be_read_is_told_with_the_next_step() {
     std::fs::write(world.endoflife.join("x.yaml"), "releases: [").expect("written");
     refused(&["list"], &["x.yaml"]);
 }
+
+#[test]
+fn newer_data_is_taken_over_and_later_runs_use_it() {
+    let world = World::new();
+    let newer = world.place.path("newer");
+    std::fs::create_dir_all(newer.join("os/a.example")).expect("made");
+    let os = RHEL.replace("http://redhat.com/rhel/5.3", "http://a.example/newos/7");
+    let os = os.replace("rhel5.3", "newos7").replace("Red Hat Enterprise Linux 5.3", "Newos 7");
+    std::fs::write(newer.join("os/a.example/newos-7.xml"), os).expect("written");
+    std::fs::write(newer.join("VERSION"), "20990101").expect("written");
+    let run = |arguments: &[&str]| {
+        let mut command = world.place.hospitium();
+        command.env("XDG_DATA_HOME", world.place.path("data")).env_remove("OSINFO_SYSTEM_DIR");
+        command.arg("product").args(arguments).output().expect("runs")
+    };
+    assert_eq!(run(&["show", "newos 7"]).status.code(), Some(2));
+    let output = run(&["update", &newer.to_string_lossy()]);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("took over osinfo-db 20990101: 1 product in 1 file"), "{said}");
+    let said = text(&run(&["show", "newos 7"]));
+    assert!(said.contains("osinfo-db 20990101"), "{said}");
+    std::fs::write(newer.join("VERSION"), "20200101").expect("written");
+    let output = run(&["update", &newer.to_string_lossy()]);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("older than 20990101") && said.contains("--older"), "{said}");
+    let said = text(&run(&["update", "/nowhere/at/all"]));
+    assert!(said.contains("/nowhere/at/all"), "{said}");
+}

@@ -19,12 +19,22 @@ use crate::{
 const LARGEST: u64 = 1 << 20;
 
 /// The definitions that are built in: file name and text.
-const BUILT_IN: [(&str, &str); 6] = [
+const BUILT_IN: [(&str, &str); 16] = [
     ("products/lines.toml", include_str!("../../../products/lines.toml")),
     ("products/windows.toml", include_str!("../../../products/windows.toml")),
     ("products/linux.toml", include_str!("../../../products/linux.toml")),
     ("products/hosts.toml", include_str!("../../../products/hosts.toml")),
     ("products/qemu.toml", include_str!("../../../products/qemu.toml")),
+    ("products/releases-rhel.toml", include_str!("../../../products/releases-rhel.toml")),
+    ("products/releases-linux.toml", include_str!("../../../products/releases-linux.toml")),
+    ("products/releases-freebsd.toml", include_str!("../../../products/releases-freebsd.toml")),
+    ("products/releases-windows.toml", include_str!("../../../products/releases-windows.toml")),
+    ("products/hosts-kvm.toml", include_str!("../../../products/hosts-kvm.toml")),
+    ("products/hosts-bhyve.toml", include_str!("../../../products/hosts-bhyve.toml")),
+    ("products/hosts-hyper-v.toml", include_str!("../../../products/hosts-hyper-v.toml")),
+    ("products/hosts-vmware.toml", include_str!("../../../products/hosts-vmware.toml")),
+    ("products/hosts-xen.toml", include_str!("../../../products/hosts-xen.toml")),
+    ("products/hosts-platforms.toml", include_str!("../../../products/hosts-platforms.toml")),
     ("products/devices.toml", include_str!("../../../products/devices.toml")),
 ];
 

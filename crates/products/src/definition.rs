@@ -37,6 +37,9 @@ pub struct Definitions {
     pub(crate) file: Arc<str>,
     #[serde(skip)]
     pub(crate) text: String,
+    /// Where the lines of the text end.
+    #[serde(skip)]
+    ends: Vec<usize>,
 }
 
 /// A line of releases.
@@ -254,16 +257,18 @@ impl Definitions {
         })?;
         read.file = printable(file, 300).into();
         text.clone_into(&mut read.text);
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        read.ends = ends.map(|(place, _)| place).collect();
         Ok(read)
     }
 
     pub(crate) fn source<T>(&self, document: &str, at: &Spanned<T>) -> Source {
-        let before = self.text.get(..at.span().start).unwrap_or_default();
+        let start = at.span().start;
         Source {
             kind: SourceKind::Definition,
             document: printable(document, 300).into(),
             file: self.file.clone(),
-            line: before.bytes().filter(|b| *b == b'\n').count() as u32 + 1,
+            line: self.ends.partition_point(|end| *end < start) as u32 + 1,
         }
     }
 

@@ -43,6 +43,33 @@ pub enum ProductsError {
         /// What to do.
         next: &'static str,
     },
+    /// A file or folder could not be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// No archive that data can be taken over from.
+    #[error("{} is not taken over: {why}", path.display())]
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// Data that is older than what is known.
+    #[error("{} is version {version}, older than {known}, which is in use", path.display())]
+    Older {
+        /// What was named.
+        path: PathBuf,
+        /// Its version.
+        version: String,
+        /// The version that is in use.
+        known: String,
+    },
     /// A file is not of its form.
     #[error(transparent)]
     Form(#[from] FormError),

@@ -19,11 +19,13 @@ mod fetch;
 mod file;
 mod id;
 mod machine;
+mod newer;
 pub mod osinfo;
 mod product;
 mod release;
 mod search;
 mod store;
+pub mod update;
 mod version;
 mod words;
 
@@ -35,6 +37,7 @@ pub use fact::{Conflict, Fact, FactValue, Property, Source, SourceKind, conflict
 pub use fetch::endoflife as read_endoflife;
 pub use id::{DeviceId, IdError, ProductId};
 pub use machine::{Choice, MachineError, MachineOption, Part, Resolved, osinfo_devices};
+pub use newer::Newer;
 pub use product::{
     Alias, Arch, DeviceStatement, FirmwareStatement, Link, LinkKind, Product, ProductKind,
 };

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::definition::Line;
 use crate::error::printable;
-use crate::words::{self, Phrase, Query, weight};
+use crate::newer::Newer;
+use crate::words::{self, MISSING, Phrase, Query, weight};
 use crate::{Product, ProductId, ProductKind, Products, Version};
 
 /// Most candidates that are given.
@@ -19,14 +20,12 @@ const TYPO: u32 = 50;
 const COVERS: u32 = 60;
 /// Cost of a version that is more exact than any product: 6.12.117 for 6.12.
 const BEYOND: u32 = 120;
-/// From here on something that was asked for is missing.
-const MISSING: u32 = 400;
 
 /// The names of all products, cut into words.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     phrases: Vec<Phrase>,
-    entries: Vec<Entry>,
+    pub(crate) entries: Vec<Entry>,
     /// Names as written, in lower case.
     exact: HashMap<String, Vec<usize>>,
     /// Words and how often names have them.
@@ -36,11 +35,11 @@ pub(crate) struct Index {
 }
 
 #[derive(Debug)]
-struct Entry {
-    id: ProductId,
-    kind: ProductKind,
+pub(crate) struct Entry {
+    pub(crate) id: ProductId,
+    pub(crate) kind: ProductKind,
     /// The words of each name.
-    names: Vec<Vec<String>>,
+    pub(crate) names: Vec<Vec<String>>,
 }
 
 impl Index {
@@ -51,8 +50,14 @@ impl Index {
             (vec!["esx".into(), "i".into()], vec!["esxi".into()]),
         ];
         for line in lines {
+            // `vmware server` is two words that nobody misses: together they are a name.
+            let mut name = list(&line.name);
+            let telling = |word: &String| weight(word, true) >= MISSING;
+            if !name.iter().any(telling) {
+                name = vec![name.concat()];
+            }
             for phrase in &line.words {
-                phrases.push((list(phrase), list(&line.name)));
+                phrases.push((list(phrase), name.clone()));
             }
         }
         phrases.retain(|(from, _)| !from.is_empty());
@@ -177,6 +182,9 @@ pub struct Found<'a> {
     pub candidates: Vec<Candidate<'a>>,
     /// Whether the first is what was meant, without doubt.
     pub decided: bool,
+    /// Set if a release is asked for that is newer than all that is known of its line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub newer: Option<Newer>,
 }
 
 /// A product that a search found.
@@ -206,6 +214,9 @@ pub enum ResolveError {
         /// Short ids of what comes nearest.
         nearest: Vec<String>,
     },
+    /// It is newer than all that is known of its line.
+    #[error("{}", .0.words())]
+    Newer(Newer),
     /// Several fit.
     #[error("{text:?} may be any of {}; name one of them", .candidates.join(", "))]
     Ambiguous {
@@ -275,9 +286,17 @@ impl Products {
             candidate.reasons.push("its name".into());
         }
         // Where something fits fully, what lacks a word that was asked for is of no use.
+        let mut newer = None;
         if candidates.first().is_some_and(|best| best.distance < MISSING) {
             candidates.retain(|c| c.distance < MISSING);
         } else {
+            let alike = self.alike(&query, kind);
+            newer = self.newer(&query, &alike);
+            // What has nothing but a number in common with what was asked for is no help.
+            match &newer {
+                Some(newer) => candidates.retain(|c| c.product.short() == newer.short),
+                None => candidates.retain(|c| alike.contains(&c.product.line.as_str())),
+            }
             candidates.truncate(5);
         }
         let decided = match candidates.as_slice() {
@@ -306,7 +325,7 @@ impl Products {
             query.edition = edition.cloned();
         }
         candidates.truncate(MOST);
-        Found { query, candidates, decided }
+        Found { query, candidates, decided, newer }
     }
 
     /// The one product that a text means.
@@ -337,6 +356,10 @@ impl Products {
                 text: found.query.text.clone(),
                 candidates: shorts(false),
             }),
+            _ if found.newer.is_some() => Err(found.newer.map_or_else(
+                || ResolveError::Unknown { text: found.query.text.clone(), nearest: Vec::new() },
+                ResolveError::Newer,
+            )),
             _ => {
                 Err(ResolveError::Unknown { text: found.query.text.clone(), nearest: shorts(true) })
             }
@@ -416,8 +439,11 @@ fn version_distance(asked: &str, has: &str) -> Option<u32> {
     }
     let (a, b) = (Version::new(asked), Version::new(has));
     if a.same_release(&b) {
+        // `10.04` is a month of a year, and no 10.4.
+        let plain = |text: &str| text.trim_end_matches(['.', '0']).to_owned();
+        let alike = plain(asked) == plain(has);
         // `5` may well be meant as all of 5, and not as 5.0.
-        return Some(if asked.contains('.') { 1 } else { COVERS });
+        return Some(if asked.contains('.') && alike { 1 } else { COVERS });
     }
     if b.is_within(&a) {
         Some(COVERS)

@@ -80,13 +80,16 @@ pub struct Query {
 /// A phrase and the words that stand for it.
 pub(crate) type Phrase = (Vec<String>, Vec<String>);
 
+/// From here on something that was asked for is missing.
+pub(crate) const MISSING: u32 = 400;
+
 /// How much it tells that a word is on one side only: in the question, or in the name.
 pub(crate) fn weight(word: &str, in_question: bool) -> u32 {
     let service_pack = numbered(word, "sp").is_some() || numbered(word, "u").is_some();
     if WEAK.contains(&word) {
         20
     } else if in_question {
-        if EDITIONS.contains(&word) { 50 } else { 400 }
+        if EDITIONS.contains(&word) { 50 } else { MISSING }
     } else if service_pack {
         100
     } else if numbered(word, "r").is_some() {
@@ -101,6 +104,11 @@ pub(crate) fn weight(word: &str, in_question: bool) -> u32 {
 /// Whether it is the word of an edition.
 pub(crate) fn is_edition(word: &str) -> bool {
     EDITIONS.contains(&word)
+}
+
+/// Whether it is a part of a release's number: `sp2`, `r2`, `u3`.
+pub(crate) fn is_release_word(word: &str) -> bool {
+    ["sp", "r", "u"].iter().any(|prefix| numbered(word, prefix).is_some())
 }
 
 fn numbered(word: &str, prefix: &str) -> Option<u64> {
@@ -134,6 +142,11 @@ pub(crate) fn words(text: &str, phrases: &[Phrase]) -> (Vec<String>, Option<Arch
 
 /// `rhel5.3` is `rhel`, `5.3`; `2008r2` is `2008`, `r2`; `w2k3` is `windows`, `server`, `2003`.
 fn split(raw: &str, found: &mut Vec<String>) {
+    // `8.x` is any 8.
+    let raw = match raw.strip_suffix(".x") {
+        Some(major) if major.starts_with(|c: char| c.is_ascii_digit()) => major,
+        _ => raw,
+    };
     let raw = match short_windows(raw) {
         Some((year, rest)) => {
             found.push("windows".into());

@@ -86,7 +86,10 @@ fn several_that_fit_are_an_error_that_names_them() {
     let products = built_in();
     match products.resolve("esx") {
         Err(ResolveError::Ambiguous { candidates, .. }) => {
-            assert_eq!(candidates, ["esx3.5", "esx4.0", "esx4.1"]);
+            assert_eq!(
+                candidates,
+                ["esx2.5", "esx3.0", "esx3.5", "esx4.0", "esx4.1", "esxi9.0", "esxi9.1"]
+            );
         }
         other => panic!("{:?}", other.map(|p| &p.id)),
     }
@@ -191,6 +194,101 @@ proptest! {
         prop_assert!(a.is_within(&a));
         if a.is_within(&b) && b.is_within(&c) && !b.same_release(&c) && !a.same_release(&b) {
             prop_assert!(a.is_within(&c));
+        }
+    }
+}
+
+#[test]
+fn a_release_newer_than_the_data_is_not_known_and_the_newest_of_its_line_is_named() {
+    let products = built_in();
+    for (text, newest) in [
+        ("Windows Server 2031", "Microsoft Windows Server 2025"),
+        ("windows server 2029 datacenter", "Microsoft Windows Server 2025"),
+        ("debian 19", "Debian 13"),
+        ("RHEL 12.4", "Red Hat Enterprise Linux 10.2"),
+        ("fedora linux 77", "Fedora Linux 44"),
+        ("hyper-v 2032", "Microsoft Windows Server 2025 Hyper-V"),
+        ("KVM of RHEL 13.1", "KVM (Red Hat Enterprise Linux 10.2)"),
+        ("proxmox ve 17", "Proxmox VE 9.2"),
+    ] {
+        let found = products.search(text);
+        let newer = found.newer.unwrap_or_else(|| panic!("{text}: {:?}", found.candidates));
+        assert_eq!(newer.newest, newest, "{text}");
+        assert!(!found.decided, "{text}");
+        let words = newer.words();
+        assert!(words.contains("not known here") && words.contains(newest), "{words}");
+        let error = products.resolve(text).expect_err("not known").to_string();
+        assert_eq!(error, words);
+    }
+    // What lies between known releases is no newer one.
+    assert_eq!(products.search("rhel 8.77").newer, None);
+}
+
+#[test]
+fn what_is_no_product_brings_no_unlike_ones() {
+    let products = built_in();
+    for text in ["OPNsense 24.1", "frobnicator 12", "haikuish 2", "zzz"] {
+        let found = products.search(text);
+        assert!(found.candidates.is_empty(), "{text}: {:?}", found.candidates);
+        assert_eq!((found.decided, found.newer), (false, None), "{text}");
+    }
+}
+
+#[test]
+fn products_are_found_as_people_ask_for_them() {
+    let products = built_in();
+    for (text, short) in [
+        ("centos 7.4", "centos7.4"),
+        ("ESXi 5.5U3", "esxi5.5u3"),
+        ("VMware ESXi 6.7 Update 2", "esxi6.7u2"),
+        ("VMware ESX 9.1", "esxi9.1"),
+        ("VMware Server 2.0.2", "vmware-server2.0"),
+        ("VMware Workstation Pro 17.5", "vmware-workstation17.5"),
+        ("VMware Fusion 12.2", "vmware-fusion12.2"),
+        ("XCP-NG 8.2.1", "xcp-ng8.2"),
+        ("Citrix Hypervisor 8.2", "xenserver8.2"),
+        ("Hyper-V Server 2008 R2 SP1", "hyper-v-server-2008r2sp1"),
+        ("Hyper-V 2022", "hyper-v-2022"),
+        ("KVM of Ubuntu 24.04", "kvm-ubuntu-24.04"),
+        ("RHEL 9.4 KVM", "kvm-rhel-9.4"),
+        ("proxmox 8.4", "proxmox-ve8.4"),
+        ("OpenShift Virtualization 4.18", "openshift-virtualization4.18"),
+        ("AHV 10.3", "nutanix-aos7.3"),
+        ("Oracle VM VirtualBox 7.1", "virtualbox7.1"),
+        ("FreeBSD 14.3 bhyve", "bhyve14.3"),
+        ("Windows Server 2025", "win2k25"),
+        ("Ubuntu 26.04", "ubuntu26.04"),
+        ("Amazon Linux 2023", "amazonlinux2023"),
+        ("SUSE Linux Enterprise Server 15 SP7", "sle15sp7"),
+    ] {
+        assert_eq!(products.resolve(text).map(Product::short), Ok(short), "{text}");
+    }
+    // A month of a year is no minor version: 26.04 is Ubuntu's.
+    assert_eq!(products.resolve("26.04").map(Product::short), Ok("ubuntu26.04"));
+    // `3` is 3.0 or 3.5, and nothing says which.
+    assert!(matches!(products.resolve("VMware ESX 3"), Err(ResolveError::Ambiguous { .. })));
+}
+
+#[test]
+fn the_kvm_of_a_distribution_follows_its_releases_and_lives_as_long() {
+    let products = built_in();
+    let first = products.resolve("KVM of RHEL 5.4").expect("known");
+    let later: Vec<_> = products.after(first).into_iter().map(Product::short).collect();
+    let at = |short: &str| later.iter().position(|known| *known == short);
+    assert!(at("kvm-rhel-5.5") < at("kvm-rhel-6.0") && at("kvm-rhel-6.0") < at("kvm-rhel-10.0"));
+    assert!(at("kvm-rhel-5.5").is_some());
+    let bookworm = products.resolve("KVM of Debian 12").expect("known");
+    assert!(bookworm.end_of_life().is_some_and(|fact| fact.value.to_string().starts_with("20")));
+}
+
+#[test]
+fn each_built_in_host_is_of_a_line_and_each_of_its_values_names_a_document() {
+    let products = built_in();
+    for host in products.iter().filter(|p| p.kind == ProductKind::Host) {
+        assert!(products.has_line(&host.line), "{} is of no line", host.id);
+        for fact in &host.facts {
+            let document = fact.source.document.as_ref();
+            assert!(document.len() > 8, "{}: {document:?} names no document", host.id);
         }
     }
 }

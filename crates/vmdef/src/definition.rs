@@ -44,6 +44,16 @@ pub enum SourceFormat {
     HypervInstances,
     /// What [`HYPERV_COMMAND`](crate::HYPERV_COMMAND) prints.
     HypervJson,
+    /// oVirt's and RHV's own OVF, of which DMTF's reader understands nothing.
+    OvirtOvf,
+    /// VirtualBox's settings (`.vbox`).
+    Vbox,
+    /// Xen's `xl` and `xm` configuration.
+    XenCfg,
+    /// Proxmox VE's `/etc/pve/qemu-server/ID.conf`, which `qm config` prints too.
+    Proxmox,
+    /// KubeVirt's `VirtualMachine` or `VirtualMachineInstance`.
+    KubeVirt,
 }
 
 impl SourceFormat {
@@ -56,6 +66,11 @@ impl SourceFormat {
             Self::HypervSettings => "Hyper-V settings XML",
             Self::HypervInstances => "Hyper-V export (WMI instances)",
             Self::HypervJson => "Hyper-V facts as JSON",
+            Self::OvirtOvf => "oVirt's OVF",
+            Self::Vbox => "VirtualBox .vbox",
+            Self::XenCfg => "Xen xl configuration",
+            Self::Proxmox => "Proxmox VE configuration",
+            Self::KubeVirt => "KubeVirt VirtualMachine",
         }
     }
 }
@@ -69,10 +84,18 @@ pub enum Hypervisor {
     Qemu,
     Kvm,
     Xen,
+    /// Xen as XenServer and XCP-ng run it.
+    XenServer,
     HyperV,
     /// ESX, ESXi, Workstation and the like.
     Vmware,
     VirtualBox,
+    /// QEMU and KVM as Proxmox VE runs them.
+    ProxmoxVe,
+    /// QEMU and KVM as oVirt and RHV run them.
+    OVirt,
+    /// QEMU and KVM as KubeVirt and OpenShift Virtualization run them.
+    KubeVirt,
     /// Another, by the format's name for it.
     Other(String),
 }
@@ -83,9 +106,13 @@ impl fmt::Display for Hypervisor {
             Self::Qemu => "QEMU",
             Self::Kvm => "KVM",
             Self::Xen => "Xen",
+            Self::XenServer => "XenServer or XCP-ng",
             Self::HyperV => "Hyper-V",
             Self::Vmware => "VMware",
             Self::VirtualBox => "VirtualBox",
+            Self::ProxmoxVe => "Proxmox VE",
+            Self::OVirt => "oVirt",
+            Self::KubeVirt => "KubeVirt",
             Self::Other(name) => name,
         })
     }
@@ -103,6 +130,10 @@ pub enum GuestHint {
     Vsphere(String),
     /// A number of CIM_OperatingSystem.OSType.
     CimOsType(u32),
+    /// VirtualBox's name of a system: `Ubuntu22_LTS_64`.
+    VirtualBox(String),
+    /// oVirt's name of a system: `rhel_8x64`.
+    Ovirt(String),
     /// Words for people, such as OVF's description of the system.
     Words(String),
 }
@@ -164,7 +195,8 @@ impl NicKind {
             | "virtio-net-pci"
             | "virtio-transitional"
             | "virtio-non-transitional" => Self::Known(NicModel::Virtio),
-            "e1000" | "e1000-82540em" => Self::Known(NicModel::E1000),
+            "e1000" | "e1000-82540em" | "e1000-82544gc" | "e1000-82545em" | "82540em"
+            | "82543gc" | "82545em" => Self::Known(NicModel::E1000),
             "e1000e" => Self::Known(NicModel::E1000e),
             "rtl8139" => Self::Known(NicModel::Rtl8139),
             "vmxnet3" => Self::Known(NicModel::Vmxnet3),
@@ -215,10 +247,10 @@ pub struct Memories {
     pub max: Option<Told<ByteSize>>,
 }
 
-/// Another device of which there is a kind: `video`, `tpm`, `rng`, `balloon`, `watchdog`, `sound`.
+/// Another device of which there is a kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Device {
-    /// `video`, `tpm`, `rng`, `balloon`, `watchdog` or `sound`.
+    /// `video`, `tpm`, `rng`, `balloon`, `watchdog`, `sound`, `passthrough`, `shared-folder` or `shared-memory`.
     pub kind: &'static str,
     /// Its model, by the format's own name.
     pub model: Told<String>,
@@ -262,6 +294,11 @@ pub struct VmDefinition {
     /// The oldest version of the hypervisor that has this virtual hardware, where that is known; the
     /// one that runs it may be newer.
     pub hypervisor_from: Option<Told<String>>,
+    /// The oldest hosts that can run it, as words to search the products for. Several if the file leaves
+    /// open which it is; none if it says too little.
+    pub hosts: Vec<Told<String>>,
+    /// Whether what makes up the machine is encrypted. Then nothing that is absent has its default.
+    pub encrypted: Option<Told<bool>>,
     /// What it says about the system in the machine, the most exact first.
     pub guest: Vec<Told<GuestHint>>,
     /// Architecture: `x86_64`, `i686`, `aarch64`.
@@ -270,8 +307,10 @@ pub struct VmDefinition {
     pub firmware: Option<Told<Firmware>>,
     /// Whether Secure Boot is on.
     pub secure_boot: Option<Told<bool>>,
-    /// Chipset generation.
+    /// Chipset generation; none where the machine has neither.
     pub chipset: Option<Told<Chipset>>,
+    /// CPU model, where the file asks for one by name.
+    pub cpu_model: Option<Told<String>>,
     /// Virtual CPUs.
     pub vcpus: Vcpus,
     /// Memory.
@@ -296,11 +335,14 @@ impl VmDefinition {
             hypervisor: None,
             hardware: None,
             hypervisor_from: None,
+            hosts: Vec::new(),
+            encrypted: None,
             guest: Vec::new(),
             arch: None,
             firmware: None,
             secure_boot: None,
             chipset: None,
+            cpu_model: None,
             vcpus: Vcpus::default(),
             memory: Memories::default(),
             disks: Vec::new(),
@@ -309,6 +351,19 @@ impl VmDefinition {
             left: Vec::new(),
             left_more: 0,
         }
+    }
+
+    /// The architecture of a PC, or none told: only such machines have a BIOS and these chipsets.
+    pub(crate) fn may_be_pc(&self) -> bool {
+        self.arch.as_ref().is_none_or(|arch| arch.value == "x86_64" || arch.value == "i686")
+    }
+
+    /// Disks that are no optical and no floppy drives.
+    pub fn hard_disks(&self) -> impl Iterator<Item = &DiskDefinition> {
+        let floppy = DiskBus::Known(Bus::Floppy);
+        self.disks
+            .iter()
+            .filter(move |d| !d.cdrom && d.bus.as_ref().is_none_or(|bus| bus.value != floppy))
     }
 
     /// The devices of a kind.

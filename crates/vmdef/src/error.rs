@@ -51,7 +51,7 @@ pub enum VmdefError {
     },
     /// Not of any known form.
     #[error(
-        "{file} is no machine definition of a known form (libvirt domain XML, .vmx, OVF, Hyper-V export): {what}"
+        "{file} is no machine definition of a known form (libvirt domain XML, .vmx, OVF, .vbox, xl.cfg, Proxmox VE .conf, KubeVirt YAML, Hyper-V export): {what}"
     )]
     Unknown {
         /// The file.

@@ -1,4 +1,4 @@
-//! Hyper-V: the settings XML of 2008 to 2012 R2, the export of WMI instances of 2008 and 2008 R2, and the
+//! Hyper-V: the settings XML of 2008 to 2012 R2, and the
 //! JSON that [`HYPERV_COMMAND`] writes on hosts whose own format is binary.
 
 use hospitium_model::{Bus, ByteSize, Chipset, Firmware, FormError};
@@ -17,14 +17,14 @@ pub const HYPERV_COMMAND: &str = "Get-VM -Name 'NAME' | Select-Object Name,Versi
 @{n='Dvds';e={@($_.DVDDrives|Select-Object @{n='Controller';e={\"$($_.ControllerType)\"}},ControllerNumber,ControllerLocation,Path)}},\
 @{n='Nics';e={@($_.NetworkAdapters|Select-Object Name,IsLegacy)}} | ConvertTo-Json -Depth 4 | Out-File vm.json";
 
-fn begin(format: SourceFormat) -> VmDefinition {
+pub(crate) fn begin(format: SourceFormat) -> VmDefinition {
     let mut d = VmDefinition::new(format);
     d.hypervisor = Some(Told::by_default(Hypervisor::HyperV, "every such file"));
     d
 }
 
 /// Generation 1 is a PC with BIOS and a 440BX; generation 2 has UEFI and no chipset of old.
-fn generation(two: Told<bool>, d: &mut VmDefinition) {
+pub(crate) fn generation(two: Told<bool>, d: &mut VmDefinition) {
     d.firmware = Some(two.clone().map(|two| if two { Firmware::Uefi } else { Firmware::Bios }));
     d.chipset = Some(two.map(|two| if two { Chipset::Modern } else { Chipset::Legacy }));
 }
@@ -45,6 +45,9 @@ fn release_of(version: &str) -> Option<&'static str> {
 
 fn versioned(told: Told<String>, d: &mut VmDefinition) {
     d.hypervisor_from = release_of(&told.value).map(|release| told.clone().map(|_| release.into()));
+    let hosts =
+        release_of(&told.value).map(|release| told.clone().map(|_| format!("Hyper-V {release}")));
+    d.hosts.extend(hosts);
     d.hardware = Some(told);
 }
 
@@ -55,7 +58,11 @@ fn number(file: &str, text: &str, told: &Told<String>, what: &str) -> Result<u64
     })
 }
 
-fn mebibytes(file: &str, text: &str, told: Told<String>) -> Result<Told<ByteSize>, FormError> {
+pub(crate) fn mebibytes(
+    file: &str,
+    text: &str,
+    told: Told<String>,
+) -> Result<Told<ByteSize>, FormError> {
     let n = number(file, text, &told, "size of memory in MiB")?;
     let bytes = n.checked_mul(1 << 20).ok_or_else(|| {
         FormError::at(file, text, told.line as usize, 0, "more memory than can be counted")
@@ -63,7 +70,7 @@ fn mebibytes(file: &str, text: &str, told: Told<String>) -> Result<Told<ByteSize
     Ok(told.map(|_| ByteSize::bytes(bytes)))
 }
 
-fn count(file: &str, text: &str, told: Told<String>) -> Result<Told<u32>, FormError> {
+pub(crate) fn count(file: &str, text: &str, told: Told<String>) -> Result<Told<u32>, FormError> {
     let n = number(file, text, &told, "number of vCPUs")?;
     let n = u32::try_from(n)
         .ok()
@@ -72,7 +79,7 @@ fn count(file: &str, text: &str, told: Told<String>) -> Result<Told<u32>, FormEr
     Ok(told.map(|_| n))
 }
 
-fn drive(
+pub(crate) fn drive(
     id: Told<String>,
     bus: DiskBus,
     image: Option<Told<String>>,
@@ -92,7 +99,7 @@ fn drive(
 }
 
 /// What Hyper-V calls its paravirtual SCSI controller.
-fn synthetic_scsi() -> DiskBus {
+pub(crate) fn synthetic_scsi() -> DiskBus {
     DiskBus::Other("synthetic SCSI".into())
 }
 
@@ -116,7 +123,16 @@ pub(crate) fn settings(file: &str, text: &str, root: &Node) -> Result<VmDefiniti
             versioned(told.map(|_| value), &mut d);
         }
         two = properties.text_of("subtype").map(|t| t.map(|v| v == "1"));
-        properties.excuse(&["global_id", "creation_time", "notes", "type_id", "modified", "owner"]);
+        properties.excuse(&[
+            "global_id",
+            "creation_time",
+            "notes",
+            "type_id",
+            "modified",
+            "owner",
+            "highly_available",
+            "last_powered_off_time",
+        ]);
     }
     generation(two.unwrap_or_else(|| Told::by_default(false, "Hyper-V, generation 1")), &mut d);
     if let Some(settings) = root.first("settings") {
@@ -131,8 +147,12 @@ pub(crate) fn settings(file: &str, text: &str, root: &Node) -> Result<VmDefiniti
                 "limit_processor_features",
                 "features",
                 "numa",
+                "vnuma",
                 "hardware_threads",
             ]);
+        }
+        if let Some(memory) = settings.first("memory") {
+            memory.excuse(&["vnuma"]);
         }
         if let Some(bank) = settings.at(&["memory", "bank"]) {
             d.memory.size = bank.text_of("size").map(|t| mebibytes(file, text, t)).transpose()?;
@@ -155,6 +175,10 @@ pub(crate) fn settings(file: &str, text: &str, root: &Node) -> Result<VmDefiniti
             "topology",
         ]);
     }
+    // The files that Packer writes for Vagrant have it at the root.
+    if let Some(told) = root.text_of("secure_boot_enabled") {
+        d.secure_boot = Some(told.map(|v| is_true(&v)));
+    }
     let mut names = Vec::new();
     if let Some(manifest) = root.first("manifest") {
         for device in manifest.children.iter().filter(|c| c.name.starts_with("vdev")) {
@@ -165,14 +189,40 @@ pub(crate) fn settings(file: &str, text: &str, root: &Node) -> Result<VmDefiniti
             }
             device.excuse(&["device", "flags"]);
         }
-        manifest.excuse(&["size"]);
+        manifest.excuse(&["size", "version"]);
     }
     for section in root.children.iter().filter(|c| c.name.starts_with('_')) {
         let id = section.name.trim_matches('_').to_ascii_lowercase();
-        let Some((_, name)) = names.iter().find(|(instance, _)| *instance == id) else { continue };
-        device(section, name, &mut d);
+        // What every machine has is not in the manifest of 2012 R2: it is known by its class.
+        let own = names.iter().find(|(instance, _)| *instance == id).map(|(_, name)| name.clone());
+        let known = || {
+            let (_, name) = ALWAYS_THERE.iter().find(|(class, _)| *class == id)?;
+            let from = section.name.clone();
+            Some(Told { value: (*name).to_owned(), line: section.line, from })
+        };
+        let Some(name) = own.or_else(known) else { continue };
+        if id == BIOS {
+            bios(section, &mut d);
+            continue;
+        }
+        device(section, &name, &mut d);
     }
-    root.excuse(&["global_settings", "savedstate", "snapshot"]);
+    if let Some(controllers) = root.first("vm-controllers") {
+        box_of_packer(root, controllers, &mut d);
+    }
+    // Generation 1 has no Secure Boot, whatever the file says of it.
+    if d.firmware.as_ref().is_some_and(|told| told.value == Firmware::Bios) {
+        d.secure_boot = None;
+    }
+    root.excuse(&[
+        "global_settings",
+        "savedstate",
+        "snapshot",
+        "boot",
+        "notes",
+        "secure_boot_template",
+        "AltSwitchName",
+    ]);
     for (_, name) in &names {
         let lower = name.value.to_ascii_lowercase();
         if lower.contains("display") || lower.contains("s3 ") || lower.contains("video") {
@@ -180,6 +230,48 @@ pub(crate) fn settings(file: &str, text: &str, root: &Node) -> Result<VmDefiniti
         }
     }
     Ok(d)
+}
+
+/// The class of the BIOS.
+const BIOS: &str = "ac6b8dc1-3257-4a70-b1b2-a9c9215659ad";
+
+/// Devices that every machine of generation 1 has, by class (Msvm_ResourceAllocationSettingData; the same in
+/// the manifests of 2008).
+const ALWAYS_THERE: [(&str, &str); 4] = [
+    ("83f8638b-8dca-4152-9eda-2ca8b33039b4", "Microsoft Emulated IDE Controller"),
+    ("8f0d2762-0b00-4e04-af4f-19010527cb93", "Microsoft Virtual Diskette Controller"),
+    ("8e3a359f-559a-4b6a-98a9-1690a6100ed7", "Microsoft Serial Controller"),
+    (BIOS, "Microsoft Virtual BIOS"),
+];
+
+/// The section of the BIOS, in which generation 2 has Secure Boot.
+fn bios(section: &Node, d: &mut VmDefinition) {
+    let told = section.text_of("secure_boot_enabled");
+    section.take();
+    if let Some(told) = told {
+        d.secure_boot.get_or_insert(told.map(|v| is_true(&v)));
+    }
+}
+
+/// What Packer writes beside a `.vmcx`, as Vagrant reads only XML (hashicorp/packer,
+/// `common/powershell/hyperv`): controllers at the root, a network adapter by its switch's name alone.
+fn box_of_packer(root: &Node, controllers: &Node, d: &mut VmDefinition) {
+    d.hosts.clear();
+    let scsi = controllers.first("scsi");
+    let bus = if scsi.is_some() { synthetic_scsi() } else { DiskBus::Known(Bus::Ide) };
+    let name = Told {
+        value: if scsi.is_some() { "scsi" } else { "ide" }.into(),
+        line: controllers.line,
+        from: "vm-controllers".into(),
+    };
+    controllers.enter();
+    let section = scsi.or_else(|| controllers.first("ide")).unwrap_or(controllers);
+    section.excuse_attributes(&["ChannelInstanceGuid"]);
+    drives(section, &name, &bus, d);
+    if let Some(switch) = root.text_of("AltSwitchName") {
+        let model = Some(switch.clone().map(|_| NicKind::Other("synthetic".into())));
+        d.nics.push(NicDefinition { id: switch, model });
+    }
 }
 
 fn is_true(value: &str) -> bool {
@@ -207,6 +299,12 @@ fn device(section: &Node, name: &Told<String>, d: &mut VmDefinition) {
         section.take();
         return;
     };
+    drives(section, name, &bus, d);
+    section.excuse(&["VDEVVersion", "ChannelInstanceGuid", "VPMEM"]);
+}
+
+/// The drives of a section's controllers.
+fn drives(section: &Node, name: &Told<String>, bus: &DiskBus, d: &mut VmDefinition) {
     section.enter();
     for controller in section.children.iter().filter(|c| c.name.starts_with("controller")) {
         controller.enter();
@@ -222,8 +320,9 @@ fn device(section: &Node, name: &Told<String>, d: &mut VmDefinition) {
                 "persistent_reservations_supported",
                 "write_hardening_method",
             ]);
-            // Empty places on a controller are written as NONE.
-            if kind == "NONE" || (kind.is_empty() && image.is_none()) {
+            // Empty places on a controller are written as NONE; a floppy drive that is empty is always there.
+            let empty_floppy = kind == "VFD" && image.is_none();
+            if kind == "NONE" || (kind.is_empty() && image.is_none()) || empty_floppy {
                 continue;
             }
             let value = format!("{}/{}/{}", name.value, controller.name, node.name);
@@ -232,10 +331,9 @@ fn device(section: &Node, name: &Told<String>, d: &mut VmDefinition) {
             d.disks.push(drive(id, bus.clone(), image, cdrom));
         }
     }
-    section.excuse(&["VDEVVersion", "ChannelInstanceGuid", "VPMEM"]);
 }
 
-fn nic(lower: &str) -> Option<NicKind> {
+pub(crate) fn nic(lower: &str) -> Option<NicKind> {
     if lower.contains("synthetic") {
         Some(NicKind::Other("synthetic".into()))
     } else if lower.contains("emulated") || lower.contains("legacy") {
@@ -243,131 +341,6 @@ fn nic(lower: &str) -> Option<NicKind> {
         Some(NicKind::Other("emulated (DEC 21140)".into()))
     } else {
         None
-    }
-}
-
-/// One WMI instance.
-struct Instance<'a> {
-    node: &'a Node,
-    class: String,
-}
-
-impl Instance<'_> {
-    /// A property; of an array the first value.
-    fn told(&self, name: &str) -> Option<Told<String>> {
-        let property = self.node.children.iter().find(|c| {
-            c.name.starts_with("PROPERTY")
-                && c.attributes.iter().any(|a| a.name == "NAME" && a.value == name)
-        })?;
-        property.take();
-        let value = property.first("VALUE").or_else(|| property.at(&["VALUE.ARRAY", "VALUE"]))?;
-        Some(Told { value: value.told()?.value, line: property.line, from: name.to_owned() })
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.told(name).map(|t| t.value).unwrap_or_default()
-    }
-}
-
-/// The export of WMI instances (CIM-XML, DMTF DSP0201) with the classes of root\virtualization.
-pub(crate) fn instances(file: &str, text: &str, root: &Node) -> Result<VmDefinition, FormError> {
-    let mut d = begin(SourceFormat::HypervInstances);
-    let mut all = Vec::new();
-    collect(root, &mut all);
-    if !all.iter().any(|i| i.class.starts_with("Msvm_")) {
-        let what = "no instance of a class of Hyper-V (Msvm_…) in it";
-        return Err(FormError::at(file, text, root.line as usize, 0, what));
-    }
-    generation(Told::by_default(false, "Hyper-V 2008 and 2008 R2"), &mut d);
-    // Paths to other instances are written with doubled backslashes.
-    let find = |path: &str| {
-        let path = path.replace("\\\\", "\\").to_ascii_lowercase();
-        all.iter().find(|i| {
-            let id = i.text("InstanceID").to_ascii_lowercase();
-            !id.is_empty() && path.ends_with(&format!("instanceid=\"{id}\""))
-        })
-    };
-    for instance in &all {
-        let subtype = instance.text("ResourceSubType");
-        match instance.class.as_str() {
-            "Msvm_VirtualSystemSettingData" | "Msvm_ComputerSystem" => {
-                if let Some(name) = instance.told("ElementName") {
-                    d.name.get_or_insert(name);
-                }
-            }
-            "Msvm_ProcessorSettingData" => {
-                d.vcpus.count =
-                    instance.told("VirtualQuantity").map(|t| count(file, text, t)).transpose()?;
-            }
-            "Msvm_MemorySettingData" => {
-                d.memory.size = instance
-                    .told("VirtualQuantity")
-                    .map(|t| mebibytes(file, text, t))
-                    .transpose()?;
-            }
-            "Msvm_SyntheticEthernetPortSettingData" | "Msvm_EmulatedEthernetPortSettingData" => {
-                let value = instance.told("ElementName").map_or_else(String::new, |t| t.value);
-                let id = Told { value, line: instance.node.line, from: instance.class.clone() };
-                let model =
-                    nic(&instance.class.to_ascii_lowercase()).map(|kind| id.clone().map(|_| kind));
-                d.nics.push(NicDefinition { id, model });
-            }
-            "Msvm_ResourceAllocationSettingData"
-                if subtype.ends_with("Virtual Hard Disk")
-                    || subtype.ends_with("Virtual CD/DVD Disk")
-                    || subtype.ends_with("Virtual Floppy Disk") =>
-            {
-                let upper = find(&instance.text("Parent"));
-                let controller = upper.and_then(|drive| find(&drive.text("Parent"))).or(upper);
-                let on = controller
-                    .map(|c| c.text("ResourceSubType").to_ascii_lowercase())
-                    .unwrap_or_default();
-                let bus = if on.contains("ide") && on.contains("controller") {
-                    DiskBus::Known(Bus::Ide)
-                } else if on.contains("scsi") {
-                    synthetic_scsi()
-                } else if on.contains("diskette") || subtype.ends_with("Floppy Disk") {
-                    DiskBus::Known(Bus::Floppy)
-                } else {
-                    DiskBus::Other(on)
-                };
-                let id = Told {
-                    value: instance.text("InstanceID"),
-                    line: instance.node.line,
-                    from: subtype.clone(),
-                };
-                d.disks.push(drive(
-                    id,
-                    bus,
-                    instance.told("Connection"),
-                    subtype.contains("CD/DVD"),
-                ));
-            }
-            class => {
-                let known = class.starts_with("Msvm_");
-                let what = format!("{class} {subtype}");
-                d.leave(
-                    instance.node.line,
-                    what.trim(),
-                    if known { Why::NotCompared } else { Why::NotUnderstood },
-                );
-            }
-        }
-        // The other properties of a class that was read are the class's own and known.
-        instance.node.take();
-    }
-    Ok(d)
-}
-
-fn collect<'a>(node: &'a Node, into: &mut Vec<Instance<'a>>) {
-    node.excuse_attributes(&["CIMVERSION", "DTDVERSION"]);
-    for child in &node.children {
-        if child.name == "INSTANCE" {
-            let class = child.attribute("CLASSNAME").map(|t| t.value).unwrap_or_default();
-            into.push(Instance { node: child, class });
-        } else {
-            collect(child, into);
-        }
     }
 }
 
@@ -390,6 +363,7 @@ pub(crate) fn facts(file: &str, text: &str, root: &Node) -> Result<VmDefinition,
     if let Some(told) = machine.text_of("Generation") {
         generation(told.map(|v| v == "2"), &mut d);
     }
+    // Generation 1 has none, and the command writes null.
     d.secure_boot = machine.text_of("SecureBoot").map(|t| t.map(|v| v.eq_ignore_ascii_case("on")));
     d.vcpus.count = machine.text_of("ProcessorCount").map(|t| count(file, text, t)).transpose()?;
     let bytes = |told: Told<String>| {

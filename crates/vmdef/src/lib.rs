@@ -1,7 +1,8 @@
 //! Virtual machine definitions as people have them.
 //!
 //! What comes in: the definition of one machine, as libvirt (`virsh dumpxml`), VMware (`.vmx`), any
-//! exporter of OVF (`.ovf`, `.ova`) or Hyper-V (the XML of exports before 2016, or the JSON that
+//! exporter of OVF (`.ovf`, `.ova`), oVirt (its own OVF), VirtualBox (`.vbox`), Xen (`xl.cfg`), Proxmox VE
+//! (`ID.conf`), KubeVirt (YAML) or Hyper-V (the XML of exports before 2016, or the JSON that
 //! [`HYPERV_COMMAND`] prints) wrote it. What goes out: one [`VmDefinition`], in which every value
 //! says where in the file it stood ([`Told`]), and everything that was in the file and is not in
 //! these values is listed ([`Left`]).
@@ -17,14 +18,24 @@ mod definition;
 mod error;
 mod hints;
 mod hyperv;
+mod hyperv_wmi;
 mod json;
+mod kubevirt;
 mod libvirt;
+mod lines;
+mod machine_type;
 mod open;
 mod ovf;
+mod ovf_vendors;
+mod ovirt;
+mod proxmox;
 mod text;
 mod tree;
+mod vbox;
 mod vmx;
+mod xen_cfg;
 mod xml;
+mod yaml;
 
 pub use definition::{
     Device, DiskBus, DiskDefinition, GuestHint, Hypervisor, Left, Memories, NicDefinition, NicKind,
@@ -33,4 +44,5 @@ pub use definition::{
 pub use error::VmdefError;
 pub use hints::{HINTS_SOURCE, Words};
 pub use hyperv::HYPERV_COMMAND;
+pub use lines::Line;
 pub use open::{LARGEST, read_file, read_text};

@@ -1,15 +1,17 @@
 //! libvirt's domain XML (libvirt.org, "Domain XML format").
 
-use hospitium_model::{Bus, ByteSize, Chipset, CpuTopology, Firmware, FormError};
+use hospitium_model::{Bus, ByteSize, CpuTopology, Firmware, FormError};
 
 use crate::definition::{
     Device, DiskBus, DiskDefinition, GuestHint, Hypervisor, NicDefinition, NicKind, SourceFormat,
     Told, VmDefinition, Why,
 };
+use crate::machine_type::{arch_of, by_machine_type, chipset_of};
 use crate::tree::Node;
 
 /// Elements of a domain that say nothing about whether guest and host work together.
-const NOT_COMPARED: [&str; 21] = [
+const NOT_COMPARED: [&str; 22] = [
+    "memoryBacking",
     "uuid",
     "genid",
     "title",
@@ -67,6 +69,8 @@ pub(crate) fn read(file: &str, text: &str, root: &Node) -> Result<VmDefinition, 
         })
     });
     root.excuse_attributes(&["id"]);
+    // libvirt passes over text between elements; people write notes there.
+    root.excuse_notes();
     root.excuse(&NOT_COMPARED);
     if let Some(metadata) = root.first("metadata") {
         for osinfo in metadata.all("libosinfo") {
@@ -74,9 +78,8 @@ pub(crate) fn read(file: &str, text: &str, root: &Node) -> Result<VmDefinition, 
             d.guest.extend(ids.map(|told| told.map(GuestHint::Osinfo)));
         }
     }
-    system(root, &mut d);
-    let x86 = d.arch.as_ref().is_none_or(|a| a.value == "x86_64" || a.value == "i686");
-    if d.firmware.is_none() && x86 {
+    let paravirtual = system(root, &mut d);
+    if d.firmware.is_none() && d.may_be_pc() && !paravirtual {
         d.firmware = Some(Told::by_default(Firmware::Bios, "libvirt, x86 without <loader>"));
     }
     vcpus(file, text, root, &mut d)?;
@@ -102,7 +105,7 @@ pub(crate) fn read(file: &str, text: &str, root: &Node) -> Result<VmDefinition, 
     if let Some(devices) = root.first("devices") {
         disks(devices, &mut d);
         for (n, node) in devices.all("interface").enumerate() {
-            nic(n, node, &mut d);
+            nic(n, node, paravirtual, &mut d);
         }
         others(devices, &mut d);
         devices.excuse(&DEVICES_NOT_COMPARED);
@@ -110,42 +113,39 @@ pub(crate) fn read(file: &str, text: &str, root: &Node) -> Result<VmDefinition, 
     Ok(d)
 }
 
-fn system(root: &Node, d: &mut VmDefinition) {
-    let Some(os) = root.first("os") else { return };
+/// Reads what is booted, and says whether the machine is a paravirtual one of Xen: it has no firmware and
+/// no chipset that the guest could see.
+fn system(root: &Node, d: &mut VmDefinition) -> bool {
+    let xen = d.hypervisor.as_ref().is_some_and(|told| told.value == Hypervisor::Xen);
+    let Some(os) = root.first("os") else { return xen && root.first("bootloader").is_some() };
     os.excuse(&[
         "boot", "bootmenu", "smbios", "bios", "nvram", "kernel", "initrd", "cmdline", "acpi",
     ]);
+    let mut paravirtual = false;
     if let Some(kind) = os.first("type") {
-        d.arch = kind.attribute("arch");
+        d.arch = kind.attribute("arch").map(|told| told.map(|name| arch_of(&name)));
         if let Some(machine) = kind.attribute("machine") {
-            let name = machine.value.as_str();
-            let chipset = if name.contains("q35") {
-                Some(Chipset::Modern)
-            } else if name.contains("i440fx")
-                || matches!(name, "pc" | "xenfv" | "xenpv" | "isapc")
-                || name
-                    .strip_prefix("pc-")
-                    .is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()))
-                || name.starts_with("rhel5.")
-                || name.starts_with("rhel6.")
-            {
-                Some(Chipset::Legacy)
-            } else {
-                None
-            };
-            d.chipset = chipset.map(|value| machine.clone().map(|_| value));
-            // `pc-q35-7.2` came with QEMU 7.2; `…-rhel9.2.0` counts the distribution's releases.
-            let version = name.rsplit('-').next().filter(|v| {
-                v.starts_with(|c: char| c.is_ascii_digit())
-                    && v.contains('.')
-                    && v.chars().all(|c| c.is_ascii_digit() || c == '.')
-            });
-            d.hypervisor_from = version.map(|v| machine.clone().map(|_| v.to_owned()));
+            if d.may_be_pc() {
+                d.chipset = chipset_of(&machine.value).map(|value| machine.clone().map(|_| value));
+            }
+            by_machine_type(&machine, d);
+            paravirtual = matches!(machine.value.as_str(), "xenpv" | "xenpvh");
             d.hardware = Some(machine);
         }
-        if let Some(told) = kind.told().filter(|told| told.value != "hvm") {
-            d.leave(told.line, &format!("os/type = {}", told.value), Why::NotUnderstood);
+        match kind.told() {
+            // `linux` is what `xen` was called until libvirt 0.4.
+            Some(told) if xen && matches!(told.value.as_str(), "xen" | "linux" | "xenpvh") => {
+                paravirtual = true;
+            }
+            Some(told) if told.value != "hvm" => {
+                d.leave(told.line, &format!("os/type = {}", told.value), Why::NotUnderstood);
+            }
+            _ => {}
         }
+    }
+    if paravirtual {
+        d.chipset = None;
+        return true;
     }
     let efi = |value: &str| {
         if value == "efi" {
@@ -187,6 +187,7 @@ fn system(root: &Node, d: &mut VmDefinition) {
             }
         }
     }
+    false
 }
 
 fn vcpus(file: &str, text: &str, root: &Node, d: &mut VmDefinition) -> Result<(), FormError> {
@@ -214,7 +215,11 @@ fn vcpus(file: &str, text: &str, root: &Node, d: &mut VmDefinition) -> Result<()
     root.excuse(&["vcpus"]);
     let Some(cpu) = root.first("cpu") else { return Ok(()) };
     cpu.excuse_attributes(&["mode", "match", "check", "migratable"]);
-    cpu.excuse(&["model", "vendor", "feature", "cache", "numa", "maxphysaddr"]);
+    d.cpu_model = cpu.text_of("model");
+    if let Some(model) = cpu.first("model") {
+        model.excuse_attributes(&["fallback", "vendor_id"]);
+    }
+    cpu.excuse(&["vendor", "feature", "cache", "numa", "maxphysaddr"]);
     if let Some(node) = cpu.first("topology") {
         let part =
             |name| node.attribute(name).map(number).transpose().map(|t| t.map_or(1, |t| t.value));
@@ -347,7 +352,7 @@ fn disks(devices: &Node, d: &mut VmDefinition) {
     }
 }
 
-fn nic(n: usize, node: &Node, d: &mut VmDefinition) {
+fn nic(n: usize, node: &Node, paravirtual: bool, d: &mut VmDefinition) {
     node.excuse(&[
         "mac",
         "source",
@@ -373,11 +378,39 @@ fn nic(n: usize, node: &Node, d: &mut VmDefinition) {
     if let Some(kind) = kind.filter(|kind| kind.value == "hostdev") {
         model.get_or_insert(kind.map(NicKind::Other));
     }
+    if paravirtual {
+        let default =
+            || Told::by_default(NicKind::Other("xen-netfront".into()), "Xen, paravirtual");
+        model.get_or_insert_with(default);
+    }
     let id = Told { value: format!("nic{n}"), line: node.line, from: "interface".into() };
     d.nics.push(NicDefinition { id, model });
 }
 
+/// Devices of the host, its folders and its memory in the guest, each as a whole.
+fn of_host(devices: &Node, d: &mut VmDefinition) {
+    let kinds = [
+        ("hostdev", "passthrough"),
+        ("filesystem", "shared-folder"),
+        ("shmem", "shared-memory"),
+        ("nvram", "passthrough"),
+        ("vsock", "vsock"),
+        ("iommu", "iommu"),
+        ("crypto", "crypto"),
+        ("memory", "memory-module"),
+    ];
+    for (element, kind) in kinds {
+        for node in devices.all(element) {
+            let model = node.attribute("type").or_else(|| node.attribute("model"));
+            let plain = Told { value: element.to_owned(), line: node.line, from: element.into() };
+            d.devices.push(Device { kind, model: model.unwrap_or(plain) });
+            node.take();
+        }
+    }
+}
+
 fn others(devices: &Node, d: &mut VmDefinition) {
+    of_host(devices, d);
     let kinds = [
         ("tpm", "tpm"),
         ("rng", "rng"),

@@ -5,7 +5,9 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use crate::{HYPERV_COMMAND, VmDefinition, VmdefError, Why};
-use crate::{hyperv, json, libvirt, ovf, text, vmx, xml};
+use crate::{
+    hyperv, hyperv_wmi, json, kubevirt, libvirt, ovf, proxmox, text, vbox, vmx, xen_cfg, xml, yaml,
+};
 
 /// The largest definition that is read, in bytes.
 pub const LARGEST: u64 = 4 << 20;
@@ -103,7 +105,8 @@ pub fn read_text(file: &str, bytes: &[u8]) -> Result<VmDefinition, VmdefError> {
                 }
                 "Envelope" => ovf::read(file, text, &root)?,
                 "configuration" => hyperv::settings(file, text, &root)?,
-                "DECLARATIONS" | "CIM" => hyperv::instances(file, text, &root)?,
+                "VirtualBox" => vbox::read(file, text, &root)?,
+                "DECLARATIONS" | "CIM" => hyperv_wmi::instances(file, text, &root)?,
                 other => {
                     let other = hospitium_model::printable(other, 60);
                     return Err(unknown(format!("it is XML with the root element <{other}>")));
@@ -118,9 +121,21 @@ pub fn read_text(file: &str, bytes: &[u8]) -> Result<VmDefinition, VmdefError> {
             root.leave_rest(&mut definition);
             definition
         }
+        Some(_) if kubevirt::looks_like(text) => {
+            let root = yaml::read(file, text)?;
+            let mut definition = kubevirt::read(file, text, &root)?;
+            root.leave_rest(&mut definition);
+            definition
+        }
+        Some(_) if proxmox::looks_like(text) => proxmox::read(file, text)?,
+        Some(_) if xen_cfg::looks_like(text) => xen_cfg::read(file, text)?,
         Some(_) if vmx::looks_like(text) => vmx::read(file, text)?,
         Some(_) => {
-            return Err(unknown("it is neither XML nor JSON nor lines of key = \"value\"".into()));
+            return Err(unknown(
+                "it is neither XML nor JSON nor a KubeVirt VirtualMachine nor lines of key = value \
+                 or key: value"
+                    .into(),
+            ));
         }
         None => return Err(unknown("it is empty".into())),
     };

@@ -1,13 +1,14 @@
 //! DMTF's Open Virtualization Format (DSP0243 1.x and 2.x): one virtual system of an envelope.
 
-use hospitium_model::{Bus, ByteSize, CpuTopology, Firmware, FormError};
+use hospitium_model::{Bus, ByteSize, CpuTopology, FormError};
 
 use crate::definition::{
     Device, DiskBus, DiskDefinition, GuestHint, Hypervisor, NicDefinition, SourceFormat, Told,
     VmDefinition, Why,
 };
+use crate::ovf_vendors::{configs, defaults, xenserver};
 use crate::tree::Node;
-use crate::{hints, vmx};
+use crate::{hints, ovirt, vbox, vmx};
 
 /// One element `Item`, `StorageItem` or `EthernetPortItem`.
 struct Item<'a> {
@@ -21,9 +22,12 @@ struct Item<'a> {
 
 /// Reads an envelope.
 pub(crate) fn read(file: &str, text: &str, root: &Node) -> Result<VmDefinition, FormError> {
+    if let Some(content) = root.first("Content") {
+        return ovirt::read(file, text, root, content);
+    }
     let mut d = VmDefinition::new(SourceFormat::Ovf);
-    root.excuse(&["NetworkSection", "Strings"]);
-    root.excuse_attributes(&["version", "buildId", "lang"]);
+    root.excuse(&["NetworkSection", "Strings", "StartupSection"]);
+    root.excuse_attributes(&["version", "buildId", "lang", "Name"]);
     let at = |node: &Node, what: String| FormError::at(file, text, node.line as usize, 0, what);
     let mut systems = root
         .all("VirtualSystem")
@@ -46,7 +50,6 @@ pub(crate) fn read(file: &str, text: &str, root: &Node) -> Result<VmDefinition, 
         "ProductSection",
         "EulaSection",
         "SnapshotSection",
-        "Machine",
     ]);
     if let Some(os) = system.first("OperatingSystemSection") {
         guest(os, &mut d);
@@ -102,12 +105,13 @@ pub(crate) fn read(file: &str, text: &str, root: &Node) -> Result<VmDefinition, 
             node.take();
             continue;
         }
-        if node.attribute("bound").is_some() {
+        // DSP0243, 8.4: `normal` is the value itself, what no attribute says as well; `min` and `max` bound it.
+        if node.attribute("bound").is_some_and(|told| told.value != "normal") {
             d.leave(node.line, "Item that only bounds a range", Why::NotCompared);
             node.take();
             continue;
         }
-        node.excuse_attributes(&["required"]);
+        node.excuse_attributes(&["required", "bound"]);
         let kind = node.text_of("ResourceType").and_then(|t| t.value.parse().ok());
         let Some(kind) = kind else {
             return Err(at(node, "an <Item> without a number as ResourceType".into()));
@@ -126,6 +130,7 @@ pub(crate) fn read(file: &str, text: &str, root: &Node) -> Result<VmDefinition, 
             "PoolID",
             "ConsumerVisibility",
             "Bandwidth",
+            "MappingBehavior",
         ]);
         items.push(Item {
             node,
@@ -133,12 +138,18 @@ pub(crate) fn read(file: &str, text: &str, root: &Node) -> Result<VmDefinition, 
             subtype: node.text_of("ResourceSubType"),
             instance: node.text_of("InstanceID").map(|t| t.value).unwrap_or_default(),
             parent: node.text_of("Parent").map(|t| t.value),
-            name: node.text_of("ElementName"),
+            name: node.text_of("ElementName").or_else(|| node.text_of("Caption")),
         });
     }
     for item in &items {
         take_item(file, text, root, item, &items, &mut d)?;
     }
+    xenserver(section, &mut d);
+    if let Some(machine) = system.first("Machine") {
+        vbox::beside(machine, &mut d);
+        machine.take();
+    }
+    defaults(&mut d);
     excuse_references(root);
     Ok(d)
 }
@@ -157,7 +168,13 @@ fn guest(os: &Node, d: &mut VmDefinition) {
     os.excuse(&["Info"]);
     os.excuse_attributes(&["version", "required"]);
     // VirtualBox writes its own name of the system beside the standard's number.
-    let vbox = os.text_of("OSType");
+    if let Some(node) = os.first("OSType") {
+        node.excuse_attributes(&["required"]);
+    }
+    if let Some(told) = os.text_of("OSType") {
+        arch_of(&told, d);
+        d.guest.push(told.map(GuestHint::VirtualBox));
+    }
     if let Some(told) = os.attribute("osType") {
         arch_of(&told, d);
         d.guest.push(told.map(GuestHint::Vsphere));
@@ -172,7 +189,7 @@ fn guest(os: &Node, d: &mut VmDefinition) {
             ),
         }
     }
-    for told in [os.text_of("Description"), vbox].into_iter().flatten() {
+    if let Some(told) = os.text_of("Description") {
         arch_of(&told, d);
         d.guest.push(told.map(GuestHint::Words));
     }
@@ -180,7 +197,7 @@ fn guest(os: &Node, d: &mut VmDefinition) {
 
 fn arch_of(told: &Told<String>, d: &mut VmDefinition) {
     let lower = told.value.to_ascii_lowercase();
-    let arch = if lower.starts_with("arm") {
+    let arch = if lower.starts_with("arm") || lower.ends_with("_arm64") {
         "aarch64"
     } else if ["64guest", "_64", "64-bit", "(64 bit)"]
         .iter()
@@ -200,57 +217,27 @@ fn arch_of(told: &Told<String>, d: &mut VmDefinition) {
 fn hypervisor(kind: Told<String>, d: &mut VmDefinition) {
     // VMware may name several versions, the preferred one last.
     let last = kind.value.split_whitespace().last().unwrap_or_default().to_owned();
+    let lower = last.to_ascii_lowercase();
     let of = if last.starts_with("vmx-") {
         d.hypervisor_from = hints::vmware_from(&last).map(|from| kind.clone().map(|_| from));
+        // What is exported for one of VMware's products is meant for the server product, too.
+        let server = hints::vmware_hosts(&last).into_iter().find(|name| name.contains("ESX"));
+        d.hosts.extend(server.map(|name| kind.clone().map(|_| name.to_owned())));
         Hypervisor::Vmware
-    } else if last.starts_with("virtualbox") {
+    } else if lower.starts_with("virtualbox") {
         Hypervisor::VirtualBox
     } else if last.contains("qemu") {
         Hypervisor::Qemu
-    } else if last.contains("xen") {
+    } else if lower.starts_with("xen-3.") || lower.starts_with("hvm-3.") {
+        // `hvm-3.0-unknown` and `xen-3.0-unknown` (xenadmin, OVF.cs).
+        Hypervisor::XenServer
+    } else if lower.contains("xen") {
         Hypervisor::Xen
     } else {
         Hypervisor::Other(last.clone())
     };
     d.hypervisor = Some(kind.clone().map(|_| of));
     d.hardware = Some(kind.map(|_| last));
-}
-
-/// VMware's own settings: `<vmw:Config vmw:key="firmware" vmw:value="efi"/>`.
-fn configs(section: &Node, d: &mut VmDefinition) {
-    for node in section.all("Config").chain(section.all("ExtraConfig")) {
-        node.excuse_attributes(&["required"]);
-        let (Some(key), Some(value)) = (node.attribute("key"), node.attribute("value")) else {
-            d.leave(node.line, "Config without key and value", Why::NotUnderstood);
-            continue;
-        };
-        let value = value.map(|v| v.to_ascii_lowercase());
-        match (key.value.as_str(), value.value.as_str()) {
-            ("firmware", "efi") => d.firmware = Some(value.map(|_| Firmware::Uefi)),
-            ("firmware", "bios") => d.firmware = Some(value.map(|_| Firmware::Bios)),
-            ("bootOptions.efiSecureBootEnabled" | "uefi.secureBoot.enabled", _) => {
-                d.secure_boot = Some(value.map(|v| v == "true"));
-            }
-            _ => {
-                let what = format!("Config {} = {}", key.value, value.value);
-                let known = [
-                    "cpuHot",
-                    "memoryHot",
-                    "powerOpInfo.",
-                    "tools.",
-                    "bootOptions.",
-                    "nestedHV",
-                    "virtualICH7M",
-                    "virtualSMC",
-                    "simultaneousThreads",
-                    "flags.",
-                    "wakeOnLan",
-                ];
-                let known = known.iter().any(|k| key.value.starts_with(k));
-                d.leave(key.line, &what, if known { Why::NotCompared } else { Why::NotUnderstood });
-            }
-        }
-    }
 }
 
 fn take_item(
@@ -318,10 +305,14 @@ fn take_item(
         }
         10 => {
             configs(node, d);
-            let model = item.subtype.clone().map(|told| told.map(|name| vmx::nic_named(&name)));
+            // XenServer writes Microsoft's words for a card of its own, and Hyper-V has no OVF.
+            let xen = d.hypervisor.as_ref().is_some_and(|told| told.value == Hypervisor::XenServer);
+            let model = item.subtype.clone().filter(|_| !xen);
+            let model = model.map(|told| told.map(|name| vmx::nic_named(&name)));
             d.nics.push(NicDefinition { id, model });
         }
-        14..=17 | 31 => disk(root, item, items, id, d),
+        // 19 is "other storage": XenServer's disks.
+        14..=17 | 19 | 31 => disk(root, item, items, id, d),
         24 => {
             configs(node, d);
             let model = named("video");
@@ -353,6 +344,7 @@ fn take_item(
 
 fn disk(root: &Node, item: &Item<'_>, items: &[Item<'_>], id: Told<String>, d: &mut VmDefinition) {
     configs(item.node, d);
+    item.node.excuse(&["VirtualQuantity", "VirtualQuantityUnits", "AllocationUnits"]);
     let parent = item.parent.as_ref().and_then(|p| items.iter().find(|i| i.instance == *p));
     let bus = parent.and_then(|parent| {
         let subtype = parent.subtype.as_ref();
@@ -396,9 +388,7 @@ fn disk(root: &Node, item: &Item<'_>, items: &[Item<'_>], id: Told<String>, d: &
                 let size = told.value.parse().ok().and_then(|n| in_units(n, &units))?;
                 Some(told.map(|_| size))
             });
-            disk.format = entry.attribute("format").map(|told| {
-                told.map(|url| if url.contains("vmdk") { "vmdk".to_owned() } else { url })
-            });
+            disk.format = entry.attribute("format").map(|told| told.map(|url| format_of(&url)));
             image = entry.attribute("fileRef").map(|t| t.value);
         }
         disk.image = image
@@ -409,8 +399,15 @@ fn disk(root: &Node, item: &Item<'_>, items: &[Item<'_>], id: Told<String>, d: &
     d.disks.push(disk);
 }
 
+/// An image's format by the address that OVF names it with.
+fn format_of(url: &str) -> String {
+    let lower = url.to_ascii_lowercase();
+    let known = [("vmdk", "vmdk"), ("vhdspec", "vhd"), ("vhdx", "vhdx"), ("qcow", "qcow2")];
+    known.iter().find(|(part, _)| lower.contains(part)).map_or(url, |(_, name)| name).to_owned()
+}
+
 /// A number in the units of DSP0004 (`byte * 2^20`) or in the older words (`MegaBytes`).
-fn in_units(number: u64, units: &str) -> Option<ByteSize> {
+pub(crate) fn in_units(number: u64, units: &str) -> Option<ByteSize> {
     let units = units.trim().to_ascii_lowercase();
     let factor = match units.as_str() {
         "byte" | "bytes" | "" => 1,

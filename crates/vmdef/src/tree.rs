@@ -135,6 +135,16 @@ impl Node {
         }
     }
 
+    /// Marks text that stands between elements as of no concern, in all that is in it.
+    pub fn excuse_notes(&self) {
+        if !self.children.is_empty() {
+            self.text_read.set(true);
+        }
+        for child in &self.children {
+            child.excuse_notes();
+        }
+    }
+
     /// Marks all of it as read: its meaning is taken as a whole.
     pub fn take(&self) {
         self.entered.set(true);

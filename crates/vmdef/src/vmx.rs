@@ -163,9 +163,16 @@ fn unescaped(value: &str) -> String {
 pub(crate) fn read(file: &str, text: &str) -> Result<VmDefinition, FormError> {
     let mut d = VmDefinition::new(SourceFormat::Vmx);
     let keys = keys(file, text, &mut d)?;
-    if !["config.version", "virtualhw.version", "guestos", "displayname", "memsize"]
-        .iter()
-        .any(|k| keys.0.contains_key(*k))
+    if ![
+        "config.version",
+        "virtualhw.version",
+        "guestos",
+        "displayname",
+        "memsize",
+        "encryption.data",
+    ]
+    .iter()
+    .any(|k| keys.0.contains_key(*k))
     {
         let what =
             "no key of a .vmx that every machine has (virtualHW.version, guestOS, displayName)";
@@ -173,30 +180,11 @@ pub(crate) fn read(file: &str, text: &str) -> Result<VmDefinition, FormError> {
     }
     d.name = keys.told("displayName");
     d.hypervisor = Some(Told::by_default(Hypervisor::Vmware, "every .vmx"));
-    if let Some(version) = keys.told("virtualHW.version") {
-        d.hypervisor_from =
-            hints::vmware_from(&version.value).map(|from| version.clone().map(|_| from));
-        d.hardware = Some(version.map(|v| format!("vmx-{:0>2}", v)));
-    }
-    if let Some(os) = keys.told("guestOS") {
-        let wide = os.value.ends_with("-64");
-        let arm = os.value.starts_with("arm-");
-        let arch = if arm {
-            "aarch64"
-        } else if wide {
-            "x86_64"
-        } else {
-            "i686"
-        };
-        // vmkernel5 and later are 64-bit without saying so; they are left open.
-        if !os.value.starts_with("vmkernel") && !os.value.starts_with("darwin") {
-            d.arch = Some(os.clone().map(|_| arch.to_owned()));
-        }
-        d.guest.push(os.map(GuestHint::Vmx));
-    }
-    if let Some(name) = keys.told("guestOS.detailed.data") {
-        d.guest.push(name.map(GuestHint::Words));
-    }
+    d.encrypted = keys.told("encryption.data").map(|told| told.map(|_| true));
+    guest(&keys, &mut d);
+    host(&keys, &mut d);
+    // What is encrypted may say otherwise: then nothing has its default.
+    let defaults = d.encrypted.is_none();
     match keys.told("firmware") {
         Some(told) if told.value.eq_ignore_ascii_case("efi") => {
             d.firmware = Some(told.map(|_| Firmware::Uefi));
@@ -205,20 +193,26 @@ pub(crate) fn read(file: &str, text: &str) -> Result<VmDefinition, FormError> {
             d.firmware = Some(told.map(|_| Firmware::Bios));
         }
         Some(told) => d.leave(told.line, &format!("firmware = {}", told.value), Why::NotUnderstood),
-        None => d.firmware = Some(Told::by_default(Firmware::Bios, "VMware, no key firmware")),
+        None if !defaults => {}
+        None if d.may_be_pc() => {
+            d.firmware = Some(Told::by_default(Firmware::Bios, "VMware, no key firmware"));
+        }
+        None => d.firmware = Some(Told::by_default(Firmware::Uefi, "VMware's Arm machines")),
     }
     d.secure_boot = keys.truth("uefi.secureBoot.enabled");
-    // The virtual board is a 440BX in all versions; PCI Express bridges stand beside it.
-    d.chipset = Some(Told::by_default(Chipset::Legacy, "VMware's 440BX board"));
+    // A PC's board is a 440BX in all versions; PCI Express bridges stand beside it.
+    if defaults && d.may_be_pc() {
+        d.chipset = Some(Told::by_default(Chipset::Legacy, "VMware's 440BX board"));
+    }
     let count = keys.number::<u32>("numvcpus", &mut d).filter(|n| n.value > 0);
-    let count = count.unwrap_or_else(|| Told::by_default(1, "VMware, no key numvcpus"));
-    if let Some(cores) = keys.number::<u32>("cpuid.coresPerSocket", &mut d).filter(|n| n.value > 0)
-    {
+    let default = || defaults.then(|| Told::by_default(1, "VMware, no key numvcpus"));
+    d.vcpus.count = count.or_else(default);
+    let cores = keys.number::<u32>("cpuid.coresPerSocket", &mut d).filter(|n| n.value > 0);
+    if let (Some(cores), Some(count)) = (cores, &d.vcpus.count) {
         let sockets = (count.value / cores.value).max(1);
         d.vcpus.topology =
             Some(cores.map(|cores| CpuTopology { sockets, cores, threads: 1, max_sockets: 0 }));
     }
-    d.vcpus.count = Some(count);
     d.memory.size = keys.number::<u64>("memSize", &mut d).and_then(|n| {
         Some(ByteSize::bytes(n.value.checked_mul(1 << 20)?)).map(|size| n.map(|_| size))
     });
@@ -227,9 +221,15 @@ pub(crate) fn read(file: &str, text: &str) -> Result<VmDefinition, FormError> {
     let devices = [("svga", "video", "svga"), ("vtpm", "tpm", "vtpm"), ("sound", "sound", "sound")];
     for (key, kind, model) in devices {
         let named = keys.told(&format!("{key}.virtualDev"));
+        keys.told(&format!("{key}.fileName"));
         if let Some(present) = keys.truth(&format!("{key}.present")).filter(|p| p.value) {
             let model = named.unwrap_or_else(|| present.map(|_| model.to_owned()));
             d.devices.push(Device { kind, model });
+        }
+    }
+    for name in keys.devices("pcipassthru") {
+        if let Some(present) = keys.truth(&format!("{name}.present")).filter(|p| p.value) {
+            d.devices.push(Device { kind: "passthrough", model: present.map(|_| name) });
         }
     }
     for entry in keys.0.values().filter(|entry| !entry.read.get()) {
@@ -240,10 +240,85 @@ pub(crate) fn read(file: &str, text: &str) -> Result<VmDefinition, FormError> {
     Ok(d)
 }
 
+/// The system in the machine, and its architecture.
+fn guest(keys: &Keys, d: &mut VmDefinition) {
+    // Open VM Tools tell the installed system; that is more than what was chosen when it was made.
+    if let Some(told) = keys.told("guestOS.detailed.data") {
+        let field = |name: &str| {
+            let rest = told.value.split_once(&format!("{name}='"))?.1;
+            Some(rest.split_once('\'')?.0.to_owned())
+        };
+        let arch = match (field("architecture").as_deref(), field("bitness").as_deref()) {
+            (Some("X86"), Some("64")) => Some("x86_64"),
+            (Some("X86"), Some("32")) => Some("i686"),
+            (Some("Arm"), Some("64")) => Some("aarch64"),
+            _ => None,
+        };
+        d.arch = arch.map(|arch| told.clone().map(|_| arch.to_owned()));
+        let pretty = field("prettyName").unwrap_or_else(|| told.value.clone());
+        let plain = pretty.split([',', '(']).next().unwrap_or_default().trim().to_owned();
+        d.guest.push(told.map(|_| GuestHint::Words(plain)));
+    }
+    let Some(os) = keys.told("guestOS") else { return };
+    let arch = if os.value.starts_with("arm-") {
+        "aarch64"
+    } else if os.value.ends_with("-64") {
+        "x86_64"
+    } else {
+        "i686"
+    };
+    // vmkernel5 and later are 64-bit without saying so; they are left open.
+    if !os.value.starts_with("vmkernel") && !os.value.starts_with("darwin") {
+        d.arch.get_or_insert(os.clone().map(|_| arch.to_owned()));
+    }
+    d.guest.push(os.map(GuestHint::Vmx));
+}
+
+/// Which of VMware's products it is for. Workstation, Fusion and Player mark their machines as hosted from
+/// virtual hardware 6 on; before, nothing tells them from ESX.
+fn host(keys: &Keys, d: &mut VmDefinition) {
+    let compatibility = keys.told("virtualHW.productCompatibility");
+    let hosted = compatibility.is_some_and(|told| told.value.eq_ignore_ascii_case("hosted"));
+    let Some(version) = keys.told("virtualHW.version") else { return };
+    let number: u32 = version.value.parse().unwrap_or(0);
+    let arm = d.arch.as_ref().is_some_and(|arch| arch.value == "aarch64");
+    let all = hints::vmware_hosts(&version.value);
+    let is_hosted = |name: &&str| !name.starts_with("VMware ESX");
+    let mut hosts: Vec<String> = if hosted {
+        all.iter().copied().filter(is_hosted).map(str::to_owned).collect()
+    } else if number <= 6 {
+        all.iter().map(|name| (*name).to_owned()).collect()
+    } else {
+        all.iter().copied().filter(|name| !is_hosted(name)).map(str::to_owned).collect()
+    };
+    // Of the hosted ones only Fusion runs Arm machines, from 13 on (virtual hardware 20).
+    if hosted && arm {
+        hosts.retain(|name| name.starts_with("VMware Fusion"));
+        if number < 20 {
+            hosts = vec!["VMware Fusion 13.0".into()];
+        }
+    }
+    d.hosts = hosts.into_iter().map(|name| version.clone().map(|_| name)).collect();
+    if !hosted && number > 6 {
+        d.hypervisor_from =
+            hints::vmware_from(&version.value).map(|from| version.clone().map(|_| from));
+    }
+    d.hardware = Some(version.map(|v| format!("vmx-{v:0>2}")));
+}
+
 /// Keys that say nothing about whether guest and host work together.
 fn is_of_no_concern(key: &str) -> bool {
-    const BEGINNINGS: [&str; 37] = [
+    const BEGINNINGS: [&str; 46] = [
         ".encoding",
+        "encryption.",
+        "bios.bootorder",
+        "hgfs.",
+        "msg.",
+        "vhv.",
+        "roamingvm.",
+        "mem.hotadd",
+        "vcpu.hotadd",
+        "displayname",
         "config.version",
         "virtualhw.productcompatibility",
         "nvram",
@@ -281,7 +356,10 @@ fn is_of_no_concern(key: &str) -> bool {
         "isolation.",
         "guestinfo.",
     ];
-    const ENDINGS: [&str; 13] = [
+    const ENDINGS: [&str; 16] = [
+        ".clientdevice",
+        ".filetype",
+        ".vramsize",
         ".pcislotnumber",
         ".generatedaddress",
         ".generatedaddressoffset",
@@ -306,7 +384,14 @@ fn disks(keys: &Keys, d: &mut VmDefinition) {
             let present = keys.truth(&format!("{name}.present"));
             let is_disk = name.contains(':') || kind == "floppy";
             if !is_disk {
-                keys.told(&format!("{name}.virtualDev"));
+                let model = keys.told(&format!("{name}.virtualDev"));
+                let model = model.map_or_else(String::new, |told| format!(" ({})", told.value));
+                if let Some(there) = present.filter(|p| p.value)
+                    && !has_disk(keys, &name)
+                {
+                    let what = format!("{name}{model}, a controller without a disk");
+                    d.leave(there.line, &what, Why::NotCompared);
+                }
                 continue;
             }
             let image = keys.told(&format!("{name}.fileName"));
@@ -366,6 +451,16 @@ fn disks(keys: &Keys, d: &mut VmDefinition) {
             });
         }
     }
+}
+
+/// Whether a disk is on a controller.
+fn has_disk(keys: &Keys, controller: &str) -> bool {
+    let begin = format!("{controller}:");
+    keys.0.iter().any(|(key, entry)| {
+        key.starts_with(&begin)
+            && key.ends_with(".present")
+            && entry.value.trim().eq_ignore_ascii_case("true")
+    })
 }
 
 fn nics(keys: &Keys, d: &mut VmDefinition) {

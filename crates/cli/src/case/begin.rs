@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use anyhow::{Context, Result};
-use hospitium_catalog::{Reply, question_of};
+use hospitium_catalog::{Question, Reply, question_of};
 use hospitium_desk::store::StoreError;
 use hospitium_desk::{
     Both, Calendar, CaseId, CaseLink, Channel, Configuration, Consent, Customer, Deed, Draft,
@@ -182,7 +182,9 @@ async fn asked(arguments: &OpenArguments) -> Result<(Configuration, FrozenVerdic
             Usage::error(untold.to_string(), "name it: --guest \"rhel 5.3\", --host \"qemu 7.2\"")
         })?,
         None => {
-            format!("{} on {}", guest.clone().unwrap_or_default(), host.clone().unwrap_or_default())
+            let (guest, host) = (guest.as_deref(), host.as_deref());
+            let text = format!("{} on {}", guest.unwrap_or_default(), host.unwrap_or_default());
+            Question::parse(&text).context("the catalog cannot be asked")?
         }
     };
     let (told, verdict) = match ask::reply(&question, &products, arguments.ask.clone()).await {
@@ -195,7 +197,8 @@ async fn asked(arguments: &OpenArguments) -> Result<(Configuration, FrozenVerdic
         }
         Err(error) => return Err(error.context("the catalog cannot be asked")),
     };
-    let (asked_guest, asked_host) = question.split_once(" on ").unwrap_or((&question, ""));
+    let asked = question.text.as_str();
+    let (asked_guest, asked_host) = asked.split_once(" on ").unwrap_or((asked, ""));
     let asked_host = asked_host.split(',').next().unwrap_or_default();
     // What was typed says more than the product that was found: a build, a service pack.
     let (told_guest, told_host) = told.unwrap_or((asked_guest.to_owned(), asked_host.to_owned()));

@@ -515,3 +515,131 @@ fn a_validation_holds_no_longer_than_the_certificate_itself() {
         State::Lapsed { certificate: "5.2-1".into(), on: date(2009, 6, 30) }
     );
 }
+
+const DELIVERED: &str = r#"
+line = [
+  { name = "win", title = "Win", ids = ["http://w.example/win/"] },
+  { name = "os", title = "Os", ids = ["http://a.example/os/"] },
+  { name = "hv", title = "Hv", kind = "host", ids = ["http://a.example/hv/"] },
+]
+[[product]]
+id = "http://a.example/os/5"
+source = "A"
+name = "Os 5"
+line = "os"
+release = "5"
+facts = [{ what = "release-date", value = 2007-03-14 }, { what = "end-of-life", value = 2014-03-31 }]
+[[product]]
+id = "http://a.example/hv/5"
+source = "A"
+name = "Hv of Os 5"
+short-ids = ["hv5"]
+kind = "host"
+line = "hv"
+release = "5"
+part-of = "http://a.example/os/5"
+facts = [{ what = "release-date", value = 2007-03-14 }]
+[[product]]
+id = "http://a.example/hv/6"
+source = "A"
+name = "Hv of Os 6"
+short-ids = ["hv6"]
+kind = "host"
+line = "hv"
+release = "6"
+facts = [{ what = "release-date", value = 2013-05-05 }]
+[[product]]
+id = "http://w.example/win/2008"
+source = "W"
+name = "Win 2008"
+short-ids = ["win2008"]
+line = "win"
+release = "2008"
+facts = [{ what = "release-date", value = 2008-02-27 }, { what = "end-of-life", value = 2013-04-30 }]
+[[product]]
+id = "http://w.example/win/2012"
+source = "W"
+name = "Win 2012"
+short-ids = ["win2012"]
+line = "win"
+release = "2012"
+facts = [{ what = "release-date", value = 2012-10-30 }]
+[[product]]
+id = "http://w.example/win/2019"
+source = "W"
+name = "Win 2019"
+short-ids = ["win2019"]
+line = "win"
+release = "2019"
+facts = [{ what = "release-date", value = 2018-11-13 }]
+"#;
+
+#[test]
+fn a_pair_is_owed_only_while_both_live_and_a_host_lives_as_long_as_what_it_is_part_of() {
+    let mut builder = Builder::empty();
+    builder.add_definitions(Definitions::read("products", DELIVERED).expect("reads"));
+    let products = builder.finish().expect("finishes");
+    let text = DEAL.replace("\"os5.2\"", "\"win2008\"").replace("\"vmm1\"", "\"hv5\"");
+    let text =
+        text.replace("guests = \"major\"", "guests = \"all\"").replace("2009-02-16", "2008-03-01");
+    let deal = read_agreement("deal", &text).expect("reads");
+    let as_of = date(2026, 11, 30);
+    let grounds =
+        Grounds { products: &products, outcomes: &[], suite: None, as_of, blocked: &|_, _| None };
+    let plan = Plan::make(&deal, &grounds);
+    let mut owed: Vec<(&str, &str)> =
+        plan.obligations.iter().map(|o| (o.id.as_str(), o.state.word())).collect();
+    owed.sort();
+    assert_eq!(
+        owed,
+        [
+            // Named, and both over by now.
+            ("os-on-vmm/win2008/hv5", "never delivered"),
+            ("os-on-vmm/win2012/hv5", "never delivered"),
+            ("os-on-vmm/win2012/hv6", "late"),
+            // The system that the first host came with had ended before this guest appeared; of the second
+            // nobody says that it ended. The first guest had ended before the second host appeared.
+            ("os-on-vmm/win2019/hv6", "late"),
+        ]
+    );
+}
+
+/// The deal of 2009 with what is built in: without osinfo-db, a younger RHEL stands for the two that it names.
+#[test]
+fn the_deal_of_2009_goes_on_to_the_hosts_of_today_and_owes_nothing_to_the_dead() {
+    let text = include_str!("../../../../agreements/redhat-microsoft-2009.toml");
+    let text = text.replace("\"RHEL 5.2\", \"RHEL 5.3\"", "\"RHEL 8.8\"");
+    let deal = read_agreement("deal", &text).expect("reads");
+    let products = Builder::with_built_in().expect("sound").finish().expect("sound");
+    let as_of = date(2026, 11, 30);
+    let grounds =
+        Grounds { products: &products, outcomes: &[], suite: None, as_of, blocked: &|_, _| None };
+    let plan = Plan::make(&deal, &grounds);
+    let hosts: std::collections::BTreeSet<&str> = plan
+        .obligations
+        .iter()
+        .filter_map(|owed| products.get(&owed.host).map(|host| host.short()))
+        .collect();
+    for host in ["kvm-rhel-6.0", "kvm-rhel-9.4", "kvm-rhel-10.2", "hyper-v-2012r2"] {
+        assert!(hosts.contains(host), "{host} is not among {hosts:?}");
+    }
+    for host in ["hyper-v-2022", "hyper-v-server-2019"] {
+        assert!(hosts.contains(host), "{host} is not among {hosts:?}");
+    }
+    let guests = |host: &str| -> Vec<&str> {
+        let of_host = plan.obligations.iter().filter(|o| o.id.ends_with(&format!("/{host}")));
+        of_host.filter_map(|o| products.get(&o.guest).map(|guest| guest.short())).collect()
+    };
+    assert!(guests("kvm-rhel-9.4").contains(&"win2k25"), "{:?}", guests("kvm-rhel-9.4"));
+    for owed in plan.obligations.iter().filter(|owed| owed.because != Because::Named) {
+        let ends = [owed.days.guest_end_of_life, owed.days.host_end_of_life];
+        for end in ends.into_iter().flatten() {
+            assert!(owed.from.is_none_or(|from| from <= end), "{} is owed to the dead", owed.id);
+        }
+    }
+    let young = plan.obligations.iter().filter(|o| o.guest.as_str().ends_with("/2k25"));
+    assert!(young.clone().count() > 5);
+    let old: Vec<&str> =
+        young.map(|o| o.host_name.as_str()).filter(|host| host.contains("5.")).collect();
+    assert!(old.is_empty(), "{old:?}");
+}

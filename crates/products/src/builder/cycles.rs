@@ -85,6 +85,14 @@ fn give(product: &mut Product, cycle: &Cycle, alone: bool, line: Option<&Line>) 
     let is_latest = latest
         .is_some_and(|fact| Version::new(&fact.value.to_string()).same_release(&product.release));
     for fact in &cycle.facts {
+        // What is built in says the same of younger releases, from the same source.
+        let known = |known: &Fact| {
+            (known.property, &known.value, known.source.kind)
+                == (fact.property, &fact.value, fact.source.kind)
+        };
+        if product.facts.iter().any(known) {
+            continue;
+        }
         match fact.property {
             // A major version is released with its first minor, and with no other.
             Property::ReleaseDate if wider && !product.release.same_release(&cycle.version) => {}

@@ -107,13 +107,22 @@ pub(super) fn spread(products: &mut BTreeMap<ProductId, Product>) {
             let parents = product.links.iter().filter(|link| match link.kind {
                 LinkKind::ServicePackOf | LinkKind::EditionOf => true,
                 LinkKind::DerivesFrom | LinkKind::Clones => product.inherits_limits,
-                LinkKind::Upgrades | LinkKind::PartOf => false,
+                // A hypervisor lives as long as the system that it is delivered in.
+                LinkKind::PartOf => true,
+                LinkKind::Upgrades => false,
             });
             for parent in parents.filter_map(|link| Some((link.kind, products.get(&link.to)?))) {
                 let (kind, parent) = parent;
                 let missing = |fact: &&Fact| {
                     let wide = matches!(kind, LinkKind::ServicePackOf | LinkKind::EditionOf);
+                    let life = matches!(
+                        fact.property,
+                        Property::EndOfFullSupport
+                            | Property::EndOfLife
+                            | Property::EndOfExtendedSupport
+                    );
                     let copied = match fact.property {
+                        _ if kind == LinkKind::PartOf => life,
                         Property::Name | Property::Variant => false,
                         // A service pack has days of its own.
                         Property::ReleaseDate | Property::Latest | Property::LatestDate => {

@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest as _, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum_extra::extract::WithRejection;
-use hospitium_catalog::{Reply, Untold, question_of};
+use hospitium_catalog::{Missing, Reply, question_of};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -85,11 +85,9 @@ pub async fn check_vm(
     let vm = read.await.map_err(|_| unfit("The definition could not be read.".into()))?;
     let vm = vm.map_err(|error| unfit(error.to_string()))?;
     let question = question_of(&vm, guest, host, site.products()).map_err(|untold| {
-        let name = match untold {
-            Untold::Guest | Untold::WhichGuest(_) => "?guest=rhel 5.3",
-            Untold::Host => "?host=qemu 7.2",
-        };
-        unfit(format!("{untold}. Name it: {name}"))
+        let name = |missing: &Missing| format!("{}={}", missing.option(), missing.example());
+        let names: Vec<String> = untold.0.iter().map(name).collect();
+        unfit(format!("{untold}. Name it: ?{}", names.join("&")))
     })?;
     let view = site.view_on(as_of.map(|Day(day)| day)).await?;
     Ok(Json(site.desk(&view).ask(&question).await?))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
 use hospitium_desk::Office;
+use hospitium_desk_http::notify::{Notify, run as notices};
 use hospitium_desk_http::{
     Bell, Contacts, Limits as DeskLimits, Server, routes as desk_routes, run as courier,
 };
@@ -64,7 +65,9 @@ pub struct DeskOptions {
 /// A desk that is served.
 struct Desk {
     office: Arc<Office>,
-    bell: Bell,
+    /// Rung when there is something to be sent, and when something came.
+    bells: [Bell; 2],
+    notify: Notify,
     contacts: Contacts,
     limits: DeskLimits,
 }
@@ -76,13 +79,16 @@ impl DeskOptions {
         let attachment = u64::from(self.largest_attachment) << 20;
         let limits = DeskLimits { attachment, ..DeskLimits::default() };
         note!("the desk of {} is at /desk, and called by other desks under /exchange/", office.us);
-        Ok(Some(Desk { office, bell: Bell::default(), contacts: Contacts::default(), limits }))
+        let notify = Notify::read(&office.folder)?;
+        let (bells, contacts) = (Default::default(), Contacts::default());
+        Ok(Some(Desk { office, bells, notify, contacts, limits }))
     }
 }
 
 impl Desk {
     fn routes(&self) -> hospitium_federation::Router {
-        let server = Server::new(Arc::clone(&self.office), self.bell.clone(), self.limits);
+        let [bell, news] = self.bells.clone();
+        let server = Server::new(Arc::clone(&self.office), bell, news, self.limits);
         desk_routes(Arc::new(server))
     }
 
@@ -96,11 +102,15 @@ impl Desk {
         Counter::new(Arc::clone(&self.office), tls, self.limits.attachment, Box::new(troubles))
     }
 
-    /// Calls the other desks until the site closes.
-    fn start(self, closing: tokio::sync::watch::Receiver<bool>) {
-        let Self { office, bell, contacts, limits } = self;
+    /// Calls the other desks, and tells of what happens, until the site closes.
+    fn start(self, base: Option<String>, closing: tokio::sync::watch::Receiver<bool>) {
+        let Self { office, bells, notify, contacts, limits } = self;
         let tell = |words: &str| note!("{}", safe(words));
-        let courier = courier(office, bell, contacts, limits.attachment, closing, tell);
+        if !notify.is_empty() {
+            let (office, bells) = (Arc::clone(&office), bells.clone());
+            tokio::spawn(notices(office, notify, bells, base, closing.clone(), tell));
+        }
+        let courier = courier(office, bells, contacts, limits.attachment, closing, tell);
         tokio::spawn(courier);
     }
 }
@@ -192,13 +202,13 @@ pub async fn serve(arguments: ServeArguments) -> Result<End> {
         beside = beside.merge(desk.routes());
     }
     let tls = base.as_ref().is_some_and(|base| base.starts_with("https://"));
-    let mut site = site.open(base, runs).await?.beside(beside);
+    let mut site = site.open(base.clone(), runs).await?.beside(beside);
     if let Some(desk) = &desk {
         site = site.with_counter(desk.counter(tls));
     }
     let site = Arc::new(site);
     if let Some(desk) = desk {
-        desk.start(site.closing());
+        desk.start(base, site.closing());
     }
     out!("http://{}/", safe(&address.to_string()));
     note!("Ctrl-C ends it");

@@ -53,16 +53,17 @@ impl Contacts {
     }
 }
 
-/// Exchanges until it is told to end. `tell` gets what a person at the server should read.
+/// Exchanges until it is told to end. It hears the first bell, and rings the second when something new came. `tell` gets what a person at the server should read.
 pub async fn run(
     office: Arc<Office>,
-    bell: Bell,
+    bells: [Bell; 2],
     contacts: Contacts,
     most: u64,
     mut closing: watch::Receiver<bool>,
     tell: impl Fn(&str) + Send + Sync + 'static,
 ) {
     let tell: Arc<dyn Fn(&str) + Send + Sync> = Arc::new(tell);
+    let [bell, news] = bells;
     let following = {
         let (bell, file, tell) = (bell.clone(), office.bell(), Arc::clone(&tell));
         async move {
@@ -75,7 +76,7 @@ pub async fn run(
         }
     };
     let calls = closing.clone();
-    let calling = call_all(&office, &bell, &contacts, most, &calls, &tell);
+    let calling = call_all(&office, [&bell, &news], &contacts, most, &calls, &tell);
     tokio::select! {
         () = following => {}
         () = calling => {}
@@ -86,7 +87,7 @@ pub async fn run(
 /// Keeps a task for each desk that can be called.
 async fn call_all(
     office: &Arc<Office>,
-    bell: &Bell,
+    [bell, news]: [&Bell; 2],
     contacts: &Contacts,
     most: u64,
     closing: &watch::Receiver<bool>,
@@ -116,6 +117,7 @@ async fn call_all(
                         tell: Arc::clone(tell),
                         most,
                         rung: bell.listen(),
+                        news: news.clone(),
                         closing: closing.clone(),
                     };
                     calls.spawn(one.call(peer.name));
@@ -153,6 +155,7 @@ struct One {
     tell: Arc<dyn Fn(&str) + Send + Sync>,
     most: u64,
     rung: watch::Receiver<u64>,
+    news: Bell,
     closing: watch::Receiver<bool>,
 }
 
@@ -174,6 +177,9 @@ impl One {
             let made = exchange_with(&self.office, &peer, address, false, self.most).await;
             failures = match &made {
                 Ok(done) => {
+                    if done.taken > 0 {
+                        self.news.ring();
+                    }
                     self.told(&name, done);
                     0
                 }

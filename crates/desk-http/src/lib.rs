@@ -1,7 +1,8 @@
 //! The exchange between two support desks over HTTP. What is said is judged in `hospitium-desk`; here is only the way.
 //!
 //! In comes an [`Office`](hospitium_desk::Office); out come [`routes`] for a server, an [`exchange_with`] another desk
-//! that is called, and a [`courier`](run) that calls them all, whenever there is something to be sent or fetched.
+//! that is called, a [`courier`](run) that calls them all, whenever there is something to be sent or fetched, and
+//! [notices](notify) to people and programs of the desk's own vendor.
 //!
 //! docs/desk.md has the addresses, the proof that each request carries, and the bounds.
 
@@ -12,6 +13,7 @@ mod caller;
 mod courier;
 mod exchange;
 mod files;
+pub mod notify;
 mod parcel;
 mod proof;
 mod rate;

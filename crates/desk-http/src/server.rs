@@ -58,6 +58,7 @@ impl Default for Limits {
 pub struct Server {
     office: Arc<Office>,
     bell: Bell,
+    news: Bell,
     attachment: u64,
     requests: Rate,
     messages: Rate,
@@ -65,11 +66,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// The desk of this office. The bell is rung when something came that has to be fetched.
-    pub fn new(office: Arc<Office>, bell: Bell, limits: Limits) -> Self {
+    /// The desk of this office. The bell is rung when something came that has to be fetched, and the one for news when
+    /// anything came.
+    pub fn new(office: Arc<Office>, bell: Bell, news: Bell, limits: Limits) -> Self {
         Self {
             office,
             bell,
+            news,
             attachment: limits.attachment,
             requests: Rate::new(limits.requests),
             messages: Rate::new(limits.messages),
@@ -192,6 +195,9 @@ async fn messages(State(server): State<Arc<Server>>, request: Request<Body>) -> 
     };
     if taken.files {
         server.bell.ring();
+    }
+    if taken.done.taken > 0 {
+        server.news.ring();
     }
     match pack(&server.office, &peer, Which::All, &taken.answer, now).await {
         Ok(packed) => {

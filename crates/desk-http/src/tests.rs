@@ -56,7 +56,12 @@ impl Desk {
     }
 
     fn routes(&self, limits: Limits) -> Router {
-        routes(Arc::new(Server::new(Arc::clone(&self.office), Bell::default(), limits)))
+        routes(Arc::new(Server::new(
+            Arc::clone(&self.office),
+            Bell::default(),
+            Bell::default(),
+            limits,
+        )))
     }
 
     /// Serves for as long as the test runs.
@@ -447,7 +452,8 @@ async fn the_courier_sends_what_another_program_posts_at_this_desk() {
     let (close, closing) = tokio::sync::watch::channel(false);
     let contacts = Contacts::default();
     let office = Arc::clone(&one.office);
-    let courier = run(office, Bell::default(), contacts.clone(), MOST, closing, |_| {});
+    let courier =
+        run(office, [Bell::default(), Bell::default()], contacts.clone(), MOST, closing, |_| {});
     let courier = tokio::spawn(courier);
     let id: CaseId = opening().id;
     until("the case arrives", || async { other.office.store.load(&id).await.is_ok() }).await;
@@ -458,4 +464,104 @@ async fn the_courier_sends_what_another_program_posts_at_this_desk() {
     assert!(contacts.all().iter().all(|(_, contact)| contact.trouble.is_none()));
     close.send_replace(true);
     courier.await.expect("ends");
+}
+
+/// A mail server that takes everything, and tells what it got.
+async fn mail_server() -> (u16, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listens");
+    let port = listener.local_addr().expect("has one").port();
+    let (send, got) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (read, mut write) = stream.into_split();
+            let mut lines = BufReader::new(read).lines();
+            let _ = write.write_all(b"220 here\r\n").await;
+            let (mut mail, mut data) = (String::new(), false);
+            while let Ok(Some(line)) = lines.next_line().await {
+                let answer: &[u8] = match (data, line.as_str()) {
+                    (true, ".") => {
+                        data = false;
+                        let _ = send.send(std::mem::take(&mut mail));
+                        b"250 taken\r\n"
+                    }
+                    (true, line) => {
+                        mail.push_str(&format!("{line}\n"));
+                        continue;
+                    }
+                    (false, "DATA") => {
+                        data = true;
+                        b"354 go on\r\n"
+                    }
+                    (false, line) => {
+                        mail.push_str(&format!("{line}\n"));
+                        b"250 well\r\n"
+                    }
+                };
+                let _ = write.write_all(answer).await;
+            }
+        }
+    });
+    (port, got)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_webhook_and_a_mail_tell_once_of_what_happened_without_the_cases_words() {
+    let world = World::new().await;
+    let one = world.one();
+    // A webhook that fails at first.
+    let (send, mut hooked) = tokio::sync::mpsc::unbounded_channel();
+    let tries = Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let count = Arc::clone(&tries);
+    let router = Router::new().fallback(move |headers: axum::http::HeaderMap, body: String| {
+        let first = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
+        let _ = (!first).then(|| send.send((headers, body)));
+        async move { if first { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::NO_CONTENT } }
+    });
+    let hook = serve(router).await;
+    let (port, mut mails) = mail_server().await;
+    let text = format!(
+        "[[webhook]]\nurl = \"{}\"\nsecret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n\
+         events = [\"offered\"]\n[mail]\nserver = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\n\
+         from = \"desk@guest.example\"\nto = [\"queue@guest.example\"]\nevents = [\"offered\"]\n",
+        hook.url()
+    );
+    let notify = crate::notify::Notify::parse(&text).expect("reads");
+    let (close, closing) = tokio::sync::watch::channel(false);
+    let (bell, news) = (Bell::default(), Bell::default());
+    let base = Some("https://desk.guest.example".to_owned());
+    let office = Arc::clone(&one.office);
+    let bells = [bell.clone(), news];
+    let telling = tokio::spawn(crate::notify::run(office, notify, bells, base, closing, |_| {}));
+    let mail = mails.recv().await.expect("a mail");
+    let short: String = opening().id.as_str().chars().take(10).collect();
+    for words in [
+        "RCPT TO:<queue@guest.example>",
+        &format!("Subject: [{short}] offered; next: host.example"),
+        &format!("https://desk.guest.example/desk/cases/{}", opening().id),
+    ] {
+        assert!(mail.contains(words), "{words}: {mail}");
+    }
+    assert!(!mail.contains("clock drifts") && !mail.contains("Customer Inc."), "{mail}");
+    // The webhook is told again, with the same name and a good signature.
+    bell.ring();
+    let (headers, body) = hooked.recv().await.expect("told");
+    let value =
+        |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    let at = Timestamp::from_second(value("webhook-timestamp").parse().expect("seconds"));
+    let due = {
+        use base64::Engine as _;
+        let secret = base64::engine::general_purpose::STANDARD
+            .decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+            .expect("base64");
+        crate::notify::signature(&secret, &value("webhook-id"), at.expect("in range"), &body)
+    };
+    assert_eq!(Some(value("webhook-signature")), due);
+    let told: crate::notify::Told = serde_json::from_str(&body).expect("reads");
+    assert_eq!((told.event.as_str(), told.next.as_str()), ("offered", "host.example"));
+    close.send_replace(true);
+    telling.await.expect("ends");
+    // Nothing is told twice.
+    assert!(mails.try_recv().is_err() && hooked.try_recv().is_err());
+    assert_eq!(tries.load(std::sync::atomic::Ordering::SeqCst), 2);
 }

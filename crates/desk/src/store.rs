@@ -6,6 +6,7 @@ mod asides;
 mod drafts;
 mod error;
 mod exchange;
+mod notices;
 mod once;
 mod rows;
 mod schema;
@@ -19,6 +20,7 @@ use sqlx::{AnyPool, Row as _};
 pub use accounts::{Audited, SESSION, Token};
 pub use error::StoreError;
 pub use exchange::{Due, Got, Wanted};
+pub use notices::Notice;
 pub use once::Once;
 
 use crate::draft::Draft;

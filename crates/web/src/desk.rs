@@ -2,6 +2,8 @@
 //! work without scripts; who is not signed in sees the form to sign in and nothing else.
 
 mod audit;
+#[cfg(test)]
+mod browser;
 mod case;
 mod fields;
 mod forms;

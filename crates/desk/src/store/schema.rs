@@ -25,6 +25,11 @@ pub const TABLES: &[&str] = &[
      made BIGINT NOT NULL, seen BIGINT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS desk_audit (id TEXT PRIMARY KEY, at TEXT NOT NULL, \
      login TEXT NOT NULL, what TEXT NOT NULL, about TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS desk_noticed (case_id TEXT PRIMARY KEY, \
+     submitter BIGINT NOT NULL, receiver BIGINT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS desk_notices (id TEXT PRIMARY KEY, sink TEXT NOT NULL, \
+     body TEXT NOT NULL, made BIGINT NOT NULL, tries BIGINT NOT NULL, next_try BIGINT NOT NULL, \
+     done BIGINT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS desk_refused (digest TEXT PRIMARY KEY, case_id TEXT NOT NULL, \
      sender TEXT NOT NULL, seen TEXT NOT NULL, why TEXT NOT NULL)",
 ];

@@ -67,6 +67,7 @@ struct CasePage {
     draft: bool,
     test: bool,
     alerts: Vec<String>,
+    notes: Vec<String>,
     clocks: Vec<Clock>,
     parties: Vec<(String, String)>,
     facts: Vec<(String, String)>,
@@ -170,7 +171,7 @@ pub async fn case(
             made.note = role.works();
             made.actions(found.case(), us, &signed.account, now);
             if role != Role::Customer {
-                made.alerts = alerts(thread);
+                (made.alerts, made.notes) = (alerts(thread), on_its_way(thread));
             }
         }
     }
@@ -189,23 +190,24 @@ fn offer_fields(draft: &Draft, account: &Account) -> Vec<Field> {
 
 /// What somebody has to see before anything else.
 fn alerts(thread: &Thread) -> Vec<String> {
-    let mut all: Vec<String> = thread
-        .divergences()
-        .iter()
-        .map(|found| shown(&format!("The two desks differ: {found}")))
-        .collect();
-    let sent = thread.chain(thread.us()).len() as u64;
-    let unconfirmed = sent.saturating_sub(thread.acked());
-    if unconfirmed > 0 {
-        all.push(format!("The other desk has not confirmed {unconfirmed} of our messages yet."));
-    }
+    let differ = thread.divergences().iter().map(|found| format!("The two desks differ: {found}"));
+    let mut all: Vec<String> = differ.map(|words| shown(&words)).collect();
     let held = thread.outgoing().held;
-    all.extend(
-        held.iter().map(|what| {
-            format!("Held back: the customer does not allow that its {what} goes out.")
-        }),
-    );
+    let words = |what: &hospitium_desk::Shareable| {
+        format!("Held back: the customer does not allow that its {what} goes out.")
+    };
+    all.extend(held.iter().map(words));
     all
+}
+
+/// What the other desk is not known to have yet.
+fn on_its_way(thread: &Thread) -> Vec<String> {
+    let sent = thread.chain(thread.us()).len() as u64;
+    match sent.saturating_sub(thread.acked()) {
+        0 => Vec::new(),
+        1 => vec!["On its way to the other desk: 1 message.".to_owned()],
+        count => vec![format!("On its way to the other desk: {count} messages.")],
+    }
 }
 
 impl CasePage {
@@ -272,6 +274,7 @@ impl CasePage {
             draft: false,
             test: case.test,
             alerts: Vec::new(),
+            notes: Vec::new(),
             clocks: clocks.collect(),
             parties: Vec::new(),
             facts,

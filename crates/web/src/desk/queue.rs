@@ -32,6 +32,8 @@ pub struct Row {
     pub ball: String,
     /// The clock that is next, and how it stands.
     pub clock: String,
+    /// When it is over.
+    pub due: String,
     /// How urgent that is: a class of the style.
     pub class: &'static str,
     /// The sign that says the same without colour.
@@ -99,9 +101,7 @@ pub fn due(case: &Case, reading: &Reading) -> String {
 fn row(case: &Case, us: Side, now: Timestamp) -> Row {
     let next = next_due(case, now).filter(|_| case.state.is_open());
     let (class, sign) = next.as_ref().map_or(("skip", ""), |next| urgency(next.standing));
-    let clock = next
-        .as_ref()
-        .map(|next| format!("{} {}, due {}", next.lap.clock, next.standing, due(case, next)));
+    let clock = next.as_ref().map(|next| format!("{} {}", next.lap.clock, next.standing));
     Row {
         href: format!("/desk/cases/{}", case.id),
         short: case.id.as_str().chars().take(10).collect(),
@@ -109,6 +109,7 @@ fn row(case: &Case, us: Side, now: Timestamp) -> Row {
         state: case.state.to_string(),
         ball: if case.state.is_open() { holder(case, us) } else { String::new() },
         clock: clock.unwrap_or_default(),
+        due: next.as_ref().map(|next| due(case, next)).unwrap_or_default(),
         class,
         sign,
         severity: case.problem.severity.to_string(),

@@ -50,7 +50,10 @@ pub fn is_foreign(request: &Request) -> bool {
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     match (text("sec-fetch-site"), text("origin"), text("host")) {
         (Some(site), ..) => site != "same-origin",
-        (None, Some(origin), host) => origin.split_once("://").map(|(_, from)| from) != host,
+        (None, Some(origin), Some(host)) => {
+            origin.split_once("://").is_none_or(|(_, from)| from != host)
+        }
+        (None, Some(_), None) => true,
         (None, None, _) => false,
     }
 }

@@ -145,7 +145,7 @@ pub async fn case(
         Found::Draft(..) => Side::Submitter,
     };
     let mut made =
-        CasePage::new(Shell::new(counter.office.us.as_str(), &signed, ""), &case, us, now)?;
+        CasePage::new(Shell::new(counter.office.us.as_str(), &signed, ""), &case, us, role, now)?;
     made.customer = role == Role::Customer;
     made.largest = format!("{} MiB", super::upload::most(counter, role) >> 20);
     if !made.customer {
@@ -211,7 +211,13 @@ fn on_its_way(thread: &Thread) -> Vec<String> {
 }
 
 impl CasePage {
-    fn new(shell: Shell, case: &Case, us: Side, now: Timestamp) -> Result<Self, Response> {
+    fn new(
+        shell: Shell,
+        case: &Case,
+        us: Side,
+        role: Role,
+        now: Timestamp,
+    ) -> Result<Self, Response> {
         let configuration = &case.configuration;
         let mut facts = vec![
             ("Customer".to_owned(), shown(case.customer.name.as_str())),
@@ -270,7 +276,7 @@ impl CasePage {
             description: shown(case.problem.description.as_str()),
             state: case.state.to_string(),
             open: case.state.is_open(),
-            ball: holder(case, us),
+            ball: holder(case, us, role),
             draft: false,
             test: case.test,
             alerts: Vec::new(),

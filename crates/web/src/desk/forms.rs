@@ -194,12 +194,9 @@ pub fn fields(deed: DeedKind, case: &Case, account: &Account) -> Vec<Field> {
                 .hint("without anything of the customer's"),
         ],
         D::Rejected => vec![text("comment", "What is still wrong")],
+        D::Confirmed if customer => vec![text("text", "In your words").optional()],
         D::Confirmed => vec![
-            line("by", "Who at the customer says so").value(if customer {
-                account.name.as_str()
-            } else {
-                ""
-            }),
+            line("by", "Who at the customer says so"),
             text("text", "In the customer's words").optional(),
         ],
         D::TransferOffered | D::Reopened => vec![reason()],

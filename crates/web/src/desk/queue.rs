@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use hospitium_desk::{Case, Holder, Reading, Side, Standing, next_due};
+use hospitium_desk::{Case, Holder, Reading, Role, Side, Standing, State as Stands, next_due};
 use jiff::Timestamp;
 
 use super::forms::is_ours;
@@ -69,13 +69,21 @@ struct Queue {
     troubles: Vec<(String, String)>,
 }
 
-/// The name of who has to act, as this vendor reads it.
-pub fn holder(case: &Case, us: Side) -> String {
+/// The name of who has to act, as somebody of this role reads it.
+pub fn holder(case: &Case, us: Side, role: Role) -> String {
     match case.ball() {
+        _ if role == Role::Customer && is_customers(case, us) => "you".to_owned(),
         Holder::Customer => "the customer".to_owned(),
-        ball if ball == Holder::from(us) => "us".to_owned(),
-        _ => case.party(us.other()).to_string(),
+        ball if ball == Holder::from(us) && role != Role::Customer => "us".to_owned(),
+        Holder::Submitter => case.party(Side::Submitter).to_string(),
+        Holder::Receiver => case.party(Side::Receiver).to_string(),
     }
+}
+
+/// Whether the customer of this vendor has to say something: an answer, or that it is solved.
+fn is_customers(case: &Case, us: Side) -> bool {
+    let proposed = matches!(case.state, Stands::ResolutionProposed { .. });
+    case.owner == us && (case.ball() == Holder::Customer || proposed)
 }
 
 /// A class of the style, and a sign, for how a clock stands.
@@ -98,7 +106,7 @@ pub fn due(case: &Case, reading: &Reading) -> String {
     )
 }
 
-fn row(case: &Case, us: Side, now: Timestamp) -> Row {
+fn row(case: &Case, us: Side, role: Role, now: Timestamp) -> Row {
     let next = next_due(case, now).filter(|_| case.state.is_open());
     let (class, sign) = next.as_ref().map_or(("skip", ""), |next| urgency(next.standing));
     let clock = next.as_ref().map(|next| format!("{} {}", next.lap.clock, next.standing));
@@ -107,7 +115,7 @@ fn row(case: &Case, us: Side, now: Timestamp) -> Row {
         short: case.id.as_str().chars().take(10).collect(),
         summary: shown(case.problem.summary.as_str()),
         state: case.state.to_string(),
-        ball: if case.state.is_open() { holder(case, us) } else { String::new() },
+        ball: if case.state.is_open() { holder(case, us, role) } else { String::new() },
         clock: clock.unwrap_or_default(),
         due: next.as_ref().map(|next| due(case, next)).unwrap_or_default(),
         class,
@@ -124,6 +132,8 @@ pub async fn queue(State(site): State<Arc<Site>>, signed: Signed) -> Result<Resp
     let counter = counter(&site)?;
     let store = &counter.office.store;
     let now = Timestamp::now();
+    let role = signed.account.role;
+    let customer = role == Role::Customer;
     let (mut ours, mut others, mut drafts, mut closed) = (vec![], vec![], vec![], vec![]);
     let (ids, draft_ids) = store.ids().await.map_err(|error| failed(&error))?;
     for id in ids {
@@ -132,8 +142,12 @@ pub async fn queue(State(site): State<Arc<Site>>, signed: Signed) -> Result<Resp
         if !signed.sees(case, &counter.office) {
             continue;
         }
-        let row = row(case, thread.us(), now);
-        match (case.state.is_open(), is_ours(case, thread.us())) {
+        let row = row(case, thread.us(), role, now);
+        let acts = match customer {
+            true => is_customers(case, thread.us()),
+            false => is_ours(case, thread.us()),
+        };
+        match (case.state.is_open(), acts) {
             (false, _) => closed.push((case.at, row)),
             (true, true) => ours.push(row),
             (true, false) => others.push(row),
@@ -143,7 +157,7 @@ pub async fn queue(State(site): State<Arc<Site>>, signed: Signed) -> Result<Resp
         let Some(draft) = store.draft(&id).await.map_err(|error| failed(&error))? else { continue };
         let Ok(case) = draft.case() else { continue };
         if signed.sees(&case, &counter.office) {
-            drafts.push(row(&case, Side::Submitter, now));
+            drafts.push(row(&case, Side::Submitter, role, now));
         }
     }
     for rows in [&mut ours, &mut others, &mut drafts] {
@@ -152,18 +166,17 @@ pub async fn queue(State(site): State<Arc<Site>>, signed: Signed) -> Result<Resp
     closed.sort_by(|one, other| other.0.cmp(&one.0));
     let left_out = closed.len().saturating_sub(CLOSED);
     let closed: Vec<Row> = closed.into_iter().take(CLOSED).map(|(_, row)| row).collect();
-    let customer = signed.account.role == hospitium_desk::Role::Customer;
     let group = |id, title, none, rows| Group { id, title, none, rows };
     let mut groups = vec![
         group(
             "ours",
-            if customer { "With the vendor you called" } else { "Yours to act on" },
+            if customer { "Yours to answer" } else { "Yours to act on" },
             "Nothing waits here.",
             ours,
         ),
         group(
             "others",
-            if customer { "With others" } else { "With others to act" },
+            if customer { "With the vendors" } else { "With others to act" },
             "Nothing.",
             others,
         ),

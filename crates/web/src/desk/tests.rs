@@ -622,6 +622,10 @@ async fn what_is_uploaded_is_bounded_goes_nowhere_else_and_never_runs() {
         ))
         .expect("a request");
     assert!(ann.send(broken).await.status.is_client_error());
+    // Nor of one that the customer does not allow to be shared.
+    desk.does(Side::Submitter, Deed::ConsentWithdrawn { by: words("Pat Doe") }).await;
+    let got = ann.upload(&path, &[("class", "customer")], ("file", "b.bin", b"held")).await;
+    assert_eq!(got.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", got.text);
     assert_eq!(fs::read_dir(desk.office.folder.join("attachments")).expect("listed").count(), 1);
 }
 

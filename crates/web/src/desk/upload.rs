@@ -10,8 +10,12 @@ use axum::extract::{Multipart, Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use hospitium_desk::{Attachment, Classification, Deed, Event, Line, Role, VaultError};
+use hospitium_desk::{
+    Attachment, Classification, Deed, DeedKind, Event, Line, Next, Role, Shareable, VaultError,
+    hindrance,
+};
 use hospitium_model::{Digest, printable};
+use jiff::Timestamp;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 
@@ -126,6 +130,18 @@ pub async fn next<'m>(
     Ok(next.map(|field| (field.name().unwrap_or_default().to_owned(), field)))
 }
 
+/// Why a file cannot be attached now: said before any of it is kept.
+fn hindered(found: &Found, role: Role, class: Option<&str>, now: Timestamp) -> Option<String> {
+    let Found::Case(thread) = found else { return None };
+    let next = Next { deed: DeedKind::Attached, by: thread.us() };
+    if let Some(fault) = hindrance(thread.case(), next, now) {
+        return Some(crate::model::sentence(&format!("No file can be attached now: {fault}.")));
+    }
+    let customers = role == Role::Customer || class != Some("vendor");
+    let held = customers && !thread.case().not_allowed(&[Shareable::Evidence]).is_empty();
+    held.then(|| "The customer has not allowed that its files are shared.".to_owned())
+}
+
 /// `POST /desk/cases/ID/files`. What says whose form it is comes before the file, so that nothing is kept of a stranger's.
 pub async fn attach(
     State(site): State<Arc<Site>>,
@@ -146,6 +162,9 @@ pub async fn attach(
             continue;
         }
         signed.form(&given)?;
+        if let Some(why) = hindered(&found, role, given.get("class"), now()) {
+            return Err(wrong(&id, &why));
+        }
         if kept.is_some() {
             return Err(wrong(&id, "One file at a time."));
         }

@@ -5,6 +5,7 @@ mod args;
 mod begin;
 mod carry;
 mod opening;
+mod person;
 mod place;
 mod show;
 mod values;
@@ -17,6 +18,7 @@ use jiff::Timestamp;
 pub use args::CaseCommand;
 use args::Verb;
 use place::Place;
+pub use place::open as open_desk;
 
 use crate::failure::End;
 use crate::out::out;
@@ -55,13 +57,18 @@ pub async fn case(command: CaseCommand) -> Result<End> {
         CaseCommand::Import { file, on } => {
             carry::import(&Place::open(&on.desk).await?, &file, on.json).await
         }
-        CaseCommand::Sync { peer, on } => {
-            carry::sync(&Place::open(&on.desk).await?, peer.as_deref(), on.json).await
+        CaseCommand::Sync { peer, by_folder, on } => {
+            let place = Place::open(&on.desk).await?;
+            carry::sync(&place, peer.as_deref(), by_folder, on.json).await
         }
+        CaseCommand::Peer { name, address, none, on } => {
+            carry::peer(&Place::open(&on.desk).await?, &name, address, none)
+        }
+        CaseCommand::Person(command) => person::person(command).await,
         CaseCommand::Discard { case, on } => {
             let place = Place::open(&on.desk).await?;
-            let id = place.store.find(&case).await?;
-            place.store.drop_draft(&id).await.context("only a draft can be thrown away")?;
+            let id = place.office.store.find(&case).await?;
+            place.office.store.drop_draft(&id).await.context("only a draft can be thrown away")?;
             out!("{id} thrown away");
             Ok(End::Good)
         }

@@ -5,7 +5,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
-use hospitium_web::{Connections, Site, Sources, serve as server};
+use hospitium_desk::Office;
+use hospitium_desk_http::notify::{Notify, run as notices};
+use hospitium_desk_http::{
+    Bell, Contacts, Limits as DeskLimits, Server, routes as desk_routes, run as courier,
+};
+use hospitium_web::{Connections, Counter, Site, Sources, serve as server};
 use jiff::civil::Date;
 
 use crate::agreement;
@@ -33,9 +38,81 @@ pub struct ServeArguments {
     pub base: Option<String>,
     #[command(flatten)]
     pub federation: crate::federation::FederationArguments,
+    #[command(flatten)]
+    pub desk: DeskOptions,
     /// The folder of runs, of which those that go on are shown as they go
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub runs: Option<PathBuf>,
+}
+
+/// A support desk that is served beside the site.
+#[derive(Debug, Args)]
+pub struct DeskOptions {
+    /// The party whose support desk is served: its folder, with its keys, and in `peers` the other parties. Their desks
+    /// bring and fetch cases under /exchange/; theirs are called where they have an address (`case peer`)
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub desk: Option<PathBuf>,
+    /// The desk's database: a file, or an address such as postgres://USER@HOST/NAME [default: desk/desk.db
+    /// in the party's folder]
+    #[arg(long, value_name = "FILE|URL", env = "HOSPITIUM_DESK", hide_env_values = true)]
+    pub desk_db: Option<String>,
+    /// The largest attachment that is exchanged over HTTP, in MiB; a larger one can be carried as a file
+    #[arg(long, value_name = "MIB", default_value_t = 4096, requires = "desk",
+          value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub largest_attachment: u32,
+}
+
+/// A desk that is served.
+struct Desk {
+    office: Arc<Office>,
+    /// Rung when there is something to be sent, and when something came.
+    bells: [Bell; 2],
+    notify: Notify,
+    contacts: Contacts,
+    limits: DeskLimits,
+}
+
+impl DeskOptions {
+    async fn open(self) -> Result<Option<Desk>> {
+        let Some(folder) = self.desk else { return Ok(None) };
+        let office = Arc::new(crate::case::open_desk(&folder, self.desk_db.as_deref()).await?);
+        let attachment = u64::from(self.largest_attachment) << 20;
+        let limits = DeskLimits { attachment, ..DeskLimits::default() };
+        note!("the desk of {} is at /desk, and called by other desks under /exchange/", office.us);
+        let notify = Notify::read(&office.folder)?;
+        let (bells, contacts) = (Default::default(), Contacts::default());
+        Ok(Some(Desk { office, bells, notify, contacts, limits }))
+    }
+}
+
+impl Desk {
+    fn routes(&self) -> hospitium_federation::Router {
+        let [bell, news] = self.bells.clone();
+        let server = Server::new(Arc::clone(&self.office), bell, news, self.limits);
+        desk_routes(Arc::new(server))
+    }
+
+    /// Its pages.
+    fn counter(&self, tls: bool) -> Counter {
+        let contacts = self.contacts.clone();
+        let troubles = move || {
+            let all = contacts.all().into_iter();
+            all.filter_map(|(name, contact)| Some((name.to_string(), contact.trouble?))).collect()
+        };
+        Counter::new(Arc::clone(&self.office), tls, self.limits.attachment, Box::new(troubles))
+    }
+
+    /// Calls the other desks, and tells of what happens, until the site closes.
+    fn start(self, base: Option<String>, closing: tokio::sync::watch::Receiver<bool>) {
+        let Self { office, bells, notify, contacts, limits } = self;
+        let tell = |words: &str| note!("{}", safe(words));
+        if !notify.is_empty() {
+            let (office, bells) = (Arc::clone(&office), bells.clone());
+            tokio::spawn(notices(office, notify, bells, base, closing.clone(), tell));
+        }
+        let courier = courier(office, bells, contacts, limits.attachment, closing, tell);
+        tokio::spawn(courier);
+    }
 }
 
 /// What a site is made from.
@@ -105,6 +182,7 @@ pub async fn serve(arguments: ServeArguments) -> Result<End> {
         site,
         base,
         federation,
+        desk,
         runs,
         connections,
         connections_per_address,
@@ -118,8 +196,20 @@ pub async fn serve(arguments: ServeArguments) -> Result<End> {
     let base = base.map(|base| base.trim_end_matches('/').to_owned());
     let listener = server::listen(&listen).await?;
     let address = listener.local_addr().context("the address listened on is not known")?;
-    let beside = federation.open()?;
-    let site = Arc::new(site.open(base, runs).await?.beside(beside));
+    let mut beside = federation.open()?;
+    let desk = desk.open().await?;
+    if let Some(desk) = &desk {
+        beside = beside.merge(desk.routes());
+    }
+    let tls = base.as_ref().is_some_and(|base| base.starts_with("https://"));
+    let mut site = site.open(base.clone(), runs).await?.beside(beside);
+    if let Some(desk) = &desk {
+        site = site.with_counter(desk.counter(tls));
+    }
+    let site = Arc::new(site);
+    if let Some(desk) = desk {
+        desk.start(base, site.closing());
+    }
     out!("http://{}/", safe(&address.to_string()));
     note!("Ctrl-C ends it");
     let end = async {

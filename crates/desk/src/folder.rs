@@ -19,6 +19,7 @@ use hospitium_model::Digest;
 use jiff::Timestamp;
 
 use crate::exchange::{Receipt, Taken, Thread, WANTS, sign_receipt, verify_receipt};
+use crate::owed::{Missing, NotGiven, missing, to_give};
 use crate::store::{Got, Store, StoreError};
 use crate::text::{CaseId, PartyName};
 use crate::vault::{Vault, VaultError};
@@ -160,7 +161,7 @@ impl Exchange<'_> {
                 Err(error) => refuse(inbox, name, &error.to_string(), done)?,
             }
         }
-        let due = self.missing(peer).await?;
+        let due = missing(self.store, self.vault, &peer.name).await?;
         for name in names.iter().filter(|name| name.ends_with(".file")) {
             self.take_file(inbox, name, &due, answer, done)?;
         }
@@ -199,36 +200,18 @@ impl Exchange<'_> {
         }
     }
 
-    /// Attachments of cases with this peer that are not here.
-    async fn missing(&self, peer: &Peer) -> Result<Vec<(CaseId, Digest, u64)>, FolderError> {
-        let mut missing = Vec::new();
-        let (ids, _) = self.store.ids().await?;
-        for id in ids {
-            let thread = self.store.load(&id).await?;
-            if thread.case().party(thread.us().other()) != &peer.name {
-                continue;
-            }
-            let absent = |file: &&crate::case::Attached| {
-                file.by == thread.us().other() && !self.vault.has(&file.file.sha256)
-            };
-            let files = thread.case().attachments.iter().filter(absent);
-            missing.extend(files.map(|file| (id.clone(), file.file.sha256, file.file.size)));
-        }
-        Ok(missing)
-    }
-
     fn take_file(
         &self,
         inbox: &Path,
         name: &str,
-        due: &[(CaseId, Digest, u64)],
+        due: &[Missing],
         answer: &mut BTreeSet<CaseId>,
         done: &mut Exchanged,
     ) -> Result<(), FolderError> {
         let path = inbox.join(name);
         let named = name.strip_suffix(".file").and_then(|name| name.parse::<Digest>().ok());
-        let found = due.iter().find(|(_, digest, _)| Some(*digest) == named);
-        let Some((case, digest, size)) = found else {
+        let found = due.iter().find(|missing| Some(missing.sha256) == named);
+        let Some(Missing { case, sha256: digest, size }) = found else {
             if named.is_some_and(|digest| self.vault.has(&digest)) {
                 return remove(&path);
             }
@@ -260,13 +243,9 @@ impl Exchange<'_> {
         done: &mut Exchanged,
     ) -> Result<(), FolderError> {
         let mut keep: BTreeSet<String> = BTreeSet::new();
-        let missing = self.missing(peer).await?;
-        let (ids, _) = self.store.ids().await?;
-        for id in ids {
+        let missing = missing(self.store, self.vault, &peer.name).await?;
+        for id in self.store.with_peer(&peer.name).await? {
             let thread = self.store.load(&id).await?;
-            if thread.case().party(thread.us().other()) != &peer.name {
-                continue;
-            }
             let outgoing = thread.outgoing();
             if !outgoing.held.is_empty() {
                 let what: Vec<_> = outgoing.held.iter().map(ToString::to_string).collect();
@@ -280,8 +259,8 @@ impl Exchange<'_> {
             }
             let wants: Vec<Digest> = missing
                 .iter()
-                .filter(|(case, ..)| *case == id)
-                .map(|(_, digest, _)| *digest)
+                .filter(|missing| missing.case == id)
+                .map(|missing| missing.sha256)
                 .take(WANTS)
                 .collect();
             let name = format!("{id}.receipt");
@@ -313,13 +292,13 @@ impl Exchange<'_> {
         let wanted = self.store.wanted(&peer.name).await?;
         let wanted = wanted.into_iter().filter(|wanted| wanted.case == *thread.id());
         for digest in wanted.flat_map(|wanted| wanted.files) {
-            let known = thread.case().attachments.iter().find(|file| file.file.sha256 == digest);
-            let Some(file) = known.filter(|file| file.by == thread.us()) else { continue };
-            let evidence = [crate::people::Shareable::Evidence];
-            let customers = file.file.classification.is_customers();
-            if customers && !thread.case().not_allowed(&evidence).is_empty() {
-                done.held.push(format!("{}: evidence ({})", thread.id(), file.file.name));
-                continue;
+            match to_give(thread, &digest) {
+                Ok(_) => {}
+                Err(NotGiven::Unknown) => continue,
+                Err(NotGiven::Held) => {
+                    done.held.push(format!("{}: evidence ({digest})", thread.id()));
+                    continue;
+                }
             }
             if !self.vault.has(&digest) {
                 continue;

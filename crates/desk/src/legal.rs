@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::case::{Case, HIGHEST, State};
 use crate::event::DeedKind;
-use crate::fault::Next;
+use crate::fault::{Fault, Next};
 use crate::outcome::WaitFor;
 use crate::people::Side;
 use crate::timing::in_time;
@@ -94,6 +94,24 @@ pub fn legal(case: &Case, now: Timestamp) -> Vec<Next> {
         .filter(|next| has_object(case, *next))
         .filter(|next| in_time(case, next.deed, now.max(case.at)).is_ok())
         .collect()
+}
+
+/// Why something may not happen now; nothing if it may. What goes with it (a text, an engineer) is not looked at.
+pub fn hindrance(case: &Case, next: Next, now: Timestamp) -> Option<Fault> {
+    match who(case, next.deed) {
+        None => return Some(Fault::State),
+        Some(who) if !who.is(next.by) => return Some(Fault::Side(next.by.other())),
+        Some(_) => {}
+    }
+    if !has_object(case, next) {
+        return Some(match next.deed {
+            DeedKind::ActionDone => Fault::NoSuch("action"),
+            DeedKind::Reproduced => Fault::NoSuch("reproduction"),
+            DeedKind::Numbered => Fault::NoNumber,
+            _ => Fault::Level(HIGHEST),
+        });
+    }
+    in_time(case, next.deed, now.max(case.at)).err()
 }
 
 /// Whether there is something that it could be done to.

@@ -1,10 +1,13 @@
 //! Where a desk keeps its cases: SQLite or PostgreSQL. What was stored is answered for; nothing is answered
 //! before it is stored.
 
+mod accounts;
 mod asides;
 mod drafts;
 mod error;
 mod exchange;
+mod notices;
+mod once;
 mod rows;
 mod schema;
 
@@ -14,13 +17,16 @@ use hospitium_model::printable;
 use jiff::Timestamp;
 use sqlx::{AnyPool, Row as _};
 
+pub use accounts::{Audited, SESSION, Token};
 pub use error::StoreError;
 pub use exchange::{Due, Got, Wanted};
+pub use notices::Notice;
+pub use once::Once;
 
 use crate::draft::Draft;
 use crate::event::Event;
 use crate::exchange::Thread;
-use crate::text::{CaseId, Line};
+use crate::text::{CaseId, Line, PartyName};
 
 /// A desk's database.
 #[derive(Debug, Clone)]
@@ -138,6 +144,21 @@ impl Store {
         Ok(thread)
     }
 
+    /// The ids of all cases with this party.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn with_peer(&self, peer: &PartyName) -> Result<Vec<CaseId>, StoreError> {
+        let failed = || StoreError::database("list the cases with a party");
+        let sql = "SELECT id FROM desk_cases WHERE peer = $1 ORDER BY id";
+        let rows = sqlx::query(sql).bind(peer.as_str()).fetch_all(&self.pool).await;
+        let id = |row: &sqlx::any::AnyRow| {
+            let id: String = row.try_get(0).map_err(failed())?;
+            id.parse().map_err(|error| StoreError::damaged(&id, error))
+        };
+        rows.map_err(failed())?.iter().map(id).collect()
+    }
+
     /// Does something to a case as this desk, and stores it.
     ///
     /// # Errors
@@ -148,9 +169,28 @@ impl Store {
         event: Event,
         key: &SecretKey,
     ) -> Result<Thread, StoreError> {
+        self.post_once(id, event, key, None).await
+    }
+
+    /// The same for a form that may be sent twice: the second time, nothing is done.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post).
+    pub async fn post_once(
+        &self,
+        id: &CaseId,
+        event: Event,
+        key: &SecretKey,
+        once: Option<&Once>,
+    ) -> Result<Thread, StoreError> {
         let mut tx = self.pool.begin().await.map_err(StoreError::database("begin"))?;
         rows::lock(&mut tx, id).await?;
         let mut thread = rows::load(&mut tx, id).await?;
+        if let Some(once) = once
+            && !once.begin(&mut tx, event.at).await?
+        {
+            return Ok(thread);
+        }
         let sealed = thread.post(event, key)?;
         rows::append(&mut tx, &thread, std::slice::from_ref(&sealed)).await?;
         rows::try_now(&mut tx, id).await?;

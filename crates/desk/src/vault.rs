@@ -50,6 +50,28 @@ pub enum VaultError {
     /// Not here.
     #[error("the attachment {0} is not here yet")]
     Absent(Digest),
+    /// A piece that does not continue what is here.
+    #[error(
+        "{have} bytes of the attachment are here, so the next piece begins there and not at {from}"
+    )]
+    Gap {
+        /// How many bytes are here.
+        have: u64,
+        /// Where the piece begins.
+        from: u64,
+    },
+    /// Somebody else brings it, or its bytes are being verified.
+    #[error("the attachment {0} is being brought by another request; ask again in a moment")]
+    Busy(Digest),
+}
+
+/// What became of a piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Added {
+    /// So many bytes are here now.
+    Part(u64),
+    /// It is whole, and its bytes are those that were announced.
+    Whole,
 }
 
 /// A folder of attachments.
@@ -147,6 +169,91 @@ impl Vault {
         Ok((found, size))
     }
 
+    fn part(&self, digest: &Digest) -> PathBuf {
+        self.folder.join(format!(".piece-{digest}"))
+    }
+
+    /// How many bytes are here of an attachment that comes in pieces: all, if it is whole.
+    pub fn have(&self, due: &Digest, size: u64) -> u64 {
+        if self.has(due) {
+            return size;
+        }
+        fs::metadata(self.part(due)).map_or(0, |found| found.len())
+    }
+
+    /// Takes the next piece of an attachment in that was announced with its digest and size. Pieces outlive this
+    /// process; when the last one is there, all bytes are verified, and it is on the medium when this returns.
+    ///
+    /// # Errors
+    /// If the piece does not continue what is here ([`VaultError::Gap`]), somebody else brings the same attachment, or
+    /// its bytes are others: then nothing of it is kept, and it may be brought again from its beginning.
+    pub fn add(
+        &self,
+        due: &Digest,
+        size: u64,
+        from: u64,
+        piece: &[u8],
+    ) -> Result<Added, VaultError> {
+        if size > LARGEST_ATTACHMENT {
+            return Err(VaultError::TooLarge { most: LARGEST_ATTACHMENT });
+        }
+        if self.has(due) {
+            return Ok(Added::Whole);
+        }
+        let path = self.part(due);
+        let mut options = fs::OpenOptions::new();
+        let opened = options.read(true).append(true).create(true).open(&path);
+        let mut file = opened.map_err(failed("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => return Err(VaultError::Busy(*due)),
+            Err(fs::TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
+        }
+        // Whoever held the lock before may have finished it.
+        if self.has(due) {
+            return Ok(Added::Whole);
+        }
+        let have = file.metadata().map_err(failed("look at", &path))?.len();
+        if have != from {
+            return Err(VaultError::Gap { have, from });
+        }
+        let now = have + piece.len() as u64;
+        if now > size {
+            fs::remove_file(&path).map_err(failed("remove", &path))?;
+            return Err(VaultError::TooLarge { most: size });
+        }
+        file.write_all(piece).map_err(failed("write", &path))?;
+        if now < size {
+            return Ok(Added::Part(now));
+        }
+        self.finish(due, &path, &mut file)
+    }
+
+    fn finish(&self, due: &Digest, path: &Path, file: &mut File) -> Result<Added, VaultError> {
+        use std::io::Seek as _;
+        file.rewind().map_err(failed("read", path))?;
+        let (mut hash, mut chunk) = (Sha256::new(), vec![0; CHUNK]);
+        loop {
+            match file.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(got) => hash.update(chunk.get(..got).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed("read", path)(error)),
+            }
+        }
+        let found = Digest::from_bytes(hash.finalize().into());
+        if found != *due {
+            fs::remove_file(path).map_err(failed("remove", path))?;
+            return Err(VaultError::Other { found, due: *due });
+        }
+        file.sync_all().map_err(failed("flush", path))?;
+        let whole = self.path(due);
+        fs::rename(path, &whole).map_err(failed("put in place", &whole))?;
+        let folder = File::open(&self.folder).and_then(|folder| folder.sync_all());
+        folder.map_err(failed("flush", &self.folder))?;
+        Ok(Added::Whole)
+    }
+
     /// Opens an attachment to be read.
     ///
     /// # Errors
@@ -215,5 +322,39 @@ mod tests {
         let cut = vault.put(b"some".as_slice().chain(Broken), 100);
         assert!(matches!(cut, Err(VaultError::Source(_))));
         assert_eq!(names(&vault), 0);
+    }
+
+    #[test]
+    fn an_attachment_comes_in_pieces_and_goes_on_where_it_broke_off() {
+        let (_top, vault) = vault();
+        let bytes: Vec<u8> = (0..3 * CHUNK + 5).map(|n| (n % 251) as u8).collect();
+        let (due, size) = (Digest::of(&bytes), bytes.len() as u64);
+        let first = &bytes[..CHUNK];
+        assert_eq!(vault.add(&due, size, 0, first).expect("taken"), Added::Part(CHUNK as u64));
+        // Said twice, or from elsewhere: what is here stays, and where to go on is told.
+        for from in [0, 5, size] {
+            let gap = vault.add(&due, size, from, first);
+            assert!(matches!(gap, Err(VaultError::Gap { have, .. }) if have == CHUNK as u64));
+        }
+        assert_eq!((vault.have(&due, size), vault.has(&due)), (CHUNK as u64, false));
+        let rest = vault.add(&due, size, CHUNK as u64, &bytes[CHUNK..]);
+        assert_eq!(rest.expect("taken"), Added::Whole);
+        assert_eq!((vault.have(&due, size), names(&vault)), (size, 1));
+        let mut read = Vec::new();
+        vault.get(&due).expect("there").read_to_end(&mut read).expect("read");
+        assert_eq!(read, bytes);
+        assert_eq!(vault.add(&due, size, 0, first).expect("known"), Added::Whole);
+    }
+
+    #[test]
+    fn pieces_of_other_bytes_or_too_many_leave_nothing_behind() {
+        let (_top, vault) = vault();
+        let due = Digest::of(b"due");
+        assert!(matches!(vault.add(&due, 3, 0, b"new"), Err(VaultError::Other { .. })));
+        assert_eq!((vault.have(&due, 3), names(&vault)), (0, 0));
+        assert_eq!(vault.add(&due, 3, 0, b"d").expect("taken"), Added::Part(1));
+        assert!(matches!(vault.add(&due, 3, 1, b"uex"), Err(VaultError::TooLarge { most: 3 })));
+        assert_eq!(names(&vault), 0);
+        assert_eq!(vault.add(&due, 3, 0, b"due").expect("taken"), Added::Whole);
     }
 }

@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
@@ -125,7 +126,7 @@ pub async fn answer(
                 Some(place) => {
                     let (app, closing) = (app.clone(), closing.clone());
                     answering.spawn(async move {
-                        one(stream, app, limits.head, closing).await;
+                        one(stream, address, app, limits.head, closing).await;
                         drop(place);
                     });
                 }
@@ -150,9 +151,17 @@ fn is_of_the_connection(error: &io::Error) -> bool {
 }
 
 /// Answers the requests of one connection.
-async fn one(stream: TcpStream, app: Router, head: Duration, mut closing: watch::Receiver<bool>) {
+async fn one(
+    stream: TcpStream,
+    address: SocketAddr,
+    app: Router,
+    head: Duration,
+    mut closing: watch::Receiver<bool>,
+) {
     let _ = stream.set_nodelay(true);
-    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        // For those who count what comes from one address.
+        request.extensions_mut().insert(ConnectInfo(address));
         let mut app = app.clone();
         async move {
             match names_its_host(&request) {

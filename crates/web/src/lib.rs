@@ -12,6 +12,7 @@ mod badge;
 mod browser;
 mod connections;
 mod day;
+mod desk;
 mod error;
 mod evidence;
 mod export;
@@ -29,6 +30,7 @@ mod site;
 mod tests;
 
 pub use connections::Connections;
+pub use desk::{Counter, Troubles};
 pub use error::{Refused, SiteError};
 pub use export::{Exported, export};
 pub use site::{Site, Sources, View};

@@ -153,18 +153,21 @@ async fn certificate(
     Ok(attachment("text/plain; charset=utf-8", &name, bytes))
 }
 
-/// A file to keep. `name` is of letters, digits and points; it is checked by then.
+/// A file to keep.
 fn attachment(kind: &'static str, name: &str, bytes: Vec<u8>) -> Response {
+    let headers =
+        [(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, disposition(name))];
+    (headers, Body::from(bytes)).into_response()
+}
+
+/// That it is kept and not shown, under this name as far as it is of plain letters.
+pub fn disposition(name: &str) -> String {
     let safe: String = name
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '_' })
         .take(120)
         .collect();
-    let headers = [
-        (header::CONTENT_TYPE, kind.to_owned()),
-        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{safe}\"")),
-    ];
-    (headers, Body::from(bytes)).into_response()
+    format!("attachment; filename=\"{safe}\"")
 }
 
 /// A file of evidence: only one that the bundle's manifest lists, and only as it was signed.

@@ -24,7 +24,7 @@ pub const LONGEST_ADDRESS: usize = 4096;
 /// Largest body of a request, in bytes, where a route says nothing else.
 pub const LARGEST_BODY: usize = 64 * 1024;
 /// How long a response may take to begin.
-const TIME: Duration = Duration::from_secs(30);
+pub const TIME: Duration = Duration::from_secs(30);
 /// How long what is being answered may take on when the server ends.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -43,6 +43,8 @@ pub fn router(site: Arc<Site>) -> Router {
         ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
     ];
     let beside = site.routes_beside();
+    // Not compressed: how long a page is would tell what of its secrets somebody guessed (BREACH).
+    let desk = crate::desk::router(&site).with_state(Arc::clone(&site));
     let mut router = Router::new()
         .merge(pages::router())
         .merge(api::router(&site))
@@ -57,7 +59,8 @@ pub fn router(site: Arc<Site>) -> Router {
         .merge(beside)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(CompressionLayer::new())
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIME))
+        .layer(timeout(TIME))
+        .merge(desk)
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             pages::refusal(StatusCode::INTERNAL_SERVER_ERROR, "Something failed here.")
         }))
@@ -69,6 +72,11 @@ pub fn router(site: Arc<Site>) -> Router {
         ));
     }
     router
+}
+
+/// How long a response may take to begin.
+pub fn timeout(time: Duration) -> TimeoutLayer {
+    TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, time)
 }
 
 /// Refuses what is too long to be a question.

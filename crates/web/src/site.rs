@@ -52,6 +52,7 @@ pub struct Site {
     others: Mutex<Vec<Arc<View>>>,
     closing: watch::Sender<bool>,
     beside: axum::Router,
+    counter: Option<crate::Counter>,
 }
 
 /// The state of the catalog on a day, and what is computed from it once. A page is made from one view,
@@ -100,6 +101,7 @@ impl Site {
             others: Mutex::default(),
             closing,
             beside: axum::Router::new(),
+            counter: None,
         }
     }
 
@@ -107,6 +109,17 @@ impl Site {
     #[must_use]
     pub fn beside(self, routes: axum::Router) -> Self {
         Self { beside: self.beside.merge(routes), ..self }
+    }
+
+    /// With the pages of a support desk.
+    #[must_use]
+    pub fn with_counter(self, counter: crate::Counter) -> Self {
+        Self { counter: Some(counter), ..self }
+    }
+
+    /// The support desk, if there is one.
+    pub(crate) const fn counter(&self) -> Option<&crate::Counter> {
+        self.counter.as_ref()
     }
 
     pub(crate) fn routes_beside(&self) -> axum::Router {

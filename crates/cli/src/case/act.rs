@@ -68,10 +68,10 @@ pub async fn reply(
 pub async fn aside(place: &Place, case: &str, text: Text, json: bool) -> Result<End> {
     let id = place.find(case).await?;
     let aside = Aside { at: super::now(), person: place.person.clone(), text };
-    place.store.add_aside(&id, &aside).await?;
+    place.office.store.add_aside(&id, &aside).await?;
     match json {
         true => out!("{}", serde_json::json!({ "case": id, "internal": true })),
-        false => out!("{id}: noted for {} only", place.us),
+        false => out!("{id}: noted for {} only", place.office.us),
     }
     Ok(End::Good)
 }
@@ -81,8 +81,9 @@ async fn post(place: &Place, thread: &Thread, deed: Deed, json: bool) -> Result<
     let person = place.person.clone();
     let event = Event { at: super::now(), by: thread.us(), person, deed };
     let kind = event.deed.kind();
-    let now = place.store.post(thread.id(), event, &place.party.record).await;
+    let now = place.office.store.post(thread.id(), event, &place.office.party.record).await;
     let now = now.map_err(|error| Usage::error(error.to_string(), next_step(thread)))?;
+    place.office.ring();
     show::after(&now, kind, json);
     Ok(End::Good)
 }

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueHint};
 use hospitium_desk::{Line, Text};
 
 use super::opening::OpenArguments;
+use super::person::PersonCommand;
 use super::place::DeskArguments;
 use super::verbs::{
     Accept, AskFirst, Assign, Class, Close, ConsentTo, Decline, Entitle, Escalate, Extend, Facts,
@@ -112,14 +113,35 @@ pub enum CaseCommand {
         #[command(flatten)]
         on: On,
     },
-    /// Exchange with the other vendors through desk/inbox and desk/outbox, and do what is due
+    /// Exchange with the other vendors, and do what is due: by a call where the other desk has an address
+    /// (`case peer`), else through desk/inbox and desk/outbox
     Sync {
         /// Only with this one [default: all that are in peers]
         #[arg(long, value_name = "PARTY")]
         peer: Option<String>,
+        /// Through desk/inbox and desk/outbox, even where a desk has an address
+        #[arg(long)]
+        by_folder: bool,
         #[command(flatten)]
         on: On,
     },
+    /// Where another vendor's desk is called: hospitium case peer host.example https://desk.host.example
+    Peer {
+        /// The other vendor
+        #[arg(value_name = "PARTY")]
+        name: String,
+        /// The address of its server
+        #[arg(value_name = "URL", value_hint = ValueHint::Url, conflicts_with = "none")]
+        address: Option<hospitium_desk::DeskAddress>,
+        /// It is not called: it calls, or files are carried
+        #[arg(long)]
+        none: bool,
+        #[command(flatten)]
+        on: On,
+    },
+    /// Who may sign in at the desk's pages (`hospitium serve --desk`)
+    #[command(subcommand)]
+    Person(PersonCommand),
     /// Throw a draft away
     Discard {
         /// The draft: its id, or the beginning of it

@@ -3,14 +3,13 @@
 use std::io::Read as _;
 
 use anyhow::{Context, Result};
-use hospitium_catalog::{Question, Reply, question_of};
+use hospitium_catalog::{Question, question_of};
 use hospitium_desk::store::StoreError;
 use hospitium_desk::{
     Both, Calendar, CaseId, CaseLink, Channel, Configuration, Consent, Customer, Deed, Draft,
-    Entitlement, Event, FrozenVerdict, Line, Opening, Problem, Side, Terms, Text, freeze, unknown,
+    Entitlement, Event, FrozenVerdict, Opening, Problem, Side, Terms, Text, Typed,
 };
-use hospitium_model::printable;
-use hospitium_vmdef::{VmDefinition, read_file};
+use hospitium_vmdef::read_file;
 
 use super::act::entitled;
 use super::opening::OpenArguments;
@@ -30,7 +29,7 @@ pub async fn open(arguments: OpenArguments) -> Result<End> {
     let json = arguments.ask.json;
     let offers = !arguments.draft;
     let draft = draft(&place, arguments).await?;
-    place.store.keep_draft(&draft).await.map_err(|error| match &error {
+    place.office.store.keep_draft(&draft).await.map_err(|error| match &error {
         StoreError::Illegal(illegal) => {
             Usage::error(illegal.fault.to_string(), "see `hospitium case open --help`")
         }
@@ -50,7 +49,7 @@ pub async fn open(arguments: OpenArguments) -> Result<End> {
 /// `hospitium case offer`.
 pub async fn offer(place: &Place, case: &str, facts: Option<Text>, json: bool) -> Result<End> {
     let id = place.find(case).await?;
-    if let Some(draft) = place.store.draft(&id).await? {
+    if let Some(draft) = place.office.store.draft(&id).await? {
         if facts.is_some() {
             return Err(Usage::error(
                 "a draft has no new facts",
@@ -59,14 +58,15 @@ pub async fn offer(place: &Place, case: &str, facts: Option<Text>, json: bool) -
         }
         return send(place, &draft, json).await;
     }
-    let thread = place.store.load(&id).await?;
+    let thread = place.office.store.load(&id).await?;
     let deed = Deed::Offered { new_facts: facts };
     let event = Event { at: super::now(), by: Side::Submitter, person: place.person.clone(), deed };
     let kind = event.deed.kind();
-    let now = place.store.post(thread.id(), event, &place.party.record).await;
+    let now = place.office.store.post(thread.id(), event, &place.office.party.record).await;
     let now = now.map_err(|error| {
         Usage::error(error.to_string(), format!("hospitium case show {}", thread.id()))
     })?;
+    place.office.ring();
     show::after(&now, kind, json);
     Ok(End::Good)
 }
@@ -74,7 +74,8 @@ pub async fn offer(place: &Place, case: &str, facts: Option<Text>, json: bool) -
 async fn send(place: &Place, draft: &Draft, json: bool) -> Result<End> {
     let id = &draft.opening.id;
     let person = place.person.clone();
-    let offered = place.store.offer(draft, super::now(), person, &place.party.record).await;
+    let offered =
+        place.office.store.offer(draft, super::now(), person, &place.office.party.record).await;
     let thread = offered.map_err(|error| {
         Usage::error(
             format!("{error}. The case is kept as the draft {id} and nothing of it went out"),
@@ -84,6 +85,7 @@ async fn send(place: &Place, draft: &Draft, json: bool) -> Result<End> {
             ),
         )
     })?;
+    place.office.ring();
     show::after(&thread, hospitium_desk::DeedKind::Offered, json);
     if !json {
         note!("exchange it with {}: hospitium case sync", draft.opening.parties.receiver);
@@ -112,7 +114,7 @@ async fn draft(place: &Place, arguments: OpenArguments) -> Result<Draft> {
     };
     let opening = Opening {
         id: new_id()?,
-        parties: Both { submitter: place.us.clone(), receiver: arguments.to },
+        parties: Both { submitter: place.office.us.clone(), receiver: arguments.to },
         channel: Channel::CommandLine,
         test: arguments.test,
         number: arguments.number,
@@ -187,66 +189,19 @@ async fn asked(arguments: &OpenArguments) -> Result<(Configuration, FrozenVerdic
             Question::parse(&text).context("the catalog cannot be asked")?
         }
     };
-    let (told, verdict) = match ask::reply(&question, &products, arguments.ask.clone()).await {
-        Ok((Reply::Answer(answer), _)) => {
-            (Some((answer.guest.clone(), answer.host.clone())), freeze(&answer))
-        }
-        Ok((Reply::Unclear { question, .. }, as_of)) => {
-            note!("note: the catalog does not know which products are meant by {question:?}");
-            (None, unknown(as_of, "the catalog does not know which products are meant"))
-        }
-        Err(error) => return Err(error.context("the catalog cannot be asked")),
-    };
-    let asked = question.text.as_str();
-    let (asked_guest, asked_host) = asked.split_once(" on ").unwrap_or((asked, ""));
-    let asked_host = asked_host.split(',').next().unwrap_or_default();
-    // What was typed says more than the product that was found: a build, a service pack.
-    let (told_guest, told_host) = told.unwrap_or((asked_guest.to_owned(), asked_host.to_owned()));
-    let both = |typed: Option<String>, told: String| match typed {
-        Some(typed) if typed != told => format!("{told} ({typed})"),
-        _ => told,
-    };
-    let configuration = Configuration {
-        guest: line(&both(guest, told_guest), "the guest")?,
-        host: line(&both(host, told_host), "the host")?,
-        vcpus: vm.as_ref().and_then(|vm| vm.vcpus.count.as_ref()).map(|count| count.value),
-        memory: vm
-            .as_ref()
-            .and_then(|vm| vm.memory.size.as_ref())
-            .map(|size| size.value.as_bytes()),
-        machine: vm.as_ref().map(machine).unwrap_or_default(),
-        buses: vm.as_ref().map(buses).unwrap_or_default(),
+    let typed = Typed {
+        guest,
+        host,
         drivers: arguments.driver.clone(),
         features: arguments.feature.clone(),
     };
-    Ok((configuration, verdict))
-}
-
-fn line(text: &str, what: &'static str) -> Result<Line> {
-    printable(text, 200).parse().context(what)
-}
-
-fn machine(vm: &VmDefinition) -> Vec<Line> {
-    let mut words = vec![format!("definition: {}", vm.format.title())];
-    words.extend(vm.hypervisor.as_ref().map(|told| format!("hypervisor: {}", told.value)));
-    words.extend(vm.firmware.as_ref().map(|told| format!("firmware: {}", form(&told.value))));
-    words.extend(vm.chipset.as_ref().map(|told| format!("chipset: {}", form(&told.value))));
-    lines(words)
-}
-
-/// A word of the model as its file form has it.
-fn form(word: &impl serde::Serialize) -> String {
-    let value = serde_json::to_value(word).ok();
-    value.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
-}
-
-fn buses(vm: &VmDefinition) -> Vec<Line> {
-    let disks = vm.disks.iter().filter_map(|disk| disk.bus.as_ref());
-    let nics = vm.nics.iter().filter_map(|nic| nic.model.as_ref());
-    let disks = disks.map(|bus| format!("disk: {}", bus.value));
-    lines(disks.chain(nics.map(|model| format!("network: {}", model.value))).collect())
-}
-
-fn lines(words: Vec<String>) -> Vec<Line> {
-    words.iter().filter_map(|word| printable(word, 200).parse().ok()).take(100).collect()
+    let (reply, as_of) = ask::reply(&question, &products, arguments.ask.clone())
+        .await
+        .context("the catalog cannot be asked")?;
+    let made = hospitium_desk::asked(&question.text, typed, vm.as_ref(), &reply, as_of)
+        .context("guest or host cannot stand in a case")?;
+    if made.unclear {
+        note!("note: the catalog does not know which products are meant by {:?}", question.text);
+    }
+    Ok((made.configuration, made.verdict))
 }

@@ -1,14 +1,14 @@
 //! A party's desk, opened.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, ValueHint};
 use hospitium_desk::exchange::Thread;
-use hospitium_desk::folder::Peer;
-use hospitium_desk::store::{Store, StoreError};
-use hospitium_desk::{CaseId, Line, PartyName, Vault};
-use hospitium_ledger::{Party, PublicParty, VerifierKey};
+use hospitium_desk::store::StoreError;
+use hospitium_desk::{CaseId, KnownPeer, Line, Office, PartyName};
+use hospitium_ledger::VerifierKey;
 
 use crate::failure::Usage;
 
@@ -29,18 +29,10 @@ pub struct DeskArguments {
 
 /// The desk of a party.
 pub struct Place {
-    /// The party with its keys.
-    pub party: Party,
-    /// Its name.
-    pub us: PartyName,
-    /// Where the desk keeps what is no row.
-    pub folder: PathBuf,
-    /// The cases.
-    pub store: Store,
-    /// The attachments.
-    pub vault: Vault,
+    /// Its keys, cases and attachments.
+    pub office: Arc<Office>,
     /// The other parties that are known.
-    pub peers: Vec<PublicParty>,
+    pub peers: Vec<KnownPeer>,
     /// Who is at the desk.
     pub person: Option<Line>,
 }
@@ -48,30 +40,14 @@ pub struct Place {
 impl Place {
     /// Opens the desk, or makes an empty one.
     pub async fn open(arguments: &DeskArguments) -> Result<Self> {
-        let party = crate::party::open(&arguments.party)?;
-        let us = party.public.name.parse().context("the party's name")?;
-        let folder = arguments.party.join("desk");
-        let vault = Vault::open(&folder.join("attachments"))?;
-        let address = match &arguments.desk {
-            Some(address) => address.clone(),
-            None => {
-                let path = folder.join("desk.db");
-                path.to_str().map(str::to_owned).ok_or_else(|| {
-                    Usage::error(
-                        format!("the path {} is no UTF-8", path.display()),
-                        "name the database: --desk FILE",
-                    )
-                })?
-            }
-        };
-        let store = Store::open(&address).await.context("the desk's database cannot be opened")?;
-        let peers = peers(&arguments.party.join("peers"), &us)?;
-        Ok(Self { party, us, folder, store, vault, peers, person: arguments.person.clone() })
+        let office = open(&arguments.party, arguments.desk.as_deref()).await?;
+        let peers = office.peers()?;
+        Ok(Self { office: Arc::new(office), peers, person: arguments.person.clone() })
     }
 
     /// What is known of another party.
-    pub fn peer(&self, name: &str) -> Result<&PublicParty> {
-        self.peers.iter().find(|peer| peer.name == name).ok_or_else(|| {
+    pub fn peer(&self, name: &str) -> Result<&KnownPeer> {
+        self.peers.iter().find(|peer| peer.name.as_str() == name).ok_or_else(|| {
             let known: Vec<_> = self.peers.iter().map(|peer| peer.name.as_str()).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             Usage::error(
@@ -84,49 +60,24 @@ impl Place {
 
     /// The keys of a party that signed records for it, now or before: ours, or a peer's.
     pub fn keys(&self, name: &PartyName) -> Vec<VerifierKey> {
-        if *name == self.us {
-            return self.party.public.keys();
-        }
-        let peer = self.peers.iter().find(|peer| peer.name == name.as_str());
-        peer.map(PublicParty::keys).unwrap_or_default()
+        self.office.keys(&self.peers, name)
     }
 
     /// The case or draft that a person means.
     pub async fn find(&self, case: &str) -> Result<CaseId> {
-        self.store.find(case).await.map_err(lookup)
+        self.office.store.find(case).await.map_err(lookup)
     }
 
     /// The case that a person means, with all that was said of it.
     pub async fn load(&self, case: &str) -> Result<Thread> {
         let id = self.find(case).await?;
-        self.store.load(&id).await.map_err(lookup)
+        self.office.store.load(&id).await.map_err(lookup)
     }
 }
 
-/// The other side of an exchange: of a peer, only the key that it signs with now.
-pub fn exchange_peer(public: &PublicParty) -> Result<Peer> {
-    let name = public.name.parse().context("the peer's name")?;
-    Ok(Peer { name, keys: vec![public.record.clone()] })
-}
-
-fn peers(folder: &std::path::Path, us: &PartyName) -> Result<Vec<PublicParty>> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
-    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|ending| ending == "toml"));
-    paths.sort();
-    let mut peers: Vec<PublicParty> = Vec::new();
-    for path in paths {
-        let peer = PublicParty::read(&path).context("a peer cannot be read")?;
-        let twice = peers.iter().any(|known| known.name == peer.name);
-        if twice || peer.name == us.as_str() {
-            return Err(Usage::error(
-                format!("{} is of {}, which is there already", path.display(), peer.name),
-                "keep one file for each other party, the one whose fingerprint was compared",
-            ));
-        }
-        peers.push(peer);
-    }
-    Ok(peers)
+/// Opens a party's desk.
+pub async fn open(party: &std::path::Path, database: Option<&str>) -> Result<Office> {
+    Ok(Office::open(party, database).await?)
 }
 
 /// A case that is not found, with what to do.

@@ -76,10 +76,10 @@ fn value(thread: &Thread, now: Timestamp) -> Value {
 /// `hospitium case list`.
 pub async fn list(place: &Place, mine: bool, as_json: bool) -> Result<End> {
     let now = Timestamp::now();
-    let (ids, drafts) = place.store.ids().await?;
+    let (ids, drafts) = place.office.store.ids().await?;
     let mut rows = Vec::new();
     for id in ids {
-        let thread = place.store.load(&id).await?;
+        let thread = place.office.store.load(&id).await?;
         let case = thread.case().clone();
         let us = thread.us();
         // Who owns the customer passes on what it says.
@@ -143,7 +143,7 @@ pub async fn list(place: &Place, mine: bool, as_json: bool) -> Result<End> {
 pub async fn show(place: &Place, case: &str, as_json: bool) -> Result<End> {
     let now = Timestamp::now();
     let id = place.find(case).await?;
-    if let Some(draft) = place.store.draft(&id).await? {
+    if let Some(draft) = place.office.store.draft(&id).await? {
         let case = draft.case()?;
         match as_json {
             true => out!("{}", json!({ "schema": SCHEMA, "side": "submitter", "case": case })),
@@ -151,8 +151,8 @@ pub async fn show(place: &Place, case: &str, as_json: bool) -> Result<End> {
         }
         return Ok(End::Good);
     }
-    let thread = place.store.load(&id).await?;
-    let asides = place.store.asides(&id).await?;
+    let thread = place.office.store.load(&id).await?;
+    let asides = place.office.store.asides(&id).await?;
     if as_json {
         let mut value = value(&thread, now);
         if let Some(object) = value.as_object_mut() {

@@ -19,11 +19,5 @@ pub fn driver(text: &str) -> Result<Driver, String> {
 
 /// A time, or a span from now.
 pub fn until(text: &str) -> Result<Timestamp, String> {
-    if let Ok(at) = text.parse::<Timestamp>() {
-        return Ok(at);
-    }
-    let wrong = || format!("{text:?} is no time; write 2026-03-02T12:00:00Z, or 2d, or 36h");
-    let span: jiff::Span = text.parse().map_err(|_| wrong())?;
-    let now = super::now().to_zoned(jiff::tz::TimeZone::UTC);
-    now.checked_add(span).map(|at| at.timestamp()).map_err(|_| wrong())
+    hospitium_desk::until(text, super::now())
 }

@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::{Store, StoreError, rows};
+use super::{Once, Store, StoreError, rows};
 use crate::aside::Aside;
 use crate::text::CaseId;
 
@@ -12,10 +12,28 @@ impl Store {
     /// # Errors
     /// If there is no such case.
     pub async fn add_aside(&self, id: &CaseId, aside: &Aside) -> Result<(), StoreError> {
+        self.add_aside_once(id, aside, None).await
+    }
+
+    /// The same for a form that may be sent twice: the second time, nothing is done.
+    ///
+    /// # Errors
+    /// If there is no such case.
+    pub async fn add_aside_once(
+        &self,
+        id: &CaseId,
+        aside: &Aside,
+        once: Option<&Once>,
+    ) -> Result<(), StoreError> {
         let failed = || StoreError::database("add an internal note");
         let body = serde_json::to_string(aside).map_err(|error| StoreError::damaged(id, error))?;
         let mut tx = self.pool.begin().await.map_err(failed())?;
         rows::lock(&mut tx, id).await?;
+        if let Some(once) = once
+            && !once.begin(&mut tx, aside.at).await?
+        {
+            return Ok(());
+        }
         let sql = "INSERT INTO desk_asides (case_id, seq, body) \
                    SELECT $1, COUNT(*), $2 FROM desk_asides WHERE case_id = $1";
         sqlx::query(sql).bind(id.as_str()).bind(body).execute(&mut *tx).await.map_err(failed())?;

@@ -63,6 +63,12 @@ pub enum StoreError {
     /// Something that only an offered case has.
     #[error("the case {0} is a draft; offer it first")]
     Draft(CaseId),
+    /// An account that is there already, or not.
+    #[error("the account {0} {1}")]
+    Account(String, &'static str),
+    /// No random bytes.
+    #[error("the operating system gives no random bytes: {0}")]
+    Random(String),
     /// An import that contradicts what is here.
     #[error(
         "the file's messages and those that are here branch at message {seq} of the {side}; nothing was taken"

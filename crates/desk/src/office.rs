@@ -1,0 +1,110 @@
+//! A party's desk as a folder: its keys, its cases, its attachments, and the other parties that it knows.
+//!
+//! ```text
+//! PARTY/              the party's folder, with its keys
+//! PARTY/peers/        the other parties
+//! PARTY/desk/         desk.db, attachments, inbox, outbox
+//! PARTY/desk/bell     touched when there is something new to be sent
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use hospitium_ledger::{Party, PartyError, VerifierKey};
+
+use crate::peers::{KnownPeer, PeersError, read_peers};
+use crate::store::{Store, StoreError};
+use crate::text::{PartyName, TextError};
+use crate::vault::{Vault, VaultError};
+
+/// Why a desk cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OfficeError {
+    /// The party's folder.
+    #[error("the party {path} cannot be used", path = path.display())]
+    Party {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: PartyError,
+    },
+    /// The party's name.
+    #[error("the party's name names no party")]
+    Name(#[from] TextError),
+    /// The attachments.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The database.
+    #[error("the desk's database cannot be opened")]
+    Store(#[from] StoreError),
+    /// A path that no database can have.
+    #[error("the path {0} is no UTF-8; name the database by --desk FILE")]
+    Path(PathBuf),
+}
+
+/// A party's desk, opened.
+#[derive(Debug)]
+pub struct Office {
+    /// The party with its keys.
+    pub party: Party,
+    /// Its name.
+    pub us: PartyName,
+    /// Where the desk keeps what is no row.
+    pub folder: PathBuf,
+    /// The folder of the other parties.
+    pub known: PathBuf,
+    /// The cases.
+    pub store: Store,
+    /// The attachments.
+    pub vault: Vault,
+}
+
+impl Office {
+    /// Opens the desk of a party's folder, or makes an empty one. The database is `desk/desk.db` there unless another
+    /// is named.
+    ///
+    /// # Errors
+    /// If the party's keys, the folder or the database cannot be used.
+    pub async fn open(party: &Path, database: Option<&str>) -> Result<Self, OfficeError> {
+        let (path, known) = (party.to_owned(), party.join("peers"));
+        let folder = party.join("desk");
+        let party = Party::open(party).map_err(|source| OfficeError::Party { path, source })?;
+        let us = party.public.name.parse()?;
+        let vault = Vault::open(&folder.join("attachments"))?;
+        let file = folder.join("desk.db");
+        let address = match database {
+            Some(address) => address.to_owned(),
+            None => file.to_str().map(str::to_owned).ok_or(OfficeError::Path(file))?,
+        };
+        let store = Store::open(&address).await?;
+        Ok(Self { party, us, folder, known, store, vault })
+    }
+
+    /// The other parties that are known now.
+    ///
+    /// # Errors
+    /// If their files cannot be read.
+    pub fn peers(&self) -> Result<Vec<KnownPeer>, PeersError> {
+        read_peers(&self.known, &self.us)
+    }
+
+    /// The keys of a party that signed for it, now or before: ours, or another's that is known.
+    pub fn keys(&self, peers: &[KnownPeer], name: &PartyName) -> Vec<VerifierKey> {
+        if *name == self.us {
+            return self.party.public.keys();
+        }
+        peers.iter().find(|peer| peer.name == *name).map(KnownPeer::keys).unwrap_or_default()
+    }
+
+    /// The file that is touched when there is something new to be sent.
+    pub fn bell(&self) -> PathBuf {
+        self.folder.join("bell")
+    }
+
+    /// Tells a server of this desk that there is something new to be sent. Without one, the next exchange sends it.
+    pub fn ring(&self) {
+        // It is only a hint: whatever is due stands in the database.
+        if let Err(error) = std::fs::write(self.bell(), b"") {
+            tracing::debug!("the desk's bell cannot be rung: {error}");
+        }
+    }
+}

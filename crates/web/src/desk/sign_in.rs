@@ -1,0 +1,150 @@
+//! Signing in and out.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use askama::Template;
+use axum::Form;
+use axum::extract::{ConnectInfo, Query, State};
+use axum::http::{Extensions, HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use hospitium_desk::{Login, is_password};
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::fields::Fields;
+use super::session::{Signed, cookie, counter, named};
+use super::shell::{Shell, failed, page};
+use crate::site::Site;
+
+#[derive(Template)]
+#[template(path = "desk/sign-in.html")]
+struct SignIn {
+    shell: Shell,
+    next: String,
+    trouble: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub struct Next {
+    #[serde(default)]
+    next: String,
+}
+
+/// Where to go on: a page of this desk, and nowhere else.
+fn local(next: &str) -> &str {
+    let plain = next.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-".contains(&b));
+    let ours = next == "/desk" || next.starts_with("/desk/");
+    if plain && ours && !next.starts_with("/desk/sign-in") { next } else { "/desk" }
+}
+
+/// `GET /desk/sign-in`.
+pub async fn form(
+    State(site): State<Arc<Site>>,
+    Query(Next { next }): Query<Next>,
+) -> Result<Response, Response> {
+    let shell = Shell::nobody(counter(&site)?.office.us.as_str());
+    Ok(page(&SignIn { shell, next: local(&next).to_owned(), trouble: String::new() }))
+}
+
+/// `POST /desk/sign-in`.
+pub async fn sign_in(
+    State(site): State<Arc<Site>>,
+    extensions: Extensions,
+    headers: HeaderMap,
+    Form(given): Form<Vec<(String, String)>>,
+) -> Result<Response, Response> {
+    let counter = counter(&site)?;
+    let fields = Fields::new(given.clone());
+    let next = local(fields.get("next").unwrap_or_default()).to_owned();
+    let address = extensions.get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip());
+    let again = |status, trouble: String| {
+        let shell = Shell::nobody(counter.office.us.as_str());
+        (status, page(&SignIn { shell, next: next.clone(), trouble })).into_response()
+    };
+    let name = fields.get("login").unwrap_or_default().to_owned();
+    // A password may begin with a space.
+    let password = given.into_iter().find(|(name, _)| name == "password");
+    let password = password.map(|(_, value)| value).unwrap_or_default();
+    let login = name.parse::<Login>().ok();
+    let key = login.as_ref().map_or("", Login::as_str);
+    if let Err(wait) = counter.throttle.begin(key, address, Instant::now()) {
+        let minutes = wait.as_secs().div_ceil(60);
+        let words = format!("Too many tries. Come again in {minutes} minutes.");
+        let retry = [(header::RETRY_AFTER, wait.as_secs().max(1).to_string())];
+        return Ok((retry, again(StatusCode::TOO_MANY_REQUESTS, words)).into_response());
+    }
+    let store = &counter.office.store;
+    let known = match &login {
+        Some(login) => store.account(login).await.map_err(|error| failed(&error))?,
+        None => None,
+    };
+    let (account, hash) = known.unzip();
+    let good = {
+        // Each takes memory; others wait for their turn.
+        let _turn = counter.hashing.acquire().await.map_err(|error| failed(&error))?;
+        let checked = tokio::task::spawn_blocking(move || is_password(&password, hash.as_deref()));
+        checked.await.map_err(|error| failed(&error))?
+    };
+    let now = Timestamp::now();
+    let Some(account) = account.filter(|_| good) else {
+        let shown = login.as_ref().map_or("no name that can be", Login::as_str);
+        store.audit(now, shown, "tried to sign in", "").await.map_err(|error| failed(&error))?;
+        let words = "This name and this password do not belong together.".to_owned();
+        return Ok(again(StatusCode::UNAUTHORIZED, words));
+    };
+    counter.throttle.succeeded(key, address);
+    // The session of before, if there was one, ends: the new one has a token of its own.
+    if let Some(old) = named(&headers, counter.tls) {
+        store.end_session(&old).await.map_err(|error| failed(&error))?;
+    }
+    let token = store.begin_session(&account.login, now).await.map_err(|error| failed(&error))?;
+    let noted = store.audit(now, account.login.as_str(), "signed in", "").await;
+    noted.map_err(|error| failed(&error))?;
+    let set = [(header::SET_COOKIE, cookie(Some(&token), counter.tls))];
+    Ok((set, Redirect::to(&next)).into_response())
+}
+
+/// `POST /desk/sign-out`.
+pub async fn sign_out(
+    State(site): State<Arc<Site>>,
+    signed: Signed,
+    Form(given): Form<Vec<(String, String)>>,
+) -> Result<Response, Response> {
+    let counter = counter(&site)?;
+    let given = Fields::new(given);
+    if given.get("csrf") != Some(signed.token.for_forms().as_str()) {
+        return Err(super::shell::refuse(
+            StatusCode::FORBIDDEN,
+            "This form is not of this session.",
+        ));
+    }
+    let store = &counter.office.store;
+    store.end_session(&signed.token).await.map_err(|error| failed(&error))?;
+    let noted = store.audit(Timestamp::now(), signed.account.login.as_str(), "signed out", "");
+    noted.await.map_err(|error| failed(&error))?;
+    let set = [(header::SET_COOKIE, cookie(None, counter.tls))];
+    Ok((set, Redirect::to("/desk/sign-in")).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_signing_in_nobody_is_sent_elsewhere() {
+        for bad in [
+            "",
+            "//evil.example",
+            "/desk//evil.example/%0d",
+            "https://evil.example",
+            "/other",
+            "/desk\\x",
+            "/deskx",
+        ] {
+            assert_eq!(local(bad), "/desk", "{bad:?}");
+        }
+        assert_eq!(local("/desk/cases/c-0123"), "/desk/cases/c-0123");
+    }
+}

@@ -6,6 +6,8 @@
 //! PUT  /exchange/v1/files/CASE/SHA256?from=BYTE        a piece of one of theirs
 //! ```
 
+#![expect(clippy::result_large_err, reason = "what ends a request early is the response itself")]
+
 use std::sync::Arc;
 use std::time::Instant;
 

@@ -39,7 +39,7 @@ pub enum PeersError {
         /// Which.
         path: PathBuf,
         /// Why.
-        source: PartyError,
+        source: Box<PartyError>,
     },
     /// Two files of one party, or one of ours.
     #[error(
@@ -173,11 +173,11 @@ pub fn read_peers(folder: &Path, us: &PartyName) -> Result<Vec<KnownPeer>, Peers
             false if path.extension().is_some_and(|ending| ending == "toml") => path,
             _ => continue,
         };
-        let wrong = |source| PeersError::Party { path: file.clone(), source };
+        let wrong = |source| PeersError::Party { path: file.clone(), source: Box::new(source) };
         let public = PublicParty::read(&file).map_err(wrong)?;
         let name: PartyName = public.name.parse().map_err(|_| PeersError::Party {
             path: file.clone(),
-            source: PartyError::Name(public.name.clone()),
+            source: Box::new(PartyError::Name(public.name.clone())),
         })?;
         if name == *us || peers.iter().any(|known| known.name == name) {
             return Err(PeersError::Twice { path: file, name: name.to_string() });

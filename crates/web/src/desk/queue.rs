@@ -163,7 +163,7 @@ pub async fn queue(State(site): State<Arc<Site>>, signed: Signed) -> Result<Resp
     for rows in [&mut ours, &mut others, &mut drafts] {
         rows.sort_by(|one, other| one.sort.cmp(&other.sort));
     }
-    closed.sort_by(|one, other| other.0.cmp(&one.0));
+    closed.sort_by_key(|(ended, _)| std::cmp::Reverse(*ended));
     let left_out = closed.len().saturating_sub(CLOSED);
     let closed: Vec<Row> = closed.into_iter().take(CLOSED).map(|(_, row)| row).collect();
     let group = |id, title, none, rows| Group { id, title, none, rows };

@@ -565,3 +565,16 @@ async fn a_webhook_and_a_mail_tell_once_of_what_happened_without_the_cases_words
     assert!(mails.try_recv().is_err() && hooked.try_recv().is_err());
     assert_eq!(tries.load(std::sync::atomic::Ordering::SeqCst), 2);
 }
+
+proptest::proptest! {
+    #[test]
+    fn whatever_stands_in_the_header_is_refused(text in ".{0,200}", bytes in proptest::collection::vec(0u8..=255, 0..300)) {
+        use base64::Engine as _;
+        let us: PartyName = "host.example".parse().expect("a name");
+        let coded = base64::engine::general_purpose::STANDARD.encode(&bytes);
+        for header in [text.clone(), format!("DSSE {text}"), format!("DSSE {coded}")] {
+            let read = crate::verify(Some(&header), &us, Timestamp::now(), "GET", "/", |_| Some(Vec::new()));
+            proptest::prop_assert!(read.is_err());
+        }
+    }
+}

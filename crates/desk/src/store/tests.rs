@@ -286,3 +286,82 @@ async fn a_damaged_row_is_told_and_what_another_program_wrote_is_not_read() {
     sqlx::query(sql).execute(&store.pool).await.expect("changed");
     assert!(matches!(store.prepare().await, Err(StoreError::Form { .. })));
 }
+
+fn account(login: &str) -> Account {
+    Account {
+        login: login.parse().expect("a name"),
+        role: Role::Engineer,
+        name: text("Ann Smith"),
+        address: Some(text("ann@guest.example")),
+        customer: None,
+    }
+}
+
+#[tokio::test]
+async fn an_account_and_its_sessions_come_and_go_together() {
+    let store = Store::open(&address().await.expect("an address")).await.expect("opens");
+    let ann = account("ann");
+    store.add_account(&ann, "hash").await.expect("added");
+    assert!(matches!(store.add_account(&ann, "other").await, Err(StoreError::Account(..))));
+    assert_eq!(store.account(&ann.login).await.expect("read"), Some((ann.clone(), "hash".into())));
+    let token = store.begin_session(&ann.login, start()).await.expect("begun");
+    let at = async |seconds| store.session(&token, later(start(), seconds)).await.expect("read");
+    assert_eq!(at(60).await, Some(ann.clone()));
+    // Each request lets it go on; without one it ends, and after half a day in any case.
+    for minute in (0..700).step_by(25) {
+        assert_eq!(at(minute * 60).await, Some(ann.clone()), "minute {minute}");
+    }
+    assert_eq!(at(SESSION.1 + 1).await, None);
+    let token = store.begin_session(&ann.login, start()).await.expect("begun");
+    let idle = later(start(), SESSION.0 + 1);
+    assert_eq!(store.session(&token, idle).await.expect("read"), None);
+    let token = store.begin_session(&ann.login, start()).await.expect("begun");
+    store.change_password(&ann.login, "new").await.expect("changed");
+    assert_eq!(store.session(&token, start()).await.expect("read"), None);
+    store.remove_account(&ann.login).await.expect("removed");
+    assert!(matches!(store.remove_account(&ann.login).await, Err(StoreError::Account(..))));
+    store.audit(start(), "ann", "one", "x").await.expect("noted");
+    store.audit(later(start(), 1), "ann", "two", "x").await.expect("noted");
+    let what: Vec<_> =
+        store.audited(9).await.expect("read").into_iter().map(|row| row.what).collect();
+    assert_eq!(what, ["two", "one"]);
+}
+
+#[tokio::test]
+async fn a_request_and_a_form_count_once_and_a_notice_is_told_until_it_is_heard() {
+    let desks = Desks::new().await;
+    let id = desks.offer().await;
+    let store = &desks.stores.submitter;
+    let (request, until) = (hospitium_model::Digest::of(b"request"), later(start(), 600));
+    assert!(store.first_time(&request, until, start()).await.expect("noted"));
+    assert!(!store.first_time(&request, until, later(start(), 599)).await.expect("noted"));
+    // Forgotten once it is too old to be believed.
+    let other = hospitium_model::Digest::of(b"another");
+    assert!(
+        store.first_time(&other, later(start(), 2_000), later(start(), 601)).await.expect("noted")
+    );
+    assert!(store.first_time(&request, until, later(start(), 602)).await.expect("noted"));
+    let unnoticed = store.unnoticed().await.expect("read");
+    assert_eq!(unnoticed, [(id.clone(), Both { submitter: 0, receiver: 0 })]);
+    let notice = Notice { id: "n".into(), to: "x".into(), body: "{}".into(), tries: 0 };
+    let seen = Both { submitter: 2, receiver: 0 };
+    for _ in 0..2 {
+        store
+            .notice(Some((&id, seen)), std::slice::from_ref(&notice), start())
+            .await
+            .expect("kept");
+    }
+    assert!(store.unnoticed().await.expect("read").is_empty());
+    assert_eq!(store.notices(start()).await.expect("read"), [notice.clone()]);
+    store.not_told(&notice, start()).await.expect("noted");
+    assert!(store.notices(start()).await.expect("read").is_empty());
+    let again = store.notices(later(start(), 10)).await.expect("read");
+    assert_eq!(again.iter().map(|notice| notice.tries).collect::<Vec<_>>(), [1]);
+    store.told(&notice, later(start(), 10)).await.expect("noted");
+    assert_eq!(store.next_notice().await.expect("read"), None);
+    // Given up after a day.
+    let late = Notice { id: "late".into(), ..notice };
+    store.notice(None, std::slice::from_ref(&late), start()).await.expect("kept");
+    store.not_told(&late, later(start(), DAY + 1)).await.expect("noted");
+    assert_eq!(store.next_notice().await.expect("read"), None);
+}

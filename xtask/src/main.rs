@@ -12,6 +12,7 @@ mod npm;
 mod oracles;
 mod postgres;
 mod test;
+mod two_parties;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -34,9 +35,15 @@ enum Task {
     Setup,
     /// Set up, then validate two Debian kernels and one Debian system on the installed QEMU
     Demo {
-        /// Where its runs go
-        #[arg(long, default_value = "runs/demo")]
-        out: PathBuf,
+        /// Where its runs go [default: runs/demo, runs/two-parties]
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// Play the arrangement between two servers instead: validate, cosign, repeat, endorse, support
+        #[arg(long)]
+        two_parties: bool,
+        /// With --two-parties: leave the servers running, to be walked through
+        #[arg(long, requires = "two_parties")]
+        stay: bool,
     },
     /// Build one Debian disk image; that of the demo is a part of it
     #[command(hide = true)]
@@ -83,7 +90,10 @@ fn run(task: Task) -> Result<()> {
     match task {
         Task::Setup => setup::everything().map(|_| ()),
         Task::Image { name } => image(&name),
-        Task::Demo { out } => demo::demo(&out),
+        Task::Demo { out, two_parties: true, stay } => {
+            two_parties::play(&out.unwrap_or_else(|| "runs/two-parties".into()), stay)
+        }
+        Task::Demo { out, .. } => demo::demo(&out.unwrap_or_else(|| "runs/demo".into())),
         Task::Test(options) => test::run(&options),
         Task::Check => check(),
         Task::Mutants(options) => mutants::score(&options),

@@ -68,22 +68,32 @@ async fn every_route_answers_as_the_document_says() {
 #[tokio::test]
 async fn a_definition_is_answered_like_the_question_that_it_asks() {
     let (world, document) = (world().await, document());
-    let definition = "<domain type='kvm'><name>vm</name><memory unit='GiB'>2</memory>\
-                      <vcpu>2</vcpu><os><type arch='x86_64'>hvm</type></os></domain>";
+    let machine = |told: &str| {
+        format!(
+            "<domain type='kvm'><name>vm</name><memory unit='GiB'>2</memory><vcpu>2</vcpu>\
+             <os><type arch='x86_64'{told}>hvm</type></os></domain>"
+        )
+    };
+    let definition = machine(" machine='q35'");
     let post = |query: &str, body: Body| {
         Request::post(format!("/api/v1/check-vm{query}")).body(body).expect("is a request")
     };
-    let response = world.ask(post("?guest=osa+5.2&host=vmmo+1", definition.into())).await;
+    let response = world.ask(post("?guest=osa+5.2&host=vmmo+1", definition.clone().into())).await;
     assert_eq!(response.status(), StatusCode::OK);
     let answer: Value = serde_json::from_str(&text(response).await).expect("is JSON");
     fits(&document, "/api/v1/check-vm", "post", 200, &answer);
     assert_eq!(answer["verdict"], "validated", "{answer:#}");
     assert_eq!(answer["asked"]["vcpus"], 2);
+    // Of what the definition does not tell, the record says nothing.
+    let response = world.ask(post("?guest=osa+5.2&host=vmmo+1", machine("").into())).await;
+    let answer: Value = serde_json::from_str(&text(response).await).expect("is JSON");
+    assert_eq!(answer["verdict"], "validated-with-limits", "{answer:#}");
+    assert!(answer["limits"][0].as_str().is_some_and(|limit| limit.contains("which chipset")));
     for (query, body, words) in [
-        ("", definition, "?guest=rhel 5.3"),
+        ("", &*definition, "?guest=rhel 5.3"),
         ("?guest=osa+5.2&host=vmmo+1", "not a definition", "the definition"),
     ] {
-        let response = world.ask(post(query, body.into())).await;
+        let response = world.ask(post(query, body.to_owned().into())).await;
         assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY);
         let problem: Value = serde_json::from_str(&text(response).await).expect("is JSON");
         fits(&document, "/api/v1/check-vm", "post", 422, &problem);

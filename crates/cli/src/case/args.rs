@@ -125,7 +125,7 @@ pub enum CaseCommand {
         #[command(flatten)]
         on: On,
     },
-    /// Where another vendor's desk is called: hospitium case peer host.example https://desk.host.example
+    /// Where another vendor's desk is called: `hospitium case peer host.example https://desk.host.example`
     Peer {
         /// The other vendor
         #[arg(value_name = "PARTY")]

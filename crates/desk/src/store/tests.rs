@@ -352,7 +352,7 @@ async fn a_request_and_a_form_count_once_and_a_notice_is_told_until_it_is_heard(
             .expect("kept");
     }
     assert!(store.unnoticed().await.expect("read").is_empty());
-    assert_eq!(store.notices(start()).await.expect("read"), [notice.clone()]);
+    assert_eq!(store.notices(start()).await.expect("read"), std::slice::from_ref(&notice));
     store.not_told(&notice, start()).await.expect("noted");
     assert!(store.notices(start()).await.expect("read").is_empty());
     let again = store.notices(later(start(), 10)).await.expect("read");

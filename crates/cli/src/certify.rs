@@ -79,7 +79,7 @@ pub fn certify(arguments: &CertifyArguments) -> Result<End> {
     let evidence = places::evidence(&arguments.run)?;
     let bundle = Bundle::open(&evidence)
         .with_context(|| format!("the evidence {} cannot be read", evidence.display()))?;
-    let party = crate::party::open(&arguments.party)?;
+    let party = crate::keys::open(&arguments.party)?;
     let folder = arguments.log.clone().unwrap_or_else(|| party.usual_log());
     let mut issue = Issue::new(&party.public.name, Timestamp::now());
     issue.rule.months_after_validation = arguments.months;

@@ -69,7 +69,7 @@ pub fn endorse(arguments: &EndorseArguments) -> Result<End> {
             "say it in a sentence: whoever reads the endorsement sees it",
         ));
     }
-    let party = crate::party::open(&arguments.party)?;
+    let party = crate::keys::open(&arguments.party)?;
     let now = Timestamp::now();
     let theirs = theirs(arguments, &party, now)?;
     let Record::Validation(record) = &theirs.statement.record else {

@@ -207,7 +207,7 @@ pub fn gather(arguments: &GatherArguments) -> Result<End> {
             "add it after the witness's key: witness NAME KEY https://witness.example/witness",
         ));
     }
-    let party = crate::party::open(&arguments.party)?;
+    let party = crate::keys::open(&arguments.party)?;
     let mut log = Log::open(&arguments.log, &party).context("the log cannot be opened")?;
     let within = Duration::from_secs(arguments.within);
     let asked = ask_all(log.folder(), log.checkpoint(), &policy, within);

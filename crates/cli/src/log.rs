@@ -136,7 +136,7 @@ pub fn log(command: &LogCommand) -> Result<End> {
         }
         LogCommand::Cosign { log, party } => cosign(log, party),
         LogCommand::Accept { log, party: folder, policy, line } => {
-            let party = crate::party::open(folder)?;
+            let party = crate::keys::open(folder)?;
             let path = policy.clone().unwrap_or_else(|| folder.join("policy"));
             let policy = Policy::read(&path).context("the policy cannot be used")?;
             let mut log = Log::open(log, &party).context("the log cannot be opened")?;
@@ -280,7 +280,7 @@ fn cosign(arguments: &LogArguments, party: &Path) -> Result<End> {
         ));
     };
     let policy = Policy::read(path).context("the policy cannot be used")?;
-    let party = crate::party::open(party)?;
+    let party = crate::keys::open(party)?;
     let folder = LogFolder::new(&arguments.log);
     let checkpoint = folder.checkpoint()?;
     let key = policy.log(&checkpoint.head().origin).ok_or_else(|| {
@@ -303,7 +303,7 @@ fn announce(
     arguments: &NoticeArguments,
     statement: impl FnOnce(&str, Timestamp, Digest) -> Statement,
 ) -> Result<End> {
-    let party = crate::party::open(&arguments.party)?;
+    let party = crate::keys::open(&arguments.party)?;
     let mut log = Log::open(&arguments.log, &party).context("the log cannot be opened")?;
     let entry = log.folder().tree(log.checkpoint().head()).entry(arguments.index)?;
     let known = Envelope::parse(&entry).map(|envelope| Statement::parse(envelope.payload()));
@@ -351,7 +351,7 @@ fn waive(arguments: &WaiveArguments) -> Result<End> {
     }
     let now = Timestamp::now();
     ahead(Some(arguments.until))?;
-    let party = crate::party::open(party)?;
+    let party = crate::keys::open(party)?;
     let mut log = Log::open(log, &party).context("the log cannot be opened")?;
     let entry = log.folder().tree(log.checkpoint().head()).entry(*index)?;
     let known = Envelope::parse(&entry).map(|envelope| Statement::parse(envelope.payload()));

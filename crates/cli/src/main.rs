@@ -25,6 +25,8 @@ mod federation;
 mod generate;
 #[cfg(feature = "deal")]
 mod heads;
+#[cfg(feature = "deal")]
+mod keys;
 mod libvirt;
 #[cfg(feature = "deal")]
 mod log;

@@ -8,6 +8,7 @@ use hospitium_ledger::{Algorithm, Party, PublicParty};
 use jiff::Timestamp;
 
 use crate::failure::End;
+use crate::keys;
 use crate::out::out;
 
 #[derive(Debug, Subcommand)]
@@ -65,7 +66,7 @@ pub fn party(command: &PartyCommand) -> Result<End> {
                 AlgorithmArgument::P256 => Algorithm::EcdsaP256,
             };
             let party = Party::init(folder, name, algorithm).context("the party cannot be made")?;
-            show(&party.public);
+            keys::show(&party.public);
             out!("public    {}", folder.join("party.toml").display());
             out!("policy    {}", folder.join("policy").display());
             out!(
@@ -78,7 +79,7 @@ pub fn party(command: &PartyCommand) -> Result<End> {
             if *policy {
                 out!("{}", public.policy().trim_end());
             } else {
-                show(&public);
+                keys::show(&public);
             }
         }
         PartyCommand::Trust(arguments) => return crate::trust::trust(arguments),
@@ -87,22 +88,10 @@ pub fn party(command: &PartyCommand) -> Result<End> {
     Ok(End::Good)
 }
 
-pub fn show(public: &PublicParty) {
-    out!("party     {}", public.name);
-    out!("records   {}", public.record);
-    out!("log       {}", public.log);
-    out!("witness   {}", public.witness);
-    out!("print     sha256:{}", public.record.key().fingerprint());
-    let digits = public.fingerprint().to_string();
-    let (first, second) = digits.split_at(digits.len() / 2);
-    out!("compare   {}", first.trim());
-    out!("          {}", second.trim());
-}
-
 fn rekey(folder: &Path, reason: &str, log: Option<&Path>) -> Result<()> {
     let changed = hospitium_ledger::rekey(folder, log, reason, Timestamp::now())
         .context("the key was not changed")?;
-    show(&changed.public);
+    keys::show(&changed.public);
     if changed.resumed {
         out!("went on   with a change of key that had been cut off");
     }
@@ -111,9 +100,4 @@ fn rekey(folder: &Path, reason: &str, log: Option<&Path>) -> Result<()> {
         "give others the new party.toml; a copy of the log shows them that it follows the old key"
     );
     Ok(())
-}
-
-/// Opens a party's folder.
-pub fn open(folder: &Path) -> Result<Party> {
-    Party::open(folder).with_context(|| format!("the party {} cannot be used", folder.display()))
 }

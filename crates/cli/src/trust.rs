@@ -58,7 +58,7 @@ pub fn trust(arguments: &TrustArguments) -> Result<End> {
             "name another party's server or party.toml",
         ));
     }
-    crate::party::show(&fetched.public);
+    crate::keys::show(&fetched.public);
     let given = arguments.fingerprint.as_deref().map(str::parse::<Fingerprint>).transpose();
     let given = given.context("the fingerprint cannot be compared")?;
     let peers = Peers::of(&arguments.party);

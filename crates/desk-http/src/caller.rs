@@ -8,6 +8,8 @@ use hospitium_desk::{DeskAddress, Office, PartyName};
 use hospitium_model::printable;
 use jiff::Timestamp;
 use ureq::Agent;
+use ureq::config::ConfigBuilder;
+use ureq::typestate::AgentScope;
 
 use crate::proof::{Request, prove};
 
@@ -94,6 +96,16 @@ impl Answer {
     }
 }
 
+/// How all requests are made: within this time, nowhere else than where they were sent.
+pub fn settings(patience: Duration) -> ConfigBuilder<AgentScope> {
+    Agent::config_builder()
+        .timeout_global(Some(patience))
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        .user_agent(concat!("hospitium/", env!("CARGO_PKG_VERSION")))
+}
+
 /// What calls one other desk.
 #[derive(Debug, Clone)]
 pub struct Caller {
@@ -106,15 +118,7 @@ pub struct Caller {
 impl Caller {
     /// Calls the desk of this party at this address.
     pub fn new(office: Arc<Office>, to: PartyName, address: &DeskAddress) -> Self {
-        let agent = Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
-            .timeout_connect(Some(CONNECT))
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .http_status_as_error(false)
-            .user_agent(concat!("hospitium/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .into();
+        let agent = settings(PATIENCE).timeout_connect(Some(CONNECT)).build().into();
         Self { office, to, url: address.url().to_owned(), agent }
     }
 

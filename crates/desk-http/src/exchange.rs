@@ -4,14 +4,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hospitium_desk::exchange::MessageError;
 use hospitium_desk::folder::{Exchanged, Peer};
 use hospitium_desk::owed::missing;
-use hospitium_desk::store::StoreError;
 use hospitium_desk::{CaseId, DeskAddress, Office};
 use jiff::Timestamp;
 
-use crate::caller::{CallError, Caller};
+use crate::caller::Caller;
+use crate::error::ExchangeError;
 use crate::files::{bring, fetch};
 use crate::parcel::{MOST, PARCEL, Packed, Reply, Which, pack, take};
 
@@ -19,20 +18,6 @@ use crate::parcel::{MOST, PARCEL, Packed, Reply, Which, pack, take};
 const ROUNDS: u32 = 1_000;
 /// Rounds in which nothing new came, before the exchange ends: another desk may say the same for ever.
 const IDLE: u32 = 3;
-
-/// Why an exchange broke off. What was stored before is stored.
-#[derive(Debug, thiserror::Error)]
-pub enum ExchangeError {
-    /// The other desk.
-    #[error(transparent)]
-    Call(#[from] CallError),
-    /// The database.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A message or receipt.
-    #[error(transparent)]
-    Message(#[from] MessageError),
-}
 
 /// Exchanges with another desk: brings what is due, takes what waits there, fetches and brings attachments of at most
 /// `most` bytes. With `all`, what was sent a moment ago is sent again.

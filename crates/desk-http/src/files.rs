@@ -6,15 +6,27 @@ use hospitium_desk::folder::{Exchanged, Peer};
 use hospitium_desk::owed::{Missing, NotGiven, missing, to_give};
 use hospitium_desk::{Added, Office, Vault, VaultError};
 use hospitium_model::{Digest, printable};
+use serde::{Deserialize, Serialize};
 
 use crate::caller::{CallError, Caller};
-use crate::exchange::ExchangeError;
-use crate::server::{Have, SIZE};
+use crate::error::ExchangeError;
 
 /// The most bytes of a piece.
 pub const PIECE: usize = 2 << 20;
+/// The size of a whole attachment beside a piece of it.
+pub const SIZE: &str = "x-attachment-size";
+
 /// How often a piece is tried whose place was told to be another.
 const TURNS: u32 = 16;
+
+/// How much of an attachment is here.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Have {
+    /// So many bytes.
+    pub have: u64,
+    /// Once it is whole: a receipt that does not ask for it any more.
+    pub receipt: Option<String>,
+}
 
 /// A piece of an attachment, from this byte on; nothing behind its end.
 pub fn read_piece(vault: &Vault, sha256: &Digest, from: u64) -> Result<Vec<u8>, VaultError> {

@@ -11,6 +11,7 @@
 mod bell;
 mod caller;
 mod courier;
+mod error;
 mod exchange;
 mod files;
 pub mod notify;
@@ -24,7 +25,8 @@ mod tests;
 pub use bell::Bell;
 pub use caller::CallError;
 pub use courier::{Contacts, run};
-pub use exchange::{ExchangeError, exchange_with};
+pub use error::ExchangeError;
+pub use exchange::exchange_with;
 pub use parcel::{PARCEL, Parcel, Reply, Unwanted};
 pub use proof::{FRESH, Proof, ProofError, Request, prove, verify};
 pub use server::{Limits, Server, routes};

@@ -13,7 +13,7 @@ use hospitium_model::{Digest, printable};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::exchange::ExchangeError;
+use crate::error::ExchangeError;
 
 /// The most bytes of a parcel, and of a reply.
 pub const PARCEL: usize = 1 << 20;

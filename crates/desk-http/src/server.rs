@@ -24,19 +24,17 @@ use hospitium_desk::store::StoreError;
 use hospitium_desk::{Added, CaseId, Office, VaultError};
 use hospitium_model::Digest;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use crate::bell::Bell;
-use crate::files::{PIECE, read_piece};
+use crate::files::{Have, PIECE, SIZE, read_piece};
 use crate::parcel::{MOST, PARCEL, Parcel, Reply, Which, pack, receipt, take};
 use crate::proof::{FRESH, verify};
 use crate::rate::Rate;
 
 /// Pieces of attachments that are in memory at once.
 const PIECES: usize = 6;
-/// The size of a whole attachment beside a piece of it.
-pub const SIZE: &str = "x-attachment-size";
 
 /// The bounds.
 #[derive(Debug, Clone, Copy)]
@@ -215,15 +213,6 @@ async fn messages(State(server): State<Arc<Server>>, request: Request<Body>) -> 
 struct From {
     #[serde(default)]
     from: u64,
-}
-
-/// How much of an attachment is here.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Have {
-    /// So many bytes.
-    pub have: u64,
-    /// Once it is whole: a receipt that does not ask for it any more.
-    pub receipt: Option<String>,
 }
 
 /// The case and the digest of a file's address, of a case with this peer.

@@ -44,9 +44,7 @@ pub(crate) async fn sent(machine: &QemuMachine, from: usize) -> Result<Value, Ho
     let doing = "sending the machine's state";
     let over = |kind: &EventKind| {
         let EventKind::Other { name } = kind else { return false };
-        ["completed", "failed", "cancelled"]
-            .iter()
-            .any(|end| name.strip_prefix("MIGRATION ").is_some_and(|status| status == *end))
+        matches!(&**name, "MIGRATION completed" | "MIGRATION failed" | "MIGRATION cancelled")
     };
     machine.history.wait(from, "the machine's state to be sent", PATIENCE, &over).await?;
     let report = machine.qmp.call(doing, "query-migrate", json!({})).await?;

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use sha2::Sha256;
 
 use super::config::Webhook;
+use crate::caller::settings;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -30,14 +31,7 @@ pub fn send(webhook: &Webhook, notice: &Notice, now: Timestamp) -> Result<(), St
     let secret = webhook.secret().ok_or_else(|| failed("it has no secret".to_owned()))?;
     let signature = signature(&secret, &notice.id, now, &notice.body)
         .ok_or_else(|| failed("its secret signs nothing".to_owned()))?;
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(PATIENCE))
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .http_status_as_error(false)
-        .user_agent(concat!("hospitium/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .into();
+    let agent: ureq::Agent = settings(PATIENCE).build().into();
     let answer = agent
         .post(&webhook.url)
         .header("content-type", "application/json")

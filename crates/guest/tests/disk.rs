@@ -149,12 +149,6 @@ async fn enters(name: &str, firmware: Firmware, bus: Bus, restart: bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "boots a whole distribution; cargo xtask test runs it"]
-async fn debian_is_entered_by_cloud_init_under_bios_and_answers_after_a_restart() {
-    enters("debian-12", Firmware::Bios, Bus::Virtio, true).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "boots a whole distribution; cargo xtask test runs it"]
 async fn debian_is_entered_by_cloud_init_under_uefi_from_a_sata_disk() {
     enters("debian-12", Firmware::Uefi, Bus::Sata, false).await;
 }
@@ -167,12 +161,23 @@ async fn debian_is_entered_by_logging_in_under_bios_and_answers_after_a_restart(
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "boots a whole distribution; cargo xtask test runs it"]
-async fn debian_is_entered_by_logging_in_under_uefi_from_an_nvme_disk() {
-    enters("debian-12-login", Firmware::Uefi, Bus::Nvme, false).await;
+async fn debian_without_systemd_is_entered_by_logging_in_and_its_own_init_finds_it_again() {
+    enters("debian-12-sysvinit", Firmware::Bios, Bus::Nvme, true).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "boots a whole distribution; cargo xtask test runs it"]
-async fn debian_without_systemd_is_entered_by_logging_in_and_its_own_init_finds_it_again() {
-    enters("debian-12-sysvinit", Firmware::Bios, Bus::Virtio, true).await;
+/// Further pairs of way in, firmware and bus; `cargo xtask test --part more-guests` runs them.
+mod also {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "boots a whole distribution; cargo xtask test --part more-guests runs it"]
+    async fn debian_is_entered_by_cloud_init_under_bios_and_answers_after_a_restart() {
+        enters("debian-12", Firmware::Bios, Bus::Virtio, true).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "boots a whole distribution; cargo xtask test --part more-guests runs it"]
+    async fn debian_is_entered_by_logging_in_under_uefi_from_an_nvme_disk() {
+        enters("debian-12-login", Firmware::Uefi, Bus::Nvme, false).await;
+    }
 }

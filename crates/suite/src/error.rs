@@ -60,6 +60,12 @@ pub enum CheckError {
         "the host contradicts itself: it sees {0}; run it again, and if it stays so, do not trust this host or its driver"
     )]
     Contradiction(String),
+    /// The host no longer gives what it gave of the first machine: no check makes do without it.
+    #[error(
+        "the host no longer gives what it gave of the first machine: {0}; run it again, and if it stays so, do not trust \
+         this host or its driver"
+    )]
+    Hidden(Inability),
     /// Somebody set the host's wall clock meanwhile.
     #[error(
         "the host's wall clock was set {} by {:.1} s while this was measured; run it again while nobody sets it",

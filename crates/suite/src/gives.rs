@@ -3,7 +3,9 @@
 //! Asked of the first machine, before any check begins, so that what is not given is a skip by declared needs. A host
 //! that says in the middle of a check that it cannot would otherwise turn a failure into a skip.
 
-use hospitium_host::{EventClass, Host, HostError, Look, Machine, SeenDisk, Sight, alter};
+use hospitium_host::{
+    EventClass, Host, HostError, Look, Machine, ProcessFacts, SeenDisk, Sight, alter,
+};
 use hospitium_model::{Answer, Inability};
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +94,9 @@ pub enum SightKind {
     State,
     Vcpus,
     VcpuThreads,
+    CpuModel,
+    CpuType,
+    MachineType,
     CpuFeatures,
     Memory,
     PluggedMemory,
@@ -108,15 +113,19 @@ pub enum SightKind {
     /// Whether a disc is in a drive.
     DiskMedium,
     Nics,
+    Tpm,
     Uuid,
     GenerationId,
     HardwareClock,
+    Smbios,
     Accelerator,
     Firmware,
     /// The number of the hypervisor's process.
     Process,
     /// User, system-call filter, privileges and capabilities of that process.
     ProcessRights,
+    /// CPU time of that process.
+    ProcessTime,
     /// Memory that it takes besides the guest's.
     Overhead,
     /// CPU time of the threads that run vCPUs.
@@ -127,10 +136,13 @@ pub enum SightKind {
 
 impl SightKind {
     /// All of a [`Look`].
-    pub const OF_LOOK: [Self; 20] = [
+    pub const OF_LOOK: [Self; 25] = [
         Self::State,
         Self::Vcpus,
         Self::VcpuThreads,
+        Self::CpuModel,
+        Self::CpuType,
+        Self::MachineType,
         Self::CpuFeatures,
         Self::Memory,
         Self::PluggedMemory,
@@ -143,9 +155,11 @@ impl SightKind {
         Self::DiskAccess,
         Self::DiskMedium,
         Self::Nics,
+        Self::Tpm,
         Self::Uuid,
         Self::GenerationId,
         Self::HardwareClock,
+        Self::Smbios,
         Self::Accelerator,
         Self::Firmware,
     ];
@@ -157,6 +171,9 @@ impl SightKind {
             Self::State => look.state = Err(why),
             Self::Vcpus => look.vcpus = Err(why),
             Self::VcpuThreads => look.vcpu_threads = Err(why),
+            Self::CpuModel => look.cpu_model = Err(why),
+            Self::CpuType => look.cpu_type = Err(why),
+            Self::MachineType => look.machine_type = Err(why),
             Self::CpuFeatures => look.cpu_features = Err(why),
             Self::Memory => look.memory = Err(why),
             Self::PluggedMemory => look.plugged_memory = Err(why),
@@ -177,13 +194,16 @@ impl SightKind {
                 disks.iter_mut().for_each(|disk| disk.medium_in = None);
             }),
             Self::Nics => look.nics = Err(why),
+            Self::Tpm => look.tpm = Err(why),
             Self::Uuid => look.uuid = Err(why),
             Self::GenerationId => look.generation_id = Err(why),
             Self::HardwareClock => look.hardware_clock = Err(why),
+            Self::Smbios => look.smbios = Err(why),
             Self::Accelerator => look.accelerator = Err(why),
             Self::Firmware => look.firmware = Err(why),
             Self::Process
             | Self::ProcessRights
+            | Self::ProcessTime
             | Self::Overhead
             | Self::VcpuTimes
             | Self::Vulnerabilities => {}
@@ -192,13 +212,13 @@ impl SightKind {
 
     /// Why it is not in a look; none if it is, or is no part of looks.
     fn lack(self, look: &Look) -> Option<Inability> {
-        fn unseen<T>(sight: &Sight<T>) -> Option<Inability> {
-            sight.as_ref().err().cloned()
-        }
         match self {
             Self::State => unseen(&look.state),
             Self::Vcpus => unseen(&look.vcpus),
             Self::VcpuThreads => unseen(&look.vcpu_threads),
+            Self::CpuModel => unseen(&look.cpu_model),
+            Self::CpuType => unseen(&look.cpu_type),
+            Self::MachineType => unseen(&look.machine_type),
             Self::CpuFeatures => unseen(&look.cpu_features),
             Self::Memory => unseen(&look.memory),
             Self::PluggedMemory => unseen(&look.plugged_memory),
@@ -213,18 +233,26 @@ impl SightKind {
             Self::DiskAccess => each_disk(look, "being read-only", |d| d.read_only.is_some()),
             Self::DiskMedium => each_disk(look, "medium being in", |d| d.medium_in.is_some()),
             Self::Nics => unseen(&look.nics),
+            Self::Tpm => unseen(&look.tpm),
             Self::Uuid => unseen(&look.uuid),
             Self::GenerationId => unseen(&look.generation_id),
             Self::HardwareClock => unseen(&look.hardware_clock),
+            Self::Smbios => unseen(&look.smbios),
             Self::Accelerator => unseen(&look.accelerator),
             Self::Firmware => unseen(&look.firmware),
             Self::Process
             | Self::ProcessRights
+            | Self::ProcessTime
             | Self::Overhead
             | Self::VcpuTimes
             | Self::Vulnerabilities => None,
         }
     }
+}
+
+/// Why this is not seen.
+fn unseen<T>(sight: &Sight<T>) -> Option<Inability> {
+    sight.as_ref().err().cloned()
 }
 
 /// Why the disks of a look do not tell this.
@@ -297,6 +325,13 @@ impl Gives {
         seen.into_iter().find_map(|kind| kind.lack(look))
     }
 
+    /// Why something is not among a process's facts that was when the host was asked.
+    pub(crate) fn hidden_of_process(&self, facts: &ProcessFacts) -> Option<Inability> {
+        let lacking = lacking_of_process(facts).into_iter();
+        let hidden = lacking.filter(|(kind, _)| self.unseen(*kind).is_none());
+        hidden.map(|(_, why)| why).next()
+    }
+
     /// Why there is no such facet.
     pub fn no_facet(&self, kind: FacetKind) -> Option<&Inability> {
         reason(&self.facets, kind)
@@ -319,27 +354,34 @@ fn reason<K: PartialEq>(all: &[(K, Inability)], kind: K) -> Option<&Inability> {
 
 /// What is not seen of a machine's process.
 async fn of_process(machine: &dyn Machine) -> Result<Vec<(SightKind, Inability)>, HostError> {
-    use SightKind::{Overhead, Process, ProcessRights, VcpuTimes};
+    use SightKind::{Overhead, Process, ProcessRights, ProcessTime, VcpuTimes};
 
     let confinement = match machine.confinement() {
         Ok(confinement) => confinement,
         Err(why) => {
-            let all = [Process, ProcessRights, Overhead, VcpuTimes];
+            let all = [Process, ProcessRights, ProcessTime, Overhead, VcpuTimes];
             return Ok(all.map(|kind| (kind, why.clone())).into());
         }
     };
     let facts = confinement.process().await?;
+    let mut unseen = lacking_of_process(&facts);
+    unseen.extend(confinement.overhead().await?.err().map(|why| (Overhead, why)));
+    unseen.extend(confinement.vcpu_times().await?.err().map(|why| (VcpuTimes, why)));
+    Ok(unseen)
+}
+
+/// What is not among a process's facts.
+fn lacking_of_process(facts: &ProcessFacts) -> Vec<(SightKind, Inability)> {
     let rights = [
-        facts.uid.err(),
-        facts.seccomp.err(),
-        facts.may_gain_privileges.err(),
-        facts.capabilities.err(),
+        unseen(&facts.uid),
+        unseen(&facts.seccomp),
+        unseen(&facts.may_gain_privileges),
+        unseen(&facts.capabilities),
     ];
-    let unseen = [
-        (Process, facts.pid.err()),
-        (ProcessRights, rights.into_iter().flatten().next()),
-        (Overhead, confinement.overhead().await?.err()),
-        (VcpuTimes, confinement.vcpu_times().await?.err()),
+    let all = [
+        (SightKind::Process, unseen(&facts.pid)),
+        (SightKind::ProcessRights, rights.into_iter().flatten().next()),
+        (SightKind::ProcessTime, unseen(&facts.cpu_time)),
     ];
-    Ok(unseen.into_iter().filter_map(|(kind, why)| Some((kind, why?))).collect())
+    all.into_iter().filter_map(|(kind, why)| Some((kind, why?))).collect()
 }

@@ -69,6 +69,29 @@ fn a_host_that_contradicts_itself_is_no_witness() {
     assert!(seen.why.contains("two PCI devices at 0000:"), "{}", seen.why);
 }
 
+#[test]
+fn what_a_host_hides_that_it_showed_at_first_is_an_error_and_no_check_makes_do_without_it() {
+    let played = Played::new();
+    let unseen = || json!({ "Err": { "by": "host", "why": "somebody closed it" } });
+    // Each of these checks goes on without it on a host that never shows it.
+    let hidden = [
+        ("net.mac-ip", "look", "nics"),
+        ("ident.smbios", "look", "machine_type"),
+        ("ident.smbios", "look", "smbios"),
+        ("ident.hypervisor-sig", "look", "cpu_model"),
+        ("ident.hypervisor-sig", "look", "cpu_type"),
+        ("clk.rtc-base", "look", "hardware_clock"),
+        ("clk.drift-load", "process", "cpu_time"),
+        ("rng.unique-after-restore", "process", "pid"),
+    ];
+    for (id, ask, what) in hidden {
+        let seen = played.with(id, ask, 0, |told| told[what] = unseen());
+        assert_eq!(seen.word, "error", "{id} without {what}: {}", seen.why);
+        assert!(seen.why.contains("no longer gives"), "{id} without {what}: {}", seen.why);
+        assert!(seen.why.contains("somebody closed it"), "{id} without {what}: {}", seen.why);
+    }
+}
+
 /// The host's wall clock, set by so many seconds.
 fn set(clock: &mut Json, by: i64) {
     let seconds = clock["wall"]["secs_since_epoch"].as_i64().expect("a time");

@@ -17,8 +17,8 @@ use crate::silence::{self, Heard};
 enum Meant {
     /// Events of this class.
     Class(EventClass),
-    /// Errors of the disk of this id.
-    Disk(String),
+    /// Errors of the disk of this id for want of room.
+    Full(String),
     /// The vCPUs stand still.
     Pause,
 }
@@ -45,9 +45,9 @@ impl Cell {
         self.note_meant(Meant::Class(class));
     }
 
-    /// From now on the check brings errors of the disk of this id about.
-    pub fn means_errors_of(&self, disk: &str) {
-        self.note_meant(Meant::Disk(disk.to_owned()));
+    /// From now on the check has the medium of the disk of this id run full. Errors of another cause are accidents.
+    pub fn means_full(&self, disk: &str) {
+        self.note_meant(Meant::Full(disk.to_owned()));
     }
 
     fn note_meant(&self, meant: Meant) {
@@ -135,7 +135,7 @@ impl Cell {
     fn meant(&self, at: usize, event: &Event) -> bool {
         let class = event.kind.class();
         self.meaning.is(at, |meant| match (meant, &event.kind) {
-            (Meant::Disk(meant), EventKind::DiskError { id, .. }) => meant == id,
+            (Meant::Full(meant), EventKind::DiskError { id, no_space: true }) => meant == id,
             (Meant::Class(meant), _) => Some(*meant) == class,
             _ => false,
         })

@@ -25,7 +25,7 @@ impl Cell {
             return Err(CheckError::Contradiction(what));
         }
         match self.lab.gives().and_then(|gives| gives.hidden(&look)) {
-            Some(why) => Err(why.into()),
+            Some(why) => Err(CheckError::Hidden(why)),
             None => Ok(look),
         }
     }
@@ -33,9 +33,18 @@ impl Cell {
     /// What the host's operating system says of the machine's process now.
     ///
     /// # Errors
-    /// The machine has no process of its own, or it is gone.
+    /// The machine has no process of its own, it is gone, or it no longer shows what the first machine's did.
     pub async fn process(&self) -> Result<ProcessFacts, CheckError> {
-        Ok(self.confinement()?.process().await?)
+        let gives = self.lab.gives();
+        let confinement = self.confinement().map_err(|why| {
+            let given = gives.is_some_and(|gives| gives.no_facet(FacetKind::Confinement).is_none());
+            if given { CheckError::Hidden(why) } else { why.into() }
+        })?;
+        let facts = confinement.process().await?;
+        match gives.and_then(|gives| gives.hidden_of_process(&facts)) {
+            Some(why) => Err(CheckError::Hidden(why)),
+            None => Ok(facts),
+        }
     }
 
     /// Does this to the machine's power.

@@ -92,8 +92,8 @@ check! {
         let event = cell.event(from, "the crash", PANIC, |kind| matches!(kind, EventKind::Crashed)).await?;
         let told = HostSource::Hypervisor.saw(event.is_some());
         let state = cell.look().await?.state?;
-        let resets = resets(cell, from);
         let panicked = panic_on_console(cell, lines, state.value).await?;
+        let resets = resets(cell, from);
         Ok(Observations::of([
             Finding::each("panic, by the kernel's words and by the hypervisor's", panicked, true, told, true),
             Finding::host_is("resets", resets, Vec::<String>::new()),

@@ -130,7 +130,7 @@ check! {
         let room = disk.room.unwrap_or(disk.size).as_bytes();
         let span = Span { offset: 0, length: (room + 2 * MIB).min(disk.size.as_bytes()) };
         let pattern = cell.pattern(0);
-        cell.means_errors_of(&disk.id);
+        cell.means_full(&disk.id);
         let from = cell.events_so_far();
         let mut writing = std::pin::pin!(cell.system().write(&found, span, pattern, Write::Flushed));
         let full = cell.event(from, "the medium to be full", SETTLE, |kind| {

@@ -159,6 +159,7 @@ fn others(value: &Value) -> Vec<Other> {
         Value::String(text) => {
             others.push(("emptied", "".into()));
             others.push(("its first character changed", changed(text, false).into()));
+            others.extend(one_less(text).map(|less| ("its number one less", less.into())));
             others.push(("its last character changed", changed(text, true).into()));
             if let Some((_, last)) = text.rsplit_once('x').filter(|_| is_picture(text)) {
                 let pixels = runs(text).map(|(count, _)| count).sum::<u64>();
@@ -279,6 +280,13 @@ fn changed(text: &str, last: bool) -> String {
     let mut text = text.to_owned();
     text.replace_range(at..=at, other.encode_utf8(&mut [0; 4]));
     text
+}
+
+/// A quantity, such as `512 MiB`, with a number that is one less.
+fn one_less(text: &str) -> Option<String> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+    Some(format!("{}{unit}", number.checked_sub(1)?))
 }
 
 /// The variants that a type has, from what its reader says of one that it has not.
@@ -625,6 +633,7 @@ mod tests {
         assert_eq!(all(json!(2)), [json!(3), json!(1), json!(4), json!(2000), json!(0)]);
         assert_eq!(all(json!(true)), [json!(false)]);
         assert!(all(json!("512 MiB")).contains(&json!("612 MiB")));
+        assert!(all(json!("512 MiB")).contains(&json!("511 MiB")));
         assert!(all(json!(u64::MAX)).contains(&json!(0)));
         assert!(all(json!([1, 2])).contains(&json!([1, 2, 2])));
     }

@@ -96,6 +96,8 @@ pub struct Score {
     pub survivors: Vec<(Kind, Survivor)>,
     /// Of values that it does not read.
     pub unread: usize,
+    /// Of the host's answers, so that these contradicted each other: the cell believes none of them.
+    pub disbelieved: usize,
     /// That made it ask what was not recorded: where a name or number is only handed back to whoever gave it.
     pub strays: usize,
     /// Judged findings.

@@ -397,7 +397,7 @@ impl Studio {
                 }
             }
             Err(Broken { error, verdict }) => {
-                let late = matches!(error, CheckError::Unable(_))
+                let late = matches!(error, CheckError::Unable(_) | CheckError::Hidden(_))
                     && matches!(verdict, Verdict::Error { .. });
                 let word = if matches!(verdict, Verdict::Skip { .. }) { "skip" } else { "error" };
                 Replayed { word, why: error.chain(), seen: None, stray, misfit, late, facts_read }

@@ -28,7 +28,8 @@ pub fn summary(scores: &[Score], reasons: &Reasons, all: bool) -> (String, bool)
         out,
         "{noticed} of {} alterations were noticed: {:.2} %, and {:.0} % are wanted. Beside them {} left the machine as good \
          as it was, by the table ({:.2} % were noticed if these count), {} were within stated tolerances, {} of values that \
-         are recorded and not judged, {} of handles that are only handed back, and {} of values that no check reads. {} plays.",
+         are recorded and not judged, {} of handles that are only handed back, {} made the host contradict itself, which no cell \
+         believes, and {} of values that no check reads. {} plays.",
         noticed + survived,
         share * 100.0,
         BAR * 100.0,
@@ -37,6 +38,7 @@ pub fn summary(scores: &[Score], reasons: &Reasons, all: bool) -> (String, bool)
         class(Class::Tolerated),
         class(Class::Recorded),
         sum(|score| score.strays),
+        sum(|score| score.disbelieved),
         sum(|score| score.unread),
         sum(|score| score.plays),
     );

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hospitium_host::Look;
 use hospitium_model::{Finding, Observations, Rule};
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::super::alter::{self, Alteration, Change, Leaf, Place};
@@ -20,6 +22,8 @@ enum Outcome {
     Noticed(Vec<String>),
     /// It passes, and this of what it reports changed.
     Passed(Vec<String>),
+    /// The host's answers contradicted each other. No check gets to see them: the cell asks again, and then gives up.
+    Disbelieved,
     /// It asked what was not recorded.
     Stray,
     /// The alteration is not of the answer's type.
@@ -122,6 +126,16 @@ fn place_of(place: &Place, change: &Change, tape: &Indexed) -> Otherwise {
     }
 }
 
+/// Whether an altered answer of the host contradicts itself.
+fn contradicts(otherwise: &Otherwise, tape: &Indexed) -> bool {
+    let Otherwise::Replies(replies) = otherwise else { return false };
+    replies.iter().any(|(n, reply)| {
+        let Reply::Told(told) = reply else { return false };
+        let look = tape.transcript.entries[*n].ask.starts_with("look");
+        look && Look::deserialize(told).is_ok_and(|look| look.contradiction().is_some())
+    })
+}
+
 fn told_at<'e>(entry: &'e Entry, pointer: &str) -> Option<&'e Value> {
     match &entry.reply {
         Reply::Told(told) => told.pointer(pointer),
@@ -221,7 +235,7 @@ impl Trial<'_> {
             let change = Change::Reply(Reply::Told(reply));
             match trial.try_one(&Place::Reply(n), &change) {
                 Outcome::Passed(changed) => changed.is_empty(),
-                Outcome::Misfit(_) => true,
+                Outcome::Misfit(_) | Outcome::Disbelieved => true,
                 Outcome::Noticed(_) | Outcome::Stray => false,
             }
         };
@@ -247,6 +261,7 @@ impl Trial<'_> {
 
     fn try_one(&mut self, place: &Place, change: &Change) -> Outcome {
         let otherwise = place_of(place, change, self.tape);
+        let contradicts = contradicts(&otherwise, self.tape);
         let played = self.studio.play_otherwise(self.check, Some(otherwise), None);
         self.score.plays += 1;
         let Replayed { word, why, seen, stray, misfit, .. } = played;
@@ -257,6 +272,9 @@ impl Trial<'_> {
             return Outcome::Stray;
         }
         let changed = seen.as_ref().map(|seen| changes(&self.base, seen)).unwrap_or_default();
+        if contradicts {
+            return Outcome::Disbelieved;
+        }
         if word == "pass" {
             return Outcome::Passed(changed);
         }
@@ -326,6 +344,7 @@ impl Trial<'_> {
                     tried.reached.extend(changed.iter().cloned());
                     tried.passed.push(Passed { how, changed, about });
                 }
+                Outcome::Disbelieved => self.score.disbelieved += 1,
                 Outcome::Stray => self.score.strays += 1,
                 // What is not of the type does not count; a type of few variants says which it has.
                 Outcome::Misfit(text) if how == "its first character changed" => {

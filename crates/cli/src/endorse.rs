@@ -13,6 +13,7 @@ use hospitium_ledger::{
     verify_bytes, walk,
 };
 use hospitium_model::Digest;
+use hospitium_report::words::plural;
 use jiff::Timestamp;
 
 use crate::failure::{End, Usage};
@@ -239,19 +240,19 @@ fn of_cell(bundle: &Bundle, cell: &str, issue: &Issue, record: &Validation) -> R
     Ok(repeats(record, ours)?)
 }
 
-/// Compares the two runs as `hospitium diff` does, check by check.
+/// Compares the two runs as `hospitium diff` does, check by check. What said nothing of the pair in the record's evidence,
+/// as an error of its lab, contradicts nothing.
 pub fn alike(theirs: &Bundle, ours: &Bundle) -> Result<()> {
     let found = diff::compared(theirs, ours)?;
-    let changed = |cell: &hospitium_report::diff::CellDiff| {
-        cell.regressions.len() + cell.mends.len() + cell.others.len()
-    };
     note!("compared with its evidence: {}", safe(&found.headline()));
-    let count: usize = found.cells.iter().map(changed).sum();
-    if count == 0 {
-        return Ok(());
-    }
+    let unrepeated: Vec<_> = found.unrepeated().collect();
+    let Some((cell, first)) = unrepeated.first() else { return Ok(()) };
+    let first = format!("{} in {}: {}", first.check, safe(cell), first.words());
     Err(Usage::error(
-        format!("{count} checks ended otherwise than in the record's evidence"),
+        format!(
+            "{} are not repeated from the record's evidence, the first {first}",
+            plural(unrepeated.len(), "check")
+        ),
         "`hospitium diff` lists them",
     ))
 }

@@ -66,7 +66,9 @@ pub use party::{
     log_origin,
 };
 pub use peers::Peers;
-pub use policy::{POLICY_LIMIT, Policy, PolicyError, PolicyReadError, PolicyWitness};
+pub use policy::{
+    Chosen, NotChosen, POLICY_LIMIT, Policies, Policy, PolicyError, PolicyReadError, PolicyWitness,
+};
 pub use proof::{PROOF_LIMIT, ProofError, TlogProof, check_consistency, check_inclusion};
 pub use rekey::{RekeyError, Rekeyed, rekey};
 pub use standing::{ByItself, NoticeDays, NoticeKind, by_itself, day_of, in_force, last_day};

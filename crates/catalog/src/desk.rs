@@ -290,7 +290,9 @@ impl<'a> Desk<'a> {
             nearest,
             support,
             certain: !judged.iter().any(|judged| !judged.record.unknown.is_empty())
-                && !rests.iter().any(|log| log.damaged + log.unread + log.usurped > 0),
+                && !rests
+                    .iter()
+                    .any(|log| log.damaged + log.unread + log.usurped > 0 || log.frozen.is_some()),
             assurance,
             assured_by,
             heads: rests.into_iter().map(LogRow::as_of).collect(),
@@ -349,6 +351,8 @@ impl<'a> Desk<'a> {
         for refused in &self.ready.refused_heads {
             warnings.push(refused.words());
         }
+        warnings
+            .extend(self.ready.logs.iter().filter_map(|log| log.row.frozen_words()).take(LINES));
         for LogKnown { row: LogRow { origin, damaged, unread, usurped, .. }, .. } in
             &self.ready.logs
         {

@@ -29,6 +29,35 @@ pub struct LogSource {
     pub policy: Policy,
 }
 
+/// A log that is to be taken in: its verified head, or why it is not taken.
+#[derive(Debug)]
+pub struct Given {
+    pub(crate) source: LogSource,
+    pub(crate) opened: Result<Opened, Unopened>,
+    /// Why it is refused though its head verifies.
+    pub(crate) refused: Option<String>,
+}
+
+/// Why a log's head is not believed, and which log that probably is.
+#[derive(Debug)]
+pub(crate) struct Unopened {
+    pub origin: Option<String>,
+    pub why: CatalogError,
+}
+
+impl Given {
+    /// The verified head, if there is one.
+    pub fn checkpoint(&self) -> Option<&Checkpoint> {
+        self.opened.as_ref().ok().map(Opened::checkpoint)
+    }
+
+    /// Refuses the log though its head verifies: its records stay as of the last good head. Why is told to everybody who
+    /// reads the catalog, so it is to name no place of this computer.
+    pub fn refuse(&mut self, why: String) {
+        self.refused.get_or_insert(why);
+    }
+}
+
 /// A log whose head was verified, once: what is read of the log is held against this head.
 #[derive(Debug)]
 pub struct Opened {
@@ -83,6 +112,31 @@ pub enum Batch {
 }
 
 impl LogSource {
+    /// Verifies the checkpoint and its cosignatures. A log whose head is not believed is frozen by
+    /// [`Catalog::take_in`](crate::Catalog::take_in); the others are taken in all the same.
+    pub fn look(&self, now: Timestamp) -> Given {
+        let opened = self.open(now);
+        let opened = opened.map_err(|why| Unopened { origin: self.probable_origin(), why });
+        Given { source: self.clone(), opened, refused: None }
+    }
+
+    /// The origin that the folder's checkpoint claims, if the policy has such a log; else that of the policy's only log.
+    fn probable_origin(&self) -> Option<String> {
+        let claimed = self.folder.checkpoint().ok().map(|head| head.head().origin.clone());
+        let claimed = claimed.filter(|origin| self.policy.log(origin).is_some());
+        let only = || match self.policy.logs.as_slice() {
+            [log] => Some(log.name().to_owned()),
+            _ => None,
+        };
+        claimed.or_else(only)
+    }
+
+    /// The party whose log has this origin, by the policy.
+    pub(crate) fn party_of(&self, origin: &str) -> Option<String> {
+        let names = self.policy.signers.iter().map(|span| span.key.name());
+        names.into_iter().find(|name| belongs_to(origin, name)).map(str::to_owned)
+    }
+
     /// Verifies the checkpoint and its cosignatures.
     ///
     /// # Errors
@@ -106,13 +160,8 @@ impl LogSource {
         })?;
         let Trusted { head, cosigned, ahead, .. } = trusted;
         let party = self
-            .policy
-            .signers
-            .iter()
-            .map(|span| span.key.name())
-            .find(|name| belongs_to(&head.origin, name))
-            .ok_or_else(|| CatalogError::NoSigner { origin: shown() })?
-            .to_owned();
+            .party_of(&head.origin)
+            .ok_or_else(|| CatalogError::NoSigner { origin: shown() })?;
         let domain = |name: &str| name.split('/').next().unwrap_or_default().to_owned();
         let cosigned_at = cosigned.iter().map(|cosigned| cosigned.at).max();
         let cosigners = cosigned.iter().map(|cosigned| domain(&cosigned.by));
@@ -219,4 +268,15 @@ impl LogSource {
         // Tiles can be wrong where all entries are right; nothing is missing then.
         let _ = give(Batch::End { damaged });
     }
+}
+
+/// An error with all its causes, in a line.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        words.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    words
 }

@@ -14,6 +14,7 @@ mod database;
 mod decide;
 mod desk;
 mod differences;
+mod doubt;
 mod error;
 mod exclude;
 pub mod export;

@@ -1,7 +1,7 @@
 //! Reads a log with distrust: its checkpoint, every entry's place in the tree, every signature. Runs
 //! on a thread of its own and hands over batches, so that memory stays bounded.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use hospitium_ledger::{
     Checkpoint, Head, HeadError, KeySpan, LogFolder, MayBe, Policy, Statement, Trusted, belongs_to,
@@ -63,8 +63,8 @@ impl Given {
 pub struct Opened {
     pub(crate) head: Head,
     pub(crate) party: String,
-    /// Other parties that have cosigned the head.
-    pub(crate) cosigners: BTreeSet<String>,
+    /// Other parties that have cosigned the head, and when each did first.
+    pub(crate) cosigners: BTreeMap<String, Timestamp>,
     /// The latest time at which a witness that counts has cosigned it.
     pub(crate) cosigned_at: Option<Timestamp>,
     /// Cosignatures that do not count, in words.
@@ -164,8 +164,13 @@ impl LogSource {
             .ok_or_else(|| CatalogError::NoSigner { origin: shown() })?;
         let domain = |name: &str| name.split('/').next().unwrap_or_default().to_owned();
         let cosigned_at = cosigned.iter().map(|cosigned| cosigned.at).max();
-        let cosigners = cosigned.iter().map(|cosigned| domain(&cosigned.by));
-        let cosigners = cosigners.filter(|name| *name != party).collect();
+        let mut cosigners = BTreeMap::new();
+        for (name, at) in cosigned.iter().map(|cosigned| (domain(&cosigned.by), cosigned.at)) {
+            if name != party {
+                let first = cosigners.entry(name).or_insert(at);
+                *first = at.min(*first);
+            }
+        }
         Ok(Opened { head, party, cosigners, cosigned_at, ahead, checkpoint })
     }
 

@@ -16,7 +16,8 @@ pub struct LogsRow {
 
 impl LogsRow {
     pub fn of(opened: &Opened) -> Self {
-        let cosigners: Vec<&str> = opened.cosigners.iter().map(String::as_str).collect();
+        let word = |(name, at): (&String, &Timestamp)| format!("{name}@{}", at.as_second());
+        let cosigners: Vec<String> = opened.cosigners.iter().map(word).collect();
         Self {
             root: hexadecimal(&opened.head),
             cosigners: cosigners.join(" "),

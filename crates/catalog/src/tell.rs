@@ -6,6 +6,7 @@ use serde::Serialize;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
+use crate::store::cosigners_of;
 use crate::summary::Frozen;
 use crate::{Catalog, CatalogError};
 
@@ -92,6 +93,11 @@ pub struct RefusedHead {
 }
 
 impl RefusedHead {
+    /// Whether both heads cannot be of one log that only grows. An older head is none that says so.
+    pub(crate) const fn is_fork(&self) -> bool {
+        self.found_size >= self.seen_size
+    }
+
     /// What it means, in a sentence.
     pub fn words(&self) -> String {
         let Self { origin, seen_size, found_size, .. } = self;
@@ -168,7 +174,7 @@ impl Catalog {
                     unread: count(row.try_get(7)?),
                     cosigners: {
                         let names: String = row.try_get(8)?;
-                        names.split_whitespace().map(str::to_owned).collect()
+                        cosigners_of(&names).into_iter().map(|(name, _)| name).collect()
                     },
                     cosigned: time(row.try_get(9)?),
                     newest: time(row.try_get(10)?),

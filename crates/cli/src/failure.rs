@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::out::note;
+use crate::view::safe;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +106,7 @@ fn code(error: &anyhow::Error) -> u8 {
     }
 }
 
+/// Line by line without anything that a terminal could take for a command: errors of parsers quote what they read.
 fn indented(text: &str) -> String {
-    text.replace('\n', "\n    ")
+    text.lines().map(safe).collect::<Vec<_>>().join("\n    ")
 }

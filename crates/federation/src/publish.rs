@@ -11,8 +11,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hospitium_ledger::{
-    BUNDLE_LIMIT, Checkpoint, FileError, HeadError, LogError, LogFolder, Policy, Source as _,
-    is_tile_path,
+    BUNDLE_LIMIT, Checkpoint, FileError, HeadError, LogError, LogFolder, NoteError, Policy,
+    Source as _, is_tile_path,
 };
 use jiff::Timestamp;
 
@@ -70,8 +70,15 @@ impl Publisher {
     pub fn update(&self, within: Duration) -> Result<Vec<Asked>, PublishError> {
         let mut checkpoint = self.folder.checkpoint()?;
         let now = Timestamp::now();
-        if self.is_shown(&checkpoint) {
-            return Ok(Vec::new());
+        // Signatures come at any time, under the log's checkpoint as well as from witnesses that were asked here.
+        if let Some(shown) = self.same_head(&checkpoint) {
+            let size = checkpoint.head().size;
+            let failed = |source: NoteError| PublishError::Head { size, source: source.into() };
+            let shown = Checkpoint::parse(&shown).map_err(failed)?;
+            checkpoint = checkpoint.with_signatures_of(&shown).map_err(failed)?;
+            if checkpoint.as_bytes() == shown.as_bytes() {
+                return Ok(Vec::new());
+            }
         }
         let trusts = |checkpoint: &Checkpoint| self.policy.trusts(checkpoint, now);
         let mut asked = Vec::new();
@@ -93,9 +100,11 @@ impl Publisher {
         Ok(asked)
     }
 
-    fn is_shown(&self, checkpoint: &Checkpoint) -> bool {
+    /// What is shown, if it is of the same head.
+    fn same_head(&self, checkpoint: &Checkpoint) -> Option<Vec<u8>> {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.as_ref().is_some_and(|shown| shown.text() == checkpoint.text())
+        let same = shown.as_ref().filter(|shown| shown.text() == checkpoint.text());
+        same.map(|shown| shown.as_bytes().to_vec())
     }
 
     fn checkpoint(&self) -> Option<Vec<u8>> {

@@ -86,6 +86,32 @@ impl Place {
 }
 
 #[test]
+fn cosignatures_that_come_after_a_head_is_shown_are_shown_too_and_none_is_lost() {
+    let place = Place::new();
+    let none = format!("log {}\nquorum none\n", place.vendor.public.log);
+    let none = Policy::parse("policy", none.as_bytes()).expect("a policy");
+    let publisher = Arc::new(Publisher::new(&place.path("log"), none.clone()));
+    let url = place.serve(Router::new().nest("/log", log_routes(publisher.clone()))) + "/log";
+    place.grow(3);
+    publisher.update(SOON).expect("shown");
+    let asks = place.policy("");
+    assert!(matches!(place.pull(&url, &asks), Err(PullError::Head(_))));
+    let (key, now) = (&place.vendor.public.log, Timestamp::now());
+    let made = Witness::new(&place.other).cosign(&place.log(), key, now).expect("cosigned");
+    let mut log = Log::open(place.log().path(), &place.vendor).expect("opens");
+    log.accept(&made.line, &asks, now).expect("accepted");
+    drop(log);
+    publisher.update(SOON).expect("shown");
+    assert_eq!(place.pull(&url, &asks).expect("pulled").trusted.cosigned.len(), 1);
+    // A server that starts anew, or a checkpoint that is put back without it, loses none that was shown.
+    let publisher = Publisher::new(&place.path("log"), none);
+    publisher.update(SOON).expect("shown");
+    assert_eq!(place.pull(&url, &asks).expect("pulled").trusted.cosigned.len(), 1);
+    let shown = place.log().shown().expect("is kept");
+    assert!(String::from_utf8_lossy(shown.as_bytes()).contains("other.example/witness"));
+}
+
+#[test]
 fn a_log_is_shown_once_it_is_cosigned_and_copied_from_there() {
     let place = Place::new();
     let witness = place.witness();

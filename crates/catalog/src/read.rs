@@ -20,6 +20,9 @@ const BATCH: usize = 250;
 /// each processor are under way.
 const BATCH_BYTES: usize = 1 << 20;
 
+/// Damaged entries after which nothing more of a log is looked for.
+const MOST_DAMAGED: u64 = 1 << 14;
+
 /// A log, and under which policy it is believed.
 #[derive(Debug, Clone)]
 pub struct LogSource {
@@ -247,6 +250,11 @@ impl LogSource {
         let tree = self.folder.tree(&opened.head);
         let (mut damaged, mut next) = (0, 0);
         while next < opened.head.size {
+            // A head may say that there are 2^40 entries, and no file be there.
+            if damaged >= MOST_DAMAGED {
+                damaged += opened.head.size - next;
+                break;
+            }
             let until = (next + BATCH as u64).min(opened.head.size);
             let (mut sound, mut bad) = (Raw::default(), Vec::new());
             while next < until && sound.size() < BATCH_BYTES {

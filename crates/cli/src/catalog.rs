@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueHint};
-use hospitium_catalog::{Catalog, LogRow, LogSource, Rebuilt};
+use hospitium_catalog::{Catalog, Given, LogRow, LogSource, Rebuilt};
 use hospitium_ledger::{Checkpoint, LogFolder, NotChosen, Policies};
 use jiff::civil::Date;
 
@@ -120,20 +120,21 @@ pub async fn of_sources(sources: &[LogSource]) -> Result<Catalog> {
 /// Takes in logs, each under a head that is verified once, held against what was seen of it before, and then
 /// read under, whatever is put in the log's folder meanwhile.
 async fn take_in(catalog: &mut Catalog, sources: &[LogSource]) -> Result<Rebuilt> {
-    let now = jiff::Timestamp::now();
-    let mut looked = Vec::new();
-    for source in sources {
-        let mut log = source.look(now);
-        let key = |head: &Checkpoint| source.policy.log(&head.head().origin).cloned();
-        let met = log.checkpoint().and_then(|head| Some((key(head)?, head)));
-        let met = met.map_or(Ok(()), |(key, head)| crate::heads::meet(&source.folder, &key, head));
-        if let Err(error) = met {
-            note!("warning: {}", safe(&format!("{error:#}")));
-            log.refuse("its head does not continue one that was seen before".into());
-        }
-        looked.push(log);
+    let looked = sources.iter().map(look).collect();
+    Ok(catalog.take_in(looked, jiff::Timestamp::now()).await?)
+}
+
+/// A log's head, verified and held against what was seen of it before.
+pub fn look(source: &LogSource) -> Given {
+    let mut log = source.look(jiff::Timestamp::now());
+    let key = |head: &Checkpoint| source.policy.log(&head.head().origin).cloned();
+    let met = log.checkpoint().and_then(|head| Some((key(head)?, head)));
+    let met = met.map_or(Ok(()), |(key, head)| crate::heads::meet(&source.folder, &key, head));
+    if let Err(error) = met {
+        note!("warning: {}", safe(&format!("{error:#}")));
+        log.refuse("its head does not continue one that was seen before".into());
     }
-    Ok(catalog.take_in(looked, now).await?)
+    log
 }
 
 /// Opens a catalog that is to be there already.

@@ -11,8 +11,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hospitium_ledger::{
-    BUNDLE_LIMIT, Checkpoint, FileError, HeadError, LogError, LogFolder, NoteError, Policy,
-    Source as _, is_tile_path,
+    BUNDLE_LIMIT, Checkpoint, Continues, FileError, HeadError, LogError, LogFolder, NoteError,
+    Policy, Source as _, continues, is_tile_path,
 };
 use jiff::Timestamp;
 
@@ -40,6 +40,17 @@ pub enum PublishError {
         size: u64,
         /// Why.
         source: HeadError,
+    },
+    /// It does not continue the one that was shown before.
+    #[error(
+        "the head of {found} entries is not shown: it does not continue the head of {shown} entries that others have seen, \
+         which goes on being shown. An older or another copy was put in the log's place; restore the newest copy"
+    )]
+    NotContinued {
+        /// Its entries.
+        found: u64,
+        /// Those of the head that is shown.
+        shown: u64,
     },
     /// What is shown cannot be kept.
     #[error("the head that is to be shown cannot be kept for the next start")]
@@ -80,6 +91,7 @@ impl Publisher {
                 return Ok(Vec::new());
             }
         }
+        self.continues(&checkpoint)?;
         let trusts = |checkpoint: &Checkpoint| self.policy.trusts(checkpoint, now);
         let mut asked = Vec::new();
         if let Err(HeadError::Quorum { .. }) = trusts(&checkpoint) {
@@ -98,6 +110,19 @@ impl Publisher {
         self.folder.keep_shown(&checkpoint)?;
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(checkpoint);
         Ok(asked)
+    }
+
+    /// Whether a head continues the one that is shown, in this process or before it: others hold it against us else.
+    fn continues(&self, checkpoint: &Checkpoint) -> Result<(), PublishError> {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(shown) = shown.as_ref().map(Checkpoint::head) else { return Ok(()) };
+        match continues(&self.folder, shown, checkpoint.head())? {
+            Continues::Yes => Ok(()),
+            Continues::Older | Continues::No(_) => {
+                let found = checkpoint.head().size;
+                Err(PublishError::NotContinued { found, shown: shown.size })
+            }
+        }
     }
 
     /// What is shown, if it is of the same head.

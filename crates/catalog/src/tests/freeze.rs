@@ -189,3 +189,22 @@ async fn a_stranger_that_claims_a_logs_name_does_not_freeze_it() {
     let answer = answer(&catalog, QUESTION).await;
     assert_eq!((answer.verdict, answer.certain), (Word::Validated, true));
 }
+
+#[tokio::test]
+async fn a_signed_head_of_entries_that_are_not_there_ends_in_a_word_and_not_in_a_search() {
+    use hospitium_ledger::{Checkpoint, Head, walk};
+
+    let mut world = World::new(&["b.example"]);
+    world.say("b.example", &[statement(&sample("2022-03-01"))]);
+    let sources = world.sources();
+    let party = world.party("b.example");
+    let head = Head { origin: "b.example/log".into(), size: 1 << 40, root: [7; 32] };
+    let signed = Checkpoint::sign(&head, &party.public.log, &party.log).expect("signed");
+    std::fs::write(world.log("b.example").join("checkpoint"), signed.as_bytes()).expect("written");
+    let checked = walk(&sources[0].folder, &head, |_, _| {});
+    let last = checked.problems.len() < 100 || checked.count >= 256;
+    assert!(!checked.is_sound() && last, "{}", checked.count);
+    let mut catalog = database::catalog().await.expect("opens");
+    let taken = take_in(&mut catalog, &sources).await;
+    assert!(taken.logs[0].damaged > 1 << 39, "{:?}", taken.logs[0].damaged);
+}

@@ -103,7 +103,12 @@ fn own_record<'a>(
     grounds: &Grounds<'a>,
 ) -> Option<&'a Outcome> {
     let newest = newest_of(agreement, party, outcome, grounds);
-    let holds = |own: &Outcome| own.passed && own.until.is_none_or(|until| until >= grounds.as_of);
+    // What would not fulfil the deal by itself for want of the profile is no agreement either.
+    let holds = |own: &Outcome| {
+        own.passed
+            && own.until.is_none_or(|until| until >= grounds.as_of)
+            && own.told.profile.as_ref() == Some(&agreement.validation.profile)
+    };
     let first = newest.first().copied()?;
     newest.iter().all(|own| holds(own)).then_some(first)
 }

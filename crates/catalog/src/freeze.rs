@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hospitium_ledger::{Checkpoint, Continues, continues, refused_heads};
+use hospitium_ledger::{Checkpoint, Continues, continues, is_within, refused_heads};
 use hospitium_model::{Digest, printable};
 use jiff::Timestamp;
 use sqlx::{Any, AnyConnection, Row as _, Transaction};
@@ -155,7 +155,10 @@ impl Catalog {
         };
         let (seen, found) = (old.head().size, log.head.size);
         let refused = match continues(&source.folder, old.head(), &log.head) {
-            Ok(Continues::Yes) => return Ok(None),
+            Ok(Continues::Yes) => {
+                self.reconcile(log, source).await?;
+                return Ok(None);
+            }
             Ok(Continues::Older) => CatalogError::Older { origin, found, seen },
             Ok(Continues::No(_)) => CatalogError::Fork { origin, found, seen },
             Err(error) => {
@@ -167,12 +170,32 @@ impl Catalog {
         Ok(Some(said(&refused)))
     }
 
+    /// Forgets refused heads that turn out to be of the log's own tree.
+    async fn reconcile(&self, log: &Opened, source: &LogSource) -> Result<(), CatalogError> {
+        for refused in self.refused_heads().await? {
+            let fits = |text: &str| {
+                let head = Checkpoint::parse(text.as_bytes());
+                head.is_ok_and(|head| is_within(&source.folder, &log.head, head.head()))
+            };
+            if refused.origin == log.head.origin && fits(&refused.seen) && fits(&refused.found) {
+                let sql =
+                    "DELETE FROM refused_heads WHERE origin = $1 AND seen = $2 AND found = $3";
+                let query = sqlx::query(sql).bind(refused.origin).bind(refused.seen);
+                let gone = query.bind(refused.found).execute(&self.pool).await;
+                gone.map_err(CatalogError::database("forget a head that fits"))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes in what is kept beside a copy of a log of heads that were refused there, each if the log's own key signed both.
     async fn note_refused(&self, log: &Opened, source: &LogSource) -> Result<(), CatalogError> {
         let Some(key) = source.policy.log(&log.head.origin) else { return Ok(()) };
         let is_signed = |head: &Checkpoint| head.verify_log(key).is_ok();
         for (old, new) in refused_heads(source.folder.path()) {
-            if is_signed(&old) && is_signed(&new) {
+            // Both of one tree: what was refused was stale, or came garbled, and proves nothing.
+            let fits = |kept: &Checkpoint| is_within(&source.folder, &log.head, kept.head());
+            if is_signed(&old) && is_signed(&new) && !(fits(&old) && fits(&new)) {
                 self.refuse(&log.head.origin, &old, &new).await?;
             }
         }

@@ -141,7 +141,8 @@ fn theirs(arguments: &EndorseArguments, party: &Party, now: Timestamp) -> Result
     }
     // What failed can be agreed to as well; what was taken back cannot.
     let stands = matches!(explained.standing, Standing::Valid { .. } | Standing::Failed);
-    if !stands || !explained.unread().is_empty() || !explained.evidence.is_good() {
+    let is_known = explained.unread().is_empty() && explained.forked().is_none();
+    if !stands || !is_known || !explained.evidence.is_good() {
         return Err(Usage::error(
             format!("the record is not endorsed: {}", safe(&explained.headline())),
             "endorse a record that holds; `hospitium verify` explains this one",

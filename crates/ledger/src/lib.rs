@@ -53,7 +53,7 @@ pub use files::FileError;
 pub use fingerprint::{DIGITS, Fingerprint, FingerprintError};
 pub use head::{HeadError, NotAccepted, Trusted};
 pub use heads::{Continues, Heads, HeadsError, continues};
-pub use history::{Found, History, Needed, RestsOn};
+pub use history::{Found, History, Needed, RestsOn, forked, is_within};
 pub use key::{Algorithm, KeyError, PublicKey, SecretKey};
 pub use keys::{GivenUp, KeySpan, NotFollowed, change_key, followed, given_up, holding};
 pub use log::{

@@ -361,4 +361,7 @@ async fn an_older_or_forked_copy_does_not_replace_what_was_taken_in_and_is_kept_
     let taken = catalog.rebuild(&world.sources()).await.expect("the true one is still taken");
     assert!(taken.frozen.is_empty());
     assert_eq!(catalog.digest().await.expect("reads"), digest);
+    // The older head turns out to be of the same tree, and is forgotten; the fork never is.
+    let kept = catalog.refused_heads().await.expect("reads");
+    assert_eq!(kept.iter().map(|head| head.found_size).collect::<Vec<_>>(), [2], "{kept:?}");
 }

@@ -212,8 +212,13 @@ impl Catalog {
     /// # Errors
     /// If the database cannot be read.
     pub async fn mark(&self) -> Result<String, CatalogError> {
+        let failed = || CatalogError::database("read which heads it refused");
         let rows = self.log_rows().await?;
-        let text = serde_json::to_vec(&rows).unwrap_or_default();
+        let mut text = serde_json::to_vec(&rows).unwrap_or_default();
+        let sql = "SELECT digest FROM refused_heads ORDER BY digest";
+        for row in sqlx::query(sql).fetch_all(&self.pool).await.map_err(failed())? {
+            text.extend(row.try_get::<String, _>(0).map_err(failed())?.into_bytes());
+        }
         let mut mark = Digest::of(&text).to_string();
         mark.truncate(32);
         Ok(mark)

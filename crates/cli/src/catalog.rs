@@ -132,7 +132,7 @@ pub fn look(source: &LogSource) -> Given {
     let met = met.map_or(Ok(()), |(key, head)| crate::heads::meet(&source.folder, &key, head));
     if let Err(error) = met {
         note!("warning: {}", safe(&format!("{error:#}")));
-        log.refuse("its head does not continue one that was seen before".into());
+        log.refuse("its head is not shown to continue what was seen of it before".into());
     }
     log
 }
@@ -147,13 +147,20 @@ pub async fn open(db: &str) -> Result<Catalog> {
         ));
     }
     let catalog = Catalog::open(db).await.context("the catalog cannot be opened")?;
-    for head in catalog.refused_heads().await?.iter().take(20) {
-        note!("warning: {}", safe(&head.words()));
-    }
+    tell_refused(&catalog).await?;
     for words in catalog.log_rows().await?.iter().filter_map(LogRow::frozen_words).take(20) {
         note!("warning: {}", safe(&words));
     }
     Ok(catalog)
+}
+
+/// Says which heads a catalog refused; true if none.
+async fn tell_refused(catalog: &Catalog) -> Result<bool> {
+    let heads = catalog.refused_heads().await?;
+    for head in heads.iter().take(20) {
+        note!("warning: {}", safe(&head.words()));
+    }
+    Ok(heads.is_empty())
 }
 
 /// Says what was left out of a catalog; true if nothing was.
@@ -217,7 +224,7 @@ async fn build(arguments: &BuildArguments) -> Result<End> {
     let mut catalog = Catalog::open(&arguments.db).await.context("the catalog cannot be opened")?;
     let rebuilt = take_in(&mut catalog, &sources).await.context("the catalog is not built")?;
     let digest = catalog.digest().await?;
-    let sound = tell(&rebuilt);
+    let sound = tell(&rebuilt) & tell_refused(&catalog).await?;
     if arguments.json {
         let object = serde_json::json!({
             "format": 1, "digest": digest, "logs": rebuilt.logs, "frozen": rebuilt.frozen,

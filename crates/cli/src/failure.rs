@@ -110,3 +110,15 @@ fn code(error: &anyhow::Error) -> u8 {
 fn indented(text: &str) -> String {
     text.lines().map(safe).collect::<Vec<_>>().join("\n    ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::indented;
+
+    #[test]
+    fn an_error_that_quotes_what_it_read_gives_a_terminal_no_command() {
+        let told = indented("TOML parse error\n2 | name = \"x\u{1b}]0;pwned\u{7}\u{202e}\"");
+        assert!(!told.chars().any(|c| c != '\n' && c.is_control() || c == '\u{202e}'), "{told:?}");
+        assert_eq!(told.lines().count(), 2);
+    }
+}

@@ -218,6 +218,9 @@ async fn what_a_mirror_refused_is_loud_in_every_answer() {
         pull(&copy, &folder, &policy, Timestamp::now(), Bounds::default(), &mut |_, _| {})
     };
     take(&world).expect("copied");
+    let plain = world.folder.path().join("plain");
+    let copied = std::process::Command::new("cp").arg("-r").arg(&copy).arg(&plain).status();
+    assert!(copied.expect("runs").success());
     // The log is made anew, with another record in the place of the first.
     std::fs::remove_dir_all(world.log("b.example")).expect("removed");
     std::fs::remove_dir_all(world.folder.path().join("b.example/signed")).expect("removed");
@@ -225,7 +228,11 @@ async fn what_a_mirror_refused_is_loud_in_every_answer() {
     assert!(matches!(take(&world), Err(PullError::Fork { .. })));
     let of_copy = LogSource { folder: LogFolder::new(&copy), ..source(&world) };
     let mut catalog = database::catalog().await.expect("opens");
+    let clean = LogSource { folder: LogFolder::new(&plain), ..of_copy.clone() };
+    catalog.rebuild(&[clean]).await.expect("rebuilds");
+    let mark = catalog.mark().await.expect("reads");
     catalog.rebuild(&[of_copy]).await.expect("rebuilds");
+    assert_ne!(catalog.mark().await.expect("reads"), mark, "who keeps a view makes it anew");
     let reply = catalog.ask(QUESTION, &products(), &[], DAY).await.expect("answers");
     let Reply::Answer(answer) = reply else { panic!("{reply:?}") };
     assert_eq!(answer.verdict, Word::Validated, "frozen as of the last good head");

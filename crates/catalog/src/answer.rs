@@ -327,6 +327,13 @@ pub fn reservations(record: &Stored) -> Vec<String> {
             "the guest ran under emulation only, which says nothing of the hardware's path".into(),
         );
     }
+    if record.detail.profile.is_none() {
+        let count = record.detail.coverage.required;
+        limits.push(format!(
+            "its record names no profile, so how much of what is usually required was tried is not known; required \
+             checks: {count}"
+        ));
+    }
     limits.extend(waived(record));
     for what in &record.detail.impossible {
         limits.push(format!(

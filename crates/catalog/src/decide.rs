@@ -1,5 +1,7 @@
 //! Which word is given, and by which rule. docs/catalog.md has the order of the rules.
 
+use std::collections::BTreeSet;
+
 use hospitium_model::Agreement;
 use hospitium_model::standing::{Rule, Word};
 use hospitium_plan::obligation::{Obligation, Trial, Voice, speaking};
@@ -15,6 +17,8 @@ pub const LINES: usize = 20;
 pub struct Owed<'d> {
     pub agreement: &'d Agreement,
     pub obligation: Obligation,
+    /// The certificates that meet what is agreed.
+    pub fulfilling: BTreeSet<String>,
 }
 
 impl Owed<'_> {
@@ -131,7 +135,8 @@ pub fn decide(
     for owed in owed {
         let rule @ Rule::AgreementHolds { .. } = owed.rule() else { continue };
         let Some(decisive) = of_rule(rule) else { continue };
-        return validated(asked, judged, of_pair, decisive, rule.clone(), Vec::new());
+        let among = Some(&owed.fulfilling);
+        return validated(asked, (judged, of_pair), (decisive, among), rule.clone(), Vec::new());
     }
     for owed in owed {
         if let rule @ Rule::AgreementLapsed { .. } = owed.rule() {
@@ -156,7 +161,7 @@ pub fn decide(
             let title = shown(&owed.agreement.title);
             limits.push(format!("it does not fulfil what {title} asks for"));
         }
-        return validated(asked, judged, of_pair, record, rule, limits);
+        return validated(asked, (judged, of_pair), (record, None), rule, limits);
     }
     let lapsed = |j: &Judged| j.stands == Stands::Lapsed;
     if let Some(record) = runs.iter().find_map(|run| place(run, lapsed)) {
@@ -180,12 +185,12 @@ fn disproves(later: &Judged, earlier: &Judged) -> bool {
     later.is_of_machine_of(&earlier) && later.is_newer(&earlier)
 }
 
-/// A validation that holds: the certificate that covers most of what is asked, and what it leaves.
+/// A validation that holds: the certificate that covers most of what is asked, and what it leaves. Where an agreement
+/// decides, only a certificate that meets its terms, too, takes the place of the decisive one.
 fn validated(
     asked: &Limits,
-    judged: &[Judged],
-    of_pair: &[Judged],
-    decisive: usize,
+    (judged, of_pair): (&[Judged], &[Judged]),
+    (decisive, among): (usize, Option<&BTreeSet<String>>),
     mut rule: Rule,
     of_deals: Vec<String>,
 ) -> Decision {
@@ -197,6 +202,7 @@ fn validated(
         *at != decisive
             && j.stands == Stands::Valid
             && j.record.party == by.record.party
+            && among.is_none_or(|among| among.contains(&j.record.place()))
             && !of_pair.iter().any(|other| disproves(other, j))
     });
     let all = std::iter::once((decisive, by)).chain(others);

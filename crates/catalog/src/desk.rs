@@ -1,12 +1,12 @@
 //! Where questions are asked: products, agreements and a day, made ready once, for any number of
 //! questions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use hospitium_model::standing::OfRecord;
 use hospitium_model::{Agreement, Clause, Reach};
-use hospitium_plan::obligation::{Because, Grounds, Obligation, Outcome, Plan};
+use hospitium_plan::obligation::{Because, Grounds, Obligation, Outcome, Plan, fulfils};
 use hospitium_products::{Product, ProductId, ProductKind, Products};
 use jiff::civil::Date;
 
@@ -39,6 +39,8 @@ pub struct Ready {
     pub(crate) owed: HashMap<(ProductId, ProductId), Vec<(usize, Obligation)>>,
     problems: Vec<String>,
     refused_heads: Vec<RefusedHead>,
+    /// Logs that are known to be forked.
+    pub(crate) forked: BTreeSet<String>,
     as_of: Date,
 }
 
@@ -69,8 +71,10 @@ impl Ready {
             }
         }
         let mut refused_heads = catalog.refused_heads().await?;
+        let forked = refused_heads.iter().filter(|head| head.is_fork());
+        let forked = forked.map(|head| head.origin.clone()).collect();
         refused_heads.truncate(LINES);
-        Ok(Self { subjects, logs, owed, problems, refused_heads, as_of })
+        Ok(Self { subjects, logs, owed, problems, refused_heads, forked, as_of })
     }
 
     /// Every guest and host as records name it: whether it is a guest, its name, and its product's
@@ -244,9 +248,14 @@ impl<'a> Desk<'a> {
         }
         // By the agreement where one decides, which counts its own parties only; else as the record stands.
         let decisive = decision.rule.record().filter(|_| decision.verdict.holds());
-        let mut assured_by = decisive.map(|record| record.assured_by.clone()).unwrap_or_default();
+        // What is told of assurance is of the certificate that is told.
+        let told = decision.record.and_then(|at| judged.get(at)).map(|j| &j.record);
+        let other = |of: &OfRecord| told.filter(|told| told.place() != of.certificate);
+        let mut assured_by = decisive.map_or_else(Vec::new, |record| {
+            other(record).map_or(&record.assured_by, |told| &told.assured_by).clone()
+        });
+        let assurance = decisive.map(|_| hospitium_model::standing::assurance(&assured_by));
         assured_by.truncate(LINES);
-        let assurance = decisive.map(OfRecord::assurance);
         let is_read = |row: &LogRow| {
             let endorsed = |j: &Judged| j.record.endorsed.iter().any(|by| by.log_id == row.id);
             judged.iter().any(|j| j.record.log_id == row.id || endorsed(j))
@@ -255,13 +264,7 @@ impl<'a> Desk<'a> {
         let rests: Vec<&LogRow> = rows.filter(|row| is_read(row)).collect();
         let mut warnings = self.warnings(decision.verdict);
         let unknown = judged.iter().flat_map(|j| j.record.unknown.iter().map(|of| (&j.record, of)));
-        warnings.extend(unknown.take(LINES).map(|(record, of)| {
-            format!(
-                "entry {} of {} names {} and is of a kind that this program does not know ({}): a withdrawal may be \
-                 such. A later hospitium may read it",
-                of.entry, record.log, record.place(), of.kind
-            )
-        }));
+        warnings.extend(unknown.take(LINES).map(|(record, of)| of.words(record)));
         let mut nearest = Vec::new();
         if decision.verdict != Word::Validated {
             nearest = nearest::nearest(self, guest, host).await?;
@@ -290,7 +293,7 @@ impl<'a> Desk<'a> {
             nearest,
             support,
             certain: !judged.iter().any(|judged| !judged.record.unknown.is_empty())
-                && !rests.iter().any(|log| log.damaged + log.unread + log.usurped > 0),
+                && !rests.iter().any(|log| self.ready.doubt(log).is_some()),
             assurance,
             assured_by,
             heads: rests.into_iter().map(LogRow::as_of).collect(),
@@ -349,6 +352,8 @@ impl<'a> Desk<'a> {
         for refused in &self.ready.refused_heads {
             warnings.push(refused.words());
         }
+        warnings
+            .extend(self.ready.logs.iter().filter_map(|log| log.row.frozen_words()).take(LINES));
         for LogKnown { row: LogRow { origin, damaged, unread, usurped, .. }, .. } in
             &self.ready.logs
         {
@@ -431,7 +436,12 @@ impl<'a> Desk<'a> {
             for reason in obligation.reasons.iter_mut().filter(|reason| **reason == named) {
                 reason.clone_from(&own);
             }
-            all.push(Owed { agreement, obligation });
+            let clause = narrowed.clauses.first();
+            let meets = |outcome: &&Outcome| {
+                clause.is_some_and(|clause| fulfils((&narrowed, clause), outcome, &grounds))
+            };
+            let fulfilling = outcomes.iter().filter(meets).map(|o| o.certificate.clone()).collect();
+            all.push(Owed { agreement, obligation, fulfilling });
         }
         Ok(all)
     }

@@ -127,6 +127,19 @@ pub enum CatalogError {
 }
 
 impl CatalogError {
+    /// Why a log is not taken in, without the places of this computer that only its user is told.
+    pub(crate) fn without_place(&self) -> String {
+        match self {
+            Self::Log { .. } => "its files cannot be read".to_owned(),
+            Self::Checkpoint { source, .. } => {
+                format!("its checkpoint cannot be trusted: {source}")
+            }
+            Self::Untrusted { .. } => "the policy does not trust it".to_owned(),
+            Self::Quorum { quorum, .. } => format!("its checkpoint lacks cosignatures: {quorum}"),
+            other => other.to_string(),
+        }
+    }
+
     pub(crate) fn database(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
         move |source| Self::Database { doing, source }
     }

@@ -28,7 +28,7 @@ const ROWS: usize = 200;
 /// Refused entries that are listed of each log; they are counted on.
 pub const LISTED: u64 = 1000;
 /// Tables whose rows are a log's.
-const OF_LOGS: [&str; 8] = [
+pub const OF_LOGS: [&str; 8] = [
     "machines",
     "records",
     "notices",
@@ -104,14 +104,15 @@ impl<'c> Filling<'c> {
 }
 
 impl Filling<'_> {
-    /// Takes in a whole log, under the next number.
+    /// Takes in a whole log, under this number.
     pub async fn whole(
         &mut self,
+        log: i64,
         source: LogSource,
         opened: Arc<Opened>,
         now: Timestamp,
     ) -> Result<LogSummary, CatalogError> {
-        self.log += 1;
+        self.log = log;
         self.known = i64::MIN;
         let mut summary = summary_of(&opened);
         let logs_row = LogsRow::of(&opened);
@@ -141,7 +142,7 @@ impl Filling<'_> {
         if reader.await.is_err() || !ended {
             return Err(CatalogError::BrokeOff { folder });
         }
-        self.log_row(logs_row, &summary);
+        self.log_row(logs_row, &summary, "");
         self.take_in_all().await?;
         Ok(summary)
     }
@@ -179,7 +180,7 @@ impl Filling<'_> {
             return Ok(None);
         }
         self.run(sqlx::query("DELETE FROM logs WHERE id = $1").bind(before.log)).await?;
-        self.log_row(logs_row, &summary);
+        self.log_row(logs_row, &summary, "");
         self.take_in_all().await?;
         Ok(Some(summary))
     }
@@ -203,7 +204,28 @@ impl Filling<'_> {
         Ok(())
     }
 
-    fn log_row(&mut self, of: LogsRow, summary: &LogSummary) {
+    /// A row for a log of which nothing is taken in.
+    pub async fn nothing_of(
+        &mut self,
+        log: i64,
+        origin: &str,
+        why: &str,
+    ) -> Result<(), CatalogError> {
+        (self.log, self.known) = (log, i64::MIN);
+        let of = LogsRow { root: String::new(), cosigners: String::new(), cosigned: 0 };
+        let summary = LogSummary { origin: origin.to_owned(), ..LogSummary::default() };
+        self.log_row(of, &summary, why);
+        // Before another log is read: what waits of one that is damaged is forgotten.
+        self.take_in_all().await
+    }
+
+    /// Notes of a log that is in why nothing newer of it is.
+    pub async fn freeze(&mut self, log: i64, why: &str) -> Result<(), CatalogError> {
+        let sql = "UPDATE logs SET frozen = $1 WHERE id = $2";
+        self.run(sqlx::query(sql).bind(printable(why, REASON)).bind(log)).await
+    }
+
+    fn log_row(&mut self, of: LogsRow, summary: &LogSummary, frozen: &str) {
         let row = vec![
             Bound::Number(self.log),
             Bound::Text(printable(&summary.origin, NAME)),
@@ -217,6 +239,7 @@ impl Filling<'_> {
             Bound::Number(of.cosigned),
             Bound::Number(self.known.max(0)),
             Bound::Number(number(summary.usurped)),
+            Bound::Text(printable(frozen, REASON)),
         ];
         self.waiting.entry("logs").or_default().push(row);
     }
@@ -227,7 +250,7 @@ impl Filling<'_> {
         self.run(sqlx::query("DELETE FROM heads WHERE origin = $1").bind(origin.clone())).await?;
         let text = String::from_utf8_lossy(opened.checkpoint.as_bytes()).into_owned();
         let sql = "INSERT INTO heads (origin, checkpoint, believed) VALUES ($1, $2, $3)";
-        let believed = believed(source, opened).to_string();
+        let believed = believed(source, &opened.party);
         self.run(sqlx::query(sql).bind(origin).bind(text).bind(believed)).await
     }
 

@@ -4,10 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hospitium_plan::obligation::Endorsed;
 use jiff::civil::Date;
 use sqlx::Row as _;
 
 use crate::pair::Judged;
+use crate::record::Stored;
 use crate::record::end_of;
 use crate::store::{COLUMNS, stored};
 use crate::{Catalog, CatalogError};
@@ -59,7 +61,40 @@ impl Last {
     pub fn of(&mut self, pairs: &[Pair]) -> (Vec<Judged>, bool) {
         let cut = pairs.iter().any(|pair| self.cut.contains(pair));
         let judged = pairs.iter().filter_map(|pair| self.judged.remove(pair)).flatten();
-        (in_order(judged.collect()), cut)
+        let mut judged = in_order(judged.collect());
+        drop_disagreeing(&mut judged);
+        (judged, cut)
+    }
+}
+
+/// Drops the endorsements of parties that have said since, by their newest records of the pair, that it failed.
+fn drop_disagreeing(judged: &mut [Judged]) {
+    let mut failed: Vec<(String, String, String, u64, Date)> = Vec::new();
+    for Judged { record, .. } in judged.iter().filter(|of| of.counts() && !of.record.passed()) {
+        let newer = |of: &Judged| {
+            of.record.party == record.party
+                && of.record.arch == record.arch
+                && of.counts()
+                && of.record.validated > record.validated
+        };
+        if !judged.iter().any(newer) {
+            let Stored { party, arch, log, entry, validated, .. } = record;
+            failed.push((party.clone(), arch.clone(), log.clone(), *entry, *validated));
+        }
+    }
+    for Judged { record, .. } in judged.iter_mut().filter(|of| !of.record.endorsed.is_empty()) {
+        let before = record.endorsed.len();
+        let arch = &record.arch;
+        record.endorsed.retain(|by| {
+            !failed.iter().any(|(party, of_arch, log, entry, day)| {
+                *party == by.party
+                    && of_arch == arch
+                    && Endorsed::is_before(&by.at, by.known, (log, *entry, *day))
+            })
+        });
+        if record.endorsed.len() < before {
+            record.assure();
+        }
     }
 }
 

@@ -4,7 +4,6 @@
 use std::collections::{HashMap, HashSet};
 
 use hospitium_ledger::{NoticeDays, NoticeKind, in_force};
-use hospitium_model::standing::{AssuredBy, Deed, assurance};
 use jiff::civil::Date;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -36,8 +35,6 @@ struct Endorsement {
     digest: String,
     /// Whose record it says that it endorses.
     of_party: String,
-    /// The day from which it is known.
-    known: Date,
     by: EndorsedBy,
 }
 
@@ -71,26 +68,25 @@ impl Notices {
     pub fn complete(&self, record: &mut Stored, as_of: Date) {
         let all = self.endorsed.get(&record.digest).into_iter().flatten();
         let counts = |endorsement: &&Endorsement| {
-            let Endorsement { digest, of_party, known, by } = *endorsement;
+            let Endorsement { digest, of_party, by } = *endorsement;
             let said = self.said.get(&(by.log_id, digest.clone()));
             let days: Vec<_> = said.into_iter().flatten().map(NoticeRow::days).collect();
-            *known <= as_of
+            by.known <= as_of
                 && by.party != record.party
                 && *of_party == record.party
                 && in_force(&days, as_of).is_none()
         };
-        record.endorsed = all.filter(counts).map(|endorsement| endorsement.by.clone()).collect();
-        let deed = |by: &EndorsedBy| AssuredBy {
-            deed: if by.repeated { Deed::Repeated } else { Deed::Reviewed },
-            party: by.party.clone(),
-            at: by.at.clone(),
-        };
-        record.assured_by.extend(record.endorsed.iter().map(deed));
-        record.assured_by.sort();
-        record.assurance = assurance(&record.assured_by);
+        let counting: Vec<&Endorsement> = all.filter(counts).collect();
+        record.endorsed = counting.iter().map(|endorsement| endorsement.by.clone()).collect();
+        record.cosigned.retain(|(_, day)| *day <= as_of);
+        record.assure();
         let names = std::iter::once(record.digest.clone()).chain(rests_on(record));
-        let unknown = |digest| self.unknown.get(&(record.log_id, digest)).into_iter().flatten();
-        record.unknown = names.flat_map(unknown).cloned().collect();
+        let unknown = |place: (i64, String)| self.unknown.get(&place).into_iter().flatten();
+        let own = names.flat_map(|digest| unknown((record.log_id, digest)));
+        // What bears a record out may be taken back, too.
+        let of_endorsements =
+            counting.iter().flat_map(|e| unknown((e.by.log_id, e.digest.clone())));
+        record.unknown = own.chain(of_endorsements).cloned().collect();
     }
 
     /// How a record stands on a day, by what was said of it and of what it rests on.
@@ -127,10 +123,10 @@ impl Catalog {
         let mut places: Vec<_> = places.into_iter().collect();
         let mut found =
             Notices { endorsed: self.endorsements_of(records).await?, ..Notices::default() };
-        found.unknown = self.unknown_of(&places).await?;
         // An endorsement may be taken back, too.
         let endorsements = found.endorsed.values().flatten();
         places.extend(endorsements.map(|e| (e.by.log_id, e.digest.clone())));
+        found.unknown = self.unknown_of(&places).await?;
         for some in places.chunks(RECORDS) {
             let mark = |at: usize| format!("(${}, ${})", 2 * at + 1, 2 * at + 2);
             let marks: Vec<String> = (0..some.len()).map(mark).collect();
@@ -216,8 +212,9 @@ impl Catalog {
             let mark = |at: usize| format!("(${}, ${})", 2 * at + 1, 2 * at + 2);
             let marks: Vec<String> = (0..some.len()).map(mark).collect();
             let sql = format!(
-                "SELECT u.log, u.about, u.entry, u.kind FROM (VALUES {}) AS r \
-                 JOIN unknown_kinds u ON u.log = r.column1 AND u.about = r.column2 ORDER BY u.entry",
+                "SELECT u.log, u.about, u.entry, u.kind, l.origin FROM (VALUES {}) AS r \
+                 JOIN unknown_kinds u ON u.log = r.column1 AND u.about = r.column2 \
+                 JOIN logs l ON l.id = u.log ORDER BY u.entry",
                 marks.join(", ")
             );
             let mut query = sqlx::query(&sql);
@@ -228,7 +225,7 @@ impl Catalog {
                 let read = || -> Result<_, sqlx::Error> {
                     let entry: i64 = row.try_get(2)?;
                     let entry = u64::try_from(entry).unwrap_or_default();
-                    let of = OfUnknownKind { entry, kind: row.try_get(3)? };
+                    let of = OfUnknownKind { log: row.try_get(4)?, entry, kind: row.try_get(3)? };
                     Ok(((row.try_get(0)?, row.try_get(1)?), of))
                 };
                 let (place, of) = read().map_err(failed())?;
@@ -249,13 +246,9 @@ fn endorsement(row: &AnyRow) -> Result<(String, Endorsement), sqlx::Error> {
         at: format!("{origin} entry {entry}"),
         key: row.try_get(8)?,
         repeated: how == REPEATED,
-    };
-    let endorsement = Endorsement {
-        digest: row.try_get(1)?,
-        of_party: row.try_get(2)?,
         known: day(row.try_get(3)?),
-        by,
     };
+    let endorsement = Endorsement { digest: row.try_get(1)?, of_party: row.try_get(2)?, by };
     Ok((row.try_get(0)?, endorsement))
 }
 

@@ -16,6 +16,7 @@ fn endorsed(by: &EndorsedBy, logs: &[LogKnown]) -> Endorsed {
         repeated: by.repeated,
         keys: log.map(|log| log.keys(&by.key)).unwrap_or_default(),
         at: by.at.clone(),
+        known: by.known,
     }
 }
 
@@ -32,9 +33,7 @@ impl Stored {
         let Detail { key, profile, drivers, covers, .. } = &self.detail;
         let told = Told {
             keys: log.map(|log| log.keys(key)).unwrap_or_default(),
-            cosigners: log
-                .map(|log| log.row.cosigners.iter().cloned().collect())
-                .unwrap_or_default(),
+            cosigners: self.cosigners().map(str::to_owned).collect(),
             profile: profile.clone(),
             drivers: drivers.clone(),
             covers: covers.clone(),

@@ -58,6 +58,14 @@ impl Desk<'_> {
             .flat_map(|of| outcomes(&of.judged, &of.pair, logs))
             .collect();
         let mut plan = Plan::make(agreement, &grounds(&found));
+        // What decides and is not certain is told as a problem, with what rests on it.
+        for owed in &plan.obligations {
+            let Some(record) = owed.rule.record() else { continue };
+            let all = of_pairs.iter().flat_map(|of| &of.judged);
+            let decisive = all.filter(|judged| judged.record.place() == record.certificate);
+            let doubt = decisive.filter_map(|judged| self.ready.doubt_of(judged)).next();
+            plan.problems.extend(doubt.map(|why| format!("{} is not certain: {why}", owed.id)));
+        }
         for of in of_pairs.iter().filter(|of| of.cut).take(LINES) {
             let (guest, host) = &of.pair;
             plan.problems.push(format!(

@@ -1,7 +1,7 @@
 //! Reads a log with distrust: its checkpoint, every entry's place in the tree, every signature. Runs
 //! on a thread of its own and hands over batches, so that memory stays bounded.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use hospitium_ledger::{
     Checkpoint, Head, HeadError, KeySpan, LogFolder, MayBe, Policy, Statement, Trusted, belongs_to,
@@ -20,6 +20,9 @@ const BATCH: usize = 250;
 /// each processor are under way.
 const BATCH_BYTES: usize = 1 << 20;
 
+/// Damaged entries after which nothing more of a log is looked for.
+const MOST_DAMAGED: u64 = 1 << 14;
+
 /// A log, and under which policy it is believed.
 #[derive(Debug, Clone)]
 pub struct LogSource {
@@ -29,13 +32,42 @@ pub struct LogSource {
     pub policy: Policy,
 }
 
+/// A log that is to be taken in: its verified head, or why it is not taken.
+#[derive(Debug)]
+pub struct Given {
+    pub(crate) source: LogSource,
+    pub(crate) opened: Result<Opened, Unopened>,
+    /// Why it is refused though its head verifies.
+    pub(crate) refused: Option<String>,
+}
+
+/// Why a log's head is not believed, and which log that probably is.
+#[derive(Debug)]
+pub(crate) struct Unopened {
+    pub origin: Option<String>,
+    pub why: CatalogError,
+}
+
+impl Given {
+    /// The verified head, if there is one.
+    pub fn checkpoint(&self) -> Option<&Checkpoint> {
+        self.opened.as_ref().ok().map(Opened::checkpoint)
+    }
+
+    /// Refuses the log though its head verifies: its records stay as of the last good head. Why is told to everybody who
+    /// reads the catalog, so it is to name no place of this computer.
+    pub fn refuse(&mut self, why: String) {
+        self.refused.get_or_insert(why);
+    }
+}
+
 /// A log whose head was verified, once: what is read of the log is held against this head.
 #[derive(Debug)]
 pub struct Opened {
     pub(crate) head: Head,
     pub(crate) party: String,
-    /// Other parties that have cosigned the head.
-    pub(crate) cosigners: BTreeSet<String>,
+    /// Other parties that have cosigned the head, and when each did first.
+    pub(crate) cosigners: BTreeMap<String, Timestamp>,
     /// The latest time at which a witness that counts has cosigned it.
     pub(crate) cosigned_at: Option<Timestamp>,
     /// Cosignatures that do not count, in words.
@@ -83,6 +115,31 @@ pub enum Batch {
 }
 
 impl LogSource {
+    /// Verifies the checkpoint and its cosignatures. A log whose head is not believed is frozen by
+    /// [`Catalog::take_in`](crate::Catalog::take_in); the others are taken in all the same.
+    pub fn look(&self, now: Timestamp) -> Given {
+        let opened = self.open(now);
+        let opened = opened.map_err(|why| Unopened { origin: self.probable_origin(), why });
+        Given { source: self.clone(), opened, refused: None }
+    }
+
+    /// The origin that the folder's checkpoint claims, if the policy has such a log; else that of the policy's only log.
+    fn probable_origin(&self) -> Option<String> {
+        let claimed = self.folder.checkpoint().ok().map(|head| head.head().origin.clone());
+        let claimed = claimed.filter(|origin| self.policy.log(origin).is_some());
+        let only = || match self.policy.logs.as_slice() {
+            [log] => Some(log.name().to_owned()),
+            _ => None,
+        };
+        claimed.or_else(only)
+    }
+
+    /// The party whose log has this origin, by the policy.
+    pub(crate) fn party_of(&self, origin: &str) -> Option<String> {
+        let names = self.policy.signers.iter().map(|span| span.key.name());
+        names.into_iter().find(|name| belongs_to(origin, name)).map(str::to_owned)
+    }
+
     /// Verifies the checkpoint and its cosignatures.
     ///
     /// # Errors
@@ -106,17 +163,17 @@ impl LogSource {
         })?;
         let Trusted { head, cosigned, ahead, .. } = trusted;
         let party = self
-            .policy
-            .signers
-            .iter()
-            .map(|span| span.key.name())
-            .find(|name| belongs_to(&head.origin, name))
-            .ok_or_else(|| CatalogError::NoSigner { origin: shown() })?
-            .to_owned();
+            .party_of(&head.origin)
+            .ok_or_else(|| CatalogError::NoSigner { origin: shown() })?;
         let domain = |name: &str| name.split('/').next().unwrap_or_default().to_owned();
         let cosigned_at = cosigned.iter().map(|cosigned| cosigned.at).max();
-        let cosigners = cosigned.iter().map(|cosigned| domain(&cosigned.by));
-        let cosigners = cosigners.filter(|name| *name != party).collect();
+        let mut cosigners = BTreeMap::new();
+        for (name, at) in cosigned.iter().map(|cosigned| (domain(&cosigned.by), cosigned.at)) {
+            if name != party {
+                let first = cosigners.entry(name).or_insert(at);
+                *first = at.min(*first);
+            }
+        }
         Ok(Opened { head, party, cosigners, cosigned_at, ahead, checkpoint })
     }
 
@@ -193,6 +250,11 @@ impl LogSource {
         let tree = self.folder.tree(&opened.head);
         let (mut damaged, mut next) = (0, 0);
         while next < opened.head.size {
+            // A head may say that there are 2^40 entries, and no file be there.
+            if damaged >= MOST_DAMAGED {
+                damaged += opened.head.size - next;
+                break;
+            }
             let until = (next + BATCH as u64).min(opened.head.size);
             let (mut sound, mut bad) = (Raw::default(), Vec::new());
             while next < until && sound.size() < BATCH_BYTES {
@@ -219,4 +281,15 @@ impl LogSource {
         // Tiles can be wrong where all entries are right; nothing is missing then.
         let _ = give(Batch::End { damaged });
     }
+}
+
+/// An error with all its causes, in a line.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        words.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    words
 }

@@ -2,10 +2,10 @@
 
 use hospitium_ledger::NoticeKind;
 use hospitium_ledger::statement::{CheckCounts, Envelope, Validation, Waiver};
-use hospitium_model::standing::{Assurance, AssuredBy};
+use hospitium_model::standing::{Assurance, AssuredBy, Deed, assurance};
 use hospitium_model::{Digest, MachineRow, printable};
 use hospitium_plan::cells::is_known_impossible;
-use hospitium_plan::obligation::{Covers, Trial, Voice};
+use hospitium_plan::obligation::{Covers, Endorsed, Trial, Voice};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -115,6 +115,7 @@ impl Detail {
                 feasible: claim.feasible,
                 complete: claim.is_complete(),
                 parameters: claim.parameters.clone(),
+                rows: claim.rows.len(),
             }),
         }
     }
@@ -198,6 +199,9 @@ pub struct Stored {
     /// Who does, and by what.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub assured_by: Vec<AssuredBy>,
+    /// Other parties that have cosigned its log, and the day from which that is known.
+    #[serde(skip)]
+    pub(crate) cosigned: Vec<(String, Date)>,
     /// Endorsements of it that are known on the day and not taken back.
     #[serde(skip)]
     pub(crate) endorsed: Vec<EndorsedBy>,
@@ -239,6 +243,29 @@ impl Stored {
         }
     }
 
+    /// Other parties that have cosigned its log.
+    pub(crate) fn cosigners(&self) -> impl Iterator<Item = &str> {
+        self.cosigned.iter().map(|(party, _)| party.as_str())
+    }
+
+    /// Works out how far others bear it out.
+    pub(crate) fn assure(&mut self) {
+        let machines = self.detail.covers.as_ref().map_or(0, |covers| covers.rows);
+        let cosigned = self.cosigners().map(|party| AssuredBy {
+            deed: Deed::Cosigned,
+            party: party.to_owned(),
+            at: String::new(),
+        });
+        let endorsed = self.endorsed.iter().map(|by| AssuredBy {
+            deed: Endorsed::deed(by.repeated, machines),
+            party: by.party.clone(),
+            at: by.at.clone(),
+        });
+        self.assured_by = cosigned.chain(endorsed).collect();
+        self.assured_by.sort();
+        self.assurance = assurance(&self.assured_by);
+    }
+
     /// Whether it is known on a day: its run had ended by then, and it was recorded.
     pub fn is_known_on(&self, day: Date) -> bool {
         self.validated <= day && self.known <= day
@@ -268,11 +295,15 @@ pub struct EndorsedBy {
     pub key: String,
     /// Whether the run was repeated.
     pub repeated: bool,
+    /// The day from which it is known.
+    pub known: Date,
 }
 
 /// An entry of a kind that is not known here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OfUnknownKind {
+    /// The log in which it is.
+    pub log: String,
     pub entry: u64,
     pub kind: String,
 }

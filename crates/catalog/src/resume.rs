@@ -3,18 +3,27 @@
 use std::sync::Arc;
 
 use hospitium_ledger::statement::{FORMAT, KeyChange, KeyRole};
-use hospitium_ledger::{Checkpoint, FUTURE, Head, KeySpan, VerifierKey, change_key};
+use hospitium_ledger::{FUTURE, Head, KeySpan, VerifierKey, change_key};
 use hospitium_model::printable;
 use jiff::Timestamp;
 use sqlx::Row as _;
 
 use crate::filling::{Before, Filling, LISTED, Next};
-use crate::read::{LogSource, Opened};
+use crate::freeze::Way;
+use crate::read::{Given, LogSource, Opened};
 use crate::row::NAME;
 use crate::summary::Rebuilt;
 use crate::taken::{believed, hexadecimal};
 use crate::tell::LogRow;
 use crate::{Catalog, CatalogError};
+
+/// From where it goes on.
+enum From {
+    /// A log is read on from its last head.
+    Head(Box<State>),
+    /// It is frozen, under this number.
+    Frozen(i64),
+}
 
 /// From where a log is read on.
 struct State {
@@ -33,23 +42,23 @@ impl Catalog {
     /// As for [`rebuild`](Self::rebuild).
     pub async fn take_in(
         &mut self,
-        logs: Vec<(LogSource, Opened)>,
+        logs: Vec<Given>,
         now: Timestamp,
     ) -> Result<Rebuilt, CatalogError> {
-        let opened = self.in_order(logs).await?;
-        if let Some(states) = self.states(&opened).await?
-            && let Some(taken) = self.go_on(&opened, states, now).await?
+        let (ways, frozen) = self.ways(logs, now).await?;
+        if let Some(states) = self.states(&ways).await?
+            && let Some(taken) = self.go_on(&ways, states, now).await?
         {
-            return Ok(taken);
+            return Ok(Rebuilt { frozen, ..taken });
         }
-        self.fill(opened, now).await
+        Ok(Rebuilt { frozen, ..self.fill(ways, now).await? })
     }
 
     /// Takes the new entries in; nothing if those of a log do not continue it.
     async fn go_on(
         &self,
-        opened: &[(LogSource, Arc<Opened>)],
-        states: Vec<State>,
+        ways: &[Way],
+        states: Vec<From>,
         now: Timestamp,
     ) -> Result<Option<Rebuilt>, CatalogError> {
         let failed = || CatalogError::database("take in new entries");
@@ -58,8 +67,16 @@ impl Catalog {
         let transaction = self.pool.begin().await.map_err(failed())?;
         let mut filling = Filling::new(transaction, Some(next));
         let mut taken = Rebuilt::default();
-        for ((source, log), state) in opened.iter().zip(states) {
-            let State { before, old, keys } = state;
+        for (way, state) in ways.iter().zip(states) {
+            let (source, log, state) = match (way, state) {
+                (Way::In(source, log), From::Head(state)) => (source, log, state),
+                (Way::Frozen(held), From::Frozen(id)) => {
+                    filling.freeze(id, &held.why).await?;
+                    continue;
+                }
+                _ => return Ok(None),
+            };
+            let State { before, old, keys } = *state;
             let from = (before, old);
             let summary = filling.further(source.clone(), Arc::clone(log), from, keys, now).await?;
             let Some(summary) = summary else { return Ok(None) };
@@ -70,7 +87,7 @@ impl Catalog {
     }
 
     /// The number after the last of a table.
-    async fn next(&self, table: &str) -> Result<i64, CatalogError> {
+    pub(crate) async fn next(&self, table: &str) -> Result<i64, CatalogError> {
         let failed = || CatalogError::database("look up what is in already");
         let sql = format!("SELECT COALESCE(MAX(id), 0) FROM {table}");
         let row = sqlx::query(&sql).fetch_one(&self.pool).await.map_err(failed())?;
@@ -78,20 +95,26 @@ impl Catalog {
     }
 
     /// From where each log is read on; nothing if one cannot be.
-    async fn states(
-        &self,
-        opened: &[(LogSource, Arc<Opened>)],
-    ) -> Result<Option<Vec<State>>, CatalogError> {
+    async fn states(&self, ways: &[Way]) -> Result<Option<Vec<From>>, CatalogError> {
         let rows = self.log_rows().await?;
-        if rows.is_empty() || rows.len() != opened.len() {
+        if rows.is_empty() || rows.len() != ways.len() {
             return Ok(None);
         }
         let mut states = Vec::new();
-        for (row, (source, log)) in rows.iter().zip(opened) {
-            match self.state(row, source, log).await? {
-                Some(state) => states.push(state),
-                None => return Ok(None),
-            }
+        for (row, way) in rows.iter().zip(ways) {
+            let from = match way {
+                Way::In(source, log) => {
+                    self.state(row, source, log).await?.map(|state| From::Head(Box::new(state)))
+                }
+                Way::Frozen(held) => {
+                    let same = row.origin == printable(&held.origin, NAME);
+                    let is_absent = row.size == 0 && row.frozen.is_some();
+                    let stays = held.kept.map_or(is_absent, |kept| kept == row.id);
+                    (same && stays).then_some(From::Frozen(row.id))
+                }
+            };
+            let Some(from) = from else { return Ok(None) };
+            states.push(from);
         }
         Ok(Some(states))
     }
@@ -102,24 +125,19 @@ impl Catalog {
         source: &LogSource,
         log: &Opened,
     ) -> Result<Option<State>, CatalogError> {
-        let failed = || CatalogError::database("look up a log's last head");
+        let failed = || CatalogError::database("look up what was refused");
         if row.origin != printable(&log.head.origin, NAME)
             || row.damaged > 0
             || row.refused > LISTED
         {
             return Ok(None);
         }
-        let sql = "SELECT checkpoint, believed FROM heads WHERE origin = $1";
-        let query = sqlx::query(sql).bind(log.head.origin.clone());
-        let Some(head) = query.fetch_optional(&self.pool).await.map_err(failed())? else {
+        let Some((Some(old), known)) = self.last_head(&log.head.origin).await? else {
             return Ok(None);
         };
-        let text: String = head.try_get(0).map_err(failed())?;
-        let known: String = head.try_get(1).map_err(failed())?;
-        let Ok(old) = Checkpoint::parse(text.as_bytes()) else { return Ok(None) };
         let old = old.head().clone();
         let same = row.size == old.size && row.root == hexadecimal(&old);
-        if !same || known != believed(source, log).to_string() {
+        if !same || known != believed(source, &log.party) {
             return Ok(None);
         }
         // What was from the future may be known by now.

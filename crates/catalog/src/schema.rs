@@ -1,7 +1,7 @@
 //! The read model's tables, in the SQL that SQLite and PostgreSQL share.
 
 /// Version of the tables.
-pub const FORM: &str = "6";
+pub const FORM: &str = "7";
 
 /// The tables. Times are seconds since 1970-01-01 UTC; `log` and `entry` are a record's place. `machines`
 /// has each machine configuration on which a log says that a pair was tried, on hardware and under
@@ -11,7 +11,8 @@ pub const TABLES: [&str; 15] = [
     "CREATE TABLE IF NOT EXISTS logs (id BIGINT PRIMARY KEY, origin TEXT NOT NULL, \
      party TEXT NOT NULL, size BIGINT NOT NULL, root TEXT NOT NULL, damaged BIGINT NOT NULL, \
      refused BIGINT NOT NULL, unread BIGINT NOT NULL, cosigners TEXT NOT NULL, \
-     cosigned BIGINT NOT NULL, newest BIGINT NOT NULL, usurped BIGINT NOT NULL)",
+     cosigned BIGINT NOT NULL, newest BIGINT NOT NULL, usurped BIGINT NOT NULL, \
+     frozen TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS subjects (id BIGINT PRIMARY KEY, kind TEXT NOT NULL, \
      product TEXT NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS machines (id BIGINT PRIMARY KEY, log BIGINT NOT NULL, \
@@ -56,7 +57,7 @@ pub const CONTENT: [(&str, &str, &str); 11] = [
     // By number, which goes by the origins' bytes: databases put letters in orders of their own.
     (
         "logs",
-        "id, origin, party, size, root, damaged, refused, unread, cosigners, cosigned, newest, usurped",
+        "id, origin, party, size, root, damaged, refused, unread, cosigners, cosigned, newest, usurped, frozen",
         "id",
     ),
     ("subjects", "id, kind, product, name, version", "id"),

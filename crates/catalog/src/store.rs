@@ -1,7 +1,7 @@
 //! The database of a catalog, and what is read from it.
 
 use hospitium_model::Digest;
-use hospitium_model::standing::{AssuredBy, Deed, assurance};
+use hospitium_model::standing::Assurance;
 use sha2::{Digest as _, Sha256};
 use sqlx::any::AnyRow;
 use sqlx::{AnyPool, Row as _};
@@ -220,20 +220,17 @@ pub fn stored(row: &AnyRow) -> Result<Stored, CatalogError> {
         why: error.to_string(),
     })?;
     let (party, cosigners) = (text(4)?, text(16)?);
-    let cosigners = cosigners.split_whitespace().filter(|other| *other != party);
-    let cosigned = |other: &str| AssuredBy {
-        deed: Deed::Cosigned,
-        party: other.to_owned(),
-        at: String::new(),
-    };
-    let assured_by: Vec<_> = cosigners.map(cosigned).collect();
+    let mut cosigned = cosigners_of(&cosigners);
+    cosigned.retain(|(other, _)| *other != party);
+    let cosigned = cosigned.into_iter().map(|(other, at)| (other, day(at))).collect();
     Ok(Stored {
         log,
         entry,
         digest: text(3)?,
         party,
-        assurance: assurance(&assured_by),
-        assured_by,
+        assurance: Assurance::SelfValidated,
+        assured_by: Vec::new(),
+        cosigned,
         endorsed: Vec::new(),
         unknown: Vec::new(),
         guest: text(5)?,
@@ -247,4 +244,13 @@ pub fn stored(row: &AnyRow) -> Result<Stored, CatalogError> {
         log_id: number(0)?,
         known: day(number(15)?),
     })
+}
+
+/// The cosigners of a log as its row has them, each with when it cosigned, in seconds since 1970.
+pub fn cosigners_of(text: &str) -> Vec<(String, i64)> {
+    let one = |word: &str| {
+        let (name, at) = word.rsplit_once('@')?;
+        Some((name.to_owned(), at.parse().ok()?))
+    };
+    text.split_whitespace().filter_map(one).collect()
 }

@@ -5,8 +5,42 @@ use serde::Serialize;
 /// What a rebuild took in.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Rebuilt {
-    /// Each log.
+    /// Each log that was taken in.
     pub logs: Vec<LogSummary>,
+    /// Each log that was not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub frozen: Vec<Frozen>,
+}
+
+/// A log that was given and not taken in. What the catalog had of it stays as of its last good head.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Frozen {
+    /// The log, if it is known which one that is.
+    pub origin: Option<String>,
+    /// The folder from which it was to be taken.
+    pub folder: String,
+    /// Why it was not, as everybody is told who reads the catalog.
+    pub why: String,
+    /// The same with all that is known.
+    pub detail: String,
+    /// Entries that stay in, as of the last good head; none if nothing of it is in.
+    pub entries: Option<u64>,
+}
+
+impl Frozen {
+    /// What it means, in a sentence.
+    pub fn words(&self) -> String {
+        let Self { origin, folder, why, entries, .. } = self;
+        let name = origin.as_ref().unwrap_or(folder);
+        let name = hospitium_model::printable(name, 200);
+        match entries {
+            Some(entries) => format!(
+                "the log {name} is frozen as of its last good head, of {entries} entries; what it says since is not \
+                 known here: {why}"
+            ),
+            None => format!("nothing of the log {name} is taken in: {why}"),
+        }
+    }
 }
 
 /// What a rebuild took in of a log.

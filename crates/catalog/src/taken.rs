@@ -16,7 +16,8 @@ pub struct LogsRow {
 
 impl LogsRow {
     pub fn of(opened: &Opened) -> Self {
-        let cosigners: Vec<&str> = opened.cosigners.iter().map(String::as_str).collect();
+        let word = |(name, at): (&String, &Timestamp)| format!("{name}@{}", at.as_second());
+        let cosigners: Vec<String> = opened.cosigners.iter().map(word).collect();
         Self {
             root: hexadecimal(&opened.head),
             cosigners: cosigners.join(" "),
@@ -30,16 +31,25 @@ pub fn hexadecimal(head: &Head) -> String {
     head.root.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// By what a log's entries are believed: the keys of the policy, and the program that reads them. Where it is another, they
+/// By what a log's entries are believed: the program that reads them, and the keys of the policy. Where it is another, they
 /// are read again.
-pub fn believed(source: &LogSource, opened: &Opened) -> Digest {
+pub fn believed(source: &LogSource, party: &str) -> String {
+    format!("{} {}", env!("CARGO_PKG_VERSION"), keys(source, party))
+}
+
+/// Whether what was noted so is by the keys that this policy has, whatever program read the entries.
+pub fn same_keys(noted: &str, source: &LogSource, party: &str) -> bool {
+    noted.rsplit(' ').next() == Some(keys(source, party).to_string().as_str())
+}
+
+fn keys(source: &LogSource, party: &str) -> Digest {
     let keys: Vec<String> = source
         .policy
-        .signers_of(&opened.party)
+        .signers_of(party)
         .iter()
         .map(|span| format!("{} {} {:?}", span.key, span.from, span.until))
         .collect();
-    Digest::of(format!("{} {} {keys:?}", env!("CARGO_PKG_VERSION"), opened.party).as_bytes())
+    Digest::of(format!("{party} {keys:?}").as_bytes())
 }
 
 /// What is known of a log before its entries are read.

@@ -6,6 +6,8 @@ use serde::Serialize;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
+use crate::store::cosigners_of;
+use crate::summary::Frozen;
 use crate::{Catalog, CatalogError};
 
 /// A log, as the catalog took it in.
@@ -36,6 +38,9 @@ pub struct LogRow {
     pub newest: Option<Timestamp>,
     /// Entries that announce another key of its party, which the key before did not sign.
     pub usurped: u64,
+    /// Why nothing newer of it is taken in, if that is so: its records stand as of this head, the last good one. A size of
+    /// 0 means that nothing of it is in.
+    pub frozen: Option<String>,
     #[serde(skip)]
     pub(crate) id: i64,
 }
@@ -44,7 +49,20 @@ impl LogRow {
     /// How old what is known of it is, in a line: `vendor.example/log, 12 entries, cosigned at 2026-11-30T10:00:00Z`.
     pub fn as_of(&self) -> String {
         let origin = hospitium_model::printable(&self.origin, 200);
-        format!("{origin}, {} entries, {}", self.size, self.known_as_of())
+        let frozen = if self.frozen.is_some() { ", frozen since" } else { "" };
+        format!("{origin}, {} entries, {}{frozen}", self.size, self.known_as_of())
+    }
+
+    /// What it means that it is frozen, in a sentence.
+    pub fn frozen_words(&self) -> Option<String> {
+        let frozen = Frozen {
+            origin: Some(self.origin.clone()),
+            folder: String::new(),
+            why: self.frozen.clone()?,
+            detail: String::new(),
+            entries: (self.size > 0).then_some(self.size),
+        };
+        Some(frozen.words())
     }
 
     /// The same without the log's name and size.
@@ -75,6 +93,11 @@ pub struct RefusedHead {
 }
 
 impl RefusedHead {
+    /// Whether both heads cannot be of one log that only grows. An older head is none that says so.
+    pub(crate) const fn is_fork(&self) -> bool {
+        self.found_size >= self.seen_size
+    }
+
     /// What it means, in a sentence.
     pub fn words(&self) -> String {
         let Self { origin, seen_size, found_size, .. } = self;
@@ -133,7 +156,7 @@ impl Catalog {
     /// If the database cannot be read.
     pub async fn log_rows(&self) -> Result<Vec<LogRow>, CatalogError> {
         let failed = || CatalogError::database("read its logs");
-        let sql = "SELECT id, origin, party, size, root, damaged, refused, unread, cosigners, cosigned, newest, usurped FROM logs ORDER BY id";
+        let sql = "SELECT id, origin, party, size, root, damaged, refused, unread, cosigners, cosigned, newest, usurped, frozen FROM logs ORDER BY id";
         let rows = sqlx::query(sql).fetch_all(&self.pool).await.map_err(failed())?;
         let count = |number: i64| u64::try_from(number).unwrap_or_default();
         // Nothing was made or cosigned in 1970.
@@ -151,11 +174,12 @@ impl Catalog {
                     unread: count(row.try_get(7)?),
                     cosigners: {
                         let names: String = row.try_get(8)?;
-                        names.split_whitespace().map(str::to_owned).collect()
+                        cosigners_of(&names).into_iter().map(|(name, _)| name).collect()
                     },
                     cosigned: time(row.try_get(9)?),
                     newest: time(row.try_get(10)?),
                     usurped: count(row.try_get(11)?),
+                    frozen: Some(row.try_get::<String, _>(12)?).filter(|why| !why.is_empty()),
                 })
             })
             .collect::<Result<_, sqlx::Error>>()
@@ -188,8 +212,13 @@ impl Catalog {
     /// # Errors
     /// If the database cannot be read.
     pub async fn mark(&self) -> Result<String, CatalogError> {
+        let failed = || CatalogError::database("read which heads it refused");
         let rows = self.log_rows().await?;
-        let text = serde_json::to_vec(&rows).unwrap_or_default();
+        let mut text = serde_json::to_vec(&rows).unwrap_or_default();
+        let sql = "SELECT digest FROM refused_heads ORDER BY digest";
+        for row in sqlx::query(sql).fetch_all(&self.pool).await.map_err(failed())? {
+            text.extend(row.try_get::<String, _>(0).map_err(failed())?.into_bytes());
+        }
         let mut mark = Digest::of(&text).to_string();
         mark.truncate(32);
         Ok(mark)

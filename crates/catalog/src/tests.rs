@@ -4,6 +4,7 @@
 
 mod assurance;
 mod definitions;
+mod freeze;
 mod junit;
 mod lists;
 mod machines;

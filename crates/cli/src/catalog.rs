@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueHint};
-use hospitium_catalog::{Catalog, LogSource, Rebuilt};
-use hospitium_ledger::{LogFolder, Policy};
+use hospitium_catalog::{Catalog, Given, LogRow, LogSource, Rebuilt};
+use hospitium_ledger::{Checkpoint, LogFolder, NotChosen, Policies};
 use jiff::civil::Date;
 
 use crate::failure::{End, Usage};
@@ -52,9 +52,13 @@ pub struct LogArguments {
     /// A log, or a copy of one; may be given several times
     #[arg(long, value_hint = ValueHint::DirPath, value_name = "DIR")]
     pub log: Vec<PathBuf>,
-    /// Whom to trust [default: for a log in its party's folder, the policy beside it]
+    /// Whom to trust; of several, each log is believed by the one that names it [default: for a log in its
+    /// party's folder, the policy beside it]
     #[arg(long, value_hint = ValueHint::FilePath, value_name = "FILE")]
-    pub policy: Option<PathBuf>,
+    pub policy: Vec<PathBuf>,
+    /// Trust what the party of this folder trusts: its own log, and those of the peers of `party trust`
+    #[arg(long, value_hint = ValueHint::DirPath, value_name = "DIR")]
+    pub peers_of: Option<PathBuf>,
 }
 
 /// `hospitium catalog`.
@@ -67,34 +71,30 @@ pub async fn catalog(command: &CatalogCommand) -> Result<End> {
 
 /// The logs that are named, each with the policy under which it is believed.
 pub fn sources(arguments: &LogArguments) -> Result<Vec<LogSource>> {
-    let read = |path: &Path| {
-        Policy::read(path).with_context(|| format!("the policy {} cannot be used", path.display()))
-    };
-    let given = arguments.policy.as_deref().map(read).transpose()?;
+    let policies = Policies::read(&arguments.policy, arguments.peers_of.as_deref())?;
     let mut sources = Vec::new();
-    for folder in &arguments.log {
-        let policy = match &given {
-            Some(policy) => policy.clone(),
-            None => {
-                let whole = folder.canonicalize().unwrap_or_else(|_| folder.clone());
-                let beside = whole.parent().map(|party| party.join("policy"));
-                let Some(beside) = beside.filter(|path| path.is_file()) else {
-                    return Err(Usage::error(
-                        format!("nothing says whom to trust for the log {}", folder.display()),
-                        "name a policy: --policy FILE (`hospitium party show --policy` prints one)",
-                    ));
-                };
-                note!(
-                    "note: {} is believed by its own policy, {}",
-                    folder.display(),
-                    beside.display()
-                );
-                read(&beside)?
-            }
-        };
-        sources.push(LogSource { folder: LogFolder::new(folder), policy });
+    for path in &arguments.log {
+        let folder = LogFolder::new(path);
+        let chosen = policies.of_log(&folder).map_err(not_chosen)?;
+        if chosen.beside {
+            let beside = chosen.path.display();
+            note!("note: {} is believed by its own policy, {beside}", path.display());
+        }
+        sources.push(LogSource { folder, policy: chosen.policy });
     }
     Ok(sources)
+}
+
+/// What to do where no policy is chosen for a log.
+pub fn not_chosen(error: NotChosen) -> anyhow::Error {
+    match &error {
+        NotChosen::None { .. } | NotChosen::Unnamed { .. } => Usage::error(
+            error.to_string(),
+            "name a policy: --policy FILE (`hospitium party show --policy` prints one), or the folder of the party \
+             whose peers are trusted: --peers-of DIR",
+        ),
+        _ => error.into(),
+    }
 }
 
 /// A catalog made on the spot from the logs that are named.
@@ -106,23 +106,35 @@ pub async fn of_logs(logs: &LogArguments) -> Result<Catalog> {
 pub async fn of_sources(sources: &[LogSource]) -> Result<Catalog> {
     let mut catalog =
         Catalog::open("sqlite::memory:").await.context("the catalog cannot be made")?;
-    tell(&take_in(&mut catalog, sources).await.context("the logs cannot be taken in")?);
+    let taken = take_in(&mut catalog, sources).await.context("the logs cannot be taken in")?;
+    tell(&taken);
+    if taken.logs.is_empty() && !taken.frozen.is_empty() {
+        return Err(Usage::error(
+            "no log that is named can be taken in, so there is nothing to answer from",
+            "mend what is told above; `hospitium log check DIR --policy FILE` looks at one log",
+        ));
+    }
     Ok(catalog)
 }
 
 /// Takes in logs, each under a head that is verified once, held against what was seen of it before, and then
 /// read under, whatever is put in the log's folder meanwhile.
 async fn take_in(catalog: &mut Catalog, sources: &[LogSource]) -> Result<Rebuilt> {
-    let now = jiff::Timestamp::now();
-    let mut opened = Vec::new();
-    for source in sources {
-        let log = source.open(now)?;
-        if let Some(key) = source.policy.log(&log.checkpoint().head().origin) {
-            crate::heads::meet(&source.folder, key, log.checkpoint())?;
-        }
-        opened.push((source.clone(), log));
+    let looked = sources.iter().map(look).collect();
+    Ok(catalog.take_in(looked, jiff::Timestamp::now()).await?)
+}
+
+/// A log's head, verified and held against what was seen of it before.
+pub fn look(source: &LogSource) -> Given {
+    let mut log = source.look(jiff::Timestamp::now());
+    let key = |head: &Checkpoint| source.policy.log(&head.head().origin).cloned();
+    let met = log.checkpoint().and_then(|head| Some((key(head)?, head)));
+    let met = met.map_or(Ok(()), |(key, head)| crate::heads::meet(&source.folder, &key, head));
+    if let Err(error) = met {
+        note!("warning: {}", safe(&format!("{error:#}")));
+        log.refuse("its head is not shown to continue what was seen of it before".into());
     }
-    Ok(catalog.take_in(opened, now).await?)
+    log
 }
 
 /// Opens a catalog that is to be there already.
@@ -135,10 +147,20 @@ pub async fn open(db: &str) -> Result<Catalog> {
         ));
     }
     let catalog = Catalog::open(db).await.context("the catalog cannot be opened")?;
-    for head in catalog.refused_heads().await?.iter().take(20) {
-        note!("warning: {}", safe(&head.words()));
+    tell_refused(&catalog).await?;
+    for words in catalog.log_rows().await?.iter().filter_map(LogRow::frozen_words).take(20) {
+        note!("warning: {}", safe(&words));
     }
     Ok(catalog)
+}
+
+/// Says which heads a catalog refused; true if none.
+async fn tell_refused(catalog: &Catalog) -> Result<bool> {
+    let heads = catalog.refused_heads().await?;
+    for head in heads.iter().take(20) {
+        note!("warning: {}", safe(&head.words()));
+    }
+    Ok(heads.is_empty())
 }
 
 /// Says what was left out of a catalog; true if nothing was.
@@ -185,7 +207,13 @@ pub fn tell(rebuilt: &Rebuilt) -> bool {
             );
         }
     }
-    rebuilt.logs.iter().all(|log| log.refused == 0)
+    for log in &rebuilt.frozen {
+        note!("warning: {} ({})", safe(&log.words()), safe(&log.folder));
+        if log.detail != log.why {
+            note!("         {}", safe(&log.detail));
+        }
+    }
+    rebuilt.frozen.is_empty() && rebuilt.logs.iter().all(|log| log.refused == 0)
 }
 
 async fn build(arguments: &BuildArguments) -> Result<End> {
@@ -196,9 +224,11 @@ async fn build(arguments: &BuildArguments) -> Result<End> {
     let mut catalog = Catalog::open(&arguments.db).await.context("the catalog cannot be opened")?;
     let rebuilt = take_in(&mut catalog, &sources).await.context("the catalog is not built")?;
     let digest = catalog.digest().await?;
-    let sound = tell(&rebuilt);
+    let sound = tell(&rebuilt) & tell_refused(&catalog).await?;
     if arguments.json {
-        let object = serde_json::json!({ "format": 1, "digest": digest, "logs": rebuilt.logs });
+        let object = serde_json::json!({
+            "format": 1, "digest": digest, "logs": rebuilt.logs, "frozen": rebuilt.frozen,
+        });
         out!("{}", serde_json::to_string(&object).context("cannot write JSON")?);
     } else {
         for log in &rebuilt.logs {
@@ -219,6 +249,11 @@ async fn build(arguments: &BuildArguments) -> Result<End> {
                     log.unknown
                 );
             }
+        }
+        for log in &rebuilt.frozen {
+            let name = log.origin.as_ref().unwrap_or(&log.folder);
+            let entries = log.entries.unwrap_or_default();
+            out!("frozen    {} · {entries} entries, as of its last good head", safe(name));
         }
         out!("content   sha256:{digest}");
     }

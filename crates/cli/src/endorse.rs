@@ -13,6 +13,7 @@ use hospitium_ledger::{
     verify_bytes, walk,
 };
 use hospitium_model::Digest;
+use hospitium_report::words::plural;
 use jiff::Timestamp;
 
 use crate::failure::{End, Usage};
@@ -140,7 +141,8 @@ fn theirs(arguments: &EndorseArguments, party: &Party, now: Timestamp) -> Result
     }
     // What failed can be agreed to as well; what was taken back cannot.
     let stands = matches!(explained.standing, Standing::Valid { .. } | Standing::Failed);
-    if !stands || !explained.unread().is_empty() || !explained.evidence.is_good() {
+    let is_known = explained.unread().is_empty() && explained.forked().is_none();
+    if !stands || !is_known || !explained.evidence.is_good() {
         return Err(Usage::error(
             format!("the record is not endorsed: {}", safe(&explained.headline())),
             "endorse a record that holds; `hospitium verify` explains this one",
@@ -239,19 +241,19 @@ fn of_cell(bundle: &Bundle, cell: &str, issue: &Issue, record: &Validation) -> R
     Ok(repeats(record, ours)?)
 }
 
-/// Compares the two runs as `hospitium diff` does, check by check.
+/// Compares the two runs as `hospitium diff` does, check by check. What said nothing of the pair in the record's evidence,
+/// as an error of its lab, contradicts nothing.
 pub fn alike(theirs: &Bundle, ours: &Bundle) -> Result<()> {
     let found = diff::compared(theirs, ours)?;
-    let changed = |cell: &hospitium_report::diff::CellDiff| {
-        cell.regressions.len() + cell.mends.len() + cell.others.len()
-    };
     note!("compared with its evidence: {}", safe(&found.headline()));
-    let count: usize = found.cells.iter().map(changed).sum();
-    if count == 0 {
-        return Ok(());
-    }
+    let unrepeated: Vec<_> = found.unrepeated().collect();
+    let Some((cell, first)) = unrepeated.first() else { return Ok(()) };
+    let first = format!("{} in {}: {}", first.check, safe(cell), first.words());
     Err(Usage::error(
-        format!("{count} checks ended otherwise than in the record's evidence"),
+        format!(
+            "{} are not repeated from the record's evidence, the first {first}",
+            plural(unrepeated.len(), "check")
+        ),
         "`hospitium diff` lists them",
     ))
 }

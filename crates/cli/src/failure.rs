@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::out::note;
+use crate::view::safe;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +106,19 @@ fn code(error: &anyhow::Error) -> u8 {
     }
 }
 
+/// Line by line without anything that a terminal could take for a command: errors of parsers quote what they read.
 fn indented(text: &str) -> String {
-    text.replace('\n', "\n    ")
+    text.lines().map(safe).collect::<Vec<_>>().join("\n    ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::indented;
+
+    #[test]
+    fn an_error_that_quotes_what_it_read_gives_a_terminal_no_command() {
+        let told = indented("TOML parse error\n2 | name = \"x\u{1b}]0;pwned\u{7}\u{202e}\"");
+        assert!(!told.chars().any(|c| c != '\n' && c.is_control() || c == '\u{202e}'), "{told:?}");
+        assert_eq!(told.lines().count(), 2);
+    }
 }

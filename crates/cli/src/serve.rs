@@ -10,7 +10,7 @@ use hospitium_desk_http::notify::{Notify, run as notices};
 use hospitium_desk_http::{
     Bell, Contacts, Limits as DeskLimits, Server, routes as desk_routes, run as courier,
 };
-use hospitium_web::{Connections, Counter, Site, Sources, serve as server};
+use hospitium_web::{Connections, Counter, Heads, Site, Sources, renew, serve as server};
 use jiff::civil::Date;
 
 use crate::agreement;
@@ -202,11 +202,24 @@ pub async fn serve(arguments: ServeArguments) -> Result<End> {
         beside = beside.merge(desk.routes());
     }
     let tls = base.as_ref().is_some_and(|base| base.starts_with("https://"));
+    // A catalog that was made on the spot is nobody else's to renew.
+    let renews = site.db.is_none() && !site.logs.log.is_empty();
     let mut site = site.open(base.clone(), runs).await?.beside(beside);
     if let Some(desk) = &desk {
         site = site.with_counter(desk.counter(tls));
     }
     let site = Arc::new(site);
+    if renews {
+        // What came while the catalog was made is not in it: the first look takes in whatever there is.
+        let tell = |taken| match taken {
+            Ok(taken) => drop(crate::catalog::tell(&taken)),
+            Err(error) => {
+                note!("warning: the logs are not taken in anew: {}", safe(&format!("{error}")))
+            }
+        };
+        let renewed = renew(Arc::clone(&site), Heads::default(), crate::catalog::look, tell);
+        tokio::spawn(renewed);
+    }
     if let Some(desk) = desk {
         desk.start(base, site.closing());
     }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
-use hospitium_ledger::{Explained, Given, LogFolder, Policy, Standing};
+use hospitium_ledger::{
+    Certificate, Explained, Given, LogFolder, NotChosen, Policies, Policy, Standing,
+};
 use jiff::Timestamp;
 
 use crate::failure::End;
@@ -17,9 +19,13 @@ pub struct VerifyArguments {
     /// The certificate
     #[arg(value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
-    /// Whom to trust: logs, witnesses, a quorum, and whose records (see docs/ledger.md)
-    #[arg(long, value_hint = ValueHint::FilePath, value_name = "FILE")]
-    pub policy: PathBuf,
+    /// Whom to trust: logs, witnesses, a quorum, and whose records (see docs/ledger.md); of several, the one
+    /// that names the certificate's log
+    #[arg(long, value_hint = ValueHint::FilePath, value_name = "FILE", required_unless_present = "peers_of")]
+    pub policy: Vec<PathBuf>,
+    /// Trust what the party of this folder trusts: its own log, and those of the peers of `party trust`
+    #[arg(long, value_hint = ValueHint::DirPath, value_name = "DIR")]
+    pub peers_of: Option<PathBuf>,
     /// The evidence to hold it against: a run's folder, its evidence folder, or a packed bundle
     #[arg(long, value_hint = ValueHint::AnyPath, value_name = "DIR")]
     pub evidence: Option<PathBuf>,
@@ -36,7 +42,7 @@ pub struct VerifyArguments {
 
 /// `hospitium verify`. Good if the pair is validated now and nothing that was looked at is wrong.
 pub fn verify(arguments: &VerifyArguments) -> Result<End> {
-    let policy = Policy::read(&arguments.policy).context("the policy cannot be used")?;
+    let policy = policy(arguments)?;
     let log = arguments.log.as_deref().map(LogFolder::new);
     // What is not there is reported with the rest, not instead of it.
     let evidence =
@@ -62,6 +68,24 @@ pub fn verify(arguments: &VerifyArguments) -> Result<End> {
         show(&explained, arguments.all);
     }
     Ok(if explained.is_good() { End::Good } else { End::Bad })
+}
+
+/// The policy of those given that names the certificate's log; a single one, whatever it names.
+fn policy(arguments: &VerifyArguments) -> Result<Policy> {
+    if let ([path], None) = (arguments.policy.as_slice(), &arguments.peers_of) {
+        return Policy::read(path).context("the policy cannot be used");
+    }
+    let policies = Policies::read(&arguments.policy, arguments.peers_of.as_deref())?;
+    let certificate = Certificate::read(&arguments.file)
+        .with_context(|| format!("{} is not accepted", arguments.file.display()))?;
+    let origin = &certificate.proof().checkpoint.head().origin;
+    match policies.of_origin(origin)? {
+        Some(chosen) => Ok(chosen.policy),
+        None => Err(crate::catalog::not_chosen(NotChosen::Unnamed {
+            origin: safe(origin),
+            log: arguments.file.clone(),
+        })),
+    }
 }
 
 fn show(explained: &Explained, all: bool) {

@@ -229,6 +229,8 @@ fn a_product_that_the_evidence_contradicts_and_a_day_that_is_none_are_refused() 
     let certify = ["certify", "run", "--party", "vendor"];
     let host = with(&certify, &["--host-product", "QEMU 10.0"]);
     says(&place, 2, &host, &["the evidence shows QEMU 7.2"]);
+    let guest = with(&certify, &["--guest-product", "debian 11"]);
+    says(&place, 2, &guest, &["--guest-product names", "and the evidence shows"]);
     says(&place, 0, &certify, &["PASSED"]);
     let ask = ["ask", "debian 12 on qemu 7.2", "--log", "vendor/log"];
     says(&place, 2, &with(&ask, &["--as-of=-009999-01-01"]), &["write the day as YYYY-MM-DD"]);

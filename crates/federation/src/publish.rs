@@ -11,8 +11,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hospitium_ledger::{
-    BUNDLE_LIMIT, Checkpoint, FileError, HeadError, LogError, LogFolder, Policy, Source as _,
-    is_tile_path,
+    BUNDLE_LIMIT, Checkpoint, Continues, FileError, HeadError, LogError, LogFolder, NoteError,
+    Policy, Source as _, continues, is_tile_path,
 };
 use jiff::Timestamp;
 
@@ -40,6 +40,17 @@ pub enum PublishError {
         size: u64,
         /// Why.
         source: HeadError,
+    },
+    /// It does not continue the one that was shown before.
+    #[error(
+        "the head of {found} entries is not shown: it does not continue the head of {shown} entries that others have seen, \
+         which goes on being shown. An older or another copy was put in the log's place; restore the newest copy"
+    )]
+    NotContinued {
+        /// Its entries.
+        found: u64,
+        /// Those of the head that is shown.
+        shown: u64,
     },
     /// What is shown cannot be kept.
     #[error("the head that is to be shown cannot be kept for the next start")]
@@ -70,9 +81,17 @@ impl Publisher {
     pub fn update(&self, within: Duration) -> Result<Vec<Asked>, PublishError> {
         let mut checkpoint = self.folder.checkpoint()?;
         let now = Timestamp::now();
-        if self.is_shown(&checkpoint) {
-            return Ok(Vec::new());
+        // Signatures come at any time, under the log's checkpoint as well as from witnesses that were asked here.
+        if let Some(shown) = self.same_head(&checkpoint) {
+            let size = checkpoint.head().size;
+            let failed = |source: NoteError| PublishError::Head { size, source: source.into() };
+            let shown = Checkpoint::parse(&shown).map_err(failed)?;
+            checkpoint = checkpoint.with_signatures_of(&shown).map_err(failed)?;
+            if checkpoint.as_bytes() == shown.as_bytes() {
+                return Ok(Vec::new());
+            }
         }
+        self.continues(&checkpoint)?;
         let trusts = |checkpoint: &Checkpoint| self.policy.trusts(checkpoint, now);
         let mut asked = Vec::new();
         if let Err(HeadError::Quorum { .. }) = trusts(&checkpoint) {
@@ -93,9 +112,24 @@ impl Publisher {
         Ok(asked)
     }
 
-    fn is_shown(&self, checkpoint: &Checkpoint) -> bool {
+    /// Whether a head continues the one that is shown, in this process or before it: others hold it against us else.
+    fn continues(&self, checkpoint: &Checkpoint) -> Result<(), PublishError> {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.as_ref().is_some_and(|shown| shown.text() == checkpoint.text())
+        let Some(shown) = shown.as_ref().map(Checkpoint::head) else { return Ok(()) };
+        match continues(&self.folder, shown, checkpoint.head())? {
+            Continues::Yes => Ok(()),
+            Continues::Older | Continues::No(_) => {
+                let found = checkpoint.head().size;
+                Err(PublishError::NotContinued { found, shown: shown.size })
+            }
+        }
+    }
+
+    /// What is shown, if it is of the same head.
+    fn same_head(&self, checkpoint: &Checkpoint) -> Option<Vec<u8>> {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = shown.as_ref().filter(|shown| shown.text() == checkpoint.text());
+        same.map(|shown| shown.as_bytes().to_vec())
     }
 
     fn checkpoint(&self) -> Option<Vec<u8>> {

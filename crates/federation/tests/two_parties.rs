@@ -86,6 +86,71 @@ impl Place {
 }
 
 #[test]
+fn cosignatures_that_come_after_a_head_is_shown_are_shown_too_and_none_is_lost() {
+    let place = Place::new();
+    let none = format!("log {}\nquorum none\n", place.vendor.public.log);
+    let none = Policy::parse("policy", none.as_bytes()).expect("a policy");
+    let publisher = Arc::new(Publisher::new(&place.path("log"), none.clone()));
+    let url = place.serve(Router::new().nest("/log", log_routes(publisher.clone()))) + "/log";
+    place.grow(3);
+    publisher.update(SOON).expect("shown");
+    let asks = place.policy("");
+    assert!(matches!(place.pull(&url, &asks), Err(PullError::Head(_))));
+    let (key, now) = (&place.vendor.public.log, Timestamp::now());
+    let made = Witness::new(&place.other).cosign(&place.log(), key, now).expect("cosigned");
+    let mut log = Log::open(place.log().path(), &place.vendor).expect("opens");
+    log.accept(&made.line, &asks, now).expect("accepted");
+    drop(log);
+    publisher.update(SOON).expect("shown");
+    assert_eq!(place.pull(&url, &asks).expect("pulled").trusted.cosigned.len(), 1);
+    // A server that starts anew, or a checkpoint that is put back without it, loses none that was shown.
+    let publisher = Publisher::new(&place.path("log"), none);
+    publisher.update(SOON).expect("shown");
+    assert_eq!(place.pull(&url, &asks).expect("pulled").trusted.cosigned.len(), 1);
+    let shown = place.log().shown().expect("is kept");
+    assert!(String::from_utf8_lossy(shown.as_bytes()).contains("other.example/witness"));
+}
+
+#[test]
+fn an_older_copy_or_a_fork_in_the_place_of_ones_own_log_is_not_shown() {
+    let place = Place::new();
+    let none = format!("log {}\nquorum none\n", place.vendor.public.log);
+    let none = Policy::parse("policy", none.as_bytes()).expect("a policy");
+    place.grow(2);
+    let back_up = place.path("back-up");
+    let copy = |from: &Path, to: &Path| {
+        let copied = std::process::Command::new("cp").arg("-r").arg(from).arg(to).status();
+        assert!(copied.expect("runs").success());
+    };
+    copy(&place.path("log"), &back_up);
+    place.grow(3);
+    let publisher = Publisher::new(&place.path("log"), none.clone());
+    publisher.update(SOON).expect("shown");
+    let shown = std::fs::read(place.path("log").join(".shown")).expect("is kept");
+    // The server goes on, or starts anew with what was shown.
+    for anew in [false, true] {
+        for forked in [false, true] {
+            std::fs::remove_dir_all(place.path("log")).expect("removed");
+            if forked {
+                let _ = std::fs::remove_dir_all(place.path("vendor.example/signed"));
+                let mut log = Log::open(&place.path("log"), &place.vendor).expect("opens");
+                let entries: Vec<_> = (0..4).map(|n| format!("other {n}").into_bytes()).collect();
+                log.append(&entries).expect("appended");
+            } else {
+                copy(&back_up, &place.path("log"));
+            }
+            std::fs::write(place.path("log").join(".shown"), &shown).expect("written");
+            let fresh = Publisher::new(&place.path("log"), none.clone());
+            let publisher = if anew { &fresh } else { &publisher };
+            let refused = publisher.update(SOON);
+            let is_told = matches!(&refused, Err(PublishError::NotContinued { shown: 3, .. }));
+            assert!(is_told, "anew {anew}, forked {forked}: {refused:?}");
+            assert_eq!(publisher.size(), Some(3), "what others have seen stays");
+        }
+    }
+}
+
+#[test]
 fn a_log_is_shown_once_it_is_cosigned_and_copied_from_there() {
     let place = Place::new();
     let witness = place.witness();

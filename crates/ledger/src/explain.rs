@@ -124,6 +124,12 @@ impl Explained {
         matches!(self.standing, Standing::Valid { .. })
             && self.evidence.is_good()
             && self.unread().is_empty()
+            && self.forked().is_none()
+    }
+
+    /// Entries of a signed head that is kept beside the copy of the log and contradicts another: the log was forked.
+    pub fn forked(&self) -> Option<u64> {
+        self.history.as_ref()?.forked
     }
 
     /// Entries of the log's copy that may be about it and cannot be read here.
@@ -177,6 +183,10 @@ impl Explained {
                          this program cannot read, and a withdrawal may be among them",
                         self.unread().len()
                     ),
+                    true if self.forked().is_some() => format!(
+                        "{party} validated {pair}, until {until}; its log was forked, and the other branch may say \
+                         otherwise"
+                    ),
                     true => format!("{party} validated {pair}; valid until {until}"),
                     false => format!(
                         "{party} validated {pair}, until {until}; the evidence that was given does not bear it out"
@@ -227,6 +237,15 @@ impl Explained {
             lines.push(("cosigned", format!("not by {witness}")));
         }
         lines.extend(self.ahead.iter().map(|why| ("cosigned", why.clone())));
+        if let Some(size) = self.forked() {
+            lines.push((
+                "forked",
+                format!(
+                    "a head of {size} entries, signed by the log, contradicts another; both are kept beside the copy, and \
+                     what the other branch says is not known here"
+                ),
+            ));
+        }
         for (index, why) in self.unread().iter().take(20) {
             lines.push(("not read", format!("entry {index}: {why}")));
         }

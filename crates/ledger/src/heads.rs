@@ -2,6 +2,7 @@
 //! is smaller, older or another is refused, and both heads, each with the log's own signature, are kept.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use hospitium_model::Digest;
 
@@ -11,6 +12,9 @@ use crate::log::{LogError, LogFolder};
 use crate::note::{CHECKPOINT_LIMIT, Checkpoint, Head, NoteError};
 use crate::proof::check_consistency;
 use crate::vkey::VerifierKey;
+
+/// How long a lock is waited for that another process has.
+const WAITS: Duration = Duration::from_secs(10);
 
 /// The heads that are remembered in a folder.
 #[derive(Debug, Clone)]
@@ -148,7 +152,17 @@ impl Heads {
 
     pub(crate) fn lock(&self, log: &VerifierKey) -> Result<files::Lock, HeadsError> {
         files::make_folder(&self.folder)?;
-        files::lock(&self.path(log, "lock"))?.ok_or(HeadsError::InUse)
+        // It is held for moments: whoever only reads a log beside another waits for it.
+        let until = Instant::now() + WAITS;
+        loop {
+            if let Some(lock) = files::lock(&self.path(log, "lock"))? {
+                return Ok(lock);
+            }
+            if Instant::now() >= until {
+                return Err(HeadsError::InUse);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     pub(crate) fn compare(

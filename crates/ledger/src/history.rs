@@ -11,7 +11,7 @@ use crate::dsse::Envelope;
 use crate::entry::{MayBe, NotBelieved, believe};
 use crate::head::Trusted;
 use crate::keys::{KeySpan, change_key};
-use crate::log::{LogFolder, walk};
+use crate::log::{LogFolder, refused_heads, walk};
 use crate::note::{Checkpoint, Hash, Head};
 use crate::party::belongs_to;
 use crate::policy::Policy;
@@ -20,6 +20,7 @@ use crate::standing::{NoticeDays, NoticeKind, day_of, in_force, last_day};
 use crate::statement::{Notice, Outcome, Record, Resource, Statement, Validation, predicate};
 use crate::text::shown;
 use crate::verify::VerifyError;
+use crate::vkey::VerifierKey;
 
 /// What is told of an entry of an unknown kind that names the record.
 const UNKNOWN: &str = "which this program does not know; a later hospitium may";
@@ -55,6 +56,9 @@ pub struct History {
     /// Entries that the party signed and this program cannot read, which may be about the record:
     /// index and why.
     pub unread: Vec<(u64, String)>,
+    /// Entries of a head of the log that is kept beside the copy, signed, and contradicts another: the log was forked, and
+    /// what its other branch says is not known.
+    pub forked: Option<u64>,
 }
 
 /// A record that a certificate rests on.
@@ -237,6 +241,7 @@ pub fn read(
             keys: Vec::new(),
             notices: Vec::new(),
             unread: Vec::new(),
+            forked: None,
             rests_on: rests_on
                 .into_iter()
                 .map(|(record, what)| {
@@ -255,8 +260,30 @@ pub fn read(
         return Err(fork(head.root));
     }
     let mut history = reading.history;
+    if let Some(key) = policy.log(&head.origin) {
+        history.forked = forked(folder, &head, key);
+    }
     history.rests_on.iter_mut().for_each(|rests| rests.settle(day_of(now)));
     Ok(history)
+}
+
+/// Entries of a head that is kept beside a copy of a log and that contradicts another: both have to be signed by the log's
+/// key. Where both are of the copy's own tree, it was stale and no fork.
+pub fn forked(folder: &LogFolder, head: &Head, key: &VerifierKey) -> Option<u64> {
+    let signed = |kept: &Checkpoint| kept.verify_log(key).is_ok();
+    let mut kept = refused_heads(folder.path()).into_iter();
+    kept.find_map(|(old, new)| {
+        let both = signed(&old) && signed(&new);
+        let is_fork = both && old.head().size <= new.head().size;
+        let fits = is_within(folder, head, old.head()) && is_within(folder, head, new.head());
+        (is_fork && !fits).then(|| new.head().size)
+    })
+}
+
+/// Whether a head is one that the log of a verified head had before, by the log's own files.
+pub fn is_within(folder: &LogFolder, head: &Head, earlier: &Head) -> bool {
+    earlier.size <= head.size
+        && folder.tree(head).root_of(earlier.size).is_ok_and(|root| root == earlier.root)
 }
 
 struct Reading<'a> {

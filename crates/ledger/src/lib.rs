@@ -53,7 +53,7 @@ pub use files::FileError;
 pub use fingerprint::{DIGITS, Fingerprint, FingerprintError};
 pub use head::{HeadError, NotAccepted, Trusted};
 pub use heads::{Continues, Heads, HeadsError, continues};
-pub use history::{Found, History, Needed, RestsOn};
+pub use history::{Found, History, Needed, RestsOn, forked, is_within};
 pub use key::{Algorithm, KeyError, PublicKey, SecretKey};
 pub use keys::{GivenUp, KeySpan, NotFollowed, change_key, followed, given_up, holding};
 pub use log::{
@@ -66,7 +66,9 @@ pub use party::{
     log_origin,
 };
 pub use peers::Peers;
-pub use policy::{POLICY_LIMIT, Policy, PolicyError, PolicyReadError, PolicyWitness};
+pub use policy::{
+    Chosen, NotChosen, POLICY_LIMIT, Policies, Policy, PolicyError, PolicyReadError, PolicyWitness,
+};
 pub use proof::{PROOF_LIMIT, ProofError, TlogProof, check_consistency, check_inclusion};
 pub use rekey::{RekeyError, Rekeyed, rekey};
 pub use standing::{ByItself, NoticeDays, NoticeKind, by_itself, day_of, in_force, last_day};

@@ -275,6 +275,29 @@ impl Checkpoint {
         Self::parse(&note.to_bytes())
     }
 
+    /// The same head with the signatures that another copy of it has and this one lacks. Where both have one of a key, this
+    /// one's stays. Of another head, nothing is taken.
+    ///
+    /// # Errors
+    /// If there are too many.
+    pub fn with_signatures_of(&self, other: &Self) -> Result<Self, NoteError> {
+        let mut with = Self::parse(&self.bytes)?;
+        if other.text() != self.text() {
+            return Ok(with);
+        }
+        let named = |line: &str| {
+            let signature = Signature::from_bytes(line.trim_end_matches('\n').as_bytes()).ok()?;
+            Some((signature.name().to_owned(), signature.id()))
+        };
+        let own: Vec<_> = self.lines().filter_map(named).collect();
+        for line in other.lines() {
+            if named(line).is_some_and(|name| !own.contains(&name)) {
+                with = with.with_line(line)?;
+            }
+        }
+        Ok(with)
+    }
+
     /// With one more signature line, in the place of one under the same name and id.
     ///
     /// # Errors

@@ -170,7 +170,13 @@ impl<'k> Witness<'k> {
         let only = request.checkpoint.only(log).map_err(CosignError::Checkpoint)?;
         if let Some(seen) = seen.as_ref().filter(|_| old.size == new.size && old.root != new.root) {
             let fork = self.heads.fork(log, seen, &only, &[]);
-            return Err(Refused::Inconsistent(fork.map_err(CosignError::Heads)?.to_string()));
+            fork.map_err(CosignError::Heads)?;
+            // Where both are kept is nobody else's business.
+            let why = format!(
+                "the log was forked: another head of {} entries was cosigned before",
+                old.size
+            );
+            return Err(Refused::Inconsistent(why));
         }
         check_consistency(&request.proof, old, new)
             .map_err(|why| Refused::Inconsistent(why.to_string()))?;

@@ -10,8 +10,8 @@ use hospitium_ledger::statement::{
     validation,
 };
 use hospitium_ledger::{
-    Algorithm, Certificate, Log, LogFolder, NotFollowed, Party, SecretKey, Standing, Statement,
-    VerifierKey, followed, rekey,
+    Algorithm, Certificate, Checkpoint, Head, Log, LogFolder, NotFollowed, Party, SecretKey,
+    Standing, Statement, VerifierKey, followed, rekey,
 };
 use hospitium_model::{Bus, Digest, Finding, GuestSource, HostSource, NicModel};
 
@@ -271,4 +271,36 @@ fn other_keys_of_a_party_are_its_own_only_by_changes_in_its_log() {
     let head = Log::open(folder.path(), &thief.party).expect("opens").checkpoint().head().clone();
     let refused = followed(&folder, &head, &thief.party.public, &shown);
     assert!(matches!(refused, Err(NotFollowed::Unsigned { size: 1, .. })), "{refused:?}");
+}
+
+#[test]
+fn a_fork_that_is_kept_beside_a_copy_of_the_log_keeps_a_certificate_from_being_good() {
+    let lab = Lab::new(Algorithm::Ed25519);
+    let certificate = lab.certify(&passing()).to_bytes();
+    let folder = lab.folder();
+    let verified =
+        || lab.verify_with(&certificate, &lab.policy(), None, Some(&folder)).expect("accepted");
+    assert!(verified().is_good());
+    let head = folder.checkpoint().expect("is there");
+    let signed = |size, root| {
+        let head = Head { origin: head.head().origin.clone(), size, root };
+        Checkpoint::sign(&head, &lab.party.public.log, &lab.party.log).expect("signed")
+    };
+    let keep = |name: &str, new: &Checkpoint| {
+        let both = [head.as_bytes(), b"\n", new.as_bytes()].concat();
+        std::fs::write(folder.path().join(name), both).expect("written");
+    };
+    // A stale head of the same tree is no fork, and what another key signed proves nothing.
+    keep(".fork-1-same", &signed(1, head.head().root));
+    let other = lab.other();
+    let stranger = Head { origin: head.head().origin.clone(), size: 1, root: [7; 32] };
+    let stranger = Checkpoint::sign(&stranger, &other.public.log, &other.log);
+    if let Ok(stranger) = stranger {
+        keep(".fork-1-stranger", &stranger);
+    }
+    assert!(verified().is_good());
+    keep(".fork-1-other", &signed(1, [7; 32]));
+    let explained = verified();
+    assert!(!explained.is_good() && explained.forked() == Some(1));
+    assert!(explained.lines().iter().any(|(label, _)| *label == "forked"));
 }

@@ -12,6 +12,7 @@ mod state;
 mod terms;
 
 pub use assured::Endorsed;
+pub use counting::fulfils;
 pub use expand::end_of_life;
 pub use speaks::{Trial, Voice, newest_run, speaking};
 pub use state::next_version;

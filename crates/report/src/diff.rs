@@ -8,6 +8,7 @@ mod cells;
 mod checks;
 mod findings;
 mod inputs;
+mod repetition;
 mod timings;
 mod words;
 

@@ -262,3 +262,53 @@ fn the_reports_begin_with_what_changed_and_nothing_in_it_is_markup() {
     let quiet = html(&two.after, None).expect("a page");
     assert!(!quiet.contains("Changed since"));
 }
+
+#[test]
+fn a_run_repeats_what_another_says_of_the_pair_and_an_error_says_nothing_of_it() {
+    let skip = || Verdict::Skip { why: SkipReason::UnsupportedByHost, reason: "gone".into() };
+    let error = || Verdict::Error { reason: "the lab's disk was full".into() };
+    let miss = || Verdict::Miss { reason: "cut off".into() };
+    // What the record's evidence says, what the run says, and whether that repeats it.
+    let all = [
+        (error(), Verdict::Pass, true),
+        (miss(), Verdict::Pass, true),
+        (skip(), Verdict::Pass, true),
+        (error(), skip(), true),
+        (skip(), error(), true),
+        (error(), fail(), false),
+        (skip(), fail(), false),
+        (Verdict::Pass, fail(), false),
+        (fail(), Verdict::Pass, false),
+        (Verdict::Pass, error(), false),
+        (Verdict::Pass, skip(), false),
+        (fail(), miss(), false),
+        (fail(), fail(), true),
+    ];
+    for (theirs, ours, repeated) in all {
+        let mut two = two();
+        let words = format!("{theirs:?} and {ours:?}");
+        two.check("cpu.count").verdict = theirs;
+        std::mem::swap(&mut two.before, &mut two.after);
+        two.check("cpu.count").verdict = ours;
+        let found = two.compared();
+        let unrepeated: Vec<_> =
+            found.unrepeated().map(|(_, change)| change.check.as_str()).collect();
+        assert_eq!(unrepeated, if repeated { vec![] } else { vec!["cpu.count"] }, "{words}");
+    }
+    // Flaky is a failure: the same state gave one.
+    for (theirs, repeated) in [(Verdict::Pass, false), (fail(), true)] {
+        let mut two = two();
+        two.check("cpu.count").verdict = theirs;
+        std::mem::swap(&mut two.before, &mut two.after);
+        let check = two.check("cpu.count");
+        check.verdict = fail();
+        check.attempts = vec![fail(), Verdict::Pass, Verdict::Pass];
+        assert_eq!(two.compared().unrepeated().count() == 0, repeated);
+    }
+    // A check that the run left out is not repeated, and one that it has beside them and passed contradicts nothing.
+    let mut two = two();
+    two.after.cells[0].checks.retain(|check| check.id.as_str() != "cpu.count");
+    assert_eq!(two.compared().unrepeated().count(), 1);
+    std::mem::swap(&mut two.before, &mut two.after);
+    assert_eq!(two.compared().unrepeated().count(), 0);
+}

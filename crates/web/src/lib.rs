@@ -22,6 +22,7 @@ pub mod live;
 mod mark;
 mod model;
 mod pages;
+mod renew;
 #[cfg(test)]
 mod sample;
 pub mod serve;
@@ -33,6 +34,7 @@ pub use connections::Connections;
 pub use desk::{Counter, Troubles};
 pub use error::{Refused, SiteError};
 pub use export::{Exported, export};
+pub use renew::{Heads, renew};
 pub use site::{Site, Sources, View};
 
 /// The one style sheet.

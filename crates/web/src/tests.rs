@@ -8,6 +8,8 @@ use axum::http::{Request, StatusCode, header};
 
 use crate::sample::{HOSTILE, World, text, world};
 
+const DAY: jiff::civil::Date = jiff::civil::date(2022, 6, 1);
+
 fn pages(world: &World) -> Vec<String> {
     let fixed = [
         "/",
@@ -249,4 +251,55 @@ async fn the_server_ends_when_it_is_told_to() {
     ));
     end.send(()).expect("is listened to");
     serving.await.expect("ends");
+}
+
+#[tokio::test]
+async fn a_withdrawal_that_is_logged_while_the_site_runs_is_on_its_pages() {
+    use hospitium_ledger::{Certificate, Log, Party, Statement};
+
+    let world = world().await;
+    let mut seen = crate::Heads::of(&world.site);
+    let look = |source: &hospitium_catalog::LogSource| source.look(jiff::Timestamp::now());
+    let none = seen.renew(&world.site, look).await.expect("looks");
+    assert!(none.is_none(), "nothing changed");
+    let home = world.folder.path().join("b.example");
+    let party = Party::open(&home).expect("opens");
+    let record = world.records[0].parse().expect("is a digest");
+    let at = "2022-05-01T12:00:00Z".parse().expect("is a time");
+    let back = Statement::withdrawal("b.example", at, record, "a wrong disk");
+    let mut log = Log::open(&home.join("log"), &party).expect("opens");
+    Certificate::issue(&mut log, &party, &[back]).expect("issued");
+    drop(log);
+    let taken = seen.renew(&world.site, look).await.expect("looks").expect("something came");
+    assert_eq!((taken.logs[0].known, taken.logs[0].others), (3, 1));
+    // Another day's state is made at once; today's within two seconds.
+    let sources = world.site.sources();
+    let (catalog, products) = (world.site.catalog(), &sources.products);
+    let reply = catalog.ask("osa 5.2 on vmmo 1", products, &sources.agreements, DAY).await;
+    let hospitium_catalog::Reply::Answer(answer) = reply.expect("answers") else {
+        panic!("unclear")
+    };
+    assert!(!answer.verdict.holds(), "{:?}", answer.rule);
+}
+
+#[tokio::test]
+async fn the_plan_of_the_api_and_of_the_site_is_the_plan_that_the_command_makes() {
+    let world = world().await;
+    let site = &world.site;
+    let sources = site.sources();
+    // As `hospitium plan` makes it: a desk of its own, with the suite named and what cannot be run here.
+    let catalog = site.catalog();
+    let desk = hospitium_catalog::Desk::new(catalog, &sources.products, &[], DAY);
+    let desk = desk.await.expect("is ready");
+    let blocked = |_: &hospitium_products::Product, _: &hospitium_products::Product| None;
+    let suite = Some(env!("CARGO_PKG_VERSION"));
+    let made = desk.plan_with(&sources.agreements[0], suite, &blocked).await.expect("is made");
+    let made = serde_json::to_value(&made).expect("is JSON");
+    assert!(made["obligations"].as_array().is_some_and(|all| all.len() == 2), "{made}");
+    let view = site.view().await.expect("is there");
+    let of_site = site.plan(&view, 0).await.expect("is made").expect("is there");
+    assert_eq!(serde_json::to_value(of_site).expect("is JSON"), made);
+    let (_, text) = world.get("/api/v1/agreements/deal/obligations").await;
+    let of_api: serde_json::Value = serde_json::from_str(&text).expect("is JSON");
+    assert_eq!(of_api["obligations"], made["obligations"]);
 }

@@ -7,6 +7,7 @@ use hospitium_model::Digest;
 use hospitium_model::standing::{Assurance, Deed, Rule, Word};
 
 use super::*;
+use crate::Desk;
 
 fn endorsement(by: &str, record: Digest, day: &str, repeated: bool) -> Statement {
     let of = EndorsedRecord { party: "b.example".into(), log: "b.example/log".into(), entry: 0 };
@@ -217,6 +218,9 @@ async fn what_a_mirror_refused_is_loud_in_every_answer() {
         pull(&copy, &folder, &policy, Timestamp::now(), Bounds::default(), &mut |_, _| {})
     };
     take(&world).expect("copied");
+    let plain = world.folder.path().join("plain");
+    let copied = std::process::Command::new("cp").arg("-r").arg(&copy).arg(&plain).status();
+    assert!(copied.expect("runs").success());
     // The log is made anew, with another record in the place of the first.
     std::fs::remove_dir_all(world.log("b.example")).expect("removed");
     std::fs::remove_dir_all(world.folder.path().join("b.example/signed")).expect("removed");
@@ -224,11 +228,119 @@ async fn what_a_mirror_refused_is_loud_in_every_answer() {
     assert!(matches!(take(&world), Err(PullError::Fork { .. })));
     let of_copy = LogSource { folder: LogFolder::new(&copy), ..source(&world) };
     let mut catalog = database::catalog().await.expect("opens");
+    let clean = LogSource { folder: LogFolder::new(&plain), ..of_copy.clone() };
+    catalog.rebuild(&[clean]).await.expect("rebuilds");
+    let mark = catalog.mark().await.expect("reads");
     catalog.rebuild(&[of_copy]).await.expect("rebuilds");
+    assert_ne!(catalog.mark().await.expect("reads"), mark, "who keeps a view makes it anew");
     let reply = catalog.ask(QUESTION, &products(), &[], DAY).await.expect("answers");
     let Reply::Answer(answer) = reply else { panic!("{reply:?}") };
     assert_eq!(answer.verdict, Word::Validated, "frozen as of the last good head");
     assert!(answer.warnings[0].contains("b.example/log was forked"), "{:?}", answer.warnings);
+    assert!(!answer.certain, "its other branch may have a withdrawal");
+    let (products, deal) = (products(), [deal()]);
+    let desk = Desk::new(&catalog, &products, &deal, DAY).await.expect("is ready");
+    let plan = desk.plan(&deal[0]).await.expect("is made");
+    assert!(plan.problems.iter().any(|why| why.contains("was forked")), "{:?}", plan.problems);
     let kept = catalog.refused_heads().await.expect("reads");
     assert_eq!((kept.len(), kept[0].seen_size, kept[0].found_size), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn an_entry_of_an_unknown_kind_that_names_an_endorsement_leaves_the_answer_uncertain() {
+    let mut world = World::new(&["a.example", "b.example"]);
+    let record = world.say("b.example", &[statement(&sample("2022-03-01"))])[0];
+    let made = world.say("a.example", &[endorsement("a.example", record, "2022-04-01", true)]);
+    assert!(world.ask(QUESTION, &asking("repeated"), DAY).await.certain);
+    let key = &world.party("a.example").record;
+    let entry = Envelope::sign(unknown(made[0]), &[key]).to_bytes();
+    append(&mut world, "a.example", entry);
+    let answer = world.ask(QUESTION, &asking("repeated"), DAY).await;
+    assert!(!answer.certain);
+    let words = &answer.warnings[0];
+    assert!(words.contains("entry 1 of a.example/log") && words.contains("recall/v7"), "{words}");
+}
+
+#[tokio::test]
+async fn an_endorsement_ends_with_its_partys_own_later_failure_of_the_pair() {
+    let mut world = World::new(&["a.example", "b.example"]);
+    let record = world.say("b.example", &[statement(&sample("2022-03-01"))])[0];
+    let own = |day: &str, passed| {
+        statement(&Sample { passed, ..Sample::new("a.example", OSA, VMMO, at(day)) })
+    };
+    // A failure of before the endorsement does not end it.
+    let endorsed = endorsement("a.example", record, "2022-04-01", true);
+    world.say("a.example", &[own("2022-03-20", false), endorsed]);
+    let repeated = |answer: &Answer| answer.assurance == Some(Assurance::Repeated);
+    let holds = |answer: &Answer| matches!(answer.rule, Rule::AgreementHolds { .. });
+    let answer = world.ask(QUESTION, &asking("repeated"), DAY).await;
+    assert!(holds(&answer) && repeated(&answer), "{answer:#?}");
+    world.say("a.example", &[own("2022-04-02", false)]);
+    let answer = world.ask(QUESTION, &asking("repeated"), DAY).await;
+    assert!(!holds(&answer) && !repeated(&answer), "{:?}", answer.rule);
+    let earlier = world.ask(QUESTION, &asking("repeated"), date(2022, 4, 1)).await;
+    assert!(holds(&earlier) && repeated(&earlier), "it was, on that day: {:?}", earlier.rule);
+    // It passes again: then the endorsement, which was never taken back, stands again.
+    world.say("a.example", &[own("2022-04-03", true)]);
+    assert!(repeated(&world.ask(QUESTION, &asking("repeated"), DAY).await));
+}
+
+#[tokio::test]
+async fn a_cosignature_counts_from_its_own_day_on() {
+    let mut world = World::new(&["a.example", "b.example"]);
+    world.say("b.example", &[statement(&sample("2022-03-01"))]);
+    let mut sources = world.sources();
+    let witness = world.party("a.example");
+    let made = hospitium_ledger::Witness::new(witness)
+        .cosign(&sources[0].folder, &sources[0].policy.logs[0], at("2022-04-10"))
+        .expect("cosigned");
+    let key = witness.public.witness.clone();
+    let text = world.party("b.example").public.policy();
+    let text = text.replace("quorum none", &format!("witness a {key}\nquorum a"));
+    let policy = Policy::parse("policy", text.as_bytes()).expect("reads");
+    let folder = world.log("b.example");
+    let mut log = Log::open(&folder, world.party("b.example")).expect("opens");
+    log.accept(&made.line, &policy, Timestamp::now()).expect("accepted");
+    drop(log);
+    sources[0].policy = policy;
+    let mut catalog = database::catalog().await.expect("opens");
+    catalog.rebuild(&sources).await.expect("rebuilds");
+    for (day, word) in [
+        (date(2022, 4, 9), Assurance::SelfValidated),
+        (date(2022, 4, 10), Assurance::Witnessed),
+        (DAY, Assurance::Witnessed),
+    ] {
+        for deal in [asking("self-validated"), asking("witnessed")] {
+            let reply = catalog.ask(QUESTION, &products(), &deal, day).await.expect("answers");
+            let Reply::Answer(answer) = reply else { panic!("{reply:?}") };
+            assert_eq!(answer.assurance, Some(word), "{day}");
+            let holds = matches!(answer.rule, Rule::AgreementHolds { .. });
+            let asked = deal[0].clauses[0].assurance;
+            assert_eq!(holds, word >= asked, "{day} {:?}", answer.rule);
+        }
+    }
+}
+
+#[tokio::test]
+async fn under_a_deal_only_a_certificate_that_meets_it_is_shown_as_covering_more() {
+    let mut world = World::new(&["a.example", "b.example"]);
+    let wide = Sample { vcpus: 8, run: "wide".into(), ..sample("2022-03-01") };
+    let records = world.say("b.example", &[statement(&wide), statement(&sample("2022-03-02"))]);
+    // The narrow one alone was repeated.
+    world.say("a.example", &[endorsement("a.example", records[1], "2022-04-01", true)]);
+    let question = "osa 5.2 on vmmo 1, 8 vcpu";
+    let answer = world.ask(question, &asking("repeated"), DAY).await;
+    assert_eq!(answer.verdict, Word::ValidatedWithLimits, "{:#?}", answer.lines());
+    assert!(answer.limits.iter().any(|limit| limit.contains("8 vCPUs")), "{:?}", answer.limits);
+    assert_eq!(answer.assurance, Some(Assurance::Repeated));
+    // Without a deal the wide one is shown, and what is told of assurance is its own.
+    let answer = world.ask(question, &[], DAY).await;
+    let shown = answer.certificate.as_ref().map(|certified| certified.record.entry);
+    assert_eq!((answer.verdict, shown), (Word::Validated, Some(0)));
+    assert_eq!(answer.assurance, Some(Assurance::SelfValidated));
+    // Repeated as well, it covers what is asked under the deal, too.
+    world.say("a.example", &[endorsement("a.example", records[0], "2022-04-02", true)]);
+    let answer = world.ask(question, &asking("repeated"), DAY).await;
+    assert_eq!(answer.verdict, Word::Validated, "{:#?}", answer.lines());
+    assert_eq!(answer.assurance, Some(Assurance::Repeated));
 }

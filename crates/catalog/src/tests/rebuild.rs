@@ -236,8 +236,9 @@ async fn a_log_that_the_policy_does_not_trust_is_refused() {
     let mut sources = world.sources();
     sources[0].policy = sources[1].policy.clone();
     let mut catalog = database::catalog().await.expect("opens");
-    let refused = catalog.rebuild(&sources).await;
-    assert!(matches!(refused, Err(CatalogError::Untrusted { .. })), "{refused:?}");
+    let rebuilt = catalog.rebuild(&sources).await.expect("rebuilds");
+    assert_eq!((rebuilt.logs.len(), rebuilt.frozen.len()), (1, 1));
+    assert!(rebuilt.frozen[0].detail.contains("does not trust the log \"a.example/log\""));
 }
 
 #[tokio::test]
@@ -337,8 +338,8 @@ async fn an_older_or_forked_copy_does_not_replace_what_was_taken_in_and_is_kept_
     let digest = catalog.digest().await.expect("reads");
     let mut sources = world.sources();
     sources[0].folder = LogFolder::new(&older);
-    let refused = catalog.rebuild(&sources).await;
-    assert!(matches!(refused, Err(CatalogError::Older { found: 1, seen: 2, .. })), "{refused:?}");
+    let refused = catalog.rebuild(&sources).await.expect("rebuilds");
+    assert!(refused.frozen[0].why.contains("shows 1 entries"), "{refused:?}");
     // Another history of the same size.
     let forked = world.folder.path().join("forked");
     std::fs::remove_dir_all(world.folder.path().join("b.example/signed")).expect("removed");
@@ -348,14 +349,19 @@ async fn an_older_or_forked_copy_does_not_replace_what_was_taken_in_and_is_kept_
     Certificate::issue(&mut log, party, &said).expect("issued");
     drop(log);
     sources[0].folder = LogFolder::new(&forked);
-    let refused = catalog.rebuild(&sources).await;
-    assert!(matches!(refused, Err(CatalogError::Fork { found: 2, seen: 2, .. })), "{refused:?}");
-    assert_eq!(catalog.digest().await.expect("reads"), digest, "it is as it was");
+    let refused = catalog.rebuild(&sources).await.expect("rebuilds");
+    assert!(refused.frozen[0].why.contains("was forked"), "{refused:?}");
+    assert_eq!(refused.frozen[0].entries, Some(2), "it is as it was");
     let kept = catalog.refused_heads().await.expect("reads");
     assert_eq!(kept.len(), 2);
     assert!(
         kept.iter().all(|head| head.origin == "b.example/log" && head.seen_size == 2),
         "{kept:?}"
     );
-    catalog.rebuild(&world.sources()).await.expect("the true one is still taken");
+    let taken = catalog.rebuild(&world.sources()).await.expect("the true one is still taken");
+    assert!(taken.frozen.is_empty());
+    assert_eq!(catalog.digest().await.expect("reads"), digest);
+    // The older head turns out to be of the same tree, and is forgotten; the fork never is.
+    let kept = catalog.refused_heads().await.expect("reads");
+    assert_eq!(kept.iter().map(|head| head.found_size).collect::<Vec<_>>(), [2], "{kept:?}");
 }

@@ -10,8 +10,8 @@ use crate::Rebuilt;
 
 async fn take_in(catalog: &mut Catalog, sources: &[LogSource]) -> Rebuilt {
     let now = Timestamp::now();
-    let open = |source: &LogSource| (source.clone(), source.open(now).expect("opens"));
-    catalog.take_in(sources.iter().map(open).collect(), now).await.expect("taken in")
+    let logs = sources.iter().map(|source| source.look(now)).collect();
+    catalog.take_in(logs, now).await.expect("taken in")
 }
 
 /// Whether the catalog is what a rebuild from nothing gives.

@@ -12,6 +12,8 @@ use crate::tree::{Filled, Frontier, leaf_hash};
 
 /// The most problems that are listed; they are counted on.
 const LISTED: usize = 100;
+/// Bundles that cannot be read after which nothing more is looked for.
+const MOST_ABSENT: u64 = 256;
 /// Bundles that a thread reads before the results are put in order.
 const SHARE: u64 = 8;
 
@@ -40,6 +42,16 @@ pub enum LogProblem {
         index: u64,
         /// The tile.
         path: PathBuf,
+    },
+    /// The check was ended.
+    #[error(
+        "the log's files are not there: nothing was looked at from entry {entry} on, of {size}"
+    )]
+    Ended {
+        /// The first entry that was not looked at.
+        entry: u64,
+        /// Entries that the head has.
+        size: u64,
     },
     /// The root.
     #[error(
@@ -98,12 +110,19 @@ pub fn walk(folder: &LogFolder, head: &Head, mut visit: impl FnMut(u64, &[u8])) 
     let bundles = head.size.div_ceil(WIDTH);
     let threads = thread::available_parallelism().map_or(1, |n| n.get().min(16)) as u64;
     let mut next = 0;
+    let mut absent = 0;
     while next < bundles {
         let until = (next + threads * SHARE).min(bundles);
         for bundle in read_block(folder, head, next..until, threads) {
+            absent += u64::from(bundle.entries.is_err() && bundle.tile.is_err());
             take(folder, bundle, &mut frontier, &mut checked, &mut visit);
         }
         next = until;
+        // A head may say that there are 2^40 entries, and no file be there.
+        if absent >= MOST_ABSENT && next < bundles {
+            checked.add(LogProblem::Ended { entry: next * WIDTH, size: head.size });
+            return checked;
+        }
     }
     for tile in right_edge(head.size) {
         if let Row::Level(level) = tile.row

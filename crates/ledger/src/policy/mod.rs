@@ -16,8 +16,10 @@
 //! Which keys sign within a log's entries is outside of tlog-policy ("Introduction"). Other tools
 //! read the line with our prefix as a comment; this one refuses it if it is malformed.
 
+mod choose;
 mod parse;
 
+pub use choose::{Chosen, NotChosen, Policies};
 pub use parse::PolicyError;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -104,6 +106,18 @@ impl Policy {
     /// The first line that breaks a rule, with the place in it.
     pub fn parse(origin: &str, bytes: &[u8]) -> Result<Self, PolicyError> {
         parse::parse(origin, bytes)
+    }
+
+    /// The policy that trusts nobody.
+    pub fn nobody() -> Self {
+        Self {
+            logs: Vec::new(),
+            witnesses: Vec::new(),
+            signers: Vec::new(),
+            groups: Vec::new(),
+            quorum: Quorum::None,
+            urls: BTreeMap::new(),
+        }
     }
 
     /// The log of this origin.

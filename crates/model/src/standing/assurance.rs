@@ -72,6 +72,8 @@ pub enum Deed {
     Reviewed,
     /// It has a record of its own of the pair, which holds.
     Validated,
+    /// It endorsed the record, which counts on several machines, after it had run one of them again.
+    RepeatedInPart,
     /// It endorsed the record after it had run it again.
     Repeated,
 }
@@ -81,7 +83,7 @@ impl Deed {
     pub const fn assurance(self) -> Assurance {
         match self {
             Self::Cosigned => Assurance::Witnessed,
-            Self::Reviewed | Self::Validated => Assurance::Endorsed,
+            Self::Reviewed | Self::Validated | Self::RepeatedInPart => Assurance::Endorsed,
             Self::Repeated => Assurance::Repeated,
         }
     }
@@ -110,6 +112,9 @@ impl AssuredBy {
             Deed::Cosigned => format!("{party} has cosigned the log"),
             Deed::Reviewed => format!("{party} reviewed it ({at})"),
             Deed::Validated => format!("{party} validated the pair itself ({at})"),
+            Deed::RepeatedInPart => {
+                format!("{party} repeated one of the machines that it counts on, not all ({at})")
+            }
             Deed::Repeated => format!("{party} repeated it ({at})"),
         }
     }

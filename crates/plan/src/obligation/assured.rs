@@ -2,6 +2,7 @@
 
 use hospitium_model::standing::{Assurance, AssuredBy, Deed, assurance, assurance_words};
 use hospitium_model::{Agreement, Clause};
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::terms::unsigned;
@@ -19,6 +20,29 @@ pub struct Endorsed {
     pub keys: Vec<String>,
     /// Where it is: log and entry.
     pub at: String,
+    /// The day from which it is known.
+    pub known: Date,
+}
+
+impl Endorsed {
+    /// What that does for a record which counts on so many machines. A run repeats one machine; what a record claims of
+    /// others, nobody has run again.
+    pub const fn deed(repeated: bool, machines: usize) -> Deed {
+        match (repeated, machines) {
+            (false, _) => Deed::Reviewed,
+            (true, 0 | 1) => Deed::Repeated,
+            (true, _) => Deed::RepeatedInPart,
+        }
+    }
+
+    /// Whether a record that its party made itself of the pair, in this log and entry and on this day, is of later.
+    pub fn is_before(at: &str, known: Date, (log, entry, day): (&str, u64, Date)) -> bool {
+        let own = at.rsplit_once(" entry ").filter(|(of, _)| *of == log);
+        match own.and_then(|(_, own)| own.parse::<u64>().ok()) {
+            Some(own) => own < entry,
+            None => known <= day,
+        }
+    }
 }
 
 /// What others did about an outcome, as the agreement counts it: a cosignature of anybody; an endorsement, or a record
@@ -35,8 +59,11 @@ pub fn assured(agreement: &Agreement, outcome: &Outcome, grounds: &Grounds<'_>) 
         let party = agreement.party(&endorsed.party).filter(|party| other(&party.name));
         party.is_some_and(|p| p.key.as_ref().is_none_or(|key| endorsed.keys.contains(key)))
     };
-    let endorsed = told.endorsed.iter().filter(is_signed).map(|endorsed| AssuredBy {
-        deed: if endorsed.repeated { Deed::Repeated } else { Deed::Reviewed },
+    let machines = told.covers.as_ref().map_or(0, |covers| covers.rows);
+    let stands = |endorsed: &&Endorsed| !disagrees(agreement, endorsed, outcome, grounds);
+    let endorsed = told.endorsed.iter().filter(is_signed).filter(stands);
+    let endorsed = endorsed.map(|endorsed| AssuredBy {
+        deed: Endorsed::deed(endorsed.repeated, machines),
         party: endorsed.party.clone(),
         at: endorsed.at.clone(),
     });
@@ -52,6 +79,21 @@ pub fn assured(agreement: &Agreement, outcome: &Outcome, grounds: &Grounds<'_>) 
     by
 }
 
+/// Whether a party that endorsed has said since, by its newest records of the pair, that it failed.
+fn disagrees(
+    agreement: &Agreement,
+    endorsed: &Endorsed,
+    outcome: &Outcome,
+    grounds: &Grounds<'_>,
+) -> bool {
+    let later = |own: &&Outcome| {
+        let trial = &own.trial;
+        Endorsed::is_before(&endorsed.at, endorsed.known, (&trial.log, trial.entry, own.validated))
+    };
+    let newest = newest_of(agreement, &endorsed.party, outcome, grounds);
+    newest.into_iter().filter(later).any(|own| !own.passed)
+}
+
 /// The newest record of this party of the same pair, if it passed and holds: a party whose newest says that it failed
 /// does not agree.
 fn own_record<'a>(
@@ -60,6 +102,24 @@ fn own_record<'a>(
     outcome: &Outcome,
     grounds: &Grounds<'a>,
 ) -> Option<&'a Outcome> {
+    let newest = newest_of(agreement, party, outcome, grounds);
+    // What would not fulfil the deal by itself for want of the profile is no agreement either.
+    let holds = |own: &Outcome| {
+        own.passed
+            && own.until.is_none_or(|until| until >= grounds.as_of)
+            && own.told.profile.as_ref() == Some(&agreement.validation.profile)
+    };
+    let first = newest.first().copied()?;
+    newest.iter().all(|own| holds(own)).then_some(first)
+}
+
+/// The records of this party of the same pair that count, of the newest day.
+fn newest_of<'a>(
+    agreement: &Agreement,
+    party: &str,
+    outcome: &Outcome,
+    grounds: &Grounds<'a>,
+) -> Vec<&'a Outcome> {
     let of_pair = |own: &&Outcome| {
         own.party == party
             && (&own.guest, &own.host, &own.arch) == (&outcome.guest, &outcome.host, &outcome.arch)
@@ -67,12 +127,10 @@ fn own_record<'a>(
             && (agreement.validation.emulation || !own.emulated)
             && unsigned(agreement, own).is_none()
     };
-    let all: Vec<&Outcome> = grounds.outcomes.iter().filter(of_pair).collect();
-    let day = all.iter().map(|own| own.validated).max()?;
-    let mut newest = all.into_iter().filter(|own| own.validated == day);
-    let first = newest.next()?;
-    let holds = |own: &Outcome| own.passed && own.until.is_none_or(|until| until >= grounds.as_of);
-    (holds(first) && newest.all(holds)).then_some(first)
+    let mut all: Vec<&Outcome> = grounds.outcomes.iter().filter(of_pair).collect();
+    let day = all.iter().map(|own| own.validated).max();
+    all.retain(|own| Some(own.validated) == day);
+    all
 }
 
 /// Why what others did is not what the clause asks for, if it is not.

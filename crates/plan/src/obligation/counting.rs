@@ -82,6 +82,21 @@ fn left_out(outcome: &Outcome, why: &str) -> String {
     format!("Record {} does not count: it {why}.", outcome.certificate)
 }
 
+/// Whether a pass of the pair meets all that is agreed, whether or not another one decides.
+pub fn fulfils(
+    (agreement, clause): (&Agreement, &Clause),
+    outcome: &Outcome,
+    grounds: &Grounds<'_>,
+) -> bool {
+    outcome.passed
+        && outcome.party == clause.party
+        && outcome.arch == clause.arch
+        && outcome.counts_on(grounds.as_of)
+        && unsigned(agreement, outcome).is_none()
+        && (agreement.validation.emulation || !outcome.emulated)
+        && unmet((agreement, clause), outcome, grounds).is_none()
+}
+
 /// Why a pass is not carried to another version of the guest, where another paravirtual driver makes it
 /// due again: no record says that that version has the same.
 fn not_carried(

@@ -42,6 +42,9 @@ pub struct Covers {
     pub complete: bool,
     /// The values that were tried.
     pub parameters: Vec<SpaceParameter>,
+    /// How many machines it counts on.
+    #[serde(default)]
+    pub rows: usize,
 }
 
 impl Covers {

@@ -401,7 +401,7 @@ fn covering(strength: u32, complete: bool) -> Covers {
     let parameter =
         |(name, values): (&str, Vec<String>)| SpaceParameter { name: name.to_owned(), values };
     let parameters = MachineValues::default().words().into_iter().map(parameter).collect();
-    Covers { strength, covered: 7, feasible: 9, complete, parameters }
+    Covers { strength, covered: 7, feasible: 9, complete, parameters, rows: 1 }
 }
 
 #[test]
@@ -642,4 +642,26 @@ fn the_deal_of_2009_goes_on_to_the_hosts_of_today_and_owes_nothing_to_the_dead()
     let old: Vec<&str> =
         young.map(|o| o.host_name.as_str()).filter(|host| host.contains("5.")).collect();
     assert!(old.is_empty(), "{old:?}");
+}
+
+#[test]
+fn a_record_of_several_machines_is_repeated_by_nobody_who_ran_one_of_them() {
+    let with = |machines: Option<usize>| {
+        let mut done = outcome("5.2", "1", date(2009, 5, 1));
+        done.told.covers = machines.map(|rows| Covers { rows, ..covering(1, true) });
+        done.told.endorsed = vec![Endorsed {
+            party: "a.example".into(),
+            repeated: true,
+            keys: Vec::new(),
+            at: "a.example/log entry 0".into(),
+            known: date(2009, 5, 2),
+        }];
+        let asked = ("hosts = [\"vmm1\"]\n", "hosts = [\"vmm1\"]\nassurance = \"repeated\"\n");
+        let owed = plan(asked, &[done], date(2009, 6, 1)).obligations.remove(0);
+        (owed.state.word(), owed.reasons.join(" "))
+    };
+    assert_eq!(with(None).0, "fulfilled");
+    assert_eq!(with(Some(1)).0, "fulfilled");
+    let (word, reasons) = with(Some(2));
+    assert!(word == "due" && reasons.contains("repeated one of the machines"), "{word}: {reasons}");
 }

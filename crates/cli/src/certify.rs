@@ -42,12 +42,12 @@ pub struct CertifyArguments {
     #[arg(long, short, value_hint = ValueHint::DirPath, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// The host's product: an id or a name [default: what its kind and version mean]
-    #[arg(long, value_name = "ID")]
+    #[arg(long = "host", alias = "host-product", value_name = "PRODUCT")]
     pub host_product: Option<String>,
     /// The guest's product: an id or a name [default: what its definition, name or version means]
-    #[arg(long, value_name = "ID")]
+    #[arg(long = "guest", alias = "guest-product", value_name = "PRODUCT")]
     pub guest_product: Option<String>,
-    /// The agreement under which it is, and whose rule says until when: a file, or the name of ./agreements/NAME.toml
+    /// The agreement under which it is, and whose rule says until when: a file, or one that the configuration has
     #[arg(long, value_hint = ValueHint::FilePath, value_name = "AGREEMENT")]
     pub agreement: Option<String>,
     #[command(flatten)]
@@ -99,7 +99,7 @@ pub fn certify(arguments: &CertifyArguments) -> Result<End> {
     let plan = path.as_deref().map(planned::read).transpose()?;
     let cells = if arguments.cell.is_empty() { &bundle.run.cells } else { &arguments.cell };
     if cells.is_empty() {
-        return Err(Usage::error("the run has no cells", "run one: hospitium run --guest GUEST"));
+        return Err(Usage::error("the run has no cells", "run one: hospitium run GUEST"));
     }
 
     let mut log = Log::open(&folder, &party)
@@ -213,7 +213,7 @@ fn claim(plan: &CellPlan, cell: &CellRecord) -> Option<Claim> {
 
 /// The agreement by its digest, with its rule of validity; the party has to be one of it.
 fn agreement(named: &str, party: &str) -> Result<(Resource, Formula)> {
-    let (path, deal) = crate::agreement::open(named)?;
+    let (path, deal) = crate::deals::open(named)?;
     if deal.party(party).is_none() {
         let names: Vec<&str> = deal.parties.iter().map(|party| party.name.as_str()).collect();
         return Err(Usage::error(

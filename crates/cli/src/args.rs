@@ -24,7 +24,7 @@ pub struct Arguments {
     /// Where booted machines and unpacked guests are kept [default: ~/.cache/hospitium]
     #[arg(long, global = true, env = "HOSPITIUM_CACHE", value_hint = ValueHint::DirPath, value_name = "DIR")]
     pub cache: Option<PathBuf>,
-    /// Say more about what is done
+    /// Print more detail
     #[arg(long, short, global = true)]
     pub verbose: bool,
     #[command(subcommand)]
@@ -358,6 +358,14 @@ pub enum ReportFormat {
 
 #[derive(Debug, Subcommand)]
 pub enum HostCommand {
+    /// Give a host a short name: try it and write hosts/NAME.toml
+    Add {
+        /// The name
+        name: String,
+        /// The host, as with `run --on`
+        #[arg(value_name = "HOST")]
+        host: String,
+    },
     /// List the hypervisors found here, and those of ./hosts
     List {
         /// One JSON object (docs/command-line.md)
@@ -380,6 +388,17 @@ pub enum HostCommand {
 
 #[derive(Debug, Subcommand)]
 pub enum GuestCommand {
+    /// Give a guest a short name: look it over and write guests/NAME.toml, which pins it by its digest
+    Add {
+        /// The name
+        name: String,
+        /// The guest, as with `run`
+        #[arg(value_name = "GUEST")]
+        guest: String,
+        /// What product it is: an osinfo-db id [default: what the guest itself says]
+        #[arg(long, value_name = "ID")]
+        product: Option<String>,
+    },
     /// List the guests of ./guests and the packages in the cache
     List {
         /// One JSON object (docs/command-line.md)

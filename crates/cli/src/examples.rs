@@ -17,6 +17,8 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("diff", &["hospitium diff runs/20261103-090000 runs/latest"]),
     ("verify", &["hospitium verify runs/latest"]),
     ("guest list", &["hospitium guest list"]),
+    ("guest add", &["hospitium guest add golden golden.qcow2"]),
+    ("host add", &["hospitium host add qemu-10 /opt/qemu-10/bin/qemu-system-x86_64"]),
     ("guest check", &["hospitium guest check golden.qcow2"]),
     ("host list", &["hospitium host list"]),
     ("host check", &["hospitium host check /opt/qemu-10/bin/qemu-system-x86_64"]),

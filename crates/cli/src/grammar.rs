@@ -64,8 +64,8 @@ fn the_nouns_have_the_verbs_of_the_grammar() {
         noun.get_subcommands().map(|verb| verb.get_name().to_owned()).collect()
     };
     for (noun, wanted) in [
-        ("guest", "list check"),
-        ("host", "list check"),
+        ("guest", "list check add"),
+        ("host", "list check add"),
         ("suite", "list show profiles"),
         ("product", "list show search compare machine update"),
         ("agreement", "check show plan cells watch"),

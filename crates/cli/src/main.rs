@@ -1,5 +1,6 @@
 //! The command line: arguments, progress and text, nothing else.
 
+mod add;
 #[cfg(feature = "deal")]
 mod again;
 #[cfg(feature = "deal")]
@@ -150,6 +151,12 @@ async fn carry_out(arguments: Arguments) -> Result<End> {
         Command::Party(command) => party::party(&command),
         #[cfg(feature = "deal")]
         Command::Log(command) => log::log(&command),
+        Command::Host(HostCommand::Add { name, host }) => {
+            add::host_add(&name, &host, &places()?).await
+        }
+        Command::Guest(GuestCommand::Add { name, guest, product }) => {
+            add::guest_add(&name, &guest, product, &places()?)
+        }
         Command::Host(HostCommand::List { json }) => show::host_list(json),
         Command::Host(HostCommand::Check { host, accelerator, json }) => {
             show::host_check(&host, &places()?, accelerator, json).await

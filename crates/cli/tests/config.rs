@@ -41,7 +41,12 @@ fn a_log_is_not_believed_for_the_policy_that_lies_beside_it() {
     let place = deal();
     assert!(place.path("vendor/policy").is_file(), "it is there, and counts for nothing");
     let ask = ["ask", QUESTION, "--log", "vendor/log"];
-    says(&place, 2, &ask, &["nothing says whom to trust", "vendor.example/log", "next: ", "--party"]);
+    says(
+        &place,
+        2,
+        &ask,
+        &["nothing says whom to trust", "vendor.example/log", "next: ", "--party"],
+    );
     for believed in [["--policy", "vendor/policy"], ["--party", "vendor"]] {
         says(&place, 0, &[&ask[..], &believed].concat(), &["validated"]);
     }
@@ -50,7 +55,8 @@ fn a_log_is_not_believed_for_the_policy_that_lies_beside_it() {
     let as_other = [&ask[..], &["--party", "other"]].concat();
     says(&place, 2, &as_other, &["nothing says whom to trust"]);
     let digits = fingerprint(&place, "vendor");
-    let trust = ["party", "trust", "vendor/party.toml", "--party", "other", "--fingerprint", &digits];
+    let trust =
+        ["party", "trust", "vendor/party.toml", "--party", "other", "--fingerprint", &digits];
     says(&place, 0, &trust, &["trusted"]);
     says(&place, 0, &as_other, &["validated"]);
     says(&place, 0, &["party", "peers", "--party", "other"], &["vendor.example"]);
@@ -140,6 +146,16 @@ fn old_names_work_and_say_what_they_are_called_now() {
     assert_eq!(output(&old).stdout, output(&new).stdout);
     says(&place, 0, &["evidence", "check", "run"], &["sound", "is now `hospitium verify`"]);
     assert_eq!(output(&["evidence", "check", "run"]).stdout, output(&["verify", "run"]).stdout);
-    says(&place, 2, &["verify", "run", "--policy", "vendor/policy"], &["--policy goes with a certificate"]);
-    says(&place, 2, &["ask", QUESTION, "--host", "qemu"], &["--host says what a definition leaves open"]);
+    says(
+        &place,
+        2,
+        &["verify", "run", "--policy", "vendor/policy"],
+        &["--policy goes with a certificate"],
+    );
+    says(
+        &place,
+        2,
+        &["ask", QUESTION, "--host", "qemu"],
+        &["--host says what a definition leaves open"],
+    );
 }

@@ -29,15 +29,13 @@ fn flags(command: &Command, path: &str, all: &mut Flags) {
 
 /// Flags whose values have more than one form in places, and mean the same: a run for its evidence, a folder where a
 /// command has no more than a folder.
-const FORMS: [(&str, &[&str]); 4] = [
+const FORMS: [(&str, &[&str]); 3] = [
     // Evidence: one bundle, or for a site a folder of them.
     ("evidence", &["BUNDLE", "DIR"]),
     // A log: its folder, or where it is published.
     ("log", &["DIR", "URL|DIR"]),
     // Where the outcome goes: one file, or a folder of several.
     ("out", &["DIR", "FILE", "OUT"]),
-    // A party that is looked for by its name, or the other vendor.
-    ("customer", &["NAME"]),
 ];
 
 #[test]

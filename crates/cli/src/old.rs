@@ -87,7 +87,11 @@ mod tests {
     }
 
     /// The old form, and the new one that means the same.
-    const TABLE: [(&str, &str); 34] = [
+    const TABLE: [(&str, &str); 35] = [
+        (
+            "case decline c --party p --why duplicate --next-step n --of c-00000000000000000000000000000000",
+            "case decline c --party p --because duplicate --next-step n --duplicate-of c-00000000000000000000000000000000",
+        ),
         ("check list", "suite list"),
         ("check list stor", "suite list stor"),
         ("check show stor.identity", "suite show stor.identity"),

@@ -35,7 +35,7 @@ pub enum Why {
 #[derive(Debug, Args)]
 pub struct Decline {
     /// Why
-    #[arg(long, value_enum)]
+    #[arg(long = "because", alias = "why", value_enum)]
     pub why: Why,
     /// What the customer can do now
     #[arg(long, value_name = "TEXT")]
@@ -44,7 +44,12 @@ pub struct Decline {
     #[arg(long, value_name = "FEATURE", required_if_eq("why", "excluded-feature"))]
     pub feature: Option<Line>,
     /// The case that it is a duplicate of
-    #[arg(long, value_name = "CASE", required_if_eq("why", "duplicate"))]
+    #[arg(
+        long = "duplicate-of",
+        alias = "of",
+        value_name = "CASE",
+        required_if_eq("why", "duplicate")
+    )]
     pub of: Option<hospitium_desk::CaseId>,
 }
 

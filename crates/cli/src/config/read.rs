@@ -252,9 +252,15 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_with_its_line_and_the_near_name() {
         for (text, words) in [
-            ("[party]\nfoldr = \"x\"", ":2: there is no key \"foldr\"; did you mean folder?"),
-            ("\nagrements = []", ":2: there is no key \"agrements\"; did you mean agreements?"),
-            ("[run]\nvcpus = 4", ":2: there is no key \"vcpus\"; known here: on"),
+            (
+                "[party]\nfoldr = \"x\"",
+                ":2: there is no key \"foldr\"\n  next: did you mean folder?",
+            ),
+            (
+                "\nagrements = []",
+                ":2: there is no key \"agrements\"\n  next: did you mean agreements?",
+            ),
+            ("[run]\nvcpus = 4", ":2: there is no key \"vcpus\"\n  next: known here: on"),
             ("[party]\nfolder = 5", ":2: a text belongs here"),
             ("party = \"x\"", ":1: a table belongs here"),
             ("log = 1", ":1: a list belongs here"),

@@ -169,10 +169,11 @@ pub fn defaults(command: clap::Command, config: Option<&'static Config>) -> clap
 /// `--party` means the same everywhere, and is the file's where it is not given.
 fn parties(command: clap::Command, own: Option<&'static std::ffi::OsStr>) -> clap::Command {
     command.mut_subcommands(|command| parties(command, own)).mut_args(|arg| {
-        if arg.get_id() != "party" || arg.is_positional() {
+        if arg.get_id() != "party" {
             return arg;
         }
-        let arg = arg.env(PARTY);
+        // `party show PARTY` shows any party, one's own if none is named.
+        let arg = if arg.is_positional() { arg } else { arg.env(PARTY) };
         match own {
             Some(own) => arg.required(false).default_value(own),
             None => arg,

@@ -44,10 +44,33 @@ pub async fn ask(arguments: AskArguments) -> Result<End> {
     answer(question.join(" ").as_str(), &products, options).await
 }
 
-/// The file that a question is, if it is one. A path without a file is an error later, and no question.
+/// Endings of the definitions that are read.
+const ENDINGS: [&str; 12] =
+    ["xml", "vmx", "ovf", "ova", "vbox", "cfg", "conf", "yaml", "yml", "json", "exp", "vmcx"];
+
+/// The file that a question is, if it is one. What looks like a file and is not there is an error later, and no question.
 fn file(question: &[String]) -> Option<PathBuf> {
     let [only] = question else { return None };
     let path = Path::new(only);
-    let looks_like = !only.contains(' ') && (only.contains('/') || only.contains('\\'));
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    let looks_like = !only.contains(' ') && (only.contains('/') || ENDINGS.contains(&ending));
     (path.is_file() || looks_like).then(|| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_not_there_is_no_question() {
+        let file =
+            |words: &[&str]| file(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        for path in ["gone.xml", "./gone", "/srv/vm.vmx", "100.conf"] {
+            assert_eq!(file(&[path]), Some(path.into()));
+        }
+        for question in ["rhel5.3", "debian 12 on qemu 7.2", "windows server 2008 on esx/4.0 u1"] {
+            assert_eq!(file(&[question]), None, "{question}");
+        }
+        assert_eq!(file(&["gone.xml", "on", "qemu"]), None);
+    }
 }

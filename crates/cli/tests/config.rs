@@ -92,7 +92,7 @@ fn what_the_configuration_has_need_not_be_typed_and_is_overridden_by_what_is_typ
     let json = says(&place, 0, &["config", "--json"], &[]);
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(json["schema"], "hospitium-config/1");
-    assert_eq!(json["values"][2]["value"], digits);
+    assert_eq!(json["values"][1]["value"], digits);
     // It is found from a folder below, and its paths are its own.
     fs::create_dir_all(place.path("a/b")).expect("made");
     let below = place.hospitium().current_dir(place.path("a/b")).args(["ask", QUESTION]).output();
@@ -117,6 +117,7 @@ fn the_partys_folder_and_defaults_of_runs_come_from_the_configuration() {
     fs::write(place.path("config/hospitium/hospitium.toml"), config).expect("written");
     // Of the user, where no folder has one.
     says(&place, 0, &["party", "peers"], &["nobody is trusted yet"]);
+    says(&place, 0, &["party", "show"], &["vendor.example"]);
     says(&place, 0, &["ask", QUESTION, "--log", "vendor/log"], &["validated"]);
     says(&place, 0, &["certify", "run"], &["in the log already"]);
     let kernel = common::kernel().to_string_lossy().into_owned();

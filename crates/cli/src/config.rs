@@ -83,6 +83,7 @@ pub struct Config {
 pub struct Held {
     config: Option<&'static Config>,
     /// One's own party, whether an option, the environment or the file names it.
+    #[cfg(feature = "deal")]
     party: Option<PathBuf>,
 }
 
@@ -90,14 +91,25 @@ static HELD: OnceLock<Held> = OnceLock::new();
 
 /// Makes a configuration hold, once, with what was typed.
 pub fn hold(config: &'static Config, matches: &clap::ArgMatches) {
+    let held = Held {
+        config: Some(config),
+        #[cfg(feature = "deal")]
+        party: own_party(config, matches),
+    };
+    #[cfg(not(feature = "deal"))]
+    let _ = matches;
+    // A second call has no effect: there is one command line.
+    let _ = HELD.set(held);
+}
+
+#[cfg(feature = "deal")]
+fn own_party(config: &Config, matches: &clap::ArgMatches) -> Option<PathBuf> {
     let mut innermost = matches;
     while let Some((_, inner)) = innermost.subcommand() {
         innermost = inner;
     }
-    let party = innermost.try_get_one::<PathBuf>("party").ok().flatten().cloned();
-    let party = party.or_else(|| config.party.as_ref().map(|party| party.value.clone()));
-    // A second call has no effect: there is one command line.
-    let _ = HELD.set(Held { config: Some(config), party });
+    let typed = innermost.try_get_one::<PathBuf>("party").ok().flatten().cloned();
+    typed.or_else(|| config.party.as_ref().map(|party| party.value.clone()))
 }
 
 /// What holds. Nothing before [`hold`] is called, as in unit tests.

@@ -169,7 +169,7 @@ impl Bench {
         let begun = Instant::now();
         let mut child = Command::new(&self.hospitium)
             .current_dir(xtask::root())
-            .args(["run", "--host", "qemu", "--accelerator", "tcg", "--guest", guest, "--cache"])
+            .args(["run", guest, "--on", "qemu", "--accelerator", "tcg", "--cache"])
             .arg(self.scratch.join("cache"))
             .arg("--out")
             .arg(&out)

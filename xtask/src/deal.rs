@@ -71,28 +71,29 @@ pub fn fulfil(hospitium: &Path, runs: &[&Path], folder: &Path) -> Result<()> {
             logs.push(format!("{home}/log"));
         }
     }
-    let mut plan = vec!["plan", AGREEMENT];
-    for log in &logs {
-        plan.extend(["--log", log]);
+    // Whoever asks is one of the two parties, and believes the other's log since it has compared its keys.
+    let (us, them) = (shown(&folder.join(PARTIES[0].0)), shown(&folder.join(PARTIES[1].0)));
+    let compared = fingerprint(hospitium, &them)?;
+    let trust = ["party", "trust", &format!("{them}/party.toml"), "--party", &us, "--fingerprint"];
+    ensure!(step(&[&trust[..], &[&compared]].concat())? == 0, "a party could not be trusted");
+    let mut believed = Vec::new();
+    if !logs.is_empty() {
+        believed.extend(["--party", us.as_str()]);
     }
-    step(&plan)?;
-    step(&["plan", "redhat-microsoft-2009", "--as-of", "2009-10-07"])?;
+    for log in &logs {
+        believed.extend(["--log", log]);
+    }
+    step(&[&["agreement", "plan", AGREEMENT][..], &believed].concat())?;
+    step(&["agreement", "plan", "redhat-microsoft-2009", "--as-of", "2009-10-07"])?;
     for question in
         ["linux 6.1 on qemu 7.2, 2 vcpu, 512 MiB", "debian 12 on qemu 7.2, 4 vcpu, 8 GiB"]
     {
-        let mut ask = vec!["ask", question];
-        for log in &logs {
-            ask.extend(["--log", log]);
-        }
-        step(&ask)?;
+        step(&[&["ask", question][..], &believed].concat())?;
     }
     step(&["ask", "rhel 5.3 on hyper-v server 2008, 4 vcpu, 8 GiB"])?;
 
     // The site: the same as files, and how it is served.
-    let mut given = Vec::new();
-    for log in &logs {
-        given.extend(["--log", log]);
-    }
+    let mut given = believed.clone();
     for run_folder in &run_folders {
         given.extend(["--evidence", run_folder]);
     }
@@ -103,6 +104,16 @@ pub fn fulfil(hospitium: &Path, runs: &[&Path], folder: &Path) -> Result<()> {
     println!("\nThe catalog as a site:  {}/index.html", root().join(&site).display());
     println!("The same, to be asked:  hospitium serve --runs runs {}", given.join(" "));
     Ok(())
+}
+
+/// The digits of a party's keys, which are compared by voice where two people do this.
+fn fingerprint(hospitium: &Path, party: &str) -> Result<String> {
+    let mut command = Command::new(hospitium);
+    let shown = command.current_dir(root()).args(["party", "show", party]).output();
+    let shown = shown.context("running hospitium party show")?;
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    let (_, digits) = shown.split_once("compare").context("party show has no digits to compare")?;
+    Ok(digits.chars().filter(char::is_ascii_digit).collect())
 }
 
 /// The cells of a run.

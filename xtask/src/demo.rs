@@ -75,11 +75,11 @@ fn run(hospitium: &Path, guests: &[&Path], out: &Path) -> Result<bool> {
     command
         .current_dir(root())
         .arg("run")
-        .args(["--host", "qemu", "--fresh-boot"])
+        .args(["--on", "qemu", "--fresh-boot"])
         .arg("--out")
         .arg(out);
     for guest in guests {
-        command.arg("--guest").arg(guest);
+        command.arg(guest);
     }
     let status = command.status().context("running hospitium")?;
     // 1 says that some check failed, which is a finding and not a failure of the demo.

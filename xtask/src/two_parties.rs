@@ -47,16 +47,7 @@ impl Story<'_> {
             self.good(&["party", "init", party, "--name", party])?;
         }
         part("The host's vendor validates the guest, and logs the outcome");
-        self.run(&[
-            "run",
-            "--guest",
-            self.guest,
-            "--host",
-            "qemu",
-            "--fresh-boot",
-            "--out",
-            "first",
-        ])?;
+        self.run(&["run", self.guest, "--on", "qemu", "--fresh-boot", "--out", "first"])?;
         self.good(&["certify", "first", "--party", HOST])?;
         let certificate = self.certificate()?;
 
@@ -93,9 +84,8 @@ impl Story<'_> {
             "run",
             "--again",
             &certificate,
-            "--guest",
             self.guest,
-            "--host",
+            "--on",
             "qemu",
             "--fresh-boot",
             "--evidence",
@@ -228,7 +218,7 @@ impl Story<'_> {
                     "reproduce",
                     id,
                     "migrated ten times, its clock read before and after",
-                    "--by",
+                    "--whose",
                     "us",
                 ],
             ),

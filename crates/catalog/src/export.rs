@@ -5,7 +5,7 @@ mod junit;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
-use hospitium_ledger::statement::Envelope;
+use hospitium_ledger::statement::{Envelope, NAMESPACE};
 use hospitium_model::{Chipset, Digest};
 use hospitium_plan::obligation::{Outcome, speaking};
 use jiff::civil::Date;
@@ -238,7 +238,7 @@ impl Catalog {
                 xml.write_event(Event::Comment(BytesText::new(&note)))?;
                 for ((guest, host), _) in pairs.iter().filter(|(_, valid)| **valid) {
                     let pair = Digest::of(format!("{guest}\n{host}").as_bytes()).to_string();
-                    let id = format!("https://hospitium.example/deployment/{pair}");
+                    let id = format!("{NAMESPACE}deployment/{pair}");
                     xml.create_element("deployment")
                         .with_attribute(("id", id.as_str()))
                         .write_inner_content(|xml| {

@@ -75,7 +75,7 @@ impl Again {
         let (Some(guest), [_]) = (guests.first(), guests) else {
             return Err(Usage::error(
                 "a record is of one guest",
-                format!("name it: --guest GUEST ({})", safe(&pinned.name)),
+                format!("name it: hospitium run GUEST --again … ({})", safe(&pinned.name)),
             ));
         };
         self.same("guest", pinned.digest, guest.guest.facts().digest)?;

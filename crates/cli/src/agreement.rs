@@ -1,16 +1,15 @@
-//! `hospitium agreement`: reads agreements, checks them against the products, shows them.
+//! `hospitium agreement`: reads agreements, checks them against the products, shows them, and what they oblige to.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Subcommand, ValueHint};
 use hospitium_model::standing::Assurance;
-use hospitium_model::{
-    Agreement, Call, Clause, LARGEST_AGREEMENT, Needs, Owner, Reach, read_agreement,
-};
+use hospitium_model::{Agreement, Call, Clause, Needs, Owner, Reach};
 use hospitium_products::{ProductKind, Products};
 
-use crate::failure::{End, Usage};
+use crate::deals::{named_or_all, open};
+use crate::failure::End;
 use crate::out::out;
 use crate::product::SourceArguments;
 use crate::view::{Paint, safe, wrapped};
@@ -19,7 +18,7 @@ use crate::view::{Paint, safe, wrapped};
 pub enum AgreementCommand {
     /// Read agreements and look up every product that they name
     Check {
-        /// Files, or names of ./agreements/NAME.toml; all of ./agreements if none is given
+        /// Files, or the ids or file names of agreements that the configuration has [default: all of these]
         #[arg(value_hint = ValueHint::FilePath, value_name = "AGREEMENT")]
         agreements: Vec<String>,
         #[command(flatten)]
@@ -27,17 +26,24 @@ pub enum AgreementCommand {
     },
     /// Show an agreement's terms
     Show {
-        /// A file, or the name of ./agreements/NAME.toml
+        /// A file, or the id or file name of an agreement that the configuration has
         #[arg(value_hint = ValueHint::FilePath, value_name = "AGREEMENT")]
         agreement: String,
-        /// JSON on standard output
+        /// One JSON object
         #[arg(long)]
         json: bool,
     },
+    /// Show what an agreement obliges to on a day, how each obligation stands, and why
+    Plan(Box<crate::plan::PlanArguments>),
+    /// Choose the machine configurations to run for what is owed and can be run here
+    Cells(Box<crate::plan::CellsArguments>),
+    /// Show which releases are new since the last look, and which obligations they create
+    #[command(after_help = crate::watch::EXIT_CODES)]
+    Watch(Box<crate::watch::WatchArguments>),
 }
 
 /// `hospitium agreement …`.
-pub fn agreement(command: AgreementCommand) -> Result<End> {
+pub async fn agreement(command: AgreementCommand, cache: Option<PathBuf>) -> Result<End> {
     match command {
         AgreementCommand::Check { agreements, sources } => check(agreements, sources),
         AgreementCommand::Show { agreement, json } => {
@@ -49,60 +55,9 @@ pub fn agreement(command: AgreementCommand) -> Result<End> {
             }
             Ok(End::Good)
         }
-    }
-}
-
-/// Reads an agreement by its path or name; gives its path, too.
-pub fn open(named: &str) -> Result<(PathBuf, Agreement)> {
-    let path = match Path::new(named) {
-        path if path.is_file() => path.to_owned(),
-        _ => Path::new("agreements").join(format!("{named}.toml")),
-    };
-    let size = std::fs::metadata(&path).map_err(|error| {
-        let what =
-            format!("there is no agreement {named:?}: neither a file nor agreements/{named}.toml");
-        Usage::because(error, what, "name a file; docs/agreements.md has its form")
-    })?;
-    if size.len() > LARGEST_AGREEMENT as u64 {
-        return Err(Usage::error(
-            format!("{} is larger than any agreement: {} bytes", path.display(), size.len()),
-            "name the agreement's own file",
-        ));
-    }
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("cannot read {}", path.display()))?;
-    let deal = read_agreement(&path.display().to_string(), &text)?;
-    Ok((path, deal))
-}
-
-/// Opens the agreements that are named, or all of ./agreements; none if there is none there.
-pub fn open_all(named: Vec<String>) -> Result<Vec<Agreement>> {
-    let named = match named.is_empty() {
-        true => named_or_all(named).unwrap_or_default(),
-        false => named,
-    };
-    named.iter().map(|named| Ok(open(named)?.1)).collect()
-}
-
-/// The agreements that are named, or all of ./agreements.
-pub fn named_or_all(named: Vec<String>) -> Result<Vec<String>> {
-    if !named.is_empty() {
-        return Ok(named);
-    }
-    let mut all: Vec<String> = std::fs::read_dir("agreements")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
-        .map(|path| path.display().to_string())
-        .collect();
-    all.sort();
-    match all.is_empty() {
-        true => Err(Usage::error(
-            "there is no agreement in ./agreements",
-            "name a file: hospitium agreement check FILE",
-        )),
-        false => Ok(all),
+        AgreementCommand::Plan(arguments) => crate::plan::plan(*arguments).await,
+        AgreementCommand::Cells(arguments) => crate::plan::cells(*arguments, cache).await,
+        AgreementCommand::Watch(arguments) => crate::watch::watch(*arguments).await,
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use hospitium_host::Isolation;
 use hospitium_model::{Bus, ByteSize, ChannelKind, Chipset, Firmware, NicModel, TpmVersion};
@@ -12,10 +12,10 @@ use serde::de::DeserializeOwned;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  every check that applies passed
-  1  a check failed, if only at one of several attempts; or something is wrong with what was looked at
+  0  yes: every check that applies passed, the pair is validated, what was looked at is sound
+  1  no: a check failed, if only at one of several attempts; or something is wrong with what was looked at
   2  the command cannot be understood or carried out as given
-  3  no more can be said: a check or a cell came to no end, or the run was cut off";
+  3  no more can be said: a check or a cell came to no end, the run was cut off, or nothing is known";
 
 /// Validates guest operating systems on hypervisors, with two witnesses for every check.
 #[derive(Debug, Parser)]
@@ -24,7 +24,7 @@ pub struct Arguments {
     /// Where booted machines and unpacked guests are kept [default: ~/.cache/hospitium]
     #[arg(long, global = true, env = "HOSPITIUM_CACHE", value_hint = ValueHint::DirPath, value_name = "DIR")]
     pub cache: Option<PathBuf>,
-    /// Say more about what is done
+    /// Print more detail
     #[arg(long, short, global = true)]
     pub verbose: bool,
     #[command(subcommand)]
@@ -33,27 +33,45 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Boot guests on hosts, run the checks in clones, write evidence and report
+    /// Validate: boot guests on hosts, run the checks, write evidence and report
     #[command(after_help = EXIT_CODES)]
     Run(Box<RunArguments>),
-    /// Enter a clone of the machine in the very state that a check began in
+    /// Enter a clone of the machine in the state that a check began in
     Replay(ReplayArguments),
-    /// Make the report of a run again, or in one format
+    /// Write the report of a run again, or in one format
     Report(ReportArguments),
-    /// What changed from one run to another: verdicts, findings, times, inputs
+    /// Show what changed from one run to another: verdicts, findings, times, inputs
     #[command(after_help = crate::diff::EXIT_CODES)]
     Diff(crate::diff::DiffArguments),
-    /// Read a run's evidence with distrust and say what is wrong with it
-    #[command(visible_alias = "verify-bundle")]
-    Evidence(EvidenceArguments),
     #[cfg(feature = "deal")]
-    /// Sign what a run's evidence shows, put it in the party's log, write certificates
+    /// Sign what a run's evidence shows, log it, write certificates
     Certify(crate::certify::CertifyArguments),
-    #[cfg(feature = "deal")]
-    /// Verify a certificate without any network, and explain it
+    /// Verify a certificate or a run's evidence offline, and explain it
     Verify(crate::verify::VerifyArguments),
     #[cfg(feature = "deal")]
-    /// A party: its name and keys
+    /// Ask whether a guest is validated on a host: in words, or with the definition of a virtual machine
+    Ask(Box<crate::question::AskArguments>),
+    #[cfg(feature = "deal")]
+    /// Serve the catalog, live runs, the log, a witness and the desk from one address
+    Serve(Box<crate::serve::ServeArguments>),
+    /// Guests that are here
+    #[command(subcommand)]
+    Guest(GuestCommand),
+    /// Hosts that are here
+    #[command(subcommand)]
+    Host(HostCommand),
+    /// The checks, each with its requirement
+    #[command(subcommand)]
+    Suite(SuiteCommand),
+    #[cfg(feature = "deal")]
+    /// Guest systems and hypervisors: facts, each with its source
+    Product(Box<crate::product::ProductArguments>),
+    #[cfg(feature = "deal")]
+    /// Agreements: who validates which guests on which hosts, what is owed, what to run
+    #[command(subcommand)]
+    Agreement(crate::agreement::AgreementCommand),
+    #[cfg(feature = "deal")]
+    /// Parties: your own name and keys, and the other parties that you trust
     #[command(subcommand)]
     Party(crate::party::PartyCommand),
     #[cfg(feature = "deal")]
@@ -61,54 +79,28 @@ pub enum Command {
     #[command(subcommand)]
     Log(crate::log::LogCommand),
     #[cfg(feature = "deal")]
-    /// Ask whether a guest is validated on a host; the answer comes with its reasons
-    Ask(Box<crate::ask::AskArguments>),
+    /// The database, made from logs, that questions are answered from
+    #[command(subcommand)]
+    Catalog(crate::catalog::CatalogCommand),
     #[cfg(feature = "deal")]
     /// Joint support: cases between two vendors
     #[command(subcommand)]
     Case(crate::case::CaseCommand),
-    #[cfg(feature = "deal")]
-    /// The read model of logs that questions are answered from
-    #[command(subcommand)]
-    Catalog(crate::catalog::CatalogCommand),
-    #[cfg(feature = "deal")]
-    /// Serve the catalog as a web site: pages that work without scripts
-    Serve(Box<crate::serve::ServeArguments>),
-    /// The hosts that are here
-    #[command(subcommand)]
-    Host(HostCommand),
-    /// The guests that are here
-    #[command(subcommand)]
-    Guest(GuestCommand),
-    /// The checks, each with its requirement
-    #[command(subcommand)]
-    Check(CheckCommand),
-    #[cfg(feature = "deal")]
-    /// Answer for a machine that somebody has, from its definition
-    CheckVm(Box<crate::check_vm::CheckVmArguments>),
-    #[cfg(feature = "deal")]
-    /// Deals between parties: read, check, show
-    #[command(subcommand)]
-    Agreement(crate::agreement::AgreementCommand),
-    #[cfg(feature = "deal")]
-    /// What an agreement obliges to, how each obligation stands, and why
-    Plan(Box<crate::plan::PlanArguments>),
-    #[cfg(feature = "deal")]
-    /// Which releases are new since the last look, and which obligations they create
-    #[command(after_help = crate::watch::EXIT_CODES)]
-    Watch(Box<crate::watch::WatchArguments>),
-    #[cfg(feature = "deal")]
-    /// Guest systems and hypervisors, and what is said of them by whom
-    Product(Box<crate::product::ProductArguments>),
-    /// The booted machines that are kept from one run to the next
+    /// Booted machines that are kept from one run to the next
     #[command(subcommand)]
     Cache(CacheCommand),
-    /// Completions for a shell, to standard output
+    /// Show the configuration that holds, and where each value comes from
+    Config {
+        /// One JSON object (docs/command-line.md)
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write shell completions to standard output
     Completions {
         /// The shell
         shell: Shell,
     },
-    /// Man pages, into a folder
+    /// Write man pages into a folder
     Man {
         /// The folder; made if it is not there
         #[arg(value_hint = ValueHint::DirPath)]
@@ -118,8 +110,8 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct RunArguments {
-    /// The cells of a plan, as `hospitium plan --cells --out` writes them: guests and machines are
-    /// taken from it, and of the hosts those that --host names
+    /// The cells of a plan, as `hospitium agreement cells --out` writes them: guests and machines are
+    /// taken from it, and of the hosts those that --on names
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,
           conflicts_with_all = ["memory", "vcpus", "firmware", "nodes", "chipset", "machine_type", "cpu", "tpm", "disk", "nic", "channel"])]
     pub plan: Option<PathBuf>,
@@ -135,13 +127,16 @@ pub struct RunArguments {
     #[arg(long, value_name = "BUNDLE", requires = "again", value_hint = ValueHint::AnyPath)]
     pub evidence: Option<PathBuf>,
     /// A guest: a kernel package (.deb), a kernel image, KERNEL+MODULES-FOLDER, a disk image, a disk
-    /// image booted by a kernel and an initrd outside of it (KERNEL+INITRD+IMAGE), a definition (guests/NAME.toml) or its NAME; all definitions of ./guests if none is given
-    #[arg(long, short, value_name = "GUEST")]
-    pub guest: Vec<String>,
+    /// image booted by a kernel and an initrd outside of it (KERNEL+INITRD+IMAGE), a definition
+    /// (guests/NAME.toml) or its NAME [default: all definitions of ./guests]
+    #[arg(value_name = "GUEST")]
+    pub guests: Vec<String>,
+    #[command(flatten)]
+    pub old: OldGuest,
     /// A host: `qemu` for the installed one, /path/to/qemu-system-x86_64, root:FOLDER for one that
     /// is unpacked there, libvirt:URI (`libvirt:qemu:///session`), a definition (hosts/NAME.toml) or its NAME
-    #[arg(long, value_name = "HOST", default_value = "qemu")]
-    pub host: Vec<String>,
+    #[arg(long, alias = "host", value_name = "HOST", default_value = "qemu")]
+    pub on: Vec<String>,
     /// Run only these checks: an id, a subsystem, or a pattern with * and ?
     #[arg(long, short, value_name = "CHECK")]
     pub check: Vec<String>,
@@ -228,7 +223,7 @@ pub struct RunArguments {
     #[arg(long)]
     pub json: bool,
     /// Neither take booted machines from the cache nor leave any there
-    #[arg(long)]
+    #[arg(long, conflicts_with = "cache_size")]
     pub no_cache: bool,
     /// Boot anew although a booted machine is in the cache; the new one takes its place
     #[arg(long, conflicts_with = "no_cache")]
@@ -239,6 +234,20 @@ pub struct RunArguments {
     /// Seed of all patterns that are written and compared, and of --shuffle
     #[arg(long, default_value_t = 2009)]
     pub seed: u64,
+}
+
+/// `--guest`, as guests to boot were named in the release before.
+#[derive(Debug, Clone, Default, Args)]
+pub struct OldGuest {
+    #[arg(long, short, value_name = "GUEST", hide = true)]
+    pub guest: Vec<String>,
+}
+
+impl OldGuest {
+    /// The guests that are named, in either way.
+    pub fn with(&self, named: &[String]) -> Vec<String> {
+        named.iter().chain(&self.guest).cloned().collect()
+    }
 }
 
 /// `90s`, `1h 30m`, as jiff's friendly format has it.
@@ -307,14 +316,17 @@ pub struct ReplayArguments {
     /// The check's id
     pub check: String,
     /// The cell, if the run has several
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     pub cell: Option<String>,
-    /// The guest, if the run was made elsewhere; must be the very same
-    #[arg(long)]
+    /// The guest, if the run was made elsewhere; must be the same
+    #[arg(value_name = "GUEST")]
     pub guest: Option<String>,
-    /// The host, if the run was made elsewhere; must be the very same
-    #[arg(long)]
-    pub host: Option<String>,
+    /// As guests were named in the release before
+    #[arg(long = "guest", value_name = "GUEST", hide = true, conflicts_with = "guest")]
+    pub old_guest: Option<String>,
+    /// The host, if the run was made elsewhere; must be the same
+    #[arg(long, alias = "host", value_name = "HOST")]
+    pub on: Option<String>,
     /// Begin at the machine's console instead of the prompt
     #[arg(long)]
     pub console: bool,
@@ -344,77 +356,109 @@ pub enum ReportFormat {
     Md,
 }
 
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub struct EvidenceArguments {
-    /// The run's folder, its evidence folder, or a packed bundle (.tar.zst)
-    #[arg(value_hint = ValueHint::AnyPath, required = true)]
-    pub run: Option<PathBuf>,
-    /// One JSON object a problem
-    #[arg(long)]
-    pub json: bool,
-    #[command(subcommand)]
-    pub command: Option<EvidenceCommand>,
-}
-
 #[derive(Debug, Subcommand)]
-pub enum EvidenceCommand {
-    /// Read a run's evidence with distrust and say what is wrong with it
+pub enum HostCommand {
+    /// Give a host a short name: try it and write hosts/NAME.toml
+    Add {
+        /// The name
+        name: String,
+        /// The host, as with `run --on`
+        #[arg(value_name = "HOST")]
+        host: String,
+    },
+    /// List the hypervisors found here, and those of ./hosts
+    List {
+        /// One JSON object (docs/command-line.md)
+        #[arg(long)]
+        json: bool,
+    },
+    /// Try a host and say what it can do and what is missing
     Check {
-        /// The run's folder, its evidence folder, or a packed bundle (.tar.zst)
-        #[arg(value_hint = ValueHint::AnyPath)]
-        run: PathBuf,
-        /// One JSON object a problem
+        /// As with `run --on`
+        #[arg(default_value = "qemu", value_name = "HOST")]
+        host: Vec<String>,
+        /// Which accelerator
+        #[arg(long, value_enum, default_value_t = AcceleratorArgument::Auto)]
+        accelerator: AcceleratorArgument,
+        /// One JSON object (docs/command-line.md)
         #[arg(long)]
         json: bool,
     },
 }
 
 #[derive(Debug, Subcommand)]
-pub enum HostCommand {
-    /// Hypervisors found here, and those of ./hosts
-    List,
-    /// Try a host out and say what it can do and what is missing
-    Check {
-        /// As with `run --host`
-        #[arg(default_value = "qemu")]
-        host: Vec<String>,
-        /// Which accelerator
-        #[arg(long, value_enum, default_value_t = AcceleratorArgument::Auto)]
-        accelerator: AcceleratorArgument,
-    },
-}
-
-#[derive(Debug, Subcommand)]
 pub enum GuestCommand {
-    /// Guests of ./guests and packages in the cache
-    List,
+    /// Give a guest a short name: look it over and write guests/NAME.toml, which pins it by its digest
+    Add {
+        /// The name
+        name: String,
+        /// The guest, as with `run`
+        #[arg(value_name = "GUEST")]
+        guest: String,
+        /// What product it is: an osinfo-db id [default: what the guest itself says]
+        #[arg(long, value_name = "ID")]
+        product: Option<String>,
+    },
+    /// List the guests of ./guests and the packages in the cache
+    List {
+        /// One JSON object (docs/command-line.md)
+        #[arg(long)]
+        json: bool,
+    },
     /// Look a guest over without booting it
     Check {
-        /// As with `run --guest`; all definitions of ./guests if none is given
+        /// As with `run` [default: all definitions of ./guests]
+        #[arg(value_name = "GUEST")]
         guest: Vec<String>,
+        /// One JSON object (docs/command-line.md)
+        #[arg(long)]
+        json: bool,
     },
 }
 
 #[derive(Debug, Subcommand)]
-pub enum CheckCommand {
-    /// All checks, or those that are named
+pub enum SuiteCommand {
+    /// List all checks, or those that are named
     List {
         /// An id, a subsystem, or a pattern with * and ?
+        #[arg(value_name = "CHECK")]
         check: Vec<String>,
+        /// One JSON object (docs/command-line.md)
+        #[arg(long)]
+        json: bool,
     },
-    /// One check: its requirement, needs, tier and limit
+    /// Show a check: its requirement, needs, tier and limit
     Show {
         /// Its id
+        #[arg(value_name = "CHECK")]
         id: String,
+        /// One JSON object (docs/command-line.md)
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the profiles: which checks a certificate requires
+    Profiles {
+        /// One JSON object (docs/command-line.md)
+        #[arg(long)]
+        json: bool,
     },
 }
 
 #[derive(Debug, Subcommand)]
 pub enum CacheCommand {
-    /// What is kept, and how much room it takes
-    List,
+    /// List what is kept, and how much room it takes
+    List {
+        /// One JSON object (docs/command-line.md)
+        #[arg(long)]
+        json: bool,
+    },
     /// Remove everything that can be made again and is not in use: booted machines, unpacked kernels,
     /// converted images
-    Clear,
+    #[command(alias = "clear")]
+    Clean,
+}
+
+/// The whole command line: with an example in front of each help text, and with the defaults of `hospitium.toml`.
+pub fn command(config: Option<&'static crate::config::Config>) -> clap::Command {
+    crate::config::defaults(crate::examples::shown(Arguments::command()), config)
 }

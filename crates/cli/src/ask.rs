@@ -1,4 +1,4 @@
-//! `hospitium ask`: is this guest validated on this host?
+//! Answers: is this guest validated on this host?
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
@@ -11,29 +11,18 @@ use hospitium_products::Products;
 use hospitium_report::words::plural;
 use jiff::civil::Date;
 
-use crate::agreement;
-use crate::catalog::{LogArguments, of_logs, open, today};
+use crate::deals;
 use crate::failure::End;
+use crate::logs::{LogArguments, asked_of, of_sources, open, sources, today};
 use crate::out::{note, out};
 use crate::product::SourceArguments;
 use crate::view::{Paint, safe};
 
-#[derive(Debug, Args)]
-pub struct AskArguments {
-    /// GUEST on HOST, and what is asked of the machine: "rhel 5.3 on hyper-v server 2008, 4 vcpu, 8 GiB"
-    #[arg(required_unless_present = "pairs", conflicts_with = "pairs")]
-    pub question: Vec<String>,
-    /// Every pair that the agreements speak of or that has a record, a line each
-    #[arg(long)]
-    pub pairs: bool,
-    #[command(flatten)]
-    pub options: AskOptions,
-}
-
 /// What an answer is made from.
 #[derive(Debug, Clone, Args)]
 pub struct AskOptions {
-    /// The catalog: a file, or an address [default: one made on the spot from the logs given]
+    /// The catalog: a file, or an address [default: what the configuration says, else one made on the spot from
+    /// the logs]
     #[arg(
         long,
         value_name = "FILE|URL",
@@ -44,8 +33,8 @@ pub struct AskOptions {
     pub db: Option<String>,
     #[command(flatten)]
     pub logs: LogArguments,
-    /// An agreement, whose terms and promises are taken in: a file or a name; may be given several
-    /// times [default: all of ./agreements]
+    /// An agreement, whose terms and promises are taken in: a file, or one that the configuration has; may be
+    /// given several times [default: all that the configuration has]
     #[arg(long, value_hint = ValueHint::FilePath, value_name = "AGREEMENT")]
     pub agreement: Vec<String>,
     /// The day for which it is asked [default: today, UTC]
@@ -58,31 +47,27 @@ pub struct AskOptions {
     pub json: bool,
 }
 
-/// `hospitium ask`. Good if a validation holds; bad if it failed, lapsed, was taken back, was never delivered
-/// or is left out; unfinished if nothing is known, or it is planned or pending only.
-pub async fn ask(arguments: AskArguments) -> Result<End> {
-    let products = arguments.options.sources.clone().load()?;
-    if arguments.pairs {
-        return pairs(&products, arguments.options).await;
-    }
-    answer(arguments.question.join(" ").as_str(), &products, arguments.options).await
+/// `hospitium catalog pairs`.
+pub async fn all_pairs(options: AskOptions) -> Result<End> {
+    let products = options.sources.clone().load()?;
+    pairs(&products, options).await
 }
 
 /// What questions are asked of: the catalog, the agreements, the day.
 async fn opened(options: AskOptions) -> Result<(Catalog, Vec<Agreement>, Date)> {
     let AskOptions { db, logs, agreement, as_of, .. } = options;
     // Without any, the question can still be answered from the logs.
-    let agreements = agreement::open_all(agreement)?;
-    // A catalog of the environment is not asked beside logs that are named.
-    let catalog = match db.filter(|_| logs.log.is_empty()) {
+    let agreements = deals::open_all(agreement)?;
+    let catalog = match asked_of(db, &logs) {
         Some(db) => open(&db).await?,
         None => {
-            if logs.log.is_empty() && agreements.is_empty() {
+            let sources = sources(&logs)?;
+            if sources.is_empty() && agreements.is_empty() {
                 note!(
                     "note: neither a catalog nor a log nor an agreement is named, so nothing is known"
                 );
             }
-            of_logs(&logs).await?
+            of_sources(&sources).await?
         }
     };
     Ok((catalog, agreements, as_of.unwrap_or_else(today)))
@@ -199,7 +184,8 @@ pub async fn answer(question: impl Asked, products: &Products, options: AskOptio
     Ok(end(&reply))
 }
 
-/// How a command ends that gave this reply.
+/// How a command ends that gave this reply. Good if a validation holds; bad if it failed, lapsed, was taken back, was
+/// never delivered or is left out; unfinished if nothing is known, or it is planned or pending only.
 pub fn end(reply: &Reply) -> End {
     match reply {
         Reply::Answer(answer) => match answer.verdict {

@@ -8,14 +8,16 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
 use hospitium_evidence::Bundle;
 use hospitium_ledger::dsse::Envelope;
-use hospitium_ledger::statement::{Claim, Issue, Record, Refused, Resource, Waiver, validation};
+use hospitium_ledger::statement::{
+    Claim, Issue, Outcome, Record, Refused, Resource, Waiver, validation,
+};
 use hospitium_ledger::{
     Certificate, Log, NoticeKind, SUFFIX, Statement, find_notice, find_validation, find_waivers,
 };
 use hospitium_model::{CellRecord, Digest, Formula};
 use hospitium_plan::cells::{CellPlan, PairPlan};
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::failure::{End, Usage};
 use crate::out::{note, out};
@@ -42,12 +44,12 @@ pub struct CertifyArguments {
     #[arg(long, short, value_hint = ValueHint::DirPath, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// The host's product: an id or a name [default: what its kind and version mean]
-    #[arg(long, value_name = "ID")]
+    #[arg(long = "host", alias = "host-product", value_name = "PRODUCT")]
     pub host_product: Option<String>,
     /// The guest's product: an id or a name [default: what its definition, name or version means]
-    #[arg(long, value_name = "ID")]
+    #[arg(long = "guest", alias = "guest-product", value_name = "PRODUCT")]
     pub guest_product: Option<String>,
-    /// The agreement under which it is, and whose rule says until when: a file, or the name of ./agreements/NAME.toml
+    /// The agreement under which it is, and whose rule says until when: a file, or one that the configuration has
     #[arg(long, value_hint = ValueHint::FilePath, value_name = "AGREEMENT")]
     pub agreement: Option<String>,
     #[command(flatten)]
@@ -65,6 +67,9 @@ pub struct CertifyArguments {
     /// Write a Sigstore bundle (v0.3) beside each certificate, for cosign
     #[arg(long)]
     pub sigstore: bool,
+    /// One JSON object (docs/command-line.md)
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Deserialize)]
@@ -99,7 +104,7 @@ pub fn certify(arguments: &CertifyArguments) -> Result<End> {
     let plan = path.as_deref().map(planned::read).transpose()?;
     let cells = if arguments.cell.is_empty() { &bundle.run.cells } else { &arguments.cell };
     if cells.is_empty() {
-        return Err(Usage::error("the run has no cells", "run one: hospitium run --guest GUEST"));
+        return Err(Usage::error("the run has no cells", "run one: hospitium run GUEST"));
     }
 
     let mut log = Log::open(&folder, &party)
@@ -166,12 +171,27 @@ pub fn certify(arguments: &CertifyArguments) -> Result<End> {
     let out = arguments.out.clone().unwrap_or_else(|| usual_place(&arguments.run));
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     let mut failed = taken_back;
+    let mut certificates = Vec::new();
     for index in indexes {
         let certificate = Certificate::of(log.folder(), log.checkpoint(), index)?;
-        failed |= write(&certificate, &out, arguments.sigstore)?;
+        let Some(written) = write(&certificate, &out, arguments.sigstore)? else { continue };
+        failed |= written.result == Outcome::Failed;
+        if !arguments.json {
+            out!("{}", safe(&written.line()));
+        }
+        certificates.push(written);
     }
     let head = log.checkpoint().head();
-    out!("log       {} · {} entries · {}", safe(&head.origin), head.size, folder.display());
+    if arguments.json {
+        let object = serde_json::json!({
+            "schema": "hospitium-certify/1",
+            "log": { "origin": head.origin, "size": head.size, "folder": folder },
+            "certificates": certificates,
+        });
+        out!("{object}");
+    } else {
+        out!("log       {} · {} entries · {}", safe(&head.origin), head.size, folder.display());
+    }
     Ok(match (refused, failed) {
         (0, false) => End::Good,
         (0, true) => End::Bad,
@@ -213,7 +233,7 @@ fn claim(plan: &CellPlan, cell: &CellRecord) -> Option<Claim> {
 
 /// The agreement by its digest, with its rule of validity; the party has to be one of it.
 fn agreement(named: &str, party: &str) -> Result<(Resource, Formula)> {
-    let (path, deal) = crate::agreement::open(named)?;
+    let (path, deal) = crate::deals::open(named)?;
     if deal.party(party).is_none() {
         let names: Vec<&str> = deal.parties.iter().map(|party| party.name.as_str()).collect();
         return Err(Usage::error(
@@ -225,31 +245,56 @@ fn agreement(named: &str, party: &str) -> Result<(Resource, Formula)> {
     Ok((Resource::of(&deal.id, Digest::of(&bytes)), deal.validity.until))
 }
 
-/// Writes a certificate, says so, and tells whether the pair failed.
-fn write(certificate: &Certificate, folder: &Path, sigstore: bool) -> Result<bool> {
+/// A certificate that was written.
+#[derive(Serialize)]
+struct Written {
+    cell: String,
+    result: Outcome,
+    entry: u64,
+    guest: String,
+    host: String,
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+    file: PathBuf,
+}
+
+impl Written {
+    fn line(&self) -> String {
+        let Self { result, entry, guest, host, passed, failed, skipped, file, .. } = self;
+        format!(
+            "{:<9} entry {entry} · {guest} on {host} · {passed} passed, {failed} failed, {skipped} do not apply · {}",
+            result.word(),
+            file.display()
+        )
+    }
+}
+
+/// Writes a certificate of a validation; nothing of another record.
+fn write(certificate: &Certificate, folder: &Path, sigstore: bool) -> Result<Option<Written>> {
     let statement = Statement::parse(certificate.envelope().payload())?;
-    let Record::Validation(validation) = statement.record else { return Ok(false) };
-    let path = folder.join(format!("{}.{SUFFIX}", validation.hospitium.evidence.cell));
-    certificate.write(&path)?;
-    let coverage = validation.hospitium.coverage;
-    out!(
-        "{:<9} entry {} · {} on {} · {} passed, {} failed, {} do not apply · {}",
-        validation.result.word(),
-        certificate.proof().index,
-        safe(&validation.hospitium.guest.name),
-        safe(&validation.hospitium.host.name),
-        coverage.passed,
-        coverage.failed + coverage.waived,
-        coverage.skipped,
-        path.display()
-    );
+    let Record::Validation(validation) = statement.record else { return Ok(None) };
+    let cell = validation.hospitium.evidence.cell;
+    let file = folder.join(format!("{cell}.{SUFFIX}"));
+    certificate.write(&file)?;
     if sigstore {
         let bundle = hospitium_ledger::dsse::sigstore_bundle(certificate.envelope())?;
-        let path = path.with_extension("sigstore.json");
+        let path = file.with_extension("sigstore.json");
         std::fs::write(&path, bundle)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(validation.result == hospitium_ledger::statement::Outcome::Failed)
+    let coverage = validation.hospitium.coverage;
+    Ok(Some(Written {
+        cell,
+        result: validation.result,
+        entry: certificate.proof().index,
+        guest: validation.hospitium.guest.name,
+        host: validation.hospitium.host.name,
+        passed: coverage.passed,
+        failed: coverage.failed + coverage.waived,
+        skipped: coverage.skipped,
+        file,
+    }))
 }
 
 fn waivers(path: &Path) -> Result<Vec<Waiver>> {

@@ -47,7 +47,7 @@ pub fn run(arguments: &DiffArguments) -> Result<End> {
             if !side.sound {
                 note!(
                     "warning: something is wrong with the evidence of {}; \
-                     `hospitium evidence check {}` says what",
+                     `hospitium verify {}` says what",
                     safe(&side.run),
                     path.display()
                 );

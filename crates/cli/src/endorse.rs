@@ -25,10 +25,6 @@ use crate::{diff, places};
 const LONGEST: usize = 1000;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  hospitium log endorse theirs.tlog-proof --party vendor --copy copies/other --reviewed \\
-      --reason \"its evidence bears it out\"
-  hospitium log endorse theirs.tlog-proof --party vendor --run runs/latest --reason \"run again here\"")]
 pub struct EndorseArguments {
     /// The certificate's file, or the record's name: the SHA-256 of its entry in the copy
     #[arg(value_name = "CERTIFICATE|RECORD", value_hint = ValueHint::FilePath)]

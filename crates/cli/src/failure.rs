@@ -14,10 +14,6 @@ pub enum End {
     Bad,
     /// No more can be said.
     Unfinished,
-    /// Something was released, and it obliges to nothing more.
-    News,
-    /// Something was released, and there is more to be done, or earlier.
-    Owed,
     /// As another program wants it.
     Code(u8),
 }
@@ -32,8 +28,6 @@ impl From<End> for ExitCode {
             End::Good => Self::SUCCESS,
             End::Bad => Self::from(1),
             End::Unfinished => Self::from(3),
-            End::News => Self::from(4),
-            End::Owed => Self::from(5),
             End::Code(code) => Self::from(code),
         }
     }
@@ -72,21 +66,29 @@ impl std::error::Error for Usage {}
 
 /// Prints the error, its causes each on its line, and the next step; gives the exit code.
 pub fn tell(error: &anyhow::Error) -> ExitCode {
+    note!("{}", words(error));
+    ExitCode::from(code(error))
+}
+
+/// What is printed of an error.
+pub fn words(error: &anyhow::Error) -> String {
     let mut told = error.to_string();
-    note!("error: {}", indented(&told));
+    let mut words = format!("error: {}", indented(&told));
     for cause in error.chain().skip(1) {
-        let words = cause.to_string();
+        let cause = cause.to_string();
         // Libraries differ in whether an error repeats its cause.
-        if !told.contains(&words) {
-            note!("  because: {}", indented(&words));
-            told.push_str(&words);
+        if !told.contains(&cause) {
+            words.push_str("\n  because: ");
+            words.push_str(&indented(&cause));
+            told.push_str(&cause);
         }
     }
     let usage = || error.chain().find_map(|cause| cause.downcast_ref::<Usage>());
     if let Some(usage) = error.downcast_ref::<Usage>().or_else(usage) {
-        note!("  next: {}", usage.next);
+        words.push_str("\n  next: ");
+        words.push_str(&usage.next);
     }
-    ExitCode::from(code(error))
+    words
 }
 
 /// 2 if the command cannot be carried out as given, 3 if it was begun and came to no end.

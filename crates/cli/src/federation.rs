@@ -22,8 +22,6 @@ const LOOKED_AT: Duration = Duration::from_secs(2);
 const ASKED_AGAIN: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
-  hospitium log mirror https://vendor.example/log copies/vendor --policy trusted.policy")]
 pub struct MirrorArguments {
     /// Where the log is: an address (https://…), or a folder
     #[arg(value_name = "URL|DIR")]

@@ -32,7 +32,7 @@ pub async fn open(uri: &str, accelerator: AcceleratorArgument) -> Result<Arc<dyn
     if matches!(accelerator, AcceleratorArgument::Kvm) {
         return Err(Usage::error(
             "the driver for libvirt does not use KVM yet",
-            "leave out --accelerator, or name the QEMU itself: --host qemu",
+            "leave out --accelerator, or name the QEMU itself: --on qemu",
         ));
     }
     let opened = Libvirt::open(LibvirtOptions::new(uri)).await;

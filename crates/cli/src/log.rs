@@ -66,7 +66,8 @@ pub enum LogCommand {
         until: Option<Timestamp>,
     },
     /// Record that what suspended a certificate does so no more
-    Lift(NoticeArguments),
+    #[command(alias = "lift")]
+    Resume(NoticeArguments),
     /// Record that a certificate is not to be relied on any more, or a waiver or endorsement does not hold any more
     Withdraw(NoticeArguments),
     /// Record that a check's failure is accepted for a time; `certify` then counts it
@@ -154,7 +155,7 @@ pub fn log(command: &LogCommand) -> Result<End> {
                 Statement::suspension(party, now, record, &notice.reason, *until)
             })
         }
-        LogCommand::Lift(notice) => announce(notice, |party, now, record| {
+        LogCommand::Resume(notice) => announce(notice, |party, now, record| {
             Statement::lifting(party, now, record, &notice.reason)
         }),
         LogCommand::Withdraw(notice) => announce(notice, |party, now, record| {

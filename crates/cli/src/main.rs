@@ -1,5 +1,6 @@
 //! The command line: arguments, progress and text, nothing else.
 
+mod add;
 #[cfg(feature = "deal")]
 mod again;
 #[cfg(feature = "deal")]
@@ -8,21 +9,27 @@ mod args;
 #[cfg(feature = "deal")]
 mod ask;
 #[cfg(feature = "deal")]
+mod ask_vm;
+#[cfg(feature = "deal")]
 mod case;
 #[cfg(feature = "deal")]
 mod catalog;
 #[cfg(feature = "deal")]
 mod certify;
+mod config;
 #[cfg(feature = "deal")]
-mod check_vm;
+mod deals;
 mod definition;
 mod diff;
 #[cfg(feature = "deal")]
 mod endorse;
+mod examples;
 mod failure;
 #[cfg(feature = "deal")]
 mod federation;
 mod generate;
+#[cfg(test)]
+mod grammar;
 #[cfg(feature = "deal")]
 mod heads;
 #[cfg(feature = "deal")]
@@ -30,6 +37,9 @@ mod keys;
 mod libvirt;
 #[cfg(feature = "deal")]
 mod log;
+#[cfg(feature = "deal")]
+mod logs;
+mod old;
 mod open;
 mod out;
 #[cfg(feature = "deal")]
@@ -40,16 +50,18 @@ mod plan;
 mod planned;
 #[cfg(feature = "deal")]
 mod product;
+#[cfg(feature = "deal")]
+mod question;
 mod replay;
 mod report;
 mod run;
 #[cfg(feature = "deal")]
 mod serve;
 mod show;
+mod suite;
 mod summary;
 #[cfg(feature = "deal")]
 mod trust;
-#[cfg(feature = "deal")]
 mod verify;
 mod view;
 #[cfg(feature = "deal")]
@@ -58,10 +70,12 @@ mod watch;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::FromArgMatches as _;
 
-use crate::args::{Arguments, Command, EvidenceCommand, GuestCommand, HostCommand};
-use crate::failure::{End, Usage};
+use crate::args::{Arguments, Command, GuestCommand, HostCommand};
+use crate::config::Config;
+use crate::failure::End;
+use crate::out::note;
 
 /// A rebuilt catalog's records are made on some threads and given back on others, by the million.
 #[cfg(feature = "deal")]
@@ -69,15 +83,35 @@ use crate::failure::{End, Usage};
 static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
-        Err(error) if error.use_stderr() && std::env::args_os().any(|word| word == "--bisect") => {
-            // The usual code for this would tell git that the revision is bad.
-            let _ = error.print();
-            return ExitCode::from(failure::STOPS_BISECTION);
-        }
-        Err(error) => error.exit(),
+    let (typed, renamed) = old::renamed(std::env::args_os().collect());
+    let bisects = typed.iter().any(|word| word == "--bisect");
+    // The usual code for a wrong command would tell git that the revision is bad.
+    let wrong = |code: ExitCode| {
+        if bisects { ExitCode::from(failure::STOPS_BISECTION) } else { code }
     };
+    let config = config::find();
+    // It lives as long as the program: options have defaults from it.
+    let held: Option<&'static Config> =
+        config.as_ref().ok().map(|config| &*Box::leak(Box::new(config.clone())));
+    let parsed = args::command(held).try_get_matches_from(typed).and_then(|matches| {
+        Arguments::from_arg_matches(&matches).map(|arguments| (matches, arguments))
+    });
+    let (matches, arguments) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            let _ = error.print();
+            let code = if error.use_stderr() { 2 } else { 0 };
+            return if code == 2 { wrong(ExitCode::from(2)) } else { ExitCode::SUCCESS };
+        }
+    };
+    match (config, held) {
+        (Err(error), _) => return wrong(failure::tell(&error)),
+        (Ok(_), Some(held)) => config::hold(held, &matches),
+        (Ok(_), None) => {}
+    }
+    if let Some(words) = renamed {
+        note!("note: {words}; the old name works in this release only");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let ended = match runtime.context("cannot start the asynchronous runtime") {
         Ok(runtime) => {
@@ -102,15 +136,8 @@ async fn carry_out(arguments: Arguments) -> Result<End> {
         Command::Replay(arguments) => replay::run(arguments, cache).await,
         Command::Report(arguments) => report::report(&arguments),
         Command::Diff(arguments) => diff::run(&arguments),
-        Command::Evidence(arguments) => match (arguments.command, arguments.run) {
-            (Some(EvidenceCommand::Check { run, json }), _) => report::check(&run, json),
-            (None, Some(run)) => report::check(&run, arguments.json),
-            (None, None) => {
-                Err(Usage::error("no run is named", "hospitium evidence check runs/latest"))
-            }
-        },
         #[cfg(feature = "deal")]
-        Command::Ask(arguments) => ask::ask(*arguments).await,
+        Command::Ask(arguments) => question::ask(*arguments).await,
         #[cfg(feature = "deal")]
         Command::Case(command) => case::case(command).await,
         #[cfg(feature = "deal")]
@@ -119,33 +146,32 @@ async fn carry_out(arguments: Arguments) -> Result<End> {
         Command::Serve(arguments) => serve::serve(*arguments).await,
         #[cfg(feature = "deal")]
         Command::Certify(arguments) => certify::certify(&arguments),
-        #[cfg(feature = "deal")]
         Command::Verify(arguments) => verify::verify(&arguments),
         #[cfg(feature = "deal")]
         Command::Party(command) => party::party(&command),
         #[cfg(feature = "deal")]
         Command::Log(command) => log::log(&command),
-        Command::Host(HostCommand::List) => Ok(show::host_list()),
-        Command::Host(HostCommand::Check { host, accelerator }) => {
-            show::host_check(&host, &places()?, accelerator).await
+        Command::Host(HostCommand::Add { name, host }) => {
+            add::host_add(&name, &host, &places()?).await
         }
-        Command::Guest(GuestCommand::List) => Ok(show::guest_list(&places()?)),
-        Command::Guest(GuestCommand::Check { guest }) => show::guest_check(&guest, &places()?),
-        Command::Check(command) => show::check(&command),
-        #[cfg(feature = "deal")]
-        Command::CheckVm(arguments) => check_vm::check_vm(*arguments).await,
-        #[cfg(feature = "deal")]
-        Command::Agreement(command) => agreement::agreement(command),
-        #[cfg(feature = "deal")]
-        Command::Plan(mut arguments) => {
-            arguments.cache = cache;
-            plan::plan(*arguments).await
+        Command::Guest(GuestCommand::Add { name, guest, product }) => {
+            add::guest_add(&name, &guest, product, &places()?)
         }
+        Command::Host(HostCommand::List { json }) => show::host_list(json),
+        Command::Host(HostCommand::Check { host, accelerator, json }) => {
+            show::host_check(&host, &places()?, accelerator, json).await
+        }
+        Command::Guest(GuestCommand::List { json }) => show::guest_list(&places()?, json),
+        Command::Guest(GuestCommand::Check { guest, json }) => {
+            show::guest_check(&guest, &places()?, json)
+        }
+        Command::Suite(command) => suite::suite(&command),
         #[cfg(feature = "deal")]
-        Command::Watch(arguments) => watch::watch(*arguments).await,
+        Command::Agreement(command) => agreement::agreement(command, cache).await,
         #[cfg(feature = "deal")]
         Command::Product(arguments) => product::product(*arguments),
         Command::Cache(command) => show::cache(&command, &places()?),
+        Command::Config { json } => config::show(config::held(), json),
         Command::Completions { shell } => {
             generate::completions(shell);
             Ok(End::Good)

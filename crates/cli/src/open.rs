@@ -78,7 +78,7 @@ pub fn guests(named: &[String], places: &Places, wishes: &Wishes) -> Result<Vec<
     if ready.is_empty() {
         return Err(Usage::error(
             "no guest is named, and ./guests has no definition of one that is ready",
-            "name one: hospitium run --guest IMAGE-OR-KERNEL-PACKAGE; `hospitium guest list` shows what is here",
+            "name one: hospitium run IMAGE-OR-KERNEL-PACKAGE; `hospitium guest list` shows what is here",
         ));
     }
     Ok(ready)

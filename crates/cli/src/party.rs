@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Subcommand, ValueEnum, ValueHint};
-use hospitium_ledger::{Algorithm, Party, PublicParty};
+use hospitium_ledger::{Algorithm, Party, Peers, PublicParty};
 use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use crate::failure::End;
 use crate::keys;
@@ -31,11 +32,23 @@ pub enum PartyCommand {
         #[arg(value_hint = ValueHint::AnyPath)]
         party: PathBuf,
         /// Its policy, to be extended, instead
+        #[arg(long, alias = "policy", conflicts_with = "json")]
+        as_policy: bool,
+        /// One JSON object (docs/command-line.md)
         #[arg(long)]
-        policy: bool,
+        json: bool,
     },
     /// Trust another party: fetch its keys, compare their fingerprint, and keep them in peers
     Trust(crate::trust::TrustArguments),
+    /// List the other parties that are trusted, with their fingerprints
+    Peers {
+        /// One's own party
+        #[arg(long, value_hint = ValueHint::DirPath, value_name = "DIR")]
+        party: PathBuf,
+        /// One JSON object (docs/command-line.md)
+        #[arg(long)]
+        json: bool,
+    },
     /// Make a new key for records; the change is recorded in the log, signed with the old key
     Rekey {
         /// The party's folder
@@ -74,18 +87,55 @@ pub fn party(command: &PartyCommand) -> Result<End> {
                 folder.join("secret").display()
             );
         }
-        PartyCommand::Show { party, policy } => {
+        PartyCommand::Show { party, as_policy, json } => {
             let public = PublicParty::read(party).context("the party cannot be read")?;
-            if *policy {
+            if *as_policy {
                 out!("{}", public.policy().trim_end());
+            } else if *json {
+                out!("{}", json!({ "schema": "hospitium-party/1", "party": value(&public) }));
             } else {
                 keys::show(&public);
             }
         }
         PartyCommand::Trust(arguments) => return crate::trust::trust(arguments),
+        PartyCommand::Peers { party, json } => peers(party, *json)?,
         PartyCommand::Rekey { folder, reason, log } => rekey(folder, reason, log.as_deref())?,
     }
     Ok(End::Good)
+}
+
+fn value(public: &PublicParty) -> Value {
+    json!({
+        "name": public.name,
+        "fingerprint": public.fingerprint().to_string(),
+        "record": public.record.to_string(),
+        "log": public.log.to_string(),
+        "witness": public.witness.to_string(),
+    })
+}
+
+/// `hospitium party peers`.
+fn peers(folder: &Path, as_json: bool) -> Result<()> {
+    PublicParty::read(folder).context("one's own party cannot be read")?;
+    let peers = Peers::of(folder).all().context("a peer cannot be read")?;
+    if as_json {
+        let all: Vec<_> = peers.iter().map(|(_, public)| value(public)).collect();
+        out!("{}", json!({ "schema": "hospitium-peers/1", "peers": all }));
+        return Ok(());
+    }
+    for (n, (_, public)) in peers.iter().enumerate() {
+        if n > 0 {
+            out!("");
+        }
+        keys::show(public);
+    }
+    if peers.is_empty() {
+        out!(
+            "nobody is trusted yet; hospitium party trust https://other.example --party {}",
+            folder.display()
+        );
+    }
+    Ok(())
 }
 
 fn rekey(folder: &Path, reason: &str, log: Option<&Path>) -> Result<()> {

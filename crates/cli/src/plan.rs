@@ -1,4 +1,4 @@
-//! `hospitium plan`: what an agreement obliges to on a day, how each obligation stands, and why.
+//! `hospitium agreement plan`: what an agreement obliges to on a day, how each obligation stands, and why.
 
 mod cells;
 
@@ -8,117 +8,149 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueHint};
-use hospitium_catalog::Desk;
-use hospitium_model::Term;
+use hospitium_catalog::{Catalog, Desk};
+use hospitium_model::{Agreement, Term};
 use hospitium_plan::obligation::{Obligation, Plan, State};
-use hospitium_products::Product;
+use hospitium_products::{Product, Products};
 use jiff::civil::Date;
 
-use crate::agreement;
-use crate::args::AcceleratorArgument;
-use crate::catalog::{LogArguments, of_logs, today};
+use crate::args::{AcceleratorArgument, OldGuest};
+use crate::deals;
 use crate::failure::{End, Usage};
+use crate::logs::{LogArguments, OwnParty, of_logs, today};
 use crate::out::{note, out};
 use crate::product::SourceArguments;
 use crate::view::{Paint, safe};
 
+/// Which obligations are looked at, and by which records.
 #[derive(Debug, Args)]
-pub struct PlanArguments {
-    /// A file, or the name of ./agreements/NAME.toml
+pub struct OwedArguments {
+    /// A file, or the id or file name of an agreement that the configuration has
     #[arg(value_hint = ValueHint::FilePath)]
     pub agreement: String,
     #[command(flatten)]
+    pub own: OwnParty,
+    #[command(flatten)]
     pub logs: LogArguments,
-    /// The day to look at [default: today]
+    /// The day for which it is asked [default: today, UTC]
     #[arg(long, value_name = "DATE", value_parser = hospitium_model::asked_day)]
     pub as_of: Option<Date>,
     /// Only what this party owes
     #[arg(long, value_name = "NAME")]
-    pub party: Option<String>,
+    pub owed_by: Option<String>,
     /// Only obligations in this state
     #[arg(long, value_name = "STATE", value_parser = PossibleValuesParser::new(State::WORDS))]
     pub state: Vec<String>,
-    /// Each obligation with all its reasons
-    #[arg(long)]
-    pub why: bool,
-    /// JSON on standard output
+    /// One JSON object
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
     pub sources: SourceArguments,
-    /// The machine configurations to run for what is owed and can be run here
-    #[arg(long)]
-    pub cells: bool,
-    /// Any so many values of the configuration meet in a cell [default: what the agreement promises]
-    #[arg(long, value_name = "COUNT", requires = "cells", value_parser = clap::value_parser!(u32).range(1..=6))]
-    pub strength: Option<u32>,
-    /// Write the cells here, for `hospitium run --plan`
-    #[arg(long, short, requires = "cells", value_hint = ValueHint::FilePath, value_name = "FILE")]
-    pub out: Option<PathBuf>,
-    /// A guest that is here, as with `run`; all definitions of ./guests if none is given
-    #[arg(long, short, requires = "cells", value_name = "GUEST")]
-    pub guest: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    #[command(flatten)]
+    pub owed: OwedArguments,
+    /// Each obligation with all its reasons; the JSON always has them
+    #[arg(long, conflicts_with = "json")]
+    pub why: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CellsArguments {
+    #[command(flatten)]
+    pub owed: OwedArguments,
+    /// A guest that is here, as with `run` [default: all definitions of ./guests]
+    #[arg(value_name = "GUEST")]
+    pub guests: Vec<String>,
+    #[command(flatten)]
+    pub old: OldGuest,
     /// A host that is here, as with `run`
-    #[arg(long, value_name = "HOST", default_value = "qemu")]
-    pub host: Vec<String>,
+    #[arg(long, alias = "host", value_name = "HOST", default_value = "qemu")]
+    pub on: Vec<String>,
     /// Which accelerator of the hosts
     #[arg(long, value_enum, default_value_t = AcceleratorArgument::Auto)]
     pub accelerator: AcceleratorArgument,
-    /// The cache's folder; set from the option of all commands
-    #[arg(skip)]
-    pub cache: Option<PathBuf>,
+    /// Interaction strength: 2 covers every pair of values [default: what the agreement promises]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=6))]
+    pub strength: Option<u32>,
+    /// Write the cells here, for `hospitium run --plan`
+    #[arg(long, short, value_hint = ValueHint::FilePath, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// Lines of hosts that runs can be made on here.
 const DRIVEN: [&str; 1] = ["qemu"];
 
-/// `hospitium plan`.
-pub async fn plan(arguments: PlanArguments) -> Result<End> {
-    let (path, deal) = agreement::open(&arguments.agreement)?;
-    if let Some(name) = &arguments.party
-        && deal.party(name).is_none()
-    {
-        let names: Vec<&str> = deal.parties.iter().map(|party| party.name.as_str()).collect();
-        return Err(Usage::error(
-            format!("{name} is no party to {}", deal.id),
-            format!("name one of {}", names.join(", ")),
-        ));
-    }
-    let products = arguments.sources.clone().load()?;
-    let as_of = arguments.as_of.unwrap_or_else(today);
-    let catalog = of_logs(&arguments.logs).await?;
-    let suite = env!("CARGO_PKG_VERSION");
-    let blocked = |_: &Product, host: &Product| {
-        (!DRIVEN.contains(&host.line.as_str()))
-            .then(|| format!("there is no driver for {} here yet", host.name))
-    };
-    // The same function as the site's.
-    let desk = Desk::new(&catalog, &products, &[], as_of).await?;
-    let made = desk.plan_with(&deal, Some(suite), &blocked).await;
-    let mut plan = made.context("the records cannot be read")?;
-    let states: BTreeSet<&str> = arguments.state.iter().map(String::as_str).collect();
-    plan.obligations.retain(|owed| {
-        arguments.party.as_ref().is_none_or(|party| owed.party == *party)
-            && (states.is_empty() || states.contains(owed.state.word()))
-    });
-    if arguments.cells {
-        for problem in &plan.problems {
-            note!("warning: {}", safe(problem));
+/// What is owed, from what.
+struct Owed {
+    path: PathBuf,
+    deal: Agreement,
+    products: Products,
+    catalog: Catalog,
+    plan: Plan,
+}
+
+impl OwedArguments {
+    async fn open(&self) -> Result<Owed> {
+        let (path, deal) = deals::open(&self.agreement)?;
+        if let Some(name) = &self.owed_by
+            && deal.party(name).is_none()
+        {
+            let names: Vec<&str> = deal.parties.iter().map(|party| party.name.as_str()).collect();
+            return Err(Usage::error(
+                format!("{name} is no party to {}", deal.id),
+                format!("name one of {}", names.join(", ")),
+            ));
         }
-        return cells::cells(&arguments, &deal, &path, &plan, &products, &catalog).await;
+        let products = self.sources.clone().load()?;
+        let as_of = self.as_of.unwrap_or_else(today);
+        let catalog = of_logs(&self.logs).await?;
+        let suite = env!("CARGO_PKG_VERSION");
+        let blocked = |_: &Product, host: &Product| {
+            (!DRIVEN.contains(&host.line.as_str()))
+                .then(|| format!("there is no driver for {} here yet", host.name))
+        };
+        // The same function as the site's.
+        let desk = Desk::new(&catalog, &products, &[], as_of).await?;
+        let made = desk.plan_with(&deal, Some(suite), &blocked).await;
+        let mut plan = made.context("the records cannot be read")?;
+        let states: BTreeSet<&str> = self.state.iter().map(String::as_str).collect();
+        plan.obligations.retain(|owed| {
+            self.owed_by.as_ref().is_none_or(|party| owed.party == *party)
+                && (states.is_empty() || states.contains(owed.state.word()))
+        });
+        Ok(Owed { path, deal, products, catalog, plan })
     }
-    if arguments.json {
+}
+
+/// `hospitium agreement plan`.
+pub async fn plan(arguments: PlanArguments) -> Result<End> {
+    let Owed { deal, plan, .. } = arguments.owed.open().await?;
+    if arguments.owed.json {
         out!("{}", serde_json::to_string_pretty(&plan).context("cannot write JSON")?);
     } else {
         show(&deal, &plan, arguments.why);
     }
-    for problem in &plan.problems {
-        note!("warning: {}", safe(problem));
-    }
+    warn(&plan);
     let late = plan.obligations.iter().any(|o| {
         matches!(o.state, State::Late { .. } | State::Lapsed { .. } | State::Failed { .. })
     });
     Ok(if late || !plan.problems.is_empty() { End::Bad } else { End::Good })
+}
+
+/// `hospitium agreement cells`.
+pub async fn cells(arguments: CellsArguments, cache: Option<PathBuf>) -> Result<End> {
+    let owed = arguments.owed.open().await?;
+    warn(&owed.plan);
+    cells::cells(&arguments, &owed, cache).await
+}
+
+fn warn(plan: &Plan) {
+    for problem in &plan.problems {
+        note!("warning: {}", safe(problem));
+    }
 }
 
 fn show(deal: &hospitium_model::Agreement, plan: &Plan, why: bool) {

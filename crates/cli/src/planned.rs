@@ -16,7 +16,7 @@ use crate::open::{Wishes, guest};
 /// The name under which a run keeps its plan in its folder.
 pub const PLAN: &str = "plan.json";
 
-const MAKE_ONE: &str = "make one: hospitium plan AGREEMENT --cells --out plan.json";
+const MAKE_ONE: &str = "make one: hospitium agreement cells AGREEMENT --out plan.json";
 
 /// Reads a plan's file.
 pub fn read(path: &Path) -> Result<CellPlan> {
@@ -60,7 +60,7 @@ pub fn cells(
             vec![of_plan.map_err(|error| {
                 let name = hospitium_model::printable(&pair.guest.name, 200);
                 let next = format!(
-                    "name where it is: --guest FILE, with the digest {}; or make the plan again",
+                    "name the file that has the digest {}: hospitium run FILE --plan PLAN; or make the plan again",
                     pair.guest.digest.short()
                 );
                 Usage::because(error, format!("the plan's guest {name} cannot be opened"), next)
@@ -80,7 +80,7 @@ pub fn cells(
     if cells.guests.is_empty() {
         return Err(Usage::error(
             "the plan has no cells to run",
-            "nothing is to be done; `hospitium plan AGREEMENT --cells` shows how it stands",
+            "nothing is to be done; `hospitium agreement cells AGREEMENT` shows how it stands",
         ));
     }
     Ok(cells)

@@ -25,15 +25,13 @@ pub async fn run(arguments: ReplayArguments, cache: Option<PathBuf>) -> Result<E
     let bundle = Bundle::open(&evidence)
         .with_context(|| format!("the evidence {} cannot be read", evidence.display()))?;
     if !bundle.is_sound() {
-        note!(
-            "warning: something is wrong with this evidence; `hospitium evidence check` says what"
-        );
+        note!("warning: something is wrong with this evidence; `hospitium verify RUN` says what");
     }
     let cell = choose(&bundle, arguments.cell.as_deref(), &arguments.run)?;
     let check = find(&arguments.check).ok_or_else(|| {
         Usage::error(
             format!("no check is named {:?}", arguments.check),
-            "hospitium check list shows all",
+            "hospitium suite list shows all",
         )
     })?;
     let replayed = open(&arguments, &places, &bundle, cell, check).await?;
@@ -77,16 +75,17 @@ async fn open(
     // Evidence may come from anyone, so what it says is shown to the person and not carried out.
     let origin = made::find(&places.made(), &bundle.run.id, &record.name);
     let said = |what: &str| record.observed.get(what).map_or_else(|| "?".into(), |text| safe(text));
-    let missing = |option: &str, what: &str| {
+    let missing = |side: &str, how: &str| {
         Usage::error(
-            format!("this run was not made here, so its {option} must be named"),
-            format!("add --{option}; the evidence says that it was {}", said(what)),
+            format!("this run was not made here, so its {side} must be named"),
+            format!("add {how}; the evidence says that it was {}", said(&format!("{side} origin"))),
         )
     };
-    let guest_name = arguments.guest.clone().or_else(|| origin.as_ref().map(|o| o.guest.clone()));
-    let host_name = arguments.host.clone().or_else(|| origin.map(|o| o.host));
-    let guest_name = guest_name.ok_or_else(|| missing("guest", "guest origin"))?;
-    let host_name = host_name.ok_or_else(|| missing("host", "host origin"))?;
+    let named = arguments.guest.as_ref().or(arguments.old_guest.as_ref()).cloned();
+    let guest_name = named.or_else(|| origin.as_ref().map(|o| o.guest.clone()));
+    let host_name = arguments.on.clone().or_else(|| origin.map(|o| o.host));
+    let guest_name = guest_name.ok_or_else(|| missing("guest", "GUEST behind the check"))?;
+    let host_name = host_name.ok_or_else(|| missing("host", "--on HOST"))?;
     let guest = guest(&guest_name, places, &Wishes::default())?;
     let accelerator = if record.host.accelerator.used.is_hardware() {
         AcceleratorArgument::Auto

@@ -1,4 +1,4 @@
-//! `hospitium report` and `hospitium evidence check`.
+//! `hospitium report`, and `hospitium verify` of a run.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -94,8 +94,8 @@ fn soundness(bundle: &Bundle) -> End {
     End::Bad
 }
 
-/// `hospitium evidence check`.
-pub fn check(run: &Path, json: bool) -> Result<End> {
+/// `hospitium verify RUN`: reads the evidence with distrust and says what is wrong with it.
+pub fn verify(run: &Path, json: bool) -> Result<End> {
     let evidence = places::evidence(run)?;
     let bundle = Bundle::open(&evidence)
         .with_context(|| format!("the evidence {} cannot be read", evidence.display()))?;

@@ -156,13 +156,14 @@ async fn carry_out(
     let (cache, places) = places::open_cache(cache)?;
     let wishes = Wishes::from(arguments);
     let mut hosts = Vec::new();
-    for what in &arguments.host {
+    for what in &arguments.on {
         hosts.push(host(what, &places, arguments.accelerator).await?);
     }
+    let named = arguments.old.with(&arguments.guests);
     let (guests, exactly) = match cells {
-        None => (guests(&arguments.guest, &places, &wishes)?, None),
+        None => (guests(&named, &places, &wishes)?, None),
         Some(plan) => {
-            let found = planned::cells(plan, &arguments.guest, &hosts, &places, &wishes)?;
+            let found = planned::cells(plan, &named, &hosts, &places, &wishes)?;
             (found.guests, Some(found.exactly))
         }
     };

@@ -1,6 +1,6 @@
 //! `hospitium serve`: the catalog as a web site.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -13,9 +13,9 @@ use hospitium_desk_http::{
 use hospitium_web::{Connections, Counter, Heads, Site, Sources, renew, serve as server};
 use jiff::civil::Date;
 
-use crate::agreement;
-use crate::catalog::{LogArguments, USUAL, of_sources, open, sources};
+use crate::deals;
 use crate::failure::{End, Usage};
+use crate::logs::{LogArguments, OwnParty, asked_of, of_sources, open, sources};
 use crate::out::{note, out};
 use crate::product::SourceArguments;
 use crate::view::safe;
@@ -25,6 +25,8 @@ pub struct ServeArguments {
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8600")]
     pub listen: String,
+    #[command(flatten)]
+    pub own: OwnParty,
     #[command(flatten)]
     pub site: SiteArguments,
     /// Connections at once, in all; no more than half of the descriptors that a process may have
@@ -118,13 +120,14 @@ impl Desk {
 /// What a site is made from.
 #[derive(Debug, Clone, Args)]
 pub struct SiteArguments {
-    /// The catalog: a file, or an address [default: one made on the spot from the logs given; without
-    /// any, catalog.db]
+    /// The catalog: a file, or an address [default: what the configuration says, else one made on the spot from
+    /// the logs]
     #[arg(long, value_name = "FILE|URL", env = "HOSPITIUM_CATALOG", hide_env_values = true)]
     pub db: Option<String>,
     #[command(flatten)]
     pub logs: LogArguments,
-    /// An agreement: a file or a name; may be given several times [default: all of ./agreements]
+    /// An agreement: a file, or one that the configuration has; may be given several times [default: all that the
+    /// configuration has]
     #[arg(long, value_hint = ValueHint::FilePath, value_name = "AGREEMENT")]
     pub agreement: Vec<String>,
     /// Evidence to hold certificates against: a bundle, or a folder of bundles or runs; may be given
@@ -151,16 +154,16 @@ impl SiteArguments {
             }
         }
         let products = products.load()?;
-        let agreements = agreement::open_all(agreement)?;
+        let agreements = deals::open_all(agreement)?;
         let at_hand = sources(&logs)?;
-        let usual = || at_hand.is_empty() && Path::new(USUAL).is_file();
-        let catalog = match db.or_else(|| usual().then(|| USUAL.to_owned())) {
+        // With a catalog that is named, logs are shown beside it.
+        let catalog = match db.or_else(|| asked_of(None, &logs)) {
             Some(db) => open(&db).await?,
             None => {
                 if at_hand.is_empty() {
                     note!(
                         "note: neither a catalog (--db) nor a log (--log) is named, so there are no \
-                         records; `hospitium catalog build --log DIR` makes a catalog"
+                         records; `hospitium catalog rebuild --log DIR` makes a catalog"
                     );
                 }
                 of_sources(&at_hand).await?
@@ -181,6 +184,7 @@ pub async fn serve(arguments: ServeArguments) -> Result<End> {
         listen,
         site,
         base,
+        own: _,
         federation,
         desk,
         runs,
@@ -212,12 +216,12 @@ pub async fn serve(arguments: ServeArguments) -> Result<End> {
     if renews {
         // What came while the catalog was made is not in it: the first look takes in whatever there is.
         let tell = |taken| match taken {
-            Ok(taken) => drop(crate::catalog::tell(&taken)),
+            Ok(taken) => drop(crate::logs::tell(&taken)),
             Err(error) => {
                 note!("warning: the logs are not taken in anew: {}", safe(&format!("{error}")))
             }
         };
-        let renewed = renew(Arc::clone(&site), Heads::default(), crate::catalog::look, tell);
+        let renewed = renew(Arc::clone(&site), Heads::default(), crate::logs::look, tell);
         tokio::spawn(renewed);
     }
     if let Some(desk) = desk {

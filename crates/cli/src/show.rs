@@ -8,15 +8,16 @@ use hospitium_host::Choices;
 use hospitium_host_qemu::Qemu;
 use hospitium_model::{Answer, Bus, ByteSize, Capability};
 use hospitium_run::cache::{DEFAULT_SIZE, SnapshotCache, room_of_derived, trim_derived};
-use hospitium_run::{Places, Selection};
+use hospitium_run::{Places, PlannedHost};
+use serde_json::{Value, json};
 
-use crate::args::{AcceleratorArgument, CacheCommand, CheckCommand};
+use crate::args::{AcceleratorArgument, CacheCommand};
 use crate::definition::{GuestDefinition, HostDefinition, all, beside, read};
 use crate::failure::{End, Usage};
 use crate::libvirt;
 use crate::open::{Wishes, guest, host, reapers};
 use crate::out::out;
-use crate::view::{Paint, safe, time};
+use crate::view::{Paint, safe};
 
 /// Everything that a host may be able to do.
 const CAPABILITIES: [(Capability, &str); 26] = [
@@ -66,14 +67,32 @@ const DEVICES: [&str; 13] = [
 ];
 
 /// `hospitium host list`.
-pub fn host_list() -> End {
+pub fn host_list(as_json: bool) -> Result<End> {
     let paint = Paint::stdout();
     let found = Qemu::find();
+    if as_json {
+        let defined = all("hosts").into_iter().map(|file| match read::<HostDefinition>(&file) {
+            Ok(definition) => {
+                json!({ "name": name_of(&file), "kind": definition.kind, "definition": file })
+            }
+            Err(error) => {
+                json!({ "name": name_of(&file), "definition": file, "error": format!("{error:#}") })
+            }
+        });
+        let hosts = json!({
+            "schema": "hospitium-hosts/1",
+            "found": found,
+            "defined": defined.collect::<Vec<_>>(),
+            "libvirt": cfg!(feature = "libvirt"),
+        });
+        out!("{hosts}");
+        return Ok(if found.is_empty() { End::Bad } else { End::Good });
+    }
     for path in &found {
         out!(
             "{}  {}",
             paint.bold(&path.display().to_string()),
-            paint.dim("on PATH; `--host qemu` is the first")
+            paint.dim("on PATH; `--on qemu` is the first")
         );
     }
     for file in all("hosts") {
@@ -125,10 +144,10 @@ pub fn host_list() -> End {
         out!(
             "no qemu-system-x86_64 on PATH; install it: apt install qemu-system-x86 qemu-utils ovmf"
         );
-        return End::Bad;
+        return Ok(End::Bad);
     }
     out!("\n`hospitium host check [HOST]` tries one out");
-    End::Good
+    Ok(End::Good)
 }
 
 /// `hospitium host check`.
@@ -136,11 +155,17 @@ pub async fn host_check(
     named: &[String],
     places: &Places,
     accelerator: AcceleratorArgument,
+    as_json: bool,
 ) -> Result<End> {
     let paint = Paint::stdout();
+    let mut values = Vec::new();
     for what in named {
         let opened = host(what, places, accelerator).await?;
         let facts = opened.host.facts();
+        if as_json {
+            values.push(host_value(&opened)?);
+            continue;
+        }
         out!("{}", paint.bold(&facts.name));
         out!("  build        {}", safe(&facts.build));
         out!("  vmm          sha256:{}", facts.vmm);
@@ -168,7 +193,26 @@ pub async fn host_check(
             Err(why) => out!("  CPU models and machine types: {}", safe(&why.to_string())),
         }
     }
+    if as_json {
+        out!("{}", json!({ "schema": "hospitium-host-check/1", "hosts": values }));
+    }
     Ok(End::Good)
+}
+
+/// A host that was tried, with what it can do; what it cannot has the reason.
+fn host_value(opened: &PlannedHost) -> Result<Value> {
+    let can = CAPABILITIES.map(|(capability, words)| match opened.host.offers(capability) {
+        Answer::Yes => json!({ "what": words, "can": true }),
+        Answer::No(why) => json!({ "what": words, "can": false, "why": why }),
+    });
+    let (mut types, mut models) = (Vec::new(), Vec::new());
+    if let Ok(choices) = opened.host.choices() {
+        types.extend(choices.machine_types.iter().map(|choice| choice.name.clone()));
+        let usable = choices.cpu_models.iter().filter(|choice| choice.unusable.is_none());
+        models.extend(usable.map(|choice| choice.name.clone()));
+    }
+    let facts = serde_json::to_value(opened.host.facts()).context("cannot write JSON")?;
+    Ok(json!({ "facts": facts, "capabilities": can, "machine_types": types, "cpu_models": models }))
 }
 
 /// What `run --machine-type` and `run --cpu` take.
@@ -187,9 +231,10 @@ fn names(choices: &Choices) {
 }
 
 /// `hospitium guest list`.
-pub fn guest_list(places: &Places) -> End {
+pub fn guest_list(places: &Places, as_json: bool) -> Result<End> {
     let paint = Paint::stdout();
     let mut any = false;
+    let mut values = Vec::new();
     for file in all("guests") {
         any = true;
         let name = name_of(&file);
@@ -197,12 +242,24 @@ pub fn guest_list(places: &Places) -> End {
             Ok(definition) => {
                 let path = definition.file(&file, places);
                 let get = definition.get(&file);
+                if as_json {
+                    let is_here = path.exists();
+                    let get = (!is_here).then_some(get);
+                    values.push(json!({
+                        "name": name, "definition": file, "file": path, "is_here": is_here, "get": get,
+                    }));
+                    continue;
+                }
                 out!(
                     "{}  {} {}",
                     paint.bold(&name),
                     path.display(),
                     presence(paint, path.exists(), Some(&get))
                 );
+            }
+            Err(error) if as_json => {
+                let error = format!("{error:#}");
+                values.push(json!({ "name": name, "definition": file, "error": error }));
             }
             Err(error) => out!(
                 "{}  {}",
@@ -219,20 +276,27 @@ pub fn guest_list(places: &Places) -> End {
         .collect();
     packages.retain(|path| path.extension().is_some_and(|extension| extension == "deb"));
     packages.sort();
+    any |= !packages.is_empty();
+    let end = if any { End::Good } else { End::Bad };
+    if as_json {
+        let list =
+            json!({ "schema": "hospitium-guests/1", "defined": values, "packages": packages });
+        out!("{list}");
+        return Ok(end);
+    }
     for path in &packages {
-        any = true;
         out!("{}  {}", paint.bold(&path.display().to_string()), paint.dim("kernel package"));
     }
     if !any {
         out!("no guests here; `cargo xtask setup` fetches two kernels and builds a disk image");
-        return End::Bad;
+        return Ok(end);
     }
     out!("\n`hospitium guest check GUEST` looks one over");
-    End::Good
+    Ok(end)
 }
 
 /// `hospitium guest check`.
-pub fn guest_check(named: &[String], places: &Places) -> Result<End> {
+pub fn guest_check(named: &[String], places: &Places, as_json: bool) -> Result<End> {
     let paint = Paint::stdout();
     let all: Vec<String> = if named.is_empty() {
         all("guests").iter().map(|path| path.to_string_lossy().into_owned()).collect()
@@ -246,6 +310,7 @@ pub fn guest_check(named: &[String], places: &Places) -> Result<End> {
         ));
     }
     let mut end = End::Good;
+    let mut values = Vec::new();
     for what in &all {
         let opened = match guest(what, places, &Wishes::default()) {
             Ok(opened) => opened,
@@ -257,6 +322,19 @@ pub fn guest_check(named: &[String], places: &Places) -> Result<End> {
             Err(error) => return Err(error),
         };
         let facts = opened.guest.facts();
+        if as_json {
+            let lacks =
+                DEVICES.into_iter().filter_map(|device| match opened.guest.driver(device) {
+                    Answer::Yes => None,
+                    Answer::No(why) => Some(json!({ "device": device, "why": why })),
+                });
+            let lacks: Vec<_> = lacks.collect();
+            let facts = serde_json::to_value(facts).context("cannot write JSON")?;
+            let inputs =
+                serde_json::to_value(opened.guest.inputs()).context("cannot write JSON")?;
+            values.push(json!({ "facts": facts, "inputs": inputs, "lacks_drivers": lacks }));
+            continue;
+        }
         out!("{}", paint.bold(&safe(&facts.name)));
         out!("  kind     {:?}, {:?}, version {}", facts.kind, facts.os, safe(&facts.version));
         out!("  digest   sha256:{}", facts.digest);
@@ -278,58 +356,38 @@ pub fn guest_check(named: &[String], places: &Places) -> Result<End> {
             }
         }
     }
-    Ok(end)
-}
-
-/// `hospitium check …`.
-pub fn check(command: &CheckCommand) -> Result<End> {
-    let paint = Paint::stdout();
-    match command {
-        CheckCommand::List { check } => {
-            let checks = Selection { only: check.clone(), without: vec![] }.of_suite()?;
-            let width = checks.iter().map(|check| check.id.len()).max().unwrap_or(0);
-            let mut subsystem = None;
-            for check in &checks {
-                let of = check.id().subsystem();
-                if subsystem.replace(of) != Some(of) {
-                    out!("\n{}", paint.bold(of.title()));
-                }
-                out!(
-                    "  {:<width$}  {}  {}",
-                    check.id,
-                    check.tier.number(),
-                    check.requirement.trim()
-                );
-            }
-            out!(
-                "\n{} checks; the number is the tier: 0 reads only, 1 reversible, 2 disruptive, 3 needs a second host",
-                checks.len()
-            );
-        }
-        CheckCommand::Show { id } => {
-            let checks = Selection { only: vec![id.clone()], without: vec![] }.of_suite()?;
-            for check in checks {
-                out!("{}", paint.bold(check.id));
-                out!("  requirement  {}", check.requirement.trim());
-                out!("  subsystem    {}", check.id().subsystem().title());
-                out!("  tier         {} ({:?})", check.tier.number(), check.tier);
-                out!("  limit        {}", time(check.limit.as_secs_f64() * 1e3));
-                for need in check.needs {
-                    out!("  needs        {need:?}");
-                }
-            }
-        }
+    if as_json {
+        out!("{}", json!({ "schema": "hospitium-guest-check/1", "guests": values }));
     }
-    Ok(End::Good)
+    Ok(end)
 }
 
 /// `hospitium cache …`.
 pub fn cache(command: &CacheCommand, places: &Places) -> Result<End> {
     let cache = SnapshotCache::open(&places.snapshots(), DEFAULT_SIZE, reapers())?;
     match command {
-        CacheCommand::List => {
+        CacheCommand::List { json } => {
             let mut entries = cache.list()?;
             entries.sort_by_key(|listed| std::cmp::Reverse(listed.used));
+            if *json {
+                let machines = entries.iter().map(|listed| {
+                    let age = SystemTime::now().duration_since(listed.used).unwrap_or_default();
+                    json!({
+                        "key": listed.key.short(), "mib": listed.size.as_mib(), "in_use": listed.in_use,
+                        "unused_seconds": age.as_secs(), "partial": listed.entry.is_none(),
+                        "host": listed.entry.as_ref().map(|entry| {
+                            format!("{} {}", entry.parts.host_kind, entry.parts.host_version)
+                        }),
+                    })
+                });
+                let machines: Vec<_> = machines.collect();
+                let folder = cache.folder();
+                out!(
+                    "{}",
+                    json!({ "schema": "hospitium-cache/1", "folder": folder, "machines": machines })
+                );
+                return Ok(End::Good);
+            }
             for listed in &entries {
                 let what = match &listed.entry {
                     Some(entry) => {
@@ -371,7 +429,7 @@ pub fn cache(command: &CacheCommand, places: &Places) -> Result<End> {
                 }
             }
         }
-        CacheCommand::Clear => {
+        CacheCommand::Clean => {
             let gone = cache.clear()?;
             out!("{gone} booted machines removed");
             for folder in places.derived() {

@@ -18,9 +18,6 @@ use crate::out::{note, out};
 use crate::view::safe;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  hospitium party trust https://other.example --party vendor
-  hospitium party trust other/party.toml --party vendor --fingerprint \"12345 67890 …\"")]
 pub struct TrustArguments {
     /// Where the other party's server is, or its party.toml
     #[arg(value_name = "URL|FILE", value_hint = ValueHint::AnyPath)]

@@ -1,48 +1,103 @@
-//! `hospitium verify`: a certificate, without any network, explained.
+//! `hospitium verify`: a certificate or a run's evidence, offline, explained.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, ValueHint};
-use hospitium_ledger::{
-    Certificate, Explained, Given, LogFolder, NotChosen, Policies, Policy, Standing,
-};
-use jiff::Timestamp;
 
-use crate::failure::End;
-use crate::out::out;
-use crate::places;
-use crate::view::safe;
+use crate::failure::{End, Usage};
+#[cfg(feature = "deal")]
+use crate::{out::out, places, view::safe};
+#[cfg(feature = "deal")]
+use anyhow::Context as _;
+#[cfg(feature = "deal")]
+use hospitium_ledger::{Explained, Given, LogFolder, NotChosen, Policies, Policy, Standing};
+#[cfg(feature = "deal")]
+use jiff::Timestamp;
 
 #[derive(Debug, Args)]
 pub struct VerifyArguments {
-    /// The certificate
-    #[arg(value_hint = ValueHint::FilePath)]
+    /// A certificate; or a run: its folder, its evidence folder, or a packed bundle (.tar.zst)
+    #[arg(value_name = "CERTIFICATE|RUN", value_hint = ValueHint::AnyPath)]
     pub file: PathBuf,
-    /// Whom to trust: logs, witnesses, a quorum, and whose records (see docs/ledger.md); of several, the one
-    /// that names the certificate's log
-    #[arg(long, value_hint = ValueHint::FilePath, value_name = "FILE", required_unless_present = "peers_of")]
-    pub policy: Vec<PathBuf>,
-    /// Trust what the party of this folder trusts: its own log, and those of the peers of `party trust`
-    #[arg(long, value_hint = ValueHint::DirPath, value_name = "DIR")]
-    pub peers_of: Option<PathBuf>,
-    /// The evidence to hold it against: a run's folder, its evidence folder, or a packed bundle
-    #[arg(long, value_hint = ValueHint::AnyPath, value_name = "DIR")]
-    pub evidence: Option<PathBuf>,
-    /// A copy of the log, which knows of suspensions, withdrawals and changed keys
-    #[arg(long, value_hint = ValueHint::DirPath, value_name = "DIR")]
-    pub log: Option<PathBuf>,
-    /// Every check that did not apply, too
-    #[arg(long)]
-    pub all: bool,
-    /// One JSON object
+    #[cfg(feature = "deal")]
+    #[command(flatten)]
+    pub certificate: CertificateArguments,
+    /// One JSON object; of a run, one for each problem
     #[arg(long)]
     pub json: bool,
 }
 
-/// `hospitium verify`. Good if the pair is validated now and nothing that was looked at is wrong.
+/// What goes with a certificate.
+#[cfg(feature = "deal")]
+#[derive(Debug, Args)]
+pub struct CertificateArguments {
+    /// With a certificate: whom to trust: logs, witnesses, a quorum, and whose records (docs/ledger.md); of several, the
+    /// one that names the certificate's log [default: the policy that the configuration has for that log]
+    #[arg(long, value_hint = ValueHint::FilePath, value_name = "FILE")]
+    pub policy: Vec<PathBuf>,
+    /// With a certificate: the evidence to hold it against: a run's folder, its evidence folder, or a packed bundle
+    #[arg(long, value_hint = ValueHint::AnyPath, value_name = "BUNDLE")]
+    pub evidence: Option<PathBuf>,
+    /// With a certificate: a copy of the log, which knows of suspensions, withdrawals and changed keys
+    #[arg(long, value_hint = ValueHint::DirPath, value_name = "DIR")]
+    pub log: Option<PathBuf>,
+    /// With a certificate: every check that did not apply, too; the JSON always has them
+    #[arg(long, conflicts_with = "json")]
+    pub all: bool,
+}
+
+/// `hospitium verify`.
 pub fn verify(arguments: &VerifyArguments) -> Result<End> {
-    let policy = policy(arguments)?;
+    if !is_run(&arguments.file) {
+        #[cfg(feature = "deal")]
+        return certificate(&arguments.file, &arguments.certificate, arguments.json);
+        #[cfg(not(feature = "deal"))]
+        return Err(Usage::error(
+            format!("{} is no run, and this build knows no certificates", arguments.file.display()),
+            "name a run's folder, such as runs/latest, or build with the feature deal",
+        ));
+    }
+    #[cfg(feature = "deal")]
+    if let Some(option) = arguments.certificate.given() {
+        return Err(Usage::error(
+            format!("{option} goes with a certificate, and {} is a run", arguments.file.display()),
+            format!("leave out {option}, or name a certificate"),
+        ));
+    }
+    crate::report::verify(&arguments.file, arguments.json)
+}
+
+/// Whether a path is a run: a folder, or a packed bundle, which begins as Zstandard files do (RFC 8878, 3.1.1).
+fn is_run(path: &Path) -> bool {
+    use std::io::Read as _;
+    let begins = || {
+        let mut first = [0; 4];
+        std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut first)).ok()?;
+        Some(first == [0x28, 0xb5, 0x2f, 0xfd])
+    };
+    path.is_dir() || begins().unwrap_or(false)
+}
+
+#[cfg(feature = "deal")]
+impl CertificateArguments {
+    /// One of the options that were given.
+    fn given(&self) -> Option<&'static str> {
+        let Self { policy, evidence, log, all } = self;
+        let given = [
+            ("--policy", !policy.is_empty()),
+            ("--evidence", evidence.is_some()),
+            ("--log", log.is_some()),
+            ("--all", *all),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
+    }
+}
+
+/// Good if the pair is validated now and nothing that was looked at is wrong.
+#[cfg(feature = "deal")]
+fn certificate(file: &Path, arguments: &CertificateArguments, as_json: bool) -> Result<End> {
+    let policy = policy(file, arguments)?;
     let log = arguments.log.as_deref().map(LogFolder::new);
     // What is not there is reported with the rest, not instead of it.
     let evidence =
@@ -53,8 +108,8 @@ pub fn verify(arguments: &VerifyArguments) -> Result<End> {
         log: log.as_ref(),
         now: Timestamp::now(),
     };
-    let explained = hospitium_ledger::verify(&arguments.file, given)
-        .with_context(|| format!("{} is not accepted", arguments.file.display()))?;
+    let explained = hospitium_ledger::verify(file, given)
+        .with_context(|| format!("{} is not accepted", file.display()))?;
     if let Some(key) = policy.log(&explained.log.origin) {
         // The very heads that were verified: a file may be another by now.
         crate::heads::meet_alone(key, &explained.checkpoint)?;
@@ -62,7 +117,7 @@ pub fn verify(arguments: &VerifyArguments) -> Result<End> {
             crate::heads::meet(folder, key, &history.checkpoint)?;
         }
     }
-    if arguments.json {
+    if as_json {
         out!("{}", json(&explained)?);
     } else {
         show(&explained, arguments.all);
@@ -70,24 +125,32 @@ pub fn verify(arguments: &VerifyArguments) -> Result<End> {
     Ok(if explained.is_good() { End::Good } else { End::Bad })
 }
 
-/// The policy of those given that names the certificate's log; a single one, whatever it names.
-fn policy(arguments: &VerifyArguments) -> Result<Policy> {
-    if let ([path], None) = (arguments.policy.as_slice(), &arguments.peers_of) {
-        return Policy::read(path).context("the policy cannot be used");
+/// The policy of those named that trusts the certificate's log; a single one, whatever it trusts; else the one that the
+/// configuration has for that log.
+#[cfg(feature = "deal")]
+fn policy(file: &Path, arguments: &CertificateArguments) -> Result<Policy> {
+    let policies = Policies::read(&arguments.policy)?;
+    if let Some(only) = policies.only() {
+        return Ok(only.clone());
     }
-    let policies = Policies::read(&arguments.policy, arguments.peers_of.as_deref())?;
-    let certificate = Certificate::read(&arguments.file)
-        .with_context(|| format!("{} is not accepted", arguments.file.display()))?;
+    let certificate = hospitium_ledger::Certificate::read(file)
+        .with_context(|| format!("{} is not accepted", file.display()))?;
     let origin = &certificate.proof().checkpoint.head().origin;
-    match policies.of_origin(origin)? {
-        Some(chosen) => Ok(chosen.policy),
-        None => Err(crate::catalog::not_chosen(NotChosen::Unnamed {
-            origin: safe(origin),
-            log: arguments.file.clone(),
-        })),
+    if !arguments.policy.is_empty() {
+        return policies.of_origin(origin)?.cloned().ok_or_else(|| {
+            let (origin, log) = (safe(origin), file.to_owned());
+            crate::logs::not_chosen(NotChosen::Unnamed { origin, log })
+        });
     }
+    crate::config::held().policy_of(origin)?.ok_or_else(|| {
+        Usage::error(
+            format!("nothing says whom to trust for the log {}", safe(origin)),
+            "name a policy: --policy FILE, or trust the party in hospitium.toml (docs/command-line.md)",
+        )
+    })
 }
 
+#[cfg(feature = "deal")]
 fn show(explained: &Explained, all: bool) {
     out!("{}", safe(&explained.headline()));
     let mut left_out = 0;
@@ -106,6 +169,7 @@ fn show(explained: &Explained, all: bool) {
     }
 }
 
+#[cfg(feature = "deal")]
 fn json(explained: &Explained) -> Result<String> {
     let standing = match &explained.standing {
         Standing::Valid { .. } => "valid",

@@ -1,4 +1,4 @@
-//! `hospitium watch`: which releases are new, and what they oblige to.
+//! `hospitium agreement watch`: which releases are new, and what they oblige to.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use hospitium_products::{Builder, Fact, FactValue, Sources};
 use hospitium_watch::{Change, Deal, Ground, Look, Moved, News, Options, Owed, Source, look};
 use jiff::civil::Date;
 
-use crate::agreement;
-use crate::catalog::{LogArguments, of_logs, today};
+use crate::deals;
 use crate::failure::{End, Usage};
+use crate::logs::{LogArguments, OwnParty, of_logs, today};
 use crate::out::{note, out};
 use crate::product::SourceArguments;
 use crate::view::{Paint, safe};
 
-/// What `hospitium watch --help` says of its exit codes.
+/// What `--help` says of sources and exit codes.
 pub const EXIT_CODES: &str = "\
 A SOURCE is one of:
   debian:SUITE[@MIRROR]  kernels and QEMU of a Debian suite, and its point releases; without a
@@ -31,11 +31,10 @@ A SOURCE is one of:
   PLACE                  any of these whose kind can be seen
 
 Exit codes:
-  0  nothing is new
-  1  nothing is new in what could be read, and a source could not be read
+  0  nothing more is owed: nothing is new, or what is new obliges to nothing more
+  1  there are new obligations, or what holds or is due ends earlier
   2  the command cannot be understood or carried out as given
-  4  releases are new, and oblige to nothing more
-  5  there are new obligations, or what holds or is due ends earlier";
+  3  nothing more is owed by what could be read, and a source could not be read";
 
 /// The first wait after a look that could not read everything.
 const FIRST_WAIT: Duration = Duration::from_secs(60);
@@ -44,7 +43,7 @@ const SHORTEST: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub struct WatchArguments {
-    /// Agreements: files, or names of ./agreements/NAME.toml [default: all of ./agreements]
+    /// Agreements: files, or the ids or file names of those that the configuration has [default: all of these]
     #[arg(value_hint = ValueHint::FilePath, value_name = "AGREEMENT")]
     pub agreements: Vec<String>,
     /// Where releases are told; may be given several times. What is known on this machine (osinfo-db,
@@ -52,9 +51,9 @@ pub struct WatchArguments {
     #[arg(long, value_name = "SOURCE")]
     pub from: Vec<String>,
     /// What was known at the last look
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, default_value = "watch.json")]
+    #[arg(long = "last-look", alias = "state", value_name = "FILE", value_hint = ValueHint::FilePath, default_value = "watch.json")]
     pub state: PathBuf,
-    /// Where definitions go of what is new, for `hospitium plan --products`
+    /// Where definitions go of what is new, for `hospitium agreement plan --products`
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, default_value = "watch-products/seen.toml")]
     pub overlay: PathBuf,
     /// Look once, as it does without --every
@@ -67,11 +66,13 @@ pub struct WatchArguments {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub keyring: Option<PathBuf>,
     /// Debian's name of the architecture
-    #[arg(long, value_name = "ARCH", default_value = "amd64")]
+    #[arg(long = "debian-arch", alias = "arch", value_name = "ARCH", default_value = "amd64")]
     pub arch: String,
     #[command(flatten)]
+    pub own: OwnParty,
+    #[command(flatten)]
     pub logs: LogArguments,
-    /// The day to look at [default: today]
+    /// The day for which it is asked [default: today, UTC]
     #[arg(long, value_name = "DATE", conflicts_with = "every", value_parser = hospitium_model::asked_day)]
     pub as_of: Option<Date>,
     /// One JSON object a look, on standard output
@@ -79,27 +80,31 @@ pub struct WatchArguments {
     pub json: bool,
     #[command(flatten)]
     pub sources: SourceArguments,
+    /// The exit codes of `hospitium agreement watch`, as it was called in the release before
+    #[arg(long, hide = true)]
+    pub old_exit_codes: bool,
 }
 
-/// `hospitium watch`.
+/// `hospitium agreement watch`.
 pub async fn watch(arguments: WatchArguments) -> Result<End> {
     let read = |text: &String| {
-        let next = "`hospitium watch --help` tells of each kind of source";
+        let next = "`hospitium agreement watch --help` tells of each kind of source";
         Source::parse(text).map_err(|error| Usage::error(error.to_string(), next))
     };
     let sources = arguments.from.iter().map(read).collect::<Result<Vec<_>>>()?;
     let sound = arguments.arch.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     if !sound || arguments.arch.is_empty() {
-        return Err(Usage::error("that is no architecture of Debian", "--arch amd64"));
+        return Err(Usage::error("that is no architecture of Debian", "--debian-arch amd64"));
     }
-    let deals = agreement::open_all(arguments.agreements.clone())?;
+    let deals = deals::open_all(arguments.agreements.clone())?;
     if deals.is_empty() {
         note!(
-            "note: no agreement is named and there is none in ./agreements, so releases oblige to nothing"
+            "note: no agreement is named and the configuration has none, so releases oblige to nothing"
         );
     }
     let Some(every) = arguments.every else {
-        return one(&arguments, &sources, &deals).await;
+        let looked = one(&arguments, &sources, &deals).await?;
+        return Ok(if arguments.old_exit_codes { old_end(&looked) } else { end(&looked) });
     };
     let every =
         Duration::try_from(every).ok().filter(|every| *every >= SHORTEST).ok_or_else(|| {
@@ -133,7 +138,7 @@ async fn again_and_again(
             _ = ended.recv() => return Ok(End::Good),
         };
         let partial = match looked {
-            Ok(end) => end == End::Bad,
+            Ok(looked) => looked.is_partial() && !looked.has_news(),
             Err(error) => {
                 crate::failure::tell(&error);
                 true
@@ -151,16 +156,34 @@ async fn again_and_again(
     }
 }
 
+fn end(looked: &Look) -> End {
+    if looked.obliges() {
+        End::Bad
+    } else if looked.is_partial() {
+        End::Unfinished
+    } else {
+        End::Good
+    }
+}
+
+/// By the exit codes of the release before.
+fn old_end(looked: &Look) -> End {
+    if looked.obliges() {
+        End::Code(5)
+    } else if looked.has_news() {
+        End::Code(4)
+    } else if looked.is_partial() {
+        End::Bad
+    } else {
+        End::Good
+    }
+}
+
 /// One look, told.
-async fn one(arguments: &WatchArguments, sources: &[Source], deals: &[Agreement]) -> Result<End> {
+async fn one(arguments: &WatchArguments, sources: &[Source], deals: &[Agreement]) -> Result<Look> {
     let as_of = arguments.as_of.unwrap_or_else(today);
-    let outcomes = match arguments.logs.log.is_empty() {
-        true => Vec::new(),
-        false => {
-            let catalog = of_logs(&arguments.logs).await?;
-            catalog.outcomes(as_of).await.context("the records cannot be read")?
-        }
-    };
+    let catalog = of_logs(&arguments.logs).await?;
+    let outcomes = catalog.outcomes(as_of).await.context("the records cannot be read")?;
     let given = arguments.sources.clone().named();
     let options = Options {
         keyring: arguments.keyring.clone(),
@@ -188,15 +211,7 @@ async fn one(arguments: &WatchArguments, sources: &[Source], deals: &[Agreement]
             note!("warning: {} could not be read: {}", safe(&source.source), safe(error));
         }
     }
-    Ok(if looked.obliges() {
-        End::Owed
-    } else if looked.has_news() {
-        End::News
-    } else if looked.is_partial() {
-        End::Bad
-    } else {
-        End::Good
-    })
+    Ok(looked)
 }
 
 fn deal<'a>(agreement: &'a Agreement, outcomes: &'a [Outcome], as_of: Date) -> Deal<'a> {
@@ -271,7 +286,7 @@ fn show(looked: &Look, arguments: &WatchArguments, deals: &[Agreement]) {
     if looked.has_news() {
         let folder = arguments.overlay.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.map_or_else(|| ".".to_owned(), |folder| folder.display().to_string());
-        out!("\nWith all of it: hospitium plan AGREEMENT --products {}", safe(&folder));
+        out!("\nWith all of it: hospitium agreement plan AGREEMENT --products {}", safe(&folder));
     }
 }
 

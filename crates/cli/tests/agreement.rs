@@ -44,7 +44,8 @@ fn a_mistake_in_an_agreement_is_shown_with_its_line_and_a_caret() {
 #[test]
 fn the_deal_of_2009_is_planned_and_nothing_of_it_is_delivered() {
     let day = "2009-10-07";
-    let planned = hospitium(&["plan", "redhat-microsoft-2009", "--as-of", day, "--json"]);
+    let planned =
+        hospitium(&["agreement", "plan", "redhat-microsoft-2009", "--as-of", day, "--json"]);
     let plan: serde_json::Value = serde_json::from_slice(&planned.stdout).expect("is JSON");
     let obligations = plan["obligations"].as_array().expect("a list");
     let named: Vec<_> = obligations.iter().filter(|o| o["because"] == "named").collect();
@@ -69,7 +70,7 @@ fn an_agreement_that_is_not_here_is_told_with_the_next_step() {
 
 #[test]
 fn a_party_that_is_none_is_told_with_those_that_are() {
-    let planned = hospitium(&["plan", "debian-qemu", "--party", "suse.example"]);
+    let planned = hospitium(&["agreement", "plan", "debian-qemu", "--owed-by", "suse.example"]);
     assert_eq!(planned.status.code(), Some(2));
     assert!(text(&planned.stderr).contains("name one of debian.example, qemu.example"));
 }

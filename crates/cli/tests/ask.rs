@@ -29,9 +29,9 @@ fn ask(question: &str, code: i32, words: &[&str]) {
     }
 }
 
-fn check_vm(file: &str, more: &[&str], code: i32, words: &[&str]) {
+fn ask_file(file: &str, more: &[&str], code: i32, words: &[&str]) {
     let file = format!("crates/vmdef/tests/samples/{file}");
-    let (ended, said) = said(&[&["check-vm", &file], more].concat());
+    let (ended, said) = said(&[&["ask", &file], more].concat());
     assert_eq!(ended, Some(code), "{file}: {said}");
     for word in words {
         assert!(said.contains(word), "{file} does not say {word:?}: {said}");
@@ -40,12 +40,12 @@ fn check_vm(file: &str, more: &[&str], code: i32, words: &[&str]) {
 
 #[test]
 fn every_pair_of_the_deal_of_2009_has_an_answer() {
-    let (code, answers) = said(&["ask", "--pairs", "--json", "--as-of", "2009-10-07"]);
+    let (code, answers) = said(&["catalog", "pairs", "--json", "--as-of", "2009-10-07"]);
     assert_eq!(code, Some(0), "{answers}");
     let answers: serde_json::Value = serde_json::from_str(&answers).expect("JSON");
     let answers = answers.as_array().expect("a list");
     let plan = Command::new(env!("CARGO_BIN_EXE_hospitium"))
-        .args(["plan", "redhat-microsoft-2009", "--json", "--as-of", "2009-10-07"])
+        .args(["agreement", "plan", "redhat-microsoft-2009", "--json", "--as-of", "2009-10-07"])
         .current_dir(root())
         .output()
         .expect("runs");
@@ -119,22 +119,22 @@ fn a_definition_is_answered_for_or_says_what_it_does_not_tell() {
         "QEMU 7.2 or later",
         "unknown: ",
     ];
-    check_vm("rhel5.xml", &[], 3, &read);
+    ask_file("rhel5.xml", &[], 3, &read);
     // The virtual hardware of version 7 is that of ESX 4.0.
-    check_vm("win2003.vmx", &[], 3, &["unknown: Microsoft Windows Server 2003 on VMware ESX 4.0"]);
+    ask_file("win2003.vmx", &[], 3, &["unknown: Microsoft Windows Server 2003 on VMware ESX 4.0"]);
     let which =
         ["the definition tells \"Red Hat Enterprise Linux 6\"", "--guest", "product search"];
-    check_vm("rhel6.ovf", &[], 2, &which);
+    ask_file("rhel6.ovf", &[], 2, &which);
     let none = ["does not tell which system", "--guest"];
-    check_vm("hyperv-2008r2.xml", &[], 2, &none);
-    check_vm(
+    ask_file("hyperv-2008r2.xml", &[], 2, &none);
+    ask_file(
         "hyperv-2008.exp",
         &["--guest", "rhel5.3"],
         2,
         &["for Hyper-V and does not tell which version", "--host"],
     );
     let both = ["--guest", "rhel5.3", "--host", "hyper-v server 2008"];
-    check_vm(
+    ask_file(
         "hyperv-2008.exp",
         &both,
         1,
@@ -151,21 +151,21 @@ fn what_is_missing_is_told_at_once_behind_what_was_read() {
         "--host",
         "line 11, memory",
     ];
-    check_vm("proxmox-9.conf", &[], 2, &all);
-    check_vm("xen-hvm.cfg", &[], 2, &["mail (Xen xl configuration)", "for Xen and does not tell"]);
-    check_vm(
+    ask_file("proxmox-9.conf", &[], 2, &all);
+    ask_file("xen-hvm.cfg", &[], 2, &["mail (Xen xl configuration)", "for Xen and does not tell"]);
+    ask_file(
         "ovirt-4.ovf",
         &[],
         2,
         &["means no one product", "for oVirt", "virtio-scsi, qcow2, 60 GiB"],
     );
-    check_vm(
+    ask_file(
         "debian-12.vbox",
         &[],
         3,
         &["VirtualBox 7.0 or later", "unknown: Debian 12 on Oracle VirtualBox 7.0"],
     );
-    check_vm(
+    ask_file(
         "kubevirt.yaml",
         &["--host", "openshift virtualization 4.18"],
         3,
@@ -174,7 +174,7 @@ fn what_is_missing_is_told_at_once_behind_what_was_read() {
             "Secure Boot",
         ],
     );
-    let (code, json) = said(&["check-vm", "crates/vmdef/tests/samples/proxmox-9.conf", "--json"]);
+    let (code, json) = said(&["ask", "crates/vmdef/tests/samples/proxmox-9.conf", "--json"]);
     let json: serde_json::Value =
         serde_json::from_str(json.lines().next().unwrap_or_default()).expect("JSON");
     assert_eq!(code, Some(2));
@@ -188,7 +188,7 @@ fn an_encrypted_definition_is_not_answered_with_defaults() {
     let path = folder.path().join("e.vmx");
     std::fs::write(&path, "displayName = \"ledger\"\nencryption.data = \"x\"\n").expect("written");
     let file = path.to_string_lossy();
-    let sides = ["check-vm", &file, "--guest", "rhel 5.3", "--host", "hyper-v server 2008"];
+    let sides = ["ask", &file, "--guest", "rhel 5.3", "--host", "hyper-v server 2008"];
     let (code, told) = said(&sides);
     assert_eq!(code, Some(2), "{told}");
     for words in ["ledger (VMware .vmx)", "encrypted", "decrypt it", "--machine"] {
@@ -223,7 +223,7 @@ fn a_definition_that_is_none_is_refused_with_the_place() {
     let refused = |name: &str, bytes: &[u8], words: &[&str]| {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).expect("written");
-        let (code, said) = said(&["check-vm", &path.to_string_lossy()]);
+        let (code, said) = said(&["ask", &path.to_string_lossy()]);
         assert_eq!(code, Some(2), "{name}: {said}");
         for word in words.iter().chain(&[name]) {
             assert!(said.contains(word), "{name} does not say {word:?}: {said}");
@@ -236,7 +236,7 @@ fn a_definition_that_is_none_is_refused_with_the_place() {
     refused("other.txt", b"hello\n", &[]);
     let huge = std::fs::File::create(folder.path().join("huge.xml")).expect("made");
     huge.set_len(1 << 30).expect("sparse");
-    let (code, said) = said(&["check-vm", &folder.path().join("huge.xml").to_string_lossy()]);
+    let (code, said) = said(&["ask", &folder.path().join("huge.xml").to_string_lossy()]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("huge.xml"), "{said}");
 }

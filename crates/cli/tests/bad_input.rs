@@ -28,14 +28,14 @@ fn a_guest_that_is_no_guest_is_refused_with_the_reason() {
         std::fs::write(&path, bytes).expect("written");
         path.to_string_lossy().into_owned()
     };
-    refused(&place, &["run", "--guest", "/no/such/image"], &["/no/such/image"]);
-    refused(&place, &["run", "--guest", &file("empty", b"")], &["empty"]);
-    refused(&place, &["run", "--guest", &file("text", b"hello")], &["text"]);
-    refused(&place, &["run", "--guest", &file("cut.qcow2", b"QFI\xfb\0\0\0\x03")], &["cut.qcow2"]);
-    refused(&place, &["run", "--guest", &file("cut.deb", b"!<arch>\ndebian-binary")], &["cut.deb"]);
-    refused(&place, &["run", "--guest", &file("bad.toml", b"imag = 5")], &["bad.toml", "next:"]);
+    refused(&place, &["run", "/no/such/image"], &["/no/such/image"]);
+    refused(&place, &["run", &file("empty", b"")], &["empty"]);
+    refused(&place, &["run", &file("text", b"hello")], &["text"]);
+    refused(&place, &["run", &file("cut.qcow2", b"QFI\xfb\0\0\0\x03")], &["cut.qcow2"]);
+    refused(&place, &["run", &file("cut.deb", b"!<arch>\ndebian-binary")], &["cut.deb"]);
+    refused(&place, &["run", &file("bad.toml", b"imag = 5")], &["bad.toml", "next:"]);
     let wrong = format!("kernel = \"text\"\nsha256 = \"{}\"", "0".repeat(64));
-    refused(&place, &["run", "--guest", &file("wrong.toml", wrong.as_bytes())], &["text"]);
+    refused(&place, &["run", &file("wrong.toml", wrong.as_bytes())], &["text"]);
     refused(&place, &["run"], &["no guest is named", "next:"]);
 }
 
@@ -43,9 +43,7 @@ fn a_guest_that_is_no_guest_is_refused_with_the_reason() {
 fn a_host_that_is_no_host_is_refused_with_the_next_step() {
     let place = Place::new();
     let guest = common::kernel().to_string_lossy().into_owned();
-    let with = |host: &str, words: &[&str]| {
-        refused(&place, &["run", "--guest", &guest, "--host", host], words)
-    };
+    let with = |host: &str, words: &[&str]| refused(&place, &["run", &guest, "--on", host], words);
     with("/no/such/qemu", &["/no/such/qemu", "nstall"]);
     with("root:/no/such/root", &["/no/such/root"]);
     with("hyperv", &["hyperv", "next:"]);
@@ -57,7 +55,7 @@ fn a_machine_that_cannot_be_is_refused_before_it_is_started() {
     let place = Place::new();
     let guest = common::kernel().to_string_lossy().into_owned();
     let with = |machine: &[&str], words: &[&str]| {
-        let run = ["run", "--accelerator", "tcg", "--guest", &guest];
+        let run = ["run", "--accelerator", "tcg", &guest];
         refused(&place, &[&run[..], machine].concat(), words);
     };
     let ide = ["chipset=modern disk=ide cannot be", "ICH9", "next: choose another", "--chipset"];

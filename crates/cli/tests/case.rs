@@ -163,7 +163,7 @@ fn a_case_is_opened_at_one_vendor_solved_by_the_other_and_closed_with_the_same_s
     let copy = world.path("copy.bin");
     world.good(HOST, &["fetch", short, &file[..8], &copy]);
     assert_eq!(std::fs::read(&copy).expect("read"), vec![7; 100_000]);
-    world.good(HOST, &["reproduce", short, "boot it with two vCPUs", "--by", "us"]);
+    world.good(HOST, &["reproduce", short, "boot it with two vCPUs", "--whose", "us"]);
     world.good(HOST, &["reproduce", short, "it drifts", "--result", "reproduced", "--of", "0"]);
     let fault = ["--layer", "hypervisor", "--fix", "KB 12", "--known-issue", "the clock drifts"];
     world.good(HOST, &[&["propose", short, "install update 12"][..], &fault].concat());

@@ -47,10 +47,10 @@ fn place() -> Place {
     place
 }
 
-/// `plan --cells` for the kernel guest, with more arguments.
+/// `agreement cells` for the kernel guest, with more arguments.
 fn planned(place: &Place, out: &str, more: &[&str]) -> (String, Value) {
     let kernel = kernel().to_string_lossy().into_owned();
-    let usual = ["plan", "small.toml", "--cells", "--accelerator", "tcg", "--guest", &kernel];
+    let usual = ["agreement", "cells", "small.toml", &kernel, "--accelerator", "tcg"];
     let arguments = [&usual[..], &["--out", out], more].concat();
     let said = says(place, 0, &arguments, &[]);
     (said, read(&place.path(out)))
@@ -143,12 +143,12 @@ fn a_row_that_the_log_has_is_not_run_again_and_one_that_failed_is() {
     ran(&plan, all[1], bad).write(&place.path("bad/evidence"));
     let certify = |run: &str, code| {
         let mut arguments = vec!["certify", run, "--party", "vendor", "--plan", "plan.json"];
-        arguments.extend(["--agreement", "small.toml", "--host-product", "QEMU 7.2"]);
+        arguments.extend(["--agreement", "small.toml", "--host", "QEMU 7.2"]);
         says(&place, code, &arguments, &[]);
     };
     certify("good", 0);
     certify("bad", 1);
-    let (said, next) = planned(&place, "next.json", &["--log", "vendor/log"]);
+    let (said, next) = planned(&place, "next.json", &["--log", "vendor/log", "--party", "vendor"]);
     let left = rows(&next);
     assert!(said.contains("and 1 that the log has"), "{said}");
     let done = &next["pairs"][0]["done"];
@@ -156,12 +156,14 @@ fn a_row_that_the_log_has_is_not_run_again_and_one_that_failed_is() {
     assert_eq!(done[0]["machine"], plan["pairs"][0]["rows"][0]["machine"]);
     assert!(left.len() < all.len() && !left.contains(&all[0]), "{said}");
     // The machine that failed is no row that the log has, and the pair stands failed by it.
-    let failed = says(&place, 1, &["plan", "small.toml", "--log", "vendor/log", "--why"], &[]);
+    let plan =
+        ["agreement", "plan", "small.toml", "--log", "vendor/log", "--party", "vendor", "--why"];
+    let failed = says(&place, 1, &plan, &[]);
     assert!(failed.contains("failed") && failed.contains(&all[1].words().join(" ")), "{failed}");
     // Of another party's records none count.
     let deal = DEAL.replacen("party = \"vendor.example\"", "party = \"other.example\"", 1);
     std::fs::write(place.path("small.toml"), deal).expect("written");
-    let (_, other) = planned(&place, "other.json", &["--log", "vendor/log"]);
+    let (_, other) = planned(&place, "other.json", &["--log", "vendor/log", "--party", "vendor"]);
     assert_eq!(rows(&other).len(), all.len());
 }
 
@@ -203,11 +205,11 @@ fn a_plan_that_is_not_ours_is_refused_before_anything_starts() {
     let zero = "0".repeat(64);
     changed(
         &|p| p["pairs"][0]["guest"]["digest"] = json!(zero),
-        &["the plan is for the guest", "000000", "found here is", "--guest"],
+        &["the plan is for the guest", "000000", "found here is"],
     );
     changed(
         &|p| p["pairs"][0]["host"]["digest"] = json!(zero),
-        &["the plan is for the host", "000000", "--host"],
+        &["the plan is for the host", "000000", "--on"],
     );
     changed(
         &|p| p["pairs"][0]["guest"]["origin"] = json!("/no/such/kernel.deb"),
@@ -254,7 +256,7 @@ fn the_machine_has_what_was_asked_for() {
     let place = place();
     let kernel = kernel().to_string_lossy().into_owned();
     let asked = ["--chipset", "legacy", "--disk", "ide", "--nic", "e1000", "--channel", "serial"];
-    let run = ["run", "--accelerator", "tcg", "--guest", &kernel, "--check", "cpu.count"];
+    let run = ["run", "--accelerator", "tcg", &kernel, "--check", "cpu.count"];
     says(&place, 0, &[&run[..], &asked, &["--vcpus", "1", "--out", "done"]].concat(), &[]);
     let [row] = machines(&place, "done")[..] else { panic!("one cell") };
     assert_eq!(row.words()[0], "legacy");

@@ -87,7 +87,7 @@ fn a_log_is_published_once_the_other_party_has_cosigned_it_and_is_copied_from_th
     let witness = Server::start(&place, &trusts_vendor);
 
     let vendor = fs::read_to_string(place.path("vendor/policy")).expect("read");
-    let other = says(&place, 0, &["party", "show", "other", "--policy"], &[]);
+    let other = says(&place, 0, &["party", "show", "other", "--as-policy"], &[]);
     let key = line(&other, "witness ").split(' ').nth(2).expect("a key").to_owned();
     let policy = format!(
         "{}\nwitness other {key} {}/witness\nquorum other\n",
@@ -224,7 +224,7 @@ fn a_record_is_endorsed_and_repeated_by_another_party_in_its_own_log() {
     says(&place, 2, &own, &["vendor.example's own"]);
 
     // The catalog knows of it where it has both logs.
-    let asked = ["ask", "debian 12 on qemu 7.2", "--log", "vendor/log"];
+    let asked = ["ask", "debian 12 on qemu 7.2", "--party", "other", "--log", "vendor/log"];
     says(&place, 0, &asked, &["assurance    self-validated", "as known by"]);
     let both = [asked.as_slice(), &["--log", "other/log"]].concat();
     says(&place, 0, &both, &["assurance    repeated: other.example repeated it"]);

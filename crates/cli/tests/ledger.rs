@@ -167,7 +167,7 @@ fn a_log_with_a_bent_tile_entry_or_head_is_not_relied_on() {
     recent(passing()).write(&place.path("run/evidence"));
     says(&place, 0, &["certify", "run", "--party", "vendor"], &["PASSED"]);
     let check = ["log", "check", "vendor/log", "--policy", "vendor/policy"];
-    let ask = ["ask", "debian 12 on qemu 7.2", "--log", "vendor/log"];
+    let ask = ["ask", "debian 12 on qemu 7.2", "--log", "vendor/log", "--party", "vendor"];
     says(&place, 0, &ask, &["validated"]);
     for (name, code) in [("tile/0/000.p/1", 1), ("tile/entries/000.p/1", 1), ("checkpoint", 2)] {
         let path = place.path("vendor/log").join(name);
@@ -207,7 +207,7 @@ fn an_older_copy_of_a_log_that_was_seen_brings_no_withdrawn_certificate_back() {
     assert_eq!(notice("suspend", &["--until", "2020-01-01T00:00:00Z"]), Some(2), "it is over");
     assert_eq!(notice("suspend", &[]), Some(0));
     says(&place, 1, &with(&VERIFY, &["--log", "vendor/log"]), &["suspended this"]);
-    assert_eq!(notice("lift", &[]), Some(0));
+    assert_eq!(notice("resume", &[]), Some(0));
     says(&place, 0, &with(&VERIFY, &["--log", "vendor/log"]), &["validated"]);
     assert_eq!(notice("withdraw", &[]), Some(0));
     says(&place, 1, &with(&VERIFY, &["--log", "vendor/log"]), &["withdrew this"]);
@@ -227,12 +227,12 @@ fn a_product_that_the_evidence_contradicts_and_a_day_that_is_none_are_refused() 
     says(&place, 0, &["party", "init", "vendor", "--name", "vendor.example"], &[]);
     recent(passing()).write(&place.path("run/evidence"));
     let certify = ["certify", "run", "--party", "vendor"];
-    let host = with(&certify, &["--host-product", "QEMU 10.0"]);
+    let host = with(&certify, &["--host", "QEMU 10.0"]);
     says(&place, 2, &host, &["the evidence shows QEMU 7.2"]);
     let guest = with(&certify, &["--guest-product", "debian 11"]);
     says(&place, 2, &guest, &["--guest-product names", "and the evidence shows"]);
     says(&place, 0, &certify, &["PASSED"]);
-    let ask = ["ask", "debian 12 on qemu 7.2", "--log", "vendor/log"];
+    let ask = ["ask", "debian 12 on qemu 7.2", "--log", "vendor/log", "--party", "vendor"];
     says(&place, 2, &with(&ask, &["--as-of=-009999-01-01"]), &["write the day as YYYY-MM-DD"]);
     says(&place, 2, &with(&ask, &["--as-of", "0999-01-01"]), &["nothing can be said of"]);
 }

@@ -84,7 +84,7 @@ fn options_without_an_effect_are_refused() {
     let place = Place::new();
     let run = |more: &[&'static str], words: &[&str]| {
         let kernel = common::kernel().to_string_lossy().into_owned();
-        says(&place, 2, &[&["run", "--guest", &kernel][..], more].concat(), words);
+        says(&place, 2, &[&["run", &kernel][..], more].concat(), words);
         assert!(!place.path("runs").exists());
     };
     run(&["--repeat", "1"], &["--repeat", "2.."]);
@@ -96,7 +96,7 @@ fn options_without_an_effect_are_refused() {
     run(&["--order-of", "/no/such/run"], &["/no/such/run", "next:"]);
     let kernel = common::kernel().to_string_lossy().into_owned();
     for option in [&["--until-failure"][..], &["--soak", "1h"]] {
-        let bisect = [&["run", "--bisect", "--guest", &kernel][..], option].concat();
+        let bisect = [&["run", "--bisect", &kernel][..], option].concat();
         says(&place, 128, &bisect, &["--bisect"]);
     }
 }

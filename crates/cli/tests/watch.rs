@@ -25,15 +25,13 @@ impl Lab {
     }
 
     fn watch(&self, more: &[&str]) -> Output {
-        self.hospitium(&[&["watch", "debian-qemu", "--from", "eol"], more].concat())
+        self.hospitium(&[&["agreement", "watch", "debian-qemu", "--from", "eol"], more].concat())
     }
 
     fn hospitium(&self, arguments: &[&str]) -> Output {
         let agreements = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../agreements");
-        let link = self.path("agreements");
-        if !link.exists() {
-            std::os::unix::fs::symlink(agreements, link).expect("linked");
-        }
+        let config = format!("agreements = [{:?}]", agreements);
+        std::fs::write(self.path("hospitium.toml"), config).expect("writes");
         Command::new(env!("CARGO_BIN_EXE_hospitium"))
             .args(arguments)
             .current_dir(self.0.path())
@@ -60,14 +58,15 @@ fn a_release_creates_obligations_that_the_plan_then_knows() {
     lab.says(FORKY);
     let second = lab.watch(&day);
     let told = text(&second.stdout);
-    assert_eq!(second.status.code(), Some(5), "{told}{}", text(&second.stderr));
+    assert_eq!(second.status.code(), Some(1), "{told}{}", text(&second.stderr));
     assert!(told.contains("1 new release\n") && told.contains("Debian 97"), "{told}");
     assert!(told.contains("endoflife.date, cycle 97 (debian.yaml:2)"), "{told}");
     assert!(told.contains("clause debian-on-qemu takes in all later guests"), "{told}");
     assert!(told.contains("due by 2027-05-05"), "{told}");
     let plan = |more: &[&str]| {
-        let plan =
-            lab.hospitium(&[&["plan", "debian-qemu", "--json"], day.as_slice(), more].concat());
+        let plan = lab.hospitium(
+            &[&["agreement", "plan", "debian-qemu", "--json"], day.as_slice(), more].concat(),
+        );
         text(&plan.stdout)
     };
     assert!(!plan(&[]).contains("debian-on-qemu/debian97/"));
@@ -96,7 +95,7 @@ fn a_source_that_cannot_be_read_is_told_and_the_code_says_so() {
     let lab = Lab::new();
     std::fs::write(lab.path("eol/debian.yaml"), "releases: [[[").expect("writes");
     let looked = lab.watch(&[]);
-    assert_eq!(looked.status.code(), Some(1));
+    assert_eq!(looked.status.code(), Some(3));
     assert!(text(&looked.stderr).contains("debian.yaml"), "{}", text(&looked.stderr));
 }
 
@@ -107,7 +106,7 @@ fn what_cannot_be_carried_out_ends_with_code_2_and_the_next_step() {
         (vec!["--from", "nonsense"], "is no source"),
         (vec!["--from", "debian:../x"], "a suite is called"),
         (vec!["--every", "1s"], "too often"),
-        (vec!["--arch", "../x"], "no architecture"),
+        (vec!["--debian-arch", "../x"], "no architecture"),
     ] {
         let looked = lab.watch(&bad);
         assert_eq!(looked.status.code(), Some(2), "{bad:?}");
@@ -124,7 +123,7 @@ fn what_cannot_be_carried_out_ends_with_code_2_and_the_next_step() {
 fn every(lab: &Lab) -> (String, Option<i32>) {
     use std::io::{BufRead, BufReader};
     let mut child = Command::new(env!("CARGO_BIN_EXE_hospitium"))
-        .args(["watch", "debian-qemu", "--from", "eol", "--every", "6h"])
+        .args(["agreement", "watch", "debian-qemu", "--from", "eol", "--every", "6h"])
         .current_dir(lab.0.path())
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::piped())

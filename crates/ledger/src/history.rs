@@ -311,8 +311,9 @@ impl Reading<'_> {
             digest == Some(self.record)
                 || self.history.rests_on.iter().any(|rests| digest == Some(rests.record))
         };
-        let is_known = predicate::ALL.contains(&peek.predicate_type.as_str());
-        known.contains(&peek.predicate_type.as_str())
+        let name = predicate::present(&peek.predicate_type);
+        let is_known = predicate::ALL.contains(&name);
+        known.contains(&name)
             || peek.subject.iter().any(about)
             || (!is_known && self.is_named_in(payload))
     }

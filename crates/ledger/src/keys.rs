@@ -101,7 +101,8 @@ pub fn given_up(
             // What is no record has no say here.
             let Ok(envelope) = Envelope::parse(&entry) else { continue };
             let peek = serde_json::from_slice::<Peek>(envelope.payload());
-            if peek.is_ok_and(|peek| peek.predicate_type == predicate::KEY_CHANGE)
+            if peek
+                .is_ok_and(|peek| predicate::present(&peek.predicate_type) == predicate::KEY_CHANGE)
                 && let Ok(by) = envelope.verify(std::slice::from_ref(key))
                 && let Ok(statement) = Statement::parse(envelope.payload())
                 && let Record::KeyChange(change) = statement.record

@@ -67,7 +67,7 @@ pub use party::{
 };
 pub use peers::Peers;
 pub use policy::{
-    Chosen, NotChosen, POLICY_LIMIT, Policies, Policy, PolicyError, PolicyReadError, PolicyWitness,
+    NotChosen, POLICY_LIMIT, Policies, Policy, PolicyError, PolicyReadError, PolicyWitness,
 };
 pub use proof::{PROOF_LIMIT, ProofError, TlogProof, check_consistency, check_inclusion};
 pub use rekey::{RekeyError, Rekeyed, rekey};

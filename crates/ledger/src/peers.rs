@@ -33,22 +33,24 @@ impl Peers {
         self.folder.join(format!("{name}.{ending}"))
     }
 
+    /// All peers, each with its file, in the order of the files' names.
+    ///
+    /// # Errors
+    /// If a file of a peer cannot be read.
+    pub fn all(&self) -> Result<Vec<(PathBuf, PublicParty)>, PartyError> {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return Ok(Vec::new()) };
+        let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|ending| ending == "toml"));
+        paths.sort();
+        paths.into_iter().map(|path| PublicParty::read(&path).map(|peer| (path, peer))).collect()
+    }
+
     /// The peer of this name, whatever its file is called, and the file.
     ///
     /// # Errors
     /// If a file of a peer cannot be read.
     pub fn known(&self, name: &str) -> Result<Option<(PathBuf, PublicParty)>, PartyError> {
-        let Ok(entries) = std::fs::read_dir(&self.folder) else { return Ok(None) };
-        let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-        paths.retain(|path| path.extension().is_some_and(|ending| ending == "toml"));
-        paths.sort();
-        for path in paths {
-            let peer = PublicParty::read(&path)?;
-            if peer.name == name {
-                return Ok(Some((path, peer)));
-            }
-        }
-        Ok(None)
+        Ok(self.all()?.into_iter().find(|(_, peer)| peer.name == name))
     }
 
     /// The policy that trusts the party whose log has this origin, if there is one.

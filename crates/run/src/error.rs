@@ -11,7 +11,7 @@ use crate::cache::{CacheError, FileError};
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// A pattern names no check.
-    #[error("no check is named {pattern:?}; did you mean {}? `hospitium check list` shows all", similar.join(", "))]
+    #[error("no check is named {pattern:?}; did you mean {}? `hospitium suite list` shows all", similar.join(", "))]
     UnknownCheck {
         /// The pattern.
         pattern: String,

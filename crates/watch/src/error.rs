@@ -114,7 +114,7 @@ pub enum WatchError {
         why: String,
     },
     /// Another one is looking.
-    #[error("{} is in use by another `hospitium watch`; end that one, or name another --state", path.display())]
+    #[error("{} is in use by another `hospitium agreement watch`; end that one, or name another --state", path.display())]
     InUse {
         /// The file.
         path: PathBuf,

@@ -5,7 +5,7 @@
 //! ([`State`]), agreements, and what the logs hold. Out goes a [`Look`]: which releases are new and
 //! who says so, which obligations they create by which rule and until when, and what holds for a
 //! shorter time because of them; and an overlay, a file of definitions with which
-//! `hospitium plan` knows the same.
+//! `hospitium agreement plan` knows the same.
 //!
 //! It stands apart from `hospitium-products`, which reads what is given and remembers nothing, and
 //! from `hospitium-plan`, which computes and reads nothing: this room goes to the network and keeps

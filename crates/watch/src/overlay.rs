@@ -1,5 +1,5 @@
 //! The overlay: what was seen and is not known here, as a file of definitions that
-//! `hospitium plan --products` takes in.
+//! `hospitium agreement plan --products` takes in.
 
 use std::collections::BTreeMap;
 
@@ -89,7 +89,8 @@ pub fn write(state: &State, here: &Products) -> String {
         let source = known.facts().find(|(label, _)| label.as_str() != HERE);
         file.product.push(Definition {
             id: known.product.to_string(),
-            source: source.map_or_else(|| "seen by hospitium watch".into(), |(_, f)| document(f)),
+            source: source
+                .map_or_else(|| "seen by hospitium agreement watch".into(), |(_, f)| document(f)),
             new,
             facts,
         });
@@ -106,7 +107,7 @@ pub fn write(state: &State, here: &Products) -> String {
     }
     let text = toml::to_string(&file).unwrap_or_default();
     format!(
-        "# Written by `hospitium watch`, which replaces it: what it has seen and what is not known \
+        "# Written by `hospitium agreement watch`, which replaces it: what it has seen and what is not known \
          otherwise.\n\n{text}"
     )
 }

@@ -59,7 +59,7 @@ pub enum CaseCommand {
         /// The words
         text: Text,
         /// The customer reads it as well
-        #[arg(long, conflicts_with = "internal")]
+        #[arg(long = "to-customer", alias = "customer", conflicts_with = "internal")]
         customer: bool,
         /// For this party only; never leaves this desk
         #[arg(long)]

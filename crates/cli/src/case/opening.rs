@@ -18,10 +18,10 @@ pub struct OpenArguments {
     #[arg(long, value_name = "PARTY")]
     pub to: hospitium_desk::PartyName,
     /// The guest, down to its build
-    #[arg(long, value_name = "GUEST", required_unless_present = "vm")]
+    #[arg(long, value_name = "PRODUCT", required_unless_present = "vm")]
     pub guest: Option<String>,
     /// The host, down to its build
-    #[arg(long, value_name = "HOST", required_unless_present = "vm")]
+    #[arg(long, value_name = "PRODUCT", required_unless_present = "vm")]
     pub host: Option<String>,
     /// The machine, from its definition: libvirt XML, .vmx, .ovf, .ova, a Hyper-V export's XML
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]

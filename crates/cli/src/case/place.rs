@@ -20,8 +20,14 @@ pub struct DeskArguments {
     pub party: PathBuf,
     /// The desk's database: a file, or an address such as postgres://USER@HOST/NAME [default: desk/desk.db
     /// in the party's folder]
-    #[arg(long, value_name = "FILE|URL", env = "HOSPITIUM_DESK", hide_env_values = true)]
-    pub desk: Option<String>,
+    #[arg(
+        long,
+        value_name = "FILE|URL",
+        alias = "desk",
+        env = "HOSPITIUM_DESK",
+        hide_env_values = true
+    )]
+    pub desk_db: Option<String>,
     /// Who does it; stands in the case, and the other vendor reads it
     #[arg(long, value_name = "NAME")]
     pub person: Option<Line>,
@@ -40,7 +46,7 @@ pub struct Place {
 impl Place {
     /// Opens the desk, or makes an empty one.
     pub async fn open(arguments: &DeskArguments) -> Result<Self> {
-        let office = open(&arguments.party, arguments.desk.as_deref()).await?;
+        let office = open(&arguments.party, arguments.desk_db.as_deref()).await?;
         let peers = office.peers()?;
         Ok(Self { office: Arc::new(office), peers, person: arguments.person.clone() })
     }

@@ -35,7 +35,7 @@ pub enum Why {
 #[derive(Debug, Args)]
 pub struct Decline {
     /// Why
-    #[arg(long, value_enum)]
+    #[arg(long = "because", alias = "why", value_enum)]
     pub why: Why,
     /// What the customer can do now
     #[arg(long, value_name = "TEXT")]
@@ -44,7 +44,12 @@ pub struct Decline {
     #[arg(long, value_name = "FEATURE", required_if_eq("why", "excluded-feature"))]
     pub feature: Option<Line>,
     /// The case that it is a duplicate of
-    #[arg(long, value_name = "CASE", required_if_eq("why", "duplicate"))]
+    #[arg(
+        long = "duplicate-of",
+        alias = "of",
+        value_name = "CASE",
+        required_if_eq("why", "duplicate")
+    )]
     pub of: Option<hospitium_desk::CaseId>,
 }
 
@@ -112,7 +117,7 @@ pub struct Reproduce {
     /// What is to be tried, or what it showed
     pub text: Text,
     /// Who is to try it
-    #[arg(long, value_enum, default_value_t = WhoActs::Them, conflicts_with = "result")]
+    #[arg(long = "whose", alias = "by", value_enum, default_value_t = WhoActs::Them, conflicts_with = "result")]
     pub by: WhoActs,
     /// Where
     #[arg(long, value_parser = word::<Place>, value_name = "own-hypervisor|bare-metal|validated-configuration",
@@ -125,7 +130,7 @@ pub struct Reproduce {
     #[arg(long, value_name = "NUMBER", requires = "result")]
     pub of: Option<u32>,
     /// The attachment with the failing machine, by its SHA-256
-    #[arg(long, value_name = "SHA256", requires = "result")]
+    #[arg(long = "machine-digest", alias = "machine", value_name = "SHA256", requires = "result")]
     pub machine: Option<hospitium_model::Digest>,
 }
 
@@ -135,7 +140,7 @@ pub struct Todo {
     #[arg(required_unless_present = "done", conflicts_with = "done")]
     pub text: Option<Text>,
     /// Who has to do it
-    #[arg(long, value_enum, default_value_t = WhoActs::Us, conflicts_with = "done")]
+    #[arg(long = "whose", alias = "by", value_enum, default_value_t = WhoActs::Us, conflicts_with = "done")]
     pub by: WhoActs,
     /// Until when: a time, or how long from now (2d, 36h)
     #[arg(long, value_name = "TIME", value_parser = until, required_unless_present = "done", conflicts_with = "done")]

@@ -34,10 +34,7 @@ pub fn fill(
         let found = match found {
             Ok(found) => found,
             Err(error) => {
-                note!(
-                    "note: {}; name it with --guest-product or --host-product",
-                    safe(&error.to_string())
-                );
+                note!("note: {}; name it with --guest or --host", safe(&error.to_string()));
                 continue;
             }
         };

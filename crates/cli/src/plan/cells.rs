@@ -1,6 +1,6 @@
-//! `hospitium plan --cells`: the machine configurations to run for what is owed and can be run here.
+//! `hospitium agreement cells`: the machine configurations to run for what is owed and can be run here.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use hospitium_catalog::Catalog;
@@ -15,7 +15,7 @@ use hospitium_plan::obligation::{Obligation, Plan, State};
 use hospitium_products::{Arch, MachineOption, Product, ProductId, Products};
 use hospitium_run::{Places, PlannedGuest, PlannedHost};
 
-use super::PlanArguments;
+use super::{CellsArguments, Owed};
 use crate::certify::known;
 use crate::definition::GuestDefinition;
 use crate::failure::{End, Usage};
@@ -31,15 +31,9 @@ struct Here<T> {
 }
 
 /// The cells to run for what is owed, shown and written.
-pub async fn cells(
-    arguments: &PlanArguments,
-    deal: &Agreement,
-    agreement: &Path,
-    plan: &Plan,
-    products: &Products,
-    catalog: &Catalog,
-) -> Result<End> {
-    let (_, places) = places::open_cache(arguments.cache.clone())?;
+pub async fn cells(arguments: &CellsArguments, owed: &Owed, cache: Option<PathBuf>) -> Result<End> {
+    let Owed { path: agreement, deal, products, catalog, plan } = owed;
+    let (_, places) = places::open_cache(cache)?;
     let guests = guests_here(arguments, &places, products)?;
     let hosts = hosts_here(arguments, &places, products).await?;
     let strength = arguments.strength.unwrap_or(deal.validation.strength).max(1);
@@ -78,7 +72,7 @@ pub async fn cells(
         let text = made.to_json().context("the plan cannot be written")?;
         std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    if arguments.json {
+    if arguments.owed.json {
         out!("{}", serde_json::to_string_pretty(&made).context("cannot write JSON")?);
         return Ok(End::Good);
     }
@@ -91,8 +85,10 @@ pub async fn cells(
             (true, true) => {
                 format!("no guest here is {} and no host {}", owed.guest_name, owed.host_name)
             }
-            (true, false) => format!("no guest here is {}; name one with --guest", owed.guest_name),
-            _ => format!("no host here is {}; name one with --host", owed.host_name),
+            (true, false) => {
+                format!("no guest here is {}; name it behind the agreement", owed.guest_name)
+            }
+            _ => format!("no host here is {}; name one with --on", owed.host_name),
         };
         out!("not here  {}: {}", safe(&owed.id), safe(&missing));
     }
@@ -111,12 +107,12 @@ const fn concerns(state: &State) -> bool {
 }
 
 fn guests_here(
-    arguments: &PlanArguments,
+    arguments: &CellsArguments,
     places: &Places,
     products: &Products,
 ) -> Result<Vec<Here<PlannedGuest>>> {
     let mut here = Vec::new();
-    for side in guests(&arguments.guest, places, &Wishes::default())? {
+    for side in guests(&arguments.old.with(&arguments.guests), places, &Wishes::default())? {
         let facts = side.guest.facts();
         match known::guest_product(products, facts, None) {
             Ok(product) => here.push(Here { product: product.id.clone(), side }),
@@ -129,12 +125,12 @@ fn guests_here(
 }
 
 async fn hosts_here(
-    arguments: &PlanArguments,
+    arguments: &CellsArguments,
     places: &Places,
     products: &Products,
 ) -> Result<Vec<Here<PlannedHost>>> {
     let mut here = Vec::new();
-    for what in &arguments.host {
+    for what in &arguments.on {
         let side = host(what, places, arguments.accelerator).await?;
         let facts = side.host.facts();
         match known::host_product(products, facts, None) {
@@ -147,7 +143,7 @@ async fn hosts_here(
     if here.is_empty() {
         return Err(Usage::error(
             "no host here is a known product",
-            "name one with --host; `hospitium host list` shows what is here",
+            "name one with --on; `hospitium host list` shows what is here",
         ));
     }
     Ok(here)

@@ -65,6 +65,8 @@ impl Place {
         command.env("HOSPITIUM_CACHE", self.path("cache")).current_dir(self.0.path());
         // What is remembered of logs is each place's own.
         command.env("XDG_STATE_HOME", self.path("state"));
+        // No configuration of the person who tests.
+        command.env("XDG_CONFIG_HOME", self.path("config")).env_remove("HOSPITIUM_PARTY");
         command.stdin(Stdio::null());
         command
     }
@@ -72,7 +74,7 @@ impl Place {
     /// The arguments of a run of these checks on the kernel guest.
     pub fn run_arguments(&self, out: &str, checks: &[&str]) -> Vec<String> {
         let mut all: Vec<String> =
-            ["run", "--json", "--accelerator", "tcg", "--guest"].map(str::to_owned).into();
+            ["run", "--json", "--accelerator", "tcg"].map(str::to_owned).into();
         all.push(kernel().to_string_lossy().into_owned());
         all.extend(["--out".to_owned(), self.path(out).to_string_lossy().into_owned()]);
         all.extend(checks.iter().flat_map(|check| ["--check".to_owned(), (*check).to_owned()]));

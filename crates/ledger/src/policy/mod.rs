@@ -19,7 +19,7 @@
 mod choose;
 mod parse;
 
-pub use choose::{Chosen, NotChosen, Policies};
+pub use choose::{NotChosen, Policies};
 pub use parse::PolicyError;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -77,7 +77,7 @@ pub enum Refused {
     /// Evidence with something wrong in it.
     #[error(
         "the evidence is not sound ({count} problems, the first: {first}); nothing is certified \
-         from it. `hospitium evidence check` lists them; run again"
+         from it. `hospitium verify RUN` lists them; run again"
     )]
     Unsound {
         /// How many problems.

@@ -44,20 +44,36 @@ pub const FORMAT: u32 = 1;
 /// The most bytes of a statement: with its signature and base64 it has to fit an entry of the log.
 pub const STATEMENT_LIMIT: usize = 48_000;
 
+/// What the names that this project gives to things in files and records begin with: a UUID of version 4 as a URN (RFC
+/// 9562, section 4), made once, and behind `#` a name for people. docs/ledger.md tells why.
+pub const NAMESPACE: &str = "urn:uuid:9d1fa7ca-d312-466b-9a32-92022317633c#";
+
 /// Predicate types.
 pub mod predicate {
+    /// What the names of our own predicates began with until hospitium 0.1. They are read as the present ones, and not
+    /// written any more.
+    const BEFORE: &str = "https://hospitium.example/";
+
+    /// A predicate's present name, by what a statement calls it.
+    pub fn present(called: &str) -> &str {
+        let Some(name) = called.strip_prefix(BEFORE) else { return called };
+        let of_ours = [KEY_CHANGE, SUSPENSION, WITHDRAWAL, LIFTING, WAIVER];
+        let same = |ours: &&str| ours.strip_prefix(super::NAMESPACE) == Some(name);
+        of_ours.into_iter().find(same).unwrap_or(called)
+    }
+
     /// A validation: in-toto's test result, with our extension under `hospitium`.
     pub const TEST_RESULT: &str = "https://in-toto.io/attestation/test-result/v0.1";
     /// A change of key.
-    pub const KEY_CHANGE: &str = "https://hospitium.example/key-change/v1";
+    pub const KEY_CHANGE: &str = "urn:uuid:9d1fa7ca-d312-466b-9a32-92022317633c#key-change/v1";
     /// A certificate is suspended.
-    pub const SUSPENSION: &str = "https://hospitium.example/suspension/v1";
+    pub const SUSPENSION: &str = "urn:uuid:9d1fa7ca-d312-466b-9a32-92022317633c#suspension/v1";
     /// A certificate is withdrawn for good.
-    pub const WITHDRAWAL: &str = "https://hospitium.example/withdrawal/v1";
+    pub const WITHDRAWAL: &str = "urn:uuid:9d1fa7ca-d312-466b-9a32-92022317633c#withdrawal/v1";
     /// A certificate is suspended no more.
-    pub const LIFTING: &str = "https://hospitium.example/lifting/v1";
+    pub const LIFTING: &str = "urn:uuid:9d1fa7ca-d312-466b-9a32-92022317633c#lifting/v1";
     /// A check's failure is accepted for a time.
-    pub const WAIVER: &str = "https://hospitium.example/waiver/v1";
+    pub const WAIVER: &str = "urn:uuid:9d1fa7ca-d312-466b-9a32-92022317633c#waiver/v1";
     /// Another party's record is endorsed: in-toto's simple verification result, with our extension under `hospitium`.
     pub const ENDORSEMENT: &str = "https://in-toto.io/attestation/svr/v0.1";
 
@@ -320,7 +336,7 @@ impl Statement {
             .map_err(|error| StatementError::Form(shown(&error.to_string())))?;
         read.check()?;
         let raw = read.predicate;
-        let record = match read.predicate_type.as_str() {
+        let record = match predicate::present(&read.predicate_type) {
             predicate::TEST_RESULT => {
                 // A foreign one or a later one does not fit for another reason than what it lacks.
                 of_ours("test result", raw)?.ok_or(StatementError::Foreign)?;

@@ -85,7 +85,7 @@ pub struct Which {
 
 /// What an agreement obliges to, how each obligation stands and why; planned against delivered.
 ///
-/// The same as `hospitium plan --json`.
+/// The same as `hospitium agreement plan --json`.
 #[utoipa::path(get, path = "/agreements/{agreement}/obligations", tag = "Agreements",
     params(("agreement" = String, Path, description = "Its id", example = "debian-qemu"), Which),
     responses(

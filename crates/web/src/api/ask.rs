@@ -62,7 +62,7 @@ pub struct Sides {
 ///
 /// The body is the definition of a virtual machine, as a file of its own: libvirt XML, `.vmx`, `.ovf`,
 /// the XML of a Hyper-V export, or the JSON of Get-VM; at most 4 MiB. The answer is the one of
-/// `hospitium check-vm --json`.
+/// `hospitium ask FILE --json`.
 #[utoipa::path(post, path = "/check-vm", tag = "Questions", params(Sides),
     request_body(content = Vec<u8>, content_type = "application/octet-stream",
         description = "The definition"),

@@ -253,7 +253,7 @@ fn matrix(
     let left_out = match owed.len().saturating_sub(shown) {
         0 => String::new(),
         count => format!(
-            "{count} more pairs are owed and not shown here; `hospitium plan {}` lists all.",
+            "{count} more pairs are owed and not shown here; `hospitium agreement plan {}` lists all.",
             name(&agreement.id)
         ),
     };

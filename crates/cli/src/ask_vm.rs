@@ -1,9 +1,9 @@
-//! `hospitium check-vm`: reads the definition of a machine that somebody has, and answers for it.
+//! `hospitium ask FILE`: reads the definition of a virtual machine that somebody has, and answers for it.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context, Result};
-use clap::{Args, ValueHint};
+use clap::Args;
 use hospitium_catalog::{Limits, Missing, Question, Reply, Untold, question_with};
 use hospitium_vmdef::{VmDefinition, VmdefError, read_file};
 use serde::Serialize;
@@ -13,23 +13,27 @@ use crate::failure::{End, Usage};
 use crate::out::{note, out};
 use crate::view::safe;
 
+/// What a person tells of a machine beside its definition.
 #[derive(Debug, Args)]
-pub struct CheckVmArguments {
-    /// The definition: libvirt XML, .vmx, .ovf, .ova, .vbox, xl.cfg, a Proxmox VE .conf, KubeVirt YAML, a Hyper-V
-    /// export's XML, or Get-VM's JSON
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub file: PathBuf,
-    /// The guest, where the file does not tell or tells too little
+pub struct Told {
+    /// With a definition: the guest, where the file does not tell or tells too little
     #[arg(long, value_name = "PRODUCT")]
     pub guest: Option<String>,
-    /// The host that runs it, where the file does not tell
+    /// With a definition: the host that runs it, where the file does not tell
     #[arg(long, value_name = "PRODUCT")]
     pub host: Option<String>,
-    /// What the machine has, where the file cannot be read: "4 vcpu, 8 GiB, uefi, virtio"
+    /// With a definition: what the machine has, where the file cannot be read: "4 vcpu, 8 GiB, uefi, virtio"
     #[arg(long, value_name = "MACHINE")]
     pub machine: Option<String>,
-    #[command(flatten)]
-    pub ask: AskOptions,
+}
+
+impl Told {
+    /// One of the options that were given.
+    pub fn given(&self) -> Option<&'static str> {
+        let given =
+            [("--guest", &self.guest), ("--host", &self.host), ("--machine", &self.machine)];
+        given.into_iter().find(|(_, value)| value.is_some()).map(|(option, _)| option)
+    }
 }
 
 /// What `--json` prints: the definition, and the reply or what is missing for one.
@@ -42,10 +46,10 @@ struct Checked<'a> {
     missing: Option<&'a Untold>,
 }
 
-/// `hospitium check-vm`.
-pub async fn check_vm(arguments: CheckVmArguments) -> Result<End> {
-    let CheckVmArguments { file, guest, host, machine, ask } = arguments;
-    let vm = read_file(&file).map_err(|error| match error {
+/// `hospitium ask FILE`.
+pub async fn ask_vm(file: &Path, told: Told, ask: AskOptions) -> Result<End> {
+    let Told { guest, host, machine } = told;
+    let vm = read_file(file).map_err(|error| match error {
         VmdefError::Vmcx { .. } => anyhow::Error::new(error),
         error => anyhow::Error::new(error).context(format!("{} is not read", file.display())),
     })?;

@@ -56,7 +56,7 @@ pub use page::{Notice, RecordFilter, RecordPage};
 pub use pair::Stands;
 pub use question::{Asked, Limits, Question, QuestionError};
 pub use read::{LogSource, Opened};
-pub use record::{Detail, Stored};
+pub use record::{Detail, IssueOf, Stored};
 pub use store::Catalog;
 pub use summary::{LogSummary, Rebuilt, Refusal};
 pub use support::support;

@@ -234,6 +234,7 @@ pub fn stored(row: &AnyRow) -> Result<Stored, CatalogError> {
         party,
         assurance: assurance(&assured_by),
         assured_by,
+        known_issues: Vec::new(),
         endorsed: Vec::new(),
         unknown: Vec::new(),
         guest: text(5)?,

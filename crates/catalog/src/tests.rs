@@ -4,6 +4,7 @@
 
 mod assurance;
 mod definitions;
+mod issues;
 mod junit;
 mod lists;
 mod machines;

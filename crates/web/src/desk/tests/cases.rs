@@ -77,9 +77,12 @@ async fn a_customer_opens_a_draft_from_a_machines_definition_and_an_engineer_off
     let page = got.header("location").to_owned();
     let id: CaseId = page.rsplit('/').next().expect("an id").parse().expect("an id");
     let draft = desk.office.store.draft(&id).await.expect("read").expect("a draft");
-    // In its own name, whatever the form says.
+    // Its own organisation, whatever the form says; its own name stays here without consent to that.
     assert_eq!(draft.opening.customer.name.as_str(), "Customer Inc.");
-    assert_eq!(draft.opening.consent.as_ref().map(|given| given.by.as_str()), Some("pat Smith"));
+    assert_eq!(
+        draft.opening.consent.as_ref().map(|given| given.by.as_str()),
+        Some("Customer Inc.")
+    );
     assert_eq!(draft.opening.configuration.vcpus, Some(2));
     assert!(pat.get(&page).await.text.contains("Nothing of it went out"));
     let offer: &[(&str, &str)] = &[("number", "G-8"), ("engineer", "Ann <ann@guest.example>")];

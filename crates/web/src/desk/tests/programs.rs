@@ -224,7 +224,7 @@ async fn what_a_program_sends_wrongly_is_a_problem_that_says_what() {
         (with("consent-by", Value::Null), "Who at the customer"),
         (with("summry", json!("x")), "unknown field"),
         (with("summary", json!("a\nb")), "The problem in one line"),
-        (with("vm", json!({ "name": "vm.xml", "text": "<domain>" })), "The definition"),
+        (with("vm", json!({ "name": "vm.xml", "text": "<domain>" })), "definition is not read"),
         (json!([]), "The body is not read"),
     ] {
         let (status, problem) = ann.call("POST", CASES, Some("k"), &body).await;

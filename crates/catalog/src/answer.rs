@@ -6,6 +6,7 @@ use jiff::civil::Date;
 use serde::Serialize;
 
 use crate::question::firmware_word;
+use crate::record::IssueOf;
 use crate::{Limits, Stored};
 
 /// What became of a question.
@@ -319,6 +320,12 @@ pub fn waived(record: &Stored) -> Vec<String> {
     record.detail.waivers.iter().map(words).collect()
 }
 
+/// The known issues of a record, in words.
+pub fn known_issues(record: &Stored) -> Vec<String> {
+    let words = |issue: &IssueOf| hospitium_model::printable(&issue.words(), 1_000);
+    record.known_issues.iter().map(words).collect()
+}
+
 /// What has to be said with a validation, whatever is asked.
 pub fn reservations(record: &Stored) -> Vec<String> {
     let mut limits = Vec::new();
@@ -335,6 +342,7 @@ pub fn reservations(record: &Stored) -> Vec<String> {
         ));
     }
     limits.extend(waived(record));
+    limits.extend(known_issues(record));
     for what in &record.detail.impossible {
         limits.push(format!(
             "its run covers no machine with {what}: that none can be is its party's word"

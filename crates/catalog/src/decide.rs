@@ -7,7 +7,7 @@ use hospitium_model::standing::{Rule, Word};
 use hospitium_plan::obligation::{Obligation, Trial, Voice, speaking};
 
 use crate::Limits;
-use crate::answer::{Said, outside, reservations, waived};
+use crate::answer::{Said, known_issues, outside, reservations, waived};
 use crate::pair::{Judged, Stands};
 
 /// Lines of one kind that an answer has at most.
@@ -219,9 +219,10 @@ fn validated(
     let spoken = spoken(of_pair);
     // What a party says of one machine is not to be hidden by what is shown of another.
     let of_party = spoken.iter().filter(|j| j.record.party == by.record.party);
-    for waiver in of_party.flat_map(|j| waived(&j.record)).take(LINES) {
-        if !limits.contains(&waiver) {
-            limits.push(waiver);
+    let said = of_party.flat_map(|j| [waived(&j.record), known_issues(&j.record)].concat());
+    for words in said.take(LINES) {
+        if !limits.contains(&words) {
+            limits.push(words);
         }
     }
     let failed: Vec<_> = spoken.iter().filter(|j| !j.record.passed()).collect();

@@ -28,13 +28,14 @@ const ROWS: usize = 200;
 /// Refused entries that are listed of each log; they are counted on.
 pub const LISTED: u64 = 1000;
 /// Tables whose rows are a log's.
-pub const OF_LOGS: [&str; 8] = [
+pub const OF_LOGS: [&str; 9] = [
     "machines",
     "records",
     "notices",
     "waivers",
     "key_changes",
     "endorsements",
+    "known_issues",
     "unknown_kinds",
     "refused",
 ];

@@ -58,7 +58,7 @@ pub use page::{Notice, RecordFilter, RecordPage};
 pub use pair::Stands;
 pub use question::{Asked, Limits, Question, QuestionError};
 pub use read::{Given, LogSource, Opened};
-pub use record::{Detail, Stored};
+pub use record::{Detail, IssueOf, Stored};
 pub use store::Catalog;
 pub use summary::{Frozen, LogSummary, Rebuilt, Refusal};
 pub use support::support;

@@ -9,7 +9,7 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use crate::pair::{Stands, stands};
-use crate::record::{EndorsedBy, NoticeRow, OfUnknownKind, Stored, day, last_day};
+use crate::record::{EndorsedBy, IssueOf, NoticeRow, OfUnknownKind, Stored, day, last_day};
 use crate::{Catalog, CatalogError};
 
 /// Records in one query: as many as a page of the API has. Two values for each stay below both databases'
@@ -25,6 +25,8 @@ pub struct Notices {
     fallen: HashMap<(i64, i64), String>,
     /// Endorsements of records, by their digest, each with its own digest.
     endorsed: HashMap<String, Vec<Endorsement>>,
+    /// Known issues of records, by their digest, each with its own digest.
+    issues: HashMap<String, Vec<Issue>>,
     /// Entries of unknown kinds that name a record, by its log and digest.
     unknown: HashMap<(i64, String), Vec<OfUnknownKind>>,
 }
@@ -36,6 +38,16 @@ struct Endorsement {
     /// Whose record it says that it endorses.
     of_party: String,
     by: EndorsedBy,
+}
+
+/// A known issue as it is kept.
+#[derive(Debug)]
+struct Issue {
+    digest: String,
+    log_id: i64,
+    /// The day from which it is known.
+    known: Date,
+    of: IssueOf,
 }
 
 impl Notices {
@@ -80,6 +92,13 @@ impl Notices {
         record.endorsed = counting.iter().map(|endorsement| endorsement.by.clone()).collect();
         record.cosigned.retain(|(_, day)| *day <= as_of);
         record.assure();
+        let all = self.issues.get(&record.digest).into_iter().flatten();
+        let stands = |issue: &&Issue| {
+            let said = self.said.get(&(issue.log_id, issue.digest.clone()));
+            let days: Vec<_> = said.into_iter().flatten().map(NoticeRow::days).collect();
+            issue.known <= as_of && in_force(&days, as_of).is_none()
+        };
+        record.known_issues = all.filter(stands).map(|issue| issue.of.clone()).collect();
         let names = std::iter::once(record.digest.clone()).chain(rests_on(record));
         let unknown = |place: (i64, String)| self.unknown.get(&place).into_iter().flatten();
         let own = names.flat_map(|digest| unknown((record.log_id, digest)));
@@ -123,9 +142,12 @@ impl Catalog {
         let mut places: Vec<_> = places.into_iter().collect();
         let mut found =
             Notices { endorsed: self.endorsements_of(records).await?, ..Notices::default() };
-        // An endorsement may be taken back, too.
+        found.issues = self.issues_of(records).await?;
+        // An endorsement and a known issue may be taken back, too.
         let endorsements = found.endorsed.values().flatten();
         places.extend(endorsements.map(|e| (e.by.log_id, e.digest.clone())));
+        let issues = found.issues.values().flatten();
+        places.extend(issues.map(|issue| (issue.log_id, issue.digest.clone())));
         found.unknown = self.unknown_of(&places).await?;
         for some in places.chunks(RECORDS) {
             let mark = |at: usize| format!("(${}, ${})", 2 * at + 1, 2 * at + 2);
@@ -201,6 +223,37 @@ impl Catalog {
         Ok(found)
     }
 
+    /// The known issues of these records, by the digests of these.
+    async fn issues_of(
+        &self,
+        records: &[&Stored],
+    ) -> Result<HashMap<String, Vec<Issue>>, CatalogError> {
+        let failed = || CatalogError::database("find records' known issues");
+        let mut found: HashMap<String, Vec<Issue>> = HashMap::new();
+        for some in records.chunks(RECORDS) {
+            let marks: Vec<String> = (1..=some.len()).map(|at| format!("(${at})")).collect();
+            let sql = format!(
+                "SELECT i.about, i.digest, i.known, i.log, l.party, l.origin, i.entry, i.words, i.workaround, i.fixes \
+                 FROM (VALUES {}) AS r JOIN known_issues i ON i.about = r.column1 \
+                 JOIN logs l ON l.id = i.log ORDER BY i.log, i.entry",
+                marks.join(", ")
+            );
+            let mut query = sqlx::query(&sql);
+            for record in some {
+                query = query.bind(record.digest.clone());
+            }
+            for row in query.fetch_all(&self.pool).await.map_err(failed())? {
+                let (about, issue) = issue(&row).map_err(failed())?;
+                let all = found.entry(about).or_default();
+                // A record may have been asked for twice.
+                if !all.iter().any(|known| known.digest == issue.digest) {
+                    all.push(issue);
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// The entries of unknown kinds that name these records, each in its own log.
     async fn unknown_of(
         &self,
@@ -250,6 +303,20 @@ fn endorsement(row: &AnyRow) -> Result<(String, Endorsement), sqlx::Error> {
     };
     let endorsement = Endorsement { digest: row.try_get(1)?, of_party: row.try_get(2)?, by };
     Ok((row.try_get(0)?, endorsement))
+}
+
+/// Reads a known issue, and which record it is of.
+fn issue(row: &AnyRow) -> Result<(String, Issue), sqlx::Error> {
+    let (origin, entry): (String, i64) = (row.try_get(5)?, row.try_get(6)?);
+    let of = IssueOf {
+        party: row.try_get(4)?,
+        at: format!("{origin} entry {entry}"),
+        text: row.try_get(7)?,
+        workaround: row.try_get(8)?,
+        fixes: row.try_get(9)?,
+    };
+    let (digest, known) = (row.try_get(1)?, day(row.try_get(2)?));
+    Ok((row.try_get(0)?, Issue { digest, log_id: row.try_get(3)?, known, of }))
 }
 
 /// The words by which endorsements are kept.

@@ -202,6 +202,9 @@ pub struct Stored {
     /// Other parties that have cosigned its log, and the day from which that is known.
     #[serde(skip)]
     pub(crate) cosigned: Vec<(String, Date)>,
+    /// Known issues of it, of any party whose log is read, that are known on the day and not taken back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub known_issues: Vec<IssueOf>,
     /// Endorsements of it that are known on the day and not taken back.
     #[serde(skip)]
     pub(crate) endorsed: Vec<EndorsedBy>,
@@ -297,6 +300,38 @@ pub struct EndorsedBy {
     pub repeated: bool,
     /// The day from which it is known.
     pub known: Date,
+}
+
+/// A known issue of what a certificate is about, fit for a page or a terminal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct IssueOf {
+    /// Who says so.
+    pub party: String,
+    /// Where: log and entry.
+    pub at: String,
+    /// The issue.
+    pub text: String,
+    /// What helps until it is fixed; empty if nothing is known.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub workaround: String,
+    /// Updates or articles, with commas between; empty if there is none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub fixes: String,
+}
+
+impl IssueOf {
+    /// In a sentence or some.
+    pub fn words(&self) -> String {
+        let Self { party, at, text, workaround, fixes } = self;
+        let mut words = format!("known issue, says {party} ({at}): {text}");
+        for (label, more) in [("until it is fixed", workaround), ("fixed by", fixes)] {
+            if !more.is_empty() {
+                words.push_str(&format!("; {label}: {more}"));
+            }
+        }
+        words
+    }
 }
 
 /// An entry of a kind that is not known here.

@@ -6,7 +6,7 @@ pub const FORM: &str = "7";
 /// The tables. Times are seconds since 1970-01-01 UTC; `log` and `entry` are a record's place. `machines`
 /// has each machine configuration on which a log says that a pair was tried, on hardware and under
 /// emulation: of each its newest records can be read without the others of the pair.
-pub const TABLES: [&str; 15] = [
+pub const TABLES: [&str; 16] = [
     "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS logs (id BIGINT PRIMARY KEY, origin TEXT NOT NULL, \
      party TEXT NOT NULL, size BIGINT NOT NULL, root TEXT NOT NULL, damaged BIGINT NOT NULL, \
@@ -43,6 +43,9 @@ pub const TABLES: [&str; 15] = [
      digest TEXT NOT NULL, about TEXT NOT NULL, of_party TEXT NOT NULL, how TEXT NOT NULL, \
      known BIGINT NOT NULL, signed_with TEXT NOT NULL, run TEXT NOT NULL, reason TEXT NOT NULL, \
      PRIMARY KEY (log, entry))",
+    "CREATE TABLE IF NOT EXISTS known_issues (log BIGINT NOT NULL, entry BIGINT NOT NULL, \
+     digest TEXT NOT NULL, about TEXT NOT NULL, known BIGINT NOT NULL, words TEXT NOT NULL, \
+     workaround TEXT NOT NULL, fixes TEXT NOT NULL, PRIMARY KEY (log, entry))",
     "CREATE TABLE IF NOT EXISTS unknown_kinds (log BIGINT NOT NULL, entry BIGINT NOT NULL, \
      kind TEXT NOT NULL, about TEXT NOT NULL, PRIMARY KEY (log, entry, about))",
     // These two outlive a rebuild: what comes later has to continue what was taken in.
@@ -53,7 +56,7 @@ pub const TABLES: [&str; 15] = [
 ];
 
 /// What a rebuild empties, and the columns by which each table's content is put in order.
-pub const CONTENT: [(&str, &str, &str); 11] = [
+pub const CONTENT: [(&str, &str, &str); 12] = [
     // By number, which goes by the origins' bytes: databases put letters in orders of their own.
     (
         "logs",
@@ -79,6 +82,7 @@ pub const CONTENT: [(&str, &str, &str); 11] = [
         "log, entry, digest, about, of_party, how, known, signed_with, run, reason",
         "log, entry",
     ),
+    ("known_issues", "log, entry, digest, about, known, words, workaround, fixes", "log, entry"),
     ("unknown_kinds", "log, entry, kind, about", "log, entry, about"),
     ("refused", "log, entry, why", "log, entry"),
     ("fallen", "log, entry, why, needs", "log, entry"),
@@ -110,7 +114,7 @@ const SIDES: &str = "g.kind, g.product, g.name, g.version, h.kind, h.product, h.
 const JOINED: &str = "JOIN subjects g ON g.id = t.guest JOIN subjects h ON h.id = t.host";
 
 /// The indexes, dropped before a rebuild and made after it: name, and what it is on.
-pub const INDEXES: [(&str, &str); 11] = [
+pub const INDEXES: [(&str, &str); 12] = [
     ("machines_pair", "machines (guest, host)"),
     ("machines_host", "machines (host)"),
     ("records_machine", "records (machine, ended, entry)"),
@@ -121,6 +125,7 @@ pub const INDEXES: [(&str, &str); 11] = [
     ("waivers_digest", "waivers (digest)"),
     ("notices_about", "notices (log, about)"),
     ("endorsements_about", "endorsements (about)"),
+    ("known_issues_about", "known_issues (about)"),
     ("unknown_kinds_about", "unknown_kinds (log, about)"),
 ];
 

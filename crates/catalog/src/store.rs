@@ -231,6 +231,7 @@ pub fn stored(row: &AnyRow) -> Result<Stored, CatalogError> {
         assurance: Assurance::SelfValidated,
         assured_by: Vec::new(),
         cosigned,
+        known_issues: Vec::new(),
         endorsed: Vec::new(),
         unknown: Vec::new(),
         guest: text(5)?,

@@ -5,6 +5,7 @@
 mod assurance;
 mod definitions;
 mod freeze;
+mod issues;
 mod junit;
 mod lists;
 mod machines;

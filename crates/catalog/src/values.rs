@@ -92,6 +92,17 @@ pub fn other_record(
             ];
             ("endorsements", row)
         }
+        Record::KnownIssue(issue) => {
+            let row = vec![
+                Bound::Text(own.to_string()),
+                about,
+                Bound::Number(known),
+                text(&issue.text),
+                text(issue.workaround.as_deref().unwrap_or_default()),
+                text(&issue.fixes.join(", ")),
+            ];
+            ("known_issues", row)
+        }
         Record::Unknown(unknown) => ("unknown_kinds", vec![text(&unknown.kind), about]),
         Record::Validation(_) => ("refused", vec![text("a validation among other records")]),
     }

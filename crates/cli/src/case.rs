@@ -4,15 +4,22 @@ mod act;
 mod args;
 mod begin;
 mod carry;
+mod evidence;
+mod machine;
 mod opening;
 mod person;
 mod place;
+mod publish;
+mod reproduce;
 mod show;
 mod values;
 mod verbs;
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result};
 use hospitium_desk::Deed;
+use hospitium_desk::export::Scope;
 use jiff::Timestamp;
 
 pub use args::CaseCommand;
@@ -23,16 +30,20 @@ pub use place::open as open_desk;
 use crate::failure::End;
 use crate::out::out;
 
-/// `hospitium case`.
-pub async fn case(command: CaseCommand) -> Result<End> {
+/// `hospitium case`. The cache is for runs that answer a case.
+pub async fn case(command: CaseCommand, cache: Option<PathBuf>, verbose: bool) -> Result<End> {
     match command {
         CaseCommand::Open(arguments) => begin::open(*arguments).await,
         CaseCommand::Offer { case, new_facts, on } => {
             let place = Place::open(&on.desk).await?;
             begin::offer(&place, &case, new_facts, on.json).await
         }
-        CaseCommand::List { mine, on } => {
-            show::list(&Place::open(&on.desk).await?, mine, on.json).await
+        CaseCommand::List { mine, proposed_checks, on } => {
+            let place = Place::open(&on.desk).await?;
+            match proposed_checks {
+                true => show::proposed_checks(&place, on.json).await,
+                false => show::list(&place, mine, on.json).await,
+            }
         }
         CaseCommand::Show { case, on } => {
             show::show(&Place::open(&on.desk).await?, &case, on.json).await
@@ -44,15 +55,17 @@ pub async fn case(command: CaseCommand) -> Result<End> {
                 false => act::reply(&place, &case, text, customer, on.json).await,
             }
         }
-        CaseCommand::Attach { case, file, classification, redaction, on } => {
+        CaseCommand::Attach { case, file, run, classification, redaction, on } => {
             let place = Place::open(&on.desk).await?;
-            carry::attach(&place, &case, &file, classification, redaction, on.json).await
+            let what = carry::What { file, run, classification, redaction };
+            carry::attach(&place, &case, what, on.json).await
         }
         CaseCommand::Fetch { case, sha256, to, on } => {
             carry::fetch(&Place::open(&on.desk).await?, &case, &sha256, &to).await
         }
-        CaseCommand::Export { case, file, on } => {
-            carry::export(&Place::open(&on.desk).await?, &case, &file, on.json).await
+        CaseCommand::Export { case, file, all, on } => {
+            let scope = if all { Scope::Own } else { Scope::Other };
+            carry::export(&Place::open(&on.desk).await?, &case, &file, scope, on.json).await
         }
         CaseCommand::Import { file, on } => {
             carry::import(&Place::open(&on.desk).await?, &file, on.json).await
@@ -80,7 +93,7 @@ pub async fn case(command: CaseCommand) -> Result<End> {
             Verb::Wait(it) => act::act(it).await,
             Verb::Extend(it) => act::act(it).await,
             Verb::Assign(it) => act::act(it).await,
-            Verb::Reproduce(it) => act::act(it).await,
+            Verb::Reproduce(it) => reproduce::reproduce(it, cache, verbose).await,
             Verb::Todo(it) => act::act(it).await,
             Verb::Facts(it) => act::act(it).await,
             Verb::Grade(it) => act::act(it).await,
@@ -91,6 +104,7 @@ pub async fn case(command: CaseCommand) -> Result<End> {
             Verb::Propose(it) => act::act(it).await,
             Verb::Reject(it) => act::comment(it, |comment| Deed::Rejected { comment }).await,
             Verb::Close(it) => act::act(it).await,
+            Verb::Publish(it) => publish::publish(it).await,
             Verb::Withdraw(it) => act::comment(it, |comment| Deed::Withdrawn { comment }).await,
             Verb::Reopen(it) => act::comment(it, |reason| Deed::Reopened { reason }).await,
         },

@@ -68,7 +68,8 @@ pub enum LogCommand {
     /// Record that what suspended a certificate does so no more
     #[command(alias = "lift")]
     Resume(NoticeArguments),
-    /// Record that a certificate is not to be relied on any more, or a waiver or endorsement does not hold any more
+    /// Record that a certificate is not to be relied on any more, or a waiver, an endorsement or a known issue does not
+    /// hold any more
     Withdraw(NoticeArguments),
     /// Record that a check's failure is accepted for a time; `certify` then counts it
     Waive(WaiveArguments),
@@ -268,6 +269,10 @@ fn line(entry: &[u8]) -> String {
             let (log, entry) = (&ours.of.log, ours.of.entry);
             format!("endorsement of {log} entry {entry}, {word}: {}", ours.reason)
         }
+        Record::KnownIssue(issue) => {
+            let (log, entry) = (&issue.of.log, issue.of.entry);
+            format!("known issue of {log} entry {entry}: {}", issue.text)
+        }
         Record::Unknown(unknown) => format!("unknown     {}, passed over", unknown.kind),
     };
     format!("{day}  {}  {what}", Digest::of(entry).short())
@@ -309,12 +314,19 @@ fn announce(
     let entry = log.folder().tree(log.checkpoint().head()).entry(arguments.index)?;
     let known = Envelope::parse(&entry).map(|envelope| Statement::parse(envelope.payload()));
     let record = known.ok().and_then(Result::ok).map(|statement| statement.record);
-    let can_be =
-        matches!(record, Some(Record::Validation(_) | Record::Waiver(_) | Record::Endorsement(_)));
+    let can_be = matches!(
+        record,
+        Some(
+            Record::Validation(_)
+                | Record::Waiver(_)
+                | Record::Endorsement(_)
+                | Record::KnownIssue(_)
+        )
+    );
     if !can_be {
         return Err(Usage::error(
             format!(
-                "entry {} is neither a certificate nor a waiver nor an endorsement",
+                "entry {} is no certificate, waiver, endorsement or known issue",
                 arguments.index
             ),
             "`hospitium log show` lists the entries",

@@ -139,7 +139,7 @@ async fn carry_out(arguments: Arguments) -> Result<End> {
         #[cfg(feature = "deal")]
         Command::Ask(arguments) => question::ask(*arguments).await,
         #[cfg(feature = "deal")]
-        Command::Case(command) => case::case(command).await,
+        Command::Case(command) => case::case(command, cache, verbose).await,
         #[cfg(feature = "deal")]
         Command::Catalog(command) => catalog::catalog(&command).await,
         #[cfg(feature = "deal")]

@@ -64,6 +64,23 @@ pub async fn run(arguments: RunArguments, cache: Option<PathBuf>, verbose: bool)
     })
 }
 
+/// Runs for a case, whose command tells what came of it: the run's folder, with evidence and report.
+#[cfg(feature = "deal")]
+pub async fn for_case(
+    arguments: RunArguments,
+    cache: Option<PathBuf>,
+    verbose: bool,
+) -> Result<PathBuf> {
+    let given = given(&arguments)?;
+    let done = carry_out(&arguments, &given, cache, verbose).await?;
+    let folder = given.folder;
+    report::write_all(&done.evidence, &folder).with_context(|| {
+        format!("the report could not be written; then: hospitium report {}", folder.display())
+    })?;
+    note!("report: {}", folder.join("report.html").display());
+    Ok(folder)
+}
+
 /// For `git bisect run`: one line on standard output, and an exit code that git understands. Any code
 /// but 0, 125 and those above 127 would mean a bad revision to it; so no error may end otherwise.
 async fn bisect(arguments: &RunArguments, cache: Option<PathBuf>, verbose: bool) -> End {

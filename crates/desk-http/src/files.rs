@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Seek as _, SeekFrom};
 
+use hospitium_desk::exchange::verify_receipt;
 use hospitium_desk::folder::{Exchanged, Peer};
 use hospitium_desk::owed::{Missing, NotGiven, missing, to_give};
 use hospitium_desk::{Added, Office, Vault, VaultError};
@@ -79,7 +80,8 @@ enum Fetch {
 /// Gives whether it is whole now; it is not if the other desk has not got it itself.
 async fn fetch_one(office: &Office, caller: &Caller, wanted: &Missing) -> Result<bool, Fetch> {
     loop {
-        let from = office.vault.have(&wanted.sha256, wanted.size);
+        let vault = office.vault.theirs(&wanted.case);
+        let from = vault.have(&wanted.sha256, wanted.size);
         let answer = caller.get(&path(wanted, from), PIECE as u64).await.map_err(Fetch::Failed)?;
         match answer.status {
             200 => {}
@@ -92,7 +94,7 @@ async fn fetch_one(office: &Office, caller: &Caller, wanted: &Missing) -> Result
             let why = "the other desk has an attachment of another size than it announced";
             return Err(Fetch::Refused(why.to_owned()));
         }
-        let (vault, wanted) = (office.vault.clone(), wanted.clone());
+        let wanted = wanted.clone();
         let add = move || vault.add(&wanted.sha256, wanted.size, from, &answer.bytes);
         match tokio::task::spawn_blocking(add).await {
             Ok(Ok(Added::Part(_))) => {}
@@ -139,8 +141,9 @@ pub async fn bring(
         }
     }
     for text in receipts {
-        let receipt = hospitium_desk::exchange::verify_receipt(text.as_bytes(), &peer.keys)?;
-        office.store.take_receipt(&receipt).await?;
+        let now = jiff::Timestamp::now();
+        let receipt = verify_receipt(text.as_bytes(), &peer.keys, now)?;
+        office.store.take_receipt(&receipt, now).await?;
     }
     Ok(done.files_sent > 0)
 }

@@ -105,8 +105,8 @@ pub async fn take(
         }
     }
     for text in parcel.receipts.iter().take(MOST) {
-        match verify_receipt(text.as_bytes(), &peer.keys) {
-            Ok(receipt) => match office.store.take_receipt(&receipt).await {
+        match verify_receipt(text.as_bytes(), &peer.keys, now) {
+            Ok(receipt) => match office.store.take_receipt(&receipt, now).await {
                 Ok(()) => taken.files |= !receipt.wants.is_empty(),
                 Err(error @ (StoreError::NoCase(_) | StoreError::Draft(_))) => {
                     tracing::debug!("a receipt of {} is about nothing here: {error}", peer.name);

@@ -21,11 +21,11 @@ use axum::routing::{get, post};
 use hospitium_desk::folder::Peer;
 use hospitium_desk::owed::{NotGiven, to_give};
 use hospitium_desk::store::StoreError;
-use hospitium_desk::{Added, CaseId, Office, VaultError};
+use hospitium_desk::{Added, CaseId, FilePlace, Office, Places, VaultError};
 use hospitium_model::Digest;
 use jiff::Timestamp;
 use serde::Deserialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::bell::Bell;
 use crate::files::{Have, PIECE, SIZE, read_piece};
@@ -62,7 +62,8 @@ pub struct Server {
     attachment: u64,
     requests: Rate,
     messages: Rate,
-    pieces: Semaphore,
+    pieces: Arc<Semaphore>,
+    places: Places,
 }
 
 impl Server {
@@ -76,7 +77,8 @@ impl Server {
             attachment: limits.attachment,
             requests: Rate::new(limits.requests),
             messages: Rate::new(limits.messages),
-            pieces: Semaphore::new(PIECES),
+            pieces: Arc::new(Semaphore::new(PIECES)),
+            places: Places::default(),
         }
     }
 }
@@ -109,12 +111,17 @@ fn failed(error: &(dyn std::error::Error + 'static)) -> Response {
     refused(StatusCode::SERVICE_UNAVAILABLE, "something failed here; ask again")
 }
 
-/// A request whose sender is proved, with its body of at most so many bytes. Nothing of the body is read before that.
+/// A place for a piece: one of the sender's, and one of all.
+type Piece = (FilePlace, OwnedSemaphorePermit);
+
+/// A request whose sender is proved, with its body of at most so many bytes, and a place if it wants one. Nothing of the
+/// body is read before that.
 async fn authentic(
     server: &Server,
     request: Request<Body>,
     most: usize,
-) -> Result<(Peer, Vec<u8>), Response> {
+    wants: bool,
+) -> Result<(Peer, Vec<u8>, Option<Piece>), Response> {
     let now = Timestamp::now();
     let (parts, body) = request.into_parts();
     let (peer, proof, name) = proved(server, &parts, now)?;
@@ -129,6 +136,18 @@ async fn authentic(
         }
         Err(error) => return Err(failed(&error)),
     }
+    // A place is for whoever it is proved to be, and each has a few: nobody keeps the others waiting.
+    let place = match wants {
+        false => None,
+        true => {
+            let own = server.places.take(peer.name.as_str());
+            let own = own.ok_or_else(|| too_many(std::time::Duration::from_secs(1)))?;
+            let piece = Arc::clone(&server.pieces).acquire_owned().await;
+            let piece =
+                piece.map_err(|_| refused(StatusCode::SERVICE_UNAVAILABLE, "the server ends"))?;
+            Some((own, piece))
+        }
+    };
     let body = to_bytes(body, most).await.map_err(|_| {
         let why = format!("the request's body has more than {most} bytes, or broke off");
         refused(StatusCode::PAYLOAD_TOO_LARGE, why)
@@ -136,7 +155,7 @@ async fn authentic(
     if Digest::of(&body) != proof.body {
         return Err(refused(StatusCode::UNAUTHORIZED, "the proof is that of another body"));
     }
-    Ok((peer, body.into()))
+    Ok((peer, body.into(), place))
 }
 
 fn proved(
@@ -172,7 +191,7 @@ fn too_many(wait: std::time::Duration) -> Response {
 }
 
 async fn messages(State(server): State<Arc<Server>>, request: Request<Body>) -> Response {
-    let (peer, body) = match authentic(&server, request, PARCEL).await {
+    let (peer, body, _) = match authentic(&server, request, PARCEL, false).await {
         Ok(authentic) => authentic,
         Err(response) => return response,
     };
@@ -243,14 +262,11 @@ async fn file(
     Query(From { from }): Query<From>,
     request: Request<Body>,
 ) -> Response {
-    let Ok(_piece) = server.pieces.acquire().await else {
-        return refused(StatusCode::SERVICE_UNAVAILABLE, "the server ends");
-    };
     let found = async {
-        let (peer, _) = authentic(&server, request, 0).await?;
-        of_case(&server, &peer, &case, &sha256).await
+        let (peer, _, piece) = authentic(&server, request, 0, true).await?;
+        Ok((of_case(&server, &peer, &case, &sha256).await?, piece))
     };
-    let (thread, sha256) = match found.await {
+    let ((thread, sha256), _piece) = match found.await {
         Ok(found) => found,
         Err(response) => return response,
     };
@@ -278,14 +294,11 @@ async fn put_file(
     Query(From { from }): Query<From>,
     request: Request<Body>,
 ) -> Response {
-    let Ok(_piece) = server.pieces.acquire().await else {
-        return refused(StatusCode::SERVICE_UNAVAILABLE, "the server ends");
-    };
     let found = async {
-        let (peer, body) = authentic(&server, request, PIECE).await?;
-        Ok((of_case(&server, &peer, &case, &sha256).await?, body))
+        let (peer, body, piece) = authentic(&server, request, PIECE, true).await?;
+        Ok((of_case(&server, &peer, &case, &sha256).await?, body, piece))
     };
-    let ((thread, sha256), body) = match found.await {
+    let ((thread, sha256), body, _piece) = match found.await {
         Ok(found) => found,
         Err(response) => return response,
     };
@@ -305,7 +318,7 @@ async fn put_file(
         );
         return refused(StatusCode::PAYLOAD_TOO_LARGE, why);
     }
-    let vault = server.office.vault.clone();
+    let vault = server.office.vault.theirs(thread.id());
     let added = tokio::task::spawn_blocking(move || vault.add(&sha256, size, from, &body)).await;
     let answer = |have, receipt| axum::Json(Have { have, receipt });
     match added {

@@ -98,6 +98,7 @@ impl Desk {
             name: text("trace.bin"),
             classification: class,
             redaction: None,
+            run: None,
         };
         self.post(Deed::Attached { attachment }).await;
         sha256
@@ -179,12 +180,13 @@ async fn attachments_of_both_desks_arrive_in_pieces_and_go_on_where_they_broke_o
     let theirs = other.attach(&bytes[1..], Classification::Vendor).await;
     // A piece of each came before somebody was killed.
     let size = bytes.len() as u64;
-    other.office.vault.add(&ours, size, 0, &bytes[..PIECE]).expect("taken");
-    one.office.vault.add(&theirs, size - 1, 0, &bytes[1..100]).expect("taken");
+    let of = |desk: &Desk| desk.office.vault.theirs(&opening().id);
+    of(other).add(&ours, size, 0, &bytes[..PIECE]).expect("taken");
+    of(one).add(&theirs, size - 1, 0, &bytes[1..100]).expect("taken");
     let done = one.exchange(other, &address).await.expect("reached");
     assert_eq!((done.files, done.files_sent, done.refused.len()), (1, 1, 0), "{done:?}");
     for (desk, digest) in [(one, theirs), (other, ours)] {
-        assert!(desk.office.vault.has(&digest));
+        assert!(of(desk).has(&digest));
     }
     let again = one.exchange(other, &address).await.expect("reached");
     assert_eq!((again.files, again.files_sent), (0, 0));
@@ -204,18 +206,19 @@ async fn an_attachment_of_other_bytes_or_too_large_is_refused_and_nothing_of_it_
     fs::write(vaults(one).join(bent.to_string()), b"the TRACE").expect("altered");
     fs::write(vaults(other).join(held.to_string()), b"THEIR trace").expect("altered");
     let done = one.exchange(other, &address).await.expect("reached");
+    let of = |desk: &Desk| desk.office.vault.theirs(&opening().id);
     let said = done.refused.join("\n");
     assert_eq!(said.matches("bytes are others than were announced").count(), 2, "{said}");
     assert!(said.contains("at most 1000 are taken here; carry it as a file"), "{said}");
     for digest in [bent, large] {
-        assert_eq!(other.office.vault.have(&digest, 2_000), 0);
+        assert_eq!(of(other).have(&digest, 2_000), 0);
     }
-    assert_eq!(one.office.vault.have(&held, 11), 0);
+    assert_eq!(of(one).have(&held, 11), 0);
     assert_eq!(one.case().await, other.case().await);
     // Restored, it arrives.
     fs::write(vaults(one).join(bent.to_string()), b"the trace").expect("restored");
     let done = one.exchange(other, &address).await.expect("reached");
-    assert!(other.office.vault.has(&bent), "{done:?}");
+    assert!(of(other).has(&bent), "{done:?}");
 }
 
 /// A request as somebody might make it.

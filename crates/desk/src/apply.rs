@@ -21,15 +21,41 @@ use crate::timing::in_time;
 /// # Errors
 /// If the event is not legal; the case is as it was.
 pub fn apply(case: &Case, event: &Event) -> Result<Case, Illegal> {
+    may(case, event)?;
+    let mut next = case.clone();
+    carry_on(&mut next, event).map_err(|fault| illegal(case, event, fault))?;
+    Ok(next)
+}
+
+/// How an event was not legal for a case that is changed in place.
+#[derive(Debug)]
+pub enum Not {
+    /// The case is as it was.
+    Begun(Box<Illegal>),
+    /// The case was changed in part: it has to be made anew.
+    Whole,
+}
+
+/// The same in place, for a case that is replayed: a copy for each event would make that quadratic.
+///
+/// # Errors
+/// If the event is not legal.
+pub fn advance(case: &mut Case, event: &Event) -> Result<(), Not> {
+    may(case, event).map_err(|why| Not::Begun(Box::new(why)))?;
+    carry_on(case, event).map_err(|_| Not::Whole)
+}
+
+fn illegal(case: &Case, event: &Event, fault: Fault) -> Illegal {
+    let at = event.at.max(case.at);
+    let (deed, state) = (event.deed.kind(), Some(case.state.name()));
+    Illegal { deed, by: event.by, state, fault, legal: legal(case, at) }
+}
+
+/// Whether it may be at all, before anything is changed.
+fn may(case: &Case, event: &Event) -> Result<(), Illegal> {
     let at = event.at.max(case.at);
     let deed = event.deed.kind();
-    let illegal = |fault| Illegal {
-        deed,
-        by: event.by,
-        state: Some(case.state.name()),
-        fault,
-        legal: legal(case, at),
-    };
+    let illegal = |fault| illegal(case, event, fault);
     if deed == DeedKind::Opened {
         return Err(illegal(Fault::OpenAlready));
     }
@@ -44,14 +70,17 @@ pub fn apply(case: &Case, event: &Event) -> Result<Case, Illegal> {
     if !missing.is_empty() && !matches!(case.state, State::Draft {}) {
         return Err(illegal(Fault::Consent(missing)));
     }
-    let mut next = case.clone();
-    next.at = at;
-    if deed != DeedKind::IdleWarned {
-        next.active = at;
-        next.idle_warned = None;
+    Ok(())
+}
+
+fn carry_on(case: &mut Case, event: &Event) -> Result<(), Fault> {
+    let at = event.at.max(case.at);
+    case.at = at;
+    if event.deed.kind() != DeedKind::IdleWarned {
+        case.active = at;
+        case.idle_warned = None;
     }
-    carry_out(&mut next, event.by, at, &event.deed).map_err(illegal)?;
-    Ok(next)
+    carry_out(case, event.by, at, &event.deed)
 }
 
 fn carry_out(case: &mut Case, by: Side, at: Timestamp, deed: &Deed) -> Result<(), Fault> {

@@ -270,6 +270,9 @@ impl Deed {
                 vec![Shareable::Problem]
             }
             Self::Offered { new_facts: Some(_) } => vec![Shareable::Problem],
+            Self::Confirmed { confirmation } if confirmation.text.is_some() => {
+                vec![Shareable::Problem]
+            }
             Self::Attached { attachment } if attachment.classification.is_customers() => {
                 vec![Shareable::Evidence]
             }

@@ -12,8 +12,9 @@ pub use message::{
     Link, MESSAGE_TYPE, Message, MessageError, Sealed, TOLERANCE, sign_message, verify_message,
 };
 pub use receipt::{RECEIPT_TYPE, Receipt, WANTS, sign_receipt, verify_receipt};
+pub(crate) use receive::check_next;
 pub use receive::{Refusal, Taken, case_of};
-pub use thread::{Divergence, HELD, Outgoing, PostError, Thread};
+pub use thread::{Divergence, HELD, Outgoing, PostError, Thread, Vouched};
 
 #[cfg(test)]
 mod simulation;

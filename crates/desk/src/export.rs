@@ -10,15 +10,16 @@
 
 use std::io::{self, Read, Write};
 
+use hospitium_ledger::SecretKey;
 use hospitium_ledger::dsse::Envelope;
-use hospitium_ledger::{SecretKey, VerifierKey};
 use hospitium_model::{Digest, printable};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::exchange::{Link, MessageError, Sealed, Thread, verify_message};
 use crate::fault::Illegal;
-use crate::people::{Both, Side};
+use crate::peers::PartyKeys;
+use crate::people::{Both, Shareable, Side};
 use crate::text::{CaseId, PartyName};
 use crate::vault::{Vault, VaultError};
 
@@ -75,6 +76,11 @@ pub enum ExportError {
     /// The messages do not continue each other, or make another case.
     #[error("the export is not whole: {0}")]
     NotWhole(String),
+    /// All of it is held back.
+    #[error(
+        "nothing of the case may go out: the customer does not allow it; --all writes this party's own archive"
+    )]
+    Held,
     /// The messages make no case.
     #[error("the export's messages make no case")]
     NoCase(#[from] Illegal),
@@ -95,7 +101,43 @@ fn message_path(side: Side, seq: u64) -> String {
     format!("messages/{side}/{seq:06}.json")
 }
 
-/// Writes a case, with the attachments that are here. Gives how many of the case's attachments are not.
+/// For whom an export is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The other vendor: nothing that the customer does not allow to go out now.
+    Other,
+    /// This party's own archive: all of it.
+    Own,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Exported {
+    /// Messages.
+    pub messages: usize,
+    /// Messages of ours that are held back, for the customer does not allow that they go out.
+    pub held: usize,
+    /// Attachments that are left out for the same reason.
+    pub withheld: usize,
+    /// Attachments that are not here.
+    pub absent: usize,
+}
+
+/// The case as the other vendor may have it: without messages that are held back now.
+fn allowed(thread: &Thread) -> Result<Thread, ExportError> {
+    let us = thread.us();
+    let sent = usize::try_from(thread.acked()).unwrap_or(usize::MAX);
+    let most = sent.saturating_add(thread.outgoing().messages.len());
+    if most == 0 && us == Side::Submitter {
+        return Err(ExportError::Held);
+    }
+    let mut chains = thread.chains().clone();
+    chains.of_mut(us).truncate(most);
+    Ok(Thread::restore(us, chains, thread.acked())?)
+}
+
+/// Writes a case, with the attachments that are here. Messages of ours are signed by this key, whichever signed them
+/// when they were said.
 ///
 /// # Errors
 /// If it cannot be written, or an attachment cannot be read.
@@ -104,8 +146,19 @@ pub fn export(
     vault: &Vault,
     key: &SecretKey,
     at: Timestamp,
+    scope: Scope,
     out: impl Write,
-) -> Result<usize, ExportError> {
+) -> Result<Exported, ExportError> {
+    let all = thread.timeline().count();
+    let evidence = thread.case().not_allowed(&[Shareable::Evidence]).is_empty();
+    let part;
+    let thread = match scope {
+        Scope::Own => thread,
+        Scope::Other => {
+            part = allowed(thread)?;
+            &part
+        }
+    };
     let manifest = Manifest {
         case: thread.id().clone(),
         exporter: thread.case().party(thread.us()).clone(),
@@ -131,23 +184,33 @@ pub fn export(
     for side in Side::BOTH {
         for sealed in thread.chain(side) {
             let path = message_path(side, sealed.message.seq);
-            add(&path, sealed.bytes.len() as u64, &mut sealed.bytes.as_slice())?;
+            let bytes = match side == thread.us() {
+                true => sealed.signed_by(key),
+                false => sealed.bytes.clone(),
+            };
+            add(&path, bytes.len() as u64, &mut bytes.as_slice())?;
         }
     }
-    let mut absent = 0;
+    let messages = thread.timeline().count();
+    let mut done = Exported { messages, held: all.saturating_sub(messages), ..Exported::default() };
     for file in &thread.case().attachments {
-        match vault.get(&file.file.sha256) {
+        let customers = file.file.classification.is_customers();
+        if scope == Scope::Other && customers && !evidence {
+            done.withheld += 1;
+            continue;
+        }
+        match vault.of_case(thread.id(), thread.us(), file) {
             Ok(from) => add(
                 &format!("attachments/{}", file.file.sha256),
                 file.file.size,
                 &mut from.take(file.file.size),
             )?,
-            Err(VaultError::Absent(_)) => absent += 1,
+            Err(VaultError::Absent(_)) => done.absent += 1,
             Err(error) => return Err(error.into()),
         }
     }
     archive.into_inner().and_then(|mut out| out.flush()).map_err(written)?;
-    Ok(absent)
+    Ok(done)
 }
 
 /// What was read of an export and verified.
@@ -161,24 +224,27 @@ pub struct Imported {
     pub thread: Thread,
     /// The attachments that were in it.
     pub files: usize,
+    /// Of each side so many messages, from the first, are borne out by a key that signs for its party now: that one
+    /// signed them, or one that continues them.
+    pub sure: Both<usize>,
 }
 
 /// Reads an export and verifies all of it: each message against the keys of its party, their order, the case
-/// that they make, and each attachment. Attachments go into the vault if one is given.
+/// that they make, and each attachment. Attachments go into the vault if one is given, of a desk of this side.
 ///
 /// # Errors
 /// If anything of it is not as it has to be.
 pub fn import(
     from: impl Read,
-    keys: impl Fn(&PartyName) -> Vec<VerifierKey>,
-    vault: Option<&Vault>,
+    keys: impl Fn(&PartyName) -> PartyKeys,
+    vault: Option<(&Vault, Side)>,
 ) -> Result<Imported, ExportError> {
     let mut archive = tar::Archive::new(from);
     let mut entries = archive.entries().map_err(read_error)?;
     let mut manifest: Option<Manifest> = None;
     let mut chains: Both<Vec<Sealed>> = Both { submitter: Vec::new(), receiver: Vec::new() };
     let mut thread: Option<Thread> = None;
-    let mut files = 0;
+    let (mut files, mut sure) = (0, Both { submitter: 0, receiver: 0 });
     while let Some(entry) = entries.next().transpose().map_err(read_error)? {
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         if entry.header().entry_type() != tar::EntryType::Regular {
@@ -195,7 +261,8 @@ pub fn import(
             .into_iter()
             .find(|side| path == message_path(*side, chains.of(*side).len() as u64 + 1));
         if let Some(side) = side.filter(|_| thread.is_none()) {
-            let sealed = read_message(&small(entry, &path)?, &path, known, side, &keys)?;
+            let bytes = small(entry, &path)?;
+            let (sealed, of_now) = read_message(&bytes, &path, known, side, &keys)?;
             let chain = chains.of_mut(side);
             if chain.len() >= MESSAGES {
                 return Err(ExportError::NotWhole(format!(
@@ -203,6 +270,9 @@ pub fn import(
                 )));
             }
             chain.push(sealed);
+            if of_now {
+                *sure.of_mut(side) = chain.len();
+            }
             continue;
         }
         // The messages are there: what follows are attachments of the case that they make.
@@ -217,7 +287,11 @@ pub fn import(
             let path = printable(&path, 100);
             return Err(ExportError::Form(format!("it has {path}, which does not belong there")));
         };
-        if let Some(vault) = vault {
+        if let Some((vault, us)) = vault {
+            let vault = match file.by == us {
+                true => vault.clone(),
+                false => vault.theirs(whole.id()),
+            };
             vault.put_announced(entry, &file.file.sha256, file.file.size)?;
         }
         files += 1;
@@ -228,7 +302,7 @@ pub fn import(
         Some(thread) => thread,
         None => whole(&manifest, &chains)?,
     };
-    Ok(Imported { manifest, chains, thread, files })
+    Ok(Imported { manifest, chains, thread, files, sure })
 }
 
 /// The bytes of an envelope.
@@ -243,15 +317,15 @@ fn small(entry: impl Read, path: &str) -> Result<Vec<u8>, ExportError> {
 
 fn keys_of(
     party: &PartyName,
-    keys: &impl Fn(&PartyName) -> Vec<VerifierKey>,
-) -> Result<Vec<VerifierKey>, ExportError> {
+    keys: &impl Fn(&PartyName) -> PartyKeys,
+) -> Result<PartyKeys, ExportError> {
     let known = keys(party);
-    if known.is_empty() { Err(ExportError::NoKey(party.clone())) } else { Ok(known) }
+    if known.now.is_empty() { Err(ExportError::NoKey(party.clone())) } else { Ok(known) }
 }
 
 fn read_manifest(
     bytes: &[u8],
-    keys: &impl Fn(&PartyName) -> Vec<VerifierKey>,
+    keys: &impl Fn(&PartyName) -> PartyKeys,
 ) -> Result<Manifest, ExportError> {
     let doubt = |source| ExportError::Message { place: "the manifest".to_owned(), source };
     let envelope =
@@ -259,7 +333,7 @@ fn read_manifest(
     let manifest: Manifest = serde_json::from_slice(envelope.payload())
         .map_err(|error| doubt(MessageError::Form(printable(&error.to_string(), 200))))?;
     let keys = keys_of(&manifest.exporter, keys)?;
-    envelope.verify(&keys).map_err(|error| doubt(error.into()))?;
+    envelope.verify(&keys.now).map_err(|error| doubt(error.into()))?;
     Ok(manifest)
 }
 
@@ -268,18 +342,23 @@ fn read_message(
     path: &str,
     manifest: &Manifest,
     side: Side,
-    keys: &impl Fn(&PartyName) -> Vec<VerifierKey>,
-) -> Result<Sealed, ExportError> {
+    keys: &impl Fn(&PartyName) -> PartyKeys,
+) -> Result<(Sealed, bool), ExportError> {
     let doubt = |source| ExportError::Message { place: path.to_owned(), source };
     let from = Sealed::parse(bytes).map_err(doubt)?.message.from;
-    let sealed = verify_message(bytes, &keys_of(&from, keys)?).map_err(doubt)?;
+    let keys = keys_of(&from, keys)?;
+    let (sealed, of_now) = match verify_message(bytes, &keys.now) {
+        Ok(sealed) => (sealed, true),
+        Err(error) if keys.before.is_empty() => return Err(doubt(error)),
+        Err(_) => (verify_message(bytes, &keys.before).map_err(doubt)?, false),
+    };
     if sealed.message.case != manifest.case {
         return Err(ExportError::NotWhole(format!("{path} is of another case")));
     }
     if sealed.message.event.by != side {
         return Err(ExportError::NotWhole(format!("{path} is of the other side")));
     }
-    Ok(sealed)
+    Ok((sealed, of_now))
 }
 
 /// The case, if the messages continue each other and make what the manifest says.

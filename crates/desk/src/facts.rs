@@ -6,6 +6,7 @@ use hospitium_model::Digest;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use crate::ran::Ran;
 use crate::text::{Line, Text};
 
 /// A driver in the guest.
@@ -220,6 +221,9 @@ pub struct Attachment {
     pub classification: Classification,
     /// What was removed from it.
     pub redaction: Option<Line>,
+    /// What it says, as whoever attached it read it, if it is the evidence of a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Box<Ran>>,
 }
 
 /// The largest attachment: 64 GiB, a memory dump of a large guest.

@@ -147,6 +147,16 @@ pub enum Fault {
     /// A replayable machine that is no attachment.
     #[error("the failing machine is no attachment of the case; attach it first")]
     NotAttached,
+    /// A verdict that its own ruling does not give.
+    #[error(
+        "the verdict says {said:?}, and its ruling gives {gives:?}; one of the two was altered"
+    )]
+    Verdict {
+        /// What it says.
+        said: crate::facts::VerdictWord,
+        /// What follows.
+        gives: crate::facts::VerdictWord,
+    },
     /// A receiver's number before it accepted.
     #[error("its number is given when it accepts the case")]
     NoNumber,

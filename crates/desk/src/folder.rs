@@ -18,8 +18,8 @@ use hospitium_ledger::{SecretKey, VerifierKey};
 use hospitium_model::Digest;
 use jiff::Timestamp;
 
-use crate::exchange::{Receipt, Taken, Thread, WANTS, sign_receipt, verify_receipt};
-use crate::owed::{Missing, NotGiven, missing, to_give};
+use crate::exchange::{MessageError, Receipt, Taken, Thread, WANTS, sign_receipt, verify_receipt};
+use crate::owed::{Missing, NotGiven, announced, missing, to_give};
 use crate::store::{Got, Store, StoreError};
 use crate::text::{CaseId, PartyName};
 use crate::vault::{Vault, VaultError};
@@ -150,20 +150,26 @@ impl Exchange<'_> {
         for name in names.iter().filter(|name| name.ends_with(".receipt")) {
             let path = inbox.join(name);
             let bytes = read(&path)?.unwrap_or_default();
-            match verify_receipt(&bytes, &peer.keys) {
-                Ok(receipt) => match self.store.take_receipt(&receipt).await {
+            match verify_receipt(&bytes, &peer.keys, now) {
+                Ok(receipt) => match self.store.take_receipt(&receipt, now).await {
                     Ok(()) => remove(&path)?,
                     Err(StoreError::NoCase(_) | StoreError::Draft(_)) => {
                         refuse(inbox, name, "it is about no case of this desk", done)?;
                     }
                     Err(error) => return Err(error.into()),
                 },
+                // It stays until its time has come; a newer one takes its place.
+                Err(error @ MessageError::Future { .. }) => {
+                    done.waiting += 1;
+                    done.refused.push(format!("{name}: {error}"));
+                }
                 Err(error) => refuse(inbox, name, &error.to_string(), done)?,
             }
         }
         let due = missing(self.store, self.vault, &peer.name).await?;
+        let known = announced(self.store, &peer.name).await?;
         for name in names.iter().filter(|name| name.ends_with(".file")) {
-            self.take_file(inbox, name, &due, answer, done)?;
+            self.take_file(inbox, name, (&due, &known), answer, done)?;
         }
         Ok(())
     }
@@ -204,7 +210,7 @@ impl Exchange<'_> {
         &self,
         inbox: &Path,
         name: &str,
-        due: &[Missing],
+        (due, known): (&[Missing], &BTreeSet<Digest>),
         answer: &mut BTreeSet<CaseId>,
         done: &mut Exchanged,
     ) -> Result<(), FolderError> {
@@ -212,7 +218,8 @@ impl Exchange<'_> {
         let named = name.strip_suffix(".file").and_then(|name| name.parse::<Digest>().ok());
         let found = due.iter().find(|missing| Some(missing.sha256) == named);
         let Some(Missing { case, sha256: digest, size }) = found else {
-            if named.is_some_and(|digest| self.vault.has(&digest)) {
+            // It is here already.
+            if named.is_some_and(|digest| known.contains(&digest)) {
                 return remove(&path);
             }
             return refuse(inbox, name, "no case with this party has such an attachment", done);
@@ -220,7 +227,7 @@ impl Exchange<'_> {
         let Some(file) = plain(&path)? else {
             return refuse(inbox, name, "it is no plain file", done);
         };
-        match self.vault.put_announced(file, digest, *size) {
+        match self.vault.theirs(case).put_announced(file, digest, *size) {
             Ok(()) => {
                 done.files += 1;
                 answer.insert(case.clone());

@@ -1,6 +1,6 @@
 //! The catalog's answer, frozen into a case.
 
-use hospitium_catalog::{Answer, Word};
+use hospitium_catalog::{Answer, Rule, Ruling, Word};
 use hospitium_model::printable;
 
 use crate::facts::{FrozenRule, FrozenVerdict, VerdictWord};
@@ -25,6 +25,22 @@ const fn word(word: Word) -> VerdictWord {
 
 fn lines(texts: impl Iterator<Item = String>) -> Vec<Line> {
     texts.filter_map(|text| printable(&text, LINE_LIMIT).parse().ok()).take(LINES).collect()
+}
+
+impl FrozenVerdict {
+    /// The word that its typed ruling gives; nothing if there is none, or none that this program reads.
+    pub fn ruled(&self) -> Option<VerdictWord> {
+        let typed = self.rule.typed.clone()?;
+        match serde_json::from_value::<Ruling>(typed.clone()) {
+            Ok(ruling) => Some(word(ruling.word())),
+            // One that contradicts itself gives no word at all: say the least.
+            Err(_) => {
+                let rule: Rule = serde_json::from_value(typed.get("rule")?.clone()).ok()?;
+                let limits = typed.get("limits").and_then(|limits| limits.as_array());
+                Some(word(rule.word(limits.is_some_and(|limits| !limits.is_empty()))))
+            }
+        }
+    }
 }
 
 /// Freezes an answer: the word, the rule and the reasons, the certificate, who answers. `typed` is the

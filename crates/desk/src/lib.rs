@@ -29,6 +29,9 @@ mod outcome;
 pub mod owed;
 mod peers;
 mod people;
+mod places;
+mod ran;
+mod reply;
 #[cfg(any(test, feature = "sample"))]
 #[doc(hidden)]
 #[allow(missing_docs, reason = "for tests, here and in the rooms above")]
@@ -67,11 +70,14 @@ pub use outcome::{
     Action, Confirmation, DeclineReason, Feedback, Layer, Minutes, MinutesError, Note, Outcome,
     Place, Reproduction, ReproductionResult, Shown, Visibility, WaitFor,
 };
-pub use peers::{DeskAddress, KnownPeer, PeersError, read_peers, write_address};
+pub use peers::{DeskAddress, KnownPeer, PartyKeys, PeersError, read_peers, write_address};
 pub use people::{
     Both, Consent, Customer, Engineer, EngineerError, Entitled, Entitlement, Holder, Shareable,
     Side,
 };
+pub use places::{Place as FilePlace, Places};
+pub use ran::{Ran, RanCell, RanCheck};
+pub use reply::reply;
 pub use span::until;
 pub use text::{Address, CaseId, LINE_LIMIT, Line, PartyName, TEXT_LIMIT, Text, TextError};
 pub use vault::{Added, Vault, VaultError};

@@ -9,9 +9,9 @@
 
 use std::path::{Path, PathBuf};
 
-use hospitium_ledger::{Party, PartyError, VerifierKey};
+use hospitium_ledger::{Party, PartyError};
 
-use crate::peers::{KnownPeer, PeersError, read_peers};
+use crate::peers::{KnownPeer, PartyKeys, PeersError, read_peers};
 use crate::store::{Store, StoreError};
 use crate::text::{PartyName, TextError};
 use crate::vault::{Vault, VaultError};
@@ -79,18 +79,27 @@ impl Office {
         Ok(Self { party, us, folder, known, store, vault })
     }
 
-    /// The other parties that are known now.
+    /// The other parties that are known now. One whose file cannot be read is left out, and told.
     ///
     /// # Errors
-    /// If their files cannot be read.
+    /// Never now: kept for desks whose parties are elsewhere.
     pub fn peers(&self) -> Result<Vec<KnownPeer>, PeersError> {
+        let (peers, troubles) = self.peers_and_troubles();
+        for trouble in troubles {
+            tracing::warn!("a party is left out: {}", hospitium_model::chain(&trouble));
+        }
+        Ok(peers)
+    }
+
+    /// The same with what is wrong with the files of those that are left out.
+    pub fn peers_and_troubles(&self) -> (Vec<KnownPeer>, Vec<PeersError>) {
         read_peers(&self.known, &self.us)
     }
 
     /// The keys of a party that signed for it, now or before: ours, or another's that is known.
-    pub fn keys(&self, peers: &[KnownPeer], name: &PartyName) -> Vec<VerifierKey> {
+    pub fn keys(&self, peers: &[KnownPeer], name: &PartyName) -> PartyKeys {
         if *name == self.us {
-            return self.party.public.keys();
+            return PartyKeys::of(&self.party.public);
         }
         peers.iter().find(|peer| peer.name == *name).map(KnownPeer::keys).unwrap_or_default()
     }

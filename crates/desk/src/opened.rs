@@ -42,6 +42,10 @@ pub fn check_opening(opening: &Opening) -> Result<(), Fault> {
         Topic::Licensing => return Err(Fault::OutOfScope("licences")),
         Topic::Patents => return Err(Fault::OutOfScope("patents")),
     }
+    // A ruling of a later form is kept as it came; one that can be read has to give the word that stands beside it.
+    if let Some(gives) = opening.verdict.ruled().filter(|gives| *gives != opening.verdict.word) {
+        return Err(Fault::Verdict { said: opening.verdict.word, gives });
+    }
     check_engineer(&opening.engineer, submitter)
 }
 

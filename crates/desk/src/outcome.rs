@@ -138,6 +138,16 @@ pub enum Shown {
     Inconclusive,
 }
 
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reproduced => "reproduced",
+            Self::NotReproduced => "not reproduced",
+            Self::Inconclusive => "inconclusive",
+        })
+    }
+}
+
 /// The result of a reproduction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -298,6 +308,28 @@ pub enum Feedback {
         /// What it should require.
         requirement: Text,
     },
+}
+
+impl fmt::Display for Feedback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = |f: &mut fmt::Formatter<'_>, certificate: Option<&Line>| match certificate {
+            Some(place) => write!(f, " of {place}"),
+            None => Ok(()),
+        };
+        match self {
+            Self::KnownIssue { certificate, text } => {
+                f.write_str("known issue")?;
+                of(f, certificate.as_ref())?;
+                write!(f, ": {text}")
+            }
+            Self::Suspend { certificate, reason } => {
+                f.write_str("suspension")?;
+                of(f, Some(certificate))?;
+                write!(f, ": {reason}")
+            }
+            Self::NewCheck { requirement } => write!(f, "proposed check: {requirement}"),
+        }
+    }
 }
 
 /// How a case was solved. The layer at fault is always named.

@@ -1,5 +1,7 @@
 //! What one desk may give another, and what it still lacks, whichever way they exchange.
 
+use std::collections::BTreeSet;
+
 use hospitium_model::Digest;
 
 use crate::case::Attached;
@@ -33,13 +35,28 @@ pub enum NotGiven {
 
 /// The attachments of a case that are the other desk's, and not here.
 pub fn missing_of<'t>(thread: &'t Thread, vault: &'t Vault) -> impl Iterator<Item = Missing> + 't {
-    let them = thread.us().other();
-    let absent = move |file: &&Attached| file.by == them && !vault.has(&file.file.sha256);
+    let (us, them) = (thread.us(), thread.us().other());
+    let absent =
+        move |file: &&Attached| file.by == them && vault.of_case(thread.id(), us, file).is_err();
     thread.case().attachments.iter().filter(absent).map(|file| Missing {
         case: thread.id().clone(),
         sha256: file.file.sha256,
         size: file.file.size,
     })
+}
+
+/// The digests of all attachments that this party announced, here or not.
+///
+/// # Errors
+/// If the database fails.
+pub async fn announced(store: &Store, peer: &PartyName) -> Result<BTreeSet<Digest>, StoreError> {
+    let mut all = BTreeSet::new();
+    for id in store.with_peer(peer).await? {
+        let thread = store.load(&id).await?;
+        let theirs = thread.case().attachments.iter().filter(|file| file.by != thread.us());
+        all.extend(theirs.map(|file| file.file.sha256));
+    }
+    Ok(all)
 }
 
 /// The attachments of all cases with this party that are its, and not here.

@@ -152,20 +152,41 @@ impl KnownPeer {
     }
 
     /// The keys that sign for it, or did.
-    pub fn keys(&self) -> Vec<VerifierKey> {
-        self.public.keys()
+    pub fn keys(&self) -> PartyKeys {
+        PartyKeys::of(&self.public)
     }
 }
 
-/// Reads the parties that are known, in the order of their names. No folder is none.
-///
-/// # Errors
-/// If a file cannot be read, or a party is there twice.
-pub fn read_peers(folder: &Path, us: &PartyName) -> Result<Vec<KnownPeer>, PeersError> {
-    let Ok(entries) = fs::read_dir(folder) else { return Ok(Vec::new()) };
+/// The keys of a party for records. Those that it gave up bear out what was known before, and nothing new.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PartyKeys {
+    /// The one that signs for it now; none if the party is not known.
+    pub now: Vec<VerifierKey>,
+    /// Those that it gave up.
+    pub before: Vec<VerifierKey>,
+}
+
+impl PartyKeys {
+    /// Of a party.
+    pub fn of(public: &PublicParty) -> Self {
+        let retired = public.retired.iter().map(|retired| retired.key.clone());
+        Self { now: vec![public.record.clone()], before: retired.collect() }
+    }
+}
+
+/// Reads the parties that are known, in the order of their names. No folder is none. A file that cannot be read leaves its
+/// party out, and no other.
+pub fn read_peers(folder: &Path, us: &PartyName) -> (Vec<KnownPeer>, Vec<PeersError>) {
+    let (mut peers, mut troubles): (Vec<KnownPeer>, Vec<PeersError>) = (Vec::new(), Vec::new());
+    let Ok(entries) = fs::read_dir(folder) else { return (peers, troubles) };
     let mut paths: Vec<_> = entries.flatten().take(MOST).map(|entry| entry.path()).collect();
     paths.sort();
-    let mut peers: Vec<KnownPeer> = Vec::new();
+    // The usual name of a party's file comes before others, so that a copy beside it changes nothing.
+    let usual = |path: &Path| {
+        let named = PublicParty::read(path).ok().map(|party| party.name);
+        named.is_some_and(|name| path.file_stem().is_some_and(|stem| stem == name.as_str()))
+    };
+    paths.sort_by_cached_key(|path| !usual(path));
     for path in paths {
         let party = path.join("party.toml");
         let file = match path.is_dir() {
@@ -173,20 +194,32 @@ pub fn read_peers(folder: &Path, us: &PartyName) -> Result<Vec<KnownPeer>, Peers
             false if path.extension().is_some_and(|ending| ending == "toml") => path,
             _ => continue,
         };
-        let wrong = |source| PeersError::Party { path: file.clone(), source: Box::new(source) };
-        let public = PublicParty::read(&file).map_err(wrong)?;
-        let name: PartyName = public.name.parse().map_err(|_| PeersError::Party {
-            path: file.clone(),
-            source: Box::new(PartyError::Name(public.name.clone())),
-        })?;
-        if name == *us || peers.iter().any(|known| known.name == name) {
-            return Err(PeersError::Twice { path: file, name: name.to_string() });
+        match read_peer(folder, file, us, &peers) {
+            Ok(peer) => peers.push(peer),
+            Err(trouble) => troubles.push(trouble),
         }
-        let address = read_address(&address_file(folder, &name))?;
-        peers.push(KnownPeer { name, public, address });
     }
     peers.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(peers)
+    (peers, troubles)
+}
+
+fn read_peer(
+    folder: &Path,
+    file: PathBuf,
+    us: &PartyName,
+    known: &[KnownPeer],
+) -> Result<KnownPeer, PeersError> {
+    let wrong = |source| PeersError::Party { path: file.clone(), source: Box::new(source) };
+    let public = PublicParty::read(&file).map_err(wrong)?;
+    let name: PartyName = public.name.parse().map_err(|_| PeersError::Party {
+        path: file.clone(),
+        source: Box::new(PartyError::Name(public.name.clone())),
+    })?;
+    if name == *us || known.iter().any(|known| known.name == name) {
+        return Err(PeersError::Twice { path: file, name: name.to_string() });
+    }
+    let address = read_address(&address_file(folder, &name))?;
+    Ok(KnownPeer { name, public, address })
 }
 
 /// The file that says where a party's desk is.
@@ -274,5 +307,27 @@ mod tests {
         assert_eq!(read_address(&file).expect("read"), None);
         fs::write(&file, "address = \"http://far.example\"").expect("written");
         assert!(matches!(read_address(&file), Err(PeersError::Form { .. })));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_leaves_its_party_out_and_no_other() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let algorithm = hospitium_ledger::Algorithm::Ed25519;
+        for name in ["b.example", "c.example"] {
+            hospitium_ledger::Party::init(&at(name), name, algorithm).expect("made");
+        }
+        let peers = at("peers");
+        fs::create_dir(&peers).expect("made");
+        let public = |name: &str| at(name).join("party.toml");
+        fs::copy(public("b.example"), peers.join("b.example (copy).toml")).expect("copied");
+        fs::copy(public("b.example"), peers.join("b.example.toml")).expect("copied");
+        fs::write(peers.join("c.example.toml"), "name = \"c.exa").expect("written");
+        let us = "a.example".parse().expect("a name");
+        let (known, troubles) = read_peers(&peers, &us);
+        let names: Vec<_> = known.iter().map(|peer| peer.name.as_str()).collect();
+        assert_eq!((names, troubles.len()), (vec!["b.example"], 2), "{troubles:?}");
+        let copy = |trouble: &PeersError| matches!(trouble, PeersError::Twice { path, .. } if path.ends_with("b.example (copy).toml"));
+        assert!(troubles.iter().any(copy), "{troubles:?}");
     }
 }

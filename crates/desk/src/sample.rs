@@ -144,6 +144,7 @@ pub fn attachment(number: u8) -> Attachment {
         name: text("trace.log"),
         classification,
         redaction: None,
+        run: None,
     }
 }
 

@@ -10,6 +10,7 @@ mod notices;
 mod once;
 mod rows;
 mod schema;
+mod tokens;
 
 use hospitium_catalog::{connect, database_url};
 use hospitium_ledger::SecretKey;
@@ -134,9 +135,12 @@ impl Store {
         person: Option<Line>,
         key: &SecretKey,
     ) -> Result<Thread, StoreError> {
-        let Draft { opening, files, opened, .. } = draft;
-        let thread = Thread::offer(opening.clone(), files, *opened, at, person, key)?;
         let mut tx = self.pool.begin().await.map_err(StoreError::database("begin"))?;
+        // A file may have been added since the draft was read.
+        let kept = drafts::locked(&mut tx, &draft.opening.id).await?;
+        let Draft { opening, files, opened, .. } = draft;
+        let files = kept.as_ref().map_or(files, |kept| &kept.files);
+        let thread = Thread::offer(opening.clone(), files, *opened, at, person, key)?;
         rows::insert_case(&mut tx, &thread).await?;
         rows::append(&mut tx, &thread, thread.chain(thread.us())).await?;
         rows::remove_draft(&mut tx, thread.id()).await?;

@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use hospitium_model::Digest;
 use sha2::{Digest as _, Sha256};
 
+use crate::case::Attached;
 use crate::facts::LARGEST_ATTACHMENT;
+use crate::people::Side;
+use crate::text::CaseId;
 
 /// Bytes that are read at a time.
 const CHUNK: usize = 64 << 10;
@@ -91,10 +94,36 @@ impl Vault {
     /// # Errors
     /// If it cannot be made.
     pub fn open(folder: &Path) -> Result<Self, VaultError> {
+        let vault = Self { folder: folder.to_owned() };
+        vault.make()?;
+        Ok(vault)
+    }
+
+    fn make(&self) -> Result<(), VaultError> {
         use std::os::unix::fs::DirBuilderExt as _;
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(failed("make", folder))?;
-        Ok(Self { folder: folder.to_owned() })
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
+        made.map_err(failed("make", &self.folder))
+    }
+
+    /// What the other party of a case brought in that case. It is apart from what is here otherwise: who only names the
+    /// digest of a file that he never had gets nothing by that.
+    #[must_use]
+    pub fn theirs(&self, case: &CaseId) -> Self {
+        Self { folder: self.folder.join(case.as_str()) }
+    }
+
+    /// An attachment of a case as this side has it: all its bytes, ours or as the other party brought them.
+    ///
+    /// # Errors
+    /// If it is not here, or not in that size.
+    pub fn of_case(&self, case: &CaseId, us: Side, file: &Attached) -> Result<File, VaultError> {
+        let sha256 = &file.file.sha256;
+        let opened = match file.by == us {
+            true => self.get(sha256)?,
+            false => self.theirs(case).get(sha256)?,
+        };
+        let size = opened.metadata().map_err(failed("look at", &self.path(sha256)))?.len();
+        if size == file.file.size { Ok(opened) } else { Err(VaultError::Absent(*sha256)) }
     }
 
     /// Where an attachment is, or would be. The name is the digest's, so nothing that somebody sends becomes a path.
@@ -135,6 +164,7 @@ impl Vault {
         due: Option<&Digest>,
     ) -> Result<(Digest, u64), VaultError> {
         let most = most.min(LARGEST_ATTACHMENT);
+        self.make()?;
         let partial = tempfile::Builder::new().prefix(".partial-").tempfile_in(&self.folder);
         let mut partial = partial.map_err(failed("write in", &self.folder))?;
         let (mut hash, mut size) = (Sha256::new(), 0_u64);
@@ -200,6 +230,7 @@ impl Vault {
         if self.has(due) {
             return Ok(Added::Whole);
         }
+        self.make()?;
         let path = self.part(due);
         let mut options = fs::OpenOptions::new();
         let opened = options.read(true).append(true).create(true).open(&path);

@@ -266,6 +266,7 @@ fn standing(statement: &Statement, history: Option<&History>, now: Timestamp) ->
         Record::Withdrawal(_) => return Standing::Notice("a withdrawal"),
         Record::Waiver(_) => return Standing::Notice("a waiver"),
         Record::Endorsement(_) => return Standing::Notice("an endorsement"),
+        Record::KnownIssue(_) => return Standing::Notice("a known issue"),
         Record::Unknown(_) => return Standing::Notice("of a kind that this program does not know"),
     };
     let (validity, today) = (&validation.hospitium.validity, day_of(now));

@@ -42,14 +42,16 @@ pub const ROOT: &str = "/api/v1";
         description = "Whether a guest is validated on a host, by whom, until when, and why. All \
                        answers hold for the day that the site shows, which each answer tells, or for \
                        another that is asked for with `as_of`. \
-                       Nothing needs a key, and nothing here changes anything.",
+                       Nothing of the catalog needs a key or changes anything. Cases of a support desk, where this \
+                       server has one, need a token of an account there.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
     tags(
         (name = "Questions", description = "Is this guest validated on this host?"),
         (name = "Products", description = "Guests and hosts, and what is said of them"),
         (name = "Agreements", description = "What parties owe, and what they delivered"),
-        (name = "Records", description = "Outcomes, certificates, and the logs that they stand in")
+        (name = "Records", description = "Outcomes, certificates, and the logs that they stand in"),
+        (name = "Cases", description = "Joint support, where this server has a desk: what its pages do, for programs")
     )
 )]
 struct Described;
@@ -74,7 +76,13 @@ fn described() -> OpenApiRouter<Arc<Site>> {
 pub fn document() -> &'static utoipa::openapi::OpenApi {
     static DOCUMENT: OnceLock<utoipa::openapi::OpenApi> = OnceLock::new();
     DOCUMENT.get_or_init(|| {
-        OpenApiRouter::with_openapi(Described::openapi()).nest(ROOT, described()).into_openapi()
+        let mut document = OpenApiRouter::with_openapi(Described::openapi())
+            .nest(ROOT, described())
+            .nest(crate::desk::api::ROOT, crate::desk::api::described())
+            .into_openapi();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme(crate::desk::api::SCHEME, crate::desk::api::scheme());
+        document
     })
 }
 

@@ -96,7 +96,7 @@ impl Drop for Place {
 }
 
 /// What counts as one address: whoever has one of IPv6 has all of its network.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),
         other => other,

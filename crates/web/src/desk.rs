@@ -6,6 +6,7 @@
     reason = "what ends a request early is the response itself, which is made once and not passed through loops"
 )]
 
+pub mod api;
 mod audit;
 #[cfg(test)]
 mod browser;
@@ -32,7 +33,7 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
-use hospitium_desk::Office;
+use hospitium_desk::{Office, Places};
 use tokio::sync::Semaphore;
 
 use crate::site::Site;
@@ -40,6 +41,8 @@ use throttle::Throttle;
 
 /// The largest body of a form, in bytes: some texts of the longest kind.
 const FORM: usize = 256 << 10;
+/// The largest body of a program's call, in bytes: a case with a machine's definition.
+const BODY: usize = 2 << 20;
 /// Passwords that are hashed at once: each takes 19 MiB.
 const HASHING: usize = 2;
 /// Files that are uploaded or downloaded at once.
@@ -59,6 +62,7 @@ pub struct Counter {
     throttle: Throttle,
     hashing: Semaphore,
     files: Semaphore,
+    places: Places,
 }
 
 impl std::fmt::Debug for Counter {
@@ -79,6 +83,7 @@ impl Counter {
             throttle: Throttle::default(),
             hashing: Semaphore::new(HASHING),
             files: Semaphore::new(FILES),
+            places: Places::default(),
         }
     }
 }
@@ -108,7 +113,16 @@ pub fn router(site: &Arc<Site>) -> Router<Arc<Site>> {
         .layer(DefaultBodyLimit::max(FORM))
         .layer(crate::serve::timeout(crate::serve::TIME))
         .merge(uploads)
+        .merge(programs())
         .layer(from_fn_with_state(Arc::clone(site), guarded))
+}
+
+/// The routes for programs.
+fn programs() -> Router<Arc<Site>> {
+    let (routes, _) = api::described().split_for_parts();
+    let routes =
+        routes.layer(DefaultBodyLimit::max(BODY)).layer(crate::serve::timeout(crate::serve::TIME));
+    Router::new().nest(api::ROOT, routes)
 }
 
 /// Refuses forms that other sites send, and sets the headers of confidential pages (OWASP ASVS 4.0.3, 8.2.1, 14.4).

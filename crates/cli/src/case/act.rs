@@ -5,7 +5,7 @@ use clap::Args;
 use hospitium_desk::exchange::Thread;
 use hospitium_desk::{
     Aside, Confirmation, Consent, DeclineReason, Deed, Entitled, Entitlement, Event, Feedback,
-    Holder, Outcome, ReproductionResult, Side, State, Text, Visibility, WaitFor,
+    Outcome, ReproductionResult, Side, Text, Visibility, WaitFor,
 };
 
 use super::args::OnCase;
@@ -16,7 +16,7 @@ use super::verbs::{
     IsEntitled, Propose, Reproduce, Start, Todo, Transfer, Wait, WhoActs, Whom, Why, Words,
 };
 use crate::failure::{End, Usage};
-use crate::out::out;
+use crate::out::{note, out};
 
 /// What a verb does to a case.
 pub trait Does {
@@ -50,17 +50,13 @@ pub async fn reply(
     json: bool,
 ) -> Result<End> {
     let thread = place.load(case).await?;
-    let us = thread.us();
-    let ball = thread.case().ball();
-    let ours = ball == Holder::from(us) || ball == Holder::Customer && thread.case().owner == us;
-    let deed = match &thread.case().state {
-        _ if customer => Deed::Noted { visibility: Visibility::Customer, text },
-        State::InfoRequested { .. } if ours => Deed::InfoGiven { answer: text },
-        State::Waiting { wait, .. } if ours && !matches!(wait, WaitFor::Reproduction { .. }) => {
-            Deed::Answered { text }
-        }
-        _ => Deed::Noted { visibility: Visibility::Both, text },
+    let deed = match customer {
+        true => Deed::Noted { visibility: Visibility::Customer, text },
+        false => hospitium_desk::reply(thread.case(), thread.us(), text),
     };
+    if !customer && matches!(deed, Deed::Noted { .. }) {
+        note!("nothing waits for an answer of this party here: it is a note for both vendors");
+    }
     post(place, &thread, deed, json).await
 }
 
@@ -182,14 +178,18 @@ impl Does for Assign {
 
 impl Does for Reproduce {
     fn deed(self, thread: &Thread) -> Result<Deed> {
-        let Self { text, by, place, result, of, machine } = self;
-        Ok(match (result, of) {
+        let Self { text, by, place, result, of, machine, .. } = self;
+        match (result, of) {
             (Some(shown), Some(reproduction)) => {
                 let result = ReproductionResult { shown, text, machine };
-                Deed::Reproduced { reproduction, result }
+                Ok(Deed::Reproduced { reproduction, result })
             }
-            _ => Deed::ReproductionAsked { by: side(thread, by), place, what: text },
-        })
+            (None, None) => Ok(Deed::ReproductionAsked { by: side(thread, by), place, what: text }),
+            _ => Err(Usage::error(
+                "without a run, --result and --of go together",
+                "name both to report what a reproduction showed, or neither to ask for one",
+            )),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use hospitium_desk::{Line, Text};
 use super::opening::OpenArguments;
 use super::person::PersonCommand;
 use super::place::DeskArguments;
+use super::publish::Publish;
 use super::verbs::{
     Accept, AskFirst, Assign, Class, Close, ConsentTo, Decline, Entitle, Escalate, Extend, Facts,
     GradeIt, Propose, Reproduce, Start, Todo, Transfer, Wait, Words,
@@ -42,6 +43,9 @@ pub enum CaseCommand {
         /// Only those that wait for this party
         #[arg(long)]
         mine: bool,
+        /// The checks that closed cases propose, each with its case
+        #[arg(long, conflicts_with = "mine")]
+        proposed_checks: bool,
         #[command(flatten)]
         on: On,
     },
@@ -67,13 +71,16 @@ pub enum CaseCommand {
         #[command(flatten)]
         on: On,
     },
-    /// Attach a file
+    /// Attach a file, or the evidence of a run with what it says
     Attach {
         /// The case: its id, or the beginning of it
         case: String,
         /// The file
-        #[arg(value_hint = ValueHint::FilePath)]
-        file: PathBuf,
+        #[arg(value_hint = ValueHint::FilePath, required_unless_present = "run", conflicts_with = "run")]
+        file: Option<PathBuf>,
+        /// A run: its folder, its evidence folder, or a packed bundle
+        #[arg(long, value_name = "RUN", value_hint = ValueHint::AnyPath)]
+        run: Option<PathBuf>,
         /// How it has to be handled; what is the customer's needs its consent
         #[arg(long, value_enum, default_value_t = Class::Customer)]
         classification: Class,
@@ -95,13 +102,17 @@ pub enum CaseCommand {
         #[command(flatten)]
         on: On,
     },
-    /// Write a case into one file that can be verified; without internal notes
+    /// Write a case into one file that can be verified; without internal notes, and without what the customer does not
+    /// allow to go out
     Export {
         /// The case: its id, or the beginning of it
         case: String,
         /// The file; must not exist
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
+        /// For this party's own archive: also what is held back from the other vendor
+        #[arg(long)]
+        all: bool,
         #[command(flatten)]
         on: On,
     },
@@ -170,7 +181,7 @@ pub enum Verb {
     Extend(OnCase<Extend>),
     /// Say who has the case here, and whether that engineer leads the work
     Assign(OnCase<Assign>),
-    /// Ask for a reproduction, or report the result of one
+    /// Ask for a reproduction, report the result of one, or run it here and now: --boot GUEST --on HOST
     Reproduce(OnCase<Reproduce>),
     /// Add something to be done, or mark it as done
     Todo(OnCase<Todo>),
@@ -192,6 +203,8 @@ pub enum Verb {
     Reject(OnCase<Words>),
     /// Close: the customer confirms the proposed resolution
     Close(OnCase<Close>),
+    /// Put what a closed case gives to the catalog (known issue, suspension) in the party's public log
+    Publish(OnCase<Publish>),
     /// Give the case up
     Withdraw(OnCase<Words>),
     /// Open it again, within 14 days of its closing

@@ -3,10 +3,10 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, BufWriter};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use hospitium_desk::export as file_form;
+use hospitium_desk::export::{self as file_form, Exported, Scope};
 use hospitium_desk::folder::{Exchange, Exchanged};
 use hospitium_desk::{
     Attachment, Deed, DeskAddress, Event, KnownPeer, LARGEST_ATTACHMENT, Line, Side, by_itself,
@@ -16,6 +16,7 @@ use hospitium_desk_http::{Limits, exchange_with};
 use hospitium_model::printable;
 use serde_json::json;
 
+use super::evidence::packed;
 use super::place::Place;
 use super::show;
 use super::verbs::Class;
@@ -23,25 +24,47 @@ use crate::failure::{End, Usage};
 use crate::out::{note, out};
 use crate::view::safe;
 
+/// What is attached.
+pub struct What {
+    /// A file.
+    pub file: Option<PathBuf>,
+    /// A run.
+    pub run: Option<PathBuf>,
+    /// How it has to be handled.
+    pub classification: Class,
+    /// What was removed from it.
+    pub redaction: Option<Line>,
+}
+
+impl What {
+    /// Keeps its bytes.
+    fn keep(self, place: &Place) -> Result<Attachment> {
+        let Self { file, run, classification, redaction } = self;
+        let classification = classification.into();
+        if let Some(run) = run {
+            let (attachment, ran) = packed(place, &run, classification, redaction)?;
+            ran.lines().iter().for_each(|line| note!("  {}", safe(line)));
+            return Ok(attachment);
+        }
+        let Some(path) = file else {
+            return Err(Usage::error("no file is named", "name a file, or a run: --run RUN"));
+        };
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = printable(&name.unwrap_or_default(), 200).parse().context("the file's name")?;
+        let file =
+            File::open(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let (sha256, size) = place.office.vault.put(file, LARGEST_ATTACHMENT)?;
+        Ok(Attachment { sha256, size, name, classification, redaction, run: None })
+    }
+}
+
 /// `hospitium case attach`.
-pub async fn attach(
-    place: &Place,
-    case: &str,
-    path: &Path,
-    classification: Class,
-    redaction: Option<Line>,
-    json: bool,
-) -> Result<End> {
+pub async fn attach(place: &Place, case: &str, what: What, json: bool) -> Result<End> {
     let id = place.find(case).await?;
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let name = printable(&name, 200).parse().context("the file's name")?;
-    let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    let (sha256, size) = place.office.vault.put(file, LARGEST_ATTACHMENT)?;
-    let classification = classification.into();
-    let attachment = Attachment { sha256, size, name, classification, redaction };
-    if let Some(mut draft) = place.office.store.draft(&id).await? {
-        draft.files.push(attachment);
-        place.office.store.keep_draft(&draft).await?;
+    let attachment = what.keep(place)?;
+    let sha256 = attachment.sha256;
+    if place.office.store.draft(&id).await?.is_some() {
+        place.office.store.add_file(&id, &attachment).await?;
         out!("{id}: {sha256} attached to the draft");
         return Ok(End::Good);
     }
@@ -83,7 +106,7 @@ pub async fn fetch(place: &Place, case: &str, sha256: &str, to: &Path) -> Result
             format!("list them: hospitium case show {}", thread.id()),
         ));
     };
-    let mut from = place.office.vault.get(&file.file.sha256)?;
+    let mut from = place.office.vault.of_case(thread.id(), thread.us(), file)?;
     let mut out = new_file(to)?;
     std::io::copy(&mut from, &mut out)
         .and_then(|_| out.sync_all())
@@ -93,21 +116,41 @@ pub async fn fetch(place: &Place, case: &str, sha256: &str, to: &Path) -> Result
 }
 
 /// `hospitium case export`.
-pub async fn export(place: &Place, case: &str, path: &Path, json: bool) -> Result<End> {
+pub async fn export(
+    place: &Place,
+    case: &str,
+    path: &Path,
+    scope: Scope,
+    json: bool,
+) -> Result<End> {
     let thread = place.load(case).await?;
     let file = new_file(path)?;
     let out = BufWriter::new(&file);
     let key = &place.office.party.record;
-    let absent = file_form::export(&thread, &place.office.vault, key, super::now(), out)?;
+    let done = file_form::export(&thread, &place.office.vault, key, super::now(), scope, out)?;
     file.sync_all().with_context(|| format!("{} cannot be written", path.display()))?;
+    let Exported { messages, held, withheld, absent } = done;
     match json {
-        true => out!("{}", json!({ "case": thread.id(), "absent-attachments": absent })),
-        false => out!("{}: {} messages", path.display(), thread.timeline().count()),
+        true => out!(
+            "{}",
+            json!({ "case": thread.id(), "messages": messages, "held-messages": held,
+                    "withheld-attachments": withheld, "absent-attachments": absent })
+        ),
+        false => out!("{}: {messages} messages", path.display()),
     }
     if absent > 0 {
         note!("{absent} attachments are not here and not in the file");
     }
-    note!("the file is confidential: it has all of the case but internal notes");
+    if held + withheld > 0 {
+        note!(
+            "left out, for the customer does not allow that it goes out: {held} messages, {withheld} attachments; \
+             --all takes them in, for this party's own archive"
+        );
+    }
+    match scope {
+        Scope::Own => note!("all of the case but internal notes: not for the other vendor"),
+        Scope::Other => note!("the file is confidential: it has the case without internal notes"),
+    }
     Ok(End::Good)
 }
 
@@ -119,7 +162,7 @@ pub async fn import(place: &Place, path: &Path, json: bool) -> Result<End> {
         Ok::<_, anyhow::Error>(BufReader::new(file))
     };
     let keys = |party: &hospitium_desk::PartyName| place.keys(party);
-    // Once to verify all of it, then to take it in.
+    // Once to verify all of it; then messages are taken in, and then their files.
     let refused = |error: file_form::ExportError| {
         Usage::because(error, format!("{} was not taken in", path.display()), "get the file again")
     };
@@ -130,16 +173,20 @@ pub async fn import(place: &Place, path: &Path, json: bool) -> Result<End> {
             "import it at the desk of one of them",
         ));
     };
-    let read_again =
-        file_form::import(open()?, keys, Some(&place.office.vault)).map_err(refused)?;
-    let (thread, added) = match place.office.store.import(us, read_again.chains).await {
+    let taken = place.office.store.import(us, read.chains, read.sure, super::now()).await;
+    let (thread, added) = match taken {
         Ok(done) => done,
+        Err(error @ (StoreError::OldKey { .. } | StoreError::NotNow { .. })) => {
+            let next = "take it in by the exchange: hospitium case sync";
+            return Err(Usage::error(error.to_string(), next));
+        }
         Err(error @ StoreError::Branch { .. }) => {
             let next = "show both sides to the other vendor; ask which one holds";
             return Err(Usage::error(error.to_string(), next));
         }
         Err(error) => return Err(error.into()),
     };
+    file_form::import(open()?, keys, Some((&place.office.vault, us))).map_err(refused)?;
     match json {
         true => {
             out!("{}", json!({ "case": thread.id(), "new-messages": added, "files": read.files }))

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
 use anyhow::{Context, Result};
 use clap::Subcommand;
 use hospitium_desk::{Account, Address, Line, Login, Role, hash_password};
+use jiff::SignedDuration;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde_json::json;
 
@@ -49,6 +50,20 @@ pub enum PersonCommand {
         /// The name to sign in with
         #[arg(value_name = "LOGIN")]
         login: Login,
+        #[command(flatten)]
+        on: On,
+    },
+    /// Make a token with which a program calls the desk in this account's name (docs/api.md); it is shown once
+    Token {
+        /// The account
+        #[arg(value_name = "LOGIN")]
+        login: Login,
+        /// How long it holds
+        #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=366))]
+        days: u16,
+        /// End all tokens of the account instead
+        #[arg(long, conflicts_with = "days")]
+        end: bool,
         #[command(flatten)]
         on: On,
     },
@@ -108,6 +123,26 @@ pub async fn person(command: PersonCommand) -> Result<End> {
             place.office.store.change_password(&login, &hash).await.map_err(absent)?;
             noted(&place, "changed a password", &login).await?;
             out!("{login} has another password; its sessions ended");
+        }
+        PersonCommand::Token { login, days, end, on } => {
+            let place = Place::open(&on.desk).await?;
+            let store = &place.office.store;
+            if end {
+                let ended = store.end_tokens(&login).await?;
+                noted(&place, "ended tokens", &login).await?;
+                out!("{login}: {ended} tokens ended");
+                return Ok(End::Good);
+            }
+            let now = super::now();
+            let until = now.saturating_add(SignedDuration::from_hours(24 * i64::from(days)));
+            let until = until.context("the time until which it holds")?;
+            let token = store.add_token(&login, now, until).await.map_err(absent)?;
+            noted(&place, "made a token", &login).await?;
+            match on.json {
+                true => out!("{}", json!({ "token": token.as_str(), "until": until })),
+                false => out!("{}", token.as_str()),
+            }
+            note!("it holds until {until}, as long as the account and its password are the same");
         }
         PersonCommand::Remove { login, on } => {
             let place = Place::open(&on.desk).await?;

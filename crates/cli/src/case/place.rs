@@ -7,10 +7,11 @@ use anyhow::Result;
 use clap::{Args, ValueHint};
 use hospitium_desk::exchange::Thread;
 use hospitium_desk::store::StoreError;
-use hospitium_desk::{CaseId, KnownPeer, Line, Office, PartyName};
-use hospitium_ledger::VerifierKey;
+use hospitium_desk::{CaseId, KnownPeer, Line, Office, PartyKeys, PartyName};
 
 use crate::failure::Usage;
+use crate::out::note;
+use crate::view::safe;
 
 /// Which desk, and who is at it.
 #[derive(Debug, Clone, Args)]
@@ -47,7 +48,10 @@ impl Place {
     /// Opens the desk, or makes an empty one.
     pub async fn open(arguments: &DeskArguments) -> Result<Self> {
         let office = open(&arguments.party, arguments.desk_db.as_deref()).await?;
-        let peers = office.peers()?;
+        let (peers, troubles) = office.peers_and_troubles();
+        for trouble in &troubles {
+            note!("note: a party is left out: {}", safe(&hospitium_model::chain(trouble)));
+        }
         Ok(Self { office: Arc::new(office), peers, person: arguments.person.clone() })
     }
 
@@ -65,7 +69,7 @@ impl Place {
     }
 
     /// The keys of a party that signed records for it, now or before: ours, or a peer's.
-    pub fn keys(&self, name: &PartyName) -> Vec<VerifierKey> {
+    pub fn keys(&self, name: &PartyName) -> PartyKeys {
         self.office.keys(&self.peers, name)
     }
 

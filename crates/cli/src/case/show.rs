@@ -3,7 +3,8 @@
 use anyhow::{Context, Result};
 use hospitium_desk::exchange::Thread;
 use hospitium_desk::{
-    Case, Deed, DeedKind, Holder, Reading, Side, State, Visibility, clocks, legal, next_due,
+    Case, Deed, DeedKind, Feedback, Holder, Reading, Side, State, Visibility, clocks, legal,
+    next_due,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -49,6 +50,15 @@ pub fn after(thread: &Thread, deed: DeedKind, json: bool) {
         return;
     }
     out!("{} {deed}: {}; next is {}", case.id, case.state, name(case, case.ball()));
+    // The other vendor does not learn of it, and somebody has to know that.
+    for held in thread.outgoing().held {
+        note!(
+            "it does not reach {}: a message before it is held back, for the customer does not allow that its {held} \
+             goes out; record its consent to that: hospitium case consent {}",
+            case.party(thread.us().other()),
+            case.id
+        );
+    }
     if let Some(reading) = next_due(case, Timestamp::now()) {
         out!("  clock        {}", due(case, &reading));
     }
@@ -139,6 +149,35 @@ pub async fn list(place: &Place, mine: bool, as_json: bool) -> Result<End> {
     Ok(End::Good)
 }
 
+/// `hospitium case list --proposed-checks`.
+pub async fn proposed_checks(place: &Place, as_json: bool) -> Result<End> {
+    let (ids, _) = place.office.store.ids().await?;
+    let mut all = Vec::new();
+    for id in ids {
+        let thread = place.office.store.load(&id).await?;
+        let State::Closed { outcome, .. } = &thread.case().state else { continue };
+        let proposed = outcome.feedback.iter().filter_map(|feedback| match feedback {
+            Feedback::NewCheck { requirement } => Some((id.clone(), requirement.to_string())),
+            Feedback::KnownIssue { .. } | Feedback::Suspend { .. } => None,
+        });
+        all.extend(proposed);
+    }
+    if as_json {
+        let checks = all.iter().map(|(id, text)| json!({ "case": id, "requirement": text }));
+        let checks: Vec<Value> = checks.collect();
+        out!("{}", json!({ "schema": "hospitium-proposed-checks/1", "checks": checks }));
+        return Ok(End::Good);
+    }
+    for (id, text) in &all {
+        let short: String = id.as_str().chars().take(10).collect();
+        out!("{short:<11} {}", safe(text));
+    }
+    if all.is_empty() {
+        note!("no closed case proposes a check (`case propose --new-check`)");
+    }
+    Ok(End::Good)
+}
+
 /// `hospitium case show`.
 pub async fn show(place: &Place, case: &str, as_json: bool) -> Result<End> {
     let now = Timestamp::now();
@@ -221,7 +260,11 @@ fn body(case: &Case, us: Side, now: Timestamp) {
     for words in machine.chain(&case.configuration.features) {
         line("machine", words.as_str());
     }
-    line("verdict", &format!("{} (as of {})", case.verdict.word, case.verdict.as_of));
+    // It was asked where the case was opened.
+    let catalog = case.party(Side::Submitter);
+    let (word, day) = (case.verdict.word, case.verdict.as_of);
+    let typed = if case.verdict.ruled().is_none() { ", without a ruling to check" } else { "" };
+    line("verdict", &format!("{word} (as of {day}), says the catalog of {catalog}{typed}"));
     for words in case.verdict.rule.words.as_str().lines() {
         line("rule", words);
     }
@@ -241,11 +284,17 @@ fn body(case: &Case, us: Side, now: Timestamp) {
         );
     }
     for (number, tried) in case.reproductions.iter().enumerate() {
-        let shown = tried.result.as_ref().map_or("not tried yet", |_| "tried");
+        let shown = match &tried.result {
+            None => "not tried yet".to_owned(),
+            Some((_, result)) => result.shown.to_string(),
+        };
         line(
             &format!("reproduce {number}"),
             &format!("{} ({}, {shown})", tried.what, case.party(tried.by)),
         );
+        if let Some((_, result)) = &tried.result {
+            result.text.as_str().lines().for_each(|words| line("", words));
+        }
     }
     for file in &case.attachments {
         let file = &file.file;
@@ -256,6 +305,11 @@ fn body(case: &Case, us: Side, now: Timestamp) {
                 file.name, file.size, file.classification, file.sha256
             ),
         );
+        let Some(run) = &file.run else { continue };
+        run.lines().iter().for_each(|words| line("its run", words));
+        if let Some(replay) = run.replay("FILE") {
+            line("replay", &replay);
+        }
     }
     match &case.state {
         State::Declined { reason, next_step } => {
@@ -265,6 +319,7 @@ fn body(case: &Case, us: Side, now: Timestamp) {
         State::ResolutionProposed { outcome, .. } | State::Closed { outcome, .. } => {
             line("at fault", &outcome.layer.to_string());
             line("resolution", outcome.resolution.as_str());
+            outcome.feedback.iter().for_each(|one| line("for catalog", &one.to_string()));
         }
         _ => {}
     }

@@ -1,6 +1,8 @@
 //! What goes with the verbs, as it is typed.
 
-use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum, ValueHint};
 use hospitium_desk::{Classification, Engineer, Grade, Layer, Line, Minutes, Place, Shown, Text};
 use jiff::Timestamp;
 
@@ -117,21 +119,40 @@ pub struct Reproduce {
     /// What is to be tried, or what it showed
     pub text: Text,
     /// Who is to try it
-    #[arg(long = "whose", alias = "by", value_enum, default_value_t = WhoActs::Them, conflicts_with = "result")]
+    #[arg(long = "whose", alias = "by", value_enum, default_value_t = WhoActs::Them,
+          conflicts_with_all = ["result", "boot", "run"])]
     pub by: WhoActs,
     /// Where
     #[arg(long, value_parser = word::<Place>, value_name = "own-hypervisor|bare-metal|validated-configuration",
-          default_value = "own-hypervisor", conflicts_with = "result")]
+          default_value = "own-hypervisor", conflicts_with_all = ["result", "boot", "run"])]
     pub place: Place,
-    /// What it showed
-    #[arg(long, value_parser = word::<Shown>, value_name = "reproduced|not-reproduced|inconclusive", requires = "of")]
+    /// Run this guest now, on the case's machine as far as options of `hospitium run` say it; the run is attached and
+    /// reported. A guest as `hospitium run` takes it
+    #[arg(long, value_name = "GUEST", conflicts_with = "run")]
+    pub boot: Option<String>,
+    /// The host that it runs on, as with `hospitium run --on` [default: qemu]
+    #[arg(long, value_name = "HOST", requires = "boot")]
+    pub on: Option<String>,
+    /// A run that is there already: its folder, its evidence folder, or a packed bundle; attached and reported
+    #[arg(long, value_name = "RUN", value_hint = ValueHint::AnyPath)]
+    pub run: Option<PathBuf>,
+    /// Whose the run's evidence is; what is the customer's needs its consent
+    #[arg(long, value_enum, default_value_t = Class::Vendor)]
+    pub classification: Class,
+    /// What it showed [default with a run: reproduced if a check failed, not-reproduced if all came to an end and passed,
+    /// else inconclusive]
+    #[arg(long, value_parser = word::<Shown>, value_name = "reproduced|not-reproduced|inconclusive")]
     pub result: Option<Shown>,
-    /// Which reproduction, by its number in `case show`
-    #[arg(long, value_name = "NUMBER", requires = "result")]
+    /// Which reproduction, by its number in `case show` [default with a run: the one that waits for us, else a new one]
+    #[arg(long, value_name = "NUMBER")]
     pub of: Option<u32>,
     /// The attachment with the failing machine, by its SHA-256
-    #[arg(long = "machine-digest", alias = "machine", value_name = "SHA256", requires = "result")]
+    #[arg(long = "machine-digest", alias = "machine", value_name = "SHA256", requires = "result",
+          conflicts_with_all = ["boot", "run"])]
     pub machine: Option<hospitium_model::Digest>,
+    /// More for `hospitium run`, such as --check time; overrides the case's machine
+    #[arg(last = true, value_name = "OPTIONS OF RUN", requires = "boot")]
+    pub more: Vec<String>,
 }
 
 #[derive(Debug, Args)]

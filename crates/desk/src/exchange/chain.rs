@@ -1,7 +1,7 @@
 //! Two chains, merged in one order that both desks find alike.
 
 use super::message::{Link, Sealed};
-use crate::apply::apply;
+use crate::apply::{Not, advance, apply};
 use crate::case::Case;
 use crate::fault::Illegal;
 use crate::opened::open;
@@ -17,6 +17,16 @@ pub struct Voided {
     pub link: Link,
     /// Why.
     pub why: Illegal,
+}
+
+/// The most messages of one side of a case, and the most bytes of them: a case is replayed as a whole.
+const MESSAGES: usize = 5_000;
+const BYTES: usize = 16 << 20;
+
+/// Whether a side has said all that a case takes, before it says so many bytes more.
+pub fn is_full(chain: &[Sealed], more: usize) -> bool {
+    let bytes: usize = chain.iter().map(|sealed| sealed.bytes.len()).sum();
+    chain.len() >= MESSAGES || bytes.saturating_add(more) > BYTES
 }
 
 /// The common order: a message stands behind all that its sender had seen; of two that did not see each other,
@@ -59,24 +69,58 @@ pub fn merge(chains: &Both<Vec<Sealed>>) -> Vec<(Side, usize)> {
 pub fn replay(chains: &Both<Vec<Sealed>>) -> Result<(Case, Vec<Voided>), Illegal> {
     let mut case: Option<Case> = None;
     let mut voided = Vec::new();
+    let mut done: Vec<&Sealed> = Vec::new();
     for (side, place) in merge(chains) {
         let Some(sealed) = chains.of(side).get(place) else { continue };
-        match &case {
-            None => case = Some(open(&sealed.message.event)?),
-            Some(known) => match apply(known, &sealed.message.event) {
-                Ok(next) => case = Some(next),
-                Err(why) => voided.push(Voided { by: side, link: sealed.link(), why }),
-            },
+        let event = &sealed.message.event;
+        let Some(known) = &mut case else {
+            case = Some(open(event)?);
+            done.push(sealed);
+            continue;
+        };
+        match advance(known, event) {
+            Ok(()) => done.push(sealed),
+            Err(Not::Begun(why)) => {
+                voided.push(Voided { by: side, link: sealed.link(), why: *why })
+            }
+            Err(Not::Whole) => {
+                // Rare: what came before is made anew, without this one.
+                *known = again(&done)?;
+                if let Err(why) = apply(known, event) {
+                    voided.push(Voided { by: side, link: sealed.link(), why });
+                }
+            }
         }
     }
     match case {
         Some(case) => Ok((case, voided)),
-        None => Err(Illegal {
-            deed: crate::event::DeedKind::Opened,
-            by: Side::Submitter,
-            state: None,
-            fault: crate::fault::Fault::NotOpen,
-            legal: Vec::new(),
-        }),
+        None => Err(not_open()),
+    }
+}
+
+/// The case that these make, each of which was legal before.
+fn again(done: &[&Sealed]) -> Result<Case, Illegal> {
+    let mut case: Option<Case> = None;
+    for sealed in done {
+        match &mut case {
+            None => case = Some(open(&sealed.message.event)?),
+            Some(known) => match advance(known, &sealed.message.event) {
+                Ok(()) => {}
+                Err(Not::Begun(why)) => return Err(*why),
+                Err(Not::Whole) => return Err(not_open()),
+            },
+        }
+    }
+    case.ok_or_else(not_open)
+}
+
+/// Nothing opens the case.
+fn not_open() -> Illegal {
+    Illegal {
+        deed: crate::event::DeedKind::Opened,
+        by: Side::Submitter,
+        state: None,
+        fault: crate::fault::Fault::NotOpen,
+        legal: Vec::new(),
     }
 }

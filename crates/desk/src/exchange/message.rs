@@ -60,6 +60,22 @@ pub enum MessageError {
         "the message would have {0} bytes; at most {PAYLOAD_LIMIT} fit. Attach the longest text as a file"
     )]
     TooLarge(usize),
+    /// Dated later than now.
+    #[error(
+        "it is dated {at}, and it is {now} here: one of the two clocks is wrong; it is taken once its time has come"
+    )]
+    Future {
+        /// Its time.
+        at: Timestamp,
+        /// Ours.
+        now: Timestamp,
+    },
+    /// The case is full.
+    #[error(
+        "the case has as much of this party as it takes; close it and open another one that follows it (--follows), or \
+         attach long texts as files"
+    )]
+    Full,
     /// The signer is not the sender.
     #[error("the message says that it is from {said}, and is signed by {signer}")]
     Signer {

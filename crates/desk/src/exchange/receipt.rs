@@ -7,7 +7,7 @@ use hospitium_model::{Digest, printable};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::message::{Link, MessageError};
+use super::message::{Link, MessageError, TOLERANCE};
 use crate::text::{CaseId, Line, PartyName};
 
 /// The type of a receipt's payload in its DSSE envelope.
@@ -51,11 +51,16 @@ pub fn sign_receipt(receipt: &Receipt, key: &SecretKey) -> Result<Vec<u8>, Messa
     Ok(Envelope::sign_as(RECEIPT_TYPE, &payload, &[key]).to_bytes())
 }
 
-/// Reads a receipt and verifies that one of these keys signed it, and that the key is the writer's.
+/// Reads a receipt and verifies that one of these keys signed it, that the key is the writer's, and that it is not of
+/// the future: only the newest counts, so that one with a wrong date would outweigh all that come after it.
 ///
 /// # Errors
-/// If the bytes are no receipt, were altered, or are signed by somebody else.
-pub fn verify_receipt(bytes: &[u8], keys: &[VerifierKey]) -> Result<Receipt, MessageError> {
+/// If the bytes are no receipt, were altered, are signed by somebody else, or are dated later than now.
+pub fn verify_receipt(
+    bytes: &[u8],
+    keys: &[VerifierKey],
+    now: Timestamp,
+) -> Result<Receipt, MessageError> {
     let envelope = Envelope::parse_entry_as(RECEIPT_TYPE, bytes)?;
     let signer = envelope.verify(keys)?.name().to_owned();
     let receipt: Receipt = serde_json::from_slice(envelope.payload())
@@ -63,9 +68,12 @@ pub fn verify_receipt(bytes: &[u8], keys: &[VerifierKey]) -> Result<Receipt, Mes
     if receipt.wants.len() > WANTS {
         return Err(MessageError::Form(format!("it asks for more than {WANTS} files")));
     }
-    if receipt.from.as_str() == signer {
-        return Ok(receipt);
+    if receipt.from.as_str() != signer {
+        let said = receipt.from.to_string();
+        return Err(MessageError::Signer { said, signer: printable(&signer, 80) });
     }
-    let said = receipt.from.to_string();
-    Err(MessageError::Signer { said, signer: printable(&signer, 80) })
+    if receipt.at > now.saturating_add(TOLERANCE).unwrap_or(Timestamp::MAX) {
+        return Err(MessageError::Future { at: receipt.at, now });
+    }
+    Ok(receipt)
 }

@@ -3,10 +3,11 @@
 use hospitium_ledger::VerifierKey;
 use jiff::{SignedDuration, Timestamp};
 
-use super::chain::{Voided, replay};
+use super::chain::{Voided, is_full, replay};
 use super::message::{Message, MessageError, Sealed, TOLERANCE, verify_message};
 use super::thread::{Divergence, HELD, Thread};
 use crate::apply::apply;
+use crate::event::Deed;
 use crate::fault::Illegal;
 use crate::opened::open;
 use crate::people::{Shareable, Side};
@@ -73,6 +74,12 @@ pub enum Refusal {
         /// How many there are.
         have: u64,
     },
+    /// More than a case takes of one side.
+    #[error(
+        "the case has as much of the {0} as it takes; close it and open another one that follows it, or attach long \
+         texts as files"
+    )]
+    Full(Side),
     /// It branches off. Both are kept.
     #[error("{0}")]
     Branch(Box<Divergence>),
@@ -107,6 +114,24 @@ pub enum Taken {
 
 /// The age of the oldest message that is taken.
 const OLDEST: SignedDuration = SignedDuration::from_hours(10 * 366 * 24);
+
+/// What a message has to be that continues a chain, whichever way it comes: for another party than its sender's, of a
+/// time that can be, not before the one that it continues, and the first with the consent that it needs.
+pub fn check_next(sealed: &Sealed, before: Option<&Sealed>, now: Timestamp) -> Result<(), Refusal> {
+    let message = &sealed.message;
+    check(message, &message.to, now)?;
+    if let Some(before) = before.map(Sealed::at).filter(|before| sealed.at() < *before) {
+        return Err(Refusal::Backwards { at: sealed.at(), before });
+    }
+    if matches!(message.event.deed, Deed::Opened { .. }) {
+        let case = open(&message.event)?;
+        let missing = case.not_allowed(&message.event.carries(case.owner));
+        if !missing.is_empty() {
+            return Err(Refusal::NoConsent(missing));
+        }
+    }
+    Ok(())
+}
 
 /// What is checked before a message's place is looked at.
 fn check(message: &Message, us: &PartyName, now: Timestamp) -> Result<(), Refusal> {
@@ -242,6 +267,24 @@ impl Thread {
                 self.diverge(lost.clone());
                 return Err(Refusal::Branch(Box::new(lost)));
             }
+        }
+        // What a desk had seen it has: by its own earlier message, and by its receipt for what it said after that.
+        let seen = |sealed: &Sealed| sealed.message.seen.map_or(0, |link| link.seq);
+        let vouched = self.vouched;
+        let least = match sealed.message.seq > vouched.mine {
+            true => vouched.have,
+            false => 0,
+        };
+        if seen(&sealed) < last.map_or(0, seen).max(least) {
+            return Err(self.branch(None, sealed));
+        }
+        // What ends a case comes in, too: its sender does not count against its own end.
+        let ends = matches!(
+            sealed.message.event.deed,
+            Deed::Confirmed { .. } | Deed::Withdrawn { .. } | Deed::AutoClosed { .. }
+        );
+        if !ends && is_full(self.chains.of(them), sealed.bytes.len()) {
+            return Err(Refusal::Full(them));
         }
         let saw_all = sealed.message.seen == self.head(self.us);
         self.chains.of_mut(them).push(sealed.clone());

@@ -179,11 +179,11 @@ impl World {
         match packet {
             Packet::Message(bytes) => self.take(to, &bytes),
             Packet::Receipt(bytes) => {
-                let keys = self.pair.public(to.other());
-                let Ok(receipt) = verify_receipt(&bytes, keys) else { return };
+                let (now, keys) = (self.clock(to), self.pair.public(to.other()));
+                let Ok(receipt) = verify_receipt(&bytes, keys, now) else { return };
                 let desk = self.desks.of_mut(to);
                 let Some(thread) = &mut desk.thread else { return };
-                thread.take_receipt(&receipt);
+                thread.take_receipt(&receipt, now);
                 desk.disk.acked = thread.acked();
             }
         }

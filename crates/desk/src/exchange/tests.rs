@@ -223,7 +223,7 @@ fn a_branch_is_shown_and_both_sides_of_it_are_kept() {
     assert_eq!(kept, [two.link(), behind.link()]);
     assert_eq!(theirs.chain(Side::Submitter)[2], one);
     // The one who branched learns it from the receipt.
-    restored.take_receipt(&theirs.receipt(now, None));
+    restored.take_receipt(&theirs.receipt(now, None), now);
     let shown = restored.divergences().first().expect("shown").to_string();
     assert!(shown.contains("restore a newer backup"), "{shown}");
 }
@@ -297,19 +297,41 @@ fn receipts_move_on_what_is_sent_and_old_ones_change_nothing() {
     assert_eq!(ours.outgoing().messages.len(), 2);
     let receipt = theirs.receipt(at(20), None);
     let bytes = sign_receipt(&receipt, pair.key(Side::Receiver)).expect("signed");
-    let read = verify_receipt(&bytes, pair.public(Side::Receiver)).expect("verifies");
+    let now = at(60);
+    let read = verify_receipt(&bytes, pair.public(Side::Receiver), now).expect("verifies");
     assert_eq!(read, receipt);
-    assert!(verify_receipt(&bytes, pair.public(Side::Submitter)).is_err());
-    ours.take_receipt(&read);
+    assert!(verify_receipt(&bytes, pair.public(Side::Submitter), now).is_err());
+    ours.take_receipt(&read, now);
     assert!(ours.outgoing().messages.is_empty());
-    ours.take_receipt(&Receipt { have: None, at: at(10), ..receipt.clone() });
+    ours.take_receipt(&Receipt { have: None, at: at(10), ..receipt.clone() }, now);
     assert_eq!(ours.acked(), 2, "an old one");
     // A newer one that says less: that desk lost something.
-    ours.take_receipt(&Receipt { have: None, at: at(30), ..receipt.clone() });
+    ours.take_receipt(&Receipt { have: None, at: at(30), ..receipt.clone() }, now);
     assert_eq!(ours.outgoing().messages.len(), 2);
     let other = Receipt { state: Some(hospitium_model::Digest::of(b"x")), at: at(40), ..receipt };
-    ours.take_receipt(&other);
+    ours.take_receipt(&other, now);
     assert!(matches!(ours.divergences(), [Divergence::State { .. }]));
+}
+
+#[test]
+fn a_receipt_of_the_future_is_refused_and_one_that_was_taken_outweighs_nothing() {
+    let pair = Pair::new();
+    let mut ours = pair.offer();
+    let theirs = deliver(&pair, &ours);
+    let (now, ahead) = (later(start(), 60), later(start(), 100 * 365 * 86_400));
+    let wrong = Receipt { have: None, ..theirs.receipt(ahead, None) };
+    let bytes = sign_receipt(&wrong, pair.key(Side::Receiver)).expect("signed");
+    let refused = verify_receipt(&bytes, pair.public(Side::Receiver), now);
+    assert!(matches!(refused, Err(MessageError::Future { .. })), "{refused:?}");
+    assert!(
+        verify_receipt(&bytes, pair.public(Side::Receiver), ahead).is_ok(),
+        "its time has come"
+    );
+    // As a desk has it that took one in before.
+    ours.take_receipt(&wrong, ahead);
+    assert_eq!(ours.outgoing().messages.len(), 2);
+    assert!(ours.take_receipt(&theirs.receipt(now, None), now), "it counts");
+    assert_eq!((ours.outgoing().messages.len(), ours.receipt_at()), (0, Some(now)));
 }
 
 #[test]
@@ -356,12 +378,49 @@ fn a_message_too_large_for_its_envelope_is_refused_before_anything_changes() {
     assert_eq!(ours.chain(Side::Submitter), before.chain(Side::Submitter));
 }
 
+#[test]
+fn what_a_receipt_vouches_for_cannot_be_unseen_by_a_later_message() {
+    let pair = Pair::new();
+    let mut ours = pair.offer();
+    let mut theirs = deliver(&pair, &ours);
+    let (accept, now) = (accepted().1, later(start(), 100));
+    let said = event(later(start(), 60), Side::Receiver, accept);
+    let sealed = theirs.post(said, pair.key(Side::Receiver)).expect("legal");
+    let mut whole = ours.clone();
+    whole.receive(&sealed.bytes, pair.public(Side::Receiver), now).expect("taken");
+    // It withdraws as if it had not seen that.
+    let comment = text("not any more");
+    let said = event(later(start(), 50), Side::Submitter, Deed::Withdrawn { comment });
+    let unseen = ours.post(said, pair.key(Side::Submitter)).expect("legal");
+    let keys = pair.public(Side::Submitter);
+    let mut before = theirs.clone();
+    assert!(before.receive(&unseen.bytes, keys, now).is_ok(), "nobody vouched for anything");
+    assert_eq!(before.case().state.name(), "withdrawn");
+    assert!(theirs.take_receipt(&whole.receipt(later(start(), 70), None), now));
+    assert_eq!(theirs.told(), Vouched { mine: 2, have: 1 });
+    let refused = theirs.receive(&unseen.bytes, keys, now);
+    assert!(matches!(refused, Err(Refusal::Branch(_))), "{refused:?}");
+    assert_eq!(theirs.case().state.name(), "accepted");
+    assert!(matches!(theirs.divergences(), [Divergence::Branch { .. }]));
+}
+
+#[test]
+fn a_case_takes_so_much_of_a_side_and_not_more() {
+    let pair = Pair::new();
+    let ours = pair.offer();
+    let chain = ours.chain(Side::Submitter);
+    assert!(!super::chain::is_full(chain, 48_000));
+    assert!(super::chain::is_full(chain, 16 << 20));
+    let many: Vec<Sealed> = chain.iter().cycle().take(5_000).cloned().collect();
+    assert!(super::chain::is_full(&many, 1) && !super::chain::is_full(&many[1..], 1));
+}
+
 proptest::proptest! {
     #[test]
     fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(0_u8.., 0..300)) {
         let keys: &[VerifierKey] = &[];
         assert!(verify_message(&bytes, keys).is_err());
-        assert!(verify_receipt(&bytes, keys).is_err());
+        assert!(verify_receipt(&bytes, keys, start()).is_err());
         assert!(case_of(&bytes).is_none());
     }
 

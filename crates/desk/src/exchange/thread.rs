@@ -6,8 +6,8 @@ use hospitium_ledger::SecretKey;
 use hospitium_model::Digest;
 use jiff::Timestamp;
 
-use super::chain::{Voided, replay};
-use super::message::{Link, Message, MessageError, Sealed, sign_message};
+use super::chain::{Voided, is_full, replay};
+use super::message::{Link, Message, MessageError, Sealed, TOLERANCE, sign_message};
 use super::receipt::Receipt;
 use crate::apply::apply;
 use crate::case::Case;
@@ -113,6 +113,17 @@ pub struct Thread {
     pub(super) acked: u64,
     /// When the newest receipt was written.
     pub(super) receipt_at: Option<Timestamp>,
+    /// What the newest receipt vouches for: with so many messages of its own, the other desk had so many of ours.
+    pub(super) vouched: Vouched,
+}
+
+/// What a receipt vouches for: whoever wrote so many messages had so many of the other side's by then.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Vouched {
+    /// Messages of the writer's own.
+    pub mine: u64,
+    /// Messages of the recipient's that it had.
+    pub have: u64,
 }
 
 impl Thread {
@@ -151,6 +162,7 @@ impl Thread {
             divergences: Vec::new(),
             acked: 0,
             receipt_at: None,
+            vouched: Vouched::default(),
         }
     }
 
@@ -168,6 +180,18 @@ impl Thread {
     pub fn with(mut self, found: Vec<Divergence>, receipt_at: Option<Timestamp>) -> Self {
         (self.divergences, self.receipt_at) = (found, receipt_at);
         self
+    }
+
+    /// The same with what the newest receipt vouched for.
+    #[must_use]
+    pub fn vouched(mut self, vouched: Vouched) -> Self {
+        self.vouched = vouched;
+        self
+    }
+
+    /// What the newest receipt vouches for.
+    pub const fn told(&self) -> Vouched {
+        self.vouched
     }
 
     /// The case as it is now.
@@ -242,6 +266,11 @@ impl Thread {
         }
         let next = apply(&self.case, &event)?;
         let sealed = self.seal(event, key)?;
+        // What ends the case is always possible.
+        let ends = !next.state.is_open();
+        if !ends && is_full(self.chains.of(self.us), sealed.bytes.len()) {
+            return Err(MessageError::Full.into());
+        }
         self.chains.of_mut(self.us).push(sealed.clone());
         self.case = next;
         Ok(sealed)
@@ -277,14 +306,17 @@ impl Thread {
         }
     }
 
-    /// Takes a receipt of the other desk in. Gives whether it is the newest of this case: what else stands in an
-    /// older one, or in one of somebody else, does not count.
-    pub fn take_receipt(&mut self, receipt: &Receipt) -> bool {
+    /// Takes a verified receipt of the other desk in. Gives whether it is the newest of this case: what else stands in
+    /// an older one, or in one of somebody else, does not count. One that was taken before and is of the future by
+    /// our clock outweighs nothing.
+    pub fn take_receipt(&mut self, receipt: &Receipt, now: Timestamp) -> bool {
         let (us, them) = (self.case.parties.of(self.us), self.case.parties.of(self.us.other()));
         if receipt.case != self.case.id || receipt.from != *them || receipt.to != *us {
             return false;
         }
-        let newer = self.receipt_at.is_none_or(|at| receipt.at >= at);
+        let latest = now.saturating_add(TOLERANCE).unwrap_or(Timestamp::MAX);
+        let known = self.receipt_at.filter(|at| *at <= latest);
+        let newer = known.is_none_or(|at| receipt.at >= at);
         let had = receipt.have.map_or(0, |link| link.seq);
         match receipt.have {
             Some(link) if self.at(self.us, link.seq).map(Sealed::link) != Some(link) => {
@@ -298,6 +330,8 @@ impl Thread {
         }
         if newer {
             self.receipt_at = Some(receipt.at);
+            let count = |link: Option<Link>| link.map_or(0, |link| link.seq);
+            self.vouched = Vouched { mine: count(receipt.mine), have: count(receipt.have) };
         }
         let same = receipt.have == self.head(self.us) && receipt.mine == self.head(self.us.other());
         if let Some(theirs) = receipt.state.filter(|_| same) {

@@ -1,6 +1,8 @@
 //! What is promised of an export.
 
 use super::*;
+use hospitium_ledger::VerifierKey;
+
 use crate::exchange::{Pair, sign_message};
 use crate::sample::*;
 use crate::{Attachment, Deed, Visibility};
@@ -28,22 +30,27 @@ fn lab() -> Lab {
 }
 
 impl Lab {
-    fn keys(&self) -> impl Fn(&PartyName) -> Vec<VerifierKey> + '_ {
-        |party| match party.as_str() {
-            "guest.example" => self.pair.public(Side::Submitter).to_vec(),
-            "host.example" => self.pair.public(Side::Receiver).to_vec(),
-            _ => Vec::new(),
+    fn keys(&self) -> impl Fn(&PartyName) -> PartyKeys + '_ {
+        |party| PartyKeys {
+            now: match party.as_str() {
+                "guest.example" => self.pair.public(Side::Submitter).to_vec(),
+                "host.example" => self.pair.public(Side::Receiver).to_vec(),
+                _ => Vec::new(),
+            },
+            before: Vec::new(),
         }
     }
 
     fn export(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let key = self.pair.key(Side::Submitter);
-        assert_eq!(
-            export(&self.thread, &self.vault, key, start(), &mut bytes).expect("written"),
-            0
-        );
+        let (bytes, done) = self.export_for(Scope::Other, self.pair.key(Side::Submitter));
+        assert_eq!((done.absent, done.held, done.withheld), (0, 0, 0));
         bytes
+    }
+
+    fn export_for(&self, scope: Scope, key: &SecretKey) -> (Vec<u8>, Exported) {
+        let mut bytes = Vec::new();
+        let done = export(&self.thread, &self.vault, key, start(), scope, &mut bytes);
+        (bytes, done.expect("written"))
     }
 
     fn import(&self, bytes: &[u8]) -> Result<Imported, ExportError> {
@@ -76,7 +83,8 @@ fn an_export_reads_back_with_its_attachments() {
     assert_eq!(bytes, lab.export(), "the same case is the same file");
     let top = tempfile::tempdir().expect("a folder");
     let vault = Vault::open(top.path()).expect("made");
-    let read = import(bytes.as_slice(), lab.keys(), Some(&vault)).expect("verifies");
+    let read =
+        import(bytes.as_slice(), lab.keys(), Some((&vault, Side::Submitter))).expect("verifies");
     assert_eq!(read.thread.case(), lab.thread.case());
     assert_eq!((read.files, read.chains.submitter.len()), (1, 4));
     assert!(vault.has(&lab.thread.case().attachments[0].file.sha256));
@@ -126,7 +134,7 @@ fn an_altered_cut_or_extended_export_is_refused() {
         let content = if path.starts_with("attachments/") { vec![8; 100] } else { content };
         Some((path.to_owned(), content))
     });
-    let result = import(other.as_slice(), lab.keys(), Some(&vault));
+    let result = import(other.as_slice(), lab.keys(), Some((&vault, Side::Submitter)));
     assert!(matches!(result, Err(ExportError::Vault(VaultError::Other { .. }))));
 }
 
@@ -145,6 +153,80 @@ fn a_message_that_its_party_did_not_sign_is_refused() {
         Some((path.to_owned(), sealed.bytes))
     });
     assert!(matches!(lab.import(&forged), Err(ExportError::Message { .. })));
-    let nobody = import(good.as_slice(), |_: &PartyName| Vec::new(), None);
+    let nobody = import(good.as_slice(), |_: &PartyName| PartyKeys::default(), None);
     assert!(matches!(nobody, Err(ExportError::NoKey(_))));
+}
+
+#[test]
+fn an_export_for_the_other_vendor_leaves_out_what_the_customer_does_not_allow() {
+    let mut lab = lab();
+    let key = lab.pair.key(Side::Submitter);
+    let post = |thread: &mut Thread, seconds, deed| {
+        let said = event(later(start(), seconds), Side::Submitter, deed);
+        thread.post(said, key).expect("legal");
+    };
+    let consent = consent(&[crate::Shareable::Problem, crate::Shareable::Configuration]);
+    post(&mut lab.thread, 100, Deed::ConsentGiven { consent });
+    // Without consent for evidence now, the file's own message is held, and all behind it.
+    let (bytes, done) = lab.export_for(Scope::Other, key);
+    assert_eq!((done.messages, done.held), (2, 3), "{done:?}");
+    let names = |bytes: &[u8]| {
+        let mut archive = tar::Archive::new(bytes);
+        let entries = archive.entries().expect("read").map(|entry| entry.expect("read"));
+        entries.map(|entry| entry.path().expect("one").display().to_string()).collect::<Vec<_>>()
+    };
+    assert!(!names(&bytes).iter().any(|name| name.starts_with("attachments/")));
+    let read = lab.import(&bytes).expect("it is whole by itself");
+    assert_eq!(read.thread.timeline().count(), done.messages);
+    let (whole, done) = lab.export_for(Scope::Own, key);
+    assert_eq!((done.held, done.withheld), (0, 0));
+    assert!(names(&whole).iter().any(|name| name.starts_with("attachments/")));
+}
+
+#[test]
+fn a_key_that_was_given_up_bears_out_only_what_a_message_of_the_new_key_continues() {
+    let mut lab = lab();
+    let new = SecretKey::generate(hospitium_ledger::Algorithm::Ed25519).expect("made");
+    let named = VerifierKey::for_records("guest.example", new.public()).expect("named");
+    let old = lab.pair.public(Side::Submitter).to_vec();
+    let keys = |name: &PartyName| match name.as_str() {
+        "guest.example" => PartyKeys { now: vec![named.clone()], before: old.clone() },
+        _ => (lab.keys())(name),
+    };
+    let count = lab.thread.chain(Side::Submitter).len();
+    // What the party exports now, it signs now.
+    let (bytes, _) = lab.export_for(Scope::Own, &new);
+    let read = import(bytes.as_slice(), keys, None).expect("verifies");
+    assert_eq!(read.sure.submitter, count);
+    // Whoever has the old key only cannot write a manifest.
+    let (forged, _) = lab.export_for(Scope::Own, lab.pair.key(Side::Submitter));
+    let refused = import(forged.as_slice(), keys, None);
+    assert!(matches!(refused, Err(ExportError::Message { .. })), "{refused:?}");
+    // The other vendor has them as they were signed: they verify, and nobody vouches for them now.
+    let theirs = Thread::restore(Side::Receiver, lab.thread.chains().clone(), 0).expect("restored");
+    let mut bytes = Vec::new();
+    let key = lab.pair.key(Side::Receiver);
+    export(&theirs, &lab.vault, key, start(), Scope::Own, &mut bytes).expect("written");
+    assert_eq!(import(bytes.as_slice(), keys, None).expect("verifies").sure.submitter, 0);
+    // Until the party says something with its new key.
+    let note = Deed::Noted { visibility: Visibility::Both, text: text("new key") };
+    lab.thread.post(event(later(start(), 100), Side::Submitter, note), &new).expect("legal");
+    let theirs = Thread::restore(Side::Receiver, lab.thread.chains().clone(), 0).expect("restored");
+    let mut bytes = Vec::new();
+    export(&theirs, &lab.vault, key, start(), Scope::Own, &mut bytes).expect("written");
+    let keys = |name: &PartyName| match name.as_str() {
+        "guest.example" => PartyKeys { now: vec![named.clone()], before: old.clone() },
+        _ => (lab.keys())(name),
+    };
+    assert_eq!(import(bytes.as_slice(), keys, None).expect("verifies").sure.submitter, count + 1);
+}
+
+#[test]
+fn a_case_of_which_nothing_may_go_out_is_not_exported_for_the_other_vendor() {
+    let mut lab = lab();
+    let key = lab.pair.key(Side::Submitter);
+    let back = Deed::ConsentWithdrawn { by: text("Pat Doe") };
+    lab.thread.post(event(later(start(), 100), Side::Submitter, back), key).expect("legal");
+    let refused = export(&lab.thread, &lab.vault, key, start(), Scope::Other, Vec::new());
+    assert!(matches!(refused, Err(ExportError::Held)), "{refused:?}");
 }

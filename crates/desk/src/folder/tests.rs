@@ -159,9 +159,11 @@ async fn an_attachment_is_asked_for_sent_and_verified() {
     let done = world.sync(&world.other).await;
     assert_eq!((done.files, done.refused.len()), (0, 1));
     assert!(done.refused[0].contains("others than were announced"), "{:?}", done.refused);
-    assert!(!world.other.vault.has(&sha256));
+    let vault = world.other.vault.theirs(&opening().id);
+    assert!(!vault.has(&sha256));
     world.round().await;
-    assert!(world.other.vault.has(&sha256));
+    assert!(vault.has(&sha256));
+    assert!(!world.other.vault.has(&sha256), "it is that case's");
     let left = files_of(&world.one.folder.path().join("outbox/host.example")).expect("listed");
     assert!(!left.iter().any(|name| name.ends_with(".file")), "{left:?}");
 }
@@ -214,4 +216,28 @@ async fn internal_notes_are_in_no_file_that_goes_out() {
         all.push_str(&format!("{:?}", sealed.message));
     }
     assert!(all.contains("SHARED words") && !all.contains("SECRET"));
+}
+
+#[tokio::test]
+async fn a_digest_that_another_party_only_names_opens_nothing_of_what_is_here() {
+    let world = World::new().await;
+    world.offer().await;
+    world.round().await;
+    // What another customer gave us, in another case.
+    let (sha256, size) =
+        world.one.vault.put(&b"a dump of somebody else"[..], 1 << 20).expect("taken");
+    let named = crate::Attachment { sha256, size, ..attachment(0) };
+    world.post(&world.other, Deed::Attached { attachment: named }).await;
+    world.round().await;
+    let case = world.one.case().await;
+    let file = case.attachments.last().expect("announced");
+    let got = world.one.vault.of_case(&case.id, Side::Submitter, file);
+    assert!(matches!(got, Err(VaultError::Absent(_))), "{got:?}");
+    let wanted = missing(&world.one.store, &world.one.vault, &opening().parties.receiver).await;
+    assert_eq!(wanted.expect("read").len(), 1, "it is asked for");
+    // Of another size than was told, it is not here either.
+    let (sha256, size) = world.one.vault.put(&b"ours"[..], 1 << 20).expect("taken");
+    let ours = crate::Attachment { sha256, size: size + 1, ..attachment(0) };
+    let file = crate::Attached { file: ours, by: Side::Submitter, at: start() };
+    assert!(world.one.vault.of_case(&case.id, Side::Submitter, &file).is_err());
 }

@@ -47,7 +47,7 @@ impl Token {
     }
 
     /// What the database has of it: who reads the database cannot use it.
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         Digest::of(self.0.as_bytes()).to_string()
     }
 
@@ -70,11 +70,11 @@ pub struct Audited {
     pub about: String,
 }
 
-fn failed() -> impl FnOnce(sqlx::Error) -> StoreError {
+pub(super) fn failed() -> impl FnOnce(sqlx::Error) -> StoreError {
     StoreError::database("read or write accounts")
 }
 
-fn account(row: &sqlx::any::AnyRow) -> Result<Account, StoreError> {
+pub(super) fn account(row: &sqlx::any::AnyRow) -> Result<Account, StoreError> {
     let text = |column: usize| row.try_get::<String, _>(column).map_err(failed());
     let login = text(0)?;
     let wrong =
@@ -91,7 +91,17 @@ fn account(row: &sqlx::any::AnyRow) -> Result<Account, StoreError> {
     })
 }
 
-const COLUMNS: &str = "p.login, p.role, p.name, p.address, p.customer";
+pub(super) const COLUMNS: &str = "p.login, p.role, p.name, p.address, p.customer";
+
+/// Ends the sessions and the tokens of an account.
+async fn end_all(connection: &mut sqlx::AnyConnection, login: &Login) -> Result<(), StoreError> {
+    for table in ["desk_sessions", "desk_tokens"] {
+        let sql = format!("DELETE FROM {table} WHERE login = $1");
+        let done = sqlx::query(&sql).bind(login.as_str()).execute(&mut *connection).await;
+        done.map_err(failed())?;
+    }
+    Ok(())
+}
 
 impl Store {
     /// Adds an account, with its password's hash.
@@ -116,7 +126,7 @@ impl Store {
         }
     }
 
-    /// Gives an account another password. Its sessions end.
+    /// Gives an account another password. Its sessions and tokens end.
     ///
     /// # Errors
     /// If there is none of this name.
@@ -127,12 +137,11 @@ impl Store {
         if done.map_err(failed())?.rows_affected() == 0 {
             return Err(StoreError::Account(login.to_string(), "is not there"));
         }
-        let sql = "DELETE FROM desk_sessions WHERE login = $1";
-        sqlx::query(sql).bind(login.as_str()).execute(&mut *tx).await.map_err(failed())?;
+        end_all(&mut tx, login).await?;
         tx.commit().await.map_err(failed())
     }
 
-    /// Removes an account. Its sessions end.
+    /// Removes an account. Its sessions and tokens end.
     ///
     /// # Errors
     /// If there is none of this name.
@@ -143,8 +152,7 @@ impl Store {
         if done.map_err(failed())?.rows_affected() == 0 {
             return Err(StoreError::Account(login.to_string(), "is not there"));
         }
-        let sql = "DELETE FROM desk_sessions WHERE login = $1";
-        sqlx::query(sql).bind(login.as_str()).execute(&mut *tx).await.map_err(failed())?;
+        end_all(&mut tx, login).await?;
         tx.commit().await.map_err(failed())
     }
 
@@ -167,6 +175,32 @@ impl Store {
         let row = sqlx::query(&sql).bind(login.as_str()).fetch_optional(&self.pool).await;
         let Some(row) = row.map_err(failed())? else { return Ok(None) };
         Ok(Some((account(&row)?, row.try_get(5).map_err(failed())?)))
+    }
+
+    /// Begins a session of an account whose password is still the one of this hash, against which it was checked: an account
+    /// that was removed or got another password meanwhile gets none.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn sign_in(
+        &self,
+        login: &Login,
+        hash: &str,
+        now: Timestamp,
+    ) -> Result<Option<Token>, StoreError> {
+        let mut tx = self.pool.begin().await.map_err(failed())?;
+        // Whoever changes the account waits for this, or this for them.
+        let sql = "UPDATE desk_people SET secret = secret WHERE login = $1 AND secret = $2";
+        let done = sqlx::query(sql).bind(login.as_str()).bind(hash).execute(&mut *tx).await;
+        if done.map_err(failed())?.rows_affected() == 0 {
+            return Ok(None);
+        }
+        let (token, at) = (Token::new()?, now.as_second());
+        let sql = "INSERT INTO desk_sessions (id, login, made, seen) VALUES ($1, $2, $3, $3)";
+        let insert = sqlx::query(sql).bind(token.name()).bind(login.as_str()).bind(at);
+        insert.execute(&mut *tx).await.map_err(failed())?;
+        tx.commit().await.map_err(failed())?;
+        Ok(Some(token))
     }
 
     /// Begins a session of an account.

@@ -51,6 +51,9 @@ pub enum StoreError {
         /// Which it may be.
         cases: Vec<String>,
     },
+    /// A draft that is not there any more.
+    #[error("the draft {0} is not there any more: it was offered or thrown away meanwhile")]
+    Gone(CaseId),
     /// An id that is taken.
     #[error("the case {0} is at this desk already")]
     Taken(CaseId),
@@ -78,6 +81,27 @@ pub enum StoreError {
         side: crate::people::Side,
         /// Where.
         seq: u64,
+    },
+    /// An import of what only a key bears out that was given up.
+    #[error(
+        "message {seq} of the {side} is not here, and only a key bears it out that its party gave up; nothing was \
+         taken. Ask that party to send it again, or to export the case now"
+    )]
+    OldKey {
+        /// Whose chain.
+        side: crate::people::Side,
+        /// Where.
+        seq: u64,
+    },
+    /// An import of what the exchange would refuse.
+    #[error("message {seq} of the {side} is refused, and nothing was taken: {why}")]
+    NotNow {
+        /// Whose chain.
+        side: crate::people::Side,
+        /// Where.
+        seq: u64,
+        /// Why.
+        why: Box<crate::exchange::Refusal>,
     },
 }
 

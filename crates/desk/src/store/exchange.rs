@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sqlx::Row as _;
 
 use super::{Store, StoreError, rows};
-use crate::exchange::{Receipt, Refusal, Sealed, Taken, Thread, case_of};
+use crate::exchange::{Receipt, Refusal, Sealed, Taken, Thread, case_of, check_next};
 use crate::people::{Both, Side};
 use crate::text::{CaseId, Line, PartyName};
 
@@ -140,13 +140,13 @@ impl Store {
     ///
     /// # Errors
     /// If the case is not known, or the database fails.
-    pub async fn take_receipt(&self, receipt: &Receipt) -> Result<(), StoreError> {
+    pub async fn take_receipt(&self, receipt: &Receipt, now: Timestamp) -> Result<(), StoreError> {
         let id = &receipt.case;
         let mut tx = self.pool.begin().await.map_err(StoreError::database("begin"))?;
         rows::lock(&mut tx, id).await?;
         let mut thread = rows::load(&mut tx, id).await?;
         let (known, acked) = (thread.divergences().len(), thread.acked());
-        let newest = thread.take_receipt(receipt);
+        let newest = thread.take_receipt(receipt, now);
         rows::add_divergences(&mut tx, &thread, known).await?;
         if !newest {
             return tx.commit().await.map_err(StoreError::database("commit"));
@@ -165,6 +165,7 @@ impl Store {
             .execute(&mut *tx)
             .await
             .map_err(StoreError::database("note a receipt"))?;
+        rows::vouch(&mut tx, &thread).await?;
         tx.commit().await.map_err(StoreError::database("commit"))
     }
 
@@ -224,14 +225,17 @@ impl Store {
     }
 
     /// Takes the messages of a verified export in: those that are not here. Chains that are here have to be
-    /// beginnings of those of the export, or the other way round.
+    /// beginnings of those of the export, or the other way round. What is new has to be what the exchange would take,
+    /// and among the first `sure` of its chain, which a key of now bears out.
     ///
     /// # Errors
-    /// If they branch, or make no case; nothing was changed.
+    /// If they branch, make no case, or are refused; nothing was changed.
     pub async fn import(
         &self,
         us: Side,
         chains: Both<Vec<Sealed>>,
+        sure: Both<usize>,
+        now: Timestamp,
     ) -> Result<(Thread, usize), StoreError> {
         let thread = Thread::restore(us, chains, 0)?;
         let id = thread.id().clone();
@@ -252,12 +256,24 @@ impl Store {
                 return Err(StoreError::Branch { side, seq: one.message.seq });
             }
             let new = thread.chain(side).get(known.len()..).unwrap_or_default();
+            if let Some(first) = thread.chain(side).get(known.len().max(*sure.of(side))) {
+                return Err(StoreError::OldKey { side, seq: first.message.seq });
+            }
+            let mut before = known.last();
+            for sealed in new {
+                check_next(sealed, before, now).map_err(|why| StoreError::NotNow {
+                    side,
+                    seq: sealed.message.seq,
+                    why: Box::new(why),
+                })?;
+                before = Some(sealed);
+            }
             rows::append(&mut tx, &thread, new).await?;
             added += new.len();
         }
-        let now = rows::load(&mut tx, &id).await?;
+        let whole = rows::load(&mut tx, &id).await?;
         tx.commit().await.map_err(StoreError::database("commit"))?;
-        Ok((now, added))
+        Ok((whole, added))
     }
 }
 

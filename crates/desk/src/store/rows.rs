@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{AnyConnection, Row as _};
 
 use super::StoreError;
-use crate::exchange::{Divergence, Link, Sealed, Thread};
+use crate::exchange::{Divergence, Link, Sealed, Thread, Vouched};
 use crate::people::{Both, Side};
 use crate::text::CaseId;
 
@@ -75,7 +75,29 @@ pub async fn load(connection: &mut AnyConnection, id: &CaseId) -> Result<Thread,
     let us = side(&us, id)?;
     let thread = Thread::restore(us, chains, u64::try_from(acked).unwrap_or_default())
         .map_err(|error| StoreError::damaged(id, error))?;
-    Ok(thread.with(divergences(connection, id).await?, receipt_at.parse().ok()))
+    let vouched = vouched(connection, id).await?;
+    Ok(thread.with(divergences(connection, id).await?, receipt_at.parse().ok()).vouched(vouched))
+}
+
+async fn vouched(connection: &mut AnyConnection, id: &CaseId) -> Result<Vouched, StoreError> {
+    let failed = || StoreError::database("read what a receipt vouched for");
+    let sql = "SELECT mine, have FROM desk_vouched WHERE case_id = $1";
+    let row = sqlx::query(sql).bind(id.as_str()).fetch_optional(&mut *connection).await;
+    let Some(row) = row.map_err(failed())? else { return Ok(Vouched::default()) };
+    let count = |column: usize| row.try_get::<i64, _>(column).map_err(failed());
+    let count = |column| Ok::<_, StoreError>(u64::try_from(count(column)?).unwrap_or_default());
+    Ok(Vouched { mine: count(0)?, have: count(1)? })
+}
+
+/// Keeps what the newest receipt vouches for.
+pub async fn vouch(connection: &mut AnyConnection, thread: &Thread) -> Result<(), StoreError> {
+    let Vouched { mine, have } = thread.told();
+    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let sql = "INSERT INTO desk_vouched (case_id, mine, have) VALUES ($1, $2, $3) \
+               ON CONFLICT (case_id) DO UPDATE SET mine = EXCLUDED.mine, have = EXCLUDED.have";
+    let done = sqlx::query(sql).bind(thread.id().as_str()).bind(number(mine)).bind(number(have));
+    let done = done.execute(&mut *connection).await;
+    done.map(drop).map_err(StoreError::database("keep what a receipt vouched for"))
 }
 
 /// Inserts a case that is not there.

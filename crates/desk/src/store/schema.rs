@@ -11,6 +11,8 @@ pub const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS desk_cases (id TEXT PRIMARY KEY, side TEXT NOT NULL, \
      peer TEXT NOT NULL, acked BIGINT NOT NULL, receipt_at TEXT NOT NULL, wants TEXT NOT NULL, \
      tries BIGINT NOT NULL, next_try BIGINT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS desk_vouched (case_id TEXT PRIMARY KEY, mine BIGINT NOT NULL, \
+     have BIGINT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS desk_messages (case_id TEXT NOT NULL, side TEXT NOT NULL, \
      seq BIGINT NOT NULL, envelope TEXT NOT NULL, PRIMARY KEY (case_id, side, seq))",
     "CREATE TABLE IF NOT EXISTS desk_asides (case_id TEXT NOT NULL, seq BIGINT NOT NULL, \
@@ -23,6 +25,8 @@ pub const TABLES: &[&str] = &[
      name TEXT NOT NULL, address TEXT NOT NULL, customer TEXT NOT NULL, secret TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS desk_sessions (id TEXT PRIMARY KEY, login TEXT NOT NULL, \
      made BIGINT NOT NULL, seen BIGINT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS desk_tokens (id TEXT PRIMARY KEY, login TEXT NOT NULL, \
+     made BIGINT NOT NULL, until BIGINT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS desk_audit (id TEXT PRIMARY KEY, at TEXT NOT NULL, \
      login TEXT NOT NULL, what TEXT NOT NULL, about TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS desk_noticed (case_id TEXT PRIMARY KEY, \

@@ -3,7 +3,7 @@
 use hospitium_catalog::sample::database::address;
 
 use super::*;
-use crate::exchange::{Pair, Receipt, Refusal, Taken, sign_receipt, verify_receipt};
+use crate::exchange::{Pair, Receipt, Refusal, Sealed, Taken, sign_receipt, verify_receipt};
 use crate::sample::*;
 use crate::*;
 
@@ -38,8 +38,9 @@ impl Desks {
             let got = self.stores.of(from.other()).take_message(&sealed.bytes, keys, &us, now);
             let receipt = got.await.expect("stored").receipt.expect("a receipt");
             let bytes = sign_receipt(&receipt, self.pair.key(from.other())).expect("signed");
-            let read = verify_receipt(&bytes, self.pair.public(from.other())).expect("verifies");
-            store.take_receipt(&read).await.expect("taken");
+            let read = verify_receipt(&bytes, self.pair.public(from.other()), now);
+            let read = read.expect("verifies");
+            store.take_receipt(&read, now).await.expect("taken");
         }
     }
 }
@@ -237,16 +238,30 @@ async fn an_export_brings_a_lost_desk_back_and_cannot_contradict_what_is_there()
     desks.send(Side::Submitter, &id).await;
     let whole = receiver.load(&id).await.expect("loads");
     let lost = Store::open(&address().await.expect("an address")).await.expect("opens");
-    let (thread, added) =
-        lost.import(Side::Submitter, whole.chains().clone()).await.expect("imported");
+    let (sure, now) = (Both { submitter: 3, receiver: 0 }, later(start(), 20 * DAY));
+    let import = |chains: &Both<Vec<Sealed>>, sure, now| {
+        lost.import(Side::Submitter, chains.clone(), sure, now)
+    };
+    // What is new by an import passes the same checks as what comes by the exchange.
+    let old_key = import(whole.chains(), Both { submitter: 2, receiver: 0 }, now).await;
+    assert!(matches!(old_key, Err(StoreError::OldKey { seq: 3, .. })), "{old_key:?}");
+    for (at, future) in [(later(start(), -DAY), true), (later(start(), 4_000 * DAY), false)] {
+        let refused = import(whole.chains(), sure, at).await;
+        let Err(StoreError::NotNow { why, .. }) = refused else { panic!("{refused:?}") };
+        assert_eq!(matches!(*why, Refusal::Future { .. }), future, "{why}");
+    }
+    assert!(lost.ids().await.expect("listed").0.is_empty(), "nothing was taken");
+    let (thread, added) = import(whole.chains(), sure, now).await.expect("imported");
     assert_eq!((thread.case(), added), (whole.case(), 3));
-    let (_, again) = lost.import(Side::Submitter, whole.chains().clone()).await.expect("imported");
+    // What is here needs nobody's word any more.
+    let none = Both { submitter: 0, receiver: 0 };
+    let (_, again) = import(whole.chains(), none, now).await.expect("imported");
     assert_eq!(again, 0);
     let mut other = submitter.load(&id).await.expect("loads").chains().clone();
     other.submitter.pop();
     let mut branch = Thread::restore(Side::Submitter, other, 0).expect("restored");
     branch.post(note("two"), desks.pair.key(Side::Submitter)).expect("made");
-    let refused = lost.import(Side::Submitter, branch.chains().clone()).await;
+    let refused = import(branch.chains(), sure, now).await;
     assert!(matches!(refused, Err(StoreError::Branch { seq: 3, .. })));
 }
 
@@ -261,12 +276,12 @@ async fn an_older_receipt_and_one_of_another_party_change_nothing() {
         let thread = desks.stores.receiver.load(&id).await.expect("loads");
         Receipt { wants: vec![file], ..thread.receipt(later(start(), 11 * DAY), None) }
     };
-    store.take_receipt(&newest).await.expect("taken");
+    store.take_receipt(&newest, later(start(), 20 * DAY)).await.expect("taken");
     let older = Receipt { have: None, wants: Vec::new(), at: start(), ..newest.clone() };
     let others =
         Receipt { from: text("third.example"), at: later(start(), 12 * DAY), ..older.clone() };
     for receipt in [older, others] {
-        store.take_receipt(&receipt).await.expect("passed over");
+        store.take_receipt(&receipt, later(start(), 20 * DAY)).await.expect("passed over");
     }
     assert_eq!(store.load(&id).await.expect("loads").acked(), 2);
     let wanted = store.wanted(&opening().parties.receiver).await.expect("read");

@@ -166,7 +166,10 @@ mod tests {
         let copy = folder.path().join("copy");
         std::fs::copy(&own, &copy).expect("copied");
         let policies = Policies::read(&[own.clone(), copy.clone()]).expect("reads");
-        assert_eq!(chosen(&policies, &a).expect("they are one"), Policy::read(&own).expect("reads"));
+        assert_eq!(
+            chosen(&policies, &a).expect("they are one"),
+            Policy::read(&own).expect("reads")
+        );
         let other = format!("log {}\nquorum none\n", a.public.log);
         std::fs::write(&copy, other).expect("written");
         let policies = Policies::read(&[own, copy]).expect("reads");
@@ -179,8 +182,7 @@ mod tests {
         let (folder, [a, b]) = two();
         let path = |party: &str| folder.path().join(party).join("policy");
         std::fs::write(b.usual_log().join("checkpoint"), "garbage").expect("written");
-        let policies =
-            Policies::read(&[path("a.example"), path("b.example")]).expect("reads");
+        let policies = Policies::read(&[path("a.example"), path("b.example")]).expect("reads");
         let chosen_for = policies.of_log(&LogFolder::new(&b.usual_log())).expect("is chosen");
         assert!(chosen_for.logs.is_empty());
         let own = Policy::read(&path("a.example")).expect("reads");

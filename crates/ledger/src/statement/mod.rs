@@ -4,6 +4,7 @@ mod build;
 pub(crate) mod compact;
 mod endorsement;
 pub(crate) mod inputs;
+mod known_issue;
 pub(crate) mod machines;
 mod notice;
 mod repetition;
@@ -17,6 +18,7 @@ pub use build::{Issue, Refused, validation};
 pub use endorsement::{
     EndorsedRecord, Endorsement, EndorsementExtension, REPEATED, REVIEWED, Repetition, Verifier,
 };
+pub use known_issue::KnownIssue;
 pub use machines::{Claim, CoveredRow, Infeasible, MachineCoverage};
 pub use notice::{KeyChange, KeyRole, Notice, WaiverRecord};
 pub use repetition::{NotRepeated, repeats};
@@ -77,9 +79,20 @@ pub mod predicate {
     /// Another party's record is endorsed: in-toto's simple verification result, with our extension under `hospitium`.
     pub const ENDORSEMENT: &str = "https://in-toto.io/attestation/svr/v0.1";
 
+    /// A known issue of what a certificate is about.
+    pub const KNOWN_ISSUE: &str = "urn:uuid:9d1fa7ca-d312-466b-9a32-92022317633c#known-issue/v1";
+
     /// All that are read here.
-    pub const ALL: [&str; 7] =
-        [TEST_RESULT, KEY_CHANGE, SUSPENSION, WITHDRAWAL, LIFTING, WAIVER, ENDORSEMENT];
+    pub const ALL: [&str; 8] = [
+        TEST_RESULT,
+        KEY_CHANGE,
+        SUSPENSION,
+        WITHDRAWAL,
+        LIFTING,
+        WAIVER,
+        ENDORSEMENT,
+        KNOWN_ISSUE,
+    ];
 }
 
 /// An in-toto ResourceDescriptor, as far as we use it.
@@ -147,6 +160,8 @@ pub enum Record {
     Waiver(WaiverRecord),
     /// Another party's record was reviewed or repeated.
     Endorsement(Box<Endorsement>),
+    /// A known issue of what a certificate is about.
+    KnownIssue(Box<KnownIssue>),
     /// Of a kind that this program does not know: passed over.
     Unknown(Box<Unknown>),
 }
@@ -229,6 +244,7 @@ impl Statement {
             Record::Lifting(_) => predicate::LIFTING,
             Record::Waiver(_) => predicate::WAIVER,
             Record::Endorsement(_) => predicate::ENDORSEMENT,
+            Record::KnownIssue(_) => predicate::KNOWN_ISSUE,
             Record::Unknown(unknown) => &unknown.kind,
         }
     }
@@ -244,6 +260,7 @@ impl Statement {
             }
             Record::Waiver(waiver) => &waiver.party,
             Record::Endorsement(endorsement) => &endorsement.hospitium.party,
+            Record::KnownIssue(issue) => &issue.party,
             Record::Unknown(unknown) => return unknown.party.as_deref(),
         })
     }
@@ -278,6 +295,7 @@ impl Statement {
             }
             Record::Waiver(waiver) => waiver.issued,
             Record::Endorsement(endorsement) => endorsement.hospitium.issued,
+            Record::KnownIssue(issue) => issue.issued,
             Record::Unknown(unknown) => return unknown.issued,
         })
     }
@@ -295,6 +313,7 @@ impl Statement {
             }
             Record::Waiver(waiver) => self.form(waiver),
             Record::Endorsement(endorsement) => self.form(endorsement.as_ref()),
+            Record::KnownIssue(issue) => self.form(issue.as_ref()),
             Record::Unknown(unknown) => {
                 let predicate = unknown.predicate();
                 self.form(&predicate.map_err(|error| StatementError::Form(error.to_string()))?)
@@ -347,6 +366,11 @@ impl Statement {
             predicate::WITHDRAWAL => Record::Withdrawal(versioned("withdrawal", raw)?),
             predicate::LIFTING => Record::Lifting(versioned("lifting", raw)?),
             predicate::WAIVER => Record::Waiver(versioned("waiver", raw)?),
+            predicate::KNOWN_ISSUE => {
+                let issue: Box<KnownIssue> = versioned("known issue", raw)?;
+                issue.check(&read.subject).map_err(StatementError::Contradiction)?;
+                Record::KnownIssue(issue)
+            }
             predicate::ENDORSEMENT => match of_ours("endorsement", raw)? {
                 // Any other verification result is somebody else's.
                 None => Record::Unknown(Box::new(Unknown::of(&read.predicate_type, raw))),

@@ -50,6 +50,8 @@ struct File {
     words: String,
     digest: String,
     href: String,
+    run: Vec<String>,
+    replay: String,
 }
 
 #[derive(Template)]
@@ -72,6 +74,8 @@ struct CasePage {
     parties: Vec<(String, String)>,
     facts: Vec<(String, String)>,
     verdict: String,
+    /// Whose catalog said it.
+    catalog: String,
     rule: Vec<String>,
     answers: Vec<String>,
     todo: Vec<String>,
@@ -175,7 +179,7 @@ pub async fn case(
             }
         }
     }
-    made.files(&case, counter);
+    made.files(&case, us, counter);
     Ok(page(&made))
 }
 
@@ -250,6 +254,12 @@ impl CasePage {
             Stands::ResolutionProposed { outcome, .. } | Stands::Closed { outcome, .. } => {
                 facts.push(("At fault".to_owned(), outcome.layer.to_string()));
                 facts.push(("Resolution".to_owned(), shown(outcome.resolution.as_str())));
+                if role != Role::Customer {
+                    let feedback = outcome.feedback.iter();
+                    facts.extend(
+                        feedback.map(|one| ("For the catalog".to_owned(), shown(&one.to_string()))),
+                    );
+                }
             }
             _ => {}
         }
@@ -285,6 +295,7 @@ impl CasePage {
             parties: Vec::new(),
             facts,
             verdict: format!("{} (as of {})", case.verdict.word, case.verdict.as_of),
+            catalog: case.party(Side::Submitter).to_string(),
             rule: case.verdict.rule.words.as_str().lines().map(shown).collect(),
             answers: case.verdict.answers.iter().map(|line| shown(line.as_str())).collect(),
             todo: Vec::new(),
@@ -338,7 +349,12 @@ impl CasePage {
             .map(|tried| {
                 let result = match &tried.result {
                     None => "not tried yet".to_owned(),
-                    Some((_, result)) => result.text.to_string(),
+                    Some((_, result)) => {
+                        let file = result.machine.map(|file| format!(" (file {})", file.short()));
+                        // The rest of a run's answer stands in the timeline.
+                        let text = result.text.as_str().lines().next().unwrap_or_default();
+                        format!("{}: {text}{}", result.shown, file.unwrap_or_default())
+                    }
                 };
                 shown(&format!("{} ({}): {result}", tried.what, case.party(tried.by)))
             })
@@ -387,16 +403,16 @@ impl CasePage {
         }
     }
 
-    fn files(&mut self, case: &Case, counter: &Counter) {
+    fn files(&mut self, case: &Case, us: Side, counter: &Counter) {
         self.files = case
             .attachments
             .iter()
             .map(|file| {
+                let here = counter.office.vault.of_case(&case.id, us, file).is_ok();
                 let (file, by) = (&file.file, case.party(file.by));
                 let digest: Digest = file.sha256;
                 let mut words = format!("{} bytes, {}, of {by}", file.size, file.classification);
                 words.extend(file.redaction.iter().map(|what| format!(", without {what}")));
-                let here = counter.office.vault.has(&digest);
                 if !here {
                     words.push_str(", not here yet");
                 }
@@ -408,6 +424,13 @@ impl CasePage {
                         true => format!("/desk/cases/{}/files/{digest}", case.id),
                         false => String::new(),
                     },
+                    run: file.run.iter().flat_map(|run| run.lines()).map(|l| shown(&l)).collect(),
+                    replay: file
+                        .run
+                        .as_ref()
+                        .and_then(|run| run.replay("FILE"))
+                        .map(|line| shown(&line))
+                        .unwrap_or_default(),
                 }
             })
             .collect();

@@ -89,6 +89,7 @@ pub const SHARED: [(&str, &str); 4] = [
     ("evidence", "its files"),
     ("contact", "its contact"),
 ];
+const PUBLIC: &str = "without anything of the customer's";
 const WHO: [(&str, &str); 2] = [("us", "this vendor"), ("them", "the other vendor")];
 
 /// Whether a form exists for it: the desk warns of and closes idle cases by itself, files and drafts have pages of
@@ -184,15 +185,20 @@ pub fn fields(deed: DeedKind, case: &Case, account: &Account) -> Vec<Field> {
             until(),
         ],
         D::PauseExtended => vec![reason(), until()],
-        D::Proposed => vec![
-            choice("layer", "Where the fault lies", &LAYERS),
-            text("resolution", "What solves it"),
-            line("fixes", "Updates or articles").optional().hint("several with commas between"),
-            text("workaround", "What helps until then").optional(),
-            text("issue", "Known issue for the catalog")
-                .optional()
-                .hint("without anything of the customer's"),
-        ],
+        D::Proposed => {
+            let mut fields = vec![
+                choice("layer", "Where the fault lies", &LAYERS),
+                text("resolution", "What solves it"),
+                line("fixes", "Updates or articles").optional().hint("several with commas between"),
+                text("workaround", "What helps until then").optional(),
+                text("issue", "Known issue for the catalog").optional().hint(PUBLIC),
+            ];
+            // Without a certificate there is nothing to suspend.
+            let suspend = text("suspend", "Suspend the certificate, and why").optional();
+            fields.extend(case.verdict.certificate.as_ref().map(|_| suspend.hint(PUBLIC)));
+            fields.push(text("check", "A check that would have found it").optional());
+            fields
+        }
         D::Rejected => vec![text("comment", "What is still wrong")],
         D::Confirmed if customer => vec![text("text", "In your words").optional()],
         D::Confirmed => vec![
@@ -354,7 +360,22 @@ pub fn deed(
         D::Proposed => {
             let certificate = case.verdict.certificate.clone();
             let issue = given.may::<Text>("issue", "Known issue")?;
-            let feedback = issue.map(|text| Feedback::KnownIssue { certificate, text });
+            let mut feedback = Vec::new();
+            let known = certificate.clone();
+            feedback.extend(issue.map(|text| Feedback::KnownIssue { certificate: known, text }));
+            match (given.may::<Text>("suspend", "Why it is suspended")?, certificate) {
+                (Some(reason), Some(certificate)) => {
+                    feedback.push(Feedback::Suspend { certificate, reason });
+                }
+                (Some(_), None) => {
+                    return Err(
+                        "No certificate bore the verdict out, so none can be suspended.".to_owned()
+                    );
+                }
+                (None, _) => {}
+            }
+            let check = given.may::<Text>("check", "The check")?;
+            feedback.extend(check.map(|requirement| Feedback::NewCheck { requirement }));
             let fixes = given.get("fixes").unwrap_or_default().split(',').map(str::trim);
             let fixes: Result<Vec<Line>, _> =
                 fixes.filter(|fix| !fix.is_empty()).map(str::parse).collect();
@@ -363,15 +384,19 @@ pub fn deed(
                 resolution: words("resolution", "What solves it")?,
                 fixes: fixes.map_err(|error| format!("Updates: {error}."))?,
                 workaround: given.may("workaround", "What helps until then")?,
-                feedback: feedback.into_iter().collect(),
+                feedback,
             };
             Deed::Proposed { outcome: Box::new(outcome) }
         }
         D::Rejected => Deed::Rejected { comment: words("comment", "What is still wrong")? },
         D::Confirmed => {
             let by = match account.role {
-                // A customer confirms in its own name.
-                Role::Customer => account.name.clone(),
+                // A customer confirms in its own name, if that may go out; else in its organisation's.
+                Role::Customer => {
+                    let named = case.not_allowed(&[Shareable::Contact]).is_empty();
+                    let own = account.customer.as_ref().filter(|_| !named);
+                    own.unwrap_or(&account.name).clone()
+                }
                 _ => given.must("by", "Who says so")?,
             };
             let text = given.may("text", "The customer's words")?;

@@ -10,7 +10,7 @@ use axum::response::Response;
 use hospitium_catalog::{Question, question_of};
 use hospitium_desk::{
     Asked, Both, Calendar, CaseId, Channel, Consent, Customer, Draft, Engineer, Entitled,
-    Entitlement, Line, Opening, PartyName, Problem, Role, Terms, Topic, Typed, asked,
+    Entitlement, Line, Opening, PartyName, Problem, Role, Shareable, Terms, Topic, Typed, asked,
 };
 use hospitium_model::Digest;
 use hospitium_vmdef::{VmDefinition, read_text};
@@ -151,14 +151,14 @@ pub async fn open(
         }
         file = (!bytes.is_empty()).then_some((name, bytes));
     }
-    signed.form(&given)?;
+    let count = signed.form(&given)?;
     let again = |why: &str| {
         let mut response = show(counter, &signed, &given, why)?;
         *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
         Ok(response)
     };
-    // The same form makes the same case.
-    let id = id_of(&signed, given.get("once").unwrap_or_default());
+    // The same form with the same words makes the same case; other words make another one.
+    let id = id_of(&signed, &format!("{given:?} {:?}", file.as_ref().map(|(_, b)| Digest::of(b))));
     let vm = match file.map(|(name, bytes)| read_text(&name, &bytes)).transpose() {
         Ok(vm) => vm,
         Err(error) => return again(&format!("The definition cannot be read: {error}.")),
@@ -171,26 +171,27 @@ pub async fn open(
         Some(engineer) => engineer,
         None => return again("This desk has no engineer yet who could take the case."),
     };
-    let opening = match opening(counter, &signed, &given, id.clone(), asked, engineer) {
-        Ok(opening) => opening,
-        Err(why) => return again(&why),
-    };
+    let opening =
+        match opening(counter, &signed, &given, (id.clone(), Channel::Web), asked, engineer) {
+            Ok(opening) => opening,
+            Err(why) => return again(&why),
+        };
     let person = Some(signed.account.name.clone());
     let draft = Draft { opening, files: Vec::new(), opened: now(), person };
-    match counter.office.store.keep_draft(&draft).await {
-        // Sent twice, and offered meanwhile.
-        Ok(()) | Err(hospitium_desk::store::StoreError::Taken(_)) => {}
+    match counter.office.store.new_draft(&draft, &count).await {
+        Ok(true) => audit(counter, &signed, "opened a draft", &id).await?,
+        // Sent twice; it may have been offered or thrown away meanwhile.
+        Ok(false) => {}
         Err(hospitium_desk::store::StoreError::Illegal(illegal)) => {
             return again(&crate::model::sentence(&format!("{}.", illegal.fault)));
         }
         Err(error) => return Err(store(error, "/desk/open")),
     }
-    audit(counter, &signed, "opened a draft", &id).await?;
     Ok(back(&id))
 }
 
 /// The id of the case that a form makes: random, for what makes a form count once is.
-fn id_of(signed: &Signed, once: &str) -> CaseId {
+pub fn id_of(signed: &Signed, once: &str) -> CaseId {
     let digest =
         Digest::of(format!("case {} {once}", signed.token.as_str()).as_bytes()).to_string();
     let bytes = u128::from_str_radix(digest.get(..32).unwrap_or_default(), 16).unwrap_or_default();
@@ -198,7 +199,7 @@ fn id_of(signed: &Signed, once: &str) -> CaseId {
 }
 
 /// The engineer whose draft it is: the one who opens it, or the first of the desk's.
-async fn default_engineer(
+pub async fn default_engineer(
     counter: &Counter,
     signed: &Signed,
 ) -> Result<Option<Engineer>, Response> {
@@ -210,7 +211,7 @@ async fn default_engineer(
 }
 
 /// Asks the catalog, as the command line does.
-async fn ask(
+pub async fn ask(
     site: &Site,
     given: &Fields,
     vm: Option<&VmDefinition>,
@@ -253,11 +254,12 @@ async fn ask(
     Ok(made.map_err(|error| format!("Guest or host: {error}.")))
 }
 
-fn opening(
+/// What a case is opened with, of what was given by a form or in the same fields by a program.
+pub fn opening(
     counter: &Counter,
     signed: &Signed,
     given: &Fields,
-    id: CaseId,
+    (id, channel): (CaseId, Channel),
     asked: Asked,
     engineer: Engineer,
 ) -> Result<Opening, String> {
@@ -280,15 +282,22 @@ fn opening(
         ),
         false => (
             given.must("number", "Our case number")?,
-            given.must("engineer", "Engineer")?,
+            given.may("engineer", "Engineer")?.unwrap_or(engineer),
             given.must("customer", "Customer")?,
             given.may("contact", "Its mail address")?,
-            given.word("entitled", "The customer is")?,
+            match given.get("entitled") {
+                Some(_) => given.word("entitled", "The customer is")?,
+                None => Entitled::Unknown,
+            },
         ),
     };
     let covers = covers(given)?;
     let by = match customer {
-        true => Some(signed.account.name.clone()),
+        // Its name goes out only if it allows that.
+        true => match covers.contains(&Shareable::Contact) {
+            true => Some(signed.account.name.clone()),
+            false => signed.account.customer.clone(),
+        },
         false => given.may("by", "Who at the customer said so")?,
     };
     let consent = match (covers.is_empty(), by) {
@@ -303,7 +312,7 @@ fn opening(
     Ok(Opening {
         id,
         parties: Both { submitter: counter.office.us.clone(), receiver },
-        channel: Channel::Web,
+        channel,
         test: false,
         number,
         engineer,

@@ -81,6 +81,7 @@ pub async fn sign_in(
         None => None,
     };
     let (account, hash) = known.unzip();
+    let checked_against = hash.clone().unwrap_or_default();
     let good = {
         // Each takes memory; others wait for their turn.
         let _turn = counter.hashing.acquire().await.map_err(|error| failed(&error))?;
@@ -99,7 +100,11 @@ pub async fn sign_in(
     if let Some(old) = named(&headers, counter.tls) {
         store.end_session(&old).await.map_err(|error| failed(&error))?;
     }
-    let token = store.begin_session(&account.login, now).await.map_err(|error| failed(&error))?;
+    let begun = store.sign_in(&account.login, &checked_against, now).await;
+    let Some(token) = begun.map_err(|error| failed(&error))? else {
+        let words = "This name and this password do not belong together.".to_owned();
+        return Ok(again(StatusCode::UNAUTHORIZED, words));
+    };
     let noted = store.audit(now, account.login.as_str(), "signed in", "").await;
     noted.map_err(|error| failed(&error))?;
     let set = [(header::SET_COOKIE, cookie(Some(&token), counter.tls))];

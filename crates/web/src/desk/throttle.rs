@@ -28,6 +28,7 @@ pub struct Throttle {
 }
 
 fn keys(name: &str, address: Option<IpAddr>) -> [(Key, usize); 3] {
+    let address = address.map(crate::connections::network);
     [
         (Key::Both(name.to_owned(), address), BOTH),
         (Key::Name(name.to_owned()), NAME),
@@ -51,14 +52,26 @@ impl Throttle {
                 return Err(WITHIN.saturating_sub(now.saturating_duration_since(*first)));
             }
         }
-        if all.len() >= KEYS {
+        if all.len() + keys.len() > KEYS {
             all.retain(|_, failures| failures.iter().any(recent));
         }
-        for (key, _) in keys {
-            // Too many names at once: those that are known still count.
-            if all.len() < KEYS || all.contains_key(&key) {
-                all.entry(key).or_default().push(now);
+        // Nobody is exempt because the table is full: those make room whose last failure is the oldest, of a name from an
+        // address before others. What counts for a name as a whole, and for a network, goes last.
+        if all.len() + keys.len() > KEYS {
+            let mut oldest: Vec<(bool, Instant, Key)> = all
+                .iter()
+                .filter_map(|(key, failures)| {
+                    let whole = !matches!(key, Key::Both(..)) && failures.len() > 1;
+                    Some((whole, *failures.last()?, key.clone()))
+                })
+                .collect();
+            oldest.sort_by_key(|(whole, last, _)| (*whole, *last));
+            for (.., key) in oldest.into_iter().take(KEYS / 10) {
+                all.remove(&key);
             }
+        }
+        for (key, _) in keys {
+            all.entry(key).or_default().push(now);
         }
         Ok(())
     }
@@ -105,6 +118,32 @@ mod tests {
             assert!(throttle.begin("ann", None, now).is_ok());
             throttle.succeeded("ann", None);
         }
+    }
+
+    #[test]
+    fn a_full_table_exempts_nobody() {
+        let throttle = Throttle::default();
+        let begun = Instant::now();
+        for n in 0..KEYS as u32 {
+            let address = Some(std::net::Ipv4Addr::from(0x0a00_0000 + n / 100).into());
+            let _ = throttle.begin(&format!("made-up-{n}"), address, begun);
+        }
+        let mine = Some([192, 0, 2, 1].into());
+        let now = begun + Duration::from_secs(1);
+        let tried = (0..20).filter(|_| throttle.begin("ann", mine, now).is_ok()).count();
+        assert_eq!(tried, BOTH);
+        let all = throttle.failures.lock().expect("whole").len();
+        assert!(all <= KEYS, "{all}");
+    }
+
+    #[test]
+    fn all_of_an_ipv6_network_is_one_address() {
+        let throttle = Throttle::default();
+        let now = Instant::now();
+        let address =
+            |n: u16| Some(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 1, n, 0, 0, n).into());
+        let tried = (0..20).filter(|n| throttle.begin("ann", address(*n), now).is_ok()).count();
+        assert_eq!(tried, BOTH);
     }
 
     #[test]

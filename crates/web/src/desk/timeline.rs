@@ -143,9 +143,13 @@ fn words(deed: &Deed, role: Role) -> String {
             return format!("{}{}", confirmation.by, words.unwrap_or_default());
         }
         Deed::Attached { attachment } => {
-            return format!(
-                "{} ({} bytes, {})",
-                attachment.name, attachment.size, attachment.classification
+            let said = attachment.run.iter().flat_map(|run| run.lines());
+            return said.fold(
+                format!(
+                    "{} ({} bytes, {})",
+                    attachment.name, attachment.size, attachment.classification
+                ),
+                |words, line| format!("{words}\n{line}"),
             );
         }
         Deed::Rejected { comment } => Some(comment.as_str()),
@@ -172,7 +176,7 @@ fn words(deed: &Deed, role: Role) -> String {
         | Deed::PriorityChanged { priority: grade, reason } => {
             return format!("To {grade}: {reason}");
         }
-        Deed::Reproduced { result, .. } => Some(result.text.as_str()),
+        Deed::Reproduced { result, .. } => return format!("{}: {}", result.shown, result.text),
         Deed::Offered { new_facts } => new_facts.as_ref().map(|text| text.as_str()),
         Deed::Assigned { engineer, .. } | Deed::TransferAccepted { engineer } => {
             return engineer.to_string();

@@ -3,6 +3,7 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::multipart::Field;
@@ -11,13 +12,14 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use hospitium_desk::{
-    Attachment, Classification, Deed, DeedKind, Event, Line, Next, Role, Shareable, VaultError,
-    hindrance,
+    Attachment, Classification, Deed, DeedKind, Event, Line, Next, Role, Shareable, Side,
+    VaultError, hindrance,
 };
 use hospitium_model::{Digest, printable};
 use jiff::Timestamp;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::Counter;
 use super::case::{Found, find};
@@ -35,6 +37,8 @@ const TOGETHER: u64 = 64 << 30;
 const FIELD: usize = 64 << 10;
 /// The most parts of a form.
 const PARTS: usize = 40;
+/// An upload of which nothing comes for so long is ended.
+const SILENT: Duration = Duration::from_secs(30);
 /// Bytes that are read at a time.
 const CHUNK: usize = 64 << 10;
 
@@ -70,19 +74,29 @@ impl Read for Incoming {
     }
 }
 
-/// Keeps an uploaded file of at most so many bytes: some chunks of it are in memory, not more.
+/// Keeps an uploaded file of at most so many bytes: some chunks of it are in memory, not more. An account has a few
+/// places of its own, and one that sends nothing for a while loses its place: nobody keeps the others waiting.
 pub async fn keep(
     counter: &Counter,
+    signed: &Signed,
     mut field: Field<'_>,
     most: u64,
 ) -> Result<(Digest, u64), Response> {
+    let _own = counter.places.take(signed.account.login.as_str()).ok_or_else(|| {
+        let words = "You upload as many files as you may at once. Wait until one of them is here.";
+        refuse(StatusCode::TOO_MANY_REQUESTS, words)
+    })?;
     let _turn = counter.files.acquire().await.map_err(|error| failed(&error))?;
     let (send, chunks) = mpsc::channel(4);
     let vault = counter.office.vault.clone();
     let incoming = Incoming { chunks, left: Bytes::new(), whole: false };
     let keeping = tokio::task::spawn_blocking(move || vault.put(incoming, most));
     let sent = async {
-        while let Some(chunk) = field.chunk().await.map_err(|error| error.to_string())? {
+        while let Some(chunk) = timeout(SILENT, field.chunk())
+            .await
+            .map_err(|_| "nothing came for a while".to_owned())?
+            .map_err(|error| error.to_string())?
+        {
             if send.send(Some(chunk)).await.is_err() {
                 return Ok(());
             }
@@ -175,7 +189,11 @@ pub async fn attach(
             field.file_name().unwrap_or_default().rsplit(['/', '\\']).next().unwrap_or_default();
         let name: Line =
             printable(name, 200).parse().map_err(|_| wrong(&id, "No file was chosen."))?;
-        kept = Some((name, keep(counter, field, most).await?));
+        kept = Some((name, keep(counter, &signed, field, most).await?));
+    }
+    if let Some((name, (sha256, _))) = &kept {
+        // Another file in the same form is another form.
+        given.push("file".to_owned(), format!("{sha256} {name}"));
     }
     let once = signed.form(&given)?;
     let Some((name, (sha256, size))) = kept else {
@@ -189,14 +207,12 @@ pub async fn attach(
             .ok_or_else(|| wrong(&id, "Whose it is is missing."))?,
     };
     let redaction = given.may("redaction", "What was removed").map_err(|why| wrong(&id, &why))?;
-    let attachment = Attachment { sha256, size, name, classification, redaction };
+    let attachment = Attachment { sha256, size, name, classification, redaction, run: None };
     let office = &counter.office;
     match found {
-        Found::Draft(mut draft, _) => {
-            if !draft.files.iter().any(|file| file.sha256 == sha256) {
-                draft.files.push(attachment);
-            }
-            office.store.keep_draft(&draft).await.map_err(|error| store(error, &href(&id)))?;
+        Found::Draft(..) => {
+            let added = office.store.add_file(&id, &attachment).await;
+            added.map_err(|error| store(error, &href(&id)))?;
         }
         Found::Case(thread) => {
             let (by, person) = (thread.us(), signed.person(thread.case()));
@@ -227,7 +243,11 @@ pub async fn download(
     };
     let file =
         case.attachments.iter().find(|file| file.file.sha256 == sha256).ok_or_else(absent)?;
-    let opened = match counter.office.vault.get(&sha256) {
+    let us = match &found {
+        Found::Case(thread) => thread.us(),
+        Found::Draft(..) => Side::Submitter,
+    };
+    let opened = match counter.office.vault.of_case(&case.id, us, file) {
         Ok(opened) => opened,
         Err(VaultError::Absent(_)) => return Err(absent()),
         Err(error) => return Err(failed(&error)),

@@ -45,6 +45,7 @@ pub struct CertificatePage {
     groups: Vec<Group>,
     excluded: Vec<(String, &'static str, String, bool)>,
     waivers: Vec<String>,
+    issues: Vec<String>,
     coverage: Option<(String, Vec<(String, String)>)>,
     evidence: Mark,
     evidence_words: String,
@@ -149,6 +150,7 @@ impl CertificatePage {
             groups: validation.map(groups).unwrap_or_default(),
             excluded: validation.map(excluded).unwrap_or_default(),
             waivers: waivers(first),
+            issues: issues(record),
             coverage: validation.and_then(coverage),
             evidence: mark,
             evidence_words: [words, looked].join(" ").trim_end().to_owned(),
@@ -413,6 +415,12 @@ fn excluded(validation: &Validation) -> Vec<(String, &'static str, String, bool)
             (name(line.id.as_str()), why, sentence(&line.reason), line.required)
         })
         .collect()
+}
+
+/// What parties tell its users beside it.
+fn issues(record: &hospitium_catalog::Stored) -> Vec<String> {
+    let told = record.known_issues.iter().take(CHECKS);
+    told.map(|issue| sentence(&issue.words())).collect()
 }
 
 fn waivers(listed: &Listed) -> Vec<String> {

@@ -210,7 +210,7 @@ fn two_servers_carry_a_case_from_its_opening_over_the_hand_over_to_its_end() {
         |case: &Value| case["case"]["attachments"].as_array().is_some_and(|all| all.len() == 1);
     let shown = world.until(HOST, &id, "the attachment is known", has);
     let digest = shown["case"]["attachments"][0]["file"]["sha256"].as_str().expect("a digest");
-    let arrived = Path::new(&world.party(HOST)).join("desk/attachments").join(digest);
+    let arrived = Path::new(&world.party(HOST)).join("desk/attachments").join(&id).join(digest);
     let begun = Instant::now();
     while !arrived.is_file() {
         assert!(begun.elapsed() < LIMIT, "the attachment does not arrive");
@@ -294,7 +294,7 @@ fn a_large_attachment_passes_through_two_servers_in_little_memory() {
     world.good(GUEST, &["attach", &id, dump.to_str().expect("UTF-8")]);
     let shown = world.case(GUEST, &id).expect("there");
     let digest = shown["case"]["attachments"][0]["file"]["sha256"].as_str().expect("a digest");
-    let arrived = Path::new(&world.party(HOST)).join("desk/attachments").join(digest);
+    let arrived = Path::new(&world.party(HOST)).join("desk/attachments").join(&id).join(digest);
     let begun = Instant::now();
     while !arrived.is_file() {
         assert!(begun.elapsed() < 3 * LIMIT, "the attachment does not arrive");

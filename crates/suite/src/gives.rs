@@ -319,9 +319,11 @@ impl Gives {
         gives
     }
 
-    /// Why something is not in a look that was seen when the host was asked.
+    /// Why something is not in a look that was seen when the host was asked. SMBIOS lies in the guest's memory, and is not
+    /// there between a reset and the firmware's work: its check asks for it by itself.
     pub(crate) fn hidden(&self, look: &Look) -> Option<Inability> {
-        let seen = SightKind::OF_LOOK.into_iter().filter(|kind| self.unseen(*kind).is_none());
+        let lasting = SightKind::OF_LOOK.into_iter().filter(|kind| *kind != SightKind::Smbios);
+        let seen = lasting.filter(|kind| self.unseen(*kind).is_none());
         seen.into_iter().find_map(|kind| kind.lack(look))
     }
 

@@ -6,9 +6,10 @@ use hospitium_host::{
     Balloon, Confinement, Display, Dump, Facet, HostClock, Hotplug, Inject, Look, Media, Medium,
     PowerVerb, ProcessFacts, Wires,
 };
+use hospitium_model::Inability;
 
 use super::Cell;
-use crate::{CheckError, FacetKind};
+use crate::{CheckError, FacetKind, SightKind};
 
 impl Cell {
     /// What the host sees of the machine now.
@@ -28,6 +29,15 @@ impl Cell {
             Some(why) => Err(CheckError::Hidden(why)),
             None => Ok(look),
         }
+    }
+
+    /// That this is unseen now, where a host never shows it.
+    ///
+    /// # Errors
+    /// It was seen of the first machine.
+    pub fn never_shown(&self, kind: SightKind, unseen: Inability) -> Result<Inability, CheckError> {
+        let given = self.lab.gives().is_some_and(|gives| gives.unseen(kind).is_none());
+        if given { Err(CheckError::Hidden(unseen)) } else { Ok(unseen) }
     }
 
     /// What the host's operating system says of the machine's process now.

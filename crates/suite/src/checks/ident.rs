@@ -34,6 +34,7 @@ check! {
                 seen.push(Finding::same_as("serial number", serial, given(s), configured.serial));
             }
             Err(unseen) => {
+                let unseen = cell.never_shown(SightKind::Smbios, unseen)?;
                 seen.push(Finding::guest_is("system manufacturer", manufacturer, configured.manufacturer));
                 seen.push(Finding::guest_is("product name", product, configured.product));
                 seen.push(Finding::guest_is("serial number", serial, configured.serial));

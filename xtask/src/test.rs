@@ -65,7 +65,7 @@ const PARTS: [Part; 8] = [
         ignored: true,
         asked_for: true,
     },
-    // They boot whole kernels and distributions: each way in, each firmware and each bus of the disk at least once.
+    // They boot whole kernels and distributions: each way in and each firmware at least once.
     Part {
         name: "guests",
         needs: Needs::Lab,

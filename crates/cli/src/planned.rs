@@ -100,7 +100,10 @@ fn other(
             side.digest.short(),
             found.join(", ")
         ),
-        format!("name it: --{what} {}; or make the plan again", shown(&side.origin)),
+        match what {
+            "host" => format!("name it: --on {}; or make the plan again", shown(&side.origin)),
+            _ => format!("name it as a guest: {}; or make the plan again", shown(&side.origin)),
+        },
     )
 }
 

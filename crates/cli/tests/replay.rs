@@ -37,5 +37,5 @@ fn a_host_that_only_foreign_evidence_names_is_not_started() {
     std::fs::remove_dir_all(place.path("cache/made")).expect("there");
     let output = place.hospitium().args(["replay", "out", "cpu.count"]).output().expect("runs");
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
-    assert!(text(&output).contains("add --guest"), "{}", text(&output));
+    assert!(text(&output).contains("add GUEST behind the check"), "{}", text(&output));
 }

@@ -139,7 +139,7 @@ impl Ran {
             1 if self.more_cells == 0 => String::new(),
             _ => format!(" --cell {}", cell.cell),
         };
-        Some(format!("hospitium replay {file} {check}{which} --guest GUEST --host HOST"))
+        Some(format!("hospitium replay {file} {check}{which} GUEST --on HOST"))
     }
 }
 
@@ -218,7 +218,7 @@ mod tests {
         assert!(lines.iter().any(|line| line == "1 more checks failed"), "{lines:?}");
         let replay = ran(3, 5, 0).replay("run.tar.zst").expect("something failed");
         assert!(
-            replay.starts_with("hospitium replay run.tar.zst time.monotonic --guest"),
+            replay.starts_with("hospitium replay run.tar.zst time.monotonic GUEST --on HOST"),
             "{replay}"
         );
         assert_eq!(ran(0, 5, 0).replay("run.tar.zst"), None);

@@ -166,7 +166,7 @@ impl Story<'_> {
             for party in [HOST, GUEST] {
                 let folder = self.folder.join(party);
                 println!(
-                    "  hospitium case person add NAME --role engineer --party {}",
+                    "  hospitium case person add ann --role engineer --address ann@{party} --party {}",
                     folder.display()
                 );
             }

@@ -188,7 +188,11 @@ fn a_plan_that_is_not_ours_is_refused_before_anything_starts() {
     refused("gone.json", &[], &["cannot read the plan gone.json", "next:"]);
     std::fs::write(place.path("bad.json"), "{\"format\": 1, \"pairs\": \u{1b}[2J")
         .expect("written");
-    refused("bad.json", &[], &["bad.json cannot be used as a plan", "agreement cells AGREEMENT --out"]);
+    refused(
+        "bad.json",
+        &[],
+        &["bad.json cannot be used as a plan", "agreement cells AGREEMENT --out"],
+    );
     changed(&|p| p["format"] = json!(2), &["format 2", "make it again"]);
     changed(
         &|p| p["pairs"][0]["rows"][0]["machine"]["vcpus"] = json!(64),

@@ -197,30 +197,14 @@ impl Catalog {
         &self,
         records: &[&Stored],
     ) -> Result<HashMap<String, Vec<Endorsement>>, CatalogError> {
-        let failed = || CatalogError::database("find records' endorsements");
-        let mut found: HashMap<String, Vec<Endorsement>> = HashMap::new();
-        for some in records.chunks(RECORDS) {
-            let marks: Vec<String> = (1..=some.len()).map(|at| format!("(${at})")).collect();
-            let sql = format!(
-                "SELECT e.about, e.digest, e.of_party, e.known, e.log, l.party, l.origin, e.entry, e.signed_with, \
-                 e.how FROM (VALUES {}) AS r JOIN endorsements e ON e.about = r.column1 \
-                 JOIN logs l ON l.id = e.log ORDER BY e.log, e.entry",
-                marks.join(", ")
-            );
-            let mut query = sqlx::query(&sql);
-            for record in some {
-                query = query.bind(record.digest.clone());
-            }
-            for row in query.fetch_all(&self.pool).await.map_err(failed())? {
-                let (about, endorsement) = endorsement(&row).map_err(failed())?;
-                let all = found.entry(about).or_default();
-                // A record may have been asked for twice.
-                if !all.iter().any(|known| known.digest == endorsement.digest) {
-                    all.push(endorsement);
-                }
-            }
-        }
-        Ok(found)
+        let said = Said {
+            doing: "find records' endorsements",
+            table: "endorsements",
+            columns: "t.about, t.digest, t.of_party, t.known, t.log, l.party, l.origin, t.entry, t.signed_with, t.how",
+            read: endorsement,
+            digest: |endorsement| &endorsement.digest,
+        };
+        self.said_of(records, said).await
     }
 
     /// The known issues of these records, by the digests of these.
@@ -228,14 +212,29 @@ impl Catalog {
         &self,
         records: &[&Stored],
     ) -> Result<HashMap<String, Vec<Issue>>, CatalogError> {
-        let failed = || CatalogError::database("find records' known issues");
-        let mut found: HashMap<String, Vec<Issue>> = HashMap::new();
+        let said = Said {
+            doing: "find records' known issues",
+            table: "known_issues",
+            columns: "t.about, t.digest, t.known, t.log, l.party, l.origin, t.entry, t.words, t.workaround, t.fixes",
+            read: issue,
+            digest: |issue| &issue.digest,
+        };
+        self.said_of(records, said).await
+    }
+
+    /// What is said of these records in any log, by the digests of these.
+    async fn said_of<T>(
+        &self,
+        records: &[&Stored],
+        Said { doing, table, columns, read, digest }: Said<T>,
+    ) -> Result<HashMap<String, Vec<T>>, CatalogError> {
+        let failed = || CatalogError::database(doing);
+        let mut found: HashMap<String, Vec<T>> = HashMap::new();
         for some in records.chunks(RECORDS) {
             let marks: Vec<String> = (1..=some.len()).map(|at| format!("(${at})")).collect();
             let sql = format!(
-                "SELECT i.about, i.digest, i.known, i.log, l.party, l.origin, i.entry, i.words, i.workaround, i.fixes \
-                 FROM (VALUES {}) AS r JOIN known_issues i ON i.about = r.column1 \
-                 JOIN logs l ON l.id = i.log ORDER BY i.log, i.entry",
+                "SELECT {columns} FROM (VALUES {}) AS r JOIN {table} t ON t.about = r.column1 \
+                 JOIN logs l ON l.id = t.log ORDER BY t.log, t.entry",
                 marks.join(", ")
             );
             let mut query = sqlx::query(&sql);
@@ -243,11 +242,11 @@ impl Catalog {
                 query = query.bind(record.digest.clone());
             }
             for row in query.fetch_all(&self.pool).await.map_err(failed())? {
-                let (about, issue) = issue(&row).map_err(failed())?;
+                let (about, one) = read(&row).map_err(failed())?;
                 let all = found.entry(about).or_default();
                 // A record may have been asked for twice.
-                if !all.iter().any(|known| known.digest == issue.digest) {
-                    all.push(issue);
+                if !all.iter().any(|known| digest(known) == digest(&one)) {
+                    all.push(one);
                 }
             }
         }
@@ -287,6 +286,18 @@ impl Catalog {
         }
         Ok(found)
     }
+}
+
+/// A table of what any log says of records, each row by the digest of the record that it is about.
+struct Said<T> {
+    doing: &'static str,
+    table: &'static str,
+    /// Of the table `t` and of its log `l`, as `read` wants them.
+    columns: &'static str,
+    /// Reads a row, and which record it is about.
+    read: fn(&AnyRow) -> Result<(String, T), sqlx::Error>,
+    /// The digest of the entry that says it.
+    digest: fn(&T) -> &str,
 }
 
 /// Reads an endorsement, and which record it is of.

@@ -6,6 +6,7 @@ mod begin;
 mod carry;
 mod evidence;
 mod machine;
+mod on;
 mod opening;
 mod person;
 mod place;

@@ -7,17 +7,8 @@ mod evidence;
 use std::fs;
 
 use common::{Place, says, text};
-use evidence::{Run, failing, passing, without_run};
+use evidence::{failing, passing, recent, without_run};
 use hospitium_model::Verdict;
-use jiff::{Timestamp, ToSpan as _};
-
-/// A run that ended an hour ago.
-fn recent(mut run: Run) -> Run {
-    let now = Timestamp::now();
-    run.record.started = now - 2.hours();
-    run.record.ended = Some(now - 1.hour());
-    run
-}
 
 const CERTIFICATE: &str = "run/certificates/one.tlog-proof";
 const VERIFY: [&str; 4] = ["verify", CERTIFICATE, "--policy", "vendor/policy"];

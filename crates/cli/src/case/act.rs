@@ -8,7 +8,7 @@ use hospitium_desk::{
     Outcome, ReproductionResult, Side, Text, Visibility, WaitFor,
 };
 
-use super::args::OnCase;
+use super::on::OnCase;
 use super::place::Place;
 use super::show;
 use super::verbs::{

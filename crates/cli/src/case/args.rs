@@ -2,27 +2,17 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueHint};
+use clap::{Subcommand, ValueHint};
 use hospitium_desk::{Line, Text};
 
+use super::on::{On, OnCase};
 use super::opening::OpenArguments;
 use super::person::PersonCommand;
-use super::place::DeskArguments;
 use super::publish::Publish;
 use super::verbs::{
     Accept, AskFirst, Assign, Class, Close, ConsentTo, Decline, Entitle, Escalate, Extend, Facts,
     GradeIt, Propose, Reproduce, Start, Todo, Transfer, Wait, Words,
 };
-
-/// The desk, and how to print.
-#[derive(Debug, Clone, Args)]
-pub struct On {
-    #[command(flatten)]
-    pub desk: DeskArguments,
-    /// One JSON object (docs/desk.md has its fields)
-    #[arg(long)]
-    pub json: bool,
-}
 
 #[derive(Debug, Subcommand)]
 pub enum CaseCommand {
@@ -209,15 +199,4 @@ pub enum Verb {
     Withdraw(OnCase<Words>),
     /// Open it again, within 14 days of its closing
     Reopen(OnCase<Words>),
-}
-
-/// A verb with its case and desk.
-#[derive(Debug, Args)]
-pub struct OnCase<T: Args> {
-    /// The case: its id, or the beginning of it
-    pub case: String,
-    #[command(flatten)]
-    pub what: T,
-    #[command(flatten)]
-    pub on: On,
 }

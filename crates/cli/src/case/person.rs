@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde_json::json;
 
-use super::args::On;
+use super::on::On;
 use super::place::Place;
 use crate::failure::{End, Usage};
 use crate::out::{note, out};

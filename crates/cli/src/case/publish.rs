@@ -15,7 +15,7 @@ use hospitium_model::Digest;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::args::OnCase;
+use super::on::OnCase;
 use super::place::Place;
 use crate::failure::{End, Usage};
 use crate::out::{note, out};

@@ -14,9 +14,9 @@ use hospitium_model::printable;
 use jiff::Timestamp;
 
 use super::act;
-use super::args::OnCase;
 use super::evidence::packed;
 use super::machine::{Cell, cell_of};
+use super::on::OnCase;
 use super::place::Place;
 use super::show;
 use super::verbs::Reproduce;

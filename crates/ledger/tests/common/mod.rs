@@ -14,7 +14,7 @@ use hospitium_model::{
     InputPin, MachineSpec, Network, Nic, NicModel, Observations, OperatingSystem, PlannedCheck,
     RunRecord, SkipReason, Tier, Timings, Verdict,
 };
-use jiff::Timestamp;
+use jiff::{Timestamp, ToSpan as _};
 
 pub const CELL: &str = "one";
 
@@ -23,6 +23,14 @@ pub struct Run {
     pub record: RunRecord,
     pub cell: CellRecord,
     pub checks: Vec<CheckRecord>,
+}
+
+/// A run that ended an hour ago.
+pub fn recent(mut run: Run) -> Run {
+    let now = Timestamp::now();
+    run.record.started = now - 2.hours();
+    run.record.ended = Some(now - 1.hour());
+    run
 }
 
 pub fn check(id: &str, findings: impl IntoIterator<Item = Finding>) -> CheckRecord {

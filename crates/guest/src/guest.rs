@@ -186,6 +186,11 @@ pub async fn raced<T>(
                 },
                 None => GuestError::ChannelClosed { last: console.last_lines(LAST) },
             },
+            // Who answers what it is asked with too much else may be a firmware or a boot loader.
+            Err(flood @ SessionError::Flood { .. }) => match signs::on_console(console) {
+                Some(ending) => ending.into_error(begun, console),
+                None => flood.into(),
+            },
             Err(other) => other.into(),
         },
         error = ends_badly(machine, console, begun) => error,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hospitium_host::local::{self, LocalStore, LocalWitness};
 use hospitium_host::{
-    Choices, Cloning, Defect, Destination, Facet, Generation, Host, HostClock, HostError,
-    HostWitness, ImageStore, Isolation, Machine, Snapshot, WorkDir,
+    Choices, Cloning, Continuation, Defect, Destination, Facet, Generation, Host, HostClock,
+    HostError, HostWitness, ImageStore, Isolation, Machine, Snapshot, WorkDir,
 };
 use hospitium_model::{
     Accelerator, AcceleratorProof, Answer, Capability, HostFacts, Inability, InputPin, MachineSpec,
@@ -289,14 +289,18 @@ impl Cloning for Libvirt {
     async fn restore(
         &self,
         snapshot: &Snapshot,
-        generation: Generation,
+        how: Continuation,
         dir: &WorkDir,
     ) -> Result<Box<dyn Machine>, HostError> {
-        if generation == Generation::Kept && snapshot.spec.generation_id.is_some() {
+        if how.generation == Generation::Kept && snapshot.spec.generation_id.is_some() {
             return Err(Inability::of_host(NEW_ID).into());
         }
         let host = &self.shared;
         let notes = snapshot::verify(snapshot, host.facts.vmm, &host.version)?;
         Ok(Box::new(host.go_on(snapshot, notes, dir).await?))
+    }
+
+    fn intact(&self, snapshot: &Snapshot) -> Result<(), HostError> {
+        snapshot::verify(snapshot, self.shared.facts.vmm, &self.shared.version).map(drop)
     }
 }

@@ -118,7 +118,8 @@ async fn what_is_saved_is_not_changed_by_those_that_go_on_from_it() {
     for name in ["one", "two"] {
         let dir = lab.dir(name);
         let cloning = lab.host.cloning().expect("goes on");
-        let clone = cloning.restore(&snapshot, Generation::Fresh, &dir).await.expect("goes on");
+        let clone =
+            cloning.restore(&snapshot, Generation::Fresh.into(), &dir).await.expect("goes on");
         clone.power(PowerVerb::Resume).await.expect("runs");
         clone.finish().await.expect("ended");
     }
@@ -127,7 +128,7 @@ async fn what_is_saved_is_not_changed_by_those_that_go_on_from_it() {
     assert_eq!(read.spec, snapshot.spec);
     std::fs::write(folder.join("state"), "x").expect("altered");
     let cloning = lab.host.cloning().expect("goes on");
-    let altered = cloning.restore(&read, Generation::Fresh, &lab.dir("altered")).await;
+    let altered = cloning.restore(&read, Generation::Fresh.into(), &lab.dir("altered")).await;
     assert!(matches!(altered, Err(HostError::BadSnapshot { .. })));
 }
 

@@ -95,7 +95,7 @@ impl Ahead {
             let doing = format!("making {}", dir.folder.display());
             std::fs::create_dir(&dir.folder).map_err(HostError::io(doing))?;
             let scrap = Scrap(dir.folder.clone());
-            Ok((host.wait_with(&of, notes, Generation::Fresh, &dir).await?, scrap))
+            Ok((host.wait_with(&of, notes, Generation::Fresh.into(), &dir).await?, scrap))
         });
         all.push((snapshot.clone(), Start(start)));
     }

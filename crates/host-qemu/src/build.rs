@@ -22,8 +22,8 @@ use crate::qmp::Qmp;
 use crate::{Inner, orphans, tpm};
 use hospitium_host::History;
 use hospitium_host::defect;
-use hospitium_host::local::open;
-use hospitium_host::{HostError, WorkDir};
+use hospitium_host::local::{self, open};
+use hospitium_host::{HostError, MemoryFrom, WorkDir};
 
 /// What names of the memory's files begin with.
 pub(crate) const MEMORY: &str = "memory-";
@@ -42,6 +42,8 @@ pub(crate) struct Origin {
     pub disks: Vec<DiskPlan>,
     /// Files whose content is mapped privately; empty to begin with fresh memory, or with what is in the stream.
     pub memory: Vec<PathBuf>,
+    /// Whether those files are mapped themselves, or copied.
+    pub memory_from: MemoryFrom,
     /// The stream or the file that its state comes by.
     pub incoming: Option<OwnedFd>,
     /// The folder of the process that it comes from (live migration): its overlays are used.
@@ -66,6 +68,7 @@ impl Origin {
         Self {
             disks,
             memory: Vec::new(),
+            memory_from: MemoryFrom::default(),
             incoming: None,
             overlays: None,
             uefi_vars: None,
@@ -294,6 +297,17 @@ impl Inner {
                 Ok(name)
             });
             return Ok((files.collect::<Result<_, HostError>>()?, Mapping::Shared));
+        }
+        if origin.memory_from == MemoryFrom::Copy {
+            let files = origin.memory.iter().enumerate().map(|(n, path)| {
+                let (name, doing) = (memory_file(n), || format!("copying {}", path.display()));
+                let copy = folder.join(&name);
+                local::copy_sparse(open(path)?, &copy).map_err(HostError::io(doing()))?;
+                confinement.give_away(&open(&copy)?, &copy)?;
+                Ok(name)
+            });
+            let files = files.collect::<Result<_, HostError>>()?;
+            return Ok((files, Mapping::Copied));
         }
         let read_only = self.traits.private_read_only_memory;
         let files = origin.memory.iter().map(|path| {

@@ -81,6 +81,9 @@ pub(crate) enum Mapping {
         /// Whether this QEMU can map a file privately that it opened for reading only.
         read_only: bool,
     },
+    /// Writes go to the file, which is a copy of a snapshot's: its state comes without memory. Mapped privately, QEMU
+    /// from 8.1 on would warn of what a balloon does to the file (system/physmem.c, `ram_block_discard_range`).
+    Copied,
 }
 
 /// Text in an option that is not JSON: a comma is written twice.
@@ -223,7 +226,7 @@ fn memory(setup: &Setup<'_>, args: &mut Arguments) {
         let mut object = json!({"qom-type": "memory-backend-file", "id": format!("x.ram{n}"), "size": size << 20});
         match setup.memory_mapping {
             Mapping::None => object["qom-type"] = json!("memory-backend-ram"),
-            Mapping::Shared => {
+            Mapping::Shared | Mapping::Copied => {
                 object["mem-path"] = json!(path);
                 object["share"] = json!(true);
             }

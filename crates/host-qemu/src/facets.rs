@@ -103,6 +103,10 @@ impl Inject for QemuMachine {
 impl Balloon for QemuMachine {
     async fn set_balloon(&self, size: ByteSize) -> Result<(), HostError> {
         let doing = format!("asking the balloon for {size}");
+        if matches!(self.mapping, Mapping::Private { .. }) {
+            let why = "its memory is a snapshot's, and what a balloon takes would be gone from every clone";
+            return Err(HostError::Refused { doing, why: why.into() });
+        }
         self.qmp.call(&doing, "balloon", json!({"value": size.as_bytes()})).await.map(drop)
     }
 }

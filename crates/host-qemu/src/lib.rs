@@ -57,7 +57,7 @@ use crate::options::Programs;
 use crate::process::Confinement;
 use hospitium_host::local::{self, LocalStore, LocalWitness};
 use hospitium_host::{
-    Choices, Cloning, Defect, Destination, Ended, Facet, Generation, Host, HostClock, HostError,
+    Choices, Cloning, Continuation, Defect, Destination, Ended, Facet, Host, HostClock, HostError,
     HostWitness, ImageStore, Isolation, Machine, Snapshot, WorkDir,
 };
 
@@ -360,18 +360,19 @@ impl Cloning for Qemu {
     async fn restore(
         &self,
         snapshot: &Snapshot,
-        generation: Generation,
+        how: Continuation,
         dir: &WorkDir,
     ) -> Result<Box<dyn Machine>, HostError> {
         // Who starts one ahead has looked at the snapshot's files; looking again costs little after that.
-        let waiting = match generation {
-            Generation::Fresh => self.ahead.take(snapshot, dir).await?,
-            Generation::Kept => None,
+        let waiting = if how == Continuation::default() {
+            self.ahead.take(snapshot, dir).await?
+        } else {
+            None
         };
         let notes = self.inner.verify(snapshot)?;
         let waiting = match waiting {
             Some(waiting) => waiting,
-            None => self.inner.wait_with(snapshot, notes, generation, dir).await?,
+            None => self.inner.wait_with(snapshot, notes, how, dir).await?,
         };
         if self.isolation == Isolation::Revert
             && let Some(end) = machine::locked(&self.going_on).take()
@@ -387,6 +388,10 @@ impl Cloning for Qemu {
             }));
         }
         Ok(Box::new(machine))
+    }
+
+    fn intact(&self, snapshot: &Snapshot) -> Result<(), HostError> {
+        self.inner.verify(snapshot).map(drop)
     }
 
     fn expect(&self, snapshot: &Snapshot, folder: &Path) {

@@ -10,7 +10,7 @@ use crate::build::Origin;
 use crate::disks::DiskPlan;
 use crate::machine::{QemuMachine, locked};
 use crate::stream::{arrived, send_state, sent, set_capability};
-use hospitium_host::{EventKind, HostError, Machine as _, Moved, PowerVerb, WorkDir};
+use hospitium_host::{EventKind, HostError, Machine as _, MemoryFrom, Moved, PowerVerb, WorkDir};
 
 /// How long a destination that gave up takes to end.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -31,6 +31,7 @@ pub(crate) async fn migrate(
     let origin = Origin {
         disks,
         memory: Vec::new(),
+        memory_from: MemoryFrom::default(),
         incoming: Some(theirs.into()),
         overlays: Some(machine.folder.clone()),
         uefi_vars: None,

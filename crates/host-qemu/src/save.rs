@@ -16,7 +16,7 @@ use crate::hardware::Changes;
 use crate::machine::{QemuMachine, locked};
 use crate::snapshot::{FORMAT, Notes, STATE, SYNCED, SavedDisk, SavedLayer};
 use crate::stream::{set_capability, stream_out};
-use hospitium_host::local::{INDEX, Input, boot_id, copy_sparse, digest_saved, open_left};
+use hospitium_host::local::{INDEX, Input, boot_id, copy_sparse, open_left};
 use hospitium_host::{HostError, Machine as _, PowerVerb, Snapshot, SnapshotFile};
 
 /// See [`Saving::snapshot`](hospitium_host::Saving::snapshot).
@@ -30,7 +30,7 @@ pub(crate) async fn save(machine: &QemuMachine, folder: &Path) -> Result<Snapsho
         return Err(io("saving a machine into")(io::Error::other("the folder is not empty")));
     }
     machine.power(PowerVerb::Pause).await?;
-    let shared = machine.mapping == Mapping::Shared;
+    let shared = matches!(machine.mapping, Mapping::Shared | Mapping::Copied);
     set_capability(machine, "x-ignore-shared", shared).await?;
     let state = folder.join(STATE);
     stream_out(machine, &state).await?;
@@ -160,10 +160,7 @@ impl Saving {
         let doing = || format!("reading {}", path.display());
         let mode = if !digested && self.writable_memory { 0o666 } else { 0o444 };
         take_back(&file, mode).map_err(HostError::io(doing()))?;
-        let size = file.metadata().map_err(HostError::io(doing()))?.len();
-        let sha256 =
-            digested.then(|| digest_saved(file)).transpose().map_err(HostError::io(doing()))?;
-        Ok(SnapshotFile { name: name.to_owned(), size, sha256 })
+        SnapshotFile::of(name, file, digested).map_err(HostError::io(doing()))
     }
 }
 

@@ -4,7 +4,8 @@
 //! is; what else makes up the machine's state (a few hundred KiB) comes out as a migration stream
 //! (capability `x-ignore-shared`). Clones map the memory privately and put overlays over the disks,
 //! so a snapshot is never written to. A machine whose memory is private (a clone) is saved with its
-//! memory in the stream.
+//! memory in the stream. A clone that is to give memory back gets a copy of it: QEMU does so by making a hole in the
+//! file, also where it is mapped privately, and with it in every other clone.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,10 +19,10 @@ use crate::hardware::Plugged;
 use crate::machine::QemuMachine;
 use crate::stream::arrived;
 use hospitium_host::local::{self, Input};
-use hospitium_host::{Generation, HostError, Snapshot, WorkDir};
+use hospitium_host::{Continuation, Generation, HostError, Snapshot, WorkDir};
 
 /// Version of a snapshot's form.
-pub(crate) const FORMAT: u32 = 3;
+pub(crate) const FORMAT: u32 = 4;
 /// File of the migration stream.
 pub(crate) const STATE: &str = "state";
 /// File that is made when everything has reached the physical disk.
@@ -88,7 +89,7 @@ impl Inner {
         self: &Arc<Self>,
         snapshot: &Snapshot,
         notes: Notes,
-        generation: Generation,
+        how: Continuation,
         dir: &WorkDir,
     ) -> Result<Waiting, HostError> {
         let folder = &snapshot.folder;
@@ -112,7 +113,8 @@ impl Inner {
             incoming: Some(state.into()),
             overlays: None,
             uefi_vars: notes.uefi_vars.then(|| folder.join(UEFI_VARS)),
-            generation_id: match (generation, notes.generation_id) {
+            memory_from: how.memory,
+            generation_id: match (how.generation, notes.generation_id) {
                 (Generation::Fresh, Some(_)) => Some(new_guid()?),
                 (_, saved) => saved,
             },

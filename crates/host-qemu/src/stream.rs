@@ -68,17 +68,17 @@ pub(crate) async fn stream_out(machine: &QemuMachine, path: &Path) -> Result<(),
 }
 
 impl QemuMachine {
-    /// Begins to take in the machine's state from a descriptor that its VMM inherited; memory that is mapped
-    /// privately is not in it.
+    /// Begins to take in the machine's state from a descriptor that its VMM inherited; memory that a
+    /// snapshot has in files is not in it.
     pub(crate) async fn take_in(&self, fd: i32) -> Result<(), HostError> {
         let doing = "taking in the machine's state";
-        let private = matches!(self.mapping, Mapping::Private { .. });
+        let from_files = matches!(self.mapping, Mapping::Private { .. } | Mapping::Copied);
         let capabilities = json!({"capabilities": [
             {"capability": "events", "state": true},
-            {"capability": "x-ignore-shared", "state": private},
+            {"capability": "x-ignore-shared", "state": from_files},
         ]});
         self.qmp.call(doing, "migrate-set-capabilities", capabilities).await?;
-        if private {
+        if from_files {
             // A machine out of a snapshot has not moved, so there is no switch to tell where it is now. Left to
             // itself QEMU tells it for a second, and has the guest tell it (virtio-net's announcement, on which a
             // Linux 6.12 that takes the interface down hangs; docs/guests-and-hosts.md). Once is the least: told

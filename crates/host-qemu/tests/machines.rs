@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use common::{Guest, LIMIT, Lab, booted, disk, pid_of, qemu, saw};
 use hospitium_host::{
-    Attachment, Cloning as _, Defect, Destination as _, Ended, EventKind, Generation, Host,
-    HostError, MachineState, Orphan, PowerVerb, Reaper as _,
+    Attachment, Cloning as _, Continuation, Defect, Destination as _, Ended, EventKind, Generation,
+    Host, HostError, MachineState, MemoryFrom, Orphan, PowerVerb, Reaper as _,
 };
 use hospitium_host_qemu::{AcceleratorChoice, Qemu, QemuReaper};
 use hospitium_model::{Accelerator, Boot, Bus, ByteSize, ChannelKind, DiskRole};
@@ -149,8 +149,8 @@ async fn two_clones_go_on_from_the_same_moment_each_on_its_own() {
     let (a, b) = (lab.work_dir("a"), lab.work_dir("b"));
     let started = std::time::Instant::now();
     let (a, b) = tokio::join!(
-        host.restore(&snapshot, Generation::Fresh, &a),
-        host.restore(&snapshot, Generation::Fresh, &b)
+        host.restore(&snapshot, Generation::Fresh.into(), &a),
+        host.restore(&snapshot, Generation::Fresh.into(), &b)
     );
     let (a, b) = (a.expect("restored"), b.expect("restored"));
     println!("two restored in {:?}", started.elapsed());
@@ -164,7 +164,8 @@ async fn two_clones_go_on_from_the_same_moment_each_on_its_own() {
     // The snapshot is as it was, and what the clone wrote is its own.
     let again = hospitium_host_qemu::Qemu::load_snapshot(&folder).expect("read");
     assert_eq!(again, snapshot);
-    let c = host.restore(&again, Generation::Fresh, &lab.work_dir("c")).await.expect("restored");
+    let c =
+        host.restore(&again, Generation::Fresh.into(), &lab.work_dir("c")).await.expect("restored");
     let mut guest_c = Guest::of(&*c).await;
     c.power(PowerVerb::Resume).await.expect("resumed");
     assert_eq!(guest_c.ask(b'x').await, '3');
@@ -185,6 +186,44 @@ async fn two_clones_go_on_from_the_same_moment_each_on_its_own() {
             .expect("read"),
         sector
     );
+}
+
+#[tokio::test]
+async fn a_hole_in_the_memory_that_clones_share_is_noticed() {
+    let (host, lab) = (qemu().await, Lab::new());
+    let mut spec = lab.spec();
+    spec.balloon = true;
+    let machine = host.define(&spec, &lab.work_dir("source")).await.expect("defined");
+    machine.power(PowerVerb::On).await.expect("switched on");
+    let folder = lab.path().join("saved");
+    let snapshot = machine.saving().expect("saved").snapshot(&folder).await.expect("saved");
+    // A clone that shares the memory can give none of it back; one that has a copy can.
+    let shares = host.restore(&snapshot, Continuation::default(), &lab.work_dir("shares")).await;
+    let (shares, less) = (shares.expect("restored"), ByteSize::mib(48));
+    let refused = shares.balloon().expect("a balloon").set_balloon(less).await;
+    match refused.expect_err("it would make the hole") {
+        HostError::Refused { why, .. } => assert!(why.contains("every clone"), "{why}"),
+        other => panic!("{other}"),
+    }
+    let how = Continuation { memory: MemoryFrom::Copy, ..Continuation::default() };
+    let copies = host.restore(&snapshot, how, &lab.work_dir("copies")).await.expect("restored");
+    copies.balloon().expect("a balloon").set_balloon(less).await.expect("asked");
+    host.intact(&snapshot).expect("nobody has written to it");
+    // What a balloon does (QEMU's ram_block_discard_range).
+    let memory = std::fs::File::options().write(true).open(folder.join("memory-0")).expect("open");
+    let how = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
+    rustix::fs::fallocate(&memory, how, 0, 4096).expect("a hole");
+    for refused in [
+        host.intact(&snapshot),
+        host.restore(&snapshot, Continuation::default(), &lab.work_dir("late")).await.map(drop),
+    ] {
+        match refused {
+            Err(HostError::BadSnapshot { why, .. }) => {
+                assert!(why.contains("memory-0 was written to"), "{why}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 /// The folders in this lab of VMMs that were started before they were asked for.
@@ -227,7 +266,7 @@ async fn an_expected_clone_is_a_vmm_that_waits_and_is_moved_to_where_it_is_wante
     host.expect(&snapshot, lab.path());
     let waits = waiting_vmm(&lab).await;
     let place = lab.work_dir("c");
-    let clone = host.restore(&snapshot, Generation::Fresh, &place).await.expect("restored");
+    let clone = host.restore(&snapshot, Generation::Fresh.into(), &place).await.expect("restored");
     let process = clone.confinement().expect("a process").process().await.expect("a process");
     assert_eq!((clone.name(), saw(process.pid)), ("c", waits as u32));
     let works_in = std::fs::read_link(format!("/proc/{waits}/cwd")).expect("a link");
@@ -245,13 +284,15 @@ async fn an_expected_clone_is_a_vmm_that_waits_and_is_moved_to_where_it_is_wante
     let waits = waiting_vmm(&lab).await;
     let killed = rustix::process::Pid::from_raw(waits).expect("a process id");
     rustix::process::kill_process(killed, rustix::process::Signal::KILL).expect("killed");
-    match host.restore(&snapshot, Generation::Fresh, &lab.work_dir("d")).await {
+    match host.restore(&snapshot, Generation::Fresh.into(), &lab.work_dir("d")).await {
         Err(HostError::Ended { ended, .. }) => assert!(ended.was_killed(), "{ended}"),
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("it had been killed"),
     }
-    let clone =
-        host.restore(&snapshot, Generation::Fresh, &lab.work_dir("e")).await.expect("restored");
+    let clone = host
+        .restore(&snapshot, Generation::Fresh.into(), &lab.work_dir("e"))
+        .await
+        .expect("restored");
     clone.finish().await.expect("ended");
     // None waits for a clone that will not be asked for.
     host.expect(&snapshot, lab.path());
@@ -284,8 +325,10 @@ async fn every_clone_is_a_generation_of_its_own_and_a_machine_that_goes_on_is_no
     for (name, generation) in
         [("a", Generation::Fresh), ("b", Generation::Fresh), ("c", Generation::Kept)]
     {
-        let clone =
-            host.restore(&snapshot, generation, &lab.work_dir(name)).await.expect("restored");
+        let clone = host
+            .restore(&snapshot, generation.into(), &lab.work_dir(name))
+            .await
+            .expect("restored");
         ids.push(saw(clone.look().await.expect("a look").generation_id));
         clone.finish().await.expect("ended");
     }
@@ -320,7 +363,8 @@ async fn a_machine_on_an_image_of_another_hypervisor_can_be_saved_and_the_image_
             .await;
         let snapshot = snapshot.unwrap_or_else(|error| panic!("{format}: {error}"));
         let clone = lab.work_dir(&format!("clone-{format}"));
-        let clone = host.restore(&snapshot, Generation::Fresh, &clone).await.expect("restored");
+        let clone =
+            host.restore(&snapshot, Generation::Fresh.into(), &clone).await.expect("restored");
         let mut guest = Guest::of(&*clone).await;
         clone.power(PowerVerb::Resume).await.expect("resumed");
         assert_eq!(guest.ask(b'w').await, '!');
@@ -340,8 +384,10 @@ async fn a_clone_can_be_saved_again() {
         .snapshot(&lab.path().join("first"))
         .await
         .expect("saved");
-    let clone =
-        host.restore(&first, Generation::Fresh, &lab.work_dir("clone")).await.expect("restored");
+    let clone = host
+        .restore(&first, Generation::Fresh.into(), &lab.work_dir("clone"))
+        .await
+        .expect("restored");
     let mut guest = Guest::of(&*clone).await;
     clone.power(PowerVerb::Resume).await.expect("resumed");
     assert_eq!(guest.ask(b'x').await, '2');
@@ -353,7 +399,7 @@ async fn a_clone_can_be_saved_again() {
         .expect("saved again");
     std::fs::remove_dir_all(lab.path().join("first")).expect("the first is not needed any more");
     let clone = host
-        .restore(&second, Generation::Fresh, &lab.work_dir("again"))
+        .restore(&second, Generation::Fresh.into(), &lab.work_dir("again"))
         .await
         .expect("restored again");
     let mut guest = Guest::of(&*clone).await;
@@ -399,7 +445,8 @@ async fn refused(
     n: u32,
     file: &str,
 ) {
-    match host.restore(snapshot, Generation::Fresh, &lab.work_dir(&format!("try-{n}"))).await {
+    match host.restore(snapshot, Generation::Fresh.into(), &lab.work_dir(&format!("try-{n}"))).await
+    {
         Err(HostError::BadSnapshot { why, .. }) => assert!(why.contains(file), "{why}"),
         Err(other) => panic!("{file}: {other}"),
         Ok(_) => panic!("{file}: restored"),
@@ -427,8 +474,10 @@ async fn a_machine_goes_on_in_another_process() {
         .snapshot(&lab.path().join("snapshot"))
         .await
         .expect("saved");
-    let clone =
-        host.restore(&snapshot, Generation::Fresh, &lab.work_dir("clone")).await.expect("restored");
+    let clone = host
+        .restore(&snapshot, Generation::Fresh.into(), &lab.work_dir("clone"))
+        .await
+        .expect("restored");
     clone.power(PowerVerb::Resume).await.expect("resumed");
     let moving = clone.moving().expect("it can move");
     let third = moving.migrate(&host, &lab.work_dir("third")).await.expect("moved").machine;
@@ -458,8 +507,10 @@ async fn a_machine_that_moved_is_told_to_the_network_again_and_again_and_a_clone
         .snapshot(&lab.path().join("snapshot"))
         .await
         .expect("saved");
-    let clone =
-        host.restore(&snapshot, Generation::Fresh, &lab.work_dir("clone")).await.expect("restored");
+    let clone = host
+        .restore(&snapshot, Generation::Fresh.into(), &lab.work_dir("clone"))
+        .await
+        .expect("restored");
     let mut frames = clone.wires().expect("cables").frames("net0").await.expect("a cable");
     clone.power(PowerVerb::Resume).await.expect("resumed");
     // Its guest sends nothing by itself. QEMU sends a reverse ARP (RFC 903), and the next one after 50 ms.
@@ -583,8 +634,10 @@ async fn every_device_of_a_specification_is_there() {
         .snapshot(&lab.path().join("snapshot"))
         .await
         .expect("saved");
-    let clone =
-        host.restore(&snapshot, Generation::Fresh, &lab.work_dir("clone")).await.expect("restored");
+    let clone = host
+        .restore(&snapshot, Generation::Fresh.into(), &lab.work_dir("clone"))
+        .await
+        .expect("restored");
     let mut guest = Guest::of(&*clone).await;
     clone.power(PowerVerb::Resume).await.expect("resumed");
     assert_eq!(guest.ask(b'x').await, '1');
@@ -870,7 +923,8 @@ async fn a_saved_machine_gets_a_defect_of_its_disk_and_its_clones_alone_have_it(
     {
         let dir = lab.work_dir(name);
         let cloning = host.cloning().expect("it clones");
-        let clone = cloning.restore(&snapshot, Generation::Fresh, &dir).await.expect("restored");
+        let clone =
+            cloning.restore(&snapshot, Generation::Fresh.into(), &dir).await.expect("restored");
         clone.finish().await.expect("ended");
         let medium = clone.media().expect("media").medium(disk).await.expect("from outside");
         assert_eq!(medium.digest(0, 512).expect("read"), sector, "{name}");

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::facets::Facet;
 use crate::machine::{Destination, Machine, WorkDir};
-use crate::{Choices, Defect, Generation, HostClock, HostError, Sight, Snapshot};
+use crate::{Choices, Continuation, Defect, HostClock, HostError, Sight, Snapshot};
 
 /// A place where virtual machines run. What it is, is told by [`Destination::facts`].
 #[async_trait]
@@ -80,9 +80,16 @@ pub trait Cloning: Send + Sync {
     async fn restore(
         &self,
         snapshot: &Snapshot,
-        generation: Generation,
+        how: Continuation,
         dir: &WorkDir,
     ) -> Result<Box<dyn Machine>, HostError>;
+
+    /// Whether a snapshot from which machines go on is still what was saved. To be asked after they have run: what
+    /// one of them changes in it, all others see. Cheap: nothing large is read.
+    ///
+    /// # Errors
+    /// [`HostError::BadSnapshot`] says what changed.
+    fn intact(&self, snapshot: &Snapshot) -> Result<(), HostError>;
 
     /// Another clone will be made from the snapshot: the host may begin to make ready what it needs, in a
     /// folder of its own within `folder`. Returns at once; what goes wrong is told by

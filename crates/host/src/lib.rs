@@ -53,5 +53,5 @@ pub use look::{
 pub use machine::{Destination, Machine, Moved, Moving, PowerVerb, WorkDir};
 pub use medium::{Medium, Screenshot};
 pub use process::{CpuUse, ProcessFacts};
-pub use snapshot::{Generation, Snapshot, SnapshotFile};
+pub use snapshot::{Continuation, Generation, MemoryFrom, Snapshot, SnapshotFile};
 pub use stream::ByteStream;

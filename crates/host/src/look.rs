@@ -118,8 +118,10 @@ impl Look {
         if let Some(place) = of(&self.vcpus).and_then(twice) {
             return Some(format!("two vCPUs in one place (socket, core, thread): {place:?}"));
         }
-        if let (Some(memory), Some(balloon)) = (of(&self.memory), of(&self.balloon)) {
-            let plugged = of(&self.plugged_memory).copied().unwrap_or_default();
+        // What was plugged in and is not seen may be any amount.
+        if let (Some(memory), Some(balloon), Some(plugged)) =
+            (of(&self.memory), of(&self.balloon), of(&self.plugged_memory))
+        {
             let all = memory.as_bytes().saturating_add(plugged.as_bytes());
             if balloon.as_bytes() > all {
                 let all = ByteSize::bytes(all);
@@ -282,6 +284,7 @@ mod tests {
             (look.memory, look.balloon) = (saw(ByteSize::mib(512)), saw(ByteSize::mib(512)));
             look.nodes = saw(vec![SeenNode { memory: ByteSize::mib(512), vcpus: vec![0, 1] }]);
             look.nics = saw(vec![SeenNic { id: "net0".into(), mac: String::new() }]);
+            look.plugged_memory = saw(ByteSize::default());
             alter(&mut look);
             look.contradiction().unwrap_or_default()
         };
@@ -303,5 +306,10 @@ mod tests {
             look.balloon = saw(ByteSize::mib(640));
         };
         assert_eq!(told(plugged), "");
+        let hidden = |look: &mut Look| {
+            look.balloon = saw(ByteSize::mib(640));
+            look.plugged_memory = Err(Inability::of_host("it does not tell"));
+        };
+        assert_eq!(told(hidden), "");
     }
 }

@@ -32,9 +32,37 @@ pub struct SnapshotFile {
     pub name: String,
     /// Size in bytes.
     pub size: u64,
-    /// Digest; none for the memory image, which is checked by size, by being written last and
-    /// flushed, and by the probe's answer.
+    /// Digest; none for the memory image, which is checked by its size and by when it was last written to.
     pub sha256: Option<Digest>,
+    /// When its bytes last changed, in nanoseconds since the epoch, if it has no digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<i128>,
+}
+
+/// How a machine is made from a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Continuation {
+    /// What becomes of its VM generation id.
+    pub generation: Generation,
+    /// Whose memory it begins with.
+    pub memory: MemoryFrom,
+}
+
+impl From<Generation> for Continuation {
+    fn from(generation: Generation) -> Self {
+        Self { generation, ..Self::default() }
+    }
+}
+
+/// Where the memory of a machine that is made from a snapshot is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum MemoryFrom {
+    /// In the snapshot, until it is written to, where the host can do that. What gives memory back to the host (a
+    /// balloon) cannot be used then: it would take the memory from the snapshot, and so from every other clone.
+    #[default]
+    Snapshot,
+    /// In a copy of its own.
+    Copy,
 }
 
 /// What becomes of the VM generation id of a machine that is made from a snapshot (Microsoft's

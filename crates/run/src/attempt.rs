@@ -194,6 +194,17 @@ pub async fn in_clone(cell: &mut Cell, check: &'static Check) -> Attempt {
             })
         }
     };
+    let verdict = match cell.lab().origin_is_intact() {
+        Ok(()) => verdict,
+        Err(error) => {
+            clone_is_good = false;
+            let reason = format!(
+                "a clone changed what all clones are made from: {}",
+                hospitium_model::chain(&error)
+            );
+            Verdict::Error { reason }
+        }
+    };
     let pictures = cell.take_pictures();
     let took = began.elapsed();
     Attempt { verdict, observations, failed_by_itself, pictures, clone, began, took, clone_is_good }

@@ -6,7 +6,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use hospitium_guest::Guest;
-use hospitium_host::{Defect, Generation, Host, Isolation, PowerVerb, WorkDir};
+use hospitium_host::{
+    Continuation, Defect, Generation, Host, HostError, Isolation, MemoryFrom, PowerVerb, WorkDir,
+};
 use hospitium_model::{Expectations, MachineSpec, OperatingSystem, Pattern, TimelineSource};
 use hospitium_system::tap::TappedSystem;
 use hospitium_system::{Console, LinuxSystem, LogPosition, Session, System, Trace};
@@ -16,7 +18,8 @@ use crate::booted::boot;
 use crate::cell::system_of;
 use crate::tape::Tape;
 use crate::{
-    BootFacts, Booted, Cell, Check, CheckError, Fault, FaultyMachine, Gives, Origin, Sink,
+    BootFacts, Booted, Cell, Check, CheckError, FacetKind, Fault, FaultyMachine, Gives, Need,
+    Origin, Sink,
 };
 
 /// How a clone is made.
@@ -288,7 +291,10 @@ impl Lab {
                 return Ok(self.take_booted(check, fault, dir, booted, begun.elapsed()));
             }
         };
-        let machine = host.cloning()?.restore(saved, generation, &dir).await?;
+        let ballooned = check.needs.contains(&Need::Facet(FacetKind::Balloon));
+        let memory = if ballooned { MemoryFrom::Copy } else { MemoryFrom::Snapshot };
+        let machine =
+            host.cloning()?.restore(saved, Continuation { generation, memory }, &dir).await?;
         let machine = FaultyMachine::unless_honest(machine, fault);
         let trace = self.trace(name);
         let console = Console::start(machine.serial("console").await?, Some(trace.clone()));
@@ -302,6 +308,17 @@ impl Lab {
         let ready = begun.elapsed();
         self.sink.say(name, TimelineSource::Harness, "the clone answers");
         Ok(Cell::new(self.clone(), check, fault, dir, machine, (session, system), console, ready))
+    }
+
+    /// Whether the saved machine that the checks' clones go on from is still what was saved.
+    ///
+    /// # Errors
+    /// [`HostError::BadSnapshot`]: a clone has changed it, so that no other is what its check takes it for.
+    pub fn origin_is_intact(&self) -> Result<(), HostError> {
+        match (&self.origin, self.host.cloning()) {
+            (Origin::Saved(saved), Ok(cloning)) => cloning.intact(saved),
+            _ => Ok(()),
+        }
     }
 
     /// A machine that has booted in `dir`, for one check.

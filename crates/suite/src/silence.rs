@@ -284,6 +284,7 @@ mod tests {
             let known = crate::checks::all().into_iter().any(|check| {
                 let base = check.id.split('/').next().unwrap_or_default();
                 base == window.check
+                    || check.id == window.check
                     || window.check.strip_suffix('*').is_some_and(|s| base.starts_with(s))
             });
             assert!(known, "{} is no check", window.check);

@@ -51,8 +51,9 @@ struct Pending {
 impl Pending {
     fn keep(slot: &mut Option<Self>, sign: &'static Sign, said: String) {
         // What was there before keeps its time: a prompt is there for as long as it is seen.
-        if slot.as_ref().is_none_or(|there| there.sign != sign) {
-            *slot = Some(Self { sign, said, since: Instant::now(), followed: 0 });
+        match slot {
+            Some(there) if there.sign == sign => there.followed = 0,
+            _ => *slot = Some(Self { sign, said, since: Instant::now(), followed: 0 }),
         }
     }
 
@@ -106,6 +107,17 @@ pub async fn until_one(machine: &dyn Machine, console: &Console) -> Ending {
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// What the console says of a boot that will not go on, whatever followed it and however short ago that was: for
+/// one of which something else shows already that it does not go on.
+pub fn on_console(console: &Console) -> Option<Ending> {
+    let mut pending = None;
+    for (_, line) in console.lines_since(0) {
+        look_at(&line, &mut pending);
+    }
+    look_at(&console.last_lines(1).0.pop().unwrap_or_default(), &mut pending);
+    pending.map(|Pending { sign, said, .. }| Ending { sign, said, place: Seen::Console })
 }
 
 /// Takes note of a saying; whatever else is printed after one shows that the boot goes on.

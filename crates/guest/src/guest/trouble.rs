@@ -95,6 +95,9 @@ pub static SIGNS: &[Sign] = {
             lines: 60,
             ..sign("UEFI Interactive Shell", "the firmware (UEFI)", NotBootable, 12, NOTHING)
         },
+        // Its prompt, which comes again after each answer to what the harness asks on the probe's channel: the
+        // firmware takes that for its keyboard, too.
+        Sign { lines: 8, ..sign("Shell>", "the firmware (UEFI)", NotBootable, 12, NOTHING) },
         sign("BdsDxe: failed to load Boot", "the firmware (UEFI)", NotBootable, 40, NOTHING),
         sign("This is not a bootable disk", "the disk's boot sector", NotBootable, 5, NOTHING),
         sign("Non-System disk or disk error", "the disk's boot sector", NotBootable, 5, NOTHING),
@@ -248,6 +251,7 @@ mod tests {
             Kind::NotBootable,
         ),
         ("UEFI Interactive Shell v2.2", "UEFI", Kind::NotBootable),
+        ("Shell> ", "UEFI", Kind::NotBootable),
         ("No more network devices", "iPXE", Kind::NotBootable),
         ("error: no such device: 2b4b1c8e-9b1e-4d2f-8a9d-0f1d8f0f3d11.", "GRUB", Kind::NotBootable),
         ("grub rescue> ", "GRUB", Kind::NotBootable),

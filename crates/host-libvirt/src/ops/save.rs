@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
-use hospitium_host::local::{INDEX, Input, boot_id, digest_of};
+use hospitium_host::local::{INDEX, Input, boot_id, open_left};
 use hospitium_host::{Ended, HostError, Machine as _, Snapshot, SnapshotFile};
 use hospitium_model::Boot;
 use virt::domain::Domain;
@@ -55,10 +55,9 @@ impl Collecting {
 
     fn note(&mut self, name: &str, hashed: bool) -> Result<(), HostError> {
         let path = self.folder.join(name);
-        let doing = format!("looking at {}", path.display());
-        let size = std::fs::metadata(&path).map_err(HostError::io(doing))?.len();
-        let sha256 = if hashed { Some(digest_of(&path)?) } else { None };
-        self.files.push(SnapshotFile { name: name.to_owned(), size, sha256 });
+        let doing = || format!("reading {}", path.display());
+        let file = open_left(&path)?;
+        self.files.push(SnapshotFile::of(name, file, hashed).map_err(HostError::io(doing()))?);
         Ok(())
     }
 

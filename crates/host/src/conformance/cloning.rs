@@ -1,21 +1,21 @@
 //! Saving, going on from what was saved, moving.
 
-use hospitium_model::ByteSize;
+use hospitium_model::{Answer, ByteSize, Capability};
 
 use super::{Lab, Promise, Record, state};
 use crate::host::Isolation;
 use crate::machine::{Machine, PowerVerb};
-use crate::{Generation, HostError, MachineState, Snapshot};
+use crate::{Continuation, Generation, HostError, MachineState, MemoryFrom, Snapshot};
 
 const SPECIFIED: &str = "324e6eaf-d1d1-4bf6-bf41-b9bb6c91fb87";
 
 async fn restored(
     lab: &Lab<'_>,
     snapshot: &Snapshot,
-    generation: Generation,
+    how: impl Into<Continuation>,
     name: &str,
 ) -> Result<Box<dyn Machine>, HostError> {
-    lab.host.cloning()?.restore(snapshot, generation, &lab.dir(name)?).await
+    lab.host.cloning()?.restore(snapshot, how.into(), &lab.dir(name)?).await
 }
 
 /// Saving to files, and machines that go on from them.
@@ -23,6 +23,7 @@ pub async fn saving(lab: &Lab<'_>) -> Vec<Promise> {
     let mut record = Record::default();
     let mut spec = lab.spec();
     spec.generation_id = Some(SPECIFIED.into());
+    spec.balloon = matches!(lab.host.offers(Capability::Balloon), Answer::Yes);
     let what = "a machine is saved, and is gone then";
     let saved = async {
         lab.host.cloning()?;
@@ -56,6 +57,19 @@ pub async fn saving(lab: &Lab<'_>) -> Vec<Promise> {
         Ok(ids[0] != ids[1] && !ids[..2].contains(&SPECIFIED.into()) && ids[2] == SPECIFIED)
     };
     record.note("clones are new generations, and a machine that goes on is none", ids.await);
+    let copied = async {
+        let how = Continuation { memory: MemoryFrom::Copy, ..Continuation::default() };
+        let clone = restored(lab, &snapshot, how, "copy").await?;
+        clone.power(PowerVerb::Resume).await?;
+        let runs = state(&*clone).await? == MachineState::Running;
+        if spec.balloon {
+            clone.balloon()?.set_balloon(ByteSize::mib(48)).await?;
+        }
+        clone.finish().await?;
+        Ok(runs)
+    };
+    let what = "a clone with memory of its own can be asked to give some back";
+    record.note(what, copied.await);
     if lab.host.isolation() == Isolation::Revert {
         let one_at_once = async {
             let one = restored(lab, &snapshot, Generation::Fresh, "revert-1").await?;
@@ -78,6 +92,8 @@ pub async fn saving(lab: &Lab<'_>) -> Vec<Promise> {
         };
         record.note("two machines go on from one at once", both.await);
     }
+    let intact = async { lab.host.cloning()?.intact(&snapshot).map(|()| true) };
+    record.note("what is saved is not changed by the machines that go on from it", intact.await);
     record.0
 }
 

@@ -42,7 +42,7 @@ pub async fn tpm(lab: &Lab<'_>) -> Vec<Promise> {
         let machine = lab.running("tpm-saved", &spec).await?;
         let snapshot = machine.saving()?.snapshot(&lab.folder.join("tpm-snapshot")).await?;
         let dir = lab.dir("tpm-clone")?;
-        let clone = lab.host.cloning()?.restore(&snapshot, Generation::Fresh, &dir).await?;
+        let clone = lab.host.cloning()?.restore(&snapshot, Generation::Fresh.into(), &dir).await?;
         clone.power(PowerVerb::Resume).await?;
         let seen = has(&*clone).await?;
         clone.finish().await?;

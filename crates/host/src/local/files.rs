@@ -130,7 +130,13 @@ pub fn copy_sparse(mut source: File, to: &Path) -> io::Result<()> {
     let mut target = File::create_new(to)?;
     target.set_len(source.metadata()?.len())?;
     let mut at = 0;
-    while let Ok(start) = rustix::fs::seek(&source, SeekFrom::Data(at)) {
+    loop {
+        let start = match rustix::fs::seek(&source, SeekFrom::Data(at)) {
+            Ok(start) => start,
+            // No data from there on (lseek(2)).
+            Err(rustix::io::Errno::NXIO) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
         let end = rustix::fs::seek(&source, SeekFrom::Hole(start))?;
         rustix::fs::seek(&source, SeekFrom::Start(start))?;
         rustix::fs::seek(&target, SeekFrom::Start(start))?;
@@ -138,7 +144,6 @@ pub fn copy_sparse(mut source: File, to: &Path) -> io::Result<()> {
         io::copy(&mut part, &mut target)?;
         at = end;
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use hospitium_model::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::files::{digest, open_left};
-use crate::{HostError, Snapshot};
+use crate::{HostError, Snapshot, SnapshotFile};
 
 /// File that says what the snapshot is. Written last: without it there is no snapshot.
 pub const INDEX: &str = "snapshot.json";
@@ -40,6 +40,19 @@ impl Input {
         let meta = std::fs::metadata(path);
         let meta = meta.map_err(HostError::io(format!("looking at {}", path.display())))?;
         Ok(Self { path: path.to_owned(), size: meta.len(), modified: modified(&meta) })
+    }
+}
+
+impl SnapshotFile {
+    /// A file of a snapshot that nobody writes to any more, as it is now.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn of(name: &str, file: File, digested: bool) -> io::Result<Self> {
+        let meta = file.metadata()?;
+        let sha256 = if digested { Some(digest_saved(file)?) } else { None };
+        let modified = (!digested).then(|| modified(&meta));
+        Ok(Self { name: name.to_owned(), size: meta.len(), sha256, modified })
     }
 }
 
@@ -82,6 +95,9 @@ pub fn check_files(
             std::fs::symlink_metadata(&path).map_err(|e| bad(format!("{}: {e}", entry.name)))?;
         if !meta.is_file() || meta.len() != entry.size {
             return Err(bad(format!("{} has not its {} bytes", entry.name, entry.size)));
+        }
+        if entry.modified.is_some_and(|then| then != modified(&meta)) {
+            return Err(bad(format!("{} was written to after it was saved", entry.name)));
         }
         if let Some(wanted) = entry.sha256 {
             check_digest(&path, &meta, wanted)

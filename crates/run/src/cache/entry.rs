@@ -191,7 +191,8 @@ impl Reservation {
             let size = file.metadata().map_err(error())?.len();
             let sha256 = Some(local::digest(file).map_err(error())?);
             let within = path.strip_prefix(&self.folder).unwrap_or(path);
-            files.push(SnapshotFile { name: within.to_string_lossy().into_owned(), size, sha256 });
+            let name = within.to_string_lossy().into_owned();
+            files.push(SnapshotFile { name, size, sha256, modified: None });
         }
         Ok(files)
     }

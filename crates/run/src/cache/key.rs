@@ -11,7 +11,7 @@ use hospitium_model::{Accelerator, Boot, ByteSize, Digest, HostFacts, InputPin, 
 use serde::{Deserialize, Serialize};
 
 /// Version of what an entry holds and of what its key is made from.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Everything that a booted machine's state depends on. Two that are equal boot alike; anything
 /// that differs gives another key and so another entry.

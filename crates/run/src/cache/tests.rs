@@ -45,6 +45,7 @@ async fn fill(cache: &SnapshotCache, n: u8, size: usize) -> Held {
             name: "state".into(),
             size: size as u64,
             sha256: Some(Digest::of(&state)),
+            modified: None,
         }],
         private: serde_json::Value::Null,
     };

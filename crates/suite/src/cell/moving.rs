@@ -80,7 +80,7 @@ impl Cell {
             Answer::No(_) => Generation::Fresh,
         };
         let cloning = self.given(FacetKind::Cloning, host.cloning())?;
-        let machine = cloning.restore(&saved, generation, &dir).await?;
+        let machine = cloning.restore(&saved, generation.into(), &dir).await?;
         self.take_channels(&*machine).await?;
         self.replug(&*machine).await?;
         machine.power(PowerVerb::Resume).await?;

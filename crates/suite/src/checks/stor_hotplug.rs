@@ -93,6 +93,10 @@ check! {
         let pattern = cell.pattern(0);
         cell.system().write(&found, span, pattern, Write::Flushed).await?;
         let inside = cell.system().read_back(&found, span).await?.map(|read| read.digest);
+        if disk.bus == Bus::Usb {
+            // USB asks nobody before a device goes.
+            cell.breaks(&found);
+        }
         let released = unplug(cell, &disk.id).await?;
         // Without the event it will not go; nothing is won by waiting once more.
         let gone = match released.value {

@@ -512,6 +512,9 @@ pub(crate) fn of_events(transcript: &Transcript, late_us: u64) -> Vec<Leaf> {
     leaves
 }
 
+/// After so many of the last questions an event is added.
+const LATE_EVENTS: usize = 12;
+
 /// Events that did not happen, and all of a kind that did and are not told.
 fn more_events(transcript: &Transcript, m: usize, machine: &MachineTape) -> Vec<Leaf> {
     let leaf = |n: usize, how: String, events: Vec<Told>| {
@@ -529,9 +532,14 @@ fn more_events(transcript: &Transcript, m: usize, machine: &MachineTape) -> Vec<
     }
     let own = |n: &usize| transcript.entries[*n].machine as usize == m;
     let last = (0..transcript.entries.len()).rev().find(own).filter(|_| m > 0);
-    if let (Some(after), Some(time)) =
-        (middle(transcript, m), machine.events.last().or(machine.events.first()))
-    {
+    // In the midst, and towards the end, where what was to happen has happened.
+    let took_time = asked(transcript, m);
+    let late = took_time.len().saturating_sub(LATE_EVENTS).max(took_time.len() * 2 / 3);
+    let places = middle(transcript, m)
+        .into_iter()
+        .chain(took_time.get(late..).unwrap_or_default().iter().copied());
+    let time = machine.events.last();
+    for (after, time) in places.filter_map(|after| Some((after, time?))) {
         let kinds = [
             EventKind::Reset { by_guest: true },
             EventKind::Reset { by_guest: false },
@@ -541,7 +549,7 @@ fn more_events(transcript: &Transcript, m: usize, machine: &MachineTape) -> Vec<
         for kind in kinds {
             let told =
                 Told { after: after.min(last.unwrap_or(after)), delay_us: 0, kind, ..time.clone() };
-            let how = format!("{:?} added", told.kind);
+            let how = format!("{:?} added after question {after}", told.kind);
             let mut events = machine.events.clone();
             events.push(told);
             leaves.push(leaf(events.len() - 1, how, events));
@@ -552,13 +560,18 @@ fn more_events(transcript: &Transcript, m: usize, machine: &MachineTape) -> Vec<
 
 /// The question in the middle of those that a machine was asked, and that took it time.
 pub(crate) fn middle(transcript: &Transcript, m: usize) -> Option<usize> {
+    let own = asked(transcript, m);
+    own.get(own.len() * 2 / 3).copied()
+}
+
+/// The questions that a machine was asked, and that took it time.
+fn asked(transcript: &Transcript, m: usize) -> Vec<usize> {
     let at_once = |ask: &str| matches!(ask, "facet" | "observes" | "said");
     let own = |n: &usize| {
         let entry = &transcript.entries[*n];
         m > 0 && entry.machine as usize == m && !at_once(&entry.ask)
     };
-    let own: Vec<usize> = (0..transcript.entries.len()).filter(own).collect();
-    own.get(own.len() * 2 / 3).copied()
+    (0..transcript.entries.len()).filter(own).collect()
 }
 
 /// What is altered of one part of a console.

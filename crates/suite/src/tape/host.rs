@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hospitium_host::{
-    Choices, Cloning, Defect, Destination, Facet, Generation, Host, HostClock, HostError,
-    HostWitness, ImageRef, ImageStore, Isolation, Load, Machine, PhysicalCpu, Sight, Snapshot,
-    WorkDir,
+    Choices, Cloning, Continuation, Defect, Destination, Facet, Host, HostClock, HostError,
+    HostWitness, ImageRef, ImageStore, Isolation, Load, Machine, MemoryFrom, PhysicalCpu, Sight,
+    Snapshot, WorkDir,
 };
 use hospitium_model::{Answer, ByteSize, Capability, HostFacts, Inability, MachineSpec};
 use serde_json::json;
@@ -131,18 +131,29 @@ impl Cloning for TappedHost {
     async fn restore(
         &self,
         snapshot: &Snapshot,
-        generation: Generation,
+        how: Continuation,
         dir: &WorkDir,
     ) -> Result<Box<dyn Machine>, HostError> {
         let mut made = None;
         let inner = async {
             let host = self.there("restore")?;
-            made = Some(host.cloning()?.restore(snapshot, generation, dir).await?);
+            made = Some(host.cloning()?.restore(snapshot, how, dir).await?);
             Ok::<_, HostError>(())
         };
-        let arguments = json!({ "name": dir.name, "generation": generation });
+        let mut arguments = json!({ "name": dir.name, "generation": how.generation });
+        if how.memory != MemoryFrom::default() {
+            arguments["memory"] = json!(how.memory);
+        }
         let () = self.tape.ask(HOST, "restore", arguments, inner).await?;
         Ok(TappedMachine::boxed(made, self.tape.clone(), &dir.name, snapshot.spec.clone()))
+    }
+
+    /// Of the harness's own files, so not recorded.
+    fn intact(&self, snapshot: &Snapshot) -> Result<(), HostError> {
+        match &self.inner {
+            Some(host) => host.cloning()?.intact(snapshot),
+            None => Ok(()),
+        }
     }
 }
 

@@ -235,8 +235,9 @@ impl Trial<'_> {
             let change = Change::Reply(Reply::Told(reply));
             match trial.try_one(&Place::Reply(n), &change) {
                 Outcome::Passed(changed) => changed.is_empty(),
-                Outcome::Misfit(_) | Outcome::Disbelieved => true,
-                Outcome::Noticed(_) | Outcome::Stray => false,
+                Outcome::Misfit(_) => true,
+                // What the check would have made of it was not seen.
+                Outcome::Noticed(_) | Outcome::Stray | Outcome::Disbelieved => false,
             }
         };
         for (pointer, reply) in alter::sights(told) {
@@ -269,6 +270,8 @@ impl Trial<'_> {
             return Outcome::Misfit(misfit);
         }
         if stray.is_some() {
+            // The check had come to its end before something was asked that nobody recorded.
+            self.score.red.extend(seen.iter().flat_map(red));
             return Outcome::Stray;
         }
         let changed = seen.as_ref().map(|seen| changes(&self.base, seen)).unwrap_or_default();

@@ -41,8 +41,6 @@ pub struct Lab {
     pub system: PathBuf,
     /// The Debian system with a login on the serial console.
     pub login_system: PathBuf,
-    /// The same without systemd.
-    pub sysv_system: PathBuf,
 }
 
 impl Lab {
@@ -54,7 +52,6 @@ impl Lab {
             .envs(self.kernel_x86.iter().map(|kernel| ("HOSPITIUM_TEST_KERNEL_X86", kernel)))
             .env("HOSPITIUM_TEST_SYSTEM", &self.system)
             .env("HOSPITIUM_TEST_LOGIN_SYSTEM", &self.login_system)
-            .env("HOSPITIUM_TEST_SYSV_SYSTEM", &self.sysv_system)
     }
 }
 
@@ -80,8 +77,7 @@ pub fn everything() -> Result<Lab> {
         let system = image(Variant::CloudInit);
         (system, login.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
-    let (system, login_system, sysv_system) = (system?, login_system?, image(Variant::SysV)?);
-    Ok(Lab { kernels, kernel_x86, system, login_system, sysv_system })
+    Ok(Lab { kernels, kernel_x86, system: system?, login_system: login_system? })
 }
 
 /// Installs what building, running and the image need.

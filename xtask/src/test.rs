@@ -4,6 +4,7 @@
 use std::process::Command;
 
 use anyhow::{Result, bail};
+use xtask::image::Variant;
 use xtask::setup::Lab;
 use xtask::{cargo, setup, show};
 
@@ -38,6 +39,8 @@ struct Part {
 /// What a part needs. It is made ready just before the part runs, so that a tool that cannot be had fails this part alone.
 enum Needs {
     Lab,
+    /// And a Debian without systemd.
+    SysV,
     Oracles,
     Browser,
     Feeds,
@@ -79,7 +82,7 @@ const PARTS: [Part; 8] = [
     // Further pairs of the same.
     Part {
         name: "more-guests",
-        needs: Needs::Lab,
+        needs: Needs::SysV,
         which: Which {
             nextest: "package(hospitium-guest) and test(also::)",
             cargo: &["--package", "hospitium-guest", "--", "--test-threads=1", "also::"],
@@ -243,6 +246,10 @@ impl Part {
         match self.needs {
             Needs::Lab => {
                 lab.environment(&mut tests);
+            }
+            Needs::SysV => {
+                let system = setup::image(Variant::SysV)?;
+                lab.environment(&mut tests).env("HOSPITIUM_TEST_SYSV_SYSTEM", system);
             }
             Needs::Oracles => {
                 let (python, sigstore) = (oracles::python()?, oracles::sigstore()?);

@@ -159,15 +159,15 @@ async fn debian_is_entered_by_logging_in_under_bios_and_answers_after_a_restart(
     enters("debian-12-login", Firmware::Bios, Bus::Virtio, true).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "boots a whole distribution; cargo xtask test runs it"]
-async fn debian_without_systemd_is_entered_by_logging_in_and_its_own_init_finds_it_again() {
-    enters("debian-12-sysvinit", Firmware::Bios, Bus::Virtio, true).await;
-}
-
 /// Further pairs of way in, firmware and bus; `cargo xtask test --part more-guests` runs them.
 mod also {
     use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "boots a whole distribution; cargo xtask test --part more-guests runs it"]
+    async fn debian_without_systemd_is_entered_by_logging_in_and_its_own_init_finds_it_again() {
+        enters("debian-12-sysvinit", Firmware::Bios, Bus::Virtio, true).await;
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "boots a whole distribution; cargo xtask test --part more-guests runs it"]

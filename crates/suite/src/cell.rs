@@ -1,6 +1,7 @@
 //! What a check is given: a clone of the booted machine, the probe inside, the hypervisor outside.
 
 mod accidents;
+pub(crate) mod kept_log;
 mod moving;
 mod outside;
 mod past;
@@ -33,6 +34,7 @@ use crate::tape::Cable;
 use crate::{Check, CheckError, CloneOptions, Fault, FaultyMachine, Lab, device};
 
 use self::accidents::Meaning;
+use self::kept_log::KeptLog;
 pub use self::moving::Moved;
 use self::past::Past;
 
@@ -64,6 +66,8 @@ pub struct Cell {
     clones: u32,
     /// What the machines said that it went on from.
     past: Past,
+    /// What the guest's log said in boots that are over.
+    kept_log: Mutex<KeptLog>,
     /// What nobody asked for on further machines of the check.
     others: Arc<Mutex<Vec<String>>>,
     /// Of a further machine of a check's: console lines, words of the hypervisor and events before it was the check's.
@@ -142,6 +146,7 @@ impl Cell {
             ready,
             clones: 0,
             past: Past::default(),
+            kept_log: Mutex::default(),
             others: Arc::default(),
             further: None,
             meaning: Meaning::default(),

@@ -6,11 +6,9 @@ use hospitium_host::{EventClass, HostError, MachineState};
 use hospitium_model::{Finding, GuestSource, HostSource, Observations, Value};
 use hospitium_system::{LogLine, LogPosition, SystemError};
 
+use crate::cell::kept_log::ASKED;
 use crate::silence::{Heard, STARVED};
 use crate::{Cell, CheckError, patience};
-
-/// How long a guest may take to show its log. One that does not in this time says nothing.
-const ASKED: Duration = Duration::from_secs(10);
 
 /// Classes of events that nobody asks for, most of the time.
 const UNASKED: [EventClass; 6] = [
@@ -48,8 +46,12 @@ pub struct Listening {
 impl Listening {
     /// From now on.
     pub async fn begin(cell: &Cell) -> Self {
+        let log = cell.log_position().await;
+        if let Ok(position) = &log {
+            cell.log_begins(position.clone());
+        }
         Self {
-            log: cell.log_position().await,
+            log,
             console: cell.lines_so_far(),
             hypervisor: cell.said().ok().map(|said| said.len()),
             events: cell.all_events().len(),
@@ -74,19 +76,37 @@ impl Listening {
         let broken = cell.broken();
         let heard = Heard { starved, broken, ..Heard::during(cell.lab().os(), check) };
         // Another boot has a log of its own.
-        let in_log = Heard { rebooted: cell.restarts() != self.boots, ..heard };
+        let restarted = cell.restarts() != self.boots;
+        let in_log = Heard { rebooted: restarted, ..heard };
+        let kept = cell.kept_log();
+        let before = || heard.splats(kept.iter().flatten().map(String::as_str));
+        let trouble = |bad| {
+            Finding::guest_is(
+                "trouble in the guest's log meanwhile",
+                GuestSource::Kernel.saw(bad),
+                Value::List(Vec::new()),
+            )
+        };
         let none = || Value::List(Vec::new());
         let (console, hypervisor, events) = (self.console, self.hypervisor, self.events);
         let (log, state) = self.log_lines(cell).await?;
         match log {
             Log::Read(lines) => {
                 let lines = lines.iter().map(|line| line.text.as_str());
-                let bad = GuestSource::Kernel.saw(in_log.splats(lines));
-                seen.push(Finding::guest_is("trouble in the guest's log meanwhile", bad, none()));
+                // The log of the same boot has what was kept of it.
+                let mut bad = if restarted { before() } else { Vec::new() };
+                bad.extend(in_log.splats(lines));
+                seen.push(trouble(bad));
             }
             Log::Untold(why) => seen.note(format!("the guest's log was not looked through: {why}")),
+            Log::Gone if kept.is_none() => {
+                seen.note("the guest's log was not looked through: it does not run any more");
+            }
             Log::Gone => {
-                seen.note("the guest's log was not looked through: it does not run any more")
+                seen.push(trouble(before()));
+                seen.note(
+                    "the guest's log was looked through up to where the guest was told to end",
+                );
             }
         }
         let lines = cell.lines_since(console);

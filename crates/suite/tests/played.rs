@@ -149,6 +149,7 @@ fn what_nobody_asked_for_fails_a_check_whatever_else_it_saw() {
         .map(Accident::Event)
         .chain([
             Accident::Line("[   99.0] EXT4-fs error (device vda1): seeded fault"),
+            Accident::Logged("[   99.0] EXT4-fs error (device vda1): seeded fault"),
             Accident::Complaint("qemu-system-x86_64: a seeded fault"),
         ])
         .collect();
@@ -163,7 +164,9 @@ fn what_nobody_asked_for_fails_a_check_whatever_else_it_saw() {
                 let boots = matches!(check.id, "boot.no-device" | "iso.memory-zeroed");
                 let left = matches!(
                     accident,
-                    Accident::Event(EventKind::Reset { .. }) | Accident::Line(_)
+                    Accident::Event(EventKind::Reset { .. })
+                        | Accident::Line(_)
+                        | Accident::Logged(_)
                 );
                 if boots && left {
                     continue;

@@ -69,8 +69,9 @@ impl Cell {
     /// Has the guest do this to its power.
     ///
     /// # Errors
-    /// The probe does not take the request.
+    /// The guest does not show its log, of which this may be the end, or the probe does not take the request.
     pub async fn act(&self, action: PowerAction) -> Result<(), CheckError> {
+        self.keep_log().await?;
         self.acts();
         match action {
             PowerAction::Off => self.means(EventClass::PowerOff),

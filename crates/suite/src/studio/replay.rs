@@ -134,6 +134,8 @@ pub enum Accident {
     Event(EventKind),
     /// This is on the console.
     Line(&'static str),
+    /// This is in the guest's log when it is next read.
+    Logged(&'static str),
     /// The hypervisor writes this.
     Complaint(&'static str),
 }
@@ -313,6 +315,18 @@ impl Studio {
                 let text = format!("\r\n{text}\r\n");
                 machine.console.insert(at, Heard { after, delay_us: 0, text });
                 Otherwise::Machine(m, machine)
+            }
+            Accident::Logged(text) => {
+                let read = |entry: &Entry| entry.machine as usize == m && entry.ask == "log_since";
+                // The first tells where the log stood when the check began.
+                let mut all =
+                    (0..transcript.entries.len()).filter(|n| read(&transcript.entries[*n]));
+                let at = all.nth(1)?;
+                let Reply::Told(told) = &transcript.entries[at].reply else { return None };
+                let mut told = told.clone();
+                let line = serde_json::json!({ "level": 4, "text": text });
+                told.pointer_mut("/value/0")?.as_array_mut()?.push(line);
+                Otherwise::Replies(vec![(at, Reply::Told(told))])
             }
             Accident::Complaint(text) => {
                 let said = |entry: &Entry| entry.machine as usize == m && entry.ask == "said";

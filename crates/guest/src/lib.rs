@@ -10,7 +10,9 @@ pub mod disk;
 mod guest;
 pub mod image;
 pub mod kernel;
+mod open;
 pub mod probe;
 
-pub use guest::{Guest, GuestError, Seen, await_probe, open, open_with};
+pub use guest::{Guest, GuestError, Seen, await_probe};
+pub use open::{open, open_with};
 pub use probe::Probe;

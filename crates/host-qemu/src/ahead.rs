@@ -11,12 +11,10 @@ use std::sync::{Arc, Mutex};
 use tokio::task::JoinHandle;
 
 use crate::machine::{QemuMachine, locked};
+use crate::process::LOG;
 use crate::snapshot::Waiting;
 use crate::{Inner, files, orphans};
 use hospitium_host::{Generation, HostError, Snapshot, WorkDir};
-
-/// File of what a VMM says on standard error.
-pub(crate) const LOG: &str = "vmm.log";
 
 /// The VMMs that wait: one at most for each snapshot.
 #[derive(Default)]

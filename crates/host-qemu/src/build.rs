@@ -10,14 +10,13 @@ use std::sync::atomic::AtomicU32;
 use hospitium_model::{Boot, MachineSpec, Network};
 use tokio::net::UnixStream;
 
-use crate::ahead::LOG;
 use crate::command::{self, Mapping, Setup};
 use crate::defects;
 use crate::disks::{DiskPlan, Handed};
 use crate::files;
 use crate::hardware::Plugged;
 use crate::machine::QemuMachine;
-use crate::process::{Confinement, Launch};
+use crate::process::{Confinement, LOG, Launch};
 use crate::qmp::Qmp;
 use crate::{Inner, orphans, tpm};
 use hospitium_host::History;

@@ -19,6 +19,9 @@ use tokio::sync::{oneshot, watch};
 use hospitium_host::{Ended, HostError};
 use hospitium_qmp::escape;
 
+/// File of what a VMM says on standard error.
+pub(crate) const LOG: &str = "vmm.log";
+
 /// What is kept of a VMM's standard error: the last this many bytes in memory.
 const STDERR_KEPT: usize = 16 << 10;
 /// What is written of it to the machine's folder: the first this many bytes.

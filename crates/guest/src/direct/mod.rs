@@ -7,6 +7,7 @@
 //! that it mounts. So nothing is asked of the image: no cloud-init, no login, no service manager, and a restart
 //! comes in by the same way.
 
+pub(crate) mod error;
 mod root;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use hospitium_model::{
 };
 use hospitium_system::{Console, HANDOVER, Session, Trace};
 
+pub use self::error::DirectError;
 use self::root::Root;
 use crate::disk::{Definition, DiskGuest};
 use crate::guest::{Guest, GuestError, await_probe};
@@ -27,28 +29,6 @@ use crate::kernel::{self, Archive, BootedKernel, KernelError};
 
 /// The most of an initrd; distributions' have 10 to 300 MiB.
 const LARGEST_INITRD: u64 = 1 << 30;
-
-/// Why such a guest cannot be made ready.
-#[derive(Debug, thiserror::Error)]
-pub enum DirectError {
-    /// Nobody says which file system is the root.
-    #[error(
-        "where the root file system of {} is cannot be seen: {why}; say it: --append root=/dev/vda1",
-        path.display()
-    )]
-    Root {
-        /// The image.
-        path: PathBuf,
-        /// Why not.
-        why: &'static str,
-    },
-    /// Not an initrd.
-    #[error("{} is no initrd: neither a cpio archive nor packed as one", path.display())]
-    NotAnInitrd {
-        /// Which.
-        path: PathBuf,
-    },
-}
 
 /// A guest that a kernel and an initrd from outside of it boot.
 pub struct DirectGuest {

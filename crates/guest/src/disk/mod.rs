@@ -7,7 +7,7 @@
 
 mod definition;
 mod drive;
-mod error;
+pub(crate) mod error;
 mod os_release;
 mod way;
 

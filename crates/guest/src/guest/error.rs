@@ -7,9 +7,12 @@ use std::time::Duration;
 use hospitium_host::HostError;
 use hospitium_system::{LastLines, Platform, SessionError};
 
-use crate::direct::DirectError;
-use crate::disk::DiskError;
+use crate::direct::error::DirectError;
+use crate::disk::error::DiskError;
 use crate::kernel::KernelError;
+
+/// Lines of the console that an error shows.
+pub(crate) const LAST: usize = 12;
 
 /// Where something was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

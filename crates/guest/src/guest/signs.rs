@@ -6,9 +6,9 @@ use hospitium_host::{EventKind, Machine};
 use hospitium_system::Console;
 use hospitium_system::text::short;
 
-use super::error::{GuestError, Seen};
+use super::error::{GuestError, LAST, Seen};
+use super::screen;
 use super::trouble::{Kind, Sign, recognise};
-use super::{LAST, screen};
 
 /// How often is looked.
 const LOOK: Duration = Duration::from_secs(1);

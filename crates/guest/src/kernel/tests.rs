@@ -6,7 +6,8 @@ use super::bzimage::tests::image;
 use super::modinfo::tests::module;
 use super::package::tests::{deb, tar};
 use super::*;
-use crate::guest::{Guest, GuestError, open};
+use crate::guest::{Guest, GuestError};
+use crate::open::open;
 
 fn folder_of(modules: &[(&str, &str)]) -> tempfile::TempDir {
     let root = tempfile::tempdir().expect("a folder");

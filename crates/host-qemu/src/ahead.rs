@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 
 use tokio::task::JoinHandle;
 
-use crate::machine::{QemuMachine, locked};
+use crate::locked::locked;
+use crate::machine::QemuMachine;
 use crate::process::LOG;
 use crate::snapshot::Waiting;
 use crate::{Inner, files, orphans};

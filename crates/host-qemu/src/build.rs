@@ -10,14 +10,15 @@ use std::sync::atomic::AtomicU32;
 use hospitium_model::{Boot, MachineSpec, Network};
 use tokio::net::UnixStream;
 
-use crate::command::{self, Mapping, Setup};
+use crate::command;
 use crate::defects;
 use crate::disks::{DiskPlan, Handed};
 use crate::files;
-use crate::hardware::Plugged;
 use crate::machine::QemuMachine;
+use crate::plugged::Plugged;
 use crate::process::{Confinement, LOG, Launch};
 use crate::qmp::Qmp;
+use crate::setup::{Mapping, Setup};
 use crate::{Inner, orphans, tpm};
 use hospitium_host::History;
 use hospitium_host::defect;

@@ -6,14 +6,9 @@ use hospitium_model::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::command::{Arguments, Setup};
-use crate::hardware::Plugged;
+use crate::plugged::{Plugged, slot_name};
+use crate::setup::{Arguments, Setup};
 use hospitium_host::HostError;
-
-/// Name of the n-th free slot for hot plug.
-pub(crate) fn slot_name(n: u32) -> String {
-    format!("x.slot{n}")
-}
 
 /// The disk controller that a bus needs beyond the chipset, and its device.
 pub(crate) fn controller(bus: Bus, chipset: Chipset) -> Option<Value> {

@@ -11,8 +11,9 @@ use hospitium_model::{ByteSize, HostSource, Inability};
 use serde_json::json;
 
 use crate::build::MEMORY;
-use crate::command::Mapping;
-use crate::machine::{QemuMachine, locked};
+use crate::locked::locked;
+use crate::machine::QemuMachine;
+use crate::setup::Mapping;
 use crate::{Qemu, attach, keys, media, medium, migrate, save, screen};
 use hospitium_host::{
     Attachment, Balloon, ByteStream, Confinement, CpuUse, Destination, Display, Dump, HostError,
@@ -79,7 +80,7 @@ impl Media for QemuMachine {
 #[async_trait]
 impl Display for QemuMachine {
     async fn screenshot(&self) -> Result<Screenshot, HostError> {
-        screen::screenshot(self).await
+        screen::screenshot(&self.qmp, &self.folder, self.next_serial()).await
     }
 
     async fn send_key(&self, key: &str) -> Result<(), HostError> {

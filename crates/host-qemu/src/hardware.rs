@@ -3,45 +3,14 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use hospitium_model::{MachineSpec, Nic};
-use serde::{Deserialize, Serialize};
+use hospitium_model::MachineSpec;
 use serde_json::{Value, json};
 
-use crate::devices::slot_name;
-use crate::machine::locked;
+use crate::locked::locked;
+use crate::plugged::{Plugged, slot_name};
 use crate::qmp::Qmp;
 use hospitium_host::History;
 use hospitium_host::{EventKind, HostError};
-
-/// A device that was plugged in, so that a later process of the same machine has it too.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Plugged {
-    /// A disk. Its images are among the machine's disks.
-    Disk { id: String, device: Value },
-    /// A network interface.
-    Nic { nic: Nic, device: Value },
-    /// Anything else: an object that it needs, and its devices.
-    Other { id: String, object: Option<Value>, devices: Vec<Value> },
-}
-
-impl Plugged {
-    /// Id that it is detached by.
-    pub(crate) fn id(&self) -> &str {
-        match self {
-            Self::Disk { id, .. } | Self::Other { id, .. } => id,
-            Self::Nic { nic, .. } => &nic.id,
-        }
-    }
-
-    /// Its devices.
-    pub(crate) fn devices(&self) -> &[Value] {
-        match self {
-            Self::Disk { device, .. } | Self::Nic { device, .. } => std::slice::from_ref(device),
-            Self::Other { devices, .. } => devices,
-        }
-    }
-}
 
 /// How the machine's hardware differs from what it was defined with.
 #[derive(Debug, Clone, Default, PartialEq)]

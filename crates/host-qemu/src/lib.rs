@@ -22,6 +22,7 @@ mod hardware;
 mod introspect;
 mod keys;
 mod kvm;
+mod locked;
 mod machine;
 mod media;
 mod medium;
@@ -29,11 +30,13 @@ mod migrate;
 mod monitor;
 mod options;
 mod orphans;
+mod plugged;
 mod process;
 mod qcow2;
 mod qmp;
 mod save;
 mod screen;
+mod setup;
 mod snapshot;
 mod stream;
 mod tpm;
@@ -375,14 +378,14 @@ impl Cloning for Qemu {
             None => self.inner.wait_with(snapshot, notes, how, dir).await?,
         };
         if self.isolation == Isolation::Revert
-            && let Some(end) = machine::locked(&self.going_on).take()
+            && let Some(end) = locked::locked(&self.going_on).take()
         {
             end();
         }
         let machine = waiting.go_on().await?;
         if self.isolation == Isolation::Revert {
             let (kill, prospect) = (machine.process.killer(), machine.process.prospect().clone());
-            *machine::locked(&self.going_on) = Some(Box::new(move || {
+            *locked::locked(&self.going_on) = Some(Box::new(move || {
                 prospect.add(Ended::ByUs);
                 kill();
             }));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,11 +12,13 @@ use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
 use crate::Inner;
-use crate::command::Mapping;
 use crate::disks::DiskPlan;
-use crate::hardware::{Changes, Hardware, Plugged};
+use crate::hardware::{Changes, Hardware};
+use crate::locked::locked;
+use crate::plugged::Plugged;
 use crate::process::{Confinement, Process};
 use crate::qmp::Qmp;
+use crate::setup::Mapping;
 use hospitium_host::{
     Balloon, ByteStream, Display, Dump, Ended, Event, EventClass, EventKind, Facet, History,
     HostError, Hotplug, Inject, Inspection, Look, Machine, Media, Moving, PowerVerb, Saving, Wires,
@@ -83,10 +85,6 @@ pub(crate) struct QemuMachine {
 
 /// How long a VMM that was asked to end is waited for.
 const END: Duration = Duration::from_secs(5);
-
-pub(crate) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 impl QemuMachine {
     pub(crate) fn new(parts: Parts) -> Self {
@@ -300,7 +298,8 @@ impl Machine for QemuMachine {
 
     async fn inspect(&self) -> Result<Inspection, HostError> {
         // A machine need not have a display.
-        let shot = crate::screen::screenshot(self).await.ok();
+        let shot =
+            crate::screen::screenshot(&self.qmp, &self.folder, self.next_serial()).await.ok();
         hospitium_qmp::inspect(self, shot).await
     }
 

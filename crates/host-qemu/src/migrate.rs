@@ -8,7 +8,8 @@ use serde_json::Value;
 use crate::Inner;
 use crate::build::Origin;
 use crate::disks::DiskPlan;
-use crate::machine::{QemuMachine, locked};
+use crate::locked::locked;
+use crate::machine::QemuMachine;
 use crate::stream::{arrived, send_state, sent, set_capability};
 use hospitium_host::{EventKind, HostError, Machine as _, MemoryFrom, Moved, PowerVerb, WorkDir};
 

@@ -9,11 +9,12 @@ use hospitium_model::{Boot, Digest, MachineSpec};
 
 use crate::build::{UEFI_VARS, memory_file};
 use crate::command;
-use crate::command::Mapping;
 use crate::disks::DiskPlan;
 use crate::files::take_back;
 use crate::hardware::Changes;
-use crate::machine::{QemuMachine, locked};
+use crate::locked::locked;
+use crate::machine::QemuMachine;
+use crate::setup::Mapping;
 use crate::snapshot::{FORMAT, Notes, STATE, SYNCED, SavedDisk, SavedLayer};
 use crate::stream::{set_capability, stream_out};
 use hospitium_host::local::{INDEX, Input, boot_id, copy_sparse, open_left};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::command::Mapping;
 use crate::machine::QemuMachine;
+use crate::setup::Mapping;
 use hospitium_host::{EventKind, HostError};
 use hospitium_qmp::escape;
 

@@ -1,5 +1,4 @@
-//! What needs a lab: the suite, clones, memory, the cache, verifying what a run certified, and autopkgtest
-//! beside them, on real guests.
+//! The suite, clones, memory and the cache, on real guests.
 
 use std::cell::OnceCell;
 use std::fs::File;
@@ -10,14 +9,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use xtask::setup::{self, Lab};
+use xtask::setup::Lab;
 
-use crate::{Measured, cpu, machine, page, peer, verify};
+use crate::{Measured, cpu, machine};
 
-/// The benches by name, in their order. The last repeats `autopkgtest` with all of its tests run; it is run only
-/// if it is named.
-const NAMES: [&str; 8] =
-    ["suite", "clone", "memory", "warm", "overhead", "verify", "autopkgtest", "autopkgtest-full"];
 /// The folder of the full run of the kernel guest, under the scratch folder.
 const KERNEL_SUITE: &str = "kernel-suite";
 /// What machines of both sides have.
@@ -31,53 +26,6 @@ const SHORT: [&str; 6] = [
     "net.mac-ip",
     "rng.device",
 ];
-
-/// Runs the benches of these names, or all, and writes what each measured into its part of the page.
-pub fn run(names: &[String]) -> Result<()> {
-    if let Some(unknown) = names.iter().find(|name| !NAMES.contains(&name.as_str())) {
-        bail!(
-            "no bench {unknown:?}; there are {}, covering, catalog, virt-install",
-            NAMES.join(", ")
-        );
-    }
-    let lab = setup::everything()?;
-    let hospitium = xtask::build()?;
-    let scratch = setup::cache()?.join("bench");
-    std::fs::create_dir_all(&scratch).with_context(|| format!("making {}", scratch.display()))?;
-    let bench = Bench::new(hospitium, lab, scratch)?;
-    let mut failed = 0;
-    for name in NAMES {
-        let wanted = names.iter().any(|n| n == name);
-        if !wanted && (!names.is_empty() || name == "autopkgtest-full") {
-            continue;
-        }
-        println!("\nMeasuring {name}");
-        let measured = match name {
-            "suite" => bench.suite(),
-            "clone" => bench.clone(),
-            "memory" => bench.memory().map(|m| vec![m]),
-            "warm" => bench.warm().map(|m| vec![m]),
-            "overhead" => bench.overhead(),
-            "verify" => verify::verify(&bench).map(|m| vec![m]),
-            _ => peer::autopkgtest(&bench, name == "autopkgtest-full").map(|m| vec![m]),
-        };
-        match measured {
-            Ok(measured) => {
-                page::show(&measured);
-                page::write(name, &measured, Some(&bench.lab))?;
-            }
-            Err(error) => {
-                eprintln!("bench {name} came to no end: {error:#}");
-                failed += 1;
-            }
-        }
-    }
-    ensure!(
-        failed == 0,
-        "{failed} benches came to no end; their parts of the page are left as they were"
-    );
-    Ok(())
-}
 
 /// What the benches share; the two full runs are made once.
 pub struct Bench {
@@ -138,7 +86,7 @@ impl Run {
 }
 
 impl Bench {
-    fn new(hospitium: PathBuf, lab: Lab, scratch: PathBuf) -> Result<Self> {
+    pub fn new(hospitium: PathBuf, lab: Lab, scratch: PathBuf) -> Result<Self> {
         // Nothing that an earlier run left may make this one faster.
         let cache = scratch.join("cache");
         if cache.exists() {
@@ -230,7 +178,7 @@ impl Bench {
     }
 
     /// The full suite beside what bounds it, and beside one bare boot-to-poweroff of the same guest.
-    fn suite(&self) -> Result<Vec<Measured>> {
+    pub fn suite(&self) -> Result<Vec<Measured>> {
         let (kernel, disk) = ("a kernel guest", "Debian 12 with cloud-init");
         let bare_kernel = machine::bare_kernel(self.newest_kernel()?, &self.scratch)?;
         let bare_disk = machine::bare_disk(&self.lab.system, &self.scratch)?;
@@ -243,7 +191,7 @@ impl Bench {
     }
 
     /// A clone, alone and among others, on both guests.
-    fn clone(&self) -> Result<Vec<Measured>> {
+    pub fn clone(&self) -> Result<Vec<Measured>> {
         let mut quiet = vec!["--no-cache", "--jobs", "1"];
         SHORT.iter().for_each(|check| quiet.extend(["--check", check]));
         let kernel = self.newest_kernel()?.to_string_lossy().into_owned();
@@ -277,7 +225,7 @@ impl Bench {
     }
 
     /// A run from the cache beside the same run with it left out.
-    fn warm(&self) -> Result<Measured> {
+    pub fn warm(&self) -> Result<Measured> {
         let guest = self.newest_kernel()?.to_string_lossy().into_owned();
         let mut checks = Vec::new();
         SHORT.iter().for_each(|check| checks.extend(["--check", check]));
@@ -302,7 +250,7 @@ impl Bench {
     }
 
     /// The harness's CPU time, in all, beside the digests of what goes in and beside the machines'.
-    fn overhead(&self) -> Result<Vec<Measured>> {
+    pub fn overhead(&self) -> Result<Vec<Measured>> {
         let run = self.kernel()?;
         let harness = run.needed("harness_cpu_ms")? / 1e3;
         let bound =
@@ -363,7 +311,7 @@ impl Bench {
     }
 
     /// Memory of eight clones at once beside one machine's.
-    fn memory(&self) -> Result<Measured> {
+    pub fn memory(&self) -> Result<Measured> {
         // Checks that take long, so that eight clones live at the same time.
         let long = [
             "clk.drift-load",

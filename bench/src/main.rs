@@ -7,6 +7,7 @@ mod catalog;
 mod compare;
 mod covering;
 mod cpu;
+mod lab;
 mod machine;
 mod machines;
 mod page;
@@ -72,5 +73,5 @@ fn run(names: &[String]) -> Result<()> {
             return run();
         }
     }
-    machines::run(names)
+    lab::run(names)
 }

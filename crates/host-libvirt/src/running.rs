@@ -142,13 +142,18 @@ impl LibvirtMachine {
         let answer = self.host.connection.call_within(doing, limit, move |_| {
             let answer = work(&domain);
             if let Err(error) = &answer {
-                let ended = matches!(
-                    error.code(),
-                    ErrorNumber::NoDomain
-                        | ErrorNumber::OperationInvalid
-                        | ErrorNumber::OperationFailed
-                );
-                seen.store(ended && !domain.is_active().unwrap_or(true), Ordering::SeqCst);
+                let ended = match error.code() {
+                    // It runs as long as libvirt knows it.
+                    ErrorNumber::NoDomain => true,
+                    ErrorNumber::OperationInvalid | ErrorNumber::OperationFailed => {
+                        match domain.is_active() {
+                            Ok(active) => !active,
+                            Err(error) => error.code() == ErrorNumber::NoDomain,
+                        }
+                    }
+                    _ => false,
+                };
+                seen.store(ended, Ordering::SeqCst);
             }
             answer
         });

@@ -102,6 +102,24 @@ async fn machines_of_a_harness_that_died_are_found_by_their_notes_and_ended() {
 }
 
 #[tokio::test]
+async fn a_machine_that_is_asked_while_it_ends_is_told_to_have_ended() {
+    let lab = Lab::new().await;
+    for round in 0..5 {
+        let machine = lab.running(&format!("ends-{round}"), &spec()).await;
+        let ask = async {
+            loop {
+                if let Err(error) = machine.look().await {
+                    return error;
+                }
+            }
+        };
+        let (ended, error) = tokio::join!(machine.finish(), ask);
+        ended.expect("ended");
+        assert!(matches!(error, HostError::Ended { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_saved_is_not_changed_by_those_that_go_on_from_it() {
     let lab = Lab::new().await;
     let folder = lab.path().join("saved");

@@ -142,17 +142,8 @@ impl LibvirtMachine {
         let answer = self.host.connection.call_within(doing, limit, move |_| {
             let answer = work(&domain);
             if let Err(error) = &answer {
-                let ended = match error.code() {
-                    // It runs as long as libvirt knows it.
-                    ErrorNumber::NoDomain => true,
-                    ErrorNumber::OperationInvalid | ErrorNumber::OperationFailed => {
-                        match domain.is_active() {
-                            Ok(active) => !active,
-                            Err(error) => error.code() == ErrorNumber::NoDomain,
-                        }
-                    }
-                    _ => false,
-                };
+                let active = || domain.is_active().map_err(|error| error.code());
+                let ended = is_gone(error.code(), active);
                 seen.store(ended, Ordering::SeqCst);
             }
             answer
@@ -265,5 +256,36 @@ impl Drop for LibvirtMachine {
             }
         };
         let _ = std::thread::Builder::new().name("libvirt end".into()).spawn(work);
+    }
+}
+
+/// Whether the domain runs no more, by the code of what libvirt refused and by whether it is active.
+fn is_gone(code: ErrorNumber, active: impl FnOnce() -> Result<bool, ErrorNumber>) -> bool {
+    match code {
+        // It runs as long as libvirt knows it.
+        ErrorNumber::NoDomain => true,
+        ErrorNumber::OperationInvalid | ErrorNumber::OperationFailed => match active() {
+            Ok(active) => !active,
+            Err(code) => code == ErrorNumber::NoDomain,
+        },
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_that_is_not_found_runs_no_more() {
+        use ErrorNumber::{InternalError, NoDomain, OperationFailed, OperationInvalid};
+
+        // A domain that ends by itself is forgotten at once: asking whether it is active finds none, either.
+        assert!(is_gone(NoDomain, || Err(NoDomain)));
+        assert!(is_gone(OperationInvalid, || Err(NoDomain)));
+        assert!(is_gone(OperationFailed, || Ok(false)));
+        assert!(!is_gone(OperationInvalid, || Ok(true)));
+        assert!(!is_gone(OperationInvalid, || Err(InternalError)));
+        assert!(!is_gone(InternalError, || Err(NoDomain)));
     }
 }

@@ -54,6 +54,11 @@ impl Usage {
     ) -> anyhow::Error {
         cause.into().context(Self { what: what.into(), next: next.into() })
     }
+
+    /// What to do.
+    pub fn next(&self) -> &str {
+        &self.next
+    }
 }
 
 impl std::fmt::Display for Usage {

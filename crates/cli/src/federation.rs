@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
 use hospitium_federation::{HttpSource, Publisher, WitnessService, ask_all, routes};
-use hospitium_ledger::{Bounds, Log, LogFolder, PUBLIC, Policy, PublicParty, Source, pull};
+use hospitium_ledger::{
+    Bounds, Log, LogError, LogFolder, PUBLIC, Party, Policy, PublicParty, PullError, Source, pull,
+};
 use jiff::Timestamp;
 
 use crate::failure::{End, Usage};
@@ -68,9 +70,10 @@ pub struct FederationArguments {
 }
 
 impl FederationArguments {
-    /// Opens what is named, and goes on looking for new heads of the published log.
-    pub fn open(self) -> Result<hospitium_federation::Router> {
-        let party = self.party();
+    /// Opens what is named, and goes on looking for new heads of the published log. `desk` is the party whose desk is
+    /// served, if one is.
+    pub fn open(self, desk: Option<&Path>) -> Result<hospitium_federation::Router> {
+        let party = self.party(desk);
         let witness = match (self.witness, self.witness_policy) {
             (Some(folder), Some(policy)) => {
                 let logs = read(&policy)?.logs;
@@ -92,7 +95,7 @@ impl FederationArguments {
         };
         let log = match (self.publish, self.publish_policy) {
             (Some(folder), Some(policy)) => {
-                LogFolder::new(&folder).checkpoint().context("the log cannot be published")?;
+                begun(&folder)?;
                 let publisher = Arc::new(Publisher::new(&folder, read(&policy)?));
                 note!("publishes {} under /log/", folder.display());
                 tokio::spawn(publish(Arc::clone(&publisher)));
@@ -106,12 +109,35 @@ impl FederationArguments {
         Ok(routes(party, log, witness))
     }
 
-    /// The public part of the party whose log or witness is served: beside its log, or in the witness's folder.
-    fn party(&self) -> Option<PathBuf> {
+    /// The public part of the party whose log, witness or desk is served: beside its log, or in the other two's folder.
+    fn party(&self, desk: Option<&Path>) -> Option<PathBuf> {
         let beside = self.publish.as_deref().map(|log| log.join("..").join(PUBLIC));
         let of_witness = self.witness.as_deref().map(|folder| folder.join(PUBLIC));
         let is_there = |file: &PathBuf| file.is_file() && PublicParty::read(file).is_ok();
-        [beside, of_witness].into_iter().flatten().find(is_there)
+        let of_desk = desk.map(|folder| folder.join(PUBLIC));
+        [beside, of_witness, of_desk].into_iter().flatten().find(is_there)
+    }
+}
+
+/// Sees that a log has a head to be published: one of no entries is signed where its party's keys lie beside it.
+fn begun(folder: &Path) -> Result<()> {
+    let absent = match LogFolder::new(folder).checkpoint() {
+        Err(error @ LogError::Absent { .. }) => error,
+        other => return other.map(drop).context("the log cannot be published"),
+    };
+    let party = folder.join("..");
+    match Party::open(&party) {
+        Ok(party) if folder.is_dir() || folder.file_name() == Some("log".as_ref()) => {
+            Log::open(folder, &party).context("the log cannot be begun")?;
+            note!("begins {} with a head of no entries", folder.display());
+            Ok(())
+        }
+        _ => Err(Usage::because(
+            absent,
+            "the log cannot be published",
+            "name the log of a party's folder, DIR/log: `hospitium party init DIR --name NAME` begins it, and \
+             `hospitium certify RUN --party DIR` adds records",
+        )),
     }
 }
 
@@ -154,6 +180,13 @@ async fn publish(publisher: Arc<Publisher>) {
 }
 
 fn read(policy: &Path) -> Result<Policy> {
+    if !policy.exists() {
+        return Err(Usage::error(
+            format!("there is no policy {}", policy.display()),
+            "trust the other party first: `hospitium party trust URL --party DIR` writes DIR/peers/NAME.policy; for one's \
+             own log, DIR/policy",
+        ));
+    }
     Policy::read(policy).context("the policy cannot be used")
 }
 
@@ -177,8 +210,15 @@ pub fn mirror(arguments: &MirrorArguments) -> Result<End> {
     let source = source(&arguments.from)?;
     let now = Timestamp::now();
     let mut progress = |done, all| note!("{done} of {all} entries");
-    let pulled = pull(&arguments.into, &*source, &policy, now, Bounds::default(), &mut progress)
-        .context("the copy stays as it was")?;
+    let pulled = pull(&arguments.into, &*source, &policy, now, Bounds::default(), &mut progress);
+    if let Err(stale @ PullError::Stale { .. }) = &pulled {
+        note!("warning: {}", safe(&stale.to_string()));
+        note!(
+            "         ask again later; if it stays so, ask the other party what its server shows"
+        );
+        return Ok(End::Unfinished);
+    }
+    let pulled = pulled.context("the copy stays as it was")?;
     let head = &pulled.trusted.head;
     let copy = LogFolder::new(&arguments.into);
     if let Some(key) = policy.log(&head.origin) {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Subcommand, ValueEnum, ValueHint};
-use hospitium_ledger::{Algorithm, Party, Peers, PublicParty};
+use hospitium_ledger::{Algorithm, Log, Party, Peers, PublicParty};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -79,9 +79,13 @@ pub fn party(command: &PartyCommand) -> Result<End> {
                 AlgorithmArgument::P256 => Algorithm::EcdsaP256,
             };
             let party = Party::init(folder, name, algorithm).context("the party cannot be made")?;
+            // Its first head, of no entries: others can fetch the log, and cosign it, before there is a record.
+            let log = folder.join("log");
+            Log::open(&log, &party).context("the party is made, and its log is not")?;
             keys::show(&party.public);
             out!("public    {}", folder.join("party.toml").display());
             out!("policy    {}", folder.join("policy").display());
+            out!("log       {}", log.display());
             out!(
                 "secret    {} (keep a copy where nobody else reads)",
                 folder.join("secret").display()

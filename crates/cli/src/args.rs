@@ -10,6 +10,8 @@ use hospitium_host::Isolation;
 use hospitium_model::{Bus, ByteSize, ChannelKind, Chipset, Firmware, NicModel, TpmVersion};
 use serde::de::DeserializeOwned;
 
+use crate::json::AsJson;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  yes: every check that applies passed, the pair is validated, what was looked at is sound
@@ -373,6 +375,8 @@ pub enum HostCommand {
         json: bool,
     },
     /// Try a host and say what it can do and what is missing
+        #[command(flatten)]
+        json: AsJson,
     Check {
         /// As with `run --on`
         #[arg(default_value = "qemu", value_name = "HOST")]
@@ -406,6 +410,8 @@ pub enum GuestCommand {
         json: bool,
     },
     /// Look a guest over without booting it
+        #[command(flatten)]
+        json: AsJson,
     Check {
         /// As with `run` [default: all definitions of ./guests]
         #[arg(value_name = "GUEST")]
@@ -455,7 +461,10 @@ pub enum CacheCommand {
     /// Remove everything that can be made again and is not in use: booted machines, unpacked kernels,
     /// converted images
     #[command(alias = "clear")]
-    Clean,
+    Clean {
+        #[command(flatten)]
+        json: AsJson,
+    },
 }
 
 /// The whole command line: with an example in front of each help text, and with the defaults of `hospitium.toml`.

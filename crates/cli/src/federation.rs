@@ -11,8 +11,10 @@ use hospitium_ledger::{
     Bounds, Log, LogError, LogFolder, PUBLIC, Party, Policy, PublicParty, PullError, Source, pull,
 };
 use jiff::Timestamp;
+use serde_json::json;
 
 use crate::failure::{End, Usage};
+use crate::json::{AsJson, cosigned, print};
 use crate::out::{note, out};
 use crate::view::safe;
 
@@ -34,6 +36,8 @@ pub struct MirrorArguments {
     /// Whom to trust: the policy has the log's key, and whose cosignatures its heads need
     #[arg(long, value_hint = ValueHint::FilePath, value_name = "FILE")]
     pub policy: PathBuf,
+    #[command(flatten)]
+    pub json: AsJson,
 }
 
 #[derive(Debug, Args)]
@@ -50,6 +54,8 @@ pub struct GatherArguments {
     /// How long to wait for all of them
     #[arg(long, value_name = "SECONDS", default_value_t = WITHIN, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub within: u64,
+    #[command(flatten)]
+    pub json: AsJson,
 }
 
 /// What a server answers to other parties.
@@ -111,11 +117,19 @@ impl FederationArguments {
 
     /// The public part of the party whose log, witness or desk is served: beside its log, or in the other two's folder.
     fn party(&self, desk: Option<&Path>) -> Option<PathBuf> {
-        let beside = self.publish.as_deref().map(|log| log.join("..").join(PUBLIC));
+        let beside = self.publish.as_deref().map(|log| party_of(log).join(PUBLIC));
         let of_witness = self.witness.as_deref().map(|folder| folder.join(PUBLIC));
         let is_there = |file: &PathBuf| file.is_file() && PublicParty::read(file).is_ok();
         let of_desk = desk.map(|folder| folder.join(PUBLIC));
         [beside, of_witness, of_desk].into_iter().flatten().find(is_there)
+    }
+}
+
+/// The folder of the party whose log this is: the one that the log's folder lies in, or is to lie in.
+fn party_of(log: &Path) -> PathBuf {
+    match log.exists() {
+        true => log.join(".."),
+        false => Path::new(".").join(log.parent().unwrap_or(log)),
     }
 }
 
@@ -125,14 +139,13 @@ fn begun(folder: &Path) -> Result<()> {
         Err(error @ LogError::Absent { .. }) => error,
         other => return other.map(drop).context("the log cannot be published"),
     };
-    let party = folder.join("..");
-    match Party::open(&party) {
-        Ok(party) if folder.is_dir() || folder.file_name() == Some("log".as_ref()) => {
+    match Party::open(&party_of(folder)) {
+        Ok(party) => {
             Log::open(folder, &party).context("the log cannot be begun")?;
             note!("begins {} with a head of no entries", folder.display());
             Ok(())
         }
-        _ => Err(Usage::because(
+        Err(_) => Err(Usage::because(
             absent,
             "the log cannot be published",
             "name the log of a party's folder, DIR/log: `hospitium party init DIR --name NAME` begins it, and \
@@ -216,6 +229,10 @@ pub fn mirror(arguments: &MirrorArguments) -> Result<End> {
         note!(
             "         ask again later; if it stays so, ask the other party what its server shows"
         );
+        if let (true, PullError::Stale { found, seen }) = (arguments.json.json, stale) {
+            let fields = json!({ "stale": true, "shown": found, "size": seen, "new": 0 });
+            print("hospitium-log-mirror/1", fields);
+        }
         return Ok(End::Unfinished);
     }
     let pulled = pulled.context("the copy stays as it was")?;
@@ -224,13 +241,23 @@ pub fn mirror(arguments: &MirrorArguments) -> Result<End> {
     if let Some(key) = policy.log(&head.origin) {
         crate::heads::meet(&copy, key, &copy.checkpoint()?)?;
     }
-    for cosigned in &pulled.trusted.cosigned {
-        out!("cosigned  by {} at {}", safe(&cosigned.by), cosigned.at);
-    }
     for why in &pulled.trusted.ahead {
         note!("warning: {}", safe(why));
     }
     let new = head.size - pulled.before.unwrap_or(0);
+    if arguments.json.json {
+        print(
+            "hospitium-log-mirror/1",
+            json!({
+                "log": head.origin, "size": head.size, "new": new, "stale": false,
+                "cosigned": cosigned(&pulled.trusted),
+            }),
+        );
+        return Ok(End::Good);
+    }
+    for cosigned in &pulled.trusted.cosigned {
+        out!("cosigned  by {} at {}", safe(&cosigned.by), cosigned.at);
+    }
     out!("{} · {} entries, {new} of them new", safe(&head.origin), head.size);
     Ok(End::Good)
 }
@@ -250,7 +277,7 @@ pub fn gather(arguments: &GatherArguments) -> Result<End> {
     let within = Duration::from_secs(arguments.within);
     let asked = ask_all(log.folder(), log.checkpoint(), &policy, within);
     let now = Timestamp::now();
-    let mut good = true;
+    let (mut good, mut witnesses) = (true, Vec::new());
     for asked in asked {
         let witness = safe(&asked.witness);
         let accepted = asked.lines.map_err(anyhow::Error::from).and_then(|lines| {
@@ -267,15 +294,29 @@ pub fn gather(arguments: &GatherArguments) -> Result<End> {
             }
         });
         match accepted {
-            Ok(()) => out!("cosigned  by {witness}"),
+            Ok(()) => {
+                if !arguments.json.json {
+                    out!("cosigned  by {witness}");
+                }
+                witnesses.push(json!({ "witness": asked.witness, "cosigned": true }));
+            }
             Err(error) => {
                 good = false;
                 let words: Vec<String> = error.chain().map(ToString::to_string).collect();
-                note!("warning: {witness} has not cosigned: {}", safe(&words.join(": ")));
+                let why = safe(&words.join(": "));
+                note!("warning: {witness} has not cosigned: {why}");
+                witnesses.push(json!({ "witness": asked.witness, "cosigned": false, "why": why }));
             }
         }
     }
-    out!("{} · {} entries", safe(&log.checkpoint().head().origin), log.checkpoint().head().size);
+    let head = log.checkpoint().head();
+    match arguments.json.json {
+        true => print(
+            "hospitium-log-gather/1",
+            json!({ "log": head.origin, "size": head.size, "witnesses": witnesses }),
+        ),
+        false => out!("{} · {} entries", safe(&head.origin), head.size),
+    }
     Ok(if good { End::Good } else { End::Bad })
 }
 

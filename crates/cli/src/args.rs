@@ -117,6 +117,14 @@ pub struct RunArguments {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,
           conflicts_with_all = ["memory", "vcpus", "firmware", "nodes", "chipset", "machine_type", "cpu", "tpm", "disk", "nic", "channel"])]
     pub plan: Option<PathBuf>,
+    /// Build the machines as this definition of a virtual machine has it: libvirt XML, .vmx, Proxmox VE and others
+    /// (docs/vm-definitions.md). What this host cannot build is told first and stands in the report as a limit; the guest
+    /// is still to be named, for nothing that the file names is opened
+    #[cfg(feature = "deal")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "guests",
+          conflicts_with_all = ["plan", "again", "memory", "vcpus", "firmware", "nodes", "chipset", "machine_type", "cpu",
+                                "tpm", "disk", "nic"])]
+    pub vm: Option<PathBuf>,
     /// Repeat what this certificate records: its seed and machine, and only with the guest and the hypervisor that it pins;
     /// ends with whether every check ended the same way (docs/ledger.md)
     #[cfg(feature = "deal")]
@@ -367,6 +375,8 @@ pub enum HostCommand {
         /// The host, as with `run --on`
         #[arg(value_name = "HOST")]
         host: String,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// List the hypervisors found here, and those of ./hosts
     List {
@@ -375,8 +385,6 @@ pub enum HostCommand {
         json: bool,
     },
     /// Try a host and say what it can do and what is missing
-        #[command(flatten)]
-        json: AsJson,
     Check {
         /// As with `run --on`
         #[arg(default_value = "qemu", value_name = "HOST")]
@@ -402,6 +410,8 @@ pub enum GuestCommand {
         /// What product it is: an osinfo-db id [default: what the guest itself says]
         #[arg(long, value_name = "ID")]
         product: Option<String>,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// List the guests of ./guests and the packages in the cache
     List {
@@ -410,8 +420,6 @@ pub enum GuestCommand {
         json: bool,
     },
     /// Look a guest over without booting it
-        #[command(flatten)]
-        json: AsJson,
     Check {
         /// As with `run` [default: all definitions of ./guests]
         #[arg(value_name = "GUEST")]

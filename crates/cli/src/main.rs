@@ -66,6 +66,8 @@ mod trust;
 mod verify;
 mod view;
 #[cfg(feature = "deal")]
+mod vm;
+#[cfg(feature = "deal")]
 mod watch;
 
 use std::process::ExitCode;

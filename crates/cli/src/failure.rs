@@ -56,6 +56,7 @@ impl Usage {
     }
 
     /// What to do.
+    #[cfg(feature = "deal")]
     pub fn next(&self) -> &str {
         &self.next
     }

@@ -109,7 +109,7 @@ impl RefusedHead {
             ),
             false => format!(
                 "{origin} was forked: its head of {found_size} entries does not continue the one of {seen_size} \
-                 entries. Both are signed and kept; nothing of the later one was taken in"
+                 entries. Both are signed and kept; nothing of the one that was refused was taken in"
             ),
         }
     }

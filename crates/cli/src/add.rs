@@ -7,9 +7,11 @@ use anyhow::{Context as _, Result};
 use hospitium_model::{Digest, GuestKind};
 use hospitium_run::Places;
 use serde::Serialize;
+use serde_json::json;
 
 use crate::args::AcceleratorArgument;
 use crate::failure::{End, Usage};
+use crate::json::{AsJson, print};
 use crate::libvirt;
 use crate::open::{Wishes, guest, host};
 use crate::out::out;
@@ -39,7 +41,13 @@ struct Written {
 }
 
 /// `hospitium guest add`: the guest is opened first, and pinned by its digest.
-pub fn guest_add(name: &str, what: &str, product: Option<String>, places: &Places) -> Result<End> {
+pub fn guest_add(
+    name: &str,
+    what: &str,
+    product: Option<String>,
+    places: &Places,
+    json: AsJson,
+) -> Result<End> {
     let file = free("guests", name)?;
     let opened = guest(what, places, &Wishes::default())?;
     let facts = opened.guest.facts();
@@ -64,12 +72,18 @@ pub fn guest_add(name: &str, what: &str, product: Option<String>, places: &Place
         }
     }
     write(&file, &written)?;
-    out!("{}: {}; hospitium run {name}", file.display(), safe(&facts.name));
+    match json.json {
+        true => print(
+            "hospitium-guest-add/1",
+            json!({ "name": name, "file": file, "guest": facts.name, "sha256": facts.digest }),
+        ),
+        false => out!("{}: {}; hospitium run {name}", file.display(), safe(&facts.name)),
+    }
     Ok(End::Good)
 }
 
 /// `hospitium host add`: the host is tried first.
-pub async fn host_add(name: &str, what: &str, places: &Places) -> Result<End> {
+pub async fn host_add(name: &str, what: &str, places: &Places, json: AsJson) -> Result<End> {
     let file = free("hosts", name)?;
     let opened = host(what, places, AcceleratorArgument::Auto).await?;
     let mut written = Written { kind: Some("qemu"), ..Written::default() };
@@ -83,11 +97,15 @@ pub async fn host_add(name: &str, what: &str, places: &Places) -> Result<End> {
         written.binary = Some(binary.with_context(|| format!("cannot find {what}"))?);
     }
     write(&file, &written)?;
-    out!(
-        "{}: {}; hospitium run GUEST --on {name}",
-        file.display(),
-        safe(&opened.host.facts().name)
-    );
+    let host = &opened.host.facts().name;
+    match json.json {
+        true => {
+            print("hospitium-host-add/1", json!({ "name": name, "file": file, "host": host }));
+        }
+        false => {
+            out!("{}: {}; hospitium run GUEST --on {name}", file.display(), safe(host));
+        }
+    }
     Ok(End::Good)
 }
 

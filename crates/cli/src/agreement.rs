@@ -7,9 +7,11 @@ use clap::{Subcommand, ValueHint};
 use hospitium_model::standing::Assurance;
 use hospitium_model::{Agreement, Call, Clause, Needs, Owner, Reach};
 use hospitium_products::{ProductKind, Products};
+use serde_json::json;
 
 use crate::deals::{named_or_all, open};
 use crate::failure::End;
+use crate::json::{AsJson, print};
 use crate::out::out;
 use crate::product::SourceArguments;
 use crate::view::{Paint, safe, wrapped};
@@ -23,6 +25,8 @@ pub enum AgreementCommand {
         agreements: Vec<String>,
         #[command(flatten)]
         sources: SourceArguments,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// Show an agreement's terms
     Show {
@@ -45,7 +49,7 @@ pub enum AgreementCommand {
 /// `hospitium agreement …`.
 pub async fn agreement(command: AgreementCommand, cache: Option<PathBuf>) -> Result<End> {
     match command {
-        AgreementCommand::Check { agreements, sources } => check(agreements, sources),
+        AgreementCommand::Check { agreements, sources, json } => check(agreements, sources, json),
         AgreementCommand::Show { agreement, json } => {
             let (_, deal) = open(&agreement)?;
             if json {
@@ -61,21 +65,32 @@ pub async fn agreement(command: AgreementCommand, cache: Option<PathBuf>) -> Res
     }
 }
 
-fn check(agreements: Vec<String>, sources: SourceArguments) -> Result<End> {
+fn check(agreements: Vec<String>, sources: SourceArguments, json: AsJson) -> Result<End> {
     let products = sources.load()?;
     let paint = Paint::stdout();
     let mut end = End::Good;
+    let mut all = Vec::new();
     for named in named_or_all(agreements)? {
         let (path, deal) = match open(&named) {
             Ok(opened) => opened,
             Err(error) => {
                 crate::failure::tell(&error);
                 end = End::Bad;
+                let why = format!("{error:#}");
+                all.push(json!({ "agreement": named, "sound": false, "problems": [why] }));
                 continue;
             }
         };
         let problems = unknown(&deal, &products);
         let pairs: usize = deal.clauses.iter().map(|c| c.guests.len() * c.hosts.len()).sum();
+        if json.json {
+            end = if problems.is_empty() { end } else { End::Bad };
+            all.push(json!({
+                "agreement": deal.id, "file": path, "sound": problems.is_empty(),
+                "clauses": deal.clauses.len(), "pairs": pairs, "problems": problems,
+            }));
+            continue;
+        }
         match problems.is_empty() {
             true => out!(
                 "{}  {}: {} clauses, {pairs} pairs named, every product is known",
@@ -89,6 +104,9 @@ fn check(agreements: Vec<String>, sources: SourceArguments) -> Result<End> {
                 problems.iter().for_each(|problem| out!("  {}", safe(problem)));
             }
         }
+    }
+    if json.json {
+        print("hospitium-agreement-check/1", json!({ "agreements": all }));
     }
     Ok(end)
 }

@@ -10,6 +10,8 @@ use hospitium_host::Isolation;
 use hospitium_model::{Bus, ByteSize, ChannelKind, Chipset, Firmware, NicModel, TpmVersion};
 use serde::de::DeserializeOwned;
 
+use crate::json::AsJson;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  yes: every check that applies passed, the pair is validated, what was looked at is sound
@@ -115,6 +117,14 @@ pub struct RunArguments {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,
           conflicts_with_all = ["memory", "vcpus", "firmware", "nodes", "chipset", "machine_type", "cpu", "tpm", "disk", "nic", "channel"])]
     pub plan: Option<PathBuf>,
+    /// Build the machines as this definition of a virtual machine has it: libvirt XML, .vmx, Proxmox VE and others
+    /// (docs/vm-definitions.md). What this host cannot build is told first and stands in the report as a limit; the guest
+    /// is still to be named, for nothing that the file names is opened
+    #[cfg(feature = "deal")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "guests",
+          conflicts_with_all = ["plan", "again", "memory", "vcpus", "firmware", "nodes", "chipset", "machine_type", "cpu",
+                                "tpm", "disk", "nic"])]
+    pub vm: Option<PathBuf>,
     /// Repeat what this certificate records: its seed and machine, and only with the guest and the hypervisor that it pins;
     /// ends with whether every check ended the same way (docs/ledger.md)
     #[cfg(feature = "deal")]
@@ -365,6 +375,8 @@ pub enum HostCommand {
         /// The host, as with `run --on`
         #[arg(value_name = "HOST")]
         host: String,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// List the hypervisors found here, and those of ./hosts
     List {
@@ -398,6 +410,8 @@ pub enum GuestCommand {
         /// What product it is: an osinfo-db id [default: what the guest itself says]
         #[arg(long, value_name = "ID")]
         product: Option<String>,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// List the guests of ./guests and the packages in the cache
     List {
@@ -455,7 +469,10 @@ pub enum CacheCommand {
     /// Remove everything that can be made again and is not in use: booted machines, unpacked kernels,
     /// converted images
     #[command(alias = "clear")]
-    Clean,
+    Clean {
+        #[command(flatten)]
+        json: AsJson,
+    },
 }
 
 /// The whole command line: with an example in front of each help text, and with the defaults of `hospitium.toml`.

@@ -7,9 +7,11 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueHint};
 use hospitium_catalog::Catalog;
+use serde_json::json;
 
 use crate::config;
 use crate::failure::{End, Usage};
+use crate::json::{AsJson, print};
 use crate::logs::{LogArguments, OwnParty, sources, take_in, tell, tell_refused};
 use crate::out::{note, out};
 use crate::serve::SiteArguments;
@@ -47,9 +49,8 @@ pub struct RebuildArguments {
     /// else catalog.db]
     #[arg(long, value_name = "FILE|URL", env = "HOSPITIUM_CATALOG", hide_env_values = true)]
     pub db: Option<String>,
-    /// One JSON object
-    #[arg(long)]
-    pub json: bool,
+    #[command(flatten)]
+    pub json: AsJson,
 }
 
 #[derive(Debug, Args)]
@@ -61,6 +62,8 @@ pub struct ExportArguments {
     pub folder: PathBuf,
     #[command(flatten)]
     pub site: SiteArguments,
+    #[command(flatten)]
+    pub json: AsJson,
 }
 
 /// `hospitium catalog`.
@@ -86,11 +89,13 @@ async fn rebuild(arguments: &RebuildArguments) -> Result<End> {
     let rebuilt = take_in(&mut catalog, &sources).await.context("the catalog is not built")?;
     let digest = catalog.digest().await?;
     let sound = tell(&rebuilt) & tell_refused(&catalog).await?;
-    if arguments.json {
-        let object = serde_json::json!({
-            "format": 1, "digest": digest, "logs": rebuilt.logs, "frozen": rebuilt.frozen,
-        });
-        out!("{}", serde_json::to_string(&object).context("cannot write JSON")?);
+    if arguments.json.json {
+        print(
+            "hospitium-catalog-rebuild/1",
+            json!({
+                "format": 1, "digest": digest, "logs": rebuilt.logs, "frozen": rebuilt.frozen,
+            }),
+        );
     } else {
         for log in &rebuilt.logs {
             out!(
@@ -122,7 +127,7 @@ async fn rebuild(arguments: &RebuildArguments) -> Result<End> {
 }
 
 async fn export(arguments: &ExportArguments) -> Result<End> {
-    let ExportArguments { folder, site, .. } = arguments;
+    let ExportArguments { folder, site, json, .. } = arguments;
     let configured = config::held().config();
     let nothing = configured.logs.is_empty() && configured.db.is_none();
     if site.db.is_none() && site.logs.log.is_empty() && nothing {
@@ -141,7 +146,11 @@ async fn export(arguments: &ExportArguments) -> Result<End> {
     for left_out in &exported.left_out {
         note!("left out: {left_out}");
     }
-    out!("{} ({} files)", folder.join("index.html").display(), exported.files);
+    let index = folder.join("index.html");
+    if !json.json {
+        out!("{} ({} files)", index.display(), exported.files);
+    }
+    let mut tables = Vec::new();
     for name in ["catalog.csv", "catalog.json", "catalog.md", "deployments.xml", "junit.xml"] {
         let path = folder.join(name);
         let doing = || format!("cannot write {}", path.display());
@@ -155,7 +164,18 @@ async fn export(arguments: &ExportArguments) -> Result<End> {
         }
         .with_context(doing)?;
         file.flush().with_context(doing)?;
-        out!("{}", path.display());
+        if !json.json {
+            out!("{}", path.display());
+        }
+        tables.push(path);
+    }
+    if json.json {
+        print(
+            "hospitium-catalog-export/1",
+            json!({
+                "index": index, "files": exported.files, "tables": tables, "left_out": exported.left_out,
+            }),
+        );
     }
     Ok(End::Good)
 }

@@ -15,8 +15,10 @@ use hospitium_ledger::{
 use hospitium_model::Digest;
 use hospitium_report::words::plural;
 use jiff::Timestamp;
+use serde_json::json;
 
 use crate::failure::{End, Usage};
+use crate::json::{AsJson, print};
 use crate::out::{note, out};
 use crate::view::safe;
 use crate::{diff, places};
@@ -56,6 +58,8 @@ pub struct EndorseArguments {
     /// What was looked at, and why it is agreed to
     #[arg(long)]
     pub reason: String,
+    #[command(flatten)]
+    pub json: AsJson,
 }
 
 /// `hospitium log endorse`.
@@ -94,12 +98,20 @@ pub fn endorse(arguments: &EndorseArguments) -> Result<End> {
     let statement =
         Statement::endorsement(name, now, theirs.record, of, arguments.reason.trim(), repeated);
     for made in Certificate::issue(&mut log, &party, &[statement])? {
+        let entry = made.proof().index;
+        if arguments.json.json {
+            let kind = if arguments.run.is_some() { "repeated" } else { "reviewed" };
+            print(
+                "hospitium-recorded/1",
+                json!({
+                    "kind": "endorsement", "log": folder, "entry": entry, "as": kind,
+                    "record": theirs.record.to_string(),
+                }),
+            );
+            continue;
+        }
         out!("{}", safe(&theirs.headline()));
-        out!(
-            "endorsed  as {word}; recorded as entry {} of {}",
-            made.proof().index,
-            folder.display()
-        );
+        out!("endorsed  as {word}; recorded as entry {} of {}", entry, folder.display());
     }
     Ok(End::Good)
 }

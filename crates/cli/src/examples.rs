@@ -56,7 +56,10 @@ const OF_DEAL: &[(&str, &[&str])] = &[
     ("agreement plan", &["hospitium agreement plan debian-qemu --log vendor/log --why"]),
     (
         "agreement cells",
-        &["hospitium agreement cells debian-qemu golden.qcow2 --on qemu --out plan.json"],
+        &[
+            "hospitium agreement cells debian-qemu golden.qcow2 --on qemu --out plan.json",
+            "hospitium agreement cells --model machine.txt",
+        ],
     ),
     ("agreement watch", &["hospitium agreement watch debian-qemu --from debian:bookworm"]),
     ("product list", &["hospitium product list rhel"]),

@@ -54,6 +54,12 @@ impl Usage {
     ) -> anyhow::Error {
         cause.into().context(Self { what: what.into(), next: next.into() })
     }
+
+    /// What to do.
+    #[cfg(feature = "deal")]
+    pub fn next(&self) -> &str {
+        &self.next
+    }
 }
 
 impl std::fmt::Display for Usage {

@@ -7,10 +7,14 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
 use hospitium_federation::{HttpSource, Publisher, WitnessService, ask_all, routes};
-use hospitium_ledger::{Bounds, Log, LogFolder, PUBLIC, Policy, PublicParty, Source, pull};
+use hospitium_ledger::{
+    Bounds, Log, LogError, LogFolder, PUBLIC, Party, Policy, PublicParty, PullError, Source, pull,
+};
 use jiff::Timestamp;
+use serde_json::json;
 
 use crate::failure::{End, Usage};
+use crate::json::{AsJson, cosigned, print};
 use crate::out::{note, out};
 use crate::view::safe;
 
@@ -32,6 +36,8 @@ pub struct MirrorArguments {
     /// Whom to trust: the policy has the log's key, and whose cosignatures its heads need
     #[arg(long, value_hint = ValueHint::FilePath, value_name = "FILE")]
     pub policy: PathBuf,
+    #[command(flatten)]
+    pub json: AsJson,
 }
 
 #[derive(Debug, Args)]
@@ -48,6 +54,8 @@ pub struct GatherArguments {
     /// How long to wait for all of them
     #[arg(long, value_name = "SECONDS", default_value_t = WITHIN, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub within: u64,
+    #[command(flatten)]
+    pub json: AsJson,
 }
 
 /// What a server answers to other parties.
@@ -68,9 +76,10 @@ pub struct FederationArguments {
 }
 
 impl FederationArguments {
-    /// Opens what is named, and goes on looking for new heads of the published log.
-    pub fn open(self) -> Result<hospitium_federation::Router> {
-        let party = self.party();
+    /// Opens what is named, and goes on looking for new heads of the published log. `desk` is the party whose desk is
+    /// served, if one is.
+    pub fn open(self, desk: Option<&Path>) -> Result<hospitium_federation::Router> {
+        let party = self.party(desk);
         let witness = match (self.witness, self.witness_policy) {
             (Some(folder), Some(policy)) => {
                 let logs = read(&policy)?.logs;
@@ -92,7 +101,7 @@ impl FederationArguments {
         };
         let log = match (self.publish, self.publish_policy) {
             (Some(folder), Some(policy)) => {
-                LogFolder::new(&folder).checkpoint().context("the log cannot be published")?;
+                begun(&folder)?;
                 let publisher = Arc::new(Publisher::new(&folder, read(&policy)?));
                 note!("publishes {} under /log/", folder.display());
                 tokio::spawn(publish(Arc::clone(&publisher)));
@@ -106,12 +115,42 @@ impl FederationArguments {
         Ok(routes(party, log, witness))
     }
 
-    /// The public part of the party whose log or witness is served: beside its log, or in the witness's folder.
-    fn party(&self) -> Option<PathBuf> {
-        let beside = self.publish.as_deref().map(|log| log.join("..").join(PUBLIC));
+    /// The public part of the party whose log, witness or desk is served: beside its log, or in the other two's folder.
+    fn party(&self, desk: Option<&Path>) -> Option<PathBuf> {
+        let beside = self.publish.as_deref().map(|log| party_of(log).join(PUBLIC));
         let of_witness = self.witness.as_deref().map(|folder| folder.join(PUBLIC));
         let is_there = |file: &PathBuf| file.is_file() && PublicParty::read(file).is_ok();
-        [beside, of_witness].into_iter().flatten().find(is_there)
+        let of_desk = desk.map(|folder| folder.join(PUBLIC));
+        [beside, of_witness, of_desk].into_iter().flatten().find(is_there)
+    }
+}
+
+/// The folder of the party whose log this is: the one that the log's folder lies in, or is to lie in.
+fn party_of(log: &Path) -> PathBuf {
+    match log.exists() {
+        true => log.join(".."),
+        false => Path::new(".").join(log.parent().unwrap_or(log)),
+    }
+}
+
+/// Sees that a log has a head to be published: one of no entries is signed where its party's keys lie beside it.
+fn begun(folder: &Path) -> Result<()> {
+    let absent = match LogFolder::new(folder).checkpoint() {
+        Err(error @ LogError::Absent { .. }) => error,
+        other => return other.map(drop).context("the log cannot be published"),
+    };
+    match Party::open(&party_of(folder)) {
+        Ok(party) => {
+            Log::open(folder, &party).context("the log cannot be begun")?;
+            note!("begins {} with a head of no entries", folder.display());
+            Ok(())
+        }
+        Err(_) => Err(Usage::because(
+            absent,
+            "the log cannot be published",
+            "name the log of a party's folder, DIR/log: `hospitium party init DIR --name NAME` begins it, and \
+             `hospitium certify RUN --party DIR` adds records",
+        )),
     }
 }
 
@@ -154,6 +193,13 @@ async fn publish(publisher: Arc<Publisher>) {
 }
 
 fn read(policy: &Path) -> Result<Policy> {
+    if !policy.exists() {
+        return Err(Usage::error(
+            format!("there is no policy {}", policy.display()),
+            "trust the other party first: `hospitium party trust URL --party DIR` writes DIR/peers/NAME.policy; for one's \
+             own log, DIR/policy",
+        ));
+    }
     Policy::read(policy).context("the policy cannot be used")
 }
 
@@ -177,20 +223,41 @@ pub fn mirror(arguments: &MirrorArguments) -> Result<End> {
     let source = source(&arguments.from)?;
     let now = Timestamp::now();
     let mut progress = |done, all| note!("{done} of {all} entries");
-    let pulled = pull(&arguments.into, &*source, &policy, now, Bounds::default(), &mut progress)
-        .context("the copy stays as it was")?;
+    let pulled = pull(&arguments.into, &*source, &policy, now, Bounds::default(), &mut progress);
+    if let Err(stale @ PullError::Stale { .. }) = &pulled {
+        note!("warning: {}", safe(&stale.to_string()));
+        note!(
+            "         ask again later; if it stays so, ask the other party what its server shows"
+        );
+        if let (true, PullError::Stale { found, seen }) = (arguments.json.json, stale) {
+            let fields = json!({ "stale": true, "shown": found, "size": seen, "new": 0 });
+            print("hospitium-log-mirror/1", fields);
+        }
+        return Ok(End::Unfinished);
+    }
+    let pulled = pulled.context("the copy stays as it was")?;
     let head = &pulled.trusted.head;
     let copy = LogFolder::new(&arguments.into);
     if let Some(key) = policy.log(&head.origin) {
         crate::heads::meet(&copy, key, &copy.checkpoint()?)?;
     }
-    for cosigned in &pulled.trusted.cosigned {
-        out!("cosigned  by {} at {}", safe(&cosigned.by), cosigned.at);
-    }
     for why in &pulled.trusted.ahead {
         note!("warning: {}", safe(why));
     }
     let new = head.size - pulled.before.unwrap_or(0);
+    if arguments.json.json {
+        print(
+            "hospitium-log-mirror/1",
+            json!({
+                "log": head.origin, "size": head.size, "new": new, "stale": false,
+                "cosigned": cosigned(&pulled.trusted),
+            }),
+        );
+        return Ok(End::Good);
+    }
+    for cosigned in &pulled.trusted.cosigned {
+        out!("cosigned  by {} at {}", safe(&cosigned.by), cosigned.at);
+    }
     out!("{} · {} entries, {new} of them new", safe(&head.origin), head.size);
     Ok(End::Good)
 }
@@ -210,7 +277,7 @@ pub fn gather(arguments: &GatherArguments) -> Result<End> {
     let within = Duration::from_secs(arguments.within);
     let asked = ask_all(log.folder(), log.checkpoint(), &policy, within);
     let now = Timestamp::now();
-    let mut good = true;
+    let (mut good, mut witnesses) = (true, Vec::new());
     for asked in asked {
         let witness = safe(&asked.witness);
         let accepted = asked.lines.map_err(anyhow::Error::from).and_then(|lines| {
@@ -227,15 +294,29 @@ pub fn gather(arguments: &GatherArguments) -> Result<End> {
             }
         });
         match accepted {
-            Ok(()) => out!("cosigned  by {witness}"),
+            Ok(()) => {
+                if !arguments.json.json {
+                    out!("cosigned  by {witness}");
+                }
+                witnesses.push(json!({ "witness": asked.witness, "cosigned": true }));
+            }
             Err(error) => {
                 good = false;
                 let words: Vec<String> = error.chain().map(ToString::to_string).collect();
-                note!("warning: {witness} has not cosigned: {}", safe(&words.join(": ")));
+                let why = safe(&words.join(": "));
+                note!("warning: {witness} has not cosigned: {why}");
+                witnesses.push(json!({ "witness": asked.witness, "cosigned": false, "why": why }));
             }
         }
     }
-    out!("{} · {} entries", safe(&log.checkpoint().head().origin), log.checkpoint().head().size);
+    let head = log.checkpoint().head();
+    match arguments.json.json {
+        true => print(
+            "hospitium-log-gather/1",
+            json!({ "log": head.origin, "size": head.size, "witnesses": witnesses }),
+        ),
+        false => out!("{} · {} entries", safe(&head.origin), head.size),
+    }
     Ok(if good { End::Good } else { End::Bad })
 }
 

@@ -112,3 +112,36 @@ fn an_option_that_has_no_effect_is_refused() {
         assert!(wanted.contains(&kind), "{line}: {kind}");
     }
 }
+
+/// Commands without `--json`, and why.
+const WITHOUT_JSON: [(&str, &str); 5] = [
+    ("replay", "a person's prompt and console"),
+    ("report", "--format json"),
+    ("serve", "runs until it is ended; its answers are the API's"),
+    ("completions", "a script for a shell"),
+    ("man", "files for `man`"),
+];
+
+#[test]
+fn every_command_has_json_or_a_reason() {
+    fn walk(command: &Command, path: &str, above: bool, without: &mut BTreeSet<String>) {
+        let json = command.get_arguments().find(|arg| arg.get_long() == Some("json"));
+        let verbs: Vec<_> =
+            command.get_subcommands().filter(|verb| verb.get_name() != "help").collect();
+        if verbs.is_empty() && json.is_none() && !above {
+            without.insert(path.to_owned());
+        }
+        let global = above || json.is_some_and(clap::Arg::is_global_set);
+        for verb in verbs {
+            walk(verb, format!("{path} {}", verb.get_name()).trim(), global, without);
+        }
+    }
+    let mut without = BTreeSet::new();
+    walk(&command(None), "", false, &mut without);
+    let mut known: BTreeSet<String> =
+        WITHOUT_JSON.iter().map(|(command, _)| (*command).to_owned()).collect();
+    if cfg!(not(feature = "deal")) {
+        known.remove("serve");
+    }
+    assert_eq!(without, known);
+}

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use hospitium_ledger::{Checkpoint, Heads, LogFolder, VerifierKey};
+use hospitium_ledger::{Checkpoint, Heads, HeadsError, LogFolder, VerifierKey};
+
+use crate::failure::Usage;
 
 /// Where they are: `$XDG_STATE_HOME/hospitium/heads`, else `~/.local/state/hospitium/heads`.
 fn heads() -> Option<Heads> {
@@ -17,7 +19,28 @@ fn heads() -> Option<Heads> {
 pub fn meet(folder: &LogFolder, key: &VerifierKey, checkpoint: &Checkpoint) -> Result<()> {
     let Some(heads) = heads() else { return Ok(()) };
     let met = heads.meet(folder, key, checkpoint).map(drop);
-    met.with_context(|| format!("the log {} is not taken", folder.path().display()))
+    let what = || format!("the log {} is not taken", folder.path().display());
+    met.map_err(|error| match next(&error) {
+        Some(next) => Usage::because(error, what(), next),
+        None => anyhow::Error::new(error).context(what()),
+    })
+}
+
+/// What to do where the memory of heads fails, and not the log.
+fn next(error: &HeadsError) -> Option<String> {
+    match error {
+        HeadsError::File(_) => Some(
+            "heads of logs are remembered under $XDG_STATE_HOME/hospitium/heads (else ~/.local/state): name a folder that \
+             can be written and that stays, XDG_STATE_HOME=DIR"
+                .to_owned(),
+        ),
+        HeadsError::Memory { path, .. } => Some(format!(
+            "what was remembered of this log is damaged, so that an older log would not be noticed: compare the log's head \
+             with its party, then move {} away; the next command remembers anew",
+            path.display()
+        )),
+        _ => None,
+    }
 }
 
 /// Holds a certificate's head against what was seen of its log.

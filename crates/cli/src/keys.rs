@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use hospitium_ledger::{Party, PublicParty};
+use serde_json::{Value, json};
 
 use crate::out::out;
 
@@ -18,6 +19,17 @@ pub fn show(public: &PublicParty) {
     let (first, second) = digits.split_at(digits.len() / 2);
     out!("compare   {}", first.trim());
     out!("          {}", second.trim());
+}
+
+/// A party's public keys for programs.
+pub fn value(public: &PublicParty) -> Value {
+    json!({
+        "name": public.name,
+        "fingerprint": public.fingerprint().to_string(),
+        "record": public.record.to_string(),
+        "log": public.log.to_string(),
+        "witness": public.witness.to_string(),
+    })
 }
 
 /// Opens a party's folder.

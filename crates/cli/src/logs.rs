@@ -135,6 +135,9 @@ pub fn look(source: &LogSource) -> Given {
     let met = met.map_or(Ok(()), |(key, head)| crate::heads::meet(&source.folder, &key, head));
     if let Err(error) = met {
         note!("warning: {}", safe(&format!("{error:#}")));
+        if let Some(usage) = error.chain().find_map(|cause| cause.downcast_ref::<Usage>()) {
+            note!("         next: {}", safe(usage.next()));
+        }
         log.refuse("its head is not shown to continue what was seen of it before".into());
     }
     log

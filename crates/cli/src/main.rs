@@ -32,6 +32,7 @@ mod generate;
 mod grammar;
 #[cfg(feature = "deal")]
 mod heads;
+mod json;
 #[cfg(feature = "deal")]
 mod keys;
 mod libvirt;
@@ -64,6 +65,8 @@ mod summary;
 mod trust;
 mod verify;
 mod view;
+#[cfg(feature = "deal")]
+mod vm;
 #[cfg(feature = "deal")]
 mod watch;
 
@@ -151,11 +154,11 @@ async fn carry_out(arguments: Arguments) -> Result<End> {
         Command::Party(command) => party::party(&command),
         #[cfg(feature = "deal")]
         Command::Log(command) => log::log(&command),
-        Command::Host(HostCommand::Add { name, host }) => {
-            add::host_add(&name, &host, &places()?).await
+        Command::Host(HostCommand::Add { name, host, json }) => {
+            add::host_add(&name, &host, &places()?, json).await
         }
-        Command::Guest(GuestCommand::Add { name, guest, product }) => {
-            add::guest_add(&name, &guest, product, &places()?)
+        Command::Guest(GuestCommand::Add { name, guest, product, json }) => {
+            add::guest_add(&name, &guest, product, &places()?, json)
         }
         Command::Host(HostCommand::List { json }) => show::host_list(json),
         Command::Host(HostCommand::Check { host, accelerator, json }) => {

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Subcommand, ValueEnum, ValueHint};
-use hospitium_ledger::{Algorithm, Party, Peers, PublicParty};
+use hospitium_ledger::{Algorithm, Log, Party, Peers, PublicParty};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::failure::End;
+use crate::json::{AsJson, print};
 use crate::keys;
 use crate::out::out;
 
@@ -25,6 +26,8 @@ pub enum PartyCommand {
         /// How its records are signed; checkpoints and cosignatures are always Ed25519
         #[arg(long, value_enum, default_value_t = AlgorithmArgument::Ed25519)]
         algorithm: AlgorithmArgument,
+        #[command(flatten)]
+        json: AsJson,
     },
     /// The public keys of a party, from its folder or its party.toml
     Show {
@@ -60,6 +63,8 @@ pub enum PartyCommand {
         /// The party's log [default: the folder's log]
         #[arg(long, value_hint = ValueHint::DirPath, value_name = "DIR")]
         log: Option<PathBuf>,
+        #[command(flatten)]
+        json: AsJson,
     },
 }
 
@@ -73,15 +78,30 @@ pub enum AlgorithmArgument {
 /// `hospitium party`.
 pub fn party(command: &PartyCommand) -> Result<End> {
     match command {
-        PartyCommand::Init { folder, name, algorithm } => {
+        PartyCommand::Init { folder, name, algorithm, json } => {
             let algorithm = match algorithm {
                 AlgorithmArgument::Ed25519 => Algorithm::Ed25519,
                 AlgorithmArgument::P256 => Algorithm::EcdsaP256,
             };
             let party = Party::init(folder, name, algorithm).context("the party cannot be made")?;
+            // Its first head, of no entries: others can fetch the log, and cosign it, before there is a record.
+            let log = folder.join("log");
+            Log::open(&log, &party).context("the party is made, and its log is not")?;
+            if json.json {
+                let (public, policy) = (folder.join("party.toml"), folder.join("policy"));
+                print(
+                    "hospitium-party-init/1",
+                    json!({
+                        "party": keys::value(&party.public), "public": public, "policy": policy, "log": log,
+                        "secret": folder.join("secret"),
+                    }),
+                );
+                return Ok(End::Good);
+            }
             keys::show(&party.public);
             out!("public    {}", folder.join("party.toml").display());
             out!("policy    {}", folder.join("policy").display());
+            out!("log       {}", log.display());
             out!(
                 "secret    {} (keep a copy where nobody else reads)",
                 folder.join("secret").display()
@@ -92,26 +112,18 @@ pub fn party(command: &PartyCommand) -> Result<End> {
             if *as_policy {
                 out!("{}", public.policy().trim_end());
             } else if *json {
-                out!("{}", json!({ "schema": "hospitium-party/1", "party": value(&public) }));
+                out!("{}", json!({ "schema": "hospitium-party/1", "party": keys::value(&public) }));
             } else {
                 keys::show(&public);
             }
         }
         PartyCommand::Trust(arguments) => return crate::trust::trust(arguments),
         PartyCommand::Peers { party, json } => peers(party, *json)?,
-        PartyCommand::Rekey { folder, reason, log } => rekey(folder, reason, log.as_deref())?,
+        PartyCommand::Rekey { folder, reason, log, json } => {
+            rekey(folder, reason, log.as_deref(), *json)?;
+        }
     }
     Ok(End::Good)
-}
-
-fn value(public: &PublicParty) -> Value {
-    json!({
-        "name": public.name,
-        "fingerprint": public.fingerprint().to_string(),
-        "record": public.record.to_string(),
-        "log": public.log.to_string(),
-        "witness": public.witness.to_string(),
-    })
 }
 
 /// `hospitium party peers`.
@@ -119,7 +131,7 @@ fn peers(folder: &Path, as_json: bool) -> Result<()> {
     PublicParty::read(folder).context("one's own party cannot be read")?;
     let peers = Peers::of(folder).all().context("a peer cannot be read")?;
     if as_json {
-        let all: Vec<_> = peers.iter().map(|(_, public)| value(public)).collect();
+        let all: Vec<_> = peers.iter().map(|(_, public)| keys::value(public)).collect();
         out!("{}", json!({ "schema": "hospitium-peers/1", "peers": all }));
         return Ok(());
     }
@@ -138,9 +150,19 @@ fn peers(folder: &Path, as_json: bool) -> Result<()> {
     Ok(())
 }
 
-fn rekey(folder: &Path, reason: &str, log: Option<&Path>) -> Result<()> {
+fn rekey(folder: &Path, reason: &str, log: Option<&Path>, json: AsJson) -> Result<()> {
     let changed = hospitium_ledger::rekey(folder, log, reason, Timestamp::now())
         .context("the key was not changed")?;
+    if json.json {
+        print(
+            "hospitium-party-rekey/1",
+            json!({
+                "party": keys::value(&changed.public), "resumed": changed.resumed, "log": changed.log,
+                "entry": changed.entry,
+            }),
+        );
+        return Ok(());
+    }
     keys::show(&changed.public);
     if changed.resumed {
         out!("went on   with a change of key that had been cut off");

@@ -1,6 +1,7 @@
 //! `hospitium agreement plan`: what an agreement obliges to on a day, how each obligation stands, and why.
 
 mod cells;
+mod model;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -25,9 +26,6 @@ use crate::view::{Paint, safe};
 /// Which obligations are looked at, and by which records.
 #[derive(Debug, Args)]
 pub struct OwedArguments {
-    /// A file, or the id or file name of an agreement that the configuration has
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub agreement: String,
     #[command(flatten)]
     pub own: OwnParty,
     #[command(flatten)]
@@ -50,6 +48,9 @@ pub struct OwedArguments {
 
 #[derive(Debug, Args)]
 pub struct PlanArguments {
+    /// A file, or the id or file name of an agreement that the configuration has
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub agreement: String,
     #[command(flatten)]
     pub owed: OwedArguments,
     /// Each obligation with all its reasons; the JSON always has them
@@ -59,6 +60,18 @@ pub struct PlanArguments {
 
 #[derive(Debug, Args)]
 pub struct CellsArguments {
+    /// A file, or the id or file name of an agreement that the configuration has
+    #[arg(value_hint = ValueHint::FilePath, required_unless_present = "model")]
+    pub agreement: Option<String>,
+    /// Instead of an agreement: cover this model of PICT, ACTS or CASA, and print the rows as PICT does (docs/covering.md)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,
+          conflicts_with_all = ["agreement", "guests", "guest", "on", "accelerator", "party", "log", "policy", "as_of",
+                                "owed_by", "state", "out"])]
+    pub model: Option<PathBuf>,
+    /// With --model: rows that are there already, as PICT prints rows; they come first
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "model",
+          conflicts_with = "agreement")]
+    pub given: Option<PathBuf>,
     #[command(flatten)]
     pub owed: OwedArguments,
     /// A guest that is here, as with `run` [default: all definitions of ./guests]
@@ -72,7 +85,7 @@ pub struct CellsArguments {
     /// Which accelerator of the hosts
     #[arg(long, value_enum, default_value_t = AcceleratorArgument::Auto)]
     pub accelerator: AcceleratorArgument,
-    /// Interaction strength: 2 covers every pair of values [default: what the agreement promises]
+    /// Interaction strength: 2 covers every pair of values [default: what the agreement promises, or what a model says, else 2]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=6))]
     pub strength: Option<u32>,
     /// Write the cells here, for `hospitium run --plan`
@@ -93,8 +106,8 @@ struct Owed {
 }
 
 impl OwedArguments {
-    async fn open(&self) -> Result<Owed> {
-        let (path, deal) = deals::open(&self.agreement)?;
+    async fn open(&self, agreement: &str) -> Result<Owed> {
+        let (path, deal) = deals::open(agreement)?;
         if let Some(name) = &self.owed_by
             && deal.party(name).is_none()
         {
@@ -127,7 +140,7 @@ impl OwedArguments {
 
 /// `hospitium agreement plan`.
 pub async fn plan(arguments: PlanArguments) -> Result<End> {
-    let Owed { deal, plan, .. } = arguments.owed.open().await?;
+    let Owed { deal, plan, .. } = arguments.owed.open(&arguments.agreement).await?;
     if arguments.owed.json {
         out!("{}", serde_json::to_string_pretty(&plan).context("cannot write JSON")?);
     } else {
@@ -142,7 +155,12 @@ pub async fn plan(arguments: PlanArguments) -> Result<End> {
 
 /// `hospitium agreement cells`.
 pub async fn cells(arguments: CellsArguments, cache: Option<PathBuf>) -> Result<End> {
-    let owed = arguments.owed.open().await?;
+    if let Some(file) = &arguments.model {
+        let CellsArguments { strength, given, owed, .. } = &arguments;
+        return model::cells(file, *strength, given.as_deref(), owed.json);
+    }
+    let agreement = arguments.agreement.clone().context("no agreement is named")?;
+    let owed = arguments.owed.open(&agreement).await?;
     warn(&owed.plan);
     cells::cells(&arguments, &owed, cache).await
 }

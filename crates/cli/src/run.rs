@@ -23,6 +23,8 @@ use crate::failure::{End, STOPS_BISECTION, Usage};
 use crate::open::{Wishes, guests, host, reapers};
 use crate::out::{note, out};
 use crate::view::{Paint, safe};
+#[cfg(feature = "deal")]
+use crate::vm::Vm;
 use crate::{places, planned, report, summary, view};
 
 /// What is wrong with the arguments by themselves, told before anything is looked for.
@@ -32,6 +34,7 @@ struct Given {
     cells: Option<CellPlan>,
     order: Order,
     again: Option<Again>,
+    vm: Option<Vm>,
 }
 
 /// Runs.
@@ -122,7 +125,8 @@ fn given(arguments: &RunArguments) -> Result<Given> {
     let checks = selection.of_suite()?;
     let order = order(arguments, &checks)?;
     let cells = arguments.plan.as_deref().map(planned::read).transpose()?;
-    Ok(Given { folder, selection, cells, order, again: None })
+    let vm = Vm::of(arguments)?;
+    Ok(Given { folder, selection, cells, order, again: None, vm })
 }
 
 /// The order that was asked for, if it makes a difference.
@@ -169,12 +173,22 @@ async fn carry_out(
     cache: Option<PathBuf>,
     verbose: bool,
 ) -> Result<RunSummary> {
-    let Given { folder, selection, cells, order, again } = given;
+    let Given { folder, selection, cells, order, again, vm } = given;
     let (cache, places) = places::open_cache(cache)?;
-    let wishes = Wishes::from(arguments);
+    let mut wishes = Wishes::from(arguments);
     let mut hosts = Vec::new();
     for what in &arguments.on {
         hosts.push(host(what, &places, arguments.accelerator).await?);
+    }
+    let mut definition = None;
+    if let (Some(vm), [host]) = (vm, hosts.as_slice()) {
+        let built = vm.on(&*host.host, wishes);
+        vm.tell(&built);
+        wishes = built.wishes.clone();
+        definition = Some(vm.pin(built));
+    }
+    if let (true, Some(definition)) = (arguments.json, &definition) {
+        out!("{}", json!({"event": "definition", "definition": definition}));
     }
     let named = arguments.old.with(&arguments.guests);
     let (guests, exactly) = match cells {
@@ -192,6 +206,7 @@ async fn carry_out(
     }
     let mut plan = RunPlan::new(guests, hosts, folder.clone(), cache)?.selecting(selection)?;
     plan.reapers = reapers();
+    plan.definition = definition;
     plan.exactly = exactly;
     plan.isolation = arguments.isolation.map(Isolation::from);
     hosts_can(&plan)?;
@@ -357,6 +372,34 @@ impl Again {
     fn tell(&self, _: &Path) -> Result<bool> {
         match *self {}
     }
+}
+
+/// Nor is there a reader of definitions.
+#[cfg(not(feature = "deal"))]
+enum Vm {}
+
+#[cfg(not(feature = "deal"))]
+impl Vm {
+    const fn of(_: &RunArguments) -> Result<Option<Self>> {
+        Ok(None)
+    }
+
+    fn on(&self, _: &dyn hospitium_host::Host, _: Wishes) -> Built {
+        match *self {}
+    }
+
+    fn tell(&self, _: &Built) {
+        match *self {}
+    }
+
+    fn pin(&self, _: Built) -> hospitium_model::DefinitionPin {
+        match *self {}
+    }
+}
+
+#[cfg(not(feature = "deal"))]
+struct Built {
+    wishes: Wishes,
 }
 
 #[cfg(test)]

@@ -178,6 +178,11 @@ impl SiteArguments {
     }
 }
 
+/// Whether passwords would go over a network as they are: others reach the address, and nobody said how.
+fn in_the_clear(listens: std::net::IpAddr, base: Option<&str>) -> bool {
+    !listens.to_canonical().is_loopback() && base.is_none()
+}
+
 /// `hospitium serve`.
 pub async fn serve(arguments: ServeArguments) -> Result<End> {
     let ServeArguments {
@@ -200,10 +205,25 @@ pub async fn serve(arguments: ServeArguments) -> Result<End> {
     let base = base.map(|base| base.trim_end_matches('/').to_owned());
     let listener = server::listen(&listen).await?;
     let address = listener.local_addr().context("the address listened on is not known")?;
-    let mut beside = federation.open()?;
+    if desk.desk.is_some() && in_the_clear(address.ip(), base.as_deref()) {
+        return Err(Usage::error(
+            format!(
+                "the desk would take passwords in the clear on {address}: the address is not of this computer alone, and \
+                 the server speaks no TLS"
+            ),
+            "listen on 127.0.0.1 behind a server that speaks TLS, and say so: --base https://HOST; on a closed network \
+             without TLS: --base http://HOST",
+        ));
+    }
+    let mut beside = federation.open(desk.desk.as_deref())?;
     let desk = desk.open().await?;
     if let Some(desk) = &desk {
         beside = beside.merge(desk.routes());
+    }
+    if desk.is_some() && base.as_ref().is_some_and(|base| base.starts_with("http://")) {
+        note!(
+            "warning: passwords of the desk go over http:// in the clear, where others may read them"
+        );
     }
     let tls = base.as_ref().is_some_and(|base| base.starts_with("https://"));
     // A catalog that was made on the spot is nobody else's to renew.
@@ -244,4 +264,27 @@ pub async fn serve(arguments: ServeArguments) -> Result<End> {
     };
     server::serve(listener, site, limits, end).await;
     Ok(End::Good)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_the_clear;
+
+    #[test]
+    fn a_desk_that_others_reach_needs_to_be_told_how_they_reach_it() {
+        for (listens, base, clear) in [
+            ("127.0.0.1", None, false),
+            ("127.3.2.1", None, false),
+            ("::1", None, false),
+            ("::ffff:127.0.0.1", None, false),
+            ("0.0.0.0", None, true),
+            ("::", None, true),
+            ("192.0.2.7", None, true),
+            ("0.0.0.0", Some("https://desk.example"), false),
+            ("192.0.2.7", Some("http://desk.example"), false),
+        ] {
+            let address = listens.parse().expect("an address");
+            assert_eq!(in_the_clear(address, base), clear, "{listens} {base:?}");
+        }
+    }
 }

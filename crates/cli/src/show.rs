@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::args::{AcceleratorArgument, CacheCommand};
 use crate::definition::{GuestDefinition, HostDefinition, all, beside, read};
 use crate::failure::{End, Usage};
+use crate::json::print;
 use crate::libvirt;
 use crate::open::{Wishes, guest, host, reapers};
 use crate::out::out;
@@ -429,15 +430,26 @@ pub fn cache(command: &CacheCommand, places: &Places) -> Result<End> {
                 }
             }
         }
-        CacheCommand::Clean => {
+        CacheCommand::Clean { json: as_json } => {
             let gone = cache.clear()?;
-            out!("{gone} booted machines removed");
+            let tell = !as_json.json;
+            if tell {
+                out!("{gone} booted machines removed");
+            }
+            let mut others = 0;
             for folder in places.derived() {
                 let gone = trim_derived(&folder, ByteSize::default())
                     .with_context(|| format!("cannot empty {}", folder.display()))?;
-                if gone > 0 {
+                others += gone;
+                if gone > 0 && tell {
                     out!("{gone} removed from {}", folder.display());
                 }
+            }
+            if !tell {
+                print(
+                    "hospitium-cache-clean/1",
+                    json!({ "folder": cache.folder(), "machines": gone, "others": others }),
+                );
             }
         }
     }

@@ -11,9 +11,11 @@ use hospitium_ledger::{
     followed, pull,
 };
 use jiff::Timestamp;
+use serde_json::json;
 
 use crate::failure::{End, Usage};
 use crate::federation;
+use crate::json::print;
 use crate::out::{note, out};
 use crate::view::safe;
 
@@ -35,6 +37,9 @@ pub struct TrustArguments {
     /// that its server publishes]
     #[arg(long, value_name = "URL|DIR")]
     pub log: Option<String>,
+    /// One JSON object (docs/command-line.md); asks nothing, so that the fingerprint has to be given
+    #[arg(long, requires = "fingerprint")]
+    pub json: bool,
 }
 
 /// What was fetched.
@@ -55,7 +60,9 @@ pub fn trust(arguments: &TrustArguments) -> Result<End> {
             "name another party's server or party.toml",
         ));
     }
-    crate::keys::show(&fetched.public);
+    if !arguments.json {
+        crate::keys::show(&fetched.public);
+    }
     let given = arguments.fingerprint.as_deref().map(str::parse::<Fingerprint>).transpose();
     let given = given.context("the fingerprint cannot be compared")?;
     let peers = Peers::of(&arguments.party);
@@ -63,7 +70,7 @@ pub fn trust(arguments: &TrustArguments) -> Result<End> {
     let is_known = match &known {
         Some((path, known)) if known.fingerprint() != fetched.public.fingerprint() => {
             follows(arguments, &peers, &fetched, (path, known))?;
-            out!("its keys follow those that are known, by changes of key in its log");
+            note!("its keys follow those that are known, by changes of key in its log");
             true
         }
         known => known.is_some(),
@@ -80,12 +87,23 @@ pub fn trust(arguments: &TrustArguments) -> Result<End> {
             "ask the other party, over another channel than its server, for its fingerprint",
         ));
     }
-    if !is_known && (given.is_none() || (!arguments.yes && std::io::stdin().is_terminal())) {
+    if !is_known
+        && (given.is_none()
+            || (!arguments.yes && !arguments.json && std::io::stdin().is_terminal()))
+    {
         ask(&name)?;
     }
     let (path, policy) = peers
         .trust(&fetched.public, fetched.log.as_deref())
         .context("the party cannot be kept among the peers")?;
+    if arguments.json {
+        let party = crate::keys::value(&fetched.public);
+        print(
+            "hospitium-party-trust/1",
+            json!({ "party": party, "public": path, "policy": policy }),
+        );
+        return Ok(End::Good);
+    }
     out!("trusted   {}", path.display());
     out!("policy    {}", policy.display());
     Ok(End::Good)

@@ -254,3 +254,80 @@ fn what_cannot_be_meant_is_refused_with_what_to_do() {
     says(&place, 2, &gather, &["names no witness with an address"]);
     says(&place, 2, &["serve", "--witness", "vendor"], &["--witness-policy"]);
 }
+
+#[test]
+fn two_parties_without_records_serve_trust_and_copy_each_other_by_address() {
+    let place = Place::new();
+    for name in ["vendor", "other"] {
+        says(&place, 0, &["party", "init", name, "--name", &format!("{name}.example")], &["log "]);
+    }
+    // A log that an earlier release did not begin is begun when it is published.
+    fs::remove_dir_all(place.path("vendor/log")).expect("removed");
+    let publish = ["--publish", "vendor/log", "--publish-policy", "vendor/policy"];
+    let mut vendors = Server::start(&place, &publish);
+    vendors.wait_for("shows a head of 0 entries");
+    // The other party serves its desk alone, and its keys are to be had there all the same.
+    let others = Server::start(&place, &["--desk", "other"]);
+    for (address, us, them) in
+        [(&vendors.address, "other", "vendor"), (&others.address, "vendor", "other")]
+    {
+        let print = fingerprint(&place, them);
+        let trust = ["party", "trust", address, "--party", us, "--fingerprint", &print];
+        says(&place, 0, &trust, &["trusted"]);
+    }
+    let from = format!("{}/log", vendors.address);
+    let policy = ["--policy", "other/peers/vendor.example.policy"];
+    let mirror = [["log", "mirror", &from, "copy"].as_slice(), &policy].concat();
+    says(&place, 0, &mirror, &["0 entries, 0 of them new"]);
+    // A folder that is no log of a party is not begun.
+    fs::create_dir(place.path("stray")).expect("made");
+    let stray = ["serve", "--publish", "stray", "--publish-policy", "vendor/policy"];
+    says(&place, 2, &stray, &["cannot be published", "next: ", "party init"]);
+}
+
+#[test]
+fn a_policy_that_is_not_there_and_a_desk_in_the_clear_are_refused_with_the_next_step() {
+    let place = Place::new();
+    says(&place, 0, &["party", "init", "vendor", "--name", "vendor.example"], &[]);
+    let before = ["log", "mirror", "vendor/log", "copy", "--policy", "peers/x.policy"];
+    says(&place, 2, &before, &["no policy peers/x.policy", "party trust"]);
+    let clear = ["serve", "--desk", "vendor", "--listen", "0.0.0.0:0"];
+    says(&place, 2, &clear, &["passwords in the clear", "--base https://"]);
+    assert!(!place.path("vendor/desk/desk.db").exists(), "the desk was opened");
+}
+
+#[test]
+fn a_stale_head_ends_a_copy_with_3_and_leaves_no_stain() {
+    let place = Place::new();
+    says(&place, 0, &["party", "init", "vendor", "--name", "vendor.example"], &[]);
+    let copied = |from: &std::path::Path, to: &std::path::Path| {
+        let copied = std::process::Command::new("cp").arg("-r").args([from, to]).status();
+        assert!(copied.expect("runs").success());
+    };
+    copied(&place.path("vendor/log"), &place.path("cached"));
+    says(&place, 0, &["party", "rekey", "vendor", "--reason", "a year is over"], &["entry 0"]);
+    let mirror = |from: &'static str| ["log", "mirror", from, "copy", "--policy", "vendor/policy"];
+    says(&place, 0, &mirror("vendor/log"), &["1 entries, 1 of them new"]);
+    says(&place, 3, &mirror("cached"), &["stale", "as a cache may", "ask again later"]);
+    says(&place, 0, &mirror("vendor/log"), &["0 of them new"]);
+    let kept = fs::read_dir(place.path("copy")).expect("lists").flatten();
+    let names: Vec<_> = kept.map(|entry| entry.file_name().into_string()).collect();
+    assert!(names.iter().flatten().all(|name| !name.starts_with(".older")), "{names:?}");
+}
+
+#[test]
+fn heads_that_cannot_be_remembered_are_told_with_the_next_step() {
+    let place = Place::new();
+    says(&place, 0, &["party", "init", "vendor", "--name", "vendor.example"], &[]);
+    let check = ["log", "check", "vendor/log", "--policy", "vendor/policy"];
+    let output = place.hospitium().env("XDG_STATE_HOME", "/proc/nope").args(check).output();
+    let said = common::text(&output.expect("runs"));
+    assert!(said.contains("next: ") && said.contains("XDG_STATE_HOME=DIR"), "{said}");
+    says(&place, 0, &check, &["sound"]);
+    let heads = fs::read_dir(place.path("state/hospitium/heads")).expect("lists").flatten();
+    let memory = heads
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|suffix| suffix == "checkpoint"));
+    fs::write(memory.expect("remembered"), b"").expect("written");
+    says(&place, 2, &check, &["remembered of this log is damaged", "move ", "remembers anew"]);
+}

@@ -34,8 +34,8 @@ pub struct Bundle {
     pub problems: Vec<Problem>,
     /// Digest of `manifest.json`, which pins all the rest: the name of this evidence.
     pub digest: Digest,
-    manifest: Manifest,
-    source: Source,
+    pub(crate) manifest: Manifest,
+    pub(crate) source: Source,
 }
 
 /// A cell, read.

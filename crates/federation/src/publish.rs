@@ -6,17 +6,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Path as Segment, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures_util::StreamExt as _;
 use hospitium_ledger::{
     BUNDLE_LIMIT, Checkpoint, Continues, FileError, HeadError, LogError, LogFolder, NoteError,
-    Policy, Source as _, continues, is_tile_path,
+    Policy, continues, is_tile_path,
 };
 use jiff::Timestamp;
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::Semaphore;
+use tokio_util::io::ReaderStream;
 
 use crate::ask::{Asked, ask_all};
+
+/// How much of a file is read at once, in bytes.
+const PIECE: usize = 64 << 10;
+/// What is small enough to be given at any time, in bytes.
+const SMALL: u64 = 1 << 20;
+/// Larger files that are given at once: twice what one address may have of connections.
+static LARGE: Semaphore = Semaphore::const_new(256);
 
 /// A party's log as others see it.
 #[derive(Debug)]
@@ -165,25 +177,49 @@ async fn tile(State(publisher): State<Arc<Publisher>>, Segment(path): Segment<St
         return absent();
     }
     let folder = publisher.folder.clone();
-    let read = tokio::task::spawn_blocking(move || folder.get(&path, BUNDLE_LIMIT)).await;
-    match read {
-        Ok(Ok(Some(bytes))) => {
-            // What a path names never changes.
-            let headers = [
-                (header::CONTENT_TYPE, "application/octet-stream"),
-                (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
-            ];
-            (headers, bytes).into_response()
-        }
+    let opened = tokio::task::spawn_blocking(move || folder.open_file(&path, BUNDLE_LIMIT)).await;
+    match opened {
+        Ok(Ok(Some((file, size)))) => given(file, size),
         Ok(Ok(None)) => absent(),
         Ok(Err(error)) => {
-            tracing::error!("a file of the log cannot be read: {error}");
+            tracing::error!("{error}: {}", hospitium_model::chain(&error));
             (StatusCode::INTERNAL_SERVER_ERROR, "the file cannot be read\n").into_response()
         }
         Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "something failed here\n").into_response(),
     }
 }
 
+/// A file piece by piece: whoever reads slowly, or not at all, holds one piece and not a bundle of 16 MiB.
+fn given(file: std::fs::File, size: u64) -> Response {
+    let place = match size {
+        0..=SMALL => None,
+        _ => match LARGE.try_acquire() {
+            Ok(place) => Some(place),
+            Err(_) => return busy(),
+        },
+    };
+    let pieces = ReaderStream::with_capacity(tokio::fs::File::from_std(file).take(size), PIECE);
+    let pieces = pieces.inspect(move |_| {
+        // Held until the last of it is gone.
+        let _ = &place;
+    });
+    // What a path names never changes.
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (header::CACHE_CONTROL, "public, max-age=31536000, immutable".to_owned()),
+        (header::CONTENT_LENGTH, size.to_string()),
+    ];
+    (headers, Body::from_stream(pieces)).into_response()
+}
+
+fn busy() -> Response {
+    let words = "too many large files are being fetched; come again\n";
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], words).into_response()
+}
+
 fn absent() -> Response {
     (StatusCode::NOT_FOUND, "there is no such file in this log\n").into_response()
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,6 +82,16 @@ fn open_plain(path: &Path) -> Result<File, FileError> {
     if meta.is_file() { Ok(file) } else { Err(FileError::NotAFile { path: path.to_owned() }) }
 }
 
+/// Opens a plain file of at most `limit` bytes, and tells how many it has.
+pub fn open_bounded(path: &Path, limit: u64) -> Result<(File, u64), FileError> {
+    let file = open_plain(path)?;
+    let size = file.metadata().map_err(io_error("look at", path))?.len();
+    if size > limit {
+        return Err(FileError::TooLarge { path: path.to_owned(), limit });
+    }
+    Ok((file, size))
+}
+
 /// Reads a plain file of at most `limit` bytes; a larger one is refused by its size, unread.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     read_open(open_plain(path)?, path, limit)

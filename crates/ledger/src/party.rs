@@ -350,18 +350,20 @@ impl Party {
         if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
             files::make_folder(above)?;
         }
-        private_folder(folder)?;
-        private_folder(&folder.join(SECRET))?;
-        for (key, path) in [(&record, record_path), (&log, log_path), (&witness, witness_path)] {
-            let pem =
-                key.to_pem().map_err(|source| PartyError::Key { path: path.clone(), source })?;
-            files::put_durably(&path, pem.as_bytes(), Access::Secret)?;
+        let was_there = folder.is_dir();
+        let keys = [(&record, record_path), (&log, log_path), (&witness, witness_path)];
+        if let Err(error) = write_new(folder, &public, &keys) {
+            // Of keys that nobody has seen nothing stays, so that the same command can be given again.
+            let _ = fs::remove_dir_all(folder.join(SECRET));
+            for name in ["record.pub.pem", "policy", PUBLIC] {
+                let _ = fs::remove_file(folder.join(name));
+                let _ = fs::remove_file(folder.join(format!(".partial-{name}")));
+            }
+            if !was_there {
+                let _ = fs::remove_dir(folder);
+            }
+            return Err(error);
         }
-        let pem = record.public().to_pem();
-        files::put(&folder.join("record.pub.pem"), pem.as_bytes(), Access::Public)?;
-        files::put(&folder.join("policy"), public.policy().as_bytes(), Access::Public)?;
-        // Last: a folder without it is no party.
-        files::put_durably(&folder.join(PUBLIC), public.to_toml().as_bytes(), Access::Public)?;
         Ok(Self { public, record, log, witness, folder: folder.to_owned() })
     }
 
@@ -531,6 +533,25 @@ fn read_key(path: &Path) -> Result<SecretKey, PartyError> {
     let text = std::str::from_utf8(&bytes).map_err(|_| KeyError::Pem);
     let key = text.and_then(SecretKey::from_pem);
     key.map_err(|source| PartyError::Key { path: path.to_owned(), source })
+}
+
+/// Writes a new party's files; `party.toml` last, for a folder without it is no party.
+fn write_new(
+    folder: &Path,
+    public: &PublicParty,
+    keys: &[(&SecretKey, PathBuf)],
+) -> Result<(), PartyError> {
+    private_folder(folder)?;
+    private_folder(&folder.join(SECRET))?;
+    for (key, path) in keys {
+        let pem = key.to_pem().map_err(|source| PartyError::Key { path: path.clone(), source })?;
+        files::put_durably(path, pem.as_bytes(), Access::Secret)?;
+    }
+    let pem = public.record.key().to_pem();
+    files::put(&folder.join("record.pub.pem"), pem.as_bytes(), Access::Public)?;
+    files::put(&folder.join("policy"), public.policy().as_bytes(), Access::Public)?;
+    files::put_durably(&folder.join(PUBLIC), public.to_toml().as_bytes(), Access::Public)?;
+    Ok(())
 }
 
 fn private_folder(path: &Path) -> Result<(), PartyError> {

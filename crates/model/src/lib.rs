@@ -52,8 +52,8 @@ pub use machine::{
 };
 pub use pattern::Pattern;
 pub use record::{
-    BOOT_WITHIN, BootOf, CellRecord, CheckRecord, EVIDENCE_FORMAT, InputPin, Manifest,
-    ManifestEntry, PlannedCheck, RunRecord, TimelineEvent, TimelineSource, Timings,
+    BOOT_WITHIN, BootOf, CellRecord, CheckRecord, DefinitionPin, EVIDENCE_FORMAT, InputPin,
+    Manifest, ManifestEntry, PlannedCheck, RunRecord, TimelineEvent, TimelineSource, Timings,
 };
 pub use repeat::{Growth, Repeats, median, wilson};
 pub use size::{ByteSize, ByteSizeError};

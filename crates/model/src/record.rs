@@ -66,6 +66,24 @@ pub struct RunRecord {
     /// Cells that were to be run and never began, because the run was cut off before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_started: Vec<String>,
+    /// The definition of a virtual machine that the machines were built after, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<DefinitionPin>,
+}
+
+/// The definition of a virtual machine after which machines were built, pinned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DefinitionPin {
+    /// The file's name on the machine that ran it, for people.
+    pub name: String,
+    /// Its format, for people.
+    pub format: String,
+    /// Its digest.
+    pub sha256: Digest,
+    /// What of it the machines have, each with its place in the file.
+    pub has: Vec<String>,
+    /// What of it they do not have, each with the reason.
+    pub limits: Vec<String>,
 }
 
 /// `cells/<name>/cell.json`: one cell.

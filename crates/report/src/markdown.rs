@@ -71,6 +71,12 @@ fn write_to(out: &mut String, bundle: &Bundle, since: Option<&Diff>) -> std::fmt
             writeln!(out, "\n{name}: no boot, the snapshot came from the cache{of}.")?;
         }
     }
+    if let Some(of) = &bundle.run.definition {
+        writeln!(out, "\nThe machine is built after {} ({}).", text(&of.name), text(&of.format))?;
+        for limit in of.limits.iter().take(40) {
+            writeln!(out, "- limit: {}", text(limit))?;
+        }
+    }
     troubles(out, bundle)?;
     repeated(out, bundle)?;
     skips(out, bundle)?;

@@ -191,6 +191,7 @@ mod tests {
                 cut_off: None,
                 order: Vec::new(),
                 not_started: vec![],
+                definition: None,
             },
             evidence: "evidence".into(),
             archive: Err(String::new()),

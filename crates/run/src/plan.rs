@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hospitium_guest::Guest;
 use hospitium_host::{Host, Isolation, Reapers};
-use hospitium_model::{ByteSize, CheckId, Expectations, GuestKind};
+use hospitium_model::{ByteSize, CheckId, DefinitionPin, Expectations, GuestKind};
 use hospitium_suite::{Check, EXPECTATIONS, StandardOptions, checks};
 
 use crate::RunError;
@@ -50,6 +50,8 @@ pub struct RunPlan {
     pub fresh_boot: bool,
     /// End what killed runs left running.
     pub reapers: Reapers,
+    /// The definition of a virtual machine that the machines are built after, if there is one; the evidence keeps it.
+    pub definition: Option<DefinitionPin>,
 }
 
 /// A guest of a plan.
@@ -125,6 +127,7 @@ impl RunPlan {
             snapshots: Some(DEFAULT_SIZE),
             fresh_boot: false,
             reapers: Reapers::from([]),
+            definition: None,
         })
     }
 

@@ -120,6 +120,7 @@ pub async fn run(
         cut_off: None,
         order: order.iter().flatten().map(|check| check.id()).collect(),
         not_started: Vec::new(),
+        definition: plan.definition.clone(),
     };
     let evidence = plan.folder.join("evidence");
     let writer = BundleWriter::create(&evidence, &record)?;

@@ -1,5 +1,6 @@
-//! Connections: how many there are at once, in all and of one address, and how long a client may take to say
-//! what it wants. Whoever opens many, or sends half a request, takes the place of nobody else.
+//! Connections: how many there are at once, in all and of one address, how long a client may take to say what it wants,
+//! and how long it may read nothing of its answer. Whoever opens many, sends half a request or never reads takes the place
+//! of nobody else.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -18,10 +19,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 use tower::Service as _;
 
 /// How long it is waited where no connection can be taken, for want of descriptors say.
 const AGAIN: Duration = Duration::from_millis(50);
+/// What is held for a connection beside the pieces of its answer, in bytes; the largest head of a request, too.
+const BUFFER: usize = 128 << 10;
 /// What is told to whoever finds no place.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\n\
                       content-type: text/plain\r\ncontent-length: 48\r\n\r\n\
@@ -36,11 +40,18 @@ pub struct Connections {
     pub per_address: usize,
     /// How long the head of a request may take, and how long a connection may stay without one.
     pub head: Duration,
+    /// How long an answer may make no progress, because the client reads nothing of it.
+    pub unread: Duration,
 }
 
 impl Default for Connections {
     fn default() -> Self {
-        Self { in_all: 512, per_address: 128, head: Duration::from_secs(15) }
+        Self {
+            in_all: 512,
+            per_address: 128,
+            head: Duration::from_secs(15),
+            unread: Duration::from_secs(30),
+        }
     }
 }
 
@@ -126,7 +137,7 @@ pub async fn answer(
                 Some(place) => {
                     let (app, closing) = (app.clone(), closing.clone());
                     answering.spawn(async move {
-                        one(stream, address, app, limits.head, closing).await;
+                        one(stream, address, app, limits, closing).await;
                         drop(place);
                     });
                 }
@@ -155,10 +166,12 @@ async fn one(
     stream: TcpStream,
     address: SocketAddr,
     app: Router,
-    head: Duration,
+    limits: Connections,
     mut closing: watch::Receiver<bool>,
 ) {
     let _ = stream.set_nodelay(true);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(limits.unread));
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         // For those who count what comes from one address.
         request.extensions_mut().insert(ConnectInfo(address));
@@ -172,8 +185,9 @@ async fn one(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(head)
-        .serve_connection(TokioIo::new(stream), service);
+        .header_read_timeout(limits.head)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -1,15 +1,19 @@
 //! The pages: routes and handlers, which are thin. What a page says is put together in its model.
 
+use std::io;
 use std::sync::Arc;
 
 use askama::Template;
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
+use futures_util::stream::{self, Stream};
+use hospitium_evidence::Pieces;
 use serde::Deserialize;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::Refused;
 use crate::day::Day;
@@ -25,8 +29,10 @@ use crate::model::search::SearchPage;
 use crate::model::{Context, Frame};
 use crate::site::{Site, View};
 
-/// Largest file of evidence that is handed out, in bytes.
-const LARGEST_FILE: u64 = 64 << 20;
+/// What is small enough to be given at any time, in bytes.
+const SMALL: u64 = 1 << 20;
+/// Larger files of evidence that are given at once.
+static LARGE: Semaphore = Semaphore::const_new(256);
 
 /// Where pages are.
 pub fn router() -> Router<Arc<Site>> {
@@ -179,15 +185,55 @@ async fn evidence(
     let manifest = manifest.parse().map_err(|_| absent())?;
     let evidence = Arc::clone(&site.evidence);
     let wanted = path.clone();
-    let read = tokio::task::spawn_blocking(move || {
-        evidence.bundle(manifest)?.read_path(&wanted, LARGEST_FILE).ok()
+    let opened = tokio::task::spawn_blocking(move || {
+        let mut pieces = evidence.bundle(manifest)?.open_path(&wanted).ok()?;
+        let first = pieces.next_piece().ok()?.unwrap_or_default();
+        Some((first, pieces))
     });
-    let bytes = read.await.ok().flatten().ok_or_else(absent)?;
-    if path.ends_with(".png") && bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
-        return Ok(([(header::CONTENT_TYPE, "image/png")], bytes).into_response());
+    let (first, pieces) = opened.await.ok().flatten().ok_or_else(absent)?;
+    let size = pieces.size();
+    let is_image = path.ends_with(".png") && first.starts_with(b"\x89PNG\r\n\x1a\n");
+    let place = match size {
+        0..=SMALL => None,
+        _ => match LARGE.try_acquire() {
+            Ok(place) => Some(place),
+            Err(_) => return Ok(busy()),
+        },
+    };
+    let body = Body::from_stream(streamed(first, pieces, place));
+    let length = (header::CONTENT_LENGTH, size.to_string());
+    if is_image {
+        return Ok(([(header::CONTENT_TYPE, "image/png".to_owned()), length], body).into_response());
     }
     let name = path.rsplit('/').next().unwrap_or("file");
-    Ok(attachment("application/octet-stream", name, bytes))
+    let kind = (header::CONTENT_TYPE, "application/octet-stream".to_owned());
+    let kept = (header::CONTENT_DISPOSITION, disposition(name));
+    Ok(([kind, kept, length], body).into_response())
+}
+
+/// The rest of a file piece by piece: whoever reads slowly, or not at all, holds a piece and not the file. The place of a
+/// large one is free again once the stream is gone.
+fn streamed(
+    first: Vec<u8>,
+    pieces: Pieces,
+    place: Option<SemaphorePermit<'static>>,
+) -> impl Stream<Item = io::Result<Bytes>> {
+    stream::try_unfold((Some(first), pieces, place), |(first, mut pieces, place)| async move {
+        if let Some(first) = first {
+            return Ok(Some((Bytes::from(first), (None, pieces, place))));
+        }
+        let read = tokio::task::spawn_blocking(move || {
+            let piece = pieces.next_piece()?;
+            Ok::<_, io::Error>(piece.map(|piece| (piece, pieces)))
+        });
+        let read = read.await.map_err(io::Error::other)??;
+        Ok(read.map(|(piece, pieces)| (Bytes::from(piece), (None, pieces, place))))
+    })
+}
+
+fn busy() -> Response {
+    let words = "Too many large files are being fetched. Come again.";
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], words).into_response()
 }
 
 /// The choice of two hosts; both chosen, their page.

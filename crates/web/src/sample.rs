@@ -177,6 +177,7 @@ pub fn record() -> RunRecord {
         cut_off: None,
         order: Vec::new(),
         not_started: Vec::new(),
+        definition: None,
     }
 }
 

@@ -29,6 +29,7 @@ pub fn run() -> RunRecord {
         cut_off: None,
         order: Vec::new(),
         not_started: Vec::new(),
+        definition: None,
     }
 }
 

@@ -5,6 +5,7 @@
 //! is new is on the medium before the head takes its place; until then the copy is the one of before.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -20,7 +21,7 @@ use crate::policy::Policy;
 use crate::text::shown;
 use crate::tile::{Row, Tile, WIDTH};
 
-/// How the names of kept heads begin, after a dot.
+/// How the names of kept heads begin, after a dot. Copies of earlier releases have older heads, which prove nothing alone.
 const OLDER: &str = "older";
 const FORK: &str = "fork";
 const OTHER: &str = "not-continued";
@@ -46,6 +47,21 @@ pub struct SourceError {
     pub what: String,
     /// Why.
     pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl LogFolder {
+    /// Opens a file of the log by its path under it, to be read piece by piece, and tells its size in bytes; nothing if
+    /// there is none.
+    ///
+    /// # Errors
+    /// If it cannot be opened, is no plain file, or is larger than `limit` bytes.
+    pub fn open_file(&self, path: &str, limit: u64) -> Result<Option<(File, u64)>, SourceError> {
+        match files::open_bounded(&self.at(path), limit) {
+            Ok(opened) => Ok(Some(opened)),
+            Err(error) if error.is_absent() => Ok(None),
+            Err(error) => Err(SourceError { what: path.to_owned(), source: error.into() }),
+        }
+    }
 }
 
 impl Source for LogFolder {
@@ -107,12 +123,22 @@ pub enum PullError {
         /// Whose log is published.
         published: String,
     },
-    /// A smaller head than the copy's.
+    /// A smaller head, which the copy begins with.
     #[error(
-        "the log shows {found} entries, and this copy has {seen}: what it said since is missing there. An older log is not \
-         taken. Both heads are kept in {kept}", kept = kept.display()
+        "the log shows a head of {found} entries, and this copy has these and more, {seen} in all: what is shown is stale,          as a cache may show it. The copy stays as it is, and nothing speaks against the log"
     )]
-    Older {
+    Stale {
+        /// Entries published.
+        found: u64,
+        /// Entries of the copy.
+        seen: u64,
+    },
+    /// A smaller head, which the copy does not begin with.
+    #[error(
+        "the log was forked: it has signed a head of {found} entries, and the {seen} entries that this copy has do not begin          with these. Both heads, each with its own signature, are kept in {kept} as proof; nothing of it is taken",
+        kept = kept.display()
+    )]
+    Shorter {
         /// Entries published.
         found: u64,
         /// Entries of the copy.
@@ -172,7 +198,7 @@ pub enum PullError {
 /// are so far, of how many.
 ///
 /// # Errors
-/// If the published head is not trusted, older, or another; if its entries cannot be had or are not its own; if another
+/// If the published head is not trusted, stale, or another; if its entries cannot be had or are not its own; if another
 /// process does the same. The copy is as it was then.
 pub fn pull(
     folder: &Path,
@@ -241,8 +267,13 @@ fn compare(
             .map_err(|source| LogError::Checkpoint { folder: folder.to_owned(), source })?;
     }
     if found.size < seen.size {
-        let kept = keep(folder, OLDER, old, published)?;
-        return Err(PullError::Older { found: found.size, seen: seen.size, kept });
+        // The copy's own tiles say whether it begins with them.
+        if LogFolder::new(folder).tree(seen).root_of(found.size)? == found.root {
+            return Err(PullError::Stale { found: found.size, seen: seen.size });
+        }
+        // In this order, so that whoever reads them sees a larger head that does not continue a smaller one.
+        let kept = keep(folder, FORK, published, old)?;
+        return Err(PullError::Shorter { found: found.size, seen: seen.size, kept });
     }
     if found.size == seen.size && found.root != seen.root {
         let kept = keep(folder, FORK, old, published)?;

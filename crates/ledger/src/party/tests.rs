@@ -28,6 +28,23 @@ fn keys_are_never_overwritten() {
 }
 
 #[test]
+fn a_party_that_could_not_be_written_leaves_nothing_so_that_it_can_be_made_again() {
+    let top = tempfile::tempdir().expect("a folder");
+    // Its folders can be made, and its files cannot: their paths are longer than the system's 4,095 bytes.
+    let mut folder = top.path().to_owned();
+    while folder.as_os_str().len() < 4085 {
+        let left = 4085 - folder.as_os_str().len() - 1;
+        let next = if left > 250 { 200 } else { left };
+        folder.push("d".repeat(next));
+    }
+    let above = folder.parent().expect("has one").to_owned();
+    fs::create_dir_all(&above).expect("made");
+    let made = Party::init(&folder, "vendor.example", Algorithm::Ed25519);
+    assert!(matches!(made, Err(PartyError::File(_))), "{made:?}");
+    assert_eq!(fs::read_dir(&above).expect("lists").count(), 0, "something stayed");
+}
+
+#[test]
 fn keys_that_others_can_reach_or_that_were_swapped_are_refused() {
     let top = tempfile::tempdir().expect("a folder");
     let folder = top.path().join("vendor");

@@ -88,6 +88,7 @@ pub fn passing() -> Run {
         cut_off: None,
         order: Vec::new(),
         not_started: Vec::new(),
+        definition: None,
     };
     let cell = CellRecord {
         name: CELL.into(),

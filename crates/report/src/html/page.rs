@@ -229,6 +229,9 @@ fn matrix(bundle: &Bundle) -> Matrix {
     Matrix { hosts, rows }
 }
 
+/// Limits of a definition that are shown.
+const LIMITS: usize = 40;
+
 fn facts(bundle: &Bundle) -> Vec<(&'static str, String)> {
     let run = &bundle.run;
     let mut facts = vec![
@@ -243,5 +246,14 @@ fn facts(bundle: &Bundle) -> Vec<(&'static str, String)> {
     facts.push(("Suite", format!("sha256:{}", run.suite.short())));
     facts.push(("Required", words::plural(run.required.len(), "check")));
     facts.push(("Seed", run.seed.to_string()));
+    if let Some(of) = &run.definition {
+        let name = format!("{}, {}, sha256:{}", of.name, of.format, of.sha256.short());
+        facts.push(("Machine of", visible(&name, 200)));
+        facts.extend(of.limits.iter().take(LIMITS).map(|limit| ("Limit", visible(limit, 300))));
+        let more = of.limits.len().saturating_sub(LIMITS);
+        if more > 0 {
+            facts.push(("Limit", format!("{more} more; run.json has them")));
+        }
+    }
     facts
 }

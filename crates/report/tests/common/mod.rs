@@ -79,6 +79,7 @@ fn run() -> RunRecord {
         cut_off: None,
         order: Vec::new(),
         not_started: Vec::new(),
+        definition: None,
     }
 }
 

@@ -56,7 +56,7 @@ async fn a_request_that_is_sent_by_half_does_not_stay_open() {
 
 #[tokio::test]
 async fn one_address_takes_no_more_than_its_places_and_gives_them_back() {
-    let limits = Connections { in_all: 100, per_address: 3, head: LONG };
+    let limits = Connections { in_all: 100, per_address: 3, head: LONG, unread: LONG };
     let (address, _end) = serving(limits).await;
     let mut held = Vec::new();
     for _ in 0..3 {
@@ -75,7 +75,7 @@ async fn one_address_takes_no_more_than_its_places_and_gives_them_back() {
 
 #[test]
 fn places_are_counted_in_all_and_by_address_and_are_free_again() {
-    let limits = Connections { in_all: 3, per_address: 2, head: LONG };
+    let limits = Connections { in_all: 3, per_address: 2, head: LONG, unread: LONG };
     let open = Arc::new(Open::default());
     let take = |address: &str| open.take(address.parse().expect("an address"), limits);
     let (one, two) = (take("192.0.2.1").expect("free"), take("192.0.2.1").expect("free"));
@@ -117,4 +117,44 @@ async fn what_is_open_and_idle_ends_when_the_server_does() {
     stream.read_exact(&mut first).await.expect("answered");
     end.send_replace(true);
     assert!(said(stream).await.ends_with("here"));
+}
+
+/// Sends its word when an answer is over, for whatever reason.
+struct Over(tokio::sync::mpsc::UnboundedSender<()>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+#[tokio::test]
+async fn whoever_reads_nothing_of_an_answer_loses_the_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
+    let address = listener.local_addr().expect("listens");
+    let (_end, closing) = watch::channel(false);
+    let (over, mut ended) = tokio::sync::mpsc::unbounded_channel();
+    let app = Router::new().route(
+        "/",
+        get(move || {
+            let held = Over(over.clone());
+            // More than any buffer between the two takes.
+            let endless = futures_util::stream::repeat_with(move || {
+                let _ = &held;
+                Ok::<_, io::Error>(axum::body::Bytes::from_static(&[7; 64 << 10]))
+            });
+            async { axum::body::Body::from_stream(endless) }
+        }),
+    );
+    let limits =
+        Connections { head: LONG, unread: Duration::from_millis(100), ..Connections::default() };
+    tokio::spawn(answer(listener, app, limits, closing));
+    let mut deaf = Vec::new();
+    for _ in 0..8 {
+        deaf.push(open(address, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").await);
+    }
+    for _ in 0..8 {
+        ended.recv().await.expect("the answer comes to an end");
+    }
+    drop(deaf);
 }

@@ -112,7 +112,7 @@ fn a_copy_grows_with_its_log_around_every_edge() {
 }
 
 #[test]
-fn an_older_log_and_a_fork_are_refused_with_both_heads_kept() {
+fn a_stale_head_leaves_no_stain_and_a_fork_is_refused_with_both_heads_kept() {
     let place = Place::new();
     place.grow(3);
     place.pull().expect("pulled");
@@ -121,9 +121,8 @@ fn an_older_log_and_a_fork_are_refused_with_both_heads_kept() {
     place.pull().expect("pulled");
     let log = place.log();
     let error = place.pull_from(&Altered { log: &log, path: CHECKPOINT, with: Some(older) });
-    let Err(PullError::Older { found: 3, seen: 300, kept }) = error else { panic!("{error:?}") };
-    let kept = std::fs::read_to_string(kept).expect("kept");
-    assert_eq!(kept.matches("vendor.example/log\n").count(), 2, "{kept}");
+    assert!(matches!(error, Err(PullError::Stale { found: 3, seen: 300 })), "{error:?}");
+    assert!(refused_heads(place.copy().path()).is_empty());
     place.assert_has(300);
     // The same party signs other entries.
     std::fs::remove_dir_all(log.path()).expect("removed");
@@ -133,6 +132,16 @@ fn an_older_log_and_a_fork_are_refused_with_both_heads_kept() {
         let from = log.checkpoint().head().size;
         log.append(&entries(from + 7..size + 7)).expect("appended");
     };
+    // A head of fewer entries that the copy does not begin with is as much a proof.
+    fork(200);
+    let error = place.pull();
+    let Err(PullError::Shorter { found: 200, seen: 300, kept }) = error else {
+        panic!("{error:?}")
+    };
+    let kept = std::fs::read_to_string(kept).expect("kept");
+    assert_eq!(kept.matches("vendor.example/log\n").count(), 2, "{kept}");
+    assert_eq!(refused_heads(place.copy().path()).len(), 1);
+    place.assert_has(300);
     fork(300);
     assert!(matches!(place.pull(), Err(PullError::Fork { size: 300, .. })));
     fork(700);

@@ -130,13 +130,7 @@ pub fn word(verdict: &Verdict, flaky: Option<(usize, usize)>) -> &'static str {
 
 /// Foreign text without anything that a terminal could take for a command, on one line.
 pub fn safe(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\n' | '\t' => ' ',
-            c if c.is_control() || hospitium_model::is_invisible(c) => '\u{fffd}',
-            c => c,
-        })
-        .collect()
+    hospitium_model::printable(text, usize::MAX)
 }
 
 #[cfg(test)]

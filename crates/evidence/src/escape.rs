@@ -70,20 +70,8 @@ fn push(out: &mut String, c: char) {
         '\t' => out.push('\t'),
         '\n' => out.push_str("\\n"),
         '\r' => out.push_str("\\r"),
-        c if c.is_control() && (c as u32) < 0x80 => out.push_str(&format!("\\x{:02x}", c as u32)),
-        c if c.is_control() || turns_or_hides(c) => {
-            out.push_str(&format!("\\u{{{:x}}}", c as u32));
-        }
-        c => out.push(c),
+        c => hospitium_model::push_escaped(out, c),
     }
-}
-
-/// Characters that change the order of the text around them, or that cannot be seen: Unicode's
-/// bidirectional controls (UAX #9), line and paragraph separators, zero-width and tag characters.
-fn turns_or_hides(c: char) -> bool {
-    matches!(c,
-        '\u{61c}' | '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 use std::time::Duration;
 
 use hospitium_host::HostError;
-use hospitium_qmp::escape;
+use hospitium_model::escaped;
 use tokio::sync::{oneshot, watch};
 use virt::connect::Connect;
 use virt::error::{Error, ErrorNumber};
@@ -225,7 +225,7 @@ impl Drop for Connection {
 fn unusable(uri: &str, error: &Error) -> HostError {
     HostError::Unusable {
         vmm: format!("libvirt at {uri}"),
-        why: escape(error.message(), 400),
+        why: escaped(error.message(), 400),
         next: "Start its daemon (Debian: apt install libvirt-daemon-system, or libvirtd for \
                qemu:///session), or name another: libvirt:URI"
             .into(),
@@ -234,7 +234,7 @@ fn unusable(uri: &str, error: &Error) -> HostError {
 
 /// What a failed call means.
 fn fault(doing: &str, error: &Error) -> HostError {
-    let (doing, why) = (doing.to_owned(), escape(error.message(), 400));
+    let (doing, why) = (doing.to_owned(), escaped(error.message(), 400));
     match error.code() {
         ErrorNumber::NoSupport
         | ErrorNumber::ConfigUnsupported

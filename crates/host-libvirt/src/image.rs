@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use hospitium_disk::{Disk as Lossy, Store};
 use hospitium_host::HostError;
+use hospitium_model::escaped;
 use hospitium_model::{Bus, Disk, DiskRole};
-use hospitium_qmp::escape;
 use serde_json::Value;
 
 use crate::place::Place;
@@ -34,7 +34,7 @@ async fn tool(doing: &str, arguments: &[&str]) -> Result<Vec<u8>, HostError> {
         next: "Install it (Debian: apt install qemu-utils)".into(),
     })?;
     if !done.status.success() {
-        let why = escape(String::from_utf8_lossy(&done.stderr).trim(), 400);
+        let why = escaped(String::from_utf8_lossy(&done.stderr).trim(), 400);
         return Err(HostError::Refused { doing: doing.to_owned(), why });
     }
     Ok(done.stdout)

@@ -3,7 +3,8 @@
 
 use async_trait::async_trait;
 use hospitium_host::HostError;
-use hospitium_qmp::{Monitor, escape};
+use hospitium_model::escaped;
+use hospitium_qmp::Monitor;
 use serde_json::{Value, json};
 
 use crate::ffi;
@@ -42,7 +43,7 @@ fn read(answer: &str) -> Result<Value, String> {
         return Ok(value.take());
     }
     let words = answer.get("error").and_then(|error| error.get("desc")?.as_str());
-    Err(escape(words.unwrap_or("it answered with neither a value nor an error"), 400))
+    Err(escaped(words.unwrap_or("it answered with neither a value nor an error"), 400))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use hospitium_host::local::ProcessId;
 use hospitium_model::Inability;
-use hospitium_qmp::escape;
+use hospitium_model::escaped;
 use serde::{Deserialize, Serialize};
 
 /// No more lines of what a VMM said are read.
@@ -71,7 +71,7 @@ impl Vmm {
     pub(crate) fn command(&self) -> Vec<String> {
         let command = self.process.command();
         let words = command.split(|byte| *byte == 0).filter(|word| !word.is_empty());
-        words.map(|word| escape(&String::from_utf8_lossy(word), 4000)).collect()
+        words.map(|word| escaped(&String::from_utf8_lossy(word), 4000)).collect()
     }
 }
 
@@ -96,7 +96,7 @@ fn said(log: &str, in_order: bool) -> Vec<String> {
             || line.starts_with("char device redirected to ")
             || in_order && line.contains(": terminating on signal 15 from pid ");
         if !libvirts {
-            own.push(escape(line, 300));
+            own.push(escaped(line, 300));
         }
     }
     own.truncate(SAID_LINES);

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use hospitium_host::{Ended, Event, EventClass, EventKind, History};
 use hospitium_model::ByteSize;
-use hospitium_qmp::escape;
+use hospitium_model::escaped;
 use tokio::sync::watch;
 use virt::sys;
 
@@ -16,7 +16,7 @@ pub(crate) const ALIAS: &str = "ua-";
 
 /// A device's id, from its alias.
 pub(crate) fn id_of(alias: &str) -> String {
-    escape(alias.strip_prefix(ALIAS).unwrap_or(alias), 64)
+    escaped(alias.strip_prefix(ALIAS).unwrap_or(alias), 64)
 }
 
 /// A machine's history and end.

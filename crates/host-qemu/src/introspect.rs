@@ -17,7 +17,7 @@ use crate::process::{Confinement, Launch};
 use crate::qmp::Qmp;
 use hospitium_host::local::digest_of;
 use hospitium_host::{Choices, CpuChoice, History, HostError, MachineChoice};
-use hospitium_qmp::escape;
+use hospitium_model::escaped;
 
 /// Devices whose lack changes what a host can do.
 const DEVICES: [&str; 17] = [
@@ -174,7 +174,7 @@ fn cpu_models(answer: &Value) -> Vec<(String, Vec<String>)> {
     let lacks = |item: &Value| {
         let lacks = item.get("unavailable-features").and_then(Value::as_array);
         let lacks = lacks.map(Vec::as_slice).unwrap_or_default();
-        lacks.iter().filter_map(|one| one.as_str().map(|one| escape(one, 64))).take(256).collect()
+        lacks.iter().filter_map(|one| one.as_str().map(|one| escaped(one, 64))).take(256).collect()
     };
     let mut all: Vec<_> = named(answer).map(|(name, item)| (name, lacks(item))).collect();
     all.sort();
@@ -185,7 +185,7 @@ fn cpu_models(answer: &Value) -> Vec<(String, Vec<String>)> {
 fn machine_types(answer: &Value) -> Vec<MachineType> {
     let each = named(answer).map(|(name, item)| MachineType {
         name,
-        alias: item.get("alias").and_then(Value::as_str).map(|alias| escape(alias, 64)),
+        alias: item.get("alias").and_then(Value::as_str).map(|alias| escaped(alias, 64)),
         most_vcpus: item.get("cpu-max").and_then(Value::as_u64).and_then(|n| n.try_into().ok()),
     });
     let mut all: Vec<_> = each.collect();
@@ -253,7 +253,7 @@ async fn ask(
         return Err(unusable(why, &format!("Use QEMU {}.{} or later", OLDEST.0, OLDEST.1)));
     }
     let package = answer.get("package").and_then(Value::as_str).unwrap_or_default();
-    let package = escape(package.trim().trim_matches(['(', ')']), 100);
+    let package = escaped(package.trim().trim_matches(['(', ')']), 100);
     let mut devices = BTreeSet::new();
     for name in DEVICES {
         // One by one: a list of all types would make it load all modules there are, and one of

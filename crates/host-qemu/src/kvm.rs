@@ -16,7 +16,7 @@ use crate::process::Confinement;
 use crate::{Inner, QemuOptions};
 use hospitium_host::local::{self, digest_of};
 use hospitium_host::{HostError, Machine as _, PowerVerb, WorkDir};
-use hospitium_qmp::escape;
+use hospitium_model::escaped;
 
 /// With working KVM a kernel gets to its missing root file system in about a second.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -157,7 +157,7 @@ async fn boots(
         Ok(Err(error)) => return Err(error),
         Err(_) => {
             let last = seen.lines().rfind(|line| !line.trim().is_empty());
-            let last = last.map_or("nothing".into(), |line| format!("{:?}", escape(line, 80)));
+            let last = last.map_or("nothing".into(), |line| format!("{:?}", escaped(line, 80)));
             Err(format!(
                 "a 64-bit kernel got nowhere in {PATIENCE:?}; the last that it said was {last}"
             ))

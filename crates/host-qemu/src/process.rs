@@ -17,7 +17,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{oneshot, watch};
 
 use hospitium_host::{Ended, HostError};
-use hospitium_qmp::escape;
+use hospitium_model::escaped;
 
 /// File of what a VMM says on standard error.
 pub(crate) const LOG: &str = "vmm.log";
@@ -253,7 +253,7 @@ async fn keep_stderr(from: OwnedFd, log: Log) -> Vec<u8> {
 fn ended_how(status: io::Result<ExitStatus>, said: &[u8], meanings: &[Ended]) -> Ended {
     let said = String::from_utf8_lossy(said);
     let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
-    let last = lines[lines.len().saturating_sub(3)..].iter().map(|line| escape(line, 300));
+    let last = lines[lines.len().saturating_sub(3)..].iter().map(|line| escaped(line, 300));
     let said = last.collect::<Vec<_>>().join("; ");
     let status = match status {
         Ok(status) => status,
@@ -285,7 +285,7 @@ impl Process {
         let text = std::fs::read(log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines = text.lines().filter(|line| !line.trim().is_empty());
-        lines.take(SAID_LINES).map(|line| escape(line, 300)).collect()
+        lines.take(SAID_LINES).map(|line| escaped(line, 300)).collect()
     }
 
     /// What its end will mean.
@@ -358,11 +358,11 @@ mod tests {
 
     #[test]
     fn what_a_vmm_said_is_escaped_and_bounded() {
-        assert_eq!(escape("\u{1b}[2Jx\n", 9), "\\u{1b}[2Jx\\n");
-        assert_eq!(escape("aaaa", 2), "aa…");
+        assert_eq!(escaped("\u{1b}[2Jx\n", 9), "\\x1b[2Jx\\x0a");
+        assert_eq!(escaped("aaaa", 2), "aa…");
         let said = b"a\nb\nc\n\x1b[31md\n\n";
         let words = ended_how(Ok(ExitStatus::from_raw(256)), said, &[Ended::ByUs]).to_string();
-        assert_eq!(words, "exit code 1: b; c; \\u{1b}[31md");
+        assert_eq!(words, "exit code 1: b; c; \\x1b[31md");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use tokio::sync::{oneshot, watch};
 use crate::process::{Process, wait_ended};
 use hospitium_host::History;
 use hospitium_host::{Ended, EventKind, HostError};
-use hospitium_qmp::escape;
+use hospitium_model::escaped;
 use hospitium_qmp::translate;
 
 /// A line longer than this is no QMP. The longest real one, the schema, has about 300 KiB.
@@ -69,7 +69,7 @@ fn time_of(stamp: &Value) -> Option<SystemTime> {
 
 fn parse(line: &[u8]) -> Result<Line, String> {
     let wrong =
-        || format!("the VMM sent what is no QMP: {}", escape(&String::from_utf8_lossy(line), 80));
+        || format!("the VMM sent what is no QMP: {}", escaped(&String::from_utf8_lossy(line), 80));
     let mut value: Value = serde_json::from_slice(line).map_err(|_| wrong())?;
     let object = value.as_object_mut().ok_or_else(wrong)?;
     if object.contains_key("QMP") {
@@ -83,7 +83,7 @@ fn parse(line: &[u8]) -> Result<Line, String> {
         (Some(value), None) => Ok(value),
         (None, Some(error)) => {
             let words = error.get("desc").and_then(Value::as_str).unwrap_or("no reason given");
-            Err(escape(words, 500))
+            Err(escaped(words, 500))
         }
         _ => return Err(wrong()),
     };
@@ -328,7 +328,7 @@ mod tests {
     #[test]
     fn a_refusal_is_escaped() {
         let told = parse(b"{\"error\": {\"class\": \"X\", \"desc\": \"a\\u001b[0m\"}, \"id\": 3}");
-        assert_eq!(told, Ok(Line::Answer { id: 3, answer: Err("a\\u{1b}[0m".into()) }));
+        assert_eq!(told, Ok(Line::Answer { id: 3, answer: Err("a\\x1b[0m".into()) }));
     }
 
     /// A process that answers nothing, and the other end of its control connection.

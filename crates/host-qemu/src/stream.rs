@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::machine::QemuMachine;
 use crate::setup::Mapping;
 use hospitium_host::{EventKind, HostError};
-use hospitium_qmp::escape;
+use hospitium_model::escaped;
 
 /// Saving or loading a stream with a few GiB of memory in it takes no longer.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -52,7 +52,7 @@ pub(crate) async fn sent(machine: &QemuMachine, from: usize) -> Result<Value, Ho
         Some("completed") => Ok(report),
         status => {
             let why = report.get("error-desc").and_then(Value::as_str).or(status);
-            let why = escape(why.unwrap_or("it tells no reason"), 500);
+            let why = escaped(why.unwrap_or("it tells no reason"), 500);
             Err(HostError::Refused { doing: doing.into(), why })
         }
     }

@@ -1,5 +1,6 @@
 //! A place in a text where it is not as it should be, shown with the line and a caret.
 
+use crate::text::printable;
 use std::fmt;
 
 /// What is wrong with a text, and where. Nothing in it reaches a terminal unescaped.
@@ -90,55 +91,6 @@ impl fmt::Display for FormError {
 }
 
 impl std::error::Error for FormError {}
-
-/// What can be shown on a terminal, at most so many characters of it: control characters and those
-/// that turn or hide text as `·`, tabs and line ends as a space.
-pub fn printable(text: &str, most: usize) -> String {
-    // Most text is plain, and a catalog looks at some ten of them for each record.
-    if text.len() <= most && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return text.to_owned();
-    }
-    text.chars()
-        .take(most)
-        .map(|c| match c {
-            '\t' | '\n' => ' ',
-            c if c.is_control() || is_invisible(c) => '·',
-            c => c,
-        })
-        .collect()
-}
-
-/// Characters that turn, part or hide text: format, separator, filler, variation and tag characters, which
-/// no name needs and which a reader does not see.
-pub const fn is_invisible(c: char) -> bool {
-    matches!(
-        c,
-        '\u{ad}'
-            | '\u{34f}'
-            | '\u{600}'..='\u{605}'
-            | '\u{61c}'
-            | '\u{6dd}'
-            | '\u{70f}'
-            | '\u{8e2}'
-            | '\u{115f}'
-            | '\u{1160}'
-            | '\u{17b4}'
-            | '\u{17b5}'
-            | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{3164}'
-            | '\u{fe00}'..='\u{fe0f}'
-            | '\u{feff}'
-            | '\u{ffa0}'
-            | '\u{fff0}'..='\u{fffb}'
-            | '\u{110bd}'
-            | '\u{1bca0}'..='\u{1bca3}'
-            | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e0fff}'
-    )
-}
 
 #[cfg(test)]
 mod tests {

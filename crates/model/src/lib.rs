@@ -26,6 +26,7 @@ mod source;
 mod space;
 mod span;
 pub mod standing;
+mod text;
 mod text_form;
 mod verdict;
 
@@ -44,7 +45,7 @@ pub use facts::{
     OperatingSystem, UNDECLARED, Unable,
 };
 pub use finding::{Finding, Holds, Observations, Rule, Sighted, Value};
-pub use form::{FormError, is_invisible, printable};
+pub use form::FormError;
 pub use machine::{
     Boot, Bus, Channel, ChannelKind, Chipset, CpuTopology, CrashAction, Disk, DiskRole, Firmware,
     MachineSpec, Memory, Network, Nic, NicModel, Smbios, SpecError, TpmVersion, Watchdog,
@@ -63,4 +64,5 @@ pub use space::{
     SpaceParameter, SpaceRule,
 };
 pub use span::span;
+pub use text::{escaped, is_invisible, is_unsafe, printable, push_escaped};
 pub use verdict::{SkipReason, Verdict, VerdictWord};

@@ -4,7 +4,7 @@ use hospitium_host::EventKind;
 use hospitium_model::ByteSize;
 use serde_json::Value;
 
-use crate::monitor::escape;
+use hospitium_model::escaped;
 
 /// What a QMP event means. The id of a device is in its QOM path where the event names no id.
 pub fn translate(name: &str, data: &Value) -> Option<EventKind> {
@@ -22,7 +22,7 @@ pub fn translate(name: &str, data: &Value) -> Option<EventKind> {
         "POWERDOWN" => EventKind::PowerButton,
         "GUEST_PANICKED" => EventKind::Crashed,
         "SUSPEND" | "SUSPEND_DISK" => EventKind::Suspended,
-        "WATCHDOG" => EventKind::Watchdog { action: escape(text("action"), 40) },
+        "WATCHDOG" => EventKind::Watchdog { action: escaped(text("action"), 40) },
         // Comes a second time, without an id, for the part of a device behind its bus.
         "DEVICE_DELETED" => match device_id(data) {
             Some(id) => EventKind::DeviceRemoved { id },
@@ -35,7 +35,7 @@ pub fn translate(name: &str, data: &Value) -> Option<EventKind> {
         "BLOCK_IO_ERROR" => EventKind::DiskError {
             // Older versions tell the block node, newer ones the device too.
             id: match (text("qom-path"), text("node-name").strip_prefix("d.")) {
-                ("", Some(id)) => escape(id, 64),
+                ("", Some(id)) => escaped(id, 64),
                 ("", None) => path_id(text("device")),
                 (path, _) => path_id(path),
             },
@@ -46,14 +46,14 @@ pub fn translate(name: &str, data: &Value) -> Option<EventKind> {
             EventKind::Balloon { actual: ByteSize::bytes(actual) }
         }
         "MIGRATION" => {
-            EventKind::Other { name: format!("MIGRATION {}", escape(text("status"), 40)) }
+            EventKind::Other { name: format!("MIGRATION {}", escaped(text("status"), 40)) }
         }
-        _ => EventKind::Other { name: escape(name, 60) },
+        _ => EventKind::Other { name: escaped(name, 60) },
     })
 }
 
 fn device_id(data: &Value) -> Option<String> {
-    Some(escape(data.get("device")?.as_str()?, 64))
+    Some(escaped(data.get("device")?.as_str()?, 64))
 }
 
 /// The id in `/machine/peripheral/ID/…`, or the text itself.
@@ -62,7 +62,7 @@ pub fn path_id(path: &str) -> String {
         Some(rest) => rest.split('/').next().unwrap_or_default(),
         None => path,
     };
-    escape(id, 64)
+    escaped(id, 64)
 }
 
 #[cfg(test)]

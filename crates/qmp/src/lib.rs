@@ -18,5 +18,5 @@ mod text_screen;
 pub use events::{path_id, translate};
 pub use inspect::inspect;
 pub use look::look;
-pub use monitor::{Monitor, escape};
+pub use monitor::Monitor;
 pub use picture::parse as parse_picture;

@@ -1,10 +1,11 @@
 //! What the host sees of a machine: asked of the VMM, never taken from the specification.
 
+use hospitium_model::escaped;
 use hospitium_model::{Accelerator, ByteSize, Firmware, HostSource, Inability};
 use serde_json::{Value, json};
 
 use crate::events::path_id;
-use crate::monitor::{Monitor, ask, escape, property, unless_refused};
+use crate::monitor::{Monitor, ask, property, unless_refused};
 use crate::smbios;
 use hospitium_host::{
     CpuFeatureWord, HostError, Look, MachineState, SeenDevice, SeenDisk, SeenNic, SeenNode,
@@ -42,7 +43,7 @@ fn sight(value: &Value, key: &str) -> Sight<ByteSize> {
 fn text_sight(answer: Result<Value, Inability>, key: &str) -> Sight<String> {
     match text(&answer?, key) {
         "" => Err(Inability::of_host(format!("this QEMU does not tell {key}"))),
-        word => saw(escape(word, 64)),
+        word => saw(escaped(word, 64)),
     }
 }
 
@@ -107,7 +108,7 @@ pub async fn look(monitor: &dyn Monitor) -> Result<Look, HostError> {
 fn tpm(answer: &Value) -> Option<SeenTpm> {
     let first = list(answer).first()?;
     let backend = first.get("options").map(|options| text(options, "type")).unwrap_or_default();
-    Some(SeenTpm { interface: escape(text(first, "model"), 32), backend: escape(backend, 32) })
+    Some(SeenTpm { interface: escaped(text(first, "model"), 32), backend: escaped(backend, 32) })
 }
 
 /// KVM says of itself whether it is in use. Of TCG only the questions that no other accelerator answers tell
@@ -248,7 +249,7 @@ fn walk_bus(bus: &Value, depth: u32, into: &mut Vec<SeenDevice>) {
 /// The name that CPUID gives the CPU.
 async fn cpu_model(monitor: &dyn Monitor, cpu: &str) -> Result<Sight<String>, HostError> {
     let name = property(monitor, cpu, "model-id").await?;
-    let name = name.as_ref().and_then(Value::as_str).map(|name| escape(name.trim(), 64));
+    let name = name.as_ref().and_then(Value::as_str).map(|name| escaped(name.trim(), 64));
     let untold = || Inability::of_host("this QEMU does not tell the name of its CPU");
     Ok(name.map(|name| HostSource::Hypervisor.saw(name)).ok_or_else(untold))
 }
@@ -262,7 +263,7 @@ async fn type_of(
     let kind = property(monitor, path, "type").await?;
     let name = kind.as_ref().and_then(Value::as_str).and_then(|kind| kind.strip_suffix(suffix));
     let untold = || Inability::of_host(format!("this QEMU does not tell of what type {path} is"));
-    Ok(name.map(|name| HostSource::Hypervisor.saw(escape(name, 64))).ok_or_else(untold))
+    Ok(name.map(|name| HostSource::Hypervisor.saw(escaped(name, 64))).ok_or_else(untold))
 }
 
 /// CPUID feature words of a vCPU (`X86CPUFeatureWordInfo`, qapi/machine-target.json).
@@ -314,7 +315,7 @@ async fn disks(monitor: &dyn Monitor) -> Result<Vec<SeenDisk>, HostError> {
         };
         let serial = of_device("serial").await?;
         disks.push(SeenDisk {
-            serial: serial.and_then(|serial| Some(escape(serial.as_str()?, 64))),
+            serial: serial.and_then(|serial| Some(escaped(serial.as_str()?, 64))),
             logical_sector: sector("logical_block_size").await?,
             physical_sector: sector("physical_block_size").await?,
             id,
@@ -351,7 +352,7 @@ async fn nics(monitor: &dyn Monitor) -> Result<Sight<Vec<SeenNic>>, HostError> {
         // One that is being unplugged may be gone by now.
         let mac = property(monitor, &format!("{root}/{id}"), "mac").await?;
         if let Some(Value::String(mac)) = mac {
-            nics.push(SeenNic { id: escape(id, 64), mac: escape(&mac, 40) });
+            nics.push(SeenNic { id: escaped(id, 64), mac: escaped(&mac, 40) });
         }
     }
     nics.sort_by(|a, b| a.id.cmp(&b.id));

@@ -47,16 +47,3 @@ pub(crate) fn unless_refused<T>(
         Err(error) => Err(error),
     }
 }
-
-/// Foreign text for people: control characters escaped, at most `limit` characters.
-pub fn escape(text: &str, limit: usize) -> String {
-    let mut out = String::new();
-    for (n, c) in text.chars().enumerate() {
-        if n == limit {
-            out.push('…');
-            break;
-        }
-        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
-    }
-    out
-}

@@ -6,8 +6,9 @@
 
 use hospitium_model::{HostSource, Inability};
 
-use crate::monitor::{Monitor, escape};
+use crate::monitor::Monitor;
 use hospitium_host::{HostError, SeenSmbios, Sight};
+use hospitium_model::escaped;
 
 /// Where entry points lie.
 const SEGMENT: (u64, u64) = (0xF_0000, 0x1_0000);
@@ -65,7 +66,7 @@ fn system(mut table: &[u8]) -> Option<SeenSmbios> {
             let text = |at: usize| {
                 let number = usize::from(formatted.get(at).copied().unwrap_or(0));
                 let bytes = number.checked_sub(1).and_then(|n| strings.get(n).copied());
-                escape(&String::from_utf8_lossy(bytes.unwrap_or_default()), 200)
+                escaped(&String::from_utf8_lossy(bytes.unwrap_or_default()), 200)
             };
             return Some(SeenSmbios { manufacturer: text(4), product: text(5), serial: text(7) });
         }
@@ -82,7 +83,7 @@ mod tests {
         let mut table = b"\x00\x05\0\0\0bios\0\0".to_vec();
         table.extend(b"\x01\x08\0\0\x02\x01\0\x03product\0maker\x1b\0serial\0\0");
         let seen = system(&table).expect("found");
-        assert_eq!((&*seen.manufacturer, &*seen.product), ("maker\\u{1b}", "product"));
+        assert_eq!((&*seen.manufacturer, &*seen.product), ("maker\\x1b", "product"));
         assert_eq!(seen.serial, "serial");
         for bad in
             [&b""[..], b"\x01", b"\x01\x00\0\0", b"\x01\xff\0\0", b"\x00\x04\0\0abc", &[0; 64]]

@@ -61,9 +61,7 @@ fn name_of(c: char) -> &'static str {
 /// Characters that turn the text around them or cannot be seen: C1 controls, bidirectional
 /// controls (UAX #9), separators, zero-width, tag and private-use characters, non-characters.
 fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || hospitium_model::is_invisible(c)
-        || matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{fffe}'..='\u{ffff}')
+    hospitium_model::is_unsafe(c) || matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{fffe}'..='\u{ffff}')
 }
 
 /// An observed value with its unit; a dash for a witness that did not see it.

@@ -35,22 +35,7 @@ pub fn short(text: &str, most: usize) -> String {
 fn push_visible(out: &mut String, c: char) {
     match c {
         '\t' => out.push(' '),
-        // Marks, embeddings, overrides and isolates of the bidirectional algorithm (Unicode
-        // Standard Annex 9), and line and paragraph separators.
-        '\u{200e}'
-        | '\u{200f}'
-        | '\u{061c}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2066}'..='\u{2069}' => {
-            let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
-        }
-        c if c.is_control() && u32::from(c) < 0x80 => {
-            let _ = write!(out, "\\x{:02x}", u32::from(c));
-        }
-        c if c.is_control() => {
-            let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
-        }
-        c => out.push(c),
+        c => hospitium_model::push_escaped(out, c),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A running domain's XML, as libvirt gives it back.
 
 use hospitium_host::HostError;
-use hospitium_qmp::escape;
+use hospitium_model::escaped;
 use hospitium_xml::Element;
 
 use crate::watched::id_of;
@@ -10,7 +10,7 @@ use crate::watched::id_of;
 pub(crate) fn read(what: &str, text: &str) -> Result<Element, HostError> {
     hospitium_xml::read(what, text, |_, _| true).map_err(|error| HostError::Refused {
         doing: format!("reading {what}"),
-        why: escape(&error.to_string(), 400),
+        why: escaped(&error.to_string(), 400),
     })
 }
 

@@ -57,7 +57,7 @@ fn put(element: &Element, out: &mut String) {
         out.push(' ');
         out.push_str(name);
         out.push_str("='");
-        escape(value, out);
+        escaped(value, out);
         out.push('\'');
     }
     if element.text.is_empty() && element.children.is_empty() {
@@ -65,7 +65,7 @@ fn put(element: &Element, out: &mut String) {
         return;
     }
     out.push('>');
-    escape(&element.text, out);
+    escaped(&element.text, out);
     for child in &element.children {
         put(child, out);
     }
@@ -75,7 +75,7 @@ fn put(element: &Element, out: &mut String) {
 }
 
 /// Text for content and attributes alike. What XML 1.0 cannot hold (section 2.2) becomes U+FFFD.
-fn escape(text: &str, out: &mut String) {
+fn escaped(text: &str, out: &mut String) {
     for c in text.chars() {
         match c {
             '&' => out.push_str("&amp;"),

@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn an_answer_is_a_value_or_qemus_words() {
         assert_eq!(read(r#"{"return":{"a":1},"id":"x"}"#), Ok(json!({"a": 1})));
-        assert_eq!(read(r#"{"error":{"class":"x","desc":"no\u001b"}}"#), Err("no\\u{1b}".into()));
+        assert_eq!(read(r#"{"error":{"class":"x","desc":"no\u001b"}}"#), Err("no\\x1b".into()));
         for bad in ["", "{}", "[]", "7", r#"{"error":3}"#] {
             assert!(read(bad).is_err(), "{bad}");
         }

@@ -182,7 +182,14 @@ impl Answer {
             lines.push(("tested", certificate.tested.join(", ")));
         }
         if self.assurance.is_some() {
-            lines.push(("assurance", assurance_words(&self.assured_by)));
+            // What the agreement does not count of that is told among the reasons.
+            let aside = match &self.rule {
+                Rule::Holds { unfulfilled: Some(deal), .. } => {
+                    format!("; this is by the logs, and not as {} counts it", deal.title)
+                }
+                _ => String::new(),
+            };
+            lines.push(("assurance", format!("{}{aside}", assurance_words(&self.assured_by))));
         }
         for said in &self.conflict {
             let Said { party, says, on, place } = said;

@@ -120,9 +120,10 @@ impl Catalog {
     ) -> Result<Vec<Listed>, CatalogError> {
         let records = rows.iter().map(stored).collect::<Result<Vec<_>, _>>()?;
         let notices = self.notices_of(&records.iter().collect::<Vec<_>>()).await?;
+        let doubts = self.doubts().await?;
         let mut listed = Vec::new();
         for (row, mut record) in rows.iter().zip(records) {
-            notices.complete(&mut record, as_of);
+            notices.complete(&mut record, as_of, &doubts);
             let text =
                 |column| row.try_get(column).map_err(CatalogError::database("read a product's id"));
             let (guest_product, host_product) = (text(13)?, text(14)?);
@@ -223,7 +224,8 @@ impl Desk<'_> {
         // Pairs whose records were all made later do not fill the list.
         while order.len() < most && wanted.peek().is_some() {
             let some: Vec<Pair> = wanted.by_ref().take(most - order.len()).collect();
-            let mut last = self.catalog.judged(&some, self.as_of, SPEAKING).await?;
+            let mut last =
+                self.catalog.judged(&some, self.as_of, SPEAKING, &self.ready.doubts).await?;
             for pair in some {
                 let (judged, cut) = last.of(&[pair]);
                 if judged.is_empty() {

@@ -1,7 +1,7 @@
 //! Where questions are asked: products, agreements and a day, made ready once, for any number of
 //! questions.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use hospitium_model::standing::OfRecord;
@@ -13,6 +13,7 @@ use jiff::civil::Date;
 use crate::answer::{Answer, Certified, Reply, Unclear};
 use crate::beside::beside;
 use crate::decide::{Decision, LINES, Owed, conflict, decide, shown};
+use crate::doubt::Doubts;
 use crate::exclude::exclude;
 use crate::nearest;
 use crate::newest::{DECIDING, Pair};
@@ -39,8 +40,8 @@ pub struct Ready {
     pub(crate) owed: HashMap<(ProductId, ProductId), Vec<(usize, Obligation)>>,
     problems: Vec<String>,
     refused_heads: Vec<RefusedHead>,
-    /// Logs that are known to be forked.
-    pub(crate) forked: BTreeSet<String>,
+    /// Logs on which nothing that rests is certain.
+    pub(crate) doubts: Doubts,
     as_of: Date,
 }
 
@@ -71,10 +72,9 @@ impl Ready {
             }
         }
         let mut refused_heads = catalog.refused_heads().await?;
-        let forked = refused_heads.iter().filter(|head| head.is_fork());
-        let forked = forked.map(|head| head.origin.clone()).collect();
+        let doubts = Doubts::of(logs.iter().map(|log| &log.row), &refused_heads);
         refused_heads.truncate(LINES);
-        Ok(Self { subjects, logs, owed, problems, refused_heads, forked, as_of })
+        Ok(Self { subjects, logs, owed, problems, refused_heads, doubts, as_of })
     }
 
     /// Every guest and host as records name it: whether it is a guest, its name, and its product's
@@ -223,6 +223,16 @@ impl<'a> Desk<'a> {
             }
             false => decision,
         };
+        let decision = match decision.record.filter(|_| decision.verdict.holds()) {
+            Some(at) => {
+                let shown = judged.get(at).map(|judged| &judged.record);
+                let against = shown.map(|record| self.contradicts(record, guest, host));
+                let mut limits = decision.limits;
+                limits.extend(against.unwrap_or_default());
+                Decision::new(decision.rule, decision.record, limits)
+            }
+            None => decision,
+        };
         let rule_words = decision.rule.words();
         let mut reasons: Vec<String> = Vec::new();
         for owed in &owed {
@@ -292,8 +302,7 @@ impl<'a> Desk<'a> {
             set_aside,
             nearest,
             support,
-            certain: !judged.iter().any(|judged| !judged.record.unknown.is_empty())
-                && !rests.iter().any(|log| self.ready.doubt(log).is_some()),
+            certain: judged.iter().all(|judged| judged.record.uncertain.is_none()),
             assurance,
             assured_by,
             heads: rests.into_iter().map(LogRow::as_of).collect(),
@@ -307,7 +316,7 @@ impl<'a> Desk<'a> {
         hosts: &[i64],
     ) -> Result<(Vec<Judged>, bool), CatalogError> {
         let pairs = self.catalog.met(guests, hosts).await?;
-        Ok(self.catalog.judged(&pairs, self.as_of, DECIDING).await?.of(&pairs))
+        Ok(self.catalog.judged(&pairs, self.as_of, DECIDING, &self.ready.doubts).await?.of(&pairs))
     }
 
     /// The same of every guest with every host that have a record, in their order; of so many pairs.
@@ -334,7 +343,8 @@ impl<'a> Desk<'a> {
         }
         let wanted: Vec<_> = met.into_iter().take(most).collect();
         let pairs: Vec<Pair> = wanted.iter().flat_map(|(_, pairs)| pairs.iter().copied()).collect();
-        let mut last = self.catalog.judged(&pairs, self.as_of, DECIDING).await?;
+        let mut last =
+            self.catalog.judged(&pairs, self.as_of, DECIDING, &self.ready.doubts).await?;
         let mut found = Vec::new();
         for ((guest, host), pairs) in wanted {
             let (judged, cut) = last.of(&pairs);

@@ -34,6 +34,28 @@ pub struct Line {
     pub record: Stored,
 }
 
+/// The columns of the table for spreadsheets. A later column comes behind these.
+const CSV_COLUMNS: [&str; 18] = [
+    "guest",
+    "guest_product",
+    "host",
+    "host_product",
+    "arch",
+    "party",
+    "result",
+    "stands",
+    "validated",
+    "until",
+    "accelerator",
+    "vcpus",
+    "memory",
+    "log",
+    "entry",
+    "record",
+    "rule",
+    "uncertain",
+];
+
 /// Records that are read at once.
 const PAGE: i64 = 1000;
 
@@ -51,6 +73,7 @@ impl Catalog {
             "{COLUMNS}{RECORDS} WHERE (r.log > $1 OR (r.log = $1 AND r.entry > $2)) \
              ORDER BY r.log, r.entry LIMIT $3"
         );
+        let doubts = self.doubts().await?;
         let (mut log, mut entry) = (0_i64, -1_i64);
         loop {
             let rows = sqlx::query(&sql)
@@ -75,7 +98,7 @@ impl Catalog {
                         .map_err(CatalogError::database("read a product's id"))
                 };
                 let (guest_product, host_product) = (id(13)?, id(14)?);
-                said.complete(&mut record, as_of);
+                said.complete(&mut record, as_of, &doubts);
                 let stands = said.stands(&record, as_of);
                 let (rule, stands) = (record.rule(&stands), stands.word());
                 take(Line { guest_product, host_product, stands, rule, record })?;
@@ -88,11 +111,9 @@ impl Catalog {
     /// # Errors
     /// If the database fails, or writing does.
     pub async fn export_csv(&self, as_of: Date, out: &mut impl Write) -> Result<(), CatalogError> {
-        write!(
-            out,
-            "guest,guest_product,host,host_product,arch,party,result,stands,validated,until,\
-             accelerator,vcpus,memory,log,entry,record,rule\r\n"
-        )?;
+        let mut table =
+            csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(&mut *out);
+        table.write_record(CSV_COLUMNS).map_err(std::io::Error::from)?;
         self.each(as_of, |line| {
             let record = &line.record;
             let envelope = &record.detail.envelope;
@@ -114,10 +135,13 @@ impl Catalog {
                 record.entry.to_string(),
                 record.digest.clone(),
                 line.rule.words(),
+                record.uncertain.clone().unwrap_or_default(),
             ];
-            write!(out, "{}\r\n", fields.map(|field| csv(&field)).join(","))
+            Ok(table.write_record(fields.map(no_formula))?)
         })
-        .await
+        .await?;
+        table.flush()?;
+        Ok(())
     }
 
     /// One JSON object with an array of records.
@@ -149,9 +173,9 @@ impl Catalog {
         writeln!(out, "# Validations as of {as_of}\n")?;
         writeln!(
             out,
-            "| guest | host | stands | validated | until | accelerator | said by | place |"
+            "| guest | host | stands | validated | until | accelerator | said by | place | not certain, for |"
         )?;
-        writeln!(out, "|---|---|---|---|---|---|---|---|")?;
+        writeln!(out, "|---|---|---|---|---|---|---|---|---|")?;
         self.each(as_of, |line| {
             let record = &line.record;
             let fields = [
@@ -163,13 +187,15 @@ impl Catalog {
                 record.detail.envelope.accelerator.name(),
                 &record.party,
                 &record.place(),
+                record.uncertain.as_deref().unwrap_or_default(),
             ];
             writeln!(out, "| {} |", fields.map(markdown).join(" | "))
         })
         .await
     }
 
-    /// osinfo-db's deployments: every guest that stands valid on a host, both with a product id. The
+    /// osinfo-db's deployments: every guest that stands valid on a host, both with a product id, where all that
+    /// says so is certain. The
     /// form is that of osinfo-db's schema, `osinfo.rng`, element `deployment`.
     ///
     /// # Errors
@@ -183,6 +209,7 @@ impl Catalog {
         // of which any record says that it failed.
         let mut newest: BTreeMap<(String, String, String), (Date, u64, bool)> = BTreeMap::new();
         let mut failed: BTreeMap<(String, String), Vec<Outcome>> = BTreeMap::new();
+        let mut uncertain: BTreeSet<(String, String)> = BTreeSet::new();
         self.each(as_of, |line| {
             let is_id = |id: &str| id.parse::<hospitium_products::ProductId>().is_ok();
             let counts = matches!(line.stands, "valid" | "failed" | "lapsed");
@@ -190,6 +217,9 @@ impl Catalog {
                 if line.stands == "failed" {
                     let pair = (line.guest_product.clone(), line.host_product.clone());
                     failed.entry(pair).or_default();
+                }
+                if line.record.uncertain.is_some() {
+                    uncertain.insert((line.guest_product.clone(), line.host_product.clone()));
                 }
                 let key = (line.guest_product, line.host_product, line.record.log.clone());
                 let now = (line.record.validated, line.record.entry, line.stands == "valid");
@@ -227,7 +257,7 @@ impl Catalog {
         let mut pairs: BTreeMap<(String, String), bool> = BTreeMap::new();
         for ((guest, host, _), (_, _, valid)) in newest {
             let pair = (guest, host);
-            let sound = valid && !failed.contains_key(&pair);
+            let sound = valid && !failed.contains_key(&pair) && !uncertain.contains(&pair);
             *pairs.entry(pair).or_insert(true) &= sound;
         }
         let mut xml = Writer::new_with_indent(&mut *out, b' ', 2);
@@ -292,13 +322,11 @@ fn devices(envelope: &Envelope) -> Vec<String> {
     )
 }
 
-/// A field of CSV. What a spreadsheet would take for a formula is led by an apostrophe.
-fn csv(field: &str) -> String {
-    let formula = field.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let lead = if formula { "'" } else { "" };
-    match formula || field.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{lead}{}\"", field.replace('"', "\"\"")),
-        false => field.to_owned(),
+/// A field of a spreadsheet: what it would take for a formula is led by an apostrophe.
+fn no_formula(field: String) -> String {
+    match field.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        true => format!("'{field}"),
+        false => field,
     }
 }
 
@@ -323,9 +351,10 @@ mod tests {
 
     #[test]
     fn a_name_is_neither_a_formula_nor_markup() {
-        assert_eq!(csv("=HYPERLINK(\"x\")"), "\"'=HYPERLINK(\"\"x\"\")\"");
-        assert_eq!(csv("a,b"), "\"a,b\"");
-        assert_eq!(csv("plain"), "plain");
+        for formula in ["=HYPERLINK(\"x\")", "+1", "-1", "@x", "\tx", "\rx"] {
+            assert_eq!(no_formula(formula.into()), format!("'{formula}"));
+        }
+        assert_eq!(no_formula("plain".into()), "plain");
         assert_eq!(markdown("a|<b>*"), "a\\|&lt;b&gt;\\*");
     }
 }

@@ -10,6 +10,7 @@
 mod answer;
 mod beside;
 mod browse;
+mod contradicts;
 mod database;
 mod decide;
 mod desk;

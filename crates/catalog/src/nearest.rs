@@ -69,7 +69,8 @@ async fn first_valid<'a>(
     let (first, others) = tried.split_at(tried.len().min(1));
     for some in [first, others] {
         let pairs: Vec<Pair> = some.iter().flat_map(|(.., pairs)| pairs.iter().copied()).collect();
-        let mut last = desk.catalog.judged(&pairs, desk.as_of, SPEAKING).await?;
+        let mut last =
+            desk.catalog.judged(&pairs, desk.as_of, SPEAKING, &desk.ready.doubts).await?;
         for (steps, other, pairs) in some {
             let newest = last.of(pairs).0.into_iter().find(Judged::counts);
             if let Some(valid) = newest.filter(|j| j.stands == Stands::Valid) {

@@ -4,13 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hospitium_plan::obligation::Endorsed;
+use hospitium_model::standing::{AssuredBy, Deed};
+use hospitium_plan::obligation::{Endorsed, Trial};
 use jiff::civil::Date;
 use sqlx::Row as _;
 
-use crate::pair::Judged;
-use crate::record::Stored;
-use crate::record::end_of;
+use crate::doubt::Doubts;
+use crate::pair::{Judged, Stands};
+use crate::record::{Stored, end_of};
 use crate::store::{COLUMNS, stored};
 use crate::{Catalog, CatalogError};
 
@@ -63,6 +64,7 @@ impl Last {
         let judged = pairs.iter().filter_map(|pair| self.judged.remove(pair)).flatten();
         let mut judged = in_order(judged.collect());
         drop_disagreeing(&mut judged);
+        bear_out(&mut judged);
         (judged, cut)
     }
 }
@@ -83,7 +85,6 @@ fn drop_disagreeing(judged: &mut [Judged]) {
         }
     }
     for Judged { record, .. } in judged.iter_mut().filter(|of| !of.record.endorsed.is_empty()) {
-        let before = record.endorsed.len();
         let arch = &record.arch;
         record.endorsed.retain(|by| {
             !failed.iter().any(|(party, of_arch, log, entry, day)| {
@@ -92,9 +93,58 @@ fn drop_disagreeing(judged: &mut [Judged]) {
                     && Endorsed::is_before(&by.at, by.known, (log, *entry, *day))
             })
         });
-        if record.endorsed.len() < before {
-            record.assure();
+    }
+}
+
+/// What of a record decides whether its party agrees with another's.
+struct Agrees {
+    party: String,
+    arch: String,
+    validated: Date,
+    emulated: bool,
+    /// The profile, if it names one and holds.
+    profile: Option<String>,
+    at: String,
+}
+
+impl Agrees {
+    fn of(Judged { record, stands }: &Judged) -> Self {
+        let Stored { party, arch, validated, emulated, .. } = record;
+        let (party, arch, at) = (party.clone(), arch.clone(), record.place());
+        let profile = record.detail.profile.clone().filter(|_| matches!(stands, Stands::Valid));
+        Self { party, arch, validated: *validated, emulated: *emulated, profile, at }
+    }
+}
+
+/// Works out how far others bear out each record of a pair, by all that is said of the pair: who repeated other machines
+/// of the same run, and whose own newest records of it hold.
+fn bear_out(judged: &mut [Judged]) {
+    let mut repeated: Vec<(String, Trial)> = Vec::new();
+    for Judged { record, .. } in judged.iter().filter(|of| of.counts() && of.record.passed()) {
+        let by = record.endorsed.iter().filter(|by| by.repeated);
+        repeated.extend(by.map(|by| (by.party.clone(), record.trial())));
+    }
+    let mut of_parties: BTreeMap<String, Vec<Agrees>> = BTreeMap::new();
+    for of in judged.iter().filter(|of| of.counts()).map(Agrees::of) {
+        of_parties.entry(of.party.clone()).or_default().push(of);
+    }
+    for Judged { record, .. } in judged.iter_mut().filter(|of| of.record.passed()) {
+        let mut own: Vec<AssuredBy> = Vec::new();
+        for (party, said) in of_parties.iter().filter(|(party, _)| **party != record.party) {
+            // What was emulated says nothing of what ran on hardware.
+            let speaks = |of: &&Agrees| of.arch == record.arch && (record.emulated || !of.emulated);
+            let Some(day) = said.iter().filter(speaks).map(|of| of.validated).max() else {
+                continue;
+            };
+            let mut newest = said.iter().filter(speaks).filter(|of| of.validated == day);
+            // By the same profile: a record of one check bears out no other.
+            let same = |of: &Agrees| of.profile.is_some() && of.profile == record.detail.profile;
+            if let (true, Some(first)) = (newest.clone().all(same), newest.next()) {
+                let (party, at) = (party.clone(), first.at.clone());
+                own.push(AssuredBy { deed: Deed::Validated, party, at, part: None });
+            }
         }
+        record.assure(&repeated, own);
     }
 }
 
@@ -128,6 +178,7 @@ impl Catalog {
         pairs: &[Pair],
         as_of: Date,
         mut so_many: i64,
+        doubts: &Doubts,
     ) -> Result<Last, CatalogError> {
         let mut last = Last::default();
         let mut wanted: Vec<Pair> = pairs.to_vec();
@@ -137,7 +188,7 @@ impl Catalog {
             let mut further = Vec::new();
             let mut chunks: Vec<&[Pair]> = wanted.chunks(PAIRS).collect();
             while let Some(some) = chunks.pop() {
-                let (said, more) = self.last_said(some, as_of, so_many).await?;
+                let (said, more) = self.last_said(some, as_of, so_many, doubts).await?;
                 if let (true, [_, _, ..]) = (more, some) {
                     // What one has too many of is not to be missing of another.
                     let (one, other) = some.split_at(some.len() / 2);
@@ -174,6 +225,7 @@ impl Catalog {
         pairs: &[Pair],
         as_of: Date,
         so_many: i64,
+        doubts: &Doubts,
     ) -> Result<(BTreeMap<Pair, BTreeMap<i64, Vec<Judged>>>, bool), CatalogError> {
         // Of one length or another, so that the database knows the statement from the last time. No
         // subject has the number that fills it up.
@@ -205,7 +257,7 @@ impl Catalog {
         let notices = self.notices_of(&records.iter().collect::<Vec<_>>()).await?;
         let mut said: BTreeMap<Pair, BTreeMap<i64, Vec<Judged>>> = BTreeMap::new();
         for (row, mut record) in rows.iter().zip(records) {
-            notices.complete(&mut record, as_of);
+            notices.complete(&mut record, as_of, doubts);
             let number = |column: usize| row.try_get::<i64, _>(column).map_err(failed());
             let (pair, machine) = ((number(17)?, number(18)?), number(19)?);
             let stands = notices.stands(&record, as_of);

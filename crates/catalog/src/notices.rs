@@ -8,6 +8,7 @@ use jiff::civil::Date;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
+use crate::doubt::Doubts;
 use crate::pair::{Stands, stands};
 use crate::record::{EndorsedBy, IssueOf, NoticeRow, OfUnknownKind, Stored, day, last_day};
 use crate::{Catalog, CatalogError};
@@ -75,9 +76,9 @@ impl Notices {
         })
     }
 
-    /// Adds to a record who endorsed it, as that stands on a day, and what names it and is not known here. An endorsement
-    /// that was taken back does not count, nor does a party's of its own record.
-    pub fn complete(&self, record: &mut Stored, as_of: Date) {
+    /// Adds to a record who endorsed it, as that stands on a day, what names it and is not known here, and whether what rests on it
+    /// is certain. An endorsement that was taken back does not count, nor does a party's of its own record.
+    pub fn complete(&self, record: &mut Stored, as_of: Date, doubts: &Doubts) {
         let all = self.endorsed.get(&record.digest).into_iter().flatten();
         let counts = |endorsement: &&Endorsement| {
             let Endorsement { digest, of_party, by } = *endorsement;
@@ -91,7 +92,7 @@ impl Notices {
         let counting: Vec<&Endorsement> = all.filter(counts).collect();
         record.endorsed = counting.iter().map(|endorsement| endorsement.by.clone()).collect();
         record.cosigned.retain(|(_, day)| *day <= as_of);
-        record.assure();
+        record.assure(&[], Vec::new());
         let all = self.issues.get(&record.digest).into_iter().flatten();
         let stands = |issue: &&Issue| {
             let said = self.said.get(&(issue.log_id, issue.digest.clone()));
@@ -106,6 +107,7 @@ impl Notices {
         let of_endorsements =
             counting.iter().flat_map(|e| unknown((e.by.log_id, e.digest.clone())));
         record.unknown = own.chain(of_endorsements).cloned().collect();
+        record.uncertain = doubts.of_record(record);
     }
 
     /// How a record stands on a day, by what was said of it and of what it rests on.

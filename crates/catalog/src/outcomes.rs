@@ -1,6 +1,6 @@
 //! What the records say of pairs, as plans take it in.
 
-use hospitium_plan::obligation::{Endorsed, Outcome, Told};
+use hospitium_plan::obligation::{Endorsed, Outcome, SetAside, Told};
 use hospitium_products::ProductId;
 use jiff::civil::Date;
 
@@ -21,12 +21,12 @@ fn endorsed(by: &EndorsedBy, logs: &[LogKnown]) -> Endorsed {
 }
 
 impl Stored {
-    /// What a plan takes in of it. `withdrawn` is the day from which it does not count, if it does not.
+    /// What a plan takes in of it. `set_aside` is the day from which it does not count, if it does not, and how that came.
     pub(crate) fn outcome(
         &self,
         guest: ProductId,
         host: ProductId,
-        withdrawn: Option<Date>,
+        set_aside: Option<(Date, SetAside)>,
         logs: &[LogKnown],
     ) -> Outcome {
         let log = logs.iter().find(|log| log.row.id == self.log_id);
@@ -50,7 +50,8 @@ impl Stored {
             suite: self.detail.suite.clone(),
             certificate: self.place(),
             trial: self.trial(),
-            withdrawn,
+            withdrawn: set_aside.map(|(day, _)| day),
+            set_aside: set_aside.map(|(_, how)| how).unwrap_or_default(),
             until: Some(self.until),
             told,
         }
@@ -70,8 +71,13 @@ impl Catalog {
             let record = &line.record;
             let ids = (line.guest_product.parse(), line.host_product.parse());
             if let (Ok(guest), Ok(host)) = ids {
-                let back =
-                    matches!(line.stands, "suspended" | "withdrawn" | "fallen").then_some(as_of);
+                let how = match line.stands {
+                    "suspended" => Some(SetAside::Suspended),
+                    "withdrawn" => Some(SetAside::Withdrawn),
+                    "fallen" => Some(SetAside::Fallen),
+                    _ => None,
+                };
+                let back = how.map(|how| (as_of, how));
                 outcomes.push(record.outcome(guest, host, back, &logs));
             }
             Ok(())

@@ -2,6 +2,7 @@
 
 use hospitium_ledger::{ByItself, NoticeKind, by_itself, in_force};
 use hospitium_model::standing::{OfRecord, Rule, Until};
+use hospitium_plan::obligation::SetAside;
 use jiff::civil::Date;
 use serde::Serialize;
 
@@ -78,13 +79,13 @@ impl Judged {
         self.record.rule(&self.stands)
     }
 
-    /// The day from which it does not count, if it does not.
-    pub const fn set_aside_on(&self) -> Option<Date> {
+    /// The day from which it does not count, if it does not, and how that came.
+    pub const fn set_aside_on(&self) -> Option<(Date, SetAside)> {
         match self.stands {
-            Stands::Suspended { since, .. } => Some(since),
-            Stands::Withdrawn { on, .. } => Some(on),
+            Stands::Suspended { since, .. } => Some((since, SetAside::Suspended)),
+            Stands::Withdrawn { on, .. } => Some((on, SetAside::Withdrawn)),
             // It never did.
-            Stands::Fallen { .. } => Some(self.record.validated),
+            Stands::Fallen { .. } => Some((self.record.validated, SetAside::Fallen)),
             _ => None,
         }
     }

@@ -1,6 +1,6 @@
 //! What an agreement obliges to, with what the catalog's records say of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use hospitium_model::Agreement;
 use hospitium_plan::obligation::{Grounds, Plan};
@@ -8,6 +8,7 @@ use hospitium_products::{Product, ProductId};
 
 use crate::decide::LINES;
 use crate::desk::outcomes;
+use crate::tell::LogRow;
 use crate::{CatalogError, Desk};
 
 /// Why a guest cannot be run on a host here, if it cannot.
@@ -58,14 +59,28 @@ impl Desk<'_> {
             .flat_map(|of| outcomes(&of.judged, &of.pair, logs))
             .collect();
         let mut plan = Plan::make(agreement, &grounds(&found));
-        // What decides and is not certain is told as a problem, with what rests on it.
-        for owed in &plan.obligations {
-            let Some(record) = owed.rule.record() else { continue };
-            let all = of_pairs.iter().flat_map(|of| &of.judged);
-            let decisive = all.filter(|judged| judged.record.place() == record.certificate);
-            let doubt = decisive.filter_map(|judged| self.ready.doubt_of(judged)).next();
-            plan.problems.extend(doubt.map(|why| format!("{} is not certain: {why}", owed.id)));
+        // What decides and is not certain is told with it.
+        let doubts: HashMap<String, &String> = of_pairs
+            .iter()
+            .flat_map(|of| &of.judged)
+            .filter_map(|judged| Some((judged.record.place(), judged.record.uncertain.as_ref()?)))
+            .collect();
+        for owed in &mut plan.obligations {
+            let record = owed.rule.record();
+            owed.uncertain =
+                record.and_then(|record| doubts.get(&record.certificate)).map(|why| (*why).clone());
         }
+        // How old what is known is, of each log that something was read of.
+        let read: BTreeSet<i64> = of_pairs
+            .iter()
+            .flat_map(|of| &of.judged)
+            .flat_map(|judged| {
+                let endorsed = judged.record.endorsed.iter().map(|by| by.log_id);
+                endorsed.chain([judged.record.log_id])
+            })
+            .collect();
+        let rows = logs.iter().map(|log| &log.row).filter(|row| read.contains(&row.id));
+        plan.heads = rows.map(LogRow::as_of).collect();
         for of in of_pairs.iter().filter(|of| of.cut).take(LINES) {
             let (guest, host) = &of.pair;
             plan.problems.push(format!(

@@ -5,7 +5,7 @@ use hospitium_ledger::statement::{CheckCounts, Envelope, Validation, Waiver};
 use hospitium_model::standing::{Assurance, AssuredBy, Deed, assurance};
 use hospitium_model::{Digest, MachineRow, printable};
 use hospitium_plan::cells::is_known_impossible;
-use hospitium_plan::obligation::{Covers, Endorsed, Trial, Voice};
+use hospitium_plan::obligation::{Covers, Trial, Voice, repetition};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::question::firmware_word;
 
+/// Machines that a record counts on and that are kept, at most: with more, who repeated which is not told.
+const MACHINES: usize = 200;
 /// Most of what a claim counts as impossible that is kept.
 const IMPOSSIBLE: usize = 50;
 
@@ -116,6 +118,10 @@ impl Detail {
                 complete: claim.is_complete(),
                 parameters: claim.parameters.clone(),
                 rows: claim.rows.len(),
+                machines: match claim.rows.len() {
+                    0..=MACHINES => claim.rows.iter().map(|row| row.row.join(" ")).collect(),
+                    _ => Vec::new(),
+                },
             }),
         }
     }
@@ -199,6 +205,10 @@ pub struct Stored {
     /// Who does, and by what.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub assured_by: Vec<AssuredBy>,
+    /// Why what rests on it is not certain, if that is so: of its log, or of one that bears it out, something is not known
+    /// here, and a withdrawal may be among that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uncertain: Option<String>,
     /// Other parties that have cosigned its log, and the day from which that is known.
     #[serde(skip)]
     pub(crate) cosigned: Vec<(String, Date)>,
@@ -251,20 +261,25 @@ impl Stored {
         self.cosigned.iter().map(|(party, _)| party.as_str())
     }
 
-    /// Works out how far others bear it out.
-    pub(crate) fn assure(&mut self) {
-        let machines = self.detail.covers.as_ref().map_or(0, |covers| covers.rows);
+    /// Works out how far others bear it out, by what is said of it, by what the same parties repeated of its pair beside it,
+    /// and by their own records of the pair.
+    pub(crate) fn assure(&mut self, repeated: &[(String, Trial)], own: Vec<AssuredBy>) {
+        let (covers, trial) = (self.detail.covers.as_ref(), self.trial());
         let cosigned = self.cosigners().map(|party| AssuredBy {
             deed: Deed::Cosigned,
             party: party.to_owned(),
             at: String::new(),
+            part: None,
         });
-        let endorsed = self.endorsed.iter().map(|by| AssuredBy {
-            deed: Endorsed::deed(by.repeated, machines),
-            party: by.party.clone(),
-            at: by.at.clone(),
+        let endorsed = self.endorsed.iter().map(|by| {
+            let again = repeated.iter().filter(|(party, _)| *party == by.party);
+            let (deed, part) = match by.repeated {
+                true => repetition(covers, &trial, again.map(|(_, trial)| trial)),
+                false => (Deed::Reviewed, None),
+            };
+            AssuredBy { deed, party: by.party.clone(), at: by.at.clone(), part }
         });
-        self.assured_by = cosigned.chain(endorsed).collect();
+        self.assured_by = cosigned.chain(endorsed).chain(own).collect();
         self.assured_by.sort();
         self.assurance = assurance(&self.assured_by);
     }

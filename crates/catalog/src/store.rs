@@ -234,6 +234,7 @@ pub fn stored(row: &AnyRow) -> Result<Stored, CatalogError> {
         known_issues: Vec::new(),
         endorsed: Vec::new(),
         unknown: Vec::new(),
+        uncertain: None,
         guest: text(5)?,
         host: text(6)?,
         arch: text(7)?,

@@ -31,10 +31,14 @@ pub fn hexadecimal(head: &Head) -> String {
     head.root.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Which form of rows is kept of entries. It grows where more of an entry is kept, or it is kept otherwise: what an earlier
+/// program took in is read again then.
+const KEPT: u32 = 2;
+
 /// By what a log's entries are believed: the program that reads them, and the keys of the policy. Where it is another, they
 /// are read again.
 pub fn believed(source: &LogSource, party: &str) -> String {
-    format!("{} {}", env!("CARGO_PKG_VERSION"), keys(source, party))
+    format!("{}.{KEPT} {}", env!("CARGO_PKG_VERSION"), keys(source, party))
 }
 
 /// Whether what was noted so is by the keys that this policy has, whatever program read the entries.

@@ -3,6 +3,7 @@
 //! PostgreSQL.
 
 mod assurance;
+mod contradicts;
 mod definitions;
 mod freeze;
 mod issues;
@@ -11,6 +12,7 @@ mod lists;
 mod machines;
 mod rebuild;
 mod resume;
+mod uncertain;
 mod words;
 
 use hospitium_ledger::{Algorithm, Certificate, Log, LogFolder, Party, Policy, Statement};

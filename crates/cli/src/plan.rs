@@ -150,7 +150,13 @@ pub async fn plan(arguments: PlanArguments) -> Result<End> {
     let late = plan.obligations.iter().any(|o| {
         matches!(o.state, State::Late { .. } | State::Lapsed { .. } | State::Failed { .. })
     });
-    Ok(if late || !plan.problems.is_empty() { End::Bad } else { End::Good })
+    // What is not certain may be withdrawn: then no more can be said.
+    let doubt = plan.doubts().next().is_some();
+    Ok(match (late || !plan.problems.is_empty(), doubt) {
+        (true, _) => End::Bad,
+        (false, true) => End::Unfinished,
+        (false, false) => End::Good,
+    })
 }
 
 /// `hospitium agreement cells`.
@@ -166,8 +172,8 @@ pub async fn cells(arguments: CellsArguments, cache: Option<PathBuf>) -> Result<
 }
 
 fn warn(plan: &Plan) {
-    for problem in &plan.problems {
-        note!("warning: {}", safe(problem));
+    for problem in plan.problems.iter().cloned().chain(plan.doubts()) {
+        note!("warning: {}", safe(&problem));
     }
 }
 
@@ -230,6 +236,7 @@ fn show(deal: &hospitium_model::Agreement, plan: &Plan, why: bool) {
             standing.blocked
         );
     }
+    plan.heads.iter().for_each(|head| out!("as known by {}", safe(head)));
     let runs = plan.to_run();
     if !runs.is_empty() {
         out!("\n{} to run here, the most urgent first:", runs.len());

@@ -52,7 +52,8 @@ impl Explained {
         let mut others: Vec<_> = others.filter(|party| *party != self.party).collect();
         others.sort();
         others.dedup();
-        let cosigned = |party| AssuredBy { deed: Deed::Cosigned, party, at: String::new() };
+        let cosigned =
+            |party| AssuredBy { deed: Deed::Cosigned, party, at: String::new(), part: None };
         others.into_iter().map(cosigned).collect()
     }
 }

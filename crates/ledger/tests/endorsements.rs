@@ -39,6 +39,7 @@ fn an_endorsement_is_a_simple_verification_result_that_reads_back() {
         evidence: Digest::of(b"evidence"),
         cell: "one".into(),
         compared: 4,
+        machine: None,
         inputs: 3,
     };
     for (repeated, property) in

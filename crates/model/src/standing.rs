@@ -13,7 +13,7 @@ mod words;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-pub use assurance::{Assurance, AssuredBy, Deed, assurance, assurance_words};
+pub use assurance::{Assurance, AssuredBy, Deed, Part, assurance, assurance_words};
 pub use ruling::{RULE_FORMAT, Ruling, RulingError};
 
 /// The answer in a word, the best first. docs/catalog.md has the rule for each.

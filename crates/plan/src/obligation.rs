@@ -11,7 +11,7 @@ mod speaks;
 mod state;
 mod terms;
 
-pub use assured::Endorsed;
+pub use assured::{Endorsed, repetition};
 pub use counting::fulfils;
 pub use expand::end_of_life;
 pub use speaks::{Trial, Voice, newest_run, speaking};
@@ -49,9 +49,12 @@ pub struct Outcome {
     /// Which machine was tried in which run, and where that is recorded.
     #[serde(default)]
     pub trial: Trial,
-    /// The day on which it was withdrawn, if it was.
+    /// The day from which it does not count, if it was withdrawn, is suspended, or has lost what it rests on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<Date>,
+    /// Which of these.
+    #[serde(default)]
+    pub set_aside: SetAside,
     /// The last day on which it is valid by itself, if it says so: a waiver that it rests on may end
     /// before what an agreement's rule gives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,6 +62,30 @@ pub struct Outcome {
     /// What it says of the terms of agreements.
     #[serde(default)]
     pub told: Told,
+}
+
+/// How a record was set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SetAside {
+    /// For good.
+    #[default]
+    Withdrawn,
+    /// For a time, or until further notice.
+    Suspended,
+    /// It rests on what is not in its log, or is something else.
+    Fallen,
+}
+
+impl SetAside {
+    /// What became of the record: it …
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Withdrawn => "was withdrawn",
+            Self::Suspended => "is suspended",
+            Self::Fallen => "rests on a record that does not hold",
+        }
+    }
 }
 
 impl Outcome {
@@ -265,6 +292,9 @@ pub struct Obligation {
     /// to cosign.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assured_by: Vec<AssuredBy>,
+    /// Why that is not certain, if it is not: something is not known here of a log that it rests on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertain: Option<String>,
     /// Why it stands so, in sentences, the deciding one first.
     pub reasons: Vec<String>,
     /// What keeps it from being done here, if anything does.
@@ -306,6 +336,10 @@ pub struct Plan {
     pub standings: Vec<Standing>,
     /// What could not be made out: products that nobody knows, or several that fit.
     pub problems: Vec<String>,
+    /// How old what is known is, of each log that something was read of: `vendor.example/log, 12 entries, cosigned at
+    /// 2026-11-30T10:00:00Z`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub heads: Vec<String>,
 }
 
 /// What a plan is made from, beside the agreement.
@@ -338,7 +372,7 @@ impl Plan {
         let standings = agreement
             .parties
             .iter()
-            .map(|party| standing(&party.name, &obligations, grounds))
+            .map(|party| standing(agreement, &party.name, &obligations, grounds))
             .collect();
         Self {
             agreement: agreement.id.clone(),
@@ -346,7 +380,15 @@ impl Plan {
             obligations,
             standings,
             problems,
+            heads: Vec::new(),
         }
+    }
+
+    /// What is not certain, a sentence each.
+    pub fn doubts(&self) -> impl Iterator<Item = String> {
+        self.obligations.iter().filter_map(|owed| {
+            Some(format!("{} is not certain: {}", owed.id, owed.uncertain.as_ref()?))
+        })
     }
 
     /// What is to be done now and can be done here, the most urgent first.
@@ -361,7 +403,29 @@ impl Plan {
     }
 }
 
-fn standing(party: &str, obligations: &[Obligation], grounds: &Grounds<'_>) -> Standing {
+/// Whether an outcome is a validation of the pair that was delivered, whatever became of it: a pass that its party signed,
+/// as the agreement takes it, and that counted on the day of its run.
+fn delivers(
+    agreement: &Agreement,
+    owed: &Obligation,
+    outcome: &Outcome,
+    grounds: &Grounds<'_>,
+) -> bool {
+    outcome.passed
+        && outcome.party == owed.party
+        && (&outcome.guest, &outcome.host, &outcome.arch) == (&owed.guest, &owed.host, &owed.arch)
+        && outcome.validated <= grounds.as_of
+        && outcome.counts_on(outcome.validated)
+        && (agreement.validation.emulation || !outcome.emulated)
+        && terms::unsigned(agreement, outcome).is_none()
+}
+
+fn standing(
+    agreement: &Agreement,
+    party: &str,
+    obligations: &[Obligation],
+    grounds: &Grounds<'_>,
+) -> Standing {
     let mut standing = Standing { party: party.to_owned(), ..Standing::default() };
     for owed in obligations.iter().filter(|o| o.party == party) {
         if matches!(owed.state, State::Planned { .. }) {
@@ -369,9 +433,7 @@ fn standing(party: &str, obligations: &[Obligation], grounds: &Grounds<'_>) -> S
         }
         let ever = owed.state.holds()
             || matches!(owed.state, State::Lapsed { .. })
-            || grounds.outcomes.iter().any(|o| {
-                o.passed && o.party == party && o.guest == owed.guest && o.host == owed.host
-            });
+            || grounds.outcomes.iter().any(|outcome| delivers(agreement, owed, outcome, grounds));
         standing.planned += 1;
         standing.delivered += usize::from(ever);
         standing.holding += usize::from(owed.state.holds());

@@ -49,6 +49,9 @@ struct Badge {
     colour: &'static str,
 }
 
+/// What is said of what holds and is not certain.
+const UNCERTAIN: &str = ", not certain";
+
 const GOOD: &str = "#1b6b3f";
 const LIMITED: &str = "#8a5200";
 const BAD: &str = "#b11f17";
@@ -85,6 +88,12 @@ async fn pair(
     {
         let _ = write!(message, " until {:04}-{:02}", until.year(), until.month());
     }
+    // Of a log that it rests on something is not known here: no badge is good beside that.
+    let doubt = answer.verdict.holds() && !answer.certain;
+    if doubt {
+        message.push_str(UNCERTAIN);
+    }
+    let colour = if doubt { LIMITED } else { colour };
     let label = format!("{} on {}", name(&answer.guest), name(&answer.host));
     Ok(answered(&headers, &Badge { label, message, colour }))
 }
@@ -127,7 +136,13 @@ async fn agreement(
     if late > 0 {
         let _ = write!(message, ", {late} late");
     }
+    let uncertain = plan.obligations.iter().filter(|o| o.state.holds() && o.uncertain.is_some());
+    let uncertain = uncertain.count();
+    if uncertain > 0 {
+        let _ = write!(message, ", {uncertain} of them not certain");
+    }
     let colour = match (holding, late) {
+        (_, 0) if uncertain > 0 => LIMITED,
         (0, 0) => OPEN,
         (_, 0) if holding == planned => GOOD,
         (_, 0) => LIMITED,

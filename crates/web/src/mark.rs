@@ -35,6 +35,29 @@ impl From<Word> for Mark {
     }
 }
 
+impl Mark {
+    /// The same of what is not certain: nothing that holds is shown as if it were.
+    pub fn unless(self, uncertain: bool) -> Self {
+        match self {
+            Self { class: "pass", word: "valid" | "fulfilled", .. }
+            | Self { word: "about to lapse", .. }
+                if uncertain =>
+            {
+                let word = match self.word {
+                    "valid" => "valid, not certain",
+                    "fulfilled" => "fulfilled, not certain",
+                    _ => "about to lapse, not certain",
+                };
+                mark(word, "flaky", "?")
+            }
+            Self { word: "valid with limits", .. } if uncertain => {
+                mark("valid with limits, not certain", "flaky", "?")
+            }
+            other => other,
+        }
+    }
+}
+
 impl From<&Stands> for Mark {
     fn from(stands: &Stands) -> Self {
         let (class, sign) = match stands {

@@ -148,6 +148,9 @@ fn row_of(
     let guest = context.key(guest_product, &record.guest);
     let host = context.key(host_product, &record.host);
     let mut notes = Vec::new();
+    if record.uncertain.is_some() {
+        notes.push("its log, or one that bears it out, is not fully known here".to_owned());
+    }
     if record.emulated {
         notes.push("emulation only".to_owned());
     }
@@ -163,7 +166,7 @@ fn row_of(
         notes.push(name(reason));
     }
     Row {
-        mark: stands.into(),
+        mark: Mark::from(stands).unless(record.uncertain.is_some()),
         guest: side(context, links, guest_product, &record.guest),
         host: side(context, links, host_product, &record.host),
         pair: links.pair(guest, host),
@@ -184,7 +187,7 @@ fn row(context: &Context<'_>, links: &Links, listed: &Listed) -> Row {
 fn pair_row(context: &Context<'_>, links: &Links, pair: &PairNow) -> Row {
     let products = (pair.guest_product.as_str(), pair.host_product.as_str());
     let mut row = row_of(context, links, products, &pair.stands, &pair.record);
-    row.mark = pair.into();
+    row.mark = Mark::from(pair).unless(pair.record.uncertain.is_some());
     if pair.failed_beside > 0 {
         let machines = hospitium_report::words::plural(pair.failed_beside, "other machine");
         let failed = format!("failed on {machines}");

@@ -8,6 +8,7 @@ use axum::http::{Request, Response, StatusCode};
 use hospitium_catalog::LogSource;
 use hospitium_catalog::sample::{Sample, database};
 use hospitium_evidence::{BundleWriter, CellWriter};
+use hospitium_ledger::dsse::Envelope;
 use hospitium_ledger::{Algorithm, Certificate, Log, LogFolder, Party, Policy, Statement};
 use hospitium_model::{
     CheckRecord, Digest, EVIDENCE_FORMAT, PlannedCheck, RunRecord, Tier, Verdict, read_agreement,
@@ -107,6 +108,18 @@ pub async fn world_of(
     statements: &[Statement],
     later: impl FnOnce(&[Digest]) -> Vec<Statement>,
 ) -> World {
+    let bytes = |said: Vec<Statement>| {
+        said.iter().map(|said| said.to_bytes().expect("written")).collect::<Vec<_>>()
+    };
+    world_of_bytes(folder, statements, |records| bytes(later(records))).await
+}
+
+/// The same, with what it signs later as bytes: they may be what this program cannot read.
+pub async fn world_of_bytes(
+    folder: tempfile::TempDir,
+    statements: &[Statement],
+    later: impl FnOnce(&[Digest]) -> Vec<Vec<u8>>,
+) -> World {
     let home = folder.path().join("b.example");
     let party = Party::init(&home, "b.example", Algorithm::Ed25519).expect("made");
     let mut builder = Builder::empty();
@@ -116,7 +129,9 @@ pub async fn world_of(
     let records: Vec<Digest> = made.iter().map(Certificate::record).collect();
     let later = later(&records);
     if !later.is_empty() {
-        Certificate::issue(&mut log, &party, &later).expect("issued");
+        let sign = |payload| Envelope::sign(payload, &[&party.record]).to_bytes();
+        let entries: Vec<Vec<u8>> = later.into_iter().map(sign).collect();
+        log.append(&entries).expect("appended");
     }
     let source = LogSource {
         folder: LogFolder::new(&home.join("log")),

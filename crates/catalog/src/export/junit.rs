@@ -19,6 +19,9 @@ const MESSAGE: usize = 2000;
 /// Checks and reasons that are named in one message.
 const LISTED: usize = 20;
 
+/// The kind of error of what holds by records, of whose logs something is not known here.
+const UNCERTAIN: &str = "uncertain";
+
 /// A test suite.
 struct Suite {
     name: String,
@@ -43,7 +46,7 @@ enum End {
 impl Desk<'_> {
     /// JUnit XML. What holds is passed; what is not owed yet and what was taken back is skipped; what
     /// failed, is late or holds no more is a failure; and what of an agreement cannot be understood is an
-    /// error.
+    /// error, as is what holds and is not certain.
     ///
     /// # Errors
     /// If the database fails, or writing does.
@@ -129,7 +132,12 @@ fn of_obligation(owed: &Obligation) -> Case {
         class: owed.clause.clone(),
         name: format!("{} on {}, {}", owed.guest_name, owed.host_name, owed.arch),
         end: match owed.state {
-            State::Fulfilled { .. } | State::AboutToLapse { .. } => End::Passed,
+            State::Fulfilled { .. } | State::AboutToLapse { .. } => match &owed.uncertain {
+                None => End::Passed,
+                Some(why) => {
+                    End::Error(UNCERTAIN, format!("{word}, and that is not certain: {why}"))
+                }
+            },
             State::Planned { .. } | State::Due { .. } => End::Skipped(word, words),
             State::Late { .. }
             | State::Failed { .. }
@@ -142,16 +150,19 @@ fn of_obligation(owed: &Obligation) -> Case {
 fn of_record(line: &Line) -> Case {
     let record = &line.record;
     let (word, detail, why) = (line.stands, &record.detail, line.rule.words());
-    let end = match word {
-        "valid" => End::Passed,
-        "failed" => {
+    let end = match (word, &record.uncertain) {
+        ("valid", None) => End::Passed,
+        ("valid", Some(doubt)) => {
+            End::Error(UNCERTAIN, format!("{why} That is not certain: {doubt}"))
+        }
+        ("failed", _) => {
             let listed: Vec<&str> = detail.failed.iter().take(LISTED).map(String::as_str).collect();
             let more = detail.failed.len().saturating_sub(LISTED);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             let checks = listed.join(", ");
             End::Failed(word, format!("{why} These checks failed: {checks}{more}."))
         }
-        "lapsed" => End::Failed(word, why),
+        ("lapsed", _) => End::Failed(word, why),
         _ => End::Skipped(word, why),
     };
     let name = format!("{} on {}, {}", record.guest, record.host, record.arch);

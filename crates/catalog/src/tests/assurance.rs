@@ -18,6 +18,7 @@ fn endorsement(by: &str, record: Digest, day: &str, repeated: bool) -> Statement
         cell: "cell".into(),
         compared: 1,
         inputs: 1,
+        machine: None,
     };
     Statement::endorsement(by, at(day), record, of, "looked at", repeated.then_some(repetition))
 }
@@ -132,7 +133,7 @@ async fn a_party_whose_key_the_agreement_has_endorses_with_that_key_only() {
     }
 }
 
-fn unknown(subject: Digest) -> Vec<u8> {
+pub fn unknown(subject: Digest) -> Vec<u8> {
     format!(
         "{{\"_type\":\"https://in-toto.io/Statement/v1\",\"subject\":[{{\"digest\":{{\"sha256\":\"{subject}\"}}}}],\
          \"predicateType\":\"https://hospitium.example/recall/v7\",\"predicate\":{{}}}}"
@@ -140,7 +141,7 @@ fn unknown(subject: Digest) -> Vec<u8> {
     .into_bytes()
 }
 
-fn append(world: &mut World, name: &str, entry: Vec<u8>) {
+pub fn append(world: &mut World, name: &str, entry: Vec<u8>) {
     let folder = world.log(name);
     let party = world.party(name);
     Log::open(&folder, party).expect("opens").append(&[entry]).expect("appended");
@@ -241,7 +242,7 @@ async fn what_a_mirror_refused_is_loud_in_every_answer() {
     let (products, deal) = (products(), [deal()]);
     let desk = Desk::new(&catalog, &products, &deal, DAY).await.expect("is ready");
     let plan = desk.plan(&deal[0]).await.expect("is made");
-    assert!(plan.problems.iter().any(|why| why.contains("was forked")), "{:?}", plan.problems);
+    assert!(plan.doubts().any(|why| why.contains("was forked")), "{:?}", plan.obligations);
     let kept = catalog.refused_heads().await.expect("reads");
     assert_eq!((kept.len(), kept[0].seen_size, kept[0].found_size), (1, 1, 1));
 }

@@ -79,6 +79,10 @@ pub struct Repetition {
     pub compared: usize,
     /// Inputs of the record that were the same, by digest.
     pub inputs: usize,
+    /// The machine that was run again, in the words of its configuration: a record may count on others, which were not.
+    /// None where neither tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Vec<String>>,
 }
 
 impl Endorsement {

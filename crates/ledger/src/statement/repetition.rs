@@ -93,6 +93,7 @@ pub fn repeats(theirs: &Validation, ours: &Validation) -> Result<Repetition, Not
         cell: us.evidence.cell.clone(),
         compared: them.checks.len(),
         inputs,
+        machine: us.machine.clone().or_else(|| them.machine.clone()),
     })
 }
 

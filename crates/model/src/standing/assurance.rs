@@ -101,6 +101,34 @@ pub struct AssuredBy {
     /// Where it says so: log and entry; empty for a cosignature.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub at: String,
+    /// Which of the machines that the record counts on it has run again, where that is not all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+}
+
+/// The machines of a record that were run again, by themselves or with its run's other records.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Part {
+    /// Each in words.
+    pub machines: Vec<String>,
+    /// How many the record counts on.
+    pub of: usize,
+}
+
+impl Part {
+    fn words(&self) -> String {
+        let Self { machines, of } = self;
+        let named: Vec<String> = machines.iter().take(5).map(|m| printable(m, 200)).collect();
+        let more = machines.len().saturating_sub(named.len());
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!(
+            "{} of the {of} machines that it counts on: {}{more}",
+            machines.len(),
+            named.join("; ")
+        )
+    }
 }
 
 impl AssuredBy {
@@ -112,9 +140,10 @@ impl AssuredBy {
             Deed::Cosigned => format!("{party} has cosigned the log"),
             Deed::Reviewed => format!("{party} reviewed it ({at})"),
             Deed::Validated => format!("{party} validated the pair itself ({at})"),
-            Deed::RepeatedInPart => {
-                format!("{party} repeated one of the machines that it counts on, not all ({at})")
-            }
+            Deed::RepeatedInPart => match &self.part {
+                Some(part) => format!("{party} repeated {} ({at})", part.words()),
+                None => format!("{party} repeated not all machines that it counts on ({at})"),
+            },
             Deed::Repeated => format!("{party} repeated it ({at})"),
         }
     }
@@ -131,7 +160,11 @@ pub fn assurance_words(by: &[AssuredBy]) -> String {
     let of_all = by.iter().filter(|by| by.deed.assurance() == all);
     let named: Vec<String> = of_all.take(5).map(AssuredBy::words).collect();
     match named.as_slice() {
-        [] => format!("{}: no other party bears it out", all.words()),
+        // What other parties say of the pair by themselves is not always at hand, and nothing is said of it here.
+        [] => format!(
+            "{}: nobody else is known to have cosigned its log, reviewed it or repeated it",
+            all.words()
+        ),
         some => format!("{}: {}", all.words(), some.join("; ")),
     }
 }
@@ -148,7 +181,7 @@ mod tests {
     use super::*;
 
     fn by(deed: Deed, at: &str) -> AssuredBy {
-        AssuredBy { deed, party: "b.example".into(), at: at.into() }
+        AssuredBy { deed, party: "b.example".into(), at: at.into(), part: None }
     }
 
     #[test]

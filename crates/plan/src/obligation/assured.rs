@@ -1,12 +1,18 @@
 //! How far another party of an agreement bears out what fulfils an obligation of it.
 
-use hospitium_model::standing::{Assurance, AssuredBy, Deed, assurance, assurance_words};
+use std::collections::BTreeSet;
+
+use hospitium_model::standing::{Assurance, AssuredBy, Deed, Part, assurance, assurance_words};
 use hospitium_model::{Agreement, Clause};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::terms::unsigned;
+use super::speaks::Trial;
+use super::terms::{Covers, unsigned};
 use super::{Grounds, Outcome};
+
+/// What is not counted is named so often in one reason, at most.
+const NAMED: usize = 5;
 
 /// An endorsement of a record, as found in another party's log.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -25,16 +31,6 @@ pub struct Endorsed {
 }
 
 impl Endorsed {
-    /// What that does for a record which counts on so many machines. A run repeats one machine; what a record claims of
-    /// others, nobody has run again.
-    pub const fn deed(repeated: bool, machines: usize) -> Deed {
-        match (repeated, machines) {
-            (false, _) => Deed::Reviewed,
-            (true, 0 | 1) => Deed::Repeated,
-            (true, _) => Deed::RepeatedInPart,
-        }
-    }
-
     /// Whether a record that its party made itself of the pair, in this log and entry and on this day, is of later.
     pub fn is_before(at: &str, known: Date, (log, entry, day): (&str, u64, Date)) -> bool {
         let own = at.rsplit_once(" entry ").filter(|(of, _)| *of == log);
@@ -45,53 +41,155 @@ impl Endorsed {
     }
 }
 
-/// What others did about an outcome, as the agreement counts it: a cosignature of anybody; an endorsement, or a record
-/// of its own of the pair, of another party of the agreement, signed with the key that the agreement has of it.
-pub fn assured(agreement: &Agreement, outcome: &Outcome, grounds: &Grounds<'_>) -> Vec<AssuredBy> {
+/// What a party's repetitions do for a record: `repeated` are the records that it has run again, with which machine of
+/// which run, this one among them. A run repeats one machine. What a record claims of others is repeated only where their
+/// own records of the same run were repeated, too.
+pub fn repetition<'a>(
+    covers: Option<&Covers>,
+    own: &'a Trial,
+    repeated: impl IntoIterator<Item = &'a Trial>,
+) -> (Deed, Option<Part>) {
+    let Some(covers) = covers.filter(|covers| covers.rows > 1) else {
+        return (Deed::Repeated, None);
+    };
+    let of_run = |trial: &&Trial| (&trial.log, &trial.run) == (&own.log, &own.run);
+    let of_run = repeated.into_iter().filter(of_run).map(|trial| &trial.machine);
+    let mut again: BTreeSet<&String> = of_run.collect();
+    again.retain(|machine| covers.machines.contains(machine));
+    again.insert(&own.machine);
+    // A record may count on so many that they are not kept.
+    match !covers.machines.is_empty() && covers.machines.iter().all(|m| again.contains(m)) {
+        true => (Deed::Repeated, None),
+        false => {
+            let machines = again.into_iter().cloned().collect();
+            (Deed::RepeatedInPart, Some(Part { machines, of: covers.rows }))
+        }
+    }
+}
+
+/// What others did about an outcome, as the agreement counts it.
+#[derive(Debug, Default)]
+pub struct Borne {
+    /// A cosignature of anybody; an endorsement, or a record of its own of the pair, of another party of the agreement,
+    /// signed with the key that the agreement has of it.
+    pub by: Vec<AssuredBy>,
+    /// What of it the agreement does not count, and why, a sentence each.
+    pub not: Vec<String>,
+}
+
+/// What others did about an outcome, as the agreement counts it.
+pub fn assured(agreement: &Agreement, outcome: &Outcome, grounds: &Grounds<'_>) -> Borne {
     let other = |party: &str| party != outcome.party;
     let told = &outcome.told;
     let cosigned = told.cosigners.iter().filter(|party| other(party)).map(|party| AssuredBy {
         deed: Deed::Cosigned,
         party: party.clone(),
         at: String::new(),
+        part: None,
     });
-    let is_signed = |endorsed: &&Endorsed| {
-        let party = agreement.party(&endorsed.party).filter(|party| other(&party.name));
-        party.is_some_and(|p| p.key.as_ref().is_none_or(|key| endorsed.keys.contains(key)))
-    };
-    let machines = told.covers.as_ref().map_or(0, |covers| covers.rows);
-    let stands = |endorsed: &&Endorsed| !disagrees(agreement, endorsed, outcome, grounds);
-    let endorsed = told.endorsed.iter().filter(is_signed).filter(stands);
-    let endorsed = endorsed.map(|endorsed| AssuredBy {
-        deed: Endorsed::deed(endorsed.repeated, machines),
-        party: endorsed.party.clone(),
-        at: endorsed.at.clone(),
-    });
-    let mut by: Vec<AssuredBy> = cosigned.chain(endorsed).collect();
-    for party in agreement.parties.iter().filter(|party| other(&party.name)) {
-        if let Some(own) = own_record(agreement, &party.name, outcome, grounds) {
-            let at = own.certificate.clone();
-            by.push(AssuredBy { deed: Deed::Validated, party: party.name.clone(), at });
+    let mut borne = Borne { by: cosigned.collect(), not: Vec::new() };
+    for endorsed in told.endorsed.iter().filter(|endorsed| other(&endorsed.party)) {
+        if let Some(why) = not_counted(agreement, endorsed, outcome, grounds) {
+            let Endorsed { party, at, .. } = endorsed;
+            borne.not.push(format!("The endorsement by {party} ({at}) does not count: {why}."));
+            continue;
         }
+        let (deed, part) = match endorsed.repeated {
+            false => (Deed::Reviewed, None),
+            true => {
+                let again = beside(agreement, &endorsed.party, outcome, grounds);
+                repetition(told.covers.as_ref(), &outcome.trial, again)
+            }
+        };
+        let (party, at) = (endorsed.party.clone(), endorsed.at.clone());
+        borne.by.push(AssuredBy { deed, party, at, part });
     }
-    by.sort();
-    by.dedup();
-    by
+    for party in agreement.parties.iter().filter(|party| other(&party.name)) {
+        let at = match own_record(agreement, &party.name, outcome, grounds) {
+            Own::Agrees(own) => own.certificate.clone(),
+            Own::None => continue,
+            Own::Not(own, why) => {
+                let at = &own.certificate;
+                borne.not.push(format!(
+                    "{}'s own record ({at}) does not bear it out: it {why}.",
+                    party.name
+                ));
+                continue;
+            }
+        };
+        let party = party.name.clone();
+        borne.by.push(AssuredBy { deed: Deed::Validated, party, at, part: None });
+    }
+    borne.by.sort();
+    borne.by.dedup();
+    borne
 }
 
-/// Whether a party that endorsed has said since, by its newest records of the pair, that it failed.
-fn disagrees(
+/// Why an endorsement is not counted by an agreement, if it is not.
+fn not_counted(
     agreement: &Agreement,
     endorsed: &Endorsed,
     outcome: &Outcome,
     grounds: &Grounds<'_>,
-) -> bool {
+) -> Option<String> {
+    let party = &endorsed.party;
+    let Some(of_deal) = agreement.party(party) else {
+        return Some(format!("{party} is no party to the agreement"));
+    };
+    // Where the agreement has no key of the party, whoever asks trusts the one of the policy.
+    if of_deal.key.as_ref().is_some_and(|key| !endorsed.keys.contains(key)) {
+        return Some(format!(
+            "it is signed with another key than the one that the agreement has of {party}"
+        ));
+    }
+    let failed = disagrees(agreement, endorsed, outcome, grounds)?;
+    Some(format!("{party} has said since, by {}, that the pair failed", failed.certificate))
+}
+
+/// The records of the same pair and party that this party has run again.
+fn beside<'a>(
+    agreement: &Agreement,
+    party: &str,
+    outcome: &Outcome,
+    grounds: &Grounds<'a>,
+) -> Vec<&'a Trial> {
+    let again = |of: &Outcome| {
+        let mut by = of.told.endorsed.iter().filter(|by| by.repeated && by.party == party);
+        by.any(|by| not_counted(agreement, by, of, grounds).is_none())
+    };
+    let of_pair = |of: &&Outcome| {
+        of.passed
+            && (&of.party, &of.guest, &of.host, &of.arch)
+                == (&outcome.party, &outcome.guest, &outcome.host, &outcome.arch)
+            && of.counts_on(grounds.as_of)
+            && again(of)
+    };
+    grounds.outcomes.iter().filter(of_pair).map(|of| &of.trial).collect()
+}
+
+/// What a party that endorsed has said since, by its newest records of the pair, if it says that it failed.
+fn disagrees<'a>(
+    agreement: &Agreement,
+    endorsed: &Endorsed,
+    outcome: &Outcome,
+    grounds: &Grounds<'a>,
+) -> Option<&'a Outcome> {
     let later = |own: &&Outcome| {
         let trial = &own.trial;
         Endorsed::is_before(&endorsed.at, endorsed.known, (&trial.log, trial.entry, own.validated))
     };
     let newest = newest_of(agreement, &endorsed.party, outcome, grounds);
-    newest.into_iter().filter(later).any(|own| !own.passed)
+    newest.into_iter().filter(later).find(|own| !own.passed)
+}
+
+/// What a party's own newest records of a pair say of another's.
+enum Own<'a> {
+    /// There is none that counts.
+    None,
+    /// They agree.
+    Agrees(&'a Outcome),
+    /// One of them does not, and why: it …
+    Not(&'a Outcome, String),
 }
 
 /// The newest record of this party of the same pair, if it passed and holds: a party whose newest says that it failed
@@ -101,16 +199,25 @@ fn own_record<'a>(
     party: &str,
     outcome: &Outcome,
     grounds: &Grounds<'a>,
-) -> Option<&'a Outcome> {
+) -> Own<'a> {
     let newest = newest_of(agreement, party, outcome, grounds);
     // What would not fulfil the deal by itself for want of the profile is no agreement either.
-    let holds = |own: &Outcome| {
-        own.passed
-            && own.until.is_none_or(|until| until >= grounds.as_of)
-            && own.told.profile.as_ref() == Some(&agreement.validation.profile)
+    let profile = &agreement.validation.profile;
+    let against = |own: &Outcome| match &own.told.profile {
+        _ if !own.passed => Some("says that the pair failed".to_owned()),
+        _ if own.until.is_some_and(|until| until < grounds.as_of) => Some("has lapsed".to_owned()),
+        None => Some(format!("names no profile, and {profile} is agreed")),
+        Some(other) if other != profile => {
+            Some(format!("is of the profile {other}, and {profile} is agreed"))
+        }
+        Some(_) => None,
     };
-    let first = newest.first().copied()?;
-    newest.iter().all(|own| holds(own)).then_some(first)
+    let not = newest.iter().find_map(|own| Some((*own, against(own)?)));
+    match (not, newest.first()) {
+        (Some((own, why)), _) => Own::Not(own, why),
+        (None, Some(first)) => Own::Agrees(first),
+        (None, None) => Own::None,
+    }
 }
 
 /// The records of this party of the same pair that count, of the newest day.
@@ -134,8 +241,8 @@ fn newest_of<'a>(
 }
 
 /// Why what others did is not what the clause asks for, if it is not.
-pub fn lacks(clause: &Clause, by: &[AssuredBy]) -> Option<String> {
-    let asked = clause.assurance;
+pub fn lacks(clause: &Clause, borne: &Borne) -> Option<String> {
+    let (asked, by) = (clause.assurance, &borne.by);
     // A cosignature by anybody; agreement, of a party of the deal: `assured` has no other.
     (assurance(by) < asked).then(|| {
         let next = match asked {
@@ -145,6 +252,8 @@ pub fn lacks(clause: &Clause, by: &[AssuredBy]) -> Option<String> {
             }
             _ => "",
         };
-        format!("is {}, and {} is agreed{next}", assurance_words(by), asked.words())
+        let not = borne.not.iter().take(NAMED).map(|why| format!(". {}", why.trim_end_matches('.')));
+        let not: String = not.collect();
+        format!("is {}, and {} is agreed{next}{not}", assurance_words(by), asked.words())
     })
 }

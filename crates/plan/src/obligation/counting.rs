@@ -43,7 +43,7 @@ pub fn counting<'a>(
         } else if outcome.validated > grounds.as_of {
             continue;
         } else if outcome.withdrawn.is_some_and(|day| day <= grounds.as_of) {
-            "was withdrawn".to_owned()
+            outcome.set_aside.words().to_owned()
         } else if let Some(why) = unsigned(agreement, outcome) {
             why
         } else if outcome.emulated && !agreement.validation.emulation {

@@ -113,6 +113,7 @@ pub fn judge(
         rule_on_other_machines,
         days,
         assured_by,
+        uncertain: None,
         reasons,
         blocked,
     }
@@ -126,11 +127,12 @@ fn by_outcome(
     reasons: &mut Vec<String>,
 ) -> (State, Rule) {
     let certificate = outcome.certificate.clone();
+    let borne = assured(agreement, outcome, grounds);
     let record = OfRecord {
         certificate: certificate.clone(),
         party: outcome.party.clone(),
         validated: outcome.validated,
-        assured_by: assured(agreement, outcome, grounds),
+        assured_by: borne.by,
     };
     if !outcome.passed {
         let rule = Rule::AgreementFailed { deal, record };
@@ -176,6 +178,7 @@ fn by_outcome(
     };
     reasons.insert(0, rule.because());
     reasons.extend(changed);
+    reasons.extend(borne.not);
     (state, rule)
 }
 

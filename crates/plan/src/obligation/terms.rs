@@ -45,6 +45,9 @@ pub struct Covers {
     /// How many machines it counts on.
     #[serde(default)]
     pub rows: usize,
+    /// Each of them in words; none where they are more than are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub machines: Vec<String>,
 }
 
 impl Covers {

@@ -96,6 +96,7 @@ fn outcome(guest: &str, host: &str, validated: Date) -> Outcome {
         certificate: format!("{guest}-{host}"),
         trial: Trial::default(),
         withdrawn: None,
+        set_aside: SetAside::default(),
         until: None,
         told: Told { profile: Some("standard".into()), ..Told::default() },
     }
@@ -401,7 +402,15 @@ fn covering(strength: u32, complete: bool) -> Covers {
     let parameter =
         |(name, values): (&str, Vec<String>)| SpaceParameter { name: name.to_owned(), values };
     let parameters = MachineValues::default().words().into_iter().map(parameter).collect();
-    Covers { strength, covered: 7, feasible: 9, complete, parameters, rows: 1 }
+    Covers {
+        strength,
+        covered: 7,
+        feasible: 9,
+        complete,
+        parameters,
+        rows: 1,
+        machines: Vec::new(),
+    }
 }
 
 #[test]
@@ -663,5 +672,114 @@ fn a_record_of_several_machines_is_repeated_by_nobody_who_ran_one_of_them() {
     assert_eq!(with(None).0, "fulfilled");
     assert_eq!(with(Some(1)).0, "fulfilled");
     let (word, reasons) = with(Some(2));
-    assert!(word == "due" && reasons.contains("repeated one of the machines"), "{word}: {reasons}");
+    assert!(word == "due" && reasons.contains("repeated 1 of the 2 machines"), "{word}: {reasons}");
+}
+
+#[test]
+fn repetitions_of_all_machines_of_a_run_make_up_one_of_its_whole_coverage() {
+    let machines = vec!["m1".to_owned(), "m2".to_owned()];
+    let of = |machine: &str, entry: u64, run: &str| {
+        let certificate = format!("b.example/log entry {entry}");
+        let trial = Trial {
+            machine: machine.into(),
+            run: run.into(),
+            cell: machine.into(),
+            log: "b.example/log".into(),
+            entry,
+        };
+        let mut done = Outcome { certificate, trial, ..outcome("5.2", "1", date(2009, 5, 1)) };
+        done.told.covers =
+            Some(Covers { rows: 2, machines: machines.clone(), ..covering(1, true) });
+        done
+    };
+    let again = |mut done: Outcome, party: &str| {
+        done.told.endorsed.push(Endorsed {
+            party: party.into(),
+            repeated: true,
+            keys: Vec::new(),
+            at: format!("{party}/log entry {}", done.trial.entry),
+            known: date(2009, 5, 2),
+        });
+        done
+    };
+    let with = |said: &[Outcome]| {
+        let asked = ("hosts = [\"vmm1\"]\n", "hosts = [\"vmm1\"]\nassurance = \"repeated\"\n");
+        plan(asked, said, date(2009, 6, 1)).obligations.remove(0)
+    };
+    let both = [again(of("m1", 0, "r"), "a.example"), again(of("m2", 1, "r"), "a.example")];
+    let owed = with(&both);
+    assert_eq!(owed.state.word(), "fulfilled", "{:?}", owed.reasons);
+    let one = with(&[again(of("m1", 0, "r"), "a.example"), of("m2", 1, "r")]);
+    assert_eq!(one.state.word(), "due");
+    assert!(
+        one.reasons.join(" ").contains("1 of the 2 machines that it counts on: m1"),
+        "{:?}",
+        one.reasons
+    );
+    // Another run's, and another party's, make nothing up.
+    let other_run = with(&[both[0].clone(), again(of("m2", 1, "s"), "a.example")]);
+    assert_eq!(other_run.state.word(), "due", "{:?}", other_run.reasons);
+    let other_party = with(&[both[0].clone(), again(of("m2", 1, "r"), "c.example")]);
+    assert_eq!(other_party.state.word(), "due", "{:?}", other_party.reasons);
+    // What was withdrawn is not there to be repeated.
+    let back = Outcome { withdrawn: Some(date(2009, 5, 3)), ..both[1].clone() };
+    assert_eq!(with(&[both[0].clone(), back]).state.word(), "due");
+}
+
+#[test]
+fn an_endorsement_that_does_not_count_says_why() {
+    let key = "a.example+1+AAAA";
+    let asked = (
+        "party = [{ name = \"a.example\"",
+        &*format!("party = [{{ key = \"{key}\", name = \"a.example\""),
+    );
+    let mut done = outcome("5.2", "1", date(2009, 5, 1));
+    let by = |party: &str, keys: &[&str]| Endorsed {
+        party: party.into(),
+        repeated: false,
+        keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+        at: format!("{party}/log entry 0"),
+        known: date(2009, 5, 2),
+    };
+    done.told.endorsed = vec![by("a.example", &["another"]), by("c.example", &[])];
+    let owed = plan(asked, &[done.clone()], date(2009, 6, 1)).obligations.remove(0);
+    let reasons = owed.reasons.join("\n");
+    assert!(
+        reasons.contains(
+            "a.example (a.example/log entry 0) does not count: it is signed with another key"
+        ),
+        "{reasons}"
+    );
+    assert!(reasons.contains("c.example is no party"), "{reasons}");
+    done.told.endorsed = vec![by("a.example", &["another", key])];
+    let owed = plan(asked, &[done], date(2009, 6, 1)).obligations.remove(0);
+    assert!(!owed.reasons.join(" ").contains("does not count"), "{:?}", owed.reasons);
+    assert_eq!(owed.assured_by.len(), 1);
+}
+
+#[test]
+fn what_is_suspended_is_not_called_withdrawn_and_only_what_the_deal_takes_was_delivered() {
+    let plain = ("id = \"deal\"", "id = \"deal\"");
+    let day = date(2009, 5, 1);
+    let as_of = date(2009, 6, 1);
+    let set_aside = |set_aside, from| {
+        let done = Outcome { withdrawn: Some(from), set_aside, ..outcome("5.2", "1", day) };
+        let plan = plan(plain, &[done], as_of);
+        (
+            plan.obligations[0].reasons.join(" "),
+            plan.standings.iter().map(|s| s.delivered).sum::<usize>(),
+        )
+    };
+    let (words, delivered) = set_aside(SetAside::Suspended, date(2009, 5, 9));
+    assert!(words.contains("it is suspended") && !words.contains("withdrawn"), "{words}");
+    assert_eq!(delivered, 1, "it was, before");
+    let (words, delivered) = set_aside(SetAside::Withdrawn, day);
+    assert!(words.contains("it was withdrawn"), "{words}");
+    assert_eq!(delivered, 0, "from its first day on");
+    let delivered = |done: Outcome| {
+        plan(plain, &[done], as_of).standings.iter().map(|s| s.delivered).sum::<usize>()
+    };
+    assert_eq!(delivered(outcome("5.2", "1", day)), 1);
+    assert_eq!(delivered(Outcome { emulated: true, ..outcome("5.2", "1", day) }), 0);
+    assert_eq!(delivered(Outcome { validated: date(2009, 7, 1), ..outcome("5.2", "1", day) }), 0);
 }

@@ -115,5 +115,6 @@ pub async fn obligations(
         obligations: plan.obligations.iter().filter(wanted).cloned().collect(),
         standings: plan.standings.iter().filter(standing).cloned().collect(),
         problems: plan.problems.clone(),
+        heads: plan.heads.clone(),
     }))
 }

@@ -105,7 +105,14 @@ impl AgreementPage {
                 .iter()
                 .map(|exclusion| (name(&exclusion.what), sentence(&exclusion.words)))
                 .collect(),
-            problems: plan.problems.iter().take(PROBLEMS).map(|p| sentence(p)).collect(),
+            problems: plan
+                .problems
+                .iter()
+                .cloned()
+                .chain(plan.doubts())
+                .take(PROBLEMS)
+                .map(|problem| sentence(&problem))
+                .collect(),
             frame,
         })
     }
@@ -217,7 +224,8 @@ fn matrix(
             hosts.push((host, &owed.host_name));
         }
         cells.insert((guest, host), owed);
-        let count = counts.entry(owed.state.word()).or_insert(((&owed.state).into(), 0));
+        let mark = Mark::from(&owed.state).unless(owed.uncertain.is_some());
+        let count = counts.entry(mark.word).or_insert((mark, 0));
         count.1 += 1;
     }
     // The longer side goes down the page.
@@ -235,7 +243,7 @@ fn matrix(
             _ => " (a later version)",
         };
         Cell {
-            mark: (&owed.state).into(),
+            mark: Mark::from(&owed.state).unless(owed.uncertain.is_some()),
             when: owed.state.when(),
             href: links.pair(&guest, &host),
             why: format!("{} on {}{later}", name(&owed.guest_name), name(&owed.host_name)),

@@ -37,6 +37,7 @@ pub struct CertificatePage {
     pair: String,
     party: String,
     stands: String,
+    uncertain: String,
     terms: Vec<(&'static str, String)>,
     tested: Vec<String>,
     proof: Vec<(&'static str, String)>,
@@ -126,7 +127,8 @@ impl CertificatePage {
         let guest = context.key(&first.guest_product, &record.guest);
         let host = context.key(&first.host_product, &record.host);
         Ok(Self {
-            mark: (&first.stands).into(),
+            mark: Mark::from(&first.stands).unless(record.uncertain.is_some()),
+            uncertain: record.uncertain.as_deref().map(sentence).unwrap_or_default(),
             guest: side(&context, links, &first.guest_product, &record.guest),
             host: side(&context, links, &first.host_product, &record.host),
             pair: links.pair(guest, host),

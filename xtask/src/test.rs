@@ -44,6 +44,7 @@ enum Needs {
     Oracles,
     Browser,
     Feeds,
+    Strace,
     Postgres,
 }
 
@@ -57,7 +58,7 @@ struct Which {
 }
 
 /// All of them, in the order in which they run. The last counts the most tests, so its closing lines come last.
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
     Part {
         name: "libvirt-suite",
         needs: Needs::Lab,
@@ -120,6 +121,17 @@ const PARTS: [Part; 8] = [
         ignored: true,
         asked_for: false,
     },
+    // Commands are killed at every one of their writes, each time in a copy of a folder.
+    Part {
+        name: "kills",
+        needs: Needs::Strace,
+        which: Which {
+            nextest: "package(hospitium) and binary(kills)",
+            cargo: &["--package", "hospitium", "--test", "kills", "--"],
+        },
+        ignored: true,
+        asked_for: true,
+    },
     // What is promised of the catalog and the desk holds with PostgreSQL as it does with SQLite: the same tests.
     Part {
         name: "postgres",
@@ -152,6 +164,9 @@ const PARTS: [Part; 8] = [
         asked_for: false,
     },
 ];
+
+/// What kills a program as it makes a system call.
+const STRACE: &[(&str, &str)] = &[("strace", "kills commands between any two of their writes")];
 
 /// What is tested besides the usual features: hosts that a libvirt drives.
 pub const FEATURES: &str = "hospitium/libvirt";
@@ -259,6 +274,7 @@ impl Part {
                 tests.env("HOSPITIUM_BROWSER", browser::modules()?);
             }
             Needs::Feeds => oracles::of_feeds()?,
+            Needs::Strace => setup::install(STRACE.iter())?,
             Needs::Postgres => {
                 server = postgres::Server::start()?;
                 tests.env("HOSPITIUM_TEST_POSTGRES", server.address());
@@ -304,7 +320,10 @@ mod tests {
 
     #[test]
     fn parts_run_in_their_order_and_each_can_be_asked_for() {
-        assert_eq!(asked(&[]), ["guests", "oracles", "browser", "feeds", "postgres", "workspace"]);
+        assert_eq!(
+            asked(&[]),
+            ["guests", "oracles", "browser", "feeds", "kills", "postgres", "workspace"]
+        );
         assert_eq!(asked(&["--part", "libvirt-suite"]), ["libvirt-suite"]);
         assert_eq!(asked(&["--part", "more-guests"]), ["more-guests"]);
         assert_eq!(asked(&["--part", "feeds", "--part", "oracles"]), ["oracles", "feeds"]);

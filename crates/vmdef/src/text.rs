@@ -1,13 +1,8 @@
-//! Bytes to text: UTF-8, UTF-16 with or without byte order mark, and Windows-1252.
+//! Bytes to text: UTF-8, UTF-16 with or without byte order mark, and the encodings that a file names of itself, by the
+//! WHATWG's Encoding Standard (`windows-1252`, `GBK`, `Shift_JIS`, …).
 
+use encoding_rs::Encoding;
 use hospitium_model::FormError;
-
-/// Windows-1252 from 0x80 to 0x9f; the rest is Latin-1. Unassigned bytes stay control characters, as
-/// in the WHATWG's index.
-const WINDOWS_1252: [char; 32] = [
-    '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}',
-    '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
-];
 
 /// A text, and the encoding that could not be read exactly, if there was such.
 #[derive(Debug)]
@@ -57,22 +52,20 @@ fn decode_narrow(file: &str, bytes: &[u8]) -> Result<Decoded, FormError> {
         Ok(text) => return Ok(Decoded { text: text.to_owned(), inexact: None }),
         Err(error) => error.valid_up_to(),
     };
-    match declared(bytes).as_deref() {
-        Some("windows-1252" | "iso-8859-1" | "latin1" | "cp1252") => {
-            let text = bytes
-                .iter()
-                .map(|byte| match byte.checked_sub(0x80).map(usize::from) {
-                    Some(n) => WINDOWS_1252.get(n).copied().unwrap_or(char::from(*byte)),
-                    None => char::from(*byte),
-                })
-                .collect();
-            Ok(Decoded { text, inexact: None })
+    let named = declared(bytes);
+    match named.as_deref() {
+        Some(name) if !matches!(name, "utf-8" | "utf8") => {
+            // Bytes of which every one is a character of its own are no UTF-16, whatever they say.
+            let known = Encoding::for_label_no_replacement(name.as_bytes());
+            let known = known.filter(|encoding| encoding.is_ascii_compatible());
+            // Keys and numbers are ASCII in all of them; names may come out damaged, and that is said.
+            let (text, damaged) = match known {
+                Some(encoding) => encoding.decode_without_bom_handling(bytes),
+                None => (String::from_utf8_lossy(bytes), true),
+            };
+            let inexact = damaged.then(|| name.to_owned());
+            Ok(Decoded { text: text.into_owned(), inexact })
         }
-        // Keys and numbers are ASCII in all of them; names may come out damaged, and that is said.
-        Some(other) if other != "utf-8" && other != "utf8" => Ok(Decoded {
-            text: String::from_utf8_lossy(bytes).into_owned(),
-            inexact: Some(other.to_owned()),
-        }),
         _ => {
             let text = String::from_utf8_lossy(bytes);
             Err(FormError::at_offset(
@@ -119,8 +112,28 @@ mod tests {
     fn a_declared_encoding_is_used_and_an_unknown_one_is_told() {
         let vmx = b".encoding = \"windows-1252\"\ndisplayName = \"B\xfcro \x80\"\n";
         assert!(decode("f", vmx).expect("1252").text.contains("Büro €"));
-        let other = b".encoding = \"Shift_JIS\"\ndisplayName = \"\x83\x65\"\n";
-        assert_eq!(decode("f", other).expect("lossy").inexact.as_deref(), Some("shift_jis"));
+        for (name, bytes, word) in [
+            ("Shift_JIS", &b"\x83e\x83X\x83g"[..], "テスト"),
+            ("GBK", b"\xb2\xe2\xca\xd4", "测试"),
+            ("Big5", b"\xb4\xfa\xb8\xd5", "測試"),
+            ("EUC-KR", b"\xbd\xc3\xc7\xe8", "시험"),
+            ("windows-1251", b"\xf2\xe5\xf1\xf2", "тест"),
+            ("ISO-8859-2", b"\xbe\xe8", "žč"),
+        ] {
+            let head = format!(".encoding = \"{name}\"\ndisplayName = \"");
+            let file = [head.as_bytes(), bytes, b"\"\nnumvcpus = \"2\"\n"].concat();
+            let decoded = decode("f", &file).expect("reads");
+            assert!(decoded.text.contains(&format!("\"{word}\"")), "{name}: {}", decoded.text);
+            assert!(decoded.text.contains("numvcpus = \"2\"") && decoded.inexact.is_none());
+        }
+        let nobodys = b".encoding = \"klingon\"\ndisplayName = \"\x83\x65\"\n";
+        assert_eq!(decode("f", nobodys).expect("lossy").inexact.as_deref(), Some("klingon"));
+        // Half a character, and narrow bytes that call themselves wide.
+        let half = b".encoding = \"Shift_JIS\"\ndisplayName = \"\x83\"\n";
+        assert!(decode("f", half).expect("lossy").inexact.is_some());
+        let wide = b".encoding = \"UTF-16LE\"\ndisplayName = \"\xfc\"\n";
+        let wide = decode("f", wide).expect("lossy");
+        assert!(wide.inexact.is_some() && wide.text.contains("displayName"));
     }
 
     #[test]

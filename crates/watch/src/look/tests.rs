@@ -119,6 +119,7 @@ fn outcome() -> Outcome {
         certificate: "c".into(),
         trial: Trial::default(),
         withdrawn: None,
+        set_aside: Default::default(),
         until: None,
         told: hospitium_plan::obligation::Told {
             profile: Some(hospitium_model::STANDARD.into()),

@@ -127,15 +127,6 @@ impl Bundle {
         read_listed(&self.source, &self.manifest, &path, limit)
     }
 
-    /// A file by its path in the bundle (`run.json`), if it is what the manifest says.
-    ///
-    /// # Errors
-    /// As for [`read`](Self::read).
-    pub fn read_path(&self, path: &str, limit: u64) -> Result<Vec<u8>, ReadError> {
-        check_path(path).map_err(|fault| ReadError::Name { path: shown(path), fault })?;
-        read_listed(&self.source, &self.manifest, path, limit)
-    }
-
     /// The escaped text of a cell's console; empty if it is not there as it should be.
     pub fn console(&self, cell: &str) -> String {
         let bytes = self.read(cell, CONSOLE_LOG, limit::FILE).unwrap_or_default();

@@ -33,6 +33,18 @@ pub(crate) fn memory_file(n: usize) -> String {
     format!("{MEMORY}{n}")
 }
 
+/// Copies a snapshot's memory into the folder of the machine that is to have it to itself.
+async fn copy_memory(from: Vec<PathBuf>, folder: PathBuf) -> Result<(), HostError> {
+    let copied = tokio::task::spawn_blocking(move || {
+        from.iter().enumerate().try_for_each(|(n, path)| {
+            let doing = HostError::io(format!("copying {}", path.display()));
+            local::copy_sparse(open(path)?, &folder.join(memory_file(n))).map_err(doing)
+        })
+    });
+    let doing = "copying a snapshot's memory";
+    copied.await.map_err(|error| HostError::io(doing)(std::io::Error::other(error)))?
+}
+
 /// File of the UEFI variables.
 pub(crate) const UEFI_VARS: &str = "uefi-vars.fd";
 
@@ -178,6 +190,9 @@ impl Inner {
             let sets = sets.collect::<Result<Vec<u32>, _>>()?;
             disks.push((plan, Handed { sets, connection }));
         }
+        if origin.memory_from == MemoryFrom::Copy {
+            copy_memory(origin.memory.clone(), folder.to_owned()).await?;
+        }
         let (memory, mapping) = self.memory(real, folder, confinement, &origin, &mut handles)?;
         let kernel = match &spec.boot {
             Boot::Kernel { kernel, initrd, .. } => {
@@ -299,15 +314,13 @@ impl Inner {
             return Ok((files.collect::<Result<_, HostError>>()?, Mapping::Shared));
         }
         if origin.memory_from == MemoryFrom::Copy {
-            let files = origin.memory.iter().enumerate().map(|(n, path)| {
-                let (name, doing) = (memory_file(n), || format!("copying {}", path.display()));
+            let names = (0..origin.memory.len()).map(|n| {
+                let name = memory_file(n);
                 let copy = folder.join(&name);
-                local::copy_sparse(open(path)?, &copy).map_err(HostError::io(doing()))?;
                 confinement.give_away(&open(&copy)?, &copy)?;
                 Ok(name)
             });
-            let files = files.collect::<Result<_, HostError>>()?;
-            return Ok((files, Mapping::Copied));
+            return Ok((names.collect::<Result<_, HostError>>()?, Mapping::Copied));
         }
         let read_only = self.traits.private_read_only_memory;
         let files = origin.memory.iter().map(|path| {

@@ -56,6 +56,7 @@ use crate::ahead::Ahead;
 use crate::build::Origin;
 use crate::disks::DiskPlan;
 use crate::introspect::Traits;
+use crate::locked::locked;
 use crate::options::Programs;
 use crate::process::Confinement;
 use hospitium_host::local::{self, LocalStore, LocalWitness};
@@ -378,14 +379,14 @@ impl Cloning for Qemu {
             None => self.inner.wait_with(snapshot, notes, how, dir).await?,
         };
         if self.isolation == Isolation::Revert
-            && let Some(end) = locked::locked(&self.going_on).take()
+            && let Some(end) = locked(&self.going_on).take()
         {
             end();
         }
         let machine = waiting.go_on().await?;
         if self.isolation == Isolation::Revert {
             let (kill, prospect) = (machine.process.killer(), machine.process.prospect().clone());
-            *locked::locked(&self.going_on) = Some(Box::new(move || {
+            *locked(&self.going_on) = Some(Box::new(move || {
                 prospect.add(Ended::ByUs);
                 kill();
             }));

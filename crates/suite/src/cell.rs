@@ -1,7 +1,7 @@
 //! What a check is given: a clone of the booted machine, the probe inside, the hypervisor outside.
 
 mod accidents;
-pub(crate) mod kept_log;
+mod kept_log;
 mod moving;
 mod outside;
 mod past;

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use hospitium_host::{EventClass, HostError, MachineState};
 use hospitium_model::{Finding, GuestSource, HostSource, Observations, Value};
-use hospitium_system::{LogLine, LogPosition, SystemError};
+use hospitium_system::SystemError;
 
-use crate::cell::kept_log::ASKED;
 use crate::silence::{Heard, STARVED};
 use crate::{Cell, CheckError, patience};
 
@@ -20,10 +19,10 @@ const UNASKED: [EventClass; 6] = [
     EventClass::DiskError,
 ];
 
-/// What came to a guest's log while a check ran.
+/// What became of a guest's log while a check ran.
 enum Log {
-    /// This.
-    Read(Vec<LogLine>),
+    /// It was read to its end.
+    Read,
     /// This guest shows no log, and why.
     Untold(String),
     /// There is no guest any more that could be asked: its machine is off or stands still.
@@ -32,8 +31,8 @@ enum Log {
 
 /// What had been said when the check began.
 pub struct Listening {
-    /// Where the guest's log stood, or why it could not be read.
-    log: Result<LogPosition, SystemError>,
+    /// Why the guest's log could not be read, if it could not.
+    log: Result<(), SystemError>,
     console: u64,
     /// How many lines the hypervisor had written; none if that is not seen.
     hypervisor: Option<usize>,
@@ -47,11 +46,9 @@ impl Listening {
     /// From now on.
     pub async fn begin(cell: &Cell) -> Self {
         let log = cell.log_position().await;
-        if let Ok(position) = &log {
-            cell.log_begins(position.clone());
-        }
+        cell.log_begins(log.as_ref().ok().cloned());
         Self {
-            log,
+            log: log.map(drop),
             console: cell.lines_so_far(),
             hypervisor: cell.said().ok().map(|said| said.len()),
             events: cell.all_events().len(),
@@ -75,39 +72,28 @@ impl Listening {
         let starved = waited >= STARVED;
         let broken = cell.broken();
         let heard = Heard { starved, broken, ..Heard::during(cell.lab().os(), check) };
-        // Another boot has a log of its own.
-        let restarted = cell.restarts() != self.boots;
-        let in_log = Heard { rebooted: restarted, ..heard };
-        let kept = cell.kept_log();
-        let before = || heard.splats(kept.iter().flatten().map(String::as_str));
-        let trouble = |bad| {
-            Finding::guest_is(
-                "trouble in the guest's log meanwhile",
-                GuestSource::Kernel.saw(bad),
-                Value::List(Vec::new()),
-            )
-        };
         let none = || Value::List(Vec::new());
-        let (console, hypervisor, events) = (self.console, self.hypervisor, self.events);
+        let (console, hypervisor, events, boots) =
+            (self.console, self.hypervisor, self.events, self.boots);
         let (log, state) = self.log_lines(cell).await?;
+        if let Some(lines) = cell.kept_log() {
+            // Another boot has a log of its own.
+            let rebooted = Heard { rebooted: true, ..heard };
+            let (first, later): (Vec<_>, Vec<_>) =
+                lines.iter().partition(|(boot, _)| *boot == boots);
+            let mut bad = heard.splats(first.iter().map(|(_, line)| line.as_str()));
+            bad.extend(rebooted.splats(later.iter().map(|(_, line)| line.as_str())));
+            let bad = GuestSource::Kernel.saw(bad);
+            seen.push(Finding::guest_is("trouble in the guest's log meanwhile", bad, none()));
+        }
         match log {
-            Log::Read(lines) => {
-                let lines = lines.iter().map(|line| line.text.as_str());
-                // The log of the same boot has what was kept of it.
-                let mut bad = if restarted { before() } else { Vec::new() };
-                bad.extend(in_log.splats(lines));
-                seen.push(trouble(bad));
-            }
+            Log::Read => {}
             Log::Untold(why) => seen.note(format!("the guest's log was not looked through: {why}")),
-            Log::Gone if kept.is_none() => {
+            Log::Gone if cell.kept_log().is_none() => {
                 seen.note("the guest's log was not looked through: it does not run any more");
             }
-            Log::Gone => {
-                seen.push(trouble(before()));
-                seen.note(
-                    "the guest's log was looked through up to where the guest was told to end",
-                );
-            }
+            Log::Gone => seen
+                .note("the guest's log was looked through up to where the guest was told to end"),
         }
         let lines = cell.lines_since(console);
         let bad = HostSource::Wire.saw(heard.splats(lines.iter().map(String::as_str)));
@@ -156,18 +142,18 @@ impl Listening {
         Ok((self.log(cell).await?, state))
     }
 
-    /// What came to the log of a guest that runs.
+    /// Reads the rest of the log of a guest that runs.
     async fn log(self, cell: &Cell) -> Result<Log, CheckError> {
-        // Another boot has a log of its own, from its beginning.
-        let restarted = cell.restarts() != self.boots;
-        let position = if restarted { Ok(LogPosition::default()) } else { self.log };
-        let asked = async { cell.system().log_since(&position?).await };
-        let what = "the guest's log";
-        match tokio::time::timeout(ASKED, asked).await {
-            Ok(Ok(told)) => Ok(Log::Read(told.value.0)),
-            Ok(Err(SystemError::Unable(why))) => Ok(Log::Untold(why.to_string())),
-            Ok(Err(error)) => Err(error.into()),
-            Err(_) => Err(CheckError::TimedOut { what: what.into(), limit: ASKED }),
+        let told = match self.log {
+            // Another boot has a log of its own.
+            Err(error) if cell.restarts() == self.boots => Err(error),
+            _ => cell.read_log().await.map(Ok)?,
+        };
+        match told {
+            Ok(Ok(())) => Ok(Log::Read),
+            Ok(Err(why)) => Ok(Log::Untold(why.to_string())),
+            Err(SystemError::Unable(why)) => Ok(Log::Untold(why.to_string())),
+            Err(error) => Err(error.into()),
         }
     }
 }

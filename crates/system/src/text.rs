@@ -21,15 +21,7 @@ pub fn visible(line: &[u8]) -> String {
 
 /// The same for text, cut to about `most` characters.
 pub fn short(text: &str, most: usize) -> String {
-    let mut out = String::new();
-    for (n, c) in text.chars().enumerate() {
-        if n == most {
-            out.push('…');
-            break;
-        }
-        push_visible(&mut out, c);
-    }
-    out
+    hospitium_model::escaped(&text.replace('\t', " "), most)
 }
 
 fn push_visible(out: &mut String, c: char) {

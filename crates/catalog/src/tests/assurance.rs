@@ -119,6 +119,23 @@ async fn the_other_partys_own_record_of_the_pair_is_agreement_unless_its_newest_
 }
 
 #[tokio::test]
+async fn two_parties_that_validated_the_pair_bear_each_other_out_without_an_agreement() {
+    let mut world = World::new(&["a.example", "b.example"]);
+    world.say("b.example", &[statement(&sample("2022-03-01"))]);
+    let own = |day: &str| Sample::new("a.example", OSA, VMMO, at(day));
+    world.say("a.example", &[statement(&own("2022-03-05"))]);
+    let before = world.ask(QUESTION, &[], date(2022, 3, 3)).await;
+    assert_eq!(before.assurance, Some(Assurance::SelfValidated), "a.example had not said so yet");
+    let answer = world.ask(QUESTION, &[], DAY).await;
+    assert_eq!(answer.assurance, Some(Assurance::Endorsed), "{:#?}", answer.lines());
+    assert_eq!(answer.assured_by.iter().map(|by| by.deed).collect::<Vec<_>>(), [Deed::Validated]);
+    // Whose newest record says that it failed bears nothing out.
+    world.say("a.example", &[statement(&Sample { passed: false, ..own("2022-04-01") })]);
+    let answer = world.ask(QUESTION, &[], DAY).await;
+    assert_ne!(answer.assurance, Some(Assurance::Endorsed), "{:#?}", answer.lines());
+}
+
+#[tokio::test]
 async fn a_party_whose_key_the_agreement_has_endorses_with_that_key_only() {
     let mut world = World::new(&["a.example", "b.example"]);
     let record = world.say("b.example", &[statement(&sample("2022-03-01"))])[0];

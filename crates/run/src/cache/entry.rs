@@ -188,11 +188,8 @@ impl Reservation {
         for path in paths.into_iter().filter(|path| path.starts_with(&boot)) {
             let error = || CacheError::new("read", path);
             let file = File::open(path).map_err(error())?;
-            let size = file.metadata().map_err(error())?.len();
-            let sha256 = Some(local::digest(file).map_err(error())?);
             let within = path.strip_prefix(&self.folder).unwrap_or(path);
-            let name = within.to_string_lossy().into_owned();
-            files.push(SnapshotFile { name, size, sha256, modified: None });
+            files.push(SnapshotFile::of(&within.to_string_lossy(), file, true).map_err(error())?);
         }
         Ok(files)
     }

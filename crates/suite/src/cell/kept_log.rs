@@ -1,60 +1,79 @@
-//! What the guest's log said before the guest was told to restart, to crash or to switch off: its next boot has
-//! another log.
+//! The guest's log since a check began, boot by boot. A guest that is told to restart, to crash or to switch off is read
+//! before: its next boot has another log.
 
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hospitium_model::Inability;
 use hospitium_system::{LogPosition, SystemError};
 
 use super::Cell;
 use crate::CheckError;
 
 /// How long a guest may take to show its log. One that does not in this time says nothing.
-pub(crate) const ASKED: Duration = Duration::from_secs(10);
+const ASKED: Duration = Duration::from_secs(10);
 
-/// What is kept of a guest's log.
+/// What was read of a guest's log.
 #[derive(Default)]
 pub(super) struct KeptLog {
     /// How far it was read, and how often the machine had been reset then; none before the check begins.
     read: Option<(usize, LogPosition)>,
-    /// None if nothing was kept.
-    lines: Option<Vec<String>>,
+    /// Lines, each with how often the machine had been reset when it was read; none if nothing was read.
+    lines: Option<Vec<(usize, String)>>,
 }
 
 impl Cell {
-    /// From here on the guest's log is the check's.
-    pub(crate) fn log_begins(&self, position: LogPosition) {
-        self.log_kept().read = Some((self.restarts(), position));
+    /// From here on the guest's log is the check's; none if where it stands cannot be read.
+    pub(crate) fn log_begins(&self, position: Option<LogPosition>) {
+        let read = position.map(|position| (self.restarts(), position));
+        // A check before may have had the same machine.
+        *self.log_kept() = KeptLog { read, lines: None };
     }
 
-    /// Lines of the guest's log since the check began that were kept before the guest lost them; none if it was never
-    /// about to lose any.
-    pub(crate) fn kept_log(&self) -> Option<Vec<String>> {
+    /// Lines of the guest's log since the check began, as far as they were read, each with how often the machine had been
+    /// reset by then; none if they never were.
+    pub(crate) fn kept_log(&self) -> Option<Vec<(usize, String)>> {
         self.log_kept().lines.clone()
     }
 
-    /// Keeps what the guest's log says so far.
+    /// Reads what came to the guest's log since it was last read, and keeps it. Inside: why this guest shows no log.
     ///
     /// # Errors
-    /// The guest does not answer. One that shows no log has none to lose.
-    pub(super) async fn keep_log(&self) -> Result<(), CheckError> {
+    /// The guest does not answer.
+    pub(crate) async fn read_log(&self) -> Result<Result<(), Inability>, CheckError> {
         let boot = self.restarts();
-        let Some((read, position)) = self.log_kept().read.clone() else { return Ok(()) };
-        // Another boot has a log of its own, from its beginning.
-        let position = if read == boot { position } else { LogPosition::default() };
+        let position = match self.log_kept().read.clone() {
+            Some((read, position)) if read == boot => position,
+            // Another boot has a log of its own, from its beginning.
+            _ => LogPosition::default(),
+        };
         let asked = tokio::time::timeout(ASKED, self.system.log_since(&position)).await;
         let late = |_| CheckError::TimedOut { what: "the guest's log".into(), limit: ASKED };
         match asked.map_err(late)? {
             Ok(told) => {
                 let (lines, position) = told.value;
                 let mut kept = self.log_kept();
-                kept.lines.get_or_insert_default().extend(lines.into_iter().map(|line| line.text));
+                let lines = lines.into_iter().map(|line| (boot, line.text));
+                kept.lines.get_or_insert_default().extend(lines);
                 kept.read = Some((boot, position));
-                Ok(())
+                Ok(Ok(()))
             }
-            Err(SystemError::Unable(_)) => Ok(()),
+            Err(SystemError::Unable(why)) => Ok(Err(why)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Reads the guest's log, of which this may be the end, if the check has begun.
+    ///
+    /// # Errors
+    /// The guest does not answer. One that shows no log has none to lose.
+    pub(super) async fn keep_log(&self) -> Result<(), CheckError> {
+        let begun = self.log_kept().read.is_some();
+        if begun {
+            // Who listens tells of a log that is not shown.
+            let _ = self.read_log().await?;
+        }
+        Ok(())
     }
 
     fn log_kept(&self) -> MutexGuard<'_, KeptLog> {

@@ -75,12 +75,12 @@ pub async fn until_one(machine: &dyn Machine, console: &Console) -> Ending {
     loop {
         for (number, line) in console.lines_since(from) {
             from = number + 1;
-            look_at(&line, &mut on_console);
+            look_at(&line, true, &mut on_console);
         }
         // The line that has not ended: a prompt.
         let unfinished = console.last_lines(1).0.pop().unwrap_or_default();
         if unfinished != seen {
-            look_at(&unfinished, &mut on_console);
+            look_at(&unfinished, false, &mut on_console);
             seen = unfinished;
         }
         if let Some(Pending { sign, said, .. }) = on_console.take_if(|pending| pending.is_over()) {
@@ -114,14 +114,15 @@ pub async fn until_one(machine: &dyn Machine, console: &Console) -> Ending {
 pub fn on_console(console: &Console) -> Option<Ending> {
     let mut pending = None;
     for (_, line) in console.lines_since(0) {
-        look_at(&line, &mut pending);
+        look_at(&line, true, &mut pending);
     }
-    look_at(&console.last_lines(1).0.pop().unwrap_or_default(), &mut pending);
+    look_at(&console.last_lines(1).0.pop().unwrap_or_default(), false, &mut pending);
     pending.map(|Pending { sign, said, .. }| Ending { sign, said, place: Seen::Console })
 }
 
-/// Takes note of a saying; whatever else is printed after one shows that the boot goes on.
-fn look_at(line: &str, pending: &mut Option<Pending>) {
+/// Takes note of a saying; whatever else is printed after one shows that the boot goes on. A line that has not
+/// `ended` is looked at each time that it has grown, and is one line all the same.
+fn look_at(line: &str, ended: bool, pending: &mut Option<Pending>) {
     if line.trim().is_empty() {
         return;
     }
@@ -130,11 +131,54 @@ fn look_at(line: &str, pending: &mut Option<Pending>) {
         Some(sign) => Pending::keep(pending, sign, short(line.trim(), 200)),
         None => {
             if let Some(there) = pending {
-                there.followed += 1;
-                if there.followed > there.sign.lines {
+                let followed = there.followed + 1;
+                if followed > there.sign.lines {
                     *pending = None;
+                } else if ended {
+                    there.followed = followed;
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_stays_one_however_much_of_what_the_harness_sends_is_echoed_behind_it() {
+        let mut pending = None;
+        look_at("UEFI Interactive Shell v2.2", true, &mut pending);
+        for line in ["EDK II", "Mapping table", "Press ESC in 5 seconds to skip startup.nsh"] {
+            look_at(line, true, &mut pending);
+        }
+        let mut prompt = "Shell> ".to_owned();
+        while prompt.len() < 4000 {
+            look_at(&prompt, false, &mut pending);
+            prompt.push_str("\u{1}g\u{fffd}Lh\u{fffd}");
+        }
+        assert_eq!(pending.as_ref().map(|there| there.sign.says), Some("Shell>"));
+        // What has no prompt before it is one line as well, until it ends.
+        for echo in ["g", "g?", "g?Lh", "g?Lh?"].repeat(5) {
+            look_at(echo, false, &mut pending);
+        }
+        assert!(pending.is_some());
+    }
+
+    #[test]
+    fn a_boot_that_goes_on_takes_a_saying_back() {
+        let mut pending = None;
+        look_at("error: no such device: 2b4b1c8e", true, &mut pending);
+        assert!(pending.is_some());
+        look_at("Booting", false, &mut pending);
+        assert!(pending.is_none(), "the first letters of another line are enough");
+
+        look_at("Shell> ", false, &mut pending);
+        for number in 0..9 {
+            assert!(pending.is_some(), "{number}");
+            look_at(&format!("[    0.{number}] Linux"), true, &mut pending);
+        }
+        assert!(pending.is_none());
     }
 }

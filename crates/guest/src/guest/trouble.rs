@@ -58,6 +58,9 @@ const fn sign(
     Sign { says, by, kind, grace: Duration::from_secs(grace_seconds), lines: 0, means }
 }
 
+/// What UEFI's shell waits behind.
+const UEFI_PROMPT: &str = "Shell>";
+
 /// All sayings. Of two that fit the first counts, so that the more telling one stands before.
 pub static SIGNS: &[Sign] = {
     use Kind::{NoChannel, NoRoot, NotBootable, Panic, Shell};
@@ -97,7 +100,7 @@ pub static SIGNS: &[Sign] = {
         },
         // Its prompt, which comes again after each answer to what the harness asks on the probe's channel: the
         // firmware takes that for its keyboard, too.
-        Sign { lines: 8, ..sign("Shell>", "the firmware (UEFI)", NotBootable, 12, NOTHING) },
+        Sign { lines: 8, ..sign(UEFI_PROMPT, "the firmware (UEFI)", NotBootable, 12, NOTHING) },
         sign("BdsDxe: failed to load Boot", "the firmware (UEFI)", NotBootable, 40, NOTHING),
         sign("This is not a bootable disk", "the disk's boot sector", NotBootable, 5, NOTHING),
         sign("Non-System disk or disk error", "the disk's boot sector", NotBootable, 5, NOTHING),
@@ -202,10 +205,11 @@ static LILO: Sign = sign("L", "the boot loader (LILO)", Kind::NotBootable, 10, L
 /// What a line of a console says of a boot that will not go on. Lines as a person sees them, without the
 /// sequences of a terminal.
 pub fn recognise(line: &str) -> Option<&'static Sign> {
-    // A log that quotes one of them (journald's copies, a command line) is no such saying.
     let line = line.trim();
+    // A log that quotes one of them (journald's copies, a command line) is no such saying; a prompt is one,
+    // whatever was typed behind it.
     if line.len() > 400 {
-        return None;
+        return SIGNS.iter().find(|sign| sign.says == UEFI_PROMPT && line.starts_with(sign.says));
     }
     let said = |sign: &&Sign| match sign.kind {
         // Prompts, which stand at the beginning.

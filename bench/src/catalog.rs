@@ -8,19 +8,16 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use hospitium_catalog::sample::Sample;
-use hospitium_catalog::{Catalog, Desk, LogSource, Reply};
+use hospitium_catalog::{Catalog, Desk, Reply};
 use hospitium_ledger::dsse::Envelope;
-use hospitium_ledger::{Algorithm, Log, LogFolder, Party, Policy, walk};
+use hospitium_ledger::{Algorithm, Party, walk};
 use hospitium_products::{Products, Sources};
-use jiff::{Timestamp, ToSpan as _};
+use jiff::Timestamp;
 
+use crate::memory::{forget_peak, peak_memory};
+use crate::synthetic::{Named, Recipe, pairs, source};
 use crate::{Measured, page, pages};
 
-/// Certificates, if `HOSPITIUM_BENCH_RECORDS` says nothing else.
-const RECORDS: u64 = 1_000_000;
-/// Records that are signed and appended at once.
-const AT_ONCE: u64 = 10_000;
 /// Signatures that each processor verifies for comparison.
 const SIGNATURES: u64 = 20_000;
 /// Checks in each certificate of the large log.
@@ -32,10 +29,7 @@ const QUESTIONS: usize = 200;
 
 /// Makes the log, rebuilds, asks, serves; writes the numbers into the page.
 pub fn run() -> Result<()> {
-    let records = match std::env::var("HOSPITIUM_BENCH_RECORDS") {
-        Ok(text) => text.parse().context("HOSPITIUM_BENCH_RECORDS is no number")?,
-        Err(_) => RECORDS,
-    };
+    let records = crate::million::records()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let measured = runtime.block_on(measure(records))?;
     page::show(&measured);
@@ -54,7 +48,7 @@ async fn measure(records: u64) -> Result<Vec<Measured>> {
     let party = Party::init(&scratch.join("party"), "vendor.example", Algorithm::Ed25519)?;
     let folder = scratch.join("log");
     let began = Instant::now();
-    generate(&party, &folder, &pairs, records, CHECKS)?;
+    Recipe::until_now(&party, &pairs, records, CHECKS)?.append(&folder, 0..records)?;
     println!("{records} records signed and appended in {:.1} s", began.elapsed().as_secs_f64());
 
     let source = source(&party, &folder)?;
@@ -80,7 +74,7 @@ async fn measure(records: u64) -> Result<Vec<Measured>> {
     let began = Instant::now();
     let rebuilt = catalog.rebuild(std::slice::from_ref(&source)).await?;
     let took = began.elapsed();
-    let peak = peak_memory()?;
+    let peak = peak_memory(std::process::id())?;
     ensure!(rebuilt.logs.iter().all(|log| log.validations == records), "records were left out");
     let rate = |time: Duration| records as f64 / time.as_secs_f64();
     let whole = whole_suites(&scratch.join("whole"), &pairs, (records / 50).max(1)).await?;
@@ -177,28 +171,20 @@ struct Whole {
 async fn whole_suites(scratch: &Path, pairs: &[(Named, Named)], records: u64) -> Result<Whole> {
     let party = Party::init(&scratch.join("party"), "vendor.example", Algorithm::Ed25519)?;
     let folder = scratch.join("log");
-    generate(&party, &folder, pairs, records, WHOLE_SUITE)?;
+    let recipe = Recipe::until_now(&party, pairs, records, WHOLE_SUITE)?;
+    recipe.append(&folder, 0..records)?;
     let source = source(&party, &folder)?;
     let mut catalog = Catalog::open(&scratch.join("catalog.db").to_string_lossy()).await?;
     let began = Instant::now();
     let rebuilt = catalog.rebuild(&[source]).await?;
     let rate = records as f64 / began.elapsed().as_secs_f64();
     ensure!(rebuilt.logs.iter().all(|log| log.validations == records), "records were left out");
-    let first = one(&party, pairs, Timestamp::now(), 0, WHOLE_SUITE)?;
-    Ok(Whole { bytes: first.len(), rate })
-}
-
-/// The log, trusted with the party's own keys.
-fn source(party: &Party, folder: &Path) -> Result<LogSource> {
-    Ok(LogSource {
-        folder: LogFolder::new(folder),
-        policy: Policy::parse("policy", party.public.policy().as_bytes())?,
-    })
+    Ok(Whole { bytes: recipe.one(0)?.len(), rate })
 }
 
 /// Signatures of such records that all processors together verify in a second, and nothing else.
 fn signatures(party: &Party, pair: &(Named, Named)) -> Result<f64> {
-    let bytes = one(party, std::slice::from_ref(pair), Timestamp::now(), 0, CHECKS)?;
+    let bytes = Recipe::until_now(party, std::slice::from_ref(pair), 1, CHECKS)?.one(0)?;
     let envelope = Envelope::parse_entry(&bytes)?;
     let key = &party.public.record;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -226,101 +212,4 @@ fn sha256sum(folder: &Path) -> Result<Duration> {
     let ended = Command::new("sh").args(["-c", command]).arg(folder).status()?;
     ensure!(ended.success(), "sha256sum: {ended}");
     Ok(began.elapsed())
-}
-
-/// Begins to count this process's peak of memory anew (proc(5), `clear_refs`).
-fn forget_peak() -> Result<()> {
-    std::fs::write("/proc/self/clear_refs", "5").context("resetting the peak of memory")
-}
-
-/// The most memory that this process has had since then, in bytes.
-fn peak_memory() -> Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = peak.and_then(|rest| rest.trim().strip_suffix("kB")).context("no VmHWM")?;
-    Ok(kib.trim().parse::<u64>()? << 10)
-}
-
-/// Name, product id and short id.
-type Named = (String, String, String);
-
-/// Guests on hosts, as many as there are products with clear short ids.
-fn pairs(products: &Products) -> Vec<(Named, Named)> {
-    let of = |kind| -> Vec<Named> {
-        let clear = products.iter().filter(|p| p.kind == kind && p.edition.is_none());
-        clear
-            .filter(|p| {
-                let found = products.search_kind(p.short(), Some(kind));
-                found.decided && found.candidates.first().is_some_and(|c| c.product.id == p.id)
-            })
-            .map(|p| (p.name.clone(), p.id.to_string(), p.short().to_owned()))
-            .take(60)
-            .collect()
-    };
-    let guests = of(hospitium_products::ProductKind::Guest);
-    let hosts = of(hospitium_products::ProductKind::Host);
-    guests
-        .iter()
-        .flat_map(|guest| hosts.iter().map(move |host| (guest.clone(), host.clone())))
-        .collect()
-}
-
-fn generate(
-    party: &Party,
-    folder: &Path,
-    pairs: &[(Named, Named)],
-    records: u64,
-    checks: usize,
-) -> Result<()> {
-    let mut log = Log::open(folder, party)?;
-    // Each pair is tried once a night, the last time last night.
-    let nights = i64::try_from(records.div_ceil(pairs.len() as u64))?;
-    let start = Timestamp::now() - (nights * 24).hours();
-    let mut next = 0;
-    while next < records {
-        let until = (next + AT_ONCE).min(records);
-        let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-        let share = (until - next).div_ceil(threads).max(1);
-        let made: Result<Vec<Vec<Vec<u8>>>> = std::thread::scope(|scope| {
-            let shares: Vec<_> = (next..until)
-                .step_by(usize::try_from(share)?)
-                .map(|from| {
-                    scope.spawn(move || {
-                        let numbers = from..(from + share).min(until);
-                        numbers
-                            .map(|n| one(party, pairs, start, n, checks))
-                            .collect::<Result<Vec<_>>>()
-                    })
-                })
-                .collect();
-            let join = |share: std::thread::ScopedJoinHandle<'_, Result<Vec<Vec<u8>>>>| {
-                share.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?
-            };
-            shares.into_iter().map(join).collect()
-        });
-        log.append(&made?.concat())?;
-        next = until;
-    }
-    Ok(())
-}
-
-fn one(
-    party: &Party,
-    pairs: &[(Named, Named)],
-    start: Timestamp,
-    n: u64,
-    checks: usize,
-) -> Result<Vec<u8>> {
-    let (night, at) = (n / pairs.len() as u64, n % pairs.len() as u64);
-    let (guest, host) = pairs.get(usize::try_from(at)?).context("no pair")?;
-    let ended = start.checked_add((i64::try_from(night)? * 24).hours())?;
-    let ended = ended.checked_add(i64::try_from(at)?.seconds())?;
-    let sample = Sample {
-        passed: !n.is_multiple_of(50),
-        run: format!("run-{n}"),
-        checks,
-        ..Sample::new("vendor.example", (&guest.0, &guest.1), (&host.0, &host.1), ended)
-    };
-    let statement = sample.statement().context("no statement")?;
-    Ok(Envelope::sign(statement.to_bytes()?, &[&party.record]).to_bytes())
 }

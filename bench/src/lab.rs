@@ -16,7 +16,8 @@ const NAMES: [&str; 8] =
 pub fn run(names: &[String]) -> Result<()> {
     if let Some(unknown) = names.iter().find(|name| !NAMES.contains(&name.as_str())) {
         bail!(
-            "no bench {unknown:?}; there are {}, covering, catalog, virt-install",
+            "no bench {unknown:?}; there are {}, covering, catalog, virt-install, service (ask, take-in, witness, \
+             case-page, exchange, requests, attachment)",
             NAMES.join(", ")
         );
     }

@@ -3,17 +3,30 @@
 //! A program apart from the set-up, because it measures in its own process and so links the rooms that it
 //! measures; `cargo xtask bench` builds it optimised and starts it.
 
+mod ask;
+mod attachment;
 mod catalog;
 mod compare;
 mod covering;
 mod cpu;
+mod desks;
+mod http;
 mod lab;
 mod machine;
 mod machines;
+mod memory;
+mod million;
 mod page;
 mod pages;
 mod peer;
+mod requests;
+mod run;
+mod served;
+mod synthetic;
+mod take_in;
+mod times;
 mod verify;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -41,8 +54,9 @@ pub struct Measured {
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", about = "Measures both sides in one go and prints the ratio")]
 struct Arguments {
-    /// Only these: suite, clone, memory, warm, overhead, verify, autopkgtest; or catalog, covering,
-    /// autopkgtest-full or virt-install, by themselves
+    /// Only these: suite, clone, memory, warm, overhead, verify, autopkgtest; or by itself one of catalog, covering,
+    /// autopkgtest-full, virt-install, ask, take-in, witness, case-page, exchange, requests, attachment; or service, which
+    /// is the last seven
     names: Vec<String>,
 }
 
@@ -60,18 +74,47 @@ fn main() -> ExitCode {
     }
 }
 
+/// A bench that is run by its name.
+type Bench = (&'static str, fn() -> Result<()>);
+
+/// What serving a catalog and a desk costs.
+const SERVICE: [Bench; 7] = [
+    ("ask", ask::run),
+    ("take-in", take_in::run),
+    ("witness", witness::run),
+    ("case-page", desks::case_page),
+    ("exchange", desks::exchange),
+    ("requests", requests::run),
+    ("attachment", attachment::run),
+];
+
 /// Some need no machines, and so neither kernels nor images: these are run by themselves.
 fn run(names: &[String]) -> Result<()> {
-    let alone = |name: &str| names.iter().any(|n| n == name);
-    for (name, run) in [
-        ("covering", covering::run as fn() -> Result<()>),
+    let alone: [Bench; 4] = [
+        ("covering", covering::run),
         ("catalog", catalog::run),
         ("virt-install", compare::run),
-    ] {
-        if alone(name) {
+        ("service", service),
+    ];
+    for (name, run) in alone.into_iter().chain(SERVICE) {
+        if names.iter().any(|n| n == name) {
             ensure!(names.len() == 1, "the bench {name} is run by itself");
             return run();
         }
     }
     lab::run(names)
+}
+
+/// All of [`SERVICE`]; one that breaks off does not keep the others.
+fn service() -> Result<()> {
+    let mut failed = Vec::new();
+    for (name, run) in SERVICE {
+        println!("\nMeasuring {name}");
+        if let Err(error) = run() {
+            eprintln!("bench {name} came to no end: {error:#}");
+            failed.push(name);
+        }
+    }
+    ensure!(failed.is_empty(), "these came to no end: {}", failed.join(", "));
+    Ok(())
 }

@@ -62,8 +62,9 @@ enum Task {
     Transcripts(mutants::Transcripts),
     /// Measure; prints ratios of things measured side by side, and writes them into docs/
     Bench {
-        /// Only these: suite, clone, memory, warm, overhead, verify, autopkgtest; or catalog, covering,
-        /// autopkgtest-full or virt-install, by themselves
+        /// Only these: suite, clone, memory, warm, overhead, verify, autopkgtest; or by itself one of catalog, covering,
+        /// autopkgtest-full, virt-install, ask, take-in, witness, case-page, exchange, requests, attachment; or service,
+        /// which is the last seven
         names: Vec<String>,
     },
     /// Run the fuzz targets, each for a while

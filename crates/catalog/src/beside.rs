@@ -25,7 +25,7 @@ pub fn beside(desk: &Desk<'_>, guest: Option<&Product>, host: Option<&Product>) 
         (other.line == product.line && major).then_some(if edition { 1 } else { 2 })
     };
     let mut found = BTreeSet::new();
-    for ((owed_guest, owed_host), obligations) in &desk.ready.owed {
+    for ((owed_guest, owed_host), obligations) in desk.ready.owed.iter() {
         let Some((of_guest, of_host)) = near(owed_guest, guest).zip(near(owed_host, host)) else {
             continue;
         };

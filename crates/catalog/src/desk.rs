@@ -33,12 +33,15 @@ pub struct Desk<'a> {
     pub(crate) agreements: &'a [Agreement],
 }
 
+/// What agreements owe, by pair: each with the agreement's number.
+type Owes = HashMap<(ProductId, ProductId), Vec<(usize, Obligation)>>;
+
 /// What is made ready once for a day, and can be kept as long as the day and the catalog stay.
 pub struct Ready {
     pub(crate) subjects: Subjects,
     pub(crate) logs: Vec<LogKnown>,
-    pub(crate) owed: HashMap<(ProductId, ProductId), Vec<(usize, Obligation)>>,
-    problems: Vec<String>,
+    pub(crate) owed: Arc<Owes>,
+    problems: Arc<Vec<String>>,
     refused_heads: Vec<RefusedHead>,
     /// Logs on which nothing that rests is certain.
     pub(crate) doubts: Doubts,
@@ -56,9 +59,7 @@ impl Ready {
         agreements: &[Agreement],
         as_of: Date,
     ) -> Result<Self, CatalogError> {
-        let subjects = Subjects::new(catalog.subjects().await?, products);
-        let logs = catalog.logs().await?;
-        let mut owed: HashMap<_, Vec<_>> = HashMap::new();
+        let mut owed = Owes::new();
         let mut problems = Vec::new();
         for (number, agreement) in agreements.iter().enumerate() {
             let grounds =
@@ -71,6 +72,31 @@ impl Ready {
                 owed.entry(pair).or_default().push((number, obligation));
             }
         }
+        Self::of(catalog, products, (Arc::new(owed), Arc::new(problems)), as_of).await
+    }
+
+    /// The same for the catalog as it is now. What was owed before any record was looked at stays: `products` and the
+    /// agreements are those of before.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn again(
+        &self,
+        catalog: &Catalog,
+        products: &Products,
+    ) -> Result<Self, CatalogError> {
+        let bare = (Arc::clone(&self.owed), Arc::clone(&self.problems));
+        Self::of(catalog, products, bare, self.as_of).await
+    }
+
+    async fn of(
+        catalog: &Catalog,
+        products: &Products,
+        (owed, problems): (Arc<Owes>, Arc<Vec<String>>),
+        as_of: Date,
+    ) -> Result<Self, CatalogError> {
+        let subjects = Subjects::new(catalog.subjects().await?, products);
+        let logs = catalog.logs().await?;
         let mut refused_heads = catalog.refused_heads().await?;
         let doubts = Doubts::of(logs.iter().map(|log| &log.row), &refused_heads);
         refused_heads.truncate(LINES);

@@ -57,7 +57,7 @@ impl Catalog {
                 machine: self.next("machines").await?,
             }),
         };
-        let mut transaction = self.pool.begin().await.map_err(failed())?;
+        let mut transaction = self.writes().await.map_err(failed())?;
         if kept.is_empty() {
             for (name, _) in INDEXES {
                 let sql = format!("DROP INDEX IF EXISTS {name}");

@@ -64,7 +64,7 @@ impl Catalog {
         let failed = || CatalogError::database("take in new entries");
         let next =
             Next { subject: self.next("subjects").await?, machine: self.next("machines").await? };
-        let transaction = self.pool.begin().await.map_err(failed())?;
+        let transaction = self.writes().await.map_err(failed())?;
         let mut filling = Filling::new(transaction, Some(next));
         let mut taken = Rebuilt::default();
         for (way, state) in ways.iter().zip(states) {

@@ -4,7 +4,7 @@ use hospitium_model::Digest;
 use hospitium_model::standing::Assurance;
 use sha2::{Digest as _, Sha256};
 use sqlx::any::AnyRow;
-use sqlx::{AnyPool, Row as _};
+use sqlx::{Any, AnyPool, Row as _, Transaction};
 
 use crate::CatalogError;
 use crate::database::{connect, database_url};
@@ -26,14 +26,25 @@ impl Catalog {
     /// If the address is none, the database cannot be opened, or its tables are another program's.
     pub async fn open(address: &str) -> Result<Self, CatalogError> {
         // Indexes are sorted in files beyond the cache's size: memory stays bounded. A row has most of a
-        // kilobyte: in pages of the usual 4096 bytes a rebuild's indexes and its commit take twice as long.
+        // kilobyte: in pages of the usual 4096 bytes a rebuild's indexes and its commit take twice as long. The cache
+        // is each connection's own, and what it does not hold the system's has: a server needs no large one.
         let settings = "PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; \
-                        PRAGMA cache_size = -65536; PRAGMA temp_store = FILE; PRAGMA threads = 4";
+                        PRAGMA cache_size = -12288; PRAGMA temp_store = FILE; PRAGMA threads = 4";
         let pool = connect(&database_url(address)?, settings).await;
         let pool = pool.map_err(CatalogError::database("open"))?;
         let catalog = Self { pool };
         catalog.prepare().await?;
         Ok(catalog)
+    }
+
+    /// Begins to write, with a cache that holds the pages which new rows touch: without it, each is written several
+    /// times.
+    pub(crate) async fn writes(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        let mut transaction = self.pool.begin().await?;
+        if transaction.backend_name() == "SQLite" {
+            sqlx::query("PRAGMA cache_size = -65536").execute(&mut *transaction).await?;
+        }
+        Ok(transaction)
     }
 
     async fn prepare(&self) -> Result<(), CatalogError> {

@@ -74,9 +74,7 @@ async fn talk(
         }
         let reply: Reply = serde_json::from_slice(&reply.bytes)
             .map_err(|error| reply.garbage(&error.to_string()))?;
-        for due in &sent {
-            office.store.tried(due, now).await?;
-        }
+        office.store.tried(&sent, now).await?;
         done.sent += parcel.messages.len();
         if round == 0 {
             done.held = held;

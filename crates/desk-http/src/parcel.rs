@@ -1,13 +1,13 @@
 //! What goes with one request, and what comes back: messages and receipts, each signed by itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hospitium_desk::exchange::{
-    Receipt, Taken as Became, Thread, WANTS, sign_receipt, verify_receipt,
+    Receipt, Sealed, Taken as Became, Thread, WANTS, case_of, sign_receipt, verify_receipt,
 };
 use hospitium_desk::folder::{Exchanged, Peer};
 use hospitium_desk::owed::missing_of;
-use hospitium_desk::store::{Due, StoreError};
+use hospitium_desk::store::{Due, Got, OfCase, StoreError};
 use hospitium_desk::{CaseId, Deed, Office};
 use hospitium_model::{Digest, printable};
 use jiff::Timestamp;
@@ -69,7 +69,7 @@ pub struct Taken {
     pub files: bool,
 }
 
-/// Takes a parcel in. Each message is stored before the next is looked at; one that is refused does not keep the others.
+/// Takes a parcel in. What is new is stored before this returns; one message that is refused does not keep the others.
 ///
 /// # Errors
 /// If the database fails; what was taken before is stored, and the parcel has to come again.
@@ -80,50 +80,79 @@ pub async fn take(
     now: Timestamp,
 ) -> Result<Taken, StoreError> {
     let mut taken = Taken::default();
-    for message in parcel.messages.iter().take(MOST) {
-        let bytes = message.as_bytes();
+    let (cases, others) = by_case(parcel);
+    for bytes in others {
         let got = office.store.take_message(bytes, &peer.keys, &office.us, now).await?;
-        taken.answer.extend(got.receipt.map(|receipt| receipt.case));
-        match got.taken {
-            Ok(Became::New { stored, voided }) => {
-                taken.done.taken += stored.len();
-                taken.done.voided.extend(voided.iter().map(|void| void.why.to_string()));
-                let announced = |sealed: &hospitium_desk::exchange::Sealed| {
-                    matches!(sealed.message.event.deed, Deed::Attached { .. })
-                };
-                taken.files |= stored.iter().any(announced);
-            }
-            Ok(Became::Known) => taken.done.known += 1,
-            Ok(Became::Held { .. }) => taken.done.waiting += 1,
-            Err(refusal) => {
-                match refusal.is_for_now() {
-                    true => taken.done.waiting += 1,
-                    false => taken.done.refused.push(refusal.to_string()),
-                }
-                taken.refuse(bytes, &refusal.to_string());
-            }
-        }
+        taken.note(bytes, got);
     }
+    let store = &office.store;
+    let got = store.take_messages(&cases, &peer.keys, &office.us, now).await?;
+    for (OfCase { messages, .. }, got) in cases.iter().zip(got) {
+        messages.iter().zip(got).for_each(|(bytes, got)| taken.note(bytes, got));
+    }
+    let mut receipts = Vec::new();
     for text in parcel.receipts.iter().take(MOST) {
         match verify_receipt(text.as_bytes(), &peer.keys, now) {
-            Ok(receipt) => match office.store.take_receipt(&receipt, now).await {
-                Ok(()) => taken.files |= !receipt.wants.is_empty(),
-                Err(error @ (StoreError::NoCase(_) | StoreError::Draft(_))) => {
-                    tracing::debug!("a receipt of {} is about nothing here: {error}", peer.name);
-                    taken.refuse(text.as_bytes(), "it is about no case of this desk");
-                }
-                Err(error) => return Err(error),
-            },
+            Ok(receipt) => receipts.push((text, receipt)),
             Err(error) => {
                 taken.done.refused.push(error.to_string());
                 taken.refuse(text.as_bytes(), &error.to_string());
             }
         }
     }
+    // In one order everywhere: two parcels at once do not wait for each other.
+    receipts.sort_by(|(_, one), (_, other)| one.case.cmp(&other.case));
+    let (texts, receipts): (Vec<_>, Vec<_>) = receipts.into_iter().unzip();
+    let known = store.take_receipts(&receipts, now).await?;
+    for ((text, receipt), known) in texts.iter().zip(&receipts).zip(known) {
+        if known {
+            taken.files |= !receipt.wants.is_empty();
+        } else {
+            tracing::debug!("a receipt of {} is about nothing here", peer.name);
+            taken.refuse(text.as_bytes(), "it is about no case of this desk");
+        }
+    }
     Ok(taken)
 }
 
+/// The messages of a parcel by the case that they speak of, each case's in their order; and those that speak of none.
+fn by_case(parcel: &Parcel) -> (Vec<OfCase<'_>>, Vec<&[u8]>) {
+    let (mut cases, mut others) = (BTreeMap::<CaseId, Vec<&[u8]>>::new(), Vec::new());
+    for message in parcel.messages.iter().take(MOST) {
+        let bytes = message.as_bytes();
+        match case_of(bytes) {
+            Some((case, _)) => cases.entry(case).or_default().push(bytes),
+            None => others.push(bytes),
+        }
+    }
+    let cases = cases.into_iter().map(|(case, messages)| OfCase { case, messages });
+    (cases.collect(), others)
+}
+
 impl Taken {
+    /// What became of a message.
+    fn note(&mut self, bytes: &[u8], got: Got) {
+        self.answer.extend(got.receipt.map(|receipt| receipt.case));
+        match got.taken {
+            Ok(Became::New { stored, voided }) => {
+                self.done.taken += stored.len();
+                self.done.voided.extend(voided.iter().map(|void| void.why.to_string()));
+                let announced =
+                    |sealed: &Sealed| matches!(sealed.message.event.deed, Deed::Attached { .. });
+                self.files |= stored.iter().any(announced);
+            }
+            Ok(Became::Known) => self.done.known += 1,
+            Ok(Became::Held { .. }) => self.done.waiting += 1,
+            Err(refusal) => {
+                match refusal.is_for_now() {
+                    true => self.done.waiting += 1,
+                    false => self.done.refused.push(refusal.to_string()),
+                }
+                self.refuse(bytes, &refusal.to_string());
+            }
+        }
+    }
+
     fn refuse(&mut self, bytes: &[u8], why: &str) {
         let why = printable(why, 500);
         self.refused.push(Unwanted { sha256: Digest::of(bytes), why });

@@ -20,7 +20,7 @@ use sqlx::{AnyPool, Row as _};
 
 pub use accounts::{Audited, SESSION, Token};
 pub use error::StoreError;
-pub use exchange::{Due, Got, Wanted};
+pub use exchange::{Due, Got, OfCase, Wanted};
 pub use notices::Notice;
 pub use once::Once;
 

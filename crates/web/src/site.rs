@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use hospitium_catalog::{Catalog, Desk, LogRow, LogSource, Numbers, Ready};
@@ -47,7 +47,9 @@ pub struct Site {
     /// Products by the end of their address.
     slugs: HashMap<String, ProductId>,
     pub(crate) evidence: Arc<crate::evidence::Evidence>,
-    view: Mutex<Option<(Instant, Arc<View>)>>,
+    view: std::sync::Mutex<Option<(Instant, Arc<View>)>>,
+    /// Whose turn it is to make the state anew.
+    turn: Mutex<()>,
     /// The state on other days, the one that was asked for last at the end.
     others: Mutex<Vec<Arc<View>>>,
     closing: watch::Sender<bool>,
@@ -97,7 +99,8 @@ impl Site {
             sources,
             slugs,
             evidence,
-            view: Mutex::new(None),
+            view: std::sync::Mutex::default(),
+            turn: Mutex::default(),
             others: Mutex::default(),
             closing,
             beside: axum::Router::new(),
@@ -187,27 +190,41 @@ impl Site {
     }
 
     /// The state now. It is made anew if the catalog was built again or the day is over; a catalog
-    /// that is being built is read as it was before.
+    /// that is being built is read as it was before. One request makes it anew; those that come meanwhile
+    /// get the state of before, unless it is of another day.
     ///
     /// # Errors
     /// If the database fails.
     pub async fn view(&self) -> Result<Arc<View>, SiteError> {
-        let mut held = self.view.lock().await;
         let as_of = self.sources.as_of.unwrap_or_else(today);
-        if let Some((seen, view)) = &mut *held
-            && view.as_of == as_of
-        {
-            if seen.elapsed() < FRESH {
-                return Ok(Arc::clone(view));
-            }
-            if self.catalog.mark().await? == view.mark {
-                *seen = Instant::now();
-                return Ok(Arc::clone(view));
-            }
-        }
-        let view = Arc::new(self.made(as_of, self.catalog.mark().await?).await?);
+        let before = match self.held(as_of) {
+            Some((seen, view)) if seen.elapsed() < FRESH => return Ok(view),
+            before => before.map(|(_, view)| view),
+        };
+        let _turn = match (self.turn.try_lock(), before) {
+            (Ok(turn), _) => turn,
+            (Err(_), Some(view)) => return Ok(view),
+            (Err(_), None) => self.turn.lock().await,
+        };
+        // Another may have made it while this one waited for its turn.
+        let before = match self.held(as_of) {
+            Some((seen, view)) if seen.elapsed() < FRESH => return Ok(view),
+            before => before.map(|(_, view)| view),
+        };
+        let mark = self.catalog.mark().await?;
+        let view = match before {
+            Some(view) if view.mark == mark => view,
+            before => Arc::new(self.made(as_of, mark, before.as_deref()).await?),
+        };
+        let mut held = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         *held = Some((Instant::now(), Arc::clone(&view)));
         Ok(view)
+    }
+
+    /// The state of this day that was seen last, and when.
+    fn held(&self, as_of: Date) -> Option<(Instant, Arc<View>)> {
+        let held = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        held.clone().filter(|(_, view)| view.as_of == as_of)
     }
 
     /// The state on a day that was asked for; now, if none was. Nothing that was said later is in it.
@@ -224,7 +241,7 @@ impl Site {
             held.push(Arc::clone(&view));
             return Ok(view);
         }
-        let made = self.made(day, now.mark.clone()).await?;
+        let made = self.made(day, now.mark.clone(), None).await?;
         let view = Arc::new(View { other_day: true, ..made });
         if held.len() >= DAYS {
             held.remove(0);
@@ -233,9 +250,18 @@ impl Site {
         Ok(view)
     }
 
-    async fn made(&self, as_of: Date, mark: String) -> Result<View, SiteError> {
+    /// Made from nothing, or from the state of the same day before.
+    async fn made(
+        &self,
+        as_of: Date,
+        mark: String,
+        before: Option<&View>,
+    ) -> Result<View, SiteError> {
         let Sources { products, agreements, .. } = &self.sources;
-        let ready = Ready::new(&self.catalog, products, agreements, as_of).await?;
+        let ready = match before {
+            Some(before) => before.ready.again(&self.catalog, products).await?,
+            None => Ready::new(&self.catalog, products, agreements, as_of).await?,
+        };
         let mut names = HashMap::new();
         let mut tried = BTreeSet::new();
         for (guest, name, product) in ready.subjects() {
@@ -297,4 +323,51 @@ impl Site {
 /// Today, in UTC.
 fn today() -> Date {
     jiff::tz::TimeZone::UTC.to_datetime(jiff::Timestamp::now()).date()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::world;
+
+    #[tokio::test]
+    async fn while_one_request_makes_the_state_anew_the_others_get_that_of_before() {
+        let world = world().await;
+        let site = &world.site;
+        let before = site.view().await.expect("is there");
+        assert_eq!(before.numbers.records, 3);
+        let old = Instant::now().checked_sub(FRESH).expect("the computer runs longer");
+        let set = |view: &Arc<View>| {
+            let mut held = site.view.lock().unwrap_or_else(PoisonError::into_inner);
+            *held = Some((old, Arc::clone(view)));
+        };
+        set(&before);
+        site.catalog.clone().rebuild(&[]).await.expect("is emptied");
+        let turn = site.turn.lock().await;
+        let meanwhile = tokio::time::timeout(Duration::from_secs(20), site.view()).await;
+        let meanwhile = meanwhile.expect("does not wait").expect("is there");
+        assert!(Arc::ptr_eq(&meanwhile, &before));
+        drop(turn);
+        let after = site.view().await.expect("is made");
+        assert_eq!(after.numbers.records, 0);
+        assert_eq!(
+            after.ready.owed_products().count(),
+            before.ready.owed_products().count(),
+            "what is owed does not rest on records"
+        );
+        // Yesterday's is nobody's.
+        let yesterday = View {
+            as_of: before.as_of.yesterday().expect("is a day"),
+            other_day: false,
+            mark: before.mark.clone(),
+            logs: Vec::new(),
+            numbers: before.numbers,
+            ready: Arc::clone(&before.ready),
+            names: HashMap::new(),
+            tried: BTreeSet::new(),
+            plans: Vec::new(),
+        };
+        set(&Arc::new(yesterday));
+        assert_eq!(site.view().await.expect("is made").as_of, before.as_of);
+    }
 }

@@ -203,11 +203,48 @@ impl Thread {
         self.take(sealed)
     }
 
+    /// Takes several messages of the other desk in, in this order: the same as one by one, but that the case is replayed
+    /// once for all of them. What came to nothing by any is told with the last one that was taken.
+    pub fn receive_all(
+        &mut self,
+        messages: &[&[u8]],
+        keys: &[VerifierKey],
+        now: Timestamp,
+    ) -> Vec<Result<Taken, Refusal>> {
+        let before = self.voided.clone();
+        let place = |bytes: &&[u8]| {
+            let sealed = verify_message(bytes, keys)?;
+            check(&sealed.message, self.case.parties.of(self.us), now)?;
+            self.place(sealed)
+        };
+        let mut all: Vec<_> = messages.iter().map(place).collect();
+        let new = self.settle(&before);
+        let taken = all.iter_mut().rev().find_map(|taken| match taken {
+            Ok(Taken::New { voided, .. }) => Some(voided),
+            _ => None,
+        });
+        if let Some(voided) = taken {
+            *voided = new;
+        }
+        all
+    }
+
     /// Takes a verified message in.
     ///
     /// # Errors
     /// As [`receive`](Self::receive).
     pub fn take(&mut self, sealed: Sealed) -> Result<Taken, Refusal> {
+        let before = self.voided.clone();
+        let mut taken = self.place(sealed)?;
+        let new = self.settle(&before);
+        if let Taken::New { voided, .. } = &mut taken {
+            *voided = new;
+        }
+        Ok(taken)
+    }
+
+    /// Puts a message into its chain. The case has to be [settled](Self::settle) after it.
+    fn place(&mut self, sealed: Sealed) -> Result<Taken, Refusal> {
         let message = &sealed.message;
         let them = self.us.other();
         if message.case != self.case.id {
@@ -234,7 +271,6 @@ impl Thread {
             self.held.entry(message.seq).or_insert(sealed);
             return Ok(Taken::Held { missing: have + 1 });
         }
-        let before = self.voided.clone();
         let mut stored = vec![self.append(sealed)?];
         // Those that waited for it. One that does not continue it is kept as a branch.
         loop {
@@ -245,8 +281,17 @@ impl Thread {
                 Err(_) => break,
             }
         }
-        let voided = self.voided.iter().filter(|now| !before.contains(now)).cloned().collect();
-        Ok(Taken::New { stored, voided })
+        Ok(Taken::New { stored, voided: Vec::new() })
+    }
+
+    /// Makes the case of the chains, if messages were put between others. Gives what came to nothing since.
+    fn settle(&mut self, before: &[Voided]) -> Vec<Voided> {
+        if std::mem::take(&mut self.unsettled)
+            && let Ok((case, voided)) = replay(&self.chains)
+        {
+            (self.case, self.voided) = (case, voided);
+        }
+        self.voided.iter().filter(|now| !before.contains(now)).cloned().collect()
     }
 
     /// Appends the next message of the other chain, if it continues both chains as they are here.
@@ -288,14 +333,14 @@ impl Thread {
         }
         let saw_all = sealed.message.seen == self.head(self.us);
         self.chains.of_mut(them).push(sealed.clone());
-        if saw_all {
-            // It stands behind all that is here, so nothing else changes.
-            match apply(&self.case, &sealed.message.event) {
-                Ok(next) => self.case = next,
-                Err(why) => self.voided.push(Voided { by: them, link: sealed.link(), why }),
-            }
-        } else if let Ok((case, voided)) = replay(&self.chains) {
-            (self.case, self.voided) = (case, voided);
+        if self.unsettled || !saw_all {
+            self.unsettled = true;
+            return Ok(sealed);
+        }
+        // It stands behind all that is here, so nothing else changes.
+        match apply(&self.case, &sealed.message.event) {
+            Ok(next) => self.case = next,
+            Err(why) => self.voided.push(Voided { by: them, link: sealed.link(), why }),
         }
         Ok(sealed)
     }

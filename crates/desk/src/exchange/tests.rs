@@ -448,3 +448,44 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn messages_taken_at_once_make_the_same_case_as_one_by_one_and_a_bad_one_keeps_none_of_the_others()
+{
+    let pair = Pair::new();
+    let mut ours = pair.offer();
+    let theirs = deliver(&pair, &ours);
+    let (mut at_once, mut one_by_one) = (theirs.clone(), theirs);
+    let at = |seconds| later(start(), seconds);
+    for desk in [&mut at_once, &mut one_by_one] {
+        // Said without having seen anything of what comes, between two of those messages.
+        let (_, accepted) = accepted();
+        desk.post(event(at(90), Side::Receiver, accepted), pair.key(Side::Receiver))
+            .expect("legal");
+    }
+    for (seconds, deed) in [
+        (30, note("one")),
+        (60, note("two")),
+        (80, Deed::Withdrawn { comment: text("solved by itself") }),
+    ] {
+        let key = pair.key(Side::Submitter);
+        ours.post(event(at(seconds), Side::Submitter, deed), key).expect("posted");
+    }
+    let chain = ours.chain(Side::Submitter);
+    let forged = b"{}".as_slice();
+    let bytes = |place: usize| chain[place].bytes.as_slice();
+    let messages = [bytes(1), forged, bytes(3), bytes(2), bytes(4)];
+    let (keys, now) = (pair.public(Side::Submitter), at(200));
+    let all = at_once.receive_all(&messages, keys, now);
+    let each: Vec<_> = messages.iter().map(|bytes| one_by_one.receive(bytes, keys, now)).collect();
+    assert_eq!(all, each);
+    assert_eq!(all[0], Ok(Taken::Known));
+    assert!(matches!(all[1], Err(Refusal::Message(_))), "{:?}", all[1]);
+    assert_eq!(all[2], Ok(Taken::Held { missing: 3 }));
+    assert!(matches!(&all[3], Ok(Taken::New { stored, .. }) if stored.len() == 2), "{:?}", all[3]);
+    assert!(matches!(&all[4], Ok(Taken::New { voided, .. }) if voided.len() == 1), "{:?}", all[4]);
+    assert_eq!(at_once.case(), one_by_one.case());
+    assert_eq!(at_once.case().state.name(), "withdrawn");
+    assert_eq!(at_once.voided(), one_by_one.voided());
+    assert_eq!(at_once.chains(), one_by_one.chains());
+}

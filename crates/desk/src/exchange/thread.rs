@@ -115,6 +115,8 @@ pub struct Thread {
     pub(super) receipt_at: Option<Timestamp>,
     /// What the newest receipt vouches for: with so many messages of its own, the other desk had so many of ours.
     pub(super) vouched: Vouched,
+    /// Messages came that stand before others: the case is that of before.
+    pub(super) unsettled: bool,
 }
 
 /// What a receipt vouches for: whoever wrote so many messages had so many of the other side's by then.
@@ -163,6 +165,7 @@ impl Thread {
             acked: 0,
             receipt_at: None,
             vouched: Vouched::default(),
+            unsettled: false,
         }
     }
 

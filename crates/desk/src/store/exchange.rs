@@ -3,7 +3,7 @@
 use hospitium_ledger::VerifierKey;
 use hospitium_model::{Digest, printable};
 use jiff::Timestamp;
-use sqlx::Row as _;
+use sqlx::{AnyConnection, Row as _};
 
 use super::{Store, StoreError, rows};
 use crate::exchange::{Receipt, Refusal, Sealed, Taken, Thread, case_of, check_next};
@@ -36,6 +36,15 @@ pub struct Got {
     pub receipt: Option<Receipt>,
 }
 
+/// Messages of one case that came in together, in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfCase<'m> {
+    /// The case that they speak of.
+    pub case: CaseId,
+    /// The messages.
+    pub messages: Vec<&'m [u8]>,
+}
+
 /// Files of a case that the other desk asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
@@ -63,36 +72,55 @@ impl Store {
             self.note_refused(bytes, None, &taken, now).await?;
             return Ok(Got { taken, receipt: None });
         };
+        let of_case = OfCase { case: id.clone(), messages: vec![bytes] };
+        let got = self.take_messages(&[of_case], keys, us, now).await?;
+        let got = got.into_iter().flatten().next();
+        got.ok_or_else(|| StoreError::damaged(&id, "nothing became of a message of it"))
+    }
+
+    /// Takes messages of several cases in: they are stored before this returns, and get onto the medium together. Where
+    /// that fails, case by case: one that is damaged does not keep those before it. Gives what became of each message of
+    /// each case.
+    ///
+    /// # Errors
+    /// If the database fails or one of the cases is damaged; what was taken before is stored.
+    pub async fn take_messages(
+        &self,
+        cases: &[OfCase<'_>],
+        keys: &[VerifierKey],
+        us: &PartyName,
+        now: Timestamp,
+    ) -> Result<Vec<Vec<Got>>, StoreError> {
+        if let Ok(all) = self.take_together(cases, keys, us, now).await {
+            return Ok(all);
+        }
+        let mut all = Vec::new();
+        for case in cases {
+            all.extend(self.take_together(std::slice::from_ref(case), keys, us, now).await?);
+        }
+        Ok(all)
+    }
+
+    /// The same in one transaction; if it fails, nothing was changed.
+    async fn take_together(
+        &self,
+        cases: &[OfCase<'_>],
+        keys: &[VerifierKey],
+        us: &PartyName,
+        now: Timestamp,
+    ) -> Result<Vec<Vec<Got>>, StoreError> {
         let mut tx = self.pool.begin().await.map_err(StoreError::database("begin"))?;
-        let (taken, thread) = match rows::lock(&mut tx, &id).await {
-            Ok(()) => {
-                let mut thread = rows::load(&mut tx, &id).await?;
-                let known = thread.divergences().len();
-                let taken = thread.receive(bytes, keys, now);
-                rows::add_divergences(&mut tx, &thread, known).await?;
-                (taken, Some(thread))
-            }
-            Err(StoreError::NoCase(_) | StoreError::Draft(_)) => {
-                match Thread::begin(bytes, keys, us, now) {
-                    Ok((thread, taken)) => {
-                        rows::insert_case(&mut tx, &thread).await?;
-                        (Ok(taken), Some(thread))
-                    }
-                    Err(refusal) => (Err(refusal), None),
-                }
-            }
-            Err(error) => return Err(error),
-        };
-        if let (Ok(Taken::New { stored, .. }), Some(thread)) = (&taken, &thread) {
-            rows::append(&mut tx, thread, stored).await?;
+        let mut all = Vec::new();
+        for OfCase { case, messages } in cases {
+            all.push(take_of(&mut tx, case, messages, keys, us, now).await?);
         }
         tx.commit().await.map_err(StoreError::database("commit"))?;
-        self.note_refused(bytes, Some(&id), &taken, now).await?;
-        let why = taken.as_ref().err().and_then(|refusal| line(&refusal.to_string()));
-        // Only the other party of a case learns how it stands.
-        let believed = !matches!(taken, Err(Refusal::Message(_) | Refusal::Stranger(_)));
-        let receipt = thread.filter(|_| believed).map(|thread| thread.receipt(now, why));
-        Ok(Got { taken, receipt })
+        for (OfCase { case, messages }, got) in cases.iter().zip(&all) {
+            for (bytes, got) in messages.iter().zip(got) {
+                self.note_refused(bytes, Some(case), &got.taken, now).await?;
+            }
+        }
+        Ok(all)
     }
 
     async fn note_refused(
@@ -141,32 +169,47 @@ impl Store {
     /// # Errors
     /// If the case is not known, or the database fails.
     pub async fn take_receipt(&self, receipt: &Receipt, now: Timestamp) -> Result<(), StoreError> {
-        let id = &receipt.case;
         let mut tx = self.pool.begin().await.map_err(StoreError::database("begin"))?;
-        rows::lock(&mut tx, id).await?;
-        let mut thread = rows::load(&mut tx, id).await?;
-        let (known, acked) = (thread.divergences().len(), thread.acked());
-        let newest = thread.take_receipt(receipt, now);
-        rows::add_divergences(&mut tx, &thread, known).await?;
-        if !newest {
-            return tx.commit().await.map_err(StoreError::database("commit"));
-        }
-        let wants: Vec<_> = receipt.wants.iter().map(Digest::to_string).collect();
-        // Something new arrived there: the way is open, so that what is left goes at once.
-        let tries = if thread.acked() > acked { 0 } else { 1 };
-        let sql = "UPDATE desk_cases SET acked = $2, wants = $3, tries = tries * $4, \
-                   next_try = next_try * $4, receipt_at = $5 WHERE id = $1";
-        sqlx::query(sql)
-            .bind(id.as_str())
-            .bind(i64::try_from(thread.acked()).unwrap_or(i64::MAX))
-            .bind(wants.join(" "))
-            .bind(i64::from(tries))
-            .bind(thread.receipt_at().map_or_else(String::new, |at| at.to_string()))
-            .execute(&mut *tx)
-            .await
-            .map_err(StoreError::database("note a receipt"))?;
-        rows::vouch(&mut tx, &thread).await?;
+        receipt_of(&mut tx, receipt, now).await?;
         tx.commit().await.map_err(StoreError::database("commit"))
+    }
+
+    /// The same of several, which get onto the medium together; where that fails, one by one. Gives of each whether its
+    /// case is known.
+    ///
+    /// # Errors
+    /// If the database fails or one of the cases is damaged; what was taken before is stored.
+    pub async fn take_receipts(
+        &self,
+        receipts: &[Receipt],
+        now: Timestamp,
+    ) -> Result<Vec<bool>, StoreError> {
+        if let Ok(known) = self.receipts_together(receipts, now).await {
+            return Ok(known);
+        }
+        let mut known = Vec::new();
+        for receipt in receipts {
+            known.extend(self.receipts_together(std::slice::from_ref(receipt), now).await?);
+        }
+        Ok(known)
+    }
+
+    async fn receipts_together(
+        &self,
+        receipts: &[Receipt],
+        now: Timestamp,
+    ) -> Result<Vec<bool>, StoreError> {
+        let mut tx = self.pool.begin().await.map_err(StoreError::database("begin"))?;
+        let mut known = Vec::new();
+        for receipt in receipts {
+            known.push(match receipt_of(&mut tx, receipt, now).await {
+                Ok(()) => true,
+                Err(StoreError::NoCase(_) | StoreError::Draft(_)) => false,
+                Err(error) => return Err(error),
+            });
+        }
+        tx.commit().await.map_err(StoreError::database("commit"))?;
+        Ok(known)
     }
 
     /// Files that the other desk asked for last.
@@ -212,16 +255,21 @@ impl Store {
         Ok(all)
     }
 
-    /// It was sent, and is sent again after a while if no receipt comes.
+    /// These were sent, and are sent again after a while if no receipt comes.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn tried(&self, due: &Due, now: Timestamp) -> Result<(), StoreError> {
-        let wait = FIRST_WAIT.saturating_mul(1 << due.tries.min(10)).min(LONGEST_WAIT);
-        let sql = "UPDATE desk_cases SET tries = tries + 1, next_try = $2 WHERE id = $1";
-        let next = now.as_second().saturating_add(wait);
-        let done = sqlx::query(sql).bind(due.case.as_str()).bind(next).execute(&self.pool).await;
-        done.map(drop).map_err(StoreError::database("note what was sent"))
+    pub async fn tried(&self, sent: &[Due], now: Timestamp) -> Result<(), StoreError> {
+        let failed = || StoreError::database("note what was sent");
+        let mut tx = self.pool.begin().await.map_err(failed())?;
+        for due in sent {
+            let wait = FIRST_WAIT.saturating_mul(1 << due.tries.min(10)).min(LONGEST_WAIT);
+            let sql = "UPDATE desk_cases SET tries = tries + 1, next_try = $2 WHERE id = $1";
+            let next = now.as_second().saturating_add(wait);
+            let update = sqlx::query(sql).bind(due.case.as_str()).bind(next);
+            update.execute(&mut *tx).await.map_err(failed())?;
+        }
+        tx.commit().await.map_err(failed())
     }
 
     /// Takes the messages of a verified export in: those that are not here. Chains that are here have to be
@@ -280,4 +328,86 @@ impl Store {
 /// The reason as it fits into a receipt.
 fn line(text: &str) -> Option<Line> {
     printable(text, crate::text::LINE_LIMIT).parse().ok()
+}
+
+/// Takes messages of one case in, within somebody's transaction.
+async fn take_of(
+    tx: &mut AnyConnection,
+    id: &CaseId,
+    messages: &[&[u8]],
+    keys: &[VerifierKey],
+    us: &PartyName,
+    now: Timestamp,
+) -> Result<Vec<Got>, StoreError> {
+    let mut thread = match rows::lock(tx, id).await {
+        Ok(()) => Some(rows::load(tx, id).await?),
+        Err(StoreError::NoCase(_) | StoreError::Draft(_)) => None,
+        Err(error) => return Err(error),
+    };
+    let mut all = Vec::new();
+    let mut left = messages;
+    while let (None, Some((first, rest))) = (&thread, left.split_first()) {
+        left = rest;
+        let taken = Thread::begin(first, keys, us, now);
+        if let Ok((begun, _)) = &taken {
+            rows::insert_case(tx, begun).await?;
+        }
+        all.push(match taken {
+            Ok((begun, taken)) => {
+                thread = Some(begun);
+                Ok(taken)
+            }
+            Err(refusal) => Err(refusal),
+        });
+    }
+    if let Some(thread) = &mut thread {
+        let known = thread.divergences().len();
+        all.extend(thread.receive_all(left, keys, now));
+        rows::add_divergences(tx, thread, known).await?;
+        for taken in &all {
+            if let Ok(Taken::New { stored, .. }) = taken {
+                rows::append(tx, thread, stored).await?;
+            }
+        }
+    }
+    let got = |taken: Result<Taken, Refusal>| {
+        let why = taken.as_ref().err().and_then(|refusal| line(&refusal.to_string()));
+        // Only the other party of a case learns how it stands.
+        let believed = !matches!(taken, Err(Refusal::Message(_) | Refusal::Stranger(_)));
+        let receipt = thread.as_ref().filter(|_| believed).map(|thread| thread.receipt(now, why));
+        Got { taken, receipt }
+    };
+    Ok(all.into_iter().map(got).collect())
+}
+
+/// Takes a verified receipt in, within somebody's transaction.
+async fn receipt_of(
+    tx: &mut AnyConnection,
+    receipt: &Receipt,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let id = &receipt.case;
+    rows::lock(tx, id).await?;
+    let mut thread = rows::load(tx, id).await?;
+    let (known, acked) = (thread.divergences().len(), thread.acked());
+    let newest = thread.take_receipt(receipt, now);
+    rows::add_divergences(tx, &thread, known).await?;
+    if !newest {
+        return Ok(());
+    }
+    let wants: Vec<_> = receipt.wants.iter().map(Digest::to_string).collect();
+    // Something new arrived there: the way is open, so that what is left goes at once.
+    let tries = if thread.acked() > acked { 0 } else { 1 };
+    let sql = "UPDATE desk_cases SET acked = $2, wants = $3, tries = tries * $4, \
+               next_try = next_try * $4, receipt_at = $5 WHERE id = $1";
+    sqlx::query(sql)
+        .bind(id.as_str())
+        .bind(i64::try_from(thread.acked()).unwrap_or(i64::MAX))
+        .bind(wants.join(" "))
+        .bind(i64::from(tries))
+        .bind(thread.receipt_at().map_or_else(String::new, |at| at.to_string()))
+        .execute(&mut *tx)
+        .await
+        .map_err(StoreError::database("note a receipt"))?;
+    rows::vouch(tx, &thread).await
 }

@@ -173,7 +173,7 @@ async fn what_is_not_answered_is_sent_again_after_longer_and_longer_waits() {
     for _ in 0..9 {
         let due = store.due(now).await.expect("read");
         let [due] = due.as_slice() else { panic!("{due:?}") };
-        store.tried(due, now).await.expect("noted");
+        store.tried(std::slice::from_ref(due), now).await.expect("noted");
         let mut wait = 0;
         while store.due(later(now, wait)).await.expect("read").is_empty() {
             wait += 5;
@@ -183,7 +183,7 @@ async fn what_is_not_answered_is_sent_again_after_longer_and_longer_waits() {
     }
     assert_eq!(waits, [15, 30, 60, 120, 240, 480, 900, 900, 900]);
     // A new event goes at once.
-    store.tried(&store.due(now).await.expect("read")[0], now).await.expect("noted");
+    store.tried(&store.due(now).await.expect("read")[..1], now).await.expect("noted");
     assert!(store.due(now).await.expect("read").is_empty());
     store.post(&id, note("new"), desks.pair.key(Side::Submitter)).await.expect("posted");
     assert_eq!(store.due(now).await.expect("read").len(), 1);
@@ -379,4 +379,61 @@ async fn a_request_and_a_form_count_once_and_a_notice_is_told_until_it_is_heard(
     store.notice(None, std::slice::from_ref(&late), start()).await.expect("kept");
     store.not_told(&late, later(start(), DAY + 1)).await.expect("noted");
     assert_eq!(store.next_notice().await.expect("read"), None);
+}
+
+/// Two cases that are offered, and what their first messages are.
+async fn two_cases(desks: &Desks) -> [(CaseId, Vec<Vec<u8>>); 2] {
+    let store = &desks.stores.submitter;
+    let mut both = [7, 8].map(|number| (CaseId::from_bytes([number; 16]), Vec::new()));
+    for (id, messages) in &mut both {
+        let opening = Opening { id: id.clone(), ..opening() };
+        let draft = Draft { opening, ..draft() };
+        let key = desks.pair.key(Side::Submitter);
+        let thread = store.offer(&draft, start(), None, key).await.expect("offered");
+        let chain = thread.chain(Side::Submitter).iter();
+        messages.extend(chain.map(|sealed| sealed.bytes.clone()));
+    }
+    both
+}
+
+fn of_cases(cases: &[(CaseId, Vec<Vec<u8>>)]) -> Vec<OfCase<'_>> {
+    cases
+        .iter()
+        .map(|(case, messages)| OfCase {
+            case: case.clone(),
+            messages: messages.iter().map(Vec::as_slice).collect(),
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn messages_of_several_cases_are_stored_together_and_a_damaged_case_does_not_keep_the_others()
+{
+    let desks = Desks::new().await;
+    let cases = two_cases(&desks).await;
+    let Both { submitter, receiver } = &desks.stores;
+    let (keys, us) = (desks.pair.public(Side::Submitter), opening().parties.receiver);
+    let now = later(start(), 60);
+    let got = receiver.take_messages(&of_cases(&cases), keys, &us, now).await.expect("stored");
+    assert!(got.iter().flatten().all(|got| matches!(got.taken, Ok(Taken::New { .. }))), "{got:?}");
+    let mut more = cases.clone();
+    for (id, messages) in &mut more {
+        let said = submitter.post(id, note("more"), desks.pair.key(Side::Submitter)).await;
+        let thread = said.expect("posted");
+        *messages = vec![thread.chain(Side::Submitter).last().expect("one").bytes.clone()];
+        let here = receiver.load(id).await.expect("loads");
+        assert_eq!(here.chain(Side::Submitter).len() + 1, thread.chain(Side::Submitter).len());
+    }
+    let [(first, _), (second, _)] = &cases;
+    let sql = "UPDATE desk_messages SET envelope = '{}' WHERE case_id = $1";
+    sqlx::query(sql).bind(second.as_str()).execute(&receiver.pool).await.expect("damaged");
+    let all = receiver.take_messages(&of_cases(&more), keys, &us, now).await;
+    assert!(matches!(all, Err(StoreError::Damaged { .. })), "{all:?}");
+    assert_eq!(receiver.load(first).await.expect("loads").case().notes.len(), 1);
+    let theirs = receiver.load(first).await.expect("loads").receipt(now, None);
+    let of = |case: &CaseId| Receipt { case: case.clone(), ..theirs.clone() };
+    let unknown = CaseId::from_bytes([9; 16]);
+    let known = submitter.take_receipts(&[of(first), of(&unknown)], now).await.expect("stored");
+    assert_eq!(known, [true, false]);
+    assert!(submitter.load(first).await.expect("loads").outgoing().messages.is_empty());
 }

@@ -85,7 +85,7 @@ pub async fn attach(place: &Place, case: &str, what: What, json: bool) -> Result
 }
 
 /// A new file for its owner only.
-fn new_file(path: &Path) -> Result<File> {
+pub fn new_file(path: &Path) -> Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
         let next = "name a file that does not exist, in a folder that does";
         Usage::because(error, format!("{} cannot be written", path.display()), next)
@@ -167,6 +167,15 @@ pub async fn import(place: &Place, path: &Path, json: bool) -> Result<End> {
         Usage::because(error, format!("{} was not taken in", path.display()), "get the file again")
     };
     let read = file_form::import(open()?, keys, None).map_err(refused)?;
+    if read.thread.is_bridged() && read.manifest.exporter != place.office.us {
+        return Err(Usage::error(
+            format!(
+                "the case goes through TSANet Connect and is of the desk of {} alone",
+                read.manifest.exporter
+            ),
+            "import it there; here, take in what TSANet Connect gives: hospitium case import FILE --tsanet",
+        ));
+    }
     let Some(us) = read.thread.case().parties.side(&place.office.us) else {
         return Err(Usage::error(
             format!("the case is between other parties than {}", place.office.us),

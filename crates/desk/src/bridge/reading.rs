@@ -479,7 +479,7 @@ fn notes(it: &mut Object<'_, '_>) -> Vec<Note> {
         let (summary, description) = (it.line("summary"), it.text("description"));
         let mut words = match (summary, description) {
             (Some(summary), Some(text))
-                if super::said::first_line(text.as_str()) == summary.as_str() =>
+                if super::said::first_line(text.as_str()).trim() == summary.as_str() =>
             {
                 text.to_string()
             }

@@ -127,7 +127,9 @@ pub async fn export(
     let file = new_file(path)?;
     let out = BufWriter::new(&file);
     let key = &place.office.party.record;
-    let done = file_form::export(&thread, &place.office.vault, key, super::now(), scope, out)?;
+    let done = file_form::export(&thread, &place.office.vault, key, super::now(), scope, out);
+    // What was begun is no export.
+    let done = done.inspect_err(|_| drop(std::fs::remove_file(path)))?;
     file.sync_all().with_context(|| format!("{} cannot be written", path.display()))?;
     let Exported { messages, held, withheld, absent } = done;
     match json {

@@ -279,8 +279,7 @@ fn body(case: &Case, us: Side, now: Timestamp) {
     for words in machine.chain(&case.configuration.features) {
         line("machine", words.as_str());
     }
-    // It was asked where the case was opened.
-    let catalog = case.party(Side::Submitter);
+    let catalog = case.catalog(us);
     let (word, day) = (case.verdict.word, case.verdict.as_of);
     let typed = if case.verdict.ruled().is_none() { ", without a ruling to check" } else { "" };
     line("verdict", &format!("{word} (as of {day}), says the catalog of {catalog}{typed}"));

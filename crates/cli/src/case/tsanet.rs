@@ -219,6 +219,19 @@ fn is_outbound(request: &Request) -> bool {
     request.direction.as_ref().is_some_and(|word| word.as_str() == "OUTBOUND")
 }
 
+/// The product that the catalog is asked for, and, unless it was typed, all that the file says of it.
+fn product(typed: Option<String>, told: Option<Line>) -> (Option<String>, Option<Line>) {
+    match (typed, told) {
+        (Some(typed), _) => (Some(typed), None),
+        (None, None) => (None, None),
+        (None, Some(told)) => {
+            let name = told.as_str().strip_suffix(')').and_then(|text| text.rsplit_once(" ("));
+            let name = name.map_or(told.as_str(), |(name, _)| name).to_owned();
+            (Some(name), Some(told))
+        }
+    }
+}
+
 /// Opens the case that another vendor sent.
 async fn begin(
     place: &Place,
@@ -243,8 +256,9 @@ async fn begin(
         ));
     };
     let (told_guest, told_host) = pair(request);
-    let told = |typed: Option<String>, told: Option<Line>| typed.or_else(|| told.map(String::from));
-    let (guest, host) = (told(arguments.guest, told_guest), told(arguments.host, told_host));
+    // The catalog knows a product by its name; the build behind it stands in the case.
+    let (guest, full_guest) = product(arguments.guest, told_guest);
+    let (host, full_host) = product(arguments.host, told_host);
     if guest.is_none() || host.is_none() {
         return Err(Usage::error(
             "the file does not say which guest runs on which host",
@@ -259,7 +273,9 @@ async fn begin(
         features: Vec::new(),
         ask: arguments.ask,
     };
-    let (configuration, verdict) = asked(of).await?;
+    let (mut configuration, verdict) = asked(of).await?;
+    configuration.guest = full_guest.unwrap_or(configuration.guest);
+    configuration.host = full_host.unwrap_or(configuration.host);
     let minutes = |count| Minutes::try_from(count).context("an agreed time");
     let receiving = Receiving {
         id: new_id()?,

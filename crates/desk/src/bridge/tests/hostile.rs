@@ -2,7 +2,8 @@
 
 use std::io::Read;
 
-use serde_json::json;
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
 
 use super::*;
 
@@ -187,4 +188,84 @@ fn a_part_that_is_there_twice_counts_once_and_a_stranger_is_not_one_of_the_two()
     let same =
         sent(json!({ "submitCompanyName": "Host Company", "caseNotes": [their_note(1, "x")] }));
     assert_eq!(desk.hear(&mut ours, &read_value(&same)).1, 0);
+}
+
+/// The names that a file may have, and words that mean something in them.
+const NAMES: [&str; 14] = [
+    "id",
+    "type",
+    "status",
+    "createdAt",
+    "updatedAt",
+    "summary",
+    "description",
+    "companyName",
+    "caseNumber",
+    "engineerEmail",
+    "engineerName",
+    "nextSteps",
+    "caseNotes",
+    "caseResponses",
+];
+const WORDS: [&str; 12] = [
+    "APPROVAL",
+    "REJECTION",
+    "INFORMATION_REQUEST",
+    "INFORMATION_RESPONSE",
+    "CLOSED",
+    "Host Company",
+    "Guest Company",
+    "bo@support.host.example",
+    "2026-03-02T10:00:00Z",
+    "2026-03-20T10:00:00.5Z",
+    "\u{202e}",
+    "",
+];
+
+fn any_json() -> impl Strategy<Value = Json> {
+    let leaf = prop_oneof![
+        4 => prop::sample::select(WORDS.to_vec()).prop_map(Json::from),
+        1 => ".{0,20}".prop_map(Json::from),
+        2 => (0_u64..4).prop_map(Json::from),
+        1 => prop::sample::select(vec![Json::Null, Json::Bool(true), json!(-1), json!(1e300)]),
+    ];
+    leaf.prop_recursive(3, 40, 8, |inner| {
+        let named = (prop::sample::select(NAMES.to_vec()), inner.clone());
+        let object = prop::collection::vec(named, 0..9);
+        let object = object.prop_map(|all| {
+            all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Json>()
+        });
+        prop_oneof![1 => prop::collection::vec(inner, 0..6).prop_map(Json::from), 3 => object]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 256 } else { 10_000 }))]
+
+    #[test]
+    fn whatever_stands_in_a_file_is_taken_legally_or_told(
+        fields in prop::collection::vec((prop::sample::select(NAMES.to_vec()), any_json()), 0..8),
+        notes in prop::collection::vec(any_json(), 0..4),
+        responses in prop::collection::vec(any_json(), 0..6),
+    ) {
+        let mut value = sent(json!({ "caseNotes": notes, "caseResponses": responses }));
+        for (name, inner) in fields {
+            value[name] = inner;
+        }
+        let Ok(request) = read(value.to_string().as_bytes()) else { return Ok(()) };
+        let desk = Desk::new();
+        let mut threads = vec![desk.offer(bridged())];
+        if opening_of(&request, receiving()).is_ok() {
+            threads.push(desk.receive(&request));
+        }
+        for thread in &mut threads {
+            // `hear` expects each of them to be legal.
+            let (new, _) = desk.hear(thread, &request);
+            prop_assert!(new.told.len() <= TOLD + 1);
+            prop_assert!(thread.hears_rightly());
+            let again = Thread::restore(thread.us(), thread.chains().clone(), 0).expect("replays");
+            prop_assert_eq!(again.case(), thread.case());
+            prop_assert!(again.voided().is_empty());
+        }
+    }
 }

@@ -5,6 +5,7 @@ mod args;
 mod begin;
 mod carry;
 mod evidence;
+mod importing;
 mod machine;
 mod on;
 mod opening;
@@ -13,6 +14,7 @@ mod place;
 mod publish;
 mod reproduce;
 mod show;
+mod tsanet;
 mod values;
 mod verbs;
 
@@ -64,12 +66,19 @@ pub async fn case(command: CaseCommand, cache: Option<PathBuf>, verbose: bool) -
         CaseCommand::Fetch { case, sha256, to, on } => {
             carry::fetch(&Place::open(&on.desk).await?, &case, &sha256, &to).await
         }
-        CaseCommand::Export { case, file, all, on } => {
+        CaseCommand::Export { case, file, tsanet: true, form, document, on, .. } => {
+            let place = Place::open(&on.desk).await?;
+            tsanet::export(&place, &case, &file, form, document, on.json).await
+        }
+        CaseCommand::Export { case, file, all, on, .. } => {
             let scope = if all { Scope::Own } else { Scope::Other };
             carry::export(&Place::open(&on.desk).await?, &case, &file, scope, on.json).await
         }
-        CaseCommand::Import { file, on } => {
-            carry::import(&Place::open(&on.desk).await?, &file, on.json).await
+        CaseCommand::Import(arguments) if arguments.tsanet => tsanet::import(*arguments).await,
+        CaseCommand::Import(arguments) => {
+            arguments.check()?;
+            let place = Place::open(&arguments.desk).await?;
+            carry::import(&place, &arguments.file, arguments.ask.json).await
         }
         CaseCommand::Sync { peer, by_folder, on } => {
             let place = Place::open(&on.desk).await?;

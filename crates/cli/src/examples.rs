@@ -128,8 +128,21 @@ const OF_DEAL: &[(&str, &[&str])] = &[
     ("case show", &["hospitium case show 7f3a --party vendor"]),
     ("case reply", &["hospitium case reply 7f3a \"update 12 is installed\" --party vendor"]),
     ("case sync", &["hospitium case sync --party vendor"]),
-    ("case export", &["hospitium case export 7f3a case.tar --party vendor"]),
-    ("case import", &["hospitium case import case.tar --party vendor"]),
+    (
+        "case export",
+        &[
+            "hospitium case export 7f3a case.tar --party vendor",
+            "hospitium case export 7f3a request.json --tsanet --document 17 --party vendor",
+        ],
+    ),
+    (
+        "case import",
+        &[
+            "hospitium case import case.tar --party vendor",
+            "hospitium case import request.json --tsanet --vendor guest.example --guest \"rhel 5.3\" \
+            --host \"hyper-v server 2008\" --party vendor",
+        ],
+    ),
     (
         "case person add",
         &["hospitium case person add ann --role engineer --name \"Ann Smith\" --party vendor"],

@@ -262,3 +262,98 @@ fn mistakes_are_told_with_the_next_step() {
     assert!(said(&["reply", &id, ""]).contains("empty"));
     assert!(said(&["sync", "--peer", "other.example"]).contains("not known here"));
 }
+
+/// What a command refuses, with its words.
+fn refused(world: &World, party: &str, arguments: &[&str], words: &str) {
+    let (code, said) = world.case(party, arguments);
+    assert_eq!(code, Some(2), "{arguments:?}: {said}");
+    assert!(said.contains(words), "{words}: {said}");
+}
+
+#[test]
+fn a_case_goes_to_a_vendor_without_a_desk_and_back_by_files_of_tsanet_connect() {
+    let world = World::new();
+    let pair = ["--guest", "rhel 5.3", "--host", "hyper-v server 2008", "--tsanet", "--json"];
+    let consent = ["--consent", "problem,configuration", "--consent-by", "Pat Doe"];
+    let (code, said) = world.open(&[&pair[..], &consent].concat());
+    assert_eq!(code, Some(0), "{said}");
+    let line = said.lines().find(|line| line.starts_with('{')).expect("JSON");
+    let opened: Value = serde_json::from_str(line).expect("JSON");
+    let id = opened["case"]["id"].as_str().expect("an id").to_owned();
+    let secret = "what-stays-here";
+    world.good(GUEST, &["reply", &id, secret, "--internal"]);
+    world.good(GUEST, &["reply", &id, "more of it"]);
+    for form in ["request", "case", "answers"] {
+        let file = world.path(&format!("{form}.json"));
+        let done = world.json(GUEST, &["export", &id, &file, "--tsanet", "--form", form]);
+        assert_eq!(
+            (&done["schema"], &done["form"]),
+            (&"hospitium-tsanet-export/1".into(), &form.into())
+        );
+        assert!(done["not-carried"].as_array().is_some_and(|left| !left.is_empty()), "{done}");
+        let written = std::fs::read_to_string(&file).expect("written");
+        assert!(!written.contains(secret), "{form}: an internal note went out");
+        let value: Value = serde_json::from_str(&written).expect("JSON");
+        assert_eq!(value.is_array(), form == "answers", "{written}");
+    }
+    let request = world.path("request.json");
+    refused(&world, GUEST, &["export", &id, &request, "--tsanet"], "cannot be written");
+    let archive = world.path("case.tar");
+    refused(&world, GUEST, &["export", &id, &archive], "--tsanet");
+
+    // The other vendor's desk takes the case from the file, as if the service had given it.
+    let file = world.path("case.json");
+    let taken = ["import", &file, "--tsanet", "--received", "--vendor", GUEST];
+    let asked = ["--agreement", "redhat-microsoft-2009", "--as-of", "2009-10-07"];
+    let taken = world.json(HOST, &[&taken[..], &asked].concat());
+    assert_eq!((&taken["opened"], &taken["state"]), (&true.into(), &"offered".into()));
+    let theirs = taken["case"].as_str().expect("an id").to_owned();
+    let shown = world.good(HOST, &["show", &theirs]);
+    for words in ["pending (as of 2009-10-07)", "not signed", "more of it", "G-1"] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    let again = world.json(HOST, &["import", &file, "--tsanet", "--received", "--vendor", GUEST]);
+    assert_eq!((&again["case"], &again["new"]), (&theirs.clone().into(), &0.into()));
+    let engineer = "Bo Lind <bo@host.example>";
+    let accept = ["--number", "H-7", "--engineer", engineer, "--respond-within", "2h"];
+    world.good(HOST, &[&["accept", &theirs], &accept[..]].concat());
+    let back = world.path("back.json");
+    world.good(HOST, &["export", &theirs, &back, "--tsanet", "--form", "case"]);
+
+    // The first takes the approval: named by a person, for the file has no id of the service.
+    let heard = world.json(GUEST, &["import", &back, "--tsanet", "--case", &id]);
+    assert_eq!(heard["state"], "working", "{heard}");
+    let told = world.json(GUEST, &["show", &id]);
+    let timeline = told["timeline"].as_array().expect("a list").clone();
+    let accepted = timeline.iter().find(|event| event["deed"]["deed"] == "accepted");
+    let accepted = accepted.expect("accepted");
+    assert_eq!(accepted["heard"]["by"], GUEST);
+    assert_eq!(accepted["by"], "receiver");
+    assert!(timeline[0]["heard"].is_null(), "what we signed ourselves");
+    let again = world.json(GUEST, &["import", &back, "--tsanet", "--case", &id]);
+    assert_eq!(again["new"], 0, "{again}");
+
+    // Its own archive comes back, and no other desk takes it.
+    world.good(GUEST, &["export", &id, &archive, "--all"]);
+    world.good(GUEST, &["import", &archive]);
+    refused(&world, HOST, &["import", &archive], "guest.example alone");
+    world.good(GUEST, &["sync"]);
+}
+
+#[test]
+fn a_file_of_tsanet_connect_moves_no_case_that_two_desks_exchange() {
+    let world = World::new();
+    let id = world.opened();
+    let file = world.path("case.json");
+    world.good(GUEST, &["export", &id, &file, "--tsanet", "--form", "case"]);
+    refused(&world, GUEST, &["import", &file, "--tsanet"], "signs what it says");
+    refused(&world, HOST, &["import", &file, "--tsanet", "--received"], "--vendor");
+    let ours = ["import", &file, "--tsanet"];
+    refused(&world, HOST, &ours, "OUTBOUND");
+    let all = ["export", &id, "other", "--tsanet", "--all"];
+    assert_eq!(world.case(GUEST, &all).0, Some(2), "an archive of ours in no form of theirs");
+    world.good(GUEST, &["consent", &id, "--withdraw", "--by", "Pat Doe"]);
+    let path = world.path("after.json");
+    refused(&world, GUEST, &["export", &id, &path, "--tsanet"], "does not allow");
+    assert!(!Path::new(&path).exists(), "nothing is written");
+}

@@ -317,6 +317,15 @@ impl Case {
         self.parties.of(side)
     }
 
+    /// Whose catalog gave the verdict, at the desk of this side: it was asked where the case was opened, which is here if
+    /// the case is bridged.
+    pub const fn catalog(&self, us: Side) -> &PartyName {
+        match self.channel {
+            Channel::Bridge => self.parties.of(us),
+            Channel::CommandLine | Channel::Web | Channel::Api => self.parties.of(Side::Submitter),
+        }
+    }
+
     /// What a customer may see: the notes for it, and nothing of the vendors' own.
     #[must_use]
     pub fn for_customer(&self) -> Self {

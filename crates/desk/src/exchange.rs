@@ -2,14 +2,17 @@
 //! the same order.
 
 mod chain;
+mod heard;
 mod message;
 mod receipt;
 mod receive;
 mod thread;
 
 pub use chain::{Voided, merge};
+pub(crate) use heard::followed_by;
 pub use message::{
-    Link, MESSAGE_TYPE, Message, MessageError, Sealed, TOLERANCE, sign_message, verify_message,
+    Heard, Link, MESSAGE_TYPE, Message, MessageError, Sealed, TOLERANCE, sign_message,
+    verify_message,
 };
 pub use receipt::{RECEIPT_TYPE, Receipt, WANTS, sign_receipt, verify_receipt};
 pub(crate) use receive::check_next;

@@ -76,6 +76,12 @@ pub enum ExportError {
     /// The messages do not continue each other, or make another case.
     #[error("the export is not whole: {0}")]
     NotWhole(String),
+    /// The other vendor has no desk.
+    #[error(
+        "the case goes through another case exchange, and its other vendor has no desk that could take an export in; \
+         write it in that exchange's form (--tsanet), or this party's own archive (--all)"
+    )]
+    Bridged,
     /// All of it is held back.
     #[error(
         "nothing of the case may go out: the customer does not allow it; --all writes this party's own archive"
@@ -154,6 +160,7 @@ pub fn export(
     let part;
     let thread = match scope {
         Scope::Own => thread,
+        Scope::Other if thread.is_bridged() => return Err(ExportError::Bridged),
         Scope::Other => {
             part = allowed(thread)?;
             &part
@@ -184,7 +191,8 @@ pub fn export(
     for side in Side::BOTH {
         for sealed in thread.chain(side) {
             let path = message_path(side, sealed.message.seq);
-            let bytes = match side == thread.us() {
+            // What was heard is signed by us, too.
+            let bytes = match side == thread.us() || thread.is_bridged() {
                 true => sealed.signed_by(key),
                 false => sealed.bytes.clone(),
             };
@@ -345,8 +353,11 @@ fn read_message(
     keys: &impl Fn(&PartyName) -> PartyKeys,
 ) -> Result<(Sealed, bool), ExportError> {
     let doubt = |source| ExportError::Message { place: path.to_owned(), source };
-    let from = Sealed::parse(bytes).map_err(doubt)?.message.from;
-    let keys = keys_of(&from, keys)?;
+    let message = Sealed::parse(bytes).map_err(doubt)?.message;
+    let keys = keys_of(message.signer(), keys)?;
+    if message.heard.is_some() && *message.signer() != manifest.exporter {
+        return Err(ExportError::NotWhole(format!("{path} was heard by another party's desk")));
+    }
     let (sealed, of_now) = match verify_message(bytes, &keys.now) {
         Ok(sealed) => (sealed, true),
         Err(error) if keys.before.is_empty() => return Err(doubt(error)),

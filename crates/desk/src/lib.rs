@@ -3,6 +3,8 @@
 //! In come [`Event`]s; [`open`] and [`apply`] make a [`Case`] of them, purely: the same events give the same
 //! case, at both vendors. What is not legal is an [`Illegal`] that lists what is, and changes nothing.
 //!
+//! [`bridge`] carries cases over to a case exchange that has no desks, and back.
+//!
 //! docs/desk.md has the states, what a person types, and the format of messages.
 
 mod account;
@@ -10,6 +12,7 @@ mod apply;
 mod aside;
 mod asked;
 mod beside;
+pub mod bridge;
 mod calendar;
 mod case;
 mod clocks;

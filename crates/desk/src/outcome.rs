@@ -237,6 +237,11 @@ pub enum DeclineReason {
     },
     /// It is nothing for joint support: patents, licences, a feature request.
     OutOfScope,
+    /// What was heard through another case exchange, which has no reasons to choose from.
+    Heard {
+        /// In its words.
+        words: Line,
+    },
 }
 
 impl fmt::Display for DeclineReason {
@@ -247,6 +252,7 @@ impl fmt::Display for DeclineReason {
             Self::ExcludedFeature { feature } => write!(f, "excluded feature: {feature}"),
             Self::Duplicate { case } => write!(f, "duplicate of {case}"),
             Self::OutOfScope => f.write_str("out of scope"),
+            Self::Heard { words } => write!(f, "\"{words}\""),
         }
     }
 }

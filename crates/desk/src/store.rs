@@ -3,6 +3,7 @@
 
 mod accounts;
 mod asides;
+mod bridge;
 mod drafts;
 mod error;
 mod exchange;
@@ -143,6 +144,7 @@ impl Store {
         let thread = Thread::offer(opening.clone(), files, *opened, at, person, key)?;
         rows::insert_case(&mut tx, &thread).await?;
         rows::append(&mut tx, &thread, thread.chain(thread.us())).await?;
+        rows::settle(&mut tx, &thread).await?;
         rows::remove_draft(&mut tx, thread.id()).await?;
         tx.commit().await.map_err(StoreError::database("commit"))?;
         Ok(thread)
@@ -198,6 +200,7 @@ impl Store {
         let sealed = thread.post(event, key)?;
         rows::append(&mut tx, &thread, std::slice::from_ref(&sealed)).await?;
         rows::try_now(&mut tx, id).await?;
+        rows::settle(&mut tx, &thread).await?;
         tx.commit().await.map_err(StoreError::database("commit"))?;
         Ok(thread)
     }

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueHint};
 use hospitium_desk::{Line, Text};
 
+use super::importing::ImportArguments;
 use super::on::{On, OnCase};
 use super::opening::OpenArguments;
 use super::person::PersonCommand;
 use super::publish::Publish;
+use super::tsanet::Form;
 use super::verbs::{
     Accept, AskFirst, Assign, Class, Close, ConsentTo, Decline, Entitle, Escalate, Extend, Facts,
     GradeIt, Propose, Reproduce, Start, Todo, Transfer, Wait, Words,
@@ -92,8 +94,8 @@ pub enum CaseCommand {
         #[command(flatten)]
         on: On,
     },
-    /// Write a case into one file that can be verified; without internal notes, and without what the customer does not
-    /// allow to go out
+    /// Write a case into one file that can be verified, or in the fields of TSANet Connect; without internal notes, and
+    /// without what the customer does not allow to go out
     Export {
         /// The case: its id, or the beginning of it
         case: String,
@@ -101,19 +103,23 @@ pub enum CaseCommand {
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
         /// For this party's own archive: also what is held back from the other vendor
-        #[arg(long)]
+        #[arg(long, conflicts_with = "tsanet")]
         all: bool,
+        /// As JSON in the fields of TSANet Connect; not signed
+        #[arg(long)]
+        tsanet: bool,
+        /// What to write: the request that is posted, the whole case, or this party's answers as calls
+        #[arg(long, value_enum, requires = "tsanet", default_value_t = Form::Request)]
+        form: Form,
+        /// The number of the receiver's form in TSANet Connect
+        #[arg(long, value_name = "NUMBER", requires = "tsanet")]
+        document: Option<u64>,
         #[command(flatten)]
         on: On,
     },
-    /// Verify an exported case, and take in what of it is not here
-    Import {
-        /// The file
-        #[arg(value_hint = ValueHint::FilePath)]
-        file: PathBuf,
-        #[command(flatten)]
-        on: On,
-    },
+    /// Verify an exported case, and take in what of it is not here; or, with --tsanet, take in what an unsigned file of
+    /// TSANet Connect says
+    Import(Box<ImportArguments>),
     /// Exchange with the other vendors, and do what is due: by a call where the other desk has an address
     /// (`case peer`), else through desk/inbox and desk/outbox
     Sync {

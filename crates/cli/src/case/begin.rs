@@ -1,13 +1,14 @@
 //! Opening a case: what is typed or read from a machine's definition, with the catalog's verdict frozen in.
 
 use std::io::Read as _;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use hospitium_catalog::{Question, question_of};
 use hospitium_desk::store::StoreError;
 use hospitium_desk::{
     Both, Calendar, CaseId, CaseLink, Channel, Configuration, Consent, Customer, Deed, Draft,
-    Entitlement, Event, FrozenVerdict, Opening, Problem, Side, Terms, Text, Typed,
+    Driver, Entitlement, Event, FrozenVerdict, Line, Opening, Problem, Side, Terms, Text, Typed,
 };
 use hospitium_vmdef::read_file;
 
@@ -15,7 +16,7 @@ use super::act::entitled;
 use super::opening::OpenArguments;
 use super::place::Place;
 use super::show;
-use crate::ask;
+use crate::ask::{self, AskOptions};
 use crate::failure::{End, Usage};
 use crate::out::{note, out};
 
@@ -25,7 +26,9 @@ const CALENDAR: u64 = 64 << 10;
 /// `hospitium case open`.
 pub async fn open(arguments: OpenArguments) -> Result<End> {
     let place = Place::open(&arguments.desk).await?;
-    place.peer(arguments.to.as_str())?;
+    if !arguments.tsanet {
+        place.peer(arguments.to.as_str())?;
+    }
     let json = arguments.ask.json;
     let offers = !arguments.draft;
     let draft = draft(&place, arguments).await?;
@@ -87,8 +90,13 @@ async fn send(place: &Place, draft: &Draft, json: bool) -> Result<End> {
     })?;
     place.office.ring();
     show::after(&thread, hospitium_desk::DeedKind::Offered, json);
-    if !json {
-        note!("exchange it with {}: hospitium case sync", draft.opening.parties.receiver);
+    let receiver = &draft.opening.parties.receiver;
+    match thread.is_bridged() {
+        _ if json => {}
+        false => note!("exchange it with {receiver}: hospitium case sync"),
+        true => note!(
+            "bring it to {receiver}: hospitium case export {id} FILE --tsanet, and post the file's request"
+        ),
     }
     Ok(End::Good)
 }
@@ -106,7 +114,15 @@ async fn draft(place: &Place, arguments: OpenArguments) -> Result<Draft> {
                 .with_context(|| format!("{} is no calendar", path.display()))?
         }
     };
-    let (configuration, verdict) = asked(&arguments).await?;
+    let of = Pair {
+        vm: arguments.vm.clone(),
+        guest: arguments.guest.clone(),
+        host: arguments.host.clone(),
+        drivers: arguments.driver.clone(),
+        features: arguments.feature.clone(),
+        ask: arguments.ask.clone(),
+    };
+    let (configuration, verdict) = asked(of).await?;
     let OpenArguments { summary, consent, consent_by, .. } = arguments;
     let description = match arguments.description {
         Some(text) => text,
@@ -115,7 +131,7 @@ async fn draft(place: &Place, arguments: OpenArguments) -> Result<Draft> {
     let opening = Opening {
         id: new_id()?,
         parties: Both { submitter: place.office.us.clone(), receiver: arguments.to },
-        channel: Channel::CommandLine,
+        channel: if arguments.tsanet { Channel::Bridge } else { Channel::CommandLine },
         test: arguments.test,
         number: arguments.number,
         engineer: arguments.engineer,
@@ -159,7 +175,7 @@ async fn draft(place: &Place, arguments: OpenArguments) -> Result<Draft> {
     Ok(Draft { opening, files: Vec::new(), opened: now, person: place.person.clone() })
 }
 
-fn new_id() -> Result<CaseId> {
+pub fn new_id() -> Result<CaseId> {
     use std::io::Read as _;
     let mut bytes = [0; 16];
     std::fs::File::open("/dev/urandom")
@@ -168,17 +184,27 @@ fn new_id() -> Result<CaseId> {
     Ok(CaseId::from_bytes(bytes))
 }
 
+/// What a case is about, as it is typed.
+pub struct Pair {
+    pub vm: Option<PathBuf>,
+    pub guest: Option<String>,
+    pub host: Option<String>,
+    pub drivers: Vec<Driver>,
+    pub features: Vec<Line>,
+    pub ask: AskOptions,
+}
+
 /// What the customer has, and what the catalog says of it.
-async fn asked(arguments: &OpenArguments) -> Result<(Configuration, FrozenVerdict)> {
-    let vm = match &arguments.vm {
+pub async fn asked(of: Pair) -> Result<(Configuration, FrozenVerdict)> {
+    let Pair { vm, guest, host, drivers, features, ask } = of;
+    let vm = match &vm {
         Some(path) => {
             let read = read_file(path);
             Some(read.with_context(|| format!("{} is not read", path.display()))?)
         }
         None => None,
     };
-    let products = arguments.ask.sources.clone().load()?;
-    let (guest, host) = (arguments.guest.clone(), arguments.host.clone());
+    let products = ask.sources.clone().load()?;
     let question = match &vm {
         Some(vm) => question_of(vm, guest.clone(), host.clone(), &products).map_err(|untold| {
             Usage::error(untold.to_string(), "name it: --guest \"rhel 5.3\", --host \"qemu 7.2\"")
@@ -189,15 +215,9 @@ async fn asked(arguments: &OpenArguments) -> Result<(Configuration, FrozenVerdic
             Question::parse(&text).context("the catalog cannot be asked")?
         }
     };
-    let typed = Typed {
-        guest,
-        host,
-        drivers: arguments.driver.clone(),
-        features: arguments.feature.clone(),
-    };
-    let (reply, as_of) = ask::reply(&question, &products, arguments.ask.clone())
-        .await
-        .context("the catalog cannot be asked")?;
+    let typed = Typed { guest, host, drivers, features };
+    let (reply, as_of) =
+        ask::reply(&question, &products, ask).await.context("the catalog cannot be asked")?;
     let made = hospitium_desk::asked(&question.text, typed, vm.as_ref(), &reply, as_of)
         .context("guest or host cannot stand in a case")?;
     if made.unclear {

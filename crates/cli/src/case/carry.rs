@@ -85,7 +85,7 @@ pub async fn attach(place: &Place, case: &str, what: What, json: bool) -> Result
 }
 
 /// A new file for its owner only.
-fn new_file(path: &Path) -> Result<File> {
+pub fn new_file(path: &Path) -> Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| {
         let next = "name a file that does not exist, in a folder that does";
         Usage::because(error, format!("{} cannot be written", path.display()), next)
@@ -127,7 +127,9 @@ pub async fn export(
     let file = new_file(path)?;
     let out = BufWriter::new(&file);
     let key = &place.office.party.record;
-    let done = file_form::export(&thread, &place.office.vault, key, super::now(), scope, out)?;
+    let done = file_form::export(&thread, &place.office.vault, key, super::now(), scope, out);
+    // What was begun is no export.
+    let done = done.inspect_err(|_| drop(std::fs::remove_file(path)))?;
     file.sync_all().with_context(|| format!("{} cannot be written", path.display()))?;
     let Exported { messages, held, withheld, absent } = done;
     match json {
@@ -167,6 +169,15 @@ pub async fn import(place: &Place, path: &Path, json: bool) -> Result<End> {
         Usage::because(error, format!("{} was not taken in", path.display()), "get the file again")
     };
     let read = file_form::import(open()?, keys, None).map_err(refused)?;
+    if read.thread.is_bridged() && read.manifest.exporter != place.office.us {
+        return Err(Usage::error(
+            format!(
+                "the case goes through TSANet Connect and is of the desk of {} alone",
+                read.manifest.exporter
+            ),
+            "import it there; here, take in what TSANet Connect gives: hospitium case import FILE --tsanet",
+        ));
+    }
     let Some(us) = read.thread.case().parties.side(&place.office.us) else {
         return Err(Usage::error(
             format!("the case is between other parties than {}", place.office.us),

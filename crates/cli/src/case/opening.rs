@@ -90,6 +90,10 @@ pub struct OpenArguments {
     /// The case that it follows, closed too long ago to be reopened
     #[arg(long, value_name = "CASE")]
     pub follows: Option<hospitium_desk::CaseId>,
+    /// The other vendor has no desk: files of TSANet Connect go between (`case export --tsanet`,
+    /// `case import --tsanet`)
+    #[arg(long)]
+    pub tsanet: bool,
     /// A trial, about nobody's machine
     #[arg(long)]
     pub test: bool,

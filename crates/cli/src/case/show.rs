@@ -1,7 +1,7 @@
 //! How cases look on a terminal and as JSON.
 
 use anyhow::{Context, Result};
-use hospitium_desk::exchange::Thread;
+use hospitium_desk::exchange::{Sealed, Thread};
 use hospitium_desk::{
     Case, Deed, DeedKind, Feedback, Holder, Reading, Side, State, Visibility, clocks, legal,
     next_due,
@@ -79,8 +79,17 @@ fn value(thread: &Thread, now: Timestamp) -> Value {
         "held-back": thread.outgoing().held,
         "void": thread.voided().iter().map(|void| void.why.to_string()).collect::<Vec<_>>(),
         "divergences": thread.divergences().iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "timeline": thread.timeline().map(|sealed| &sealed.message.event).collect::<Vec<_>>(),
+        "timeline": thread.timeline().map(happened).collect::<Vec<_>>(),
     })
+}
+
+/// An event, and where it was heard if its side did not sign it.
+fn happened(sealed: &Sealed) -> Value {
+    let mut event = json!(sealed.message.event);
+    if let (Some(event), Some(heard)) = (event.as_object_mut(), &sealed.message.heard) {
+        event.insert("heard".to_owned(), json!(heard));
+    }
+    event
 }
 
 /// `hospitium case list`.
@@ -206,14 +215,24 @@ pub async fn show(place: &Place, case: &str, as_json: bool) -> Result<End> {
         let event = &sealed.message.event;
         let who = event.person.as_ref().map_or_else(|| "the desk".to_owned(), ToString::to_string);
         let from = format!("{} ({})", sealed.message.from, safe(&who));
-        out!("{}  {from:<34} {}", event.at, safe(&words(&event.deed)));
+        let heard = sealed.message.heard.as_ref();
+        let heard = heard.map_or_else(String::new, |heard| {
+            format!(" [heard: {}, {}; not signed]", heard.through, heard.part)
+        });
+        out!("{}  {from:<34} {}{}", event.at, safe(&words(&event.deed)), safe(&heard));
     }
     for aside in &asides {
         let who = aside.person.as_ref().map_or("", |person| person.as_str());
         out!("{}  internal {:<25} {}", aside.at, safe(who), safe(aside.text.as_str()));
     }
     let unconfirmed = (thread.chain(thread.us()).len() as u64).saturating_sub(thread.acked());
-    if unconfirmed > 0 {
+    if thread.is_bridged() {
+        note!(
+            "{} has no desk: what is said here reaches it by TSANet Connect (hospitium case export {id} FILE --tsanet \
+             --form answers)",
+            thread.case().party(thread.us().other())
+        );
+    } else if unconfirmed > 0 {
         note!("the other desk has not confirmed {unconfirmed} of our messages yet");
     }
     for held in thread.outgoing().held {
@@ -260,8 +279,7 @@ fn body(case: &Case, us: Side, now: Timestamp) {
     for words in machine.chain(&case.configuration.features) {
         line("machine", words.as_str());
     }
-    // It was asked where the case was opened.
-    let catalog = case.party(Side::Submitter);
+    let catalog = case.catalog(us);
     let (word, day) = (case.verdict.word, case.verdict.as_of);
     let typed = if case.verdict.ruled().is_none() { ", without a ruling to check" } else { "" };
     line("verdict", &format!("{word} (as of {day}), says the catalog of {catalog}{typed}"));

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
-use crate::text::{CaseId, PartyName};
+use crate::text::{CaseId, Line, PartyName};
 
 /// The type of a message's payload in its DSSE envelope.
 pub const MESSAGE_TYPE: &str = "application/vnd.hospitium.case-message.v1+json";
@@ -24,6 +24,21 @@ pub struct Link {
     pub seq: u64,
     /// SHA-256 of its payload.
     pub digest: Digest,
+}
+
+/// The source of a message that its sender did not sign: the other party's desk wrote it down from a file of another
+/// case exchange. It is hearsay, and no other desk takes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Heard {
+    /// Who wrote it down, and signs the message.
+    pub by: PartyName,
+    /// Through which case exchange.
+    pub through: Line,
+    /// The request there.
+    pub request: Line,
+    /// The part of the request; the same part is heard once.
+    pub part: Line,
 }
 
 /// A message.
@@ -44,6 +59,16 @@ pub struct Message {
     pub seen: Option<Link>,
     /// What happened.
     pub event: Event,
+    /// Where it was heard, if the sender did not sign it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<Heard>,
+}
+
+impl Message {
+    /// Whose key signs it.
+    pub fn signer(&self) -> &PartyName {
+        self.heard.as_ref().map_or(&self.from, |heard| &heard.by)
+    }
 }
 
 /// Why bytes are no message to be believed.
@@ -153,7 +178,8 @@ pub fn sign_message(message: Message, key: &SecretKey) -> Result<Sealed, Message
     Ok(Sealed { message, digest, bytes, key: key.public().fingerprint().to_string() })
 }
 
-/// Reads a message and verifies that one of these keys signed it, and that the key is the sender's.
+/// Reads a message and verifies that one of these keys signed it, and that the key is the sender's; of a message that
+/// was heard, that of whoever wrote it down.
 ///
 /// # Errors
 /// If the bytes are no message, were altered, or are signed by somebody else.
@@ -161,9 +187,9 @@ pub fn verify_message(bytes: &[u8], keys: &[VerifierKey]) -> Result<Sealed, Mess
     let envelope = Envelope::parse_entry_as(MESSAGE_TYPE, bytes)?;
     let signer = envelope.verify(keys)?.name().to_owned();
     let sealed = Sealed::of(&envelope, bytes.to_vec())?;
-    if sealed.message.from.as_str() == signer {
+    if sealed.message.signer().as_str() == signer {
         return Ok(sealed);
     }
-    let said = sealed.message.from.to_string();
+    let said = sealed.message.signer().to_string();
     Err(MessageError::Signer { said, signer: printable(&signer, 80) })
 }

@@ -7,7 +7,7 @@ use super::chain::{Voided, is_full, replay};
 use super::message::{Message, MessageError, Sealed, TOLERANCE, verify_message};
 use super::thread::{Divergence, HELD, Thread};
 use crate::apply::apply;
-use crate::event::Deed;
+use crate::event::{Channel, Deed};
 use crate::fault::Illegal;
 use crate::opened::open;
 use crate::people::{Shareable, Side};
@@ -54,6 +54,14 @@ pub enum Refusal {
         /// That of the one before.
         before: Timestamp,
     },
+    /// Written down by another desk than its sender's.
+    #[error("{0} did not sign the message: another desk wrote it down from an unsigned file")]
+    Heard(PartyName),
+    /// The case has another way.
+    #[error(
+        "the case goes through another case exchange, and is one desk's alone; open another case to exchange by desks"
+    )]
+    Bridged,
     /// The event says that the other side did it.
     #[error("the message of the {0} says what the other side did")]
     OtherSide(Side),
@@ -168,7 +176,13 @@ impl Thread {
         if message.seq != 1 || message.prev.is_some() {
             return Err(Refusal::TooFar { seq: message.seq, have: 0 });
         }
+        if message.heard.is_some() {
+            return Err(Refusal::Heard(message.from.clone()));
+        }
         let case = open(&message.event)?;
+        if case.channel == Channel::Bridge {
+            return Err(Refusal::Bridged);
+        }
         if case.id != message.case {
             return Err(Refusal::OtherCase(case.id));
         }
@@ -247,6 +261,12 @@ impl Thread {
     fn place(&mut self, sealed: Sealed) -> Result<Taken, Refusal> {
         let message = &sealed.message;
         let them = self.us.other();
+        if message.heard.is_some() {
+            return Err(Refusal::Heard(message.from.clone()));
+        }
+        if self.is_bridged() {
+            return Err(Refusal::Bridged);
+        }
         if message.case != self.case.id {
             return Err(Refusal::OtherCase(message.case.clone()));
         }

@@ -142,6 +142,7 @@ fn forged_altered_readdressed_and_early_messages_are_refused_and_change_nothing(
         prev: ours.head(Side::Submitter).map(|link| link.digest),
         seen: None,
         event: event(start(), Side::Submitter, note("words")),
+        heard: None,
     };
     let now = later(start(), 60);
     let mut refused = |message: Message, key: &SecretKey| {
@@ -282,6 +283,7 @@ fn a_case_without_consent_is_not_taken() {
         prev: None,
         seen: None,
         event: event(start(), Side::Submitter, Deed::Opened { opening: Box::new(opening) }),
+        heard: None,
     };
     let bytes = sign_message(first, pair.key(Side::Submitter)).expect("signed").bytes;
     let refused = Thread::begin(&bytes, pair.public(Side::Submitter), &receiver(), start());

@@ -7,15 +7,15 @@ use hospitium_model::Digest;
 use jiff::Timestamp;
 
 use super::chain::{Voided, is_full, replay};
-use super::message::{Link, Message, MessageError, Sealed, TOLERANCE, sign_message};
+use super::message::{Heard, Link, Message, MessageError, Sealed, TOLERANCE, sign_message};
 use super::receipt::Receipt;
 use crate::apply::apply;
 use crate::case::Case;
-use crate::event::{Deed, Event, Opening};
+use crate::event::{Channel, Deed, Event, Opening};
 use crate::facts::Attachment;
 use crate::fault::Illegal;
 use crate::people::{Both, Shareable, Side};
-use crate::text::{CaseId, Line};
+use crate::text::{CaseId, Line, PartyName};
 
 /// The most messages that are kept for later while one before them is missing.
 pub const HELD: usize = 256;
@@ -89,6 +89,12 @@ pub enum PostError {
     /// It does not fit into a message.
     #[error(transparent)]
     Message(#[from] MessageError),
+    /// Heard in a case whose other vendor speaks for itself.
+    #[error(
+        "the desk of {0} signs what it says in this case, so nothing is taken from an unsigned file; exchange with it: \
+         hospitium case sync"
+    )]
+    SpeaksItself(PartyName),
 }
 
 /// What is to be sent now.
@@ -145,7 +151,7 @@ impl Thread {
         let first = event(opened.min(at), Deed::Opened { opening: Box::new(opening) });
         let case = crate::opened::open(&first)?;
         let mut thread = Self::empty(Side::Submitter, case);
-        let sealed = thread.seal(first, key)?;
+        let sealed = thread.seal(Side::Submitter, first, None, key)?;
         thread.chains.submitter.push(sealed);
         for attachment in files {
             thread.post(event(at, Deed::Attached { attachment: attachment.clone() }), key)?;
@@ -202,6 +208,12 @@ impl Thread {
         &self.case
     }
 
+    /// Whether the other vendor has no desk, and files of another case exchange go between. Such a case is this
+    /// desk's alone: nothing of it is exchanged.
+    pub fn is_bridged(&self) -> bool {
+        self.case.channel == Channel::Bridge
+    }
+
     /// Which side this desk is.
     pub const fn us(&self) -> Side {
         self.us
@@ -243,16 +255,24 @@ impl Thread {
         self.chains.of(side).last().map(Sealed::link)
     }
 
-    fn seal(&self, event: Event, key: &SecretKey) -> Result<Sealed, MessageError> {
-        let mine = self.chains.of(self.us);
+    /// Makes the next message of a side: of ours, or what was heard of the other one.
+    pub(super) fn seal(
+        &self,
+        side: Side,
+        event: Event,
+        heard: Option<Heard>,
+        key: &SecretKey,
+    ) -> Result<Sealed, MessageError> {
+        let chain = self.chains.of(side);
         let message = Message {
             case: self.case.id.clone(),
-            from: self.case.parties.of(self.us).clone(),
-            to: self.case.parties.of(self.us.other()).clone(),
-            seq: mine.len() as u64 + 1,
-            prev: mine.last().map(|last| last.digest),
-            seen: self.head(self.us.other()),
+            from: self.case.parties.of(side).clone(),
+            to: self.case.parties.of(side.other()).clone(),
+            seq: chain.len() as u64 + 1,
+            prev: chain.last().map(|last| last.digest),
+            seen: self.head(side.other()),
             event,
+            heard,
         };
         sign_message(message, key)
     }
@@ -268,7 +288,7 @@ impl Thread {
             event.at = event.at.max(last.at());
         }
         let next = apply(&self.case, &event)?;
-        let sealed = self.seal(event, key)?;
+        let sealed = self.seal(self.us, event, None, key)?;
         // What ends the case is always possible.
         let ends = !next.state.is_open();
         if !ends && is_full(self.chains.of(self.us), sealed.bytes.len()) {
@@ -282,6 +302,9 @@ impl Thread {
     /// What the other desk is not known to have, as far as the customer allows that it goes out now.
     pub fn outgoing(&self) -> Outgoing<'_> {
         let mut outgoing = Outgoing { messages: Vec::new(), held: Vec::new() };
+        if self.is_bridged() {
+            return outgoing;
+        }
         let skip = usize::try_from(self.acked).unwrap_or(usize::MAX);
         for sealed in self.chains.of(self.us).iter().skip(skip) {
             let held = self.case.not_allowed(&sealed.message.event.carries(self.case.owner));

@@ -230,3 +230,45 @@ fn a_case_of_which_nothing_may_go_out_is_not_exported_for_the_other_vendor() {
     let refused = export(&lab.thread, &lab.vault, key, start(), Scope::Other, Vec::new());
     assert!(matches!(refused, Err(ExportError::Held)), "{refused:?}");
 }
+
+#[test]
+fn a_bridged_case_is_archived_for_its_own_party_only() {
+    let Lab { pair, _top, vault, .. } = lab();
+    let key = pair.key(Side::Submitter);
+    let bridged = crate::Opening { channel: crate::Channel::Bridge, ..opening() };
+    let mut thread = Thread::offer(bridged, &[], start(), start(), None, key).expect("offered");
+    let heard = crate::exchange::Heard {
+        by: text("guest.example"),
+        through: text("TSANet Connect"),
+        request: text("request 1"),
+        part: text("response 1"),
+    };
+    let (by, deed) = accepted();
+    thread.hear(event(later(start(), 90), by, deed), heard, key).expect("legal").expect("new");
+    let refused = export(&thread, &vault, key, start(), Scope::Other, Vec::new());
+    assert!(matches!(refused, Err(ExportError::Bridged)), "{refused:?}");
+    let keys = |party: &PartyName| PartyKeys {
+        now: match party.as_str() {
+            "guest.example" => pair.public(Side::Submitter).to_vec(),
+            _ => Vec::new(),
+        },
+        before: Vec::new(),
+    };
+    let mut bytes = Vec::new();
+    export(&thread, &vault, key, start(), Scope::Own, &mut bytes).expect("written");
+    let read = import(bytes.as_slice(), keys, None).expect("verifies");
+    assert_eq!(read.thread.case(), thread.case());
+    // The other vendor exports what the first one says that it heard of it.
+    let theirs = Thread::restore(Side::Receiver, thread.chains().clone(), 0).expect("replays");
+    let mut bytes = Vec::new();
+    export(&theirs, &vault, pair.key(Side::Receiver), start(), Scope::Own, &mut bytes)
+        .expect("written");
+    let keys = |party: &PartyName| PartyKeys {
+        now: match party.as_str() {
+            "guest.example" => pair.public(Side::Submitter).to_vec(),
+            _ => pair.public(Side::Receiver).to_vec(),
+        },
+        before: Vec::new(),
+    };
+    assert!(import(bytes.as_slice(), keys, None).is_err());
+}

@@ -82,6 +82,11 @@ pub enum StoreError {
         /// Where.
         seq: u64,
     },
+    /// An import of what another desk heard.
+    #[error(
+        "the file has messages that their sender did not sign, and that this desk did not write down; nothing was taken"
+    )]
+    Hearsay,
     /// An import of what only a key bears out that was given up.
     #[error(
         "message {seq} of the {side} is not here, and only a key bears it out that its party gave up; nothing was \

@@ -286,6 +286,9 @@ impl Store {
         now: Timestamp,
     ) -> Result<(Thread, usize), StoreError> {
         let thread = Thread::restore(us, chains, 0)?;
+        if !thread.hears_rightly() {
+            return Err(StoreError::Hearsay);
+        }
         let id = thread.id().clone();
         let mut tx = self.pool.begin().await.map_err(StoreError::database("begin"))?;
         let here = match rows::lock(&mut tx, &id).await {
@@ -320,6 +323,7 @@ impl Store {
             added += new.len();
         }
         let whole = rows::load(&mut tx, &id).await?;
+        rows::settle(&mut tx, &whole).await?;
         tx.commit().await.map_err(StoreError::database("commit"))?;
         Ok((whole, added))
     }

@@ -149,6 +149,21 @@ pub async fn try_now(connection: &mut AnyConnection, id: &CaseId) -> Result<(), 
     done.map(drop).map_err(StoreError::database("note what is to be sent"))
 }
 
+/// Nothing of a bridged case is to be sent.
+pub async fn settle(connection: &mut AnyConnection, thread: &Thread) -> Result<(), StoreError> {
+    if !thread.is_bridged() {
+        return Ok(());
+    }
+    let said = thread.chain(thread.us()).len();
+    let sql = "UPDATE desk_cases SET acked = $2 WHERE id = $1";
+    let done = sqlx::query(sql)
+        .bind(thread.id().as_str())
+        .bind(i64::try_from(said).unwrap_or(i64::MAX))
+        .execute(&mut *connection)
+        .await;
+    done.map(drop).map_err(StoreError::database("note what is to be sent"))
+}
+
 /// Removes a draft, if it is there.
 pub async fn remove_draft(connection: &mut AnyConnection, id: &CaseId) -> Result<bool, StoreError> {
     let sql = "DELETE FROM desk_drafts WHERE id = $1";

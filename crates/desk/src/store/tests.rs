@@ -437,3 +437,62 @@ async fn messages_of_several_cases_are_stored_together_and_a_damaged_case_does_n
     assert_eq!(known, [true, false]);
     assert!(submitter.load(first).await.expect("loads").outgoing().messages.is_empty());
 }
+
+#[tokio::test]
+async fn a_bridged_case_is_kept_heard_once_and_never_due_to_be_sent() {
+    let desks = Desks::new().await;
+    let (store, key) = (&desks.stores.submitter, desks.pair.key(Side::Submitter));
+    let bridged = Opening { channel: Channel::Bridge, ..opening() };
+    let draft = Draft { opening: bridged, ..draft() };
+    store.keep_draft(&draft).await.expect("kept");
+    let id = store.offer(&draft, start(), None, key).await.expect("offered").id().clone();
+    store.post(&id, note("ours"), key).await.expect("posted");
+    let parts = || {
+        let heard = crate::exchange::Heard {
+            by: text("guest.example"),
+            through: text("TSANet Connect"),
+            request: text("request 1"),
+            part: text("response 1"),
+        };
+        let (by, deed) = accepted();
+        vec![(event(later(start(), 90), by, deed), heard)]
+    };
+    assert_eq!(store.hear(&id, parts(), key).await.expect("heard").1, 1);
+    assert_eq!(store.hear(&id, parts(), key).await.expect("known").1, 0);
+    let thread = store.load(&id).await.expect("loads");
+    assert_eq!((thread.case().state.name(), thread.hears_rightly()), ("accepted", true));
+    assert_eq!(store.due(later(start(), DAY)).await.expect("read"), []);
+    // All of it or nothing.
+    let mut both = parts();
+    both[0].1.part = text("response 2");
+    let (by, deed) = started();
+    both.insert(0, (event(later(start(), 120), by, deed), both[0].1.clone()));
+    both[0].1.part = text("response 3");
+    assert!(store.hear(&id, both, key).await.is_err(), "accepted twice");
+    assert_eq!(store.load(&id).await.expect("loads").case().state.name(), "accepted");
+}
+
+#[tokio::test]
+async fn an_archive_of_a_bridged_case_comes_back_to_its_own_desk_and_to_no_other() {
+    let desks = Desks::new().await;
+    let key = desks.pair.key(Side::Submitter);
+    let bridged = Opening { channel: Channel::Bridge, ..opening() };
+    let mut thread = Thread::offer(bridged, &[], start(), start(), None, key).expect("offered");
+    let heard = crate::exchange::Heard {
+        by: text("guest.example"),
+        through: text("TSANet Connect"),
+        request: text("request 1"),
+        part: text("response 1"),
+    };
+    let (by, deed) = accepted();
+    let event = event(later(start(), 90), by, deed);
+    thread.hear(event, heard, key).expect("legal").expect("new");
+    let (chains, now) = (thread.chains().clone(), later(start(), DAY));
+    let sure = Both { submitter: usize::MAX, receiver: usize::MAX };
+    let theirs = desks.stores.receiver.import(Side::Receiver, chains.clone(), sure, now).await;
+    assert!(matches!(theirs, Err(StoreError::Hearsay)), "{theirs:?}");
+    let ours = desks.stores.submitter.import(Side::Submitter, chains, sure, now).await;
+    let (whole, added) = ours.expect("taken");
+    assert_eq!((added, whole.case()), (3, thread.case()));
+    assert_eq!(desks.stores.submitter.due(now).await.expect("read"), []);
+}

@@ -295,7 +295,7 @@ impl CasePage {
             parties: Vec::new(),
             facts,
             verdict: format!("{} (as of {})", case.verdict.word, case.verdict.as_of),
-            catalog: case.party(Side::Submitter).to_string(),
+            catalog: case.catalog(us).to_string(),
             rule: case.verdict.rule.words.as_str().lines().map(shown).collect(),
             answers: case.verdict.answers.iter().map(|line| shown(line.as_str())).collect(),
             todo: Vec::new(),

@@ -62,7 +62,11 @@ pub fn timeline(thread: &Thread, asides: &[Aside], role: Role) -> Vec<Moment> {
                 class: if event.by == us { "ours" } else { "theirs" },
                 title: title(event.deed.kind()),
                 text: shown(&words(&event.deed, role)),
-                tag: if void { "came to nothing" } else { to_customer(&event.deed) },
+                tag: match (void, sealed.message.heard.is_some()) {
+                    (true, _) => "came to nothing",
+                    (_, true) => "from an unsigned file of TSANet Connect",
+                    _ => to_customer(&event.deed),
+                },
             })
         })
         .collect();

@@ -20,6 +20,7 @@ use jiff::Timestamp;
 
 use crate::exchange::{MessageError, Receipt, Taken, Thread, WANTS, sign_receipt, verify_receipt};
 use crate::owed::{Missing, NotGiven, announced, missing, to_give};
+use crate::partial;
 use crate::store::{Got, Store, StoreError};
 use crate::text::{CaseId, PartyName};
 use crate::vault::{Vault, VaultError};
@@ -114,6 +115,7 @@ impl Exchange<'_> {
         let mut done = Exchanged::default();
         let inbox = self.make("inbox", peer)?;
         let outbox = self.make("outbox", peer)?;
+        partial::sweep(&outbox);
         let mut answer: BTreeSet<CaseId> = BTreeSet::new();
         self.take_in(&inbox, peer, now, &mut answer, &mut done).await?;
         self.put_out(&outbox, peer, now, &answer, &mut done).await?;
@@ -375,8 +377,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
 
 fn copy(mut from: impl io::Read, path: &Path) -> Result<(), FolderError> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let partial = tempfile::Builder::new().prefix(".partial-").tempfile_in(folder);
-    let mut partial = partial.map_err(failed("write in", folder))?;
+    let mut partial = partial::begin(folder).map_err(failed("write in", folder))?;
     io::copy(&mut from, &mut partial).map_err(failed("write", path))?;
     partial.flush().map_err(failed("write", path))?;
     partial.as_file().sync_all().map_err(failed("flush", path))?;

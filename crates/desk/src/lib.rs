@@ -27,6 +27,7 @@ mod office;
 mod opened;
 mod outcome;
 pub mod owed;
+mod partial;
 mod peers;
 mod people;
 mod places;

@@ -9,8 +9,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::case::Attached;
 use crate::facts::LARGEST_ATTACHMENT;
+use crate::partial;
 use crate::people::Side;
 use crate::text::CaseId;
+
+/// The folder of what is not whole yet.
+const MAKING: &str = ".partial";
 
 /// Bytes that are read at a time.
 const CHUNK: usize = 64 << 10;
@@ -81,6 +85,8 @@ pub enum Added {
 #[derive(Debug, Clone)]
 pub struct Vault {
     folder: PathBuf,
+    /// Where files are until they are whole.
+    making: PathBuf,
 }
 
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> VaultError {
@@ -94,22 +100,25 @@ impl Vault {
     /// # Errors
     /// If it cannot be made.
     pub fn open(folder: &Path) -> Result<Self, VaultError> {
-        let vault = Self { folder: folder.to_owned() };
+        let vault = Self { folder: folder.to_owned(), making: folder.join(MAKING) };
         vault.make()?;
+        partial::sweep(&vault.making);
         Ok(vault)
     }
 
     fn make(&self) -> Result<(), VaultError> {
         use std::os::unix::fs::DirBuilderExt as _;
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
-        made.map_err(failed("make", &self.folder))
+        [&self.folder, &self.making].into_iter().try_for_each(|folder| {
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            made.map_err(failed("make", folder))
+        })
     }
 
     /// What the other party of a case brought in that case. It is apart from what is here otherwise: who only names the
     /// digest of a file that he never had gets nothing by that.
     #[must_use]
     pub fn theirs(&self, case: &CaseId) -> Self {
-        Self { folder: self.folder.join(case.as_str()) }
+        Self { folder: self.folder.join(case.as_str()), making: self.making.clone() }
     }
 
     /// An attachment of a case as this side has it: all its bytes, ours or as the other party brought them.
@@ -165,8 +174,7 @@ impl Vault {
     ) -> Result<(Digest, u64), VaultError> {
         let most = most.min(LARGEST_ATTACHMENT);
         self.make()?;
-        let partial = tempfile::Builder::new().prefix(".partial-").tempfile_in(&self.folder);
-        let mut partial = partial.map_err(failed("write in", &self.folder))?;
+        let mut partial = partial::begin(&self.making).map_err(failed("write in", &self.making))?;
         let (mut hash, mut size) = (Sha256::new(), 0_u64);
         let mut chunk = vec![0; CHUNK];
         loop {
@@ -182,7 +190,7 @@ impl Vault {
                 return Err(VaultError::TooLarge { most });
             }
             hash.update(bytes);
-            partial.write_all(bytes).map_err(failed("write in", &self.folder))?;
+            partial.write_all(bytes).map_err(failed("write in", &self.making))?;
         }
         if size == 0 {
             return Err(VaultError::Empty);
@@ -311,7 +319,8 @@ mod tests {
     }
 
     fn names(vault: &Vault) -> usize {
-        fs::read_dir(&vault.folder).expect("listed").count()
+        let count = |folder: &Path| fs::read_dir(folder).expect("listed").count();
+        count(&vault.folder) - 1 + count(&vault.making)
     }
 
     #[test]

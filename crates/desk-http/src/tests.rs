@@ -451,14 +451,21 @@ async fn a_desk_that_says_it_has_more_and_gives_nothing_or_gives_byte_by_byte_is
             std::future::ready(request)
         }))
     };
-    let more = crate::parcel::Reply { more: true, ..Default::default() };
+    one.exchange(other, &other.serve().await).await.expect("reached");
+    other.post(note("known")).await;
+    one.exchange(other, &other.serve().await).await.expect("reached");
+    // The same message for ever.
+    let thread = other.office.store.load(&opening().id).await.expect("loads");
+    let known = thread.chain(Side::Receiver).last().expect("posted").bytes.clone();
+    let messages = vec![String::from_utf8(known).expect("JSON")];
+    let parcel = crate::parcel::Parcel { messages, ..Default::default() };
+    let more = crate::parcel::Reply { parcel, more: true, ..Default::default() };
     let more = serde_json::to_vec(&more).expect("JSON");
     let promising = Router::new().fallback(move |_: axum::body::Bytes| async move { more.clone() });
     let done = one.exchange(other, &serve(counting(promising)).await).await.expect("reached");
     assert_eq!(done.taken, 0);
     assert!(asked.swap(0, std::sync::atomic::Ordering::Relaxed) <= 5);
 
-    one.exchange(other, &other.serve().await).await.expect("reached");
     let theirs = other.attach(&[7; 10_000], Classification::Vendor).await;
     one.exchange(other, &other.serve().await).await.expect("reached");
     let long = other.attach(&[8; 10_000], Classification::Vendor).await;

@@ -11,16 +11,16 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use hospitium_files::{Access, Begun};
 use hospitium_ledger::{SecretKey, VerifierKey};
 use hospitium_model::Digest;
 use jiff::Timestamp;
 
 use crate::exchange::{MessageError, Receipt, Taken, Thread, WANTS, sign_receipt, verify_receipt};
 use crate::owed::{Missing, NotGiven, announced, missing, to_give};
-use crate::partial;
 use crate::store::{Got, Store, StoreError};
 use crate::text::{CaseId, PartyName};
 use crate::vault::{Vault, VaultError};
@@ -115,7 +115,7 @@ impl Exchange<'_> {
         let mut done = Exchanged::default();
         let inbox = self.make("inbox", peer)?;
         let outbox = self.make("outbox", peer)?;
-        partial::sweep(&outbox);
+        hospitium_files::sweep(&outbox);
         let mut answer: BTreeSet<CaseId> = BTreeSet::new();
         self.take_in(&inbox, peer, now, &mut answer, &mut done).await?;
         self.put_out(&outbox, peer, now, &answer, &mut done).await?;
@@ -376,13 +376,10 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
 }
 
 fn copy(mut from: impl io::Read, path: &Path) -> Result<(), FolderError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut partial = partial::begin(folder).map_err(failed("write in", folder))?;
-    io::copy(&mut from, &mut partial).map_err(failed("write", path))?;
-    partial.flush().map_err(failed("write", path))?;
-    partial.as_file().sync_all().map_err(failed("flush", path))?;
-    partial.persist(path).map_err(|error| failed("put in place", path)(error.error))?;
-    Ok(())
+    let mut begun = Begun::beside(path, Access::Public).map_err(failed("make", path))?;
+    io::copy(&mut from, &mut begun).map_err(failed("write", path))?;
+    begun.flush_to_medium().map_err(failed("flush", path))?;
+    begun.place().map_err(failed("put in place", path))
 }
 
 #[cfg(test)]

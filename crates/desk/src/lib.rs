@@ -27,7 +27,6 @@ mod office;
 mod opened;
 mod outcome;
 pub mod owed;
-mod partial;
 mod peers;
 mod people;
 mod places;

@@ -4,12 +4,12 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use hospitium_files::{Access, Begun, sync_folder};
 use hospitium_model::Digest;
 use sha2::{Digest as _, Sha256};
 
 use crate::case::Attached;
 use crate::facts::LARGEST_ATTACHMENT;
-use crate::partial;
 use crate::people::Side;
 use crate::text::CaseId;
 
@@ -102,7 +102,7 @@ impl Vault {
     pub fn open(folder: &Path) -> Result<Self, VaultError> {
         let vault = Self { folder: folder.to_owned(), making: folder.join(MAKING) };
         vault.make()?;
-        partial::sweep(&vault.making);
+        hospitium_files::sweep(&vault.making);
         Ok(vault)
     }
 
@@ -174,7 +174,9 @@ impl Vault {
     ) -> Result<(Digest, u64), VaultError> {
         let most = most.min(LARGEST_ATTACHMENT);
         self.make()?;
-        let mut partial = partial::begin(&self.making).map_err(failed("write in", &self.making))?;
+        let making = &self.making;
+        let begun = Begun::within(making, making, Access::Secret);
+        let mut begun = begun.map_err(failed("write in", making))?;
         let (mut hash, mut size) = (Sha256::new(), 0_u64);
         let mut chunk = vec![0; CHUNK];
         loop {
@@ -190,7 +192,7 @@ impl Vault {
                 return Err(VaultError::TooLarge { most });
             }
             hash.update(bytes);
-            partial.write_all(bytes).map_err(failed("write in", &self.making))?;
+            begun.write_all(bytes).map_err(failed("write in", making))?;
         }
         if size == 0 {
             return Err(VaultError::Empty);
@@ -200,10 +202,10 @@ impl Vault {
             return Err(VaultError::Other { found, due: *due });
         }
         let path = self.path(&found);
-        partial.as_file().sync_all().map_err(failed("flush", &path))?;
-        partial.persist(&path).map_err(|error| failed("put in place", &path)(error.error))?;
-        let folder = File::open(&self.folder).and_then(|folder| folder.sync_all());
-        folder.map_err(failed("flush", &self.folder))?;
+        begun.flush_to_medium().map_err(failed("flush", &path))?;
+        begun.goes_to(&path);
+        begun.place().map_err(failed("put in place", &path))?;
+        sync_folder(&self.folder).map_err(failed("flush", &self.folder))?;
         Ok((found, size))
     }
 
@@ -288,8 +290,7 @@ impl Vault {
         file.sync_all().map_err(failed("flush", path))?;
         let whole = self.path(due);
         fs::rename(path, &whole).map_err(failed("put in place", &whole))?;
-        let folder = File::open(&self.folder).and_then(|folder| folder.sync_all());
-        folder.map_err(failed("flush", &self.folder))?;
+        sync_folder(&self.folder).map_err(failed("flush", &self.folder))?;
         Ok(Added::Whole)
     }
 

@@ -65,7 +65,7 @@ impl Desks {
         let now = Timestamp::now();
         let draft = Draft { opening, files: Vec::new(), opened: now, person: None };
         let office = &self.submitter;
-        office.store.offer(&draft, now, None, &office.party.record).await?;
+        office.store.offer(&draft, now, None, &office.party().record).await?;
         Ok(id)
     }
 
@@ -100,7 +100,7 @@ impl Desks {
 pub async fn post(office: &Office, id: &CaseId, deed: Deed) -> Result<()> {
     let event =
         Event { at: Timestamp::now(), by: office.store.load(id).await?.us(), person: None, deed };
-    office.store.post(id, event, &office.party.record).await?;
+    office.store.post(id, event, &office.party().record).await?;
     Ok(())
 }
 

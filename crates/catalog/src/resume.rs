@@ -189,7 +189,7 @@ impl Catalog {
                 reason: String::new(),
             };
             let index = u64::try_from(entry).unwrap_or_default();
-            if !change_key(&mut keys, party, index, &old, &change) {
+            if !matches!(change_key(&mut keys, party, index, &old, &change), Ok(true)) {
                 return Ok(None);
             }
         }

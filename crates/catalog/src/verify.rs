@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
-use hospitium_ledger::statement::{KeyRole, Record};
+use hospitium_ledger::statement::Record;
 use hospitium_ledger::{KeySpan, MayBe, VerifierKey, believe, change_key};
 use hospitium_model::Digest;
 use jiff::Timestamp;
@@ -166,11 +166,10 @@ impl<'a> Verifier<'a> {
             {
                 // A list of its own: what is under way was verified under the one before, and `ptr_eq` tells.
                 let mut changed = Vec::clone(&self.keys);
-                if change_key(&mut changed, self.party, raw.0, by, change) {
-                    self.keys = Arc::new(changed);
-                } else if change.role == KeyRole::Record {
-                    entry.said = Err("it changes a key, and that key did not sign it".into());
-                    entry.may_be = MayBe::Usurpation;
+                match change_key(&mut changed, self.party, raw.0, by, change) {
+                    Ok(true) => self.keys = Arc::new(changed),
+                    Ok(false) => {}
+                    Err(not) => (entry.said, entry.may_be) = (Err(not.why), not.may_be),
                 }
             }
             settled.push(entry);

@@ -20,6 +20,7 @@ mod config;
 #[cfg(feature = "deal")]
 mod deals;
 mod definition;
+mod diagnostics;
 mod diff;
 #[cfg(feature = "deal")]
 mod endorse;
@@ -114,6 +115,9 @@ fn main() -> ExitCode {
     }
     if let Some(words) = renamed {
         note!("note: {words}; the old name works in this release only");
+    }
+    if let Err(error) = diagnostics::start(&arguments.command) {
+        return wrong(failure::tell(&error));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let ended = match runtime.context("cannot start the asynchronous runtime") {

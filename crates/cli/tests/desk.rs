@@ -31,6 +31,12 @@ fn run(arguments: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), text(&output.stdout) + &text(&output.stderr))
 }
 
+fn run_with(name: &str, value: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = hospitium().env(name, value).args(arguments).output().expect("runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+}
+
 /// A server that ends with the test.
 struct Server {
     child: Child,
@@ -306,6 +312,52 @@ fn a_large_attachment_passes_through_two_servers_in_little_memory() {
         println!("{mib} MiB: {more} KiB more than before");
         assert!(more < 64 << 10, "{more} KiB");
     }
+}
+
+#[test]
+fn why_a_page_failed_is_told_to_who_keeps_the_server_and_to_nobody_else() {
+    let world = World::new();
+    let folder = world.party(GUEST);
+    let mut command = hospitium();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--desk", &folder]);
+    command.env_remove("HOSPITIUM_LOG");
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    let mut server = Server { child, address: String::new() };
+    let mut line = String::new();
+    let mut told = BufReader::new(server.child.stdout.take().expect("piped"));
+    told.read_line(&mut line).expect("told");
+    let address = line.trim().trim_start_matches("http://").trim_end_matches('/').to_owned();
+    // The database breaks under the server.
+    let database = Path::new(&folder).join("desk/desk.db");
+    for name in ["desk.db", "desk.db-wal"] {
+        let file = database.with_file_name(name);
+        let size = std::fs::metadata(&file).map_or(0, |found| found.len());
+        std::fs::write(&file, vec![0xA5; usize::try_from(size).expect("small")]).expect("broken");
+    }
+    let token = "A".repeat(43);
+    let mut stream = std::net::TcpStream::connect(&address).expect("listens");
+    write!(
+        stream,
+        "GET /desk HTTP/1.1\r\nHost: {address}\r\nCookie: desk={token}\r\nConnection: close\r\n\r\n"
+    )
+    .expect("asked");
+    let mut page = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut page).expect("answered");
+    assert!(
+        page.starts_with("HTTP/1.1 503") && page.contains("The server's log says what"),
+        "{page}"
+    );
+    server.kill();
+    let mut log = String::new();
+    let mut errors = server.child.stderr.take().expect("piped");
+    std::io::Read::read_to_string(&mut errors, &mut log).expect("UTF-8");
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(" ERROR ")).collect();
+    assert!(lines.iter().any(|line| line.contains("a page of the desk failed: ")), "{log}");
+    assert!(!log.contains(&token) && !page.contains("database"), "{log}{page}");
+
+    let (code, said) = run_with("HOSPITIUM_LOG", "loud=", &["config"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("HOSPITIUM_LOG") && said.contains("HOSPITIUM_LOG=debug"), "{said}");
 }
 
 #[test]

@@ -161,7 +161,7 @@ impl Caller {
         body: &[u8],
         most: u64,
     ) -> Result<Answer, CallError> {
-        let Office { party, us, .. } = &*self.office;
+        let (party, us) = (self.office.party(), &self.office.us);
         let request = Request { method, path, body };
         let proof = prove(&party.record, us, &self.to, Timestamp::now(), request)
             .map_err(|error| self.silent(&error.to_string()))?;

@@ -143,7 +143,7 @@ async fn timers(office: &Office) -> Result<(), StoreError> {
         let by = thread.us();
         let Some(deed) = by_itself(thread.case(), by, Timestamp::now()) else { continue };
         let event = Event { at: Timestamp::now(), by, person: None, deed };
-        office.store.post(&id, event, &office.party.record).await?;
+        office.store.post(&id, event, &office.party().record).await?;
     }
     Ok(())
 }

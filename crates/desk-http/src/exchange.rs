@@ -91,8 +91,9 @@ async fn talk(
         done.refused.extend(taken.done.refused);
         done.voided.extend(taken.done.voided);
         answer.extend(taken.answer);
+        // That it has more is believed as long as it comes.
         idle = if new > 0 { 0 } else { idle + 1 };
-        if idle > IDLE && !reply.more {
+        if idle > IDLE {
             break;
         }
         // From now on only what a receipt made due again: the rest was just sent.

@@ -17,7 +17,7 @@ pub const PIECE: usize = 2 << 20;
 /// The size of a whole attachment beside a piece of it.
 pub const SIZE: &str = "x-attachment-size";
 
-/// How often a piece is tried whose place was told to be another.
+/// How often a piece is tried whose place was told to be another, and how many pieces may be smaller than due.
 const TURNS: u32 = 16;
 
 /// How much of an attachment is here.
@@ -79,6 +79,7 @@ enum Fetch {
 
 /// Gives whether it is whole now; it is not if the other desk has not got it itself.
 async fn fetch_one(office: &Office, caller: &Caller, wanted: &Missing) -> Result<bool, Fetch> {
+    let mut short = 0;
     loop {
         let vault = office.vault.theirs(&wanted.case);
         let from = vault.have(&wanted.sha256, wanted.size);
@@ -92,6 +93,13 @@ async fn fetch_one(office: &Office, caller: &Caller, wanted: &Missing) -> Result
         if answer.header(SIZE) != Some(wanted.size.to_string().as_str()) || answer.bytes.is_empty()
         {
             let why = "the other desk has an attachment of another size than it announced";
+            return Err(Fetch::Refused(why.to_owned()));
+        }
+        // A desk that gives it byte by byte would keep all others waiting. What came stays for the next exchange.
+        let due = usize::try_from(wanted.size.saturating_sub(from)).unwrap_or(PIECE).min(PIECE);
+        short += u32::from(answer.bytes.len() < due);
+        if short > TURNS {
+            let why = "the other desk gives the attachment in pieces that are too small; the rest is asked for again";
             return Err(Fetch::Refused(why.to_owned()));
         }
         let wanted = wanted.clone();

@@ -211,6 +211,7 @@ pub async fn pack(
         Which::All => Timestamp::MAX,
         Which::Due => now,
     };
+    let party = office.party();
     for due in office.store.due(until).await? {
         if due.peer != peer.name {
             continue;
@@ -223,7 +224,7 @@ pub async fn pack(
         }
         let mut any = false;
         for sealed in outgoing.messages {
-            let bytes = sealed.signed_by(&office.party.record);
+            let bytes = sealed.signed_by(&party.record);
             if size + bytes.len() > FILL || packed.parcel.messages.len() >= MOST {
                 packed.more = true;
                 break;
@@ -249,6 +250,7 @@ pub async fn pack(
 pub fn receipt(office: &Office, thread: &Thread, now: Timestamp) -> Result<String, ExchangeError> {
     let wants = missing_of(thread, &office.vault).map(|missing| missing.sha256).take(WANTS);
     let receipt = Receipt { wants: wants.collect(), ..thread.receipt(now, None) };
-    let bytes = sign_receipt(&receipt, &office.party.record)?;
+    let party = office.party();
+    let bytes = sign_receipt(&receipt, &party.record)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

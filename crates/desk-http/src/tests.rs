@@ -85,8 +85,8 @@ impl Desk {
     async fn post(&self, deed: Deed) {
         let by = self.office.store.load(&opening().id).await.expect("loads").us();
         let event = Event { at: Timestamp::now(), by, person: None, deed };
-        let key = &self.office.party.record;
-        self.office.store.post(&opening().id, event, key).await.expect("posted");
+        let party = self.office.party();
+        self.office.store.post(&opening().id, event, &party.record).await.expect("posted");
     }
 
     /// Attaches a file of the vendor's own.
@@ -129,7 +129,8 @@ impl World {
         let draft =
             Draft { opening: opening(), files: Vec::new(), opened: Timestamp::now(), person: None };
         let office = &desks.submitter.office;
-        let offered = office.store.offer(&draft, Timestamp::now(), None, &office.party.record);
+        let party = office.party();
+        let offered = office.store.offer(&draft, Timestamp::now(), None, &party.record);
         offered.await.expect("offered");
         Self { desks }
     }
@@ -436,6 +437,79 @@ async fn a_desk_that_is_down_or_says_garbage_harms_nothing() {
     }
     let done = one.exchange(other, &other.serve().await).await.expect("reached");
     assert_eq!(done.sent, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_desk_that_says_it_has_more_and_gives_nothing_or_gives_byte_by_byte_is_left() {
+    let world = World::new().await;
+    let (one, other) = (world.one(), world.other());
+    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counting = |router: Router| {
+        let asked = Arc::clone(&asked);
+        router.layer(axum::middleware::map_request(move |request: HttpRequest<Body>| {
+            asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            std::future::ready(request)
+        }))
+    };
+    one.exchange(other, &other.serve().await).await.expect("reached");
+    other.post(note("known")).await;
+    one.exchange(other, &other.serve().await).await.expect("reached");
+    // The same message for ever.
+    let thread = other.office.store.load(&opening().id).await.expect("loads");
+    let known = thread.chain(Side::Receiver).last().expect("posted").bytes.clone();
+    let messages = vec![String::from_utf8(known).expect("JSON")];
+    let parcel = crate::parcel::Parcel { messages, ..Default::default() };
+    let more = crate::parcel::Reply { parcel, more: true, ..Default::default() };
+    let more = serde_json::to_vec(&more).expect("JSON");
+    let promising = Router::new().fallback(move |_: axum::body::Bytes| async move { more.clone() });
+    let done = one.exchange(other, &serve(counting(promising)).await).await.expect("reached");
+    assert_eq!(done.taken, 0);
+    assert!(asked.swap(0, std::sync::atomic::Ordering::Relaxed) <= 5);
+
+    let theirs = other.attach(&[7; 10_000], Classification::Vendor).await;
+    one.exchange(other, &other.serve().await).await.expect("reached");
+    let long = other.attach(&[8; 10_000], Classification::Vendor).await;
+    // One byte of each piece, under the right size of the whole.
+    let drop_by_drop = other.routes(Limits::default()).layer(axum::middleware::map_response(
+        async |response: axum::response::Response| {
+            let (parts, body) = response.into_parts();
+            let whole = to_bytes(body, PIECE).await.expect("read");
+            let piece = parts.headers.contains_key(crate::files::SIZE);
+            let bytes = if piece { whole.slice(..1) } else { whole };
+            let mut answer = axum::response::Response::new(Body::from(bytes));
+            *answer.status_mut() = parts.status;
+            answer.headers_mut().extend(parts.headers);
+            answer.headers_mut().remove("content-length");
+            answer
+        },
+    ));
+    let done = one.exchange(other, &serve(counting(drop_by_drop)).await).await.expect("reached");
+    assert_eq!(done.files, 0);
+    assert!(done.refused.iter().any(|why| why.contains("too small")), "{done:?}");
+    assert!(asked.load(std::sync::atomic::Ordering::Relaxed) < 40, "{asked:?}");
+    // What came stays, and a desk that gives more gives the rest.
+    let vault = one.office.vault.theirs(&opening().id);
+    assert!(vault.have(&long, 10_000) > 0 && vault.has(&theirs));
+    one.exchange(other, &other.serve().await).await.expect("reached");
+    assert!(vault.has(&long));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_desk_that_runs_signs_with_the_keys_that_its_party_has_now() {
+    let world = World::new().await;
+    let (one, other) = (world.one(), world.other());
+    let address = other.serve().await;
+    one.exchange(other, &address).await.expect("reached");
+    let before = one.office.party().public.record.clone();
+    let folder = one.folder.path().join("party");
+    hospitium_ledger::rekey(&folder, None, "a lost computer", Timestamp::now()).expect("new keys");
+    assert_ne!(one.office.party().public.record, before);
+    // The other desk does not know them yet, then it does.
+    one.post(note("after")).await;
+    one.exchange(other, &address).await.expect_err("unknown keys");
+    other.trust(one);
+    one.exchange(other, &address).await.expect("known keys");
+    assert_eq!(other.case().await.notes.len(), 1);
 }
 
 /// Waits for something that another task does.

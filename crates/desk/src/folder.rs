@@ -11,9 +11,10 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use hospitium_files::{Access, Begun};
 use hospitium_ledger::{SecretKey, VerifierKey};
 use hospitium_model::Digest;
 use jiff::Timestamp;
@@ -114,6 +115,7 @@ impl Exchange<'_> {
         let mut done = Exchanged::default();
         let inbox = self.make("inbox", peer)?;
         let outbox = self.make("outbox", peer)?;
+        hospitium_files::sweep(&outbox);
         let mut answer: BTreeSet<CaseId> = BTreeSet::new();
         self.take_in(&inbox, peer, now, &mut answer, &mut done).await?;
         self.put_out(&outbox, peer, now, &answer, &mut done).await?;
@@ -374,14 +376,10 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
 }
 
 fn copy(mut from: impl io::Read, path: &Path) -> Result<(), FolderError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let partial = tempfile::Builder::new().prefix(".partial-").tempfile_in(folder);
-    let mut partial = partial.map_err(failed("write in", folder))?;
-    io::copy(&mut from, &mut partial).map_err(failed("write", path))?;
-    partial.flush().map_err(failed("write", path))?;
-    partial.as_file().sync_all().map_err(failed("flush", path))?;
-    partial.persist(path).map_err(|error| failed("put in place", path)(error.error))?;
-    Ok(())
+    let mut begun = Begun::beside(path, Access::Public).map_err(failed("make", path))?;
+    io::copy(&mut from, &mut begun).map_err(failed("write", path))?;
+    begun.flush_to_medium().map_err(failed("flush", path))?;
+    begun.place().map_err(failed("put in place", path))
 }
 
 #[cfg(test)]

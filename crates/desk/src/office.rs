@@ -7,9 +7,11 @@
 //! PARTY/desk/bell     touched when there is something new to be sent
 //! ```
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use hospitium_ledger::{Party, PartyError};
+use hospitium_ledger::{Party, PartyError, PublicParty};
 
 use crate::peers::{KnownPeer, PartyKeys, PeersError, read_peers};
 use crate::store::{Store, StoreError};
@@ -41,11 +43,21 @@ pub enum OfficeError {
     Path(PathBuf),
 }
 
+/// The party as it was read, and from what.
+#[derive(Debug)]
+struct Keys {
+    folder: PathBuf,
+    read: Arc<Party>,
+    /// The public part of that moment: whatever changes a key writes it anew.
+    of: PublicParty,
+}
+
 /// A party's desk, opened.
 #[derive(Debug)]
 pub struct Office {
-    /// The party with its keys.
-    pub party: Party,
+    keys: Mutex<Keys>,
+    /// Files of other parties that cannot be read, as they were told.
+    told: Mutex<BTreeSet<String>>,
     /// Its name.
     pub us: PartyName,
     /// Where the desk keeps what is no row.
@@ -67,8 +79,10 @@ impl Office {
     pub async fn open(party: &Path, database: Option<&str>) -> Result<Self, OfficeError> {
         let (path, known) = (party.to_owned(), party.join("peers"));
         let folder = party.join("desk");
-        let party = Party::open(party).map_err(|source| OfficeError::Party { path, source })?;
-        let us = party.public.name.parse()?;
+        let read = Party::open(party)
+            .map_err(|source| OfficeError::Party { path: path.clone(), source })?;
+        let us = read.public.name.parse()?;
+        let keys = Keys { folder: path, of: read.public.clone(), read: Arc::new(read) };
         let vault = Vault::open(&folder.join("attachments"))?;
         let file = folder.join("desk.db");
         let address = match database {
@@ -76,7 +90,32 @@ impl Office {
             None => file.to_str().map(str::to_owned).ok_or(OfficeError::Path(file))?,
         };
         let store = Store::open(&address).await?;
-        Ok(Self { party, us, folder, known, store, vault })
+        let (keys, told) = (Mutex::new(keys), Mutex::default());
+        Ok(Self { keys, told, us, folder, known, store, vault })
+    }
+
+    /// The party with the keys that it has now: `party rekey` changes them while a server runs.
+    pub fn party(&self) -> Arc<Party> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = PublicParty::read(&keys.folder);
+        if now.as_ref().is_ok_and(|now| *now == keys.of) {
+            return Arc::clone(&keys.read);
+        }
+        let anew = now.and_then(|of| Ok((Party::open(&keys.folder)?, of)));
+        match anew {
+            Ok((read, of)) if read.public == of && of.name == self.us.as_str() => {
+                (keys.read, keys.of) = (Arc::new(read), of);
+            }
+            // In the middle of a change; the next one who asks looks again.
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(
+                    "the party's keys cannot be read anew: {}",
+                    hospitium_model::chain(&error)
+                );
+            }
+        }
+        Arc::clone(&keys.read)
     }
 
     /// The other parties that are known now. One whose file cannot be read is left out, and told.
@@ -85,9 +124,14 @@ impl Office {
     /// Never now: kept for desks whose parties are elsewhere.
     pub fn peers(&self) -> Result<Vec<KnownPeer>, PeersError> {
         let (peers, troubles) = self.peers_and_troubles();
-        for trouble in troubles {
-            tracing::warn!("a party is left out: {}", hospitium_model::chain(&trouble));
+        // Said once, and again after it was mended in between.
+        let now: BTreeSet<String> =
+            troubles.iter().map(|trouble| hospitium_model::chain(trouble)).collect();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for trouble in now.difference(&told) {
+            tracing::warn!("a party is left out: {trouble}");
         }
+        *told = now;
         Ok(peers)
     }
 
@@ -99,7 +143,7 @@ impl Office {
     /// The keys of a party that signed for it, now or before: ours, or another's that is known.
     pub fn keys(&self, peers: &[KnownPeer], name: &PartyName) -> PartyKeys {
         if *name == self.us {
-            return PartyKeys::of(&self.party.public);
+            return PartyKeys::of(&self.party().public);
         }
         peers.iter().find(|peer| peer.name == *name).map(KnownPeer::keys).unwrap_or_default()
     }

@@ -6,9 +6,10 @@
 //! ```
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use hospitium_files::{Access, replace_durably};
 use hospitium_ledger::{PartyError, PublicParty, VerifierKey};
 use serde::{Deserialize, Serialize};
 
@@ -263,11 +264,7 @@ pub fn write_address(
     let parent = path.parent().unwrap_or(folder);
     fs::create_dir_all(parent).map_err(failed("make", parent))?;
     let text = format!("address = {:?}\n", address.url());
-    let mut file = tempfile::NamedTempFile::new_in(parent).map_err(failed("write in", parent))?;
-    file.write_all(text.as_bytes()).map_err(failed("write", &path))?;
-    file.as_file().sync_all().map_err(failed("flush", &path))?;
-    file.persist(&path).map_err(|error| failed("put in place", &path)(error.error))?;
-    Ok(())
+    replace_durably(&path, text.as_bytes(), Access::Public).map_err(failed("write", &path))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use hospitium_files::{Access, Begun, sync_folder};
 use hospitium_model::Digest;
 use sha2::{Digest as _, Sha256};
 
@@ -11,6 +12,9 @@ use crate::case::Attached;
 use crate::facts::LARGEST_ATTACHMENT;
 use crate::people::Side;
 use crate::text::CaseId;
+
+/// The folder of what is not whole yet.
+const MAKING: &str = ".partial";
 
 /// Bytes that are read at a time.
 const CHUNK: usize = 64 << 10;
@@ -81,6 +85,8 @@ pub enum Added {
 #[derive(Debug, Clone)]
 pub struct Vault {
     folder: PathBuf,
+    /// Where files are until they are whole.
+    making: PathBuf,
 }
 
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> VaultError {
@@ -94,22 +100,25 @@ impl Vault {
     /// # Errors
     /// If it cannot be made.
     pub fn open(folder: &Path) -> Result<Self, VaultError> {
-        let vault = Self { folder: folder.to_owned() };
+        let vault = Self { folder: folder.to_owned(), making: folder.join(MAKING) };
         vault.make()?;
+        hospitium_files::sweep(&vault.making);
         Ok(vault)
     }
 
     fn make(&self) -> Result<(), VaultError> {
         use std::os::unix::fs::DirBuilderExt as _;
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
-        made.map_err(failed("make", &self.folder))
+        [&self.folder, &self.making].into_iter().try_for_each(|folder| {
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            made.map_err(failed("make", folder))
+        })
     }
 
     /// What the other party of a case brought in that case. It is apart from what is here otherwise: who only names the
     /// digest of a file that he never had gets nothing by that.
     #[must_use]
     pub fn theirs(&self, case: &CaseId) -> Self {
-        Self { folder: self.folder.join(case.as_str()) }
+        Self { folder: self.folder.join(case.as_str()), making: self.making.clone() }
     }
 
     /// An attachment of a case as this side has it: all its bytes, ours or as the other party brought them.
@@ -165,8 +174,9 @@ impl Vault {
     ) -> Result<(Digest, u64), VaultError> {
         let most = most.min(LARGEST_ATTACHMENT);
         self.make()?;
-        let partial = tempfile::Builder::new().prefix(".partial-").tempfile_in(&self.folder);
-        let mut partial = partial.map_err(failed("write in", &self.folder))?;
+        let making = &self.making;
+        let begun = Begun::within(making, making, Access::Secret);
+        let mut begun = begun.map_err(failed("write in", making))?;
         let (mut hash, mut size) = (Sha256::new(), 0_u64);
         let mut chunk = vec![0; CHUNK];
         loop {
@@ -182,7 +192,7 @@ impl Vault {
                 return Err(VaultError::TooLarge { most });
             }
             hash.update(bytes);
-            partial.write_all(bytes).map_err(failed("write in", &self.folder))?;
+            begun.write_all(bytes).map_err(failed("write in", making))?;
         }
         if size == 0 {
             return Err(VaultError::Empty);
@@ -192,10 +202,10 @@ impl Vault {
             return Err(VaultError::Other { found, due: *due });
         }
         let path = self.path(&found);
-        partial.as_file().sync_all().map_err(failed("flush", &path))?;
-        partial.persist(&path).map_err(|error| failed("put in place", &path)(error.error))?;
-        let folder = File::open(&self.folder).and_then(|folder| folder.sync_all());
-        folder.map_err(failed("flush", &self.folder))?;
+        begun.flush_to_medium().map_err(failed("flush", &path))?;
+        begun.goes_to(&path);
+        begun.place().map_err(failed("put in place", &path))?;
+        sync_folder(&self.folder).map_err(failed("flush", &self.folder))?;
         Ok((found, size))
     }
 
@@ -280,8 +290,7 @@ impl Vault {
         file.sync_all().map_err(failed("flush", path))?;
         let whole = self.path(due);
         fs::rename(path, &whole).map_err(failed("put in place", &whole))?;
-        let folder = File::open(&self.folder).and_then(|folder| folder.sync_all());
-        folder.map_err(failed("flush", &self.folder))?;
+        sync_folder(&self.folder).map_err(failed("flush", &self.folder))?;
         Ok(Added::Whole)
     }
 
@@ -311,7 +320,8 @@ mod tests {
     }
 
     fn names(vault: &Vault) -> usize {
-        fs::read_dir(&vault.folder).expect("listed").count()
+        let count = |folder: &Path| fs::read_dir(folder).expect("listed").count();
+        count(&vault.folder) - 1 + count(&vault.making)
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub const CONSOLE_LOG: &str = "console.log";
 /// A cell's console, as it came.
 pub const CONSOLE_RAW: &str = "console.raw";
 /// Start of the name of a file that is still being written.
-pub const PARTIAL: &str = ".partial-";
+pub use hospitium_files::PARTIAL;
 
 /// How large anything in a bundle may be. A writer stays below, a reader refuses what is above.
 pub mod limit {

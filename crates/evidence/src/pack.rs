@@ -1,9 +1,10 @@
 //! Packs a finished bundle into one file, the same bytes for the same bundle.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use hospitium_files::{Access, Begun};
 use hospitium_model::RunRecord;
 use tar::{EntryType, Header};
 
@@ -45,33 +46,26 @@ pub fn pack(folder: &Path) -> Result<PathBuf, WriteError> {
     let mut name = whole.file_name().unwrap_or_default().to_owned();
     name.push(".tar.zst");
     let path = whole.with_file_name(&name);
-    let mut partial_name = std::ffi::OsString::from(".partial-");
-    partial_name.push(&name);
-    let partial = whole.with_file_name(partial_name);
-    let written = write(&partial, &source, listing.keys(), &run.id);
-    let written = written
-        .and_then(|()| fs::rename(&partial, &path).map_err(|e| store.error("write", &path, e)));
-    if written.is_err() {
-        // Best effort: the first error is the one to tell.
-        let _ = fs::remove_file(&partial);
-    }
-    written.map(|()| path)
+    let begun = Begun::alone(&path, Access::Public).map_err(|e| store.error("make", &path, e))?;
+    let begun = write(begun, &path, &source, listing.keys(), &run.id)?;
+    begun.place().map_err(|e| store.error("write", &path, e))?;
+    Ok(path)
 }
 
 fn write<'a>(
+    begun: Begun,
     path: &Path,
     source: &Source,
     names: impl Iterator<Item = &'a String>,
     top: &str,
-) -> Result<(), WriteError> {
+) -> Result<Begun, WriteError> {
     let io = |source: io::Error| match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
             WriteError::Full { path: path.into(), kept: 0, source }
         }
         _ => WriteError::Io { doing: "write", path: path.into(), source },
     };
-    let file = File::create(path).map_err(io)?;
-    let mut encoder = zstd::Encoder::new(file, LEVEL).map_err(io)?;
+    let mut encoder = zstd::Encoder::new(begun, LEVEL).map_err(io)?;
     encoder.include_checksum(true).map_err(io)?;
     let mut tar = tar::Builder::new(encoder);
     for name in names {
@@ -87,6 +81,7 @@ fn write<'a>(
         header.set_cksum();
         tar.append(&header, bytes.as_slice()).map_err(io)?;
     }
-    let file = tar.into_inner().and_then(zstd::Encoder::finish).map_err(io)?;
-    file.sync_all().map_err(io)
+    let begun = tar.into_inner().and_then(zstd::Encoder::finish).map_err(io)?;
+    begun.flush_to_medium().map_err(io)?;
+    Ok(begun)
 }

@@ -1,16 +1,16 @@
 //! A locked folder in which files appear whole or not at all.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rustix::fs::{FlockOperation, flock};
+use hospitium_files::{Access, Begun};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::WriteError;
-use crate::layout::{PARTIAL, limit};
+use crate::layout::limit;
 
 /// The folder. Locked (`flock` on the folder itself) for as long as this lives.
 #[derive(Debug)]
@@ -26,12 +26,12 @@ impl Store {
         let io = |doing| move |source| WriteError::Io { doing, path: folder.into(), source };
         fs::create_dir_all(folder).map_err(io("make the folder"))?;
         let lock = File::open(folder).map_err(io("open the folder"))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        match lock.try_lock() {
             Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
+            Err(TryLockError::WouldBlock) => {
                 return Err(WriteError::InUse { folder: folder.into() });
             }
-            Err(errno) => return Err(io("lock the folder")(errno.into())),
+            Err(TryLockError::Error(error)) => return Err(io("lock the folder")(error)),
         }
         Ok(Self { folder: folder.into(), lock, finished: AtomicUsize::new(0) })
     }
@@ -69,16 +69,9 @@ impl Store {
         if size > limit {
             return Err(WriteError::TooLarge { path, size, limit });
         }
-        let (folder, file) = name.rsplit_once('/').unwrap_or((".", name));
-        let partial = self.folder.join(folder).join(format!("{PARTIAL}{file}"));
-        let written = File::create(&partial)
-            .and_then(|mut file| file.write_all(bytes))
-            .and_then(|()| fs::rename(&partial, &path));
-        if let Err(source) = written {
-            // Best effort: the first error is the one to tell.
-            let _ = fs::remove_file(&partial);
-            return Err(self.error("write", &path, source));
-        }
+        let written = Begun::alone(&path, Access::Public)
+            .and_then(|mut begun| begun.write_all(bytes).and_then(|()| begun.place()));
+        written.map_err(|source| self.error("write", &path, source))?;
         self.finished.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

@@ -150,12 +150,8 @@ fn read_kept(path: &Path) -> Option<Traits> {
 }
 
 pub(crate) fn write_kept(path: &Path, value: &impl Serialize) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    std::fs::create_dir_all(folder)?;
-    let file = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer(&file, value)?;
-    file.persist(path)?;
-    Ok(())
+    std::fs::create_dir_all(hospitium_files::above(path))?;
+    hospitium_files::replace(path, &serde_json::to_vec(value)?)
 }
 
 /// More of them no QEMU has.

@@ -1,10 +1,11 @@
 //! Saving a machine into a folder.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use hospitium_files::Access;
 use hospitium_model::{Boot, Digest, MachineSpec};
 
 use crate::build::{UEFI_VARS, memory_file};
@@ -147,11 +148,8 @@ impl Saving {
         let path = self.folder.join(INDEX);
         let doing = || format!("writing {}", path.display());
         let text = serde_json::to_vec_pretty(snapshot).map_err(|e| self.bad(&e))?;
-        let mut file =
-            tempfile::NamedTempFile::new_in(&self.folder).map_err(HostError::io(doing()))?;
-        let written = file.write_all(&text).and_then(|()| file.as_file().sync_all());
-        written.map_err(HostError::io(doing()))?;
-        file.persist(&path).map_err(|e| HostError::io(doing())(e.error)).map(drop)
+        let written = hospitium_files::replace_durably(&path, &text, Access::Secret);
+        written.map_err(HostError::io(doing()))
     }
 
     /// Takes a file back from the VMM and describes it. Whoever is handed it open may read it.

@@ -1,14 +1,17 @@
 //! Files of a party and of a log: read within bounds, never through links; written whole or not at
 //! all, in an order that outlives a crash at any point.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use hospitium_files::{Begun, above};
 use rustix::fs::OFlags;
 
 use crate::fault;
+
+pub use hospitium_files::Access;
 
 /// What could not be done to which file.
 #[derive(Debug, thiserror::Error)]
@@ -141,54 +144,26 @@ pub fn make_folder(path: &Path) -> Result<(), FileError> {
     sync_folder(above(path))
 }
 
-fn above(path: &Path) -> &Path {
-    match path.parent() {
-        Some(above) if !above.as_os_str().is_empty() => above,
-        _ => Path::new("."),
-    }
-}
-
 /// Sees that the names in a folder are on the medium.
 pub fn sync_folder(path: &Path) -> Result<(), FileError> {
     fault::point();
-    File::open(path).and_then(|folder| folder.sync_all()).map_err(io_error("flush", path))
-}
-
-/// Permissions of a file that is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// For everybody to read.
-    Public,
-    /// For its owner alone.
-    Secret,
+    hospitium_files::sync_folder(path).map_err(io_error("flush", path))
 }
 
 /// Writes a file under another name, flushes it, and renames it to its place. Its name is on the
 /// medium after [`sync_folder`].
 pub fn put(path: &Path, bytes: &[u8], access: Access) -> Result<(), FileError> {
-    let mut name = std::ffi::OsString::from(".partial-");
-    name.push(path.file_name().unwrap_or_default());
-    let partial = above(path).join(name);
-    // One left by a crash may have other permissions.
-    match fs::remove_file(&partial) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(io_error("remove", &partial)(error));
-        }
-        _ => {}
-    }
-    let mode = if access == Access::Secret { 0o600 } else { 0o644 };
-    let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(&partial);
-    let mut file = opened.map_err(io_error("make", &partial))?;
+    let mut begun = Begun::alone(path, access).map_err(io_error("make", path))?;
     fault::point();
     // In two halves, so that a test can stop between them.
     let (first, second) = bytes.split_at(bytes.len() / 2);
-    file.write_all(first).map_err(io_error("write", &partial))?;
+    begun.write_all(first).map_err(io_error("write", path))?;
     fault::point();
-    file.write_all(second).map_err(io_error("write", &partial))?;
+    begun.write_all(second).map_err(io_error("write", path))?;
     fault::point();
-    file.sync_all().map_err(io_error("flush", &partial))?;
+    begun.flush_to_medium().map_err(io_error("flush", path))?;
     fault::point();
-    fs::rename(&partial, path).map_err(io_error("put in place", path))?;
+    begun.place().map_err(io_error("put in place", path))?;
     fault::point();
     Ok(())
 }
@@ -217,7 +192,7 @@ pub struct Lock(File);
 impl Drop for Lock {
     fn drop(&mut self) {
         // Closing is not enough: a child process that is about to be started has a copy for a moment.
-        let _ = rustix::fs::flock(&self.0, rustix::fs::FlockOperation::Unlock);
+        let _ = self.0.unlock();
     }
 }
 
@@ -232,10 +207,10 @@ pub fn lock(path: &Path) -> Result<Option<Lock>, FileError> {
         .custom_flags(flags)
         .open(path)
         .map_err(io_error("open", path))?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+    match file.try_lock() {
         Ok(()) => Ok(Some(Lock(file))),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        Err(error) => Err(io_error("lock", path)(error.into())),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(io_error("lock", path)(error)),
     }
 }
 

@@ -381,8 +381,11 @@ impl Reading<'_> {
         if let Some((kind, notice)) = statement.notice().filter(|_| about) {
             self.history.notices.push(Found { index, kind, notice: notice.clone() });
         }
-        if let Record::KeyChange(change) = statement.record {
-            change_key(&mut self.history.keys, &self.party, index, &by, &change);
+        if let Record::KeyChange(change) = &statement.record {
+            let keys = &mut self.history.keys;
+            if let Err(not) = change_key(keys, &self.party, index, &by, change) {
+                self.history.unread.push((index, not.why));
+            }
         }
     }
 }

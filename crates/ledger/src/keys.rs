@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::dsse::Envelope;
+use crate::entry::{MayBe, NotBelieved};
 use crate::log::{LogError, LogFolder};
 use crate::note::Head;
 use crate::party::{PublicParty, RetiredKey};
@@ -22,17 +23,25 @@ pub struct KeySpan {
 }
 
 /// Takes in a change of a party's record key that stands at this entry and was signed by this key: from the
-/// next entry on the new one holds, and the old one no longer. Any other change is of no weight; whether it
-/// was one is said.
+/// next entry on the new one holds, and the old one no longer. Gives whether any key changed: that of the log or
+/// the witness is of no weight here.
+///
+/// # Errors
+/// If it gives up another key than the one that signed it, or for a key that is not the party's: somebody may have taken
+/// the log over.
 pub fn change_key(
     keys: &mut Vec<KeySpan>,
     party: &str,
     index: u64,
     by: &VerifierKey,
     change: &KeyChange,
-) -> bool {
+) -> Result<bool, NotBelieved> {
+    if change.role != KeyRole::Record {
+        return Ok(false);
+    }
     if !is_change(party, by, change) {
-        return false;
+        let why = "it changes a key, and that key did not sign it".into();
+        return Err(NotBelieved { may_be: MayBe::Usurpation, why });
     }
     for span in &mut *keys {
         if span.key == change.old && span.until.is_none() {
@@ -42,7 +51,7 @@ pub fn change_key(
     if !keys.iter().any(|span| span.key == change.new) {
         keys.push(KeySpan { key: change.new.clone(), from: index + 1, until: None });
     }
-    true
+    Ok(true)
 }
 
 /// Whether a statement, whoever signed it, announces a key for records that is not known.

@@ -237,6 +237,24 @@ fn a_change_of_key_that_the_old_key_did_not_sign_is_told_and_no_certificate_is_g
 }
 
 #[test]
+fn a_change_of_a_key_that_did_not_sign_it_is_told_though_the_party_signed_it() {
+    let lab = Lab::new(Algorithm::Ed25519);
+    let certificate = lab.certify(&passing());
+    let named = || {
+        let key = SecretKey::generate(Algorithm::Ed25519).expect("made");
+        VerifierKey::for_records("vendor.example", key.public()).expect("named")
+    };
+    let change =
+        Statement::key_change("vendor.example", now(), KeyRole::Record, named(), named(), "lost");
+    append(&lab, &lab.party.record, change.to_bytes().expect("written"));
+    let folder = lab.folder();
+    let explained = lab.verify_with(&certificate.to_bytes(), &lab.policy(), None, Some(&folder));
+    let explained = explained.expect("accepted");
+    assert!(!explained.is_good());
+    assert!(explained.unread()[0].1.contains("that key did not sign it"));
+}
+
+#[test]
 fn other_keys_of_a_party_are_its_own_only_by_changes_in_its_log() {
     let lab = Lab::new(Algorithm::Ed25519);
     let known = lab.party.public.clone();

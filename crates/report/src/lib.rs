@@ -85,9 +85,8 @@ pub fn write_html(bundle: &Bundle, folder: &Path) -> Result<PathBuf, ReportError
 
 /// Whole or not at all: a page that a browser shows may be replaced while the run goes on.
 fn put(folder: &Path, name: &str, text: &str) -> Result<PathBuf, ReportError> {
-    let (path, partial) = (folder.join(name), folder.join(format!(".{name}.partial")));
-    fs::write(&partial, text).map_err(refused(&partial))?;
-    fs::rename(&partial, &path).map_err(refused(&path))?;
+    let path = folder.join(name);
+    hospitium_files::replace(&path, text.as_bytes()).map_err(refused(&path))?;
     Ok(path)
 }
 

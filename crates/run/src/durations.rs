@@ -103,10 +103,7 @@ impl Durations {
         let Ok(bytes) = serde_json::to_vec(&*known) else {
             return;
         };
-        let partial = file.with_extension(format!("partial-{}", std::process::id()));
-        if std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, file)).is_err() {
-            let _ = std::fs::remove_file(&partial);
-        }
+        let _ = hospitium_files::replace(file, &bytes);
     }
 }
 

@@ -1,10 +1,11 @@
 //! What was known at the last look: a JSON file, replaced as a whole, read with bounds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use hospitium_files::Access;
 use hospitium_products::{Arch, Fact, ProductId, ProductKind, Version};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -136,18 +137,8 @@ impl State {
 /// Writes beside the file, then takes its place.
 pub(crate) fn replace(path: &Path, text: &[u8]) -> Result<(), WatchError> {
     let cause = |cause| WatchError::Write { path: path.to_owned(), cause };
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    std::fs::create_dir_all(folder).map_err(cause)?;
-    let mut file = tempfile::Builder::new().prefix(".watch-").tempfile_in(folder).map_err(cause)?;
-    file.write_all(text).map_err(cause)?;
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    file.as_file().set_permissions(mode).map_err(cause)?;
-    file.as_file().sync_all().map_err(cause)?;
-    file.persist(path).map_err(|error| cause(error.error))?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(cause)
+    std::fs::create_dir_all(hospitium_files::above(path)).map_err(cause)?;
+    hospitium_files::replace_durably(path, text, Access::Public).map_err(cause)
 }
 
 /// Keeps others from looking with the same file at the same time; ends with what is given back.
@@ -161,10 +152,10 @@ pub(crate) fn lock(path: &Path) -> Result<File, WatchError> {
     }
     let file =
         OpenOptions::new().create(true).truncate(false).write(true).open(&beside).map_err(cause)?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+    match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(WatchError::InUse { path: path.to_owned() }),
-        Err(error) => Err(cause(error.into())),
+        Err(TryLockError::WouldBlock) => Err(WatchError::InUse { path: path.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(cause(error)),
     }
 }
 

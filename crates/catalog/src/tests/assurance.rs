@@ -209,6 +209,27 @@ async fn a_key_that_the_one_before_did_not_hand_over_is_told_and_nothing_of_it_t
 }
 
 #[tokio::test]
+async fn a_change_of_a_key_that_did_not_sign_it_is_told_though_the_party_signed_it() {
+    let mut world = World::new(&["b.example"]);
+    let named = || {
+        let key = SecretKey::generate(Algorithm::Ed25519).expect("made");
+        VerifierKey::for_records("b.example", key.public()).expect("named")
+    };
+    let change = Statement::key_change(
+        "b.example",
+        at("2022-04-01"),
+        KeyRole::Record,
+        named(),
+        named(),
+        "lost",
+    );
+    world.say("b.example", &[statement(&sample("2022-03-01")), change]);
+    let answer = world.ask(QUESTION, &[], DAY).await;
+    assert!(!answer.certain);
+    assert!(answer.warnings[0].contains("1 entries of b.example/log announce another key"));
+}
+
+#[tokio::test]
 async fn an_answer_says_how_old_the_heads_are_that_it_rests_on() {
     let mut world = World::new(&["a.example", "b.example"]);
     world.say("b.example", &[statement(&sample("2022-03-01"))]);

@@ -77,7 +77,7 @@ async fn post(place: &Place, thread: &Thread, deed: Deed, json: bool) -> Result<
     let person = place.person.clone();
     let event = Event { at: super::now(), by: thread.us(), person, deed };
     let kind = event.deed.kind();
-    let now = place.office.store.post(thread.id(), event, &place.office.party.record).await;
+    let now = place.office.store.post(thread.id(), event, &place.office.party().record).await;
     let now = now.map_err(|error| Usage::error(error.to_string(), next_step(thread)))?;
     place.office.ring();
     show::after(&now, kind, json);

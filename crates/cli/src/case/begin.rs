@@ -65,7 +65,7 @@ pub async fn offer(place: &Place, case: &str, facts: Option<Text>, json: bool) -
     let deed = Deed::Offered { new_facts: facts };
     let event = Event { at: super::now(), by: Side::Submitter, person: place.person.clone(), deed };
     let kind = event.deed.kind();
-    let now = place.office.store.post(thread.id(), event, &place.office.party.record).await;
+    let now = place.office.store.post(thread.id(), event, &place.office.party().record).await;
     let now = now.map_err(|error| {
         Usage::error(error.to_string(), format!("hospitium case show {}", thread.id()))
     })?;
@@ -78,7 +78,7 @@ async fn send(place: &Place, draft: &Draft, json: bool) -> Result<End> {
     let id = &draft.opening.id;
     let person = place.person.clone();
     let offered =
-        place.office.store.offer(draft, super::now(), person, &place.office.party.record).await;
+        place.office.store.offer(draft, super::now(), person, &place.office.party().record).await;
     let thread = offered.map_err(|error| {
         Usage::error(
             format!("{error}. The case is kept as the draft {id} and nothing of it went out"),

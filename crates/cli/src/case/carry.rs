@@ -72,10 +72,11 @@ pub async fn attach(place: &Place, case: &str, what: What, json: bool) -> Result
     let deed = Deed::Attached { attachment };
     let event = Event { at: super::now(), by: thread.us(), person: place.person.clone(), deed };
     let kind = event.deed.kind();
-    let now =
-        place.office.store.post(&id, event, &place.office.party.record).await.map_err(|error| {
+    let now = place.office.store.post(&id, event, &place.office.party().record).await.map_err(
+        |error| {
             Usage::error(error.to_string(), "record the customer's consent: hospitium case consent")
-        })?;
+        },
+    )?;
     place.office.ring();
     show::after(&now, kind, json);
     if !json {
@@ -126,8 +127,9 @@ pub async fn export(
     let thread = place.load(case).await?;
     let file = new_file(path)?;
     let out = BufWriter::new(&file);
-    let key = &place.office.party.record;
-    let done = file_form::export(&thread, &place.office.vault, key, super::now(), scope, out);
+    let party = place.office.party();
+    let done =
+        file_form::export(&thread, &place.office.vault, &party.record, super::now(), scope, out);
     // What was begun is no export.
     let done = done.inspect_err(|_| drop(std::fs::remove_file(path)))?;
     file.sync_all().with_context(|| format!("{} cannot be written", path.display()))?;
@@ -286,11 +288,12 @@ async fn call(place: &Place, known: &KnownPeer, address: &DeskAddress) -> Result
 
 async fn by_files(place: &Place, known: &KnownPeer) -> Result<Exchanged> {
     let office = &place.office;
+    let party = office.party();
     let exchange = Exchange {
         store: &office.store,
         vault: &office.vault,
         us: &office.us,
-        key: &office.party.record,
+        key: &party.record,
         folder: &office.folder,
     };
     Ok(exchange.with(&known.exchange(), jiff::Timestamp::now()).await?)
@@ -322,7 +325,7 @@ async fn timers(place: &Place, json: bool) -> Result<()> {
         let Some(deed) = by_itself(thread.case(), us, jiff::Timestamp::now()) else { continue };
         let kind = deed.kind();
         let event = Event { at: super::now(), by: us, person: None, deed };
-        let now = place.office.store.post(&id, event, &place.office.party.record).await?;
+        let now = place.office.store.post(&id, event, &place.office.party().record).await?;
         if !json {
             show::after(&now, kind, false);
         }

@@ -68,7 +68,7 @@ pub async fn publish(it: OnCase<Publish>) -> Result<End> {
     for statement in &statements {
         confidential(case, statement)?;
     }
-    let folder = what.log.clone().unwrap_or_else(|| place.office.party.usual_log());
+    let folder = what.log.clone().unwrap_or_else(|| place.office.party().usual_log());
     let known = entries(&folder, &statements)?;
     if !what.yes {
         tell(&folder, &statements, &known, &checks, on.json, false);
@@ -85,7 +85,7 @@ pub async fn publish(it: OnCase<Publish>) -> Result<End> {
         .map(|(at, statement)| (at, statement.clone()))
         .collect();
     if !new.is_empty() {
-        let party = &place.office.party;
+        let party = &*place.office.party();
         let mut log = Log::open(&folder, party).context("the log cannot be opened")?;
         let all: Vec<Statement> = new.iter().map(|(_, statement)| statement.clone()).collect();
         let made = Certificate::issue(&mut log, party, &all)?;
@@ -186,7 +186,7 @@ fn certified(
                 "it looks like: vendor.example/log entry 7",
             )
         })?;
-    let own = what.log.clone().unwrap_or_else(|| place.office.party.usual_log());
+    let own = what.log.clone().unwrap_or_else(|| place.office.party().usual_log());
     let mut folders = vec![(own, party.join("policy"))];
     let peers = Peers::of(party);
     if let Some(policy) = peers.policy_of(origin) {

@@ -124,7 +124,7 @@ async fn attach(place: &Place, thread: &Thread, attachment: Attachment) -> Resul
 
 async fn post(place: &Place, thread: &Thread, deed: Deed) -> Result<Thread> {
     let event = Event { at: super::now(), by: thread.us(), person: place.person.clone(), deed };
-    let now = place.office.store.post(thread.id(), event, &place.office.party.record).await;
+    let now = place.office.store.post(thread.id(), event, &place.office.party().record).await;
     let now = now.map_err(|error| {
         Usage::error(error.to_string(), format!("hospitium case show {}", thread.id()))
     })?;

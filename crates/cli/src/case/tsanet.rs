@@ -144,7 +144,8 @@ pub async fn import(arguments: ImportArguments) -> Result<End> {
         };
         Usage::error(error.to_string(), next)
     })?;
-    let key = &place.office.party.record;
+    let party = place.office.party();
+    let key = &party.record;
     let (thread, count) = place.office.store.hear(thread.id(), new.parts, key).await?;
     place.office.ring();
     // Both tell what the reader left out.
@@ -300,7 +301,8 @@ async fn begin(
         };
         Usage::error(error.to_string(), next)
     })?;
-    let key = &place.office.party.record;
+    let party = place.office.party();
+    let key = &party.record;
     let begun = Thread::begin_heard(opened.opening, opened.at, opened.person, &opened.heard, key);
     let thread = begun
         .map_err(|error| Usage::error(error.to_string(), "see `hospitium case import --help`"))?;

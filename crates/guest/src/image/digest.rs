@@ -1,7 +1,6 @@
 //! An image's SHA-256, and a memory of it so that gigabytes are not read at every start.
 
 use std::fs::File;
-use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -48,12 +47,8 @@ pub fn cached_digest(path: &Path, cache: &Path) -> Result<Digest, ImageError> {
     let found = digest(path)?;
     // Not remembered if it was written to in the meantime.
     if key()? == before {
-        let kept = std::fs::create_dir_all(cache).and_then(|()| {
-            let mut file = tempfile::NamedTempFile::new_in(cache)?;
-            file.write_all(found.to_string().as_bytes())?;
-            file.persist(&entry)?;
-            Ok(())
-        });
+        let kept = std::fs::create_dir_all(cache)
+            .and_then(|()| hospitium_files::replace(&entry, found.to_string().as_bytes()));
         if let Err(e) = kept {
             tracing::debug!("the digest of {} is not remembered: {e}", path.display());
         }

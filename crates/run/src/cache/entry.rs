@@ -1,9 +1,9 @@
 //! One booted machine in the cache: what it is, whether it is whole, how it is made.
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use hospitium_files::Access;
 use hospitium_host::{Snapshot, SnapshotFile, local};
 use hospitium_model::{Boot, Digest, InputPin, MachineSpec};
 use hospitium_suite::BootFacts;
@@ -200,11 +200,8 @@ impl Reservation {
             fs::write(&path, png).map_err(CacheError::new("write", &path))?;
         }
         let path = self.folder.join(ENTRY);
-        let partial = self.folder.join(format!("{ENTRY}.partial"));
         let error = || CacheError::new("write", &path);
         let bytes = serde_json::to_vec(entry).map_err(|e| error()(e.into()))?;
-        let mut file = File::create(&partial).map_err(error())?;
-        file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(error())?;
-        fs::rename(&partial, &path).map_err(error())
+        hospitium_files::replace_durably(&path, &bytes, Access::Public).map_err(error())
     }
 }

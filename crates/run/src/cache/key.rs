@@ -175,13 +175,7 @@ impl Digests {
         let Some(file) = &self.file else { return };
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Ok(bytes) = serde_json::to_vec(&*known) {
-            let partial = file.with_extension(format!("partial-{}", std::process::id()));
-            if std::fs::write(&partial, bytes)
-                .and_then(|()| std::fs::rename(&partial, file))
-                .is_err()
-            {
-                let _ = std::fs::remove_file(&partial);
-            }
+            let _ = hospitium_files::replace(file, &bytes);
         }
     }
 }

@@ -111,7 +111,8 @@ pub async fn act(
         return Ok(back(&id));
     }
     let event = Event { at, by: us, person: signed.person(&case), deed };
-    let posted = office.store.post_once(&id, event, &office.party.record, Some(&once)).await;
+    let party = office.party();
+    let posted = office.store.post_once(&id, event, &party.record, Some(&once)).await;
     posted.map_err(|error| store(error, &href(&id)))?;
     office.ring();
     audit(counter, &signed, kind.word(), &id).await?;
@@ -165,7 +166,7 @@ pub async fn offer(
     (draft.opening.number, draft.opening.engineer) = (number, engineer);
     let office = &counter.office;
     let person = Some(signed.account.name.clone());
-    let done = office.store.offer(&draft, now(), person, &office.party.record).await;
+    let done = office.store.offer(&draft, now(), person, &office.party().record).await;
     match done {
         Ok(_) | Err(hospitium_desk::store::StoreError::Taken(_)) => {}
         Err(error) => return Err(store(error, &href(&id))),

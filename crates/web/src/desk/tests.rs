@@ -93,8 +93,8 @@ impl DeskWorld {
         let id = opening.id.clone();
         let now = Timestamp::now();
         let draft = Draft { opening, files: Vec::new(), opened: now, person: None };
-        let key = &office.party.record;
-        office.store.offer(&draft, now, None, key).await.expect("offered");
+        let party = office.party();
+        office.store.offer(&draft, now, None, &party.record).await.expect("offered");
         let counter = Counter::new(Arc::clone(&office), tls, 1 << 20, Box::new(Vec::new));
         let site: Site = Arc::into_inner(world.site).expect("only one has it");
         world.site = Arc::new(site.with_counter(counter));
@@ -115,12 +115,14 @@ impl DeskWorld {
         let event = Event { at: Timestamp::now(), ..event(Timestamp::now(), by, deed) };
         match by {
             Side::Submitter => {
-                let posted = self.office.store.post(id, event, &self.office.party.record);
+                let party = self.office.party();
+                let posted = self.office.store.post(id, event, &party.record);
                 posted.await.expect("posted");
             }
             Side::Receiver => {
                 self.carry(id, &self.office, &self.other).await;
-                let posted = self.other.store.post(id, event, &self.other.party.record);
+                let party = self.other.party();
+                let posted = self.other.store.post(id, event, &party.record);
                 posted.await.expect("posted");
                 self.carry(id, &self.other, &self.office).await;
             }
@@ -128,7 +130,7 @@ impl DeskWorld {
     }
 
     async fn carry(&self, id: &CaseId, from: &Office, to: &Office) {
-        let keys = from.party.public.keys();
+        let keys = from.party().public.keys();
         let thread = from.store.load(id).await.expect("loads");
         for sealed in thread.chain(thread.us()) {
             let taken = to.store.take_message(&sealed.bytes, &keys, &to.us, Timestamp::now()).await;

@@ -218,7 +218,7 @@ pub async fn attach(
             let (by, person) = (thread.us(), signed.person(thread.case()));
             let event = Event { at: now(), by, person, deed: Deed::Attached { attachment } };
             let posted =
-                office.store.post_once(&id, event, &office.party.record, Some(&once)).await;
+                office.store.post_once(&id, event, &office.party().record, Some(&once)).await;
             posted.map_err(|error| store(error, &href(&id)))?;
             office.ring();
         }

@@ -2,7 +2,7 @@
 //! what is new. Everything is bounded: the folder's content is not trusted.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,6 @@ use hospitium_model::{
     CellRecord, CheckRecord, PlannedCheck, RunRecord, TimelineEvent, TimelineSource,
 };
 use jiff::Timestamp;
-use rustix::fs::{FlockOperation, flock};
 use serde::de::DeserializeOwned;
 
 use super::state::{CellState, Ended, RunState, Stage};
@@ -99,8 +98,8 @@ fn stage(evidence: &Path, record: &RunRecord) -> Stage {
         };
     }
     let Ok(folder) = File::open(evidence) else { return Stage::Killed };
-    match flock(&folder, FlockOperation::NonBlockingLockShared) {
-        Err(rustix::io::Errno::WOULDBLOCK) => Stage::Running,
+    match folder.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Stage::Running,
         // The manifest may have been written in between.
         _ if evidence.join("manifest.json").is_file() => Stage::Finished,
         _ => Stage::Killed,

@@ -156,7 +156,7 @@ pub async fn open(
     };
     if body.offer {
         let person = Some(caller.account.name.clone());
-        match office.store.offer(&draft, now(), person, &office.party.record).await {
+        match office.store.offer(&draft, now(), person, &office.party().record).await {
             Ok(_) | Err(StoreError::Taken(_)) => {}
             Err(error) => return Err(store(error).into()),
         }
@@ -267,7 +267,8 @@ pub async fn reply(
         Some(deed) => {
             let kind = deed.kind();
             let event = Event { at: now(), by: us, person: caller.person(case), deed };
-            let posted = office.store.post_once(&id, event, &office.party.record, Some(&once));
+            let party = office.party();
+            let posted = office.store.post_once(&id, event, &party.record, Some(&once));
             posted.await.map_err(store)?;
             office.ring();
             audit(counter, &caller, kind.word(), &id).await?;

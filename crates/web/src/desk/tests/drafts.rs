@@ -28,9 +28,13 @@ async fn files_that_come_to_a_draft_at_the_same_time_are_all_kept() {
     assert_eq!(names, ["one.log", "two.log"]);
     // One that was read before a file came is offered with the file.
     let stale = Draft { files: Vec::new(), ..draft };
-    let key = &desk.office.party.record;
-    let offered =
-        desk.office.store.offer(&stale, Timestamp::now(), None, key).await.expect("offered");
+    let party = desk.office.party();
+    let offered = desk
+        .office
+        .store
+        .offer(&stale, Timestamp::now(), None, &party.record)
+        .await
+        .expect("offered");
     assert_eq!(offered.case().attachments.len(), 2);
 }
 

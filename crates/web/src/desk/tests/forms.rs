@@ -39,7 +39,8 @@ async fn a_form_that_is_sent_twice_does_one_thing_and_the_next_form_another() {
     // What is refused did not count, and may be tried again.
     let early = Once::new("x");
     let illegal = event(Timestamp::now(), Side::Submitter, Deed::Started {});
-    let key = &desk.office.party.record;
+    let party = desk.office.party();
+    let key = &party.record;
     let store = &desk.office.store;
     assert!(store.post_once(&desk.id, illegal, key, Some(&early)).await.is_err());
     let note = Deed::Noted { visibility: Visibility::Both, text: words("x") };

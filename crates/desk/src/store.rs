@@ -6,6 +6,7 @@ mod asides;
 mod drafts;
 mod error;
 mod exchange;
+mod identities;
 mod notices;
 mod once;
 mod rows;

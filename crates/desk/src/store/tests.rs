@@ -5,6 +5,7 @@ use hospitium_catalog::sample::database::address;
 use super::*;
 use crate::exchange::{Pair, Receipt, Refusal, Sealed, Taken, sign_receipt, verify_receipt};
 use crate::sample::*;
+use crate::sign_in::{Claim, Identity};
 use crate::*;
 
 /// Two desks with a database and keys each.
@@ -379,4 +380,47 @@ async fn a_request_and_a_form_count_once_and_a_notice_is_told_until_it_is_heard(
     store.notice(None, std::slice::from_ref(&late), start()).await.expect("kept");
     store.not_told(&late, later(start(), DAY + 1)).await.expect("noted");
     assert_eq!(store.next_notice().await.expect("read"), None);
+}
+
+#[tokio::test]
+async fn an_identity_begins_sessions_of_its_account_alone_and_ends_them_when_it_goes() {
+    let store = Store::open(&address().await.expect("an address")).await.expect("opens");
+    let (ann, bo) = (account("ann"), account("bo"));
+    for account in [&ann, &bo] {
+        store.add_account(account, "").await.expect("added");
+    }
+    let of = |issuer: &str, value: &str| {
+        Identity::new(issuer, Claim::Email, value).expect("an identity")
+    };
+    let hers = of("https://login.example", "ann@vendor.example");
+    let signed = async |identity: &Identity| {
+        let begun = store.sign_in_as(identity, start()).await.expect("asked");
+        begun.map(|(account, token)| (account.login, token))
+    };
+    assert_eq!(signed(&hers).await, None);
+    store.link(&ann.login, Some(&hers)).await.expect("linked");
+    let (login, token) = signed(&hers).await.expect("known");
+    assert_eq!(login, ann.login);
+    let goes_on = async |token| store.session(token, start()).await.expect("read").is_some();
+    assert!(goes_on(&token).await);
+    for other in [
+        of("https://other.example", "ann@vendor.example"),
+        of("https://login.example", "bo@vendor.example"),
+        Identity { claim: Claim::Sub, ..hers.clone() },
+    ] {
+        assert_eq!(signed(&other).await, None, "{other:?}");
+    }
+    let taken = store.link(&bo.login, Some(&hers)).await.expect_err("hers");
+    assert!(taken.to_string().contains("another account"), "{taken}");
+    assert!(goes_on(&token).await, "a link that is refused changes nothing");
+    store.link(&ann.login, None).await.expect("unlinked");
+    assert!(!goes_on(&token).await);
+    assert_eq!(signed(&hers).await, None);
+    store.link(&ann.login, Some(&hers)).await.expect("linked");
+    let (_, token) = signed(&hers).await.expect("known");
+    store.remove_account(&ann.login).await.expect("removed");
+    assert!(!goes_on(&token).await);
+    store.add_account(&ann, "").await.expect("another of the name");
+    assert_eq!(signed(&hers).await, None, "the name alone gives no identity");
+    assert!(store.link(&"nobody".parse().expect("a name"), Some(&hers)).await.is_err());
 }

@@ -54,9 +54,9 @@ pub enum Refused {
         /// Its word for it.
         code: String,
     },
-    /// No token for the code.
-    #[error("{issuer} gives no token: {why}")]
-    NoToken {
+    /// No token for the code, or nothing of whose it is.
+    #[error("{issuer} does not confirm the sign-in: {why}")]
+    Unconfirmed {
         /// The provider.
         issuer: String,
         /// Why.

@@ -155,7 +155,7 @@ fn told(refused: &Refused, oidc: &Oidc) -> Response {
             StatusCode::FORBIDDEN,
             format!("{issuer} did not sign you in. Its answer: {code}. Begin again."),
         ),
-        Refused::NoToken { .. } => {
+        Refused::Unconfirmed { .. } => {
             log();
             let words =
                 format!("{issuer} does not confirm this sign-in. Begin again; the server's log says why.");

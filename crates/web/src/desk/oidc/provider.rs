@@ -13,8 +13,9 @@ use openidconnect::core::{
 use openidconnect::url::Url;
 use openidconnect::{
     AdditionalProviderMetadata, AuthType, AuthenticationFlow, AuthorizationCode,
-    ClaimsVerificationError, ClientId, CsrfToken, IssuerUrl, Nonce, PkceCodeChallenge,
-    PkceCodeVerifier, ProviderMetadata, RedirectUrl, Scope, SignatureVerificationError,
+    ClaimsVerificationError, ClientId, CsrfToken, IssuerUrl, Nonce, OAuth2TokenResponse as _,
+    PkceCodeChallenge, PkceCodeVerifier, ProviderMetadata, RedirectUrl, Scope,
+    SignatureVerificationError,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Semaphore};
@@ -22,7 +23,7 @@ use tokio::sync::{Mutex, Semaphore};
 use super::attempt::{Attempt, Attempts};
 use super::error::{Refused, SetUpError};
 use super::http::Client;
-use super::token::{self, KnownClient};
+use super::token::{self, KnownClient, UserInfo};
 
 /// How long what a provider says of itself is believed.
 const FRESH: Duration = Duration::from_secs(3_600);
@@ -276,7 +277,7 @@ impl Oidc {
         }
         let turn = tokio::time::timeout(TURN, self.calls.acquire()).await;
         let _turn = turn.map_err(|_| Refused::Busy)?.map_err(|_| Refused::Busy)?;
-        let failed = |why: String| Refused::NoToken {
+        let failed = |why: String| Refused::Unconfirmed {
             issuer: self.provider.issuer.clone(),
             why: printable(&why, 300),
         };
@@ -286,9 +287,9 @@ impl Oidc {
         let tokens = request.set_pkce_verifier(verifier).request_async(&self.http).await;
         let tokens = tokens.map_err(|error| failed(hospitium_model::chain(&error)))?;
         let read = |known: &Known| {
-            token::identity(&tokens, &known.client, &attempt.nonce(), &self.provider)
+            token::verified(&tokens, &known.client, &attempt.nonce(), &self.provider)
         };
-        match read(&known) {
+        let mut said = match read(&known) {
             Err(Refused::Token(ClaimsVerificationError::SignatureVerification(
                 SignatureVerificationError::NoMatchingKey,
             ))) => match self.renewed(&known).await {
@@ -296,7 +297,17 @@ impl Oidc {
                 None => read(&known),
             },
             read => read,
+        }?;
+        if said.lacks(self.provider.claim) {
+            let (access, subject) = (tokens.access_token().clone(), said.subject.clone());
+            // Without such an endpoint nothing more is known than the token says.
+            if let Ok(request) = known.client.user_info(access, Some(subject)) {
+                let info: Result<UserInfo, _> = request.request_async(&self.http).await;
+                let info = info.map_err(|error| failed(hospitium_model::chain(&error)))?;
+                said = said.with(&info);
+            }
         }
+        said.identity(&self.provider)
     }
 
     /// Where a browser goes to sign out at the provider too, if that is wanted and the provider has a page for it.

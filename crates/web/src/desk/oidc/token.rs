@@ -8,8 +8,9 @@ use openidconnect::core::{
 };
 use openidconnect::{
     AccessTokenHash, AdditionalClaims, Client, EmptyExtraTokenFields, EndpointMaybeSet,
-    EndpointNotSet, EndpointSet, IdTokenClaims, IdTokenFields, Nonce, OAuth2TokenResponse as _,
-    StandardErrorResponse, StandardTokenResponse, TokenResponse as _,
+    EndpointNotSet, EndpointSet, IdTokenFields, Nonce, OAuth2TokenResponse as _,
+    StandardErrorResponse, StandardTokenResponse, SubjectIdentifier, TokenResponse as _,
+    UserInfoClaims,
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,9 @@ type Fields = IdTokenFields<
 
 /// What the token endpoint gives.
 pub type Tokens = StandardTokenResponse<Fields, CoreTokenType>;
+
+/// What the user info endpoint gives.
+pub type UserInfo = UserInfoClaims<Further, CoreGenderClaim>;
 
 /// The desk as a client of a provider that was asked how it is used.
 pub type KnownClient = Client<
@@ -70,13 +74,23 @@ const ALGORITHMS: [CoreJwsSigningAlgorithm; 9] = [
     CoreJwsSigningAlgorithm::EdDsa,
 ];
 
-/// Verifies the ID token and gives the person whom it names.
-pub fn identity(
+/// What a provider says of the person who signed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// Its own name for the person.
+    pub subject: SubjectIdentifier,
+    oid: Option<String>,
+    email: Option<String>,
+    verified: bool,
+}
+
+/// Verifies the ID token and gives what it says.
+pub fn verified(
     tokens: &Tokens,
     client: &KnownClient,
     nonce: &str,
     provider: &Provider,
-) -> Result<Identity, Refused> {
+) -> Result<Said, Refused> {
     let token = tokens.id_token().ok_or(Refused::Bad("there is none"))?;
     let verifier = client.id_token_verifier().set_allowed_algs(ALGORITHMS);
     let claims = token.claims(&verifier, &Nonce::new(nonce.to_owned()))?;
@@ -85,7 +99,7 @@ pub fn identity(
     if issued_to.is_some_and(|party| party != provider.client_id) {
         return Err(Refused::Bad("it was issued to another client"));
     }
-    // 3.1.3.8: whether the access token came with it. The desk uses none, so this only tells that something is wrong.
+    // 3.1.3.8: whether the access token came with it.
     if let Some(expected) = claims.access_token_hash() {
         let unusable = |_| Refused::Bad("its at_hash cannot be compared");
         let algorithm = token.signing_alg().map_err(unusable)?;
@@ -97,27 +111,38 @@ pub fn identity(
             Err(_) => return Err(Refused::Bad("its at_hash cannot be compared")),
         }
     }
-    named(claims, provider)
+    Ok(Said {
+        subject: claims.subject().clone(),
+        oid: claims.additional_claims().oid.clone(),
+        email: claims.email().map(|email| email.to_string()),
+        verified: claims.email_verified() == Some(true),
+    })
 }
 
-/// The person whom verified claims name.
-fn named(
-    claims: &IdTokenClaims<Further, CoreGenderClaim>,
-    provider: &Provider,
-) -> Result<Identity, Refused> {
-    let nameless = |why| Refused::Nameless { issuer: provider.issuer.clone(), why };
-    let value = match provider.claim {
-        Claim::Sub => claims.subject().as_str(),
-        Claim::Oid => claims.additional_claims().oid.as_deref().ok_or(nameless(
-            "its token has no oid; ask for the scope profile, or know people by another claim",
-        ))?,
-        Claim::Email => {
-            let email = claims.email().ok_or(nameless("its token has no mail address"))?;
-            if claims.email_verified() != Some(true) {
+impl Said {
+    /// Whether the mail address is wanted and does not stand in the token. A provider may keep it for those who ask for it
+    /// (5.4).
+    pub fn lacks(&self, claim: Claim) -> bool {
+        claim == Claim::Email && self.email.is_none()
+    }
+
+    /// The same with the mail address of the user info, which is of the same subject.
+    pub fn with(self, info: &UserInfo) -> Self {
+        let email = info.email().map(|email| email.to_string());
+        Self { email, verified: info.email_verified() == Some(true), ..self }
+    }
+
+    /// The person whom the desk's claim names.
+    pub fn identity(&self, provider: &Provider) -> Result<Identity, Refused> {
+        let nameless = |why| Refused::Nameless { issuer: provider.issuer.clone(), why };
+        let value = match provider.claim {
+            Claim::Sub => self.subject.as_str(),
+            Claim::Oid => self.oid.as_deref().ok_or(nameless("it gives no oid"))?,
+            Claim::Email if self.email.is_some() && !self.verified => {
                 return Err(nameless("it does not say that the mail address is verified"));
             }
-            email.as_str()
-        }
-    };
-    Ok(provider.identity(value)?)
+            Claim::Email => self.email.as_deref().ok_or(nameless("it gives no mail address"))?,
+        };
+        Ok(provider.identity(value)?)
+    }
 }

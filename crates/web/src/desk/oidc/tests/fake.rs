@@ -23,6 +23,8 @@ use sha2::{Digest as _, Sha256};
 pub const CLIENT: &str = "the-desk+1";
 pub const SECRET: &str = "a secret: with+signs";
 pub const BACK: &str = "https://desk.example/desk/sign-in/return";
+/// Who is asked after with an access token.
+pub const PERSON: &str = "ann@guest.example";
 const ACCESS: &str = "an-access-token";
 
 /// What a provider does otherwise than an honest one.
@@ -45,6 +47,9 @@ pub enum Lie {
     NotVerified,
     VerifiedUnsaid,
     NoEmail,
+    EmailInUserInfo,
+    UnverifiedInUserInfo,
+    UserInfoOfAnother,
     NoToken,
     HugeKeys,
     TokenHangs,
@@ -97,6 +102,7 @@ impl Fake {
             .route("/.well-known/openid-configuration", get(metadata))
             .route("/jwks", get(keys))
             .route("/token", post(token))
+            .route("/userinfo", get(user_info))
             .route("/elsewhere", get(elsewhere).post(elsewhere))
             .with_state(fake.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -178,7 +184,12 @@ impl Fake {
             Lie::VerifiedUnsaid => {
                 drop(claims.as_object_mut().and_then(|all| all.remove("email_verified")));
             }
-            Lie::NoEmail => drop(claims.as_object_mut().and_then(|all| all.remove("email"))),
+            Lie::NoEmail
+            | Lie::EmailInUserInfo
+            | Lie::UnverifiedInUserInfo
+            | Lie::UserInfoOfAnother => {
+                drop(claims.as_object_mut().and_then(|all| all.remove("email")));
+            }
             Lie::AlgorithmNone => header = json!({ "alg": "none" }),
             Lie::SharedSecret => header = json!({ "alg": "HS256", "typ": "JWT" }),
             // It says whose key it would be, and another one signs.
@@ -216,6 +227,7 @@ async fn metadata(State(fake): State<Fake>) -> Response {
         "issuer": issuer,
         "authorization_endpoint": format!("{issuer}/authorize"),
         "token_endpoint": format!("{issuer}/token"),
+        "userinfo_endpoint": format!("{issuer}/userinfo"),
         "jwks_uri": format!("{issuer}/jwks"),
         "end_session_endpoint": format!("{issuer}/end"),
         "response_types_supported": ["code"],
@@ -250,6 +262,22 @@ async fn keys(State(fake): State<Fake>) -> Response {
         Lie::HugeKeys => Json(json!({ "keys": vec![one; 3_000] })).into_response(),
         _ => Json(json!({ "keys": [one] })).into_response(),
     }
+}
+
+/// OpenID Connect Core 1.0, 5.3.
+async fn user_info(State(fake): State<Fake>, headers: HeaderMap) -> Response {
+    let bearer = headers.get("authorization").and_then(|value| value.to_str().ok());
+    if bearer != Some(&format!("Bearer {ACCESS}")) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let info = |sub: &str, verified: bool| json!({ "sub": format!("sub of {sub}"), "email": PERSON, "email_verified": verified });
+    Json(match fake.lie() {
+        Lie::EmailInUserInfo => info(PERSON, true),
+        Lie::UnverifiedInUserInfo => info(PERSON, false),
+        Lie::UserInfoOfAnother => info("max@guest.example", true),
+        _ => json!({ "sub": format!("sub of {PERSON}") }),
+    })
+    .into_response()
 }
 
 async fn elsewhere(State(fake): State<Fake>) -> Response {

@@ -8,7 +8,7 @@ use hospitium_desk::sign_in::{ClientSecret, Provider};
 use jiff::Timestamp;
 use openidconnect::{ClaimsVerificationError as Wrong, SignatureVerificationError as Signature};
 
-use super::fake::{CLIENT, Fake, Lie, SECRET};
+use super::fake::{CLIENT, Fake, Lie, PERSON, SECRET};
 use crate::desk::oidc::Oidc;
 use crate::desk::oidc::attempt::Attempt;
 use crate::desk::oidc::error::Refused;
@@ -41,7 +41,7 @@ fn attempt() -> Attempt {
 
 /// The code with which a browser comes back whose person signed in at the provider.
 async fn code(fake: &Fake, oidc: &Oidc, attempt: &Attempt) -> String {
-    let query = fake.grants(&oidc.begin(attempt).await.expect("begins"), "ann@guest.example");
+    let query = fake.grants(&oidc.begin(attempt).await.expect("begins"), PERSON);
     query.split(['=', '&']).nth(1).expect("a code").to_owned()
 }
 
@@ -106,12 +106,20 @@ async fn a_token_that_is_forged_or_meant_for_others_is_not_believed() {
 
 #[tokio::test]
 async fn a_mail_address_counts_only_if_the_provider_says_that_it_is_verified() {
-    for lie in [Lie::NotVerified, Lie::VerifiedUnsaid, Lie::NoEmail] {
+    for lie in [Lie::NotVerified, Lie::VerifiedUnsaid, Lie::NoEmail, Lie::UnverifiedInUserInfo] {
         let why = ends(lie, "", HASTY).await.expect_err("refused");
         assert!(matches!(why, Refused::Nameless { .. }), "{lie:?}: {why:?}");
         let by_sub = ends(lie, "claim = \"sub\"\nscopes = [\"email\"]\n", HASTY).await;
         assert_eq!(by_sub.expect("named"), "sub of ann@guest.example");
     }
+}
+
+#[tokio::test]
+async fn a_mail_address_that_is_not_in_the_token_is_asked_for_and_has_to_be_of_the_same_person() {
+    let named = ends(Lie::EmailInUserInfo, "", HASTY).await.expect("named");
+    assert_eq!(named, "ann@guest.example");
+    let why = ends(Lie::UserInfoOfAnother, "", HASTY).await.expect_err("refused");
+    assert!(matches!(&why, Refused::Unconfirmed { why, .. } if why.contains("subject")), "{why:?}");
 }
 
 #[tokio::test]
@@ -121,7 +129,7 @@ async fn a_token_endpoint_that_hangs_redirects_or_floods_gives_nothing() {
         [(Lie::TokenHangs, quick), (Lie::TokenRedirects, HASTY), (Lie::TokenHuge, HASTY)]
     {
         let why = ends(lie, "", pace).await.expect_err("refused");
-        assert!(matches!(why, Refused::NoToken { .. }), "{lie:?}: {why:?}");
+        assert!(matches!(why, Refused::Unconfirmed { .. }), "{lie:?}: {why:?}");
     }
 }
 
@@ -129,7 +137,7 @@ async fn a_token_endpoint_that_hangs_redirects_or_floods_gives_nothing() {
 async fn a_provider_that_is_not_there_or_says_nonsense_of_itself_is_not_used() {
     for (lie, words) in [
         (Lie::Down, "502"),
-        (Lie::Garbage, "expected a string"),
+        (Lie::Garbage, "invalid type: sequence"),
         (Lie::MetadataOfAnother, "unexpected issuer"),
         (Lie::MetadataClear, "it sends people to \"http://other.example/token\""),
         (Lie::HugeKeys, "more than 262144 bytes"),
@@ -186,11 +194,11 @@ async fn a_code_counts_for_the_attempt_that_it_was_given_for_and_once() {
     let (ours, other) = (attempt(), attempt());
     let stolen = code(&fake, &oidc, &ours).await;
     let why = oidc.finish(&other, &stolen, None).await.expect_err("PKCE");
-    assert!(matches!(why, Refused::NoToken { .. }), "{why:?}");
+    assert!(matches!(why, Refused::Unconfirmed { .. }), "{why:?}");
     let good = code(&fake, &oidc, &ours).await;
     oidc.finish(&ours, &good, Some(&fake.issuer)).await.expect("named");
     let why = oidc.finish(&ours, &good, None).await.expect_err("replayed");
-    assert!(matches!(why, Refused::NoToken { .. }), "{why:?}");
+    assert!(matches!(why, Refused::Unconfirmed { .. }), "{why:?}");
     let asked = fake.calls().1;
     let mixed = code(&fake, &oidc, &ours).await;
     let why =

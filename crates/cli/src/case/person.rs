@@ -122,8 +122,13 @@ pub async fn person(command: PersonCommand) -> Result<End> {
             };
             store.add_account(&account, &hash).await?;
             noted(&place, "made an account", &account.login).await?;
-            if let Some(identity) = &identity {
-                link(&place, &account.login, Some(identity)).await?;
+            if let Some(identity) = &identity
+                && let Err(error) = link(&place, &account.login, Some(identity)).await
+            {
+                // Nobody could sign in to it.
+                store.remove_account(&account.login).await?;
+                noted(&place, "removed an account", &account.login).await?;
+                return Err(error);
             }
             tell(&on, &account);
         }

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 
 use axum::Json;
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Form, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -296,8 +295,7 @@ async fn token(
         |error: &str| (StatusCode::BAD_REQUEST, Json(json!({ "error": error }))).into_response();
     match fake.lie() {
         Lie::TokenHangs => std::future::pending().await,
-        Lie::TokenRedirects => return Redirect::temporary("/elsewhere").into_response(),
-        Lie::TokenHuge => return Body::from(vec![b' '; 1 << 20]).into_response(),
+        Lie::TokenRedirects => return Redirect::to("/elsewhere").into_response(),
         _ => {}
     }
     let basic = headers.get("authorization").and_then(|value| value.to_str().ok());
@@ -321,5 +319,7 @@ async fn token(
     if fake.lie() != Lie::NoToken {
         tokens["id_token"] = json!(fake.id_token(&granted));
     }
-    Json(tokens).into_response()
+    let room = if fake.lie() == Lie::TokenHuge { 1 << 20 } else { 0 };
+    let json = [("content-type", "application/json")];
+    (json, format!("{tokens}{}", " ".repeat(room))).into_response()
 }

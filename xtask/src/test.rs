@@ -8,7 +8,7 @@ use xtask::image::Variant;
 use xtask::setup::Lab;
 use xtask::{cargo, setup, show};
 
-use crate::{browser, oracles, postgres};
+use crate::{browser, npm, oracles, postgres};
 
 /// What a person can ask for.
 #[derive(clap::Args)]
@@ -43,6 +43,7 @@ enum Needs {
     SysV,
     Oracles,
     Browser,
+    Oidc,
     Feeds,
     Strace,
     Postgres,
@@ -58,7 +59,7 @@ struct Which {
 }
 
 /// All of them, in the order in which they run. The last counts the most tests, so its closing lines come last.
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 10] = [
     Part {
         name: "libvirt-suite",
         needs: Needs::Lab,
@@ -107,6 +108,16 @@ const PARTS: [Part; 9] = [
         which: Which {
             nextest: "package(hospitium-web) and test(browser)",
             cargo: &["--package", "hospitium-web", "--lib", "browser", "--"],
+        },
+        ignored: true,
+        asked_for: false,
+    },
+    Part {
+        name: "oidc",
+        needs: Needs::Oidc,
+        which: Which {
+            nextest: "package(hospitium-web) and test(oidc::tests::real)",
+            cargo: &["--package", "hospitium-web", "--lib", "oidc::tests::real", "--"],
         },
         ignored: true,
         asked_for: false,
@@ -272,6 +283,9 @@ impl Part {
             }
             Needs::Browser => {
                 tests.env("HOSPITIUM_BROWSER", browser::modules()?);
+            }
+            Needs::Oidc => {
+                tests.env("HOSPITIUM_OIDC", npm::packages("oidc")?);
             }
             Needs::Feeds => oracles::of_feeds()?,
             Needs::Strace => setup::install(STRACE.iter())?,

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use clap::{Args, ValueHint};
 use hospitium_desk::Office;
+use hospitium_desk::sign_in::{FILE as OIDC, Provider};
 use hospitium_desk_http::notify::{Notify, run as notices};
 use hospitium_desk_http::{
     Bell, Contacts, Limits as DeskLimits, Server, routes as desk_routes, run as courier,
 };
-use hospitium_web::{Connections, Counter, Heads, Site, Sources, renew, serve as server};
+use hospitium_web::{Connections, Counter, Heads, Oidc, Site, Sources, renew, serve as server};
 use jiff::civil::Date;
 
 use crate::deals;
@@ -72,18 +73,37 @@ struct Desk {
     notify: Notify,
     contacts: Contacts,
     limits: DeskLimits,
+    /// Sign-in by OpenID Connect, until the pages have it.
+    oidc: Option<Oidc>,
+}
+
+/// Sign-in by OpenID Connect, if the desk's folder says so.
+fn oidc(folder: &std::path::Path, base: Option<&str>) -> Result<Option<Oidc>> {
+    let Some(provider) = Provider::read(folder)? else { return Ok(None) };
+    let Some(base) = base else {
+        return Err(Usage::error(
+            format!(
+                "{} needs the address to which browsers come back",
+                folder.join(OIDC).display()
+            ),
+            "say how browsers see this server: --base https://HOST",
+        ));
+    };
+    let secret = provider.secret()?;
+    Ok(Some(Oidc::new(provider, secret, base)?))
 }
 
 impl DeskOptions {
-    async fn open(self) -> Result<Option<Desk>> {
+    async fn open(self, base: Option<&str>) -> Result<Option<Desk>> {
         let Some(folder) = self.desk else { return Ok(None) };
         let office = Arc::new(crate::case::open_desk(&folder, self.desk_db.as_deref()).await?);
         let attachment = u64::from(self.largest_attachment) << 20;
         let limits = DeskLimits { attachment, ..DeskLimits::default() };
         note!("the desk of {} is at /desk, and called by other desks under /exchange/", office.us);
         let notify = Notify::read(&office.folder)?;
+        let oidc = oidc(&office.folder, base)?;
         let (bells, contacts) = (Default::default(), Contacts::default());
-        Ok(Some(Desk { office, bells, notify, contacts, limits }))
+        Ok(Some(Desk { office, bells, notify, contacts, limits, oidc }))
     }
 }
 
@@ -95,18 +115,23 @@ impl Desk {
     }
 
     /// Its pages.
-    fn counter(&self, tls: bool) -> Counter {
+    fn counter(&mut self, tls: bool) -> Counter {
         let contacts = self.contacts.clone();
         let troubles = move || {
             let all = contacts.all().into_iter();
             all.filter_map(|(name, contact)| Some((name.to_string(), contact.trouble?))).collect()
         };
-        Counter::new(Arc::clone(&self.office), tls, self.limits.attachment, Box::new(troubles))
+        let largest = self.limits.attachment;
+        let counter = Counter::new(Arc::clone(&self.office), tls, largest, Box::new(troubles));
+        match self.oidc.take() {
+            Some(oidc) => counter.with_oidc(oidc),
+            None => counter,
+        }
     }
 
     /// Calls the other desks, and tells of what happens, until the site closes.
     fn start(self, base: Option<String>, closing: tokio::sync::watch::Receiver<bool>) {
-        let Self { office, bells, notify, contacts, limits } = self;
+        let Self { office, bells, notify, contacts, limits, oidc: _ } = self;
         let tell = |words: &str| note!("{}", safe(words));
         if !notify.is_empty() {
             let (office, bells) = (Arc::clone(&office), bells.clone());
@@ -216,7 +241,7 @@ pub async fn serve(arguments: ServeArguments) -> Result<End> {
         ));
     }
     let mut beside = federation.open(desk.desk.as_deref())?;
-    let desk = desk.open().await?;
+    let mut desk = desk.open(base.as_deref()).await?;
     if let Some(desk) = &desk {
         beside = beside.merge(desk.routes());
     }
@@ -229,7 +254,7 @@ pub async fn serve(arguments: ServeArguments) -> Result<End> {
     // A catalog that was made on the spot is nobody else's to renew.
     let renews = site.db.is_none() && !site.logs.log.is_empty();
     let mut site = site.open(base.clone(), runs).await?.beside(beside);
-    if let Some(desk) = &desk {
+    if let Some(desk) = &mut desk {
         site = site.with_counter(desk.counter(tls));
     }
     let site = Arc::new(site);

@@ -396,3 +396,49 @@ fn an_account_is_made_listed_and_removed_and_a_weak_one_refused() {
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("case person list"), "{said}");
 }
+
+#[test]
+fn who_signs_in_at_a_provider_has_an_account_without_a_password_and_serve_asks_for_the_way_back() {
+    let world = World::new();
+    let folder = world.party(GUEST);
+    let person =
+        |arguments: &[&str]| run(&[&["case", "person"], arguments, &["--party", &folder]].concat());
+    let ann = ["add", "ann", "--role", "engineer", "--address", "ann@guest.example"];
+    let ann = [&ann[..], &["--oidc", "Ann@Guest.Example"]].concat();
+    let (code, said) = person(&ann);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("oidc.toml"), "{said}");
+    let file = Path::new(&folder).join("desk/oidc.toml");
+    let provider = "issuer = \"http://127.0.0.1:9\"\nclient-id = \"desk\"\nsecret-env = \"HOSPITIUM_NO_SUCH\"\n";
+    std::fs::write(&file, provider).expect("written");
+    let (code, said) = person(&ann);
+    assert_eq!(code, Some(0), "{said}");
+    let listed = person(&["list"]).1;
+    assert!(listed.contains("signs in as ann@guest.example (email)"), "{listed}");
+    let auditor = ["add", "ute", "--role", "auditor", "--oidc"];
+    let (code, said) = person(&[&auditor[..], &["ann@guest.example"]].concat());
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("another account"), "{said}");
+    assert!(!person(&["list"]).1.contains("ute"), "nothing is left of it");
+    assert_eq!(person(&["oidc", "ann", "ann"]).0, Some(2), "no mail address");
+    assert_eq!(person(&["oidc", "ann", "--none"]).0, Some(0));
+    assert!(!person(&["list"]).1.contains("signs in as"));
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--desk", &folder];
+    let (code, said) = run(&serve);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("oidc.toml needs the address") && said.contains("--base"), "{said}");
+    let (code, said) = run(&[&serve[..], &["--base", "https://desk.example"]].concat());
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("HOSPITIUM_NO_SUCH, which is not set"), "{said}");
+    // A provider that is not there keeps no server from its start.
+    std::fs::write(&file, provider.replace("secret-env = \"HOSPITIUM_NO_SUCH\"\n", ""))
+        .expect("written");
+    let mut command = hospitium();
+    command.args(serve).args(["--base", "http://127.0.0.1:8600"]).stdout(Stdio::piped());
+    let mut child = command.stderr(Stdio::null()).spawn().expect("starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("told");
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    assert!(line.starts_with("http://127.0.0.1:"), "{line}");
+}

@@ -39,6 +39,7 @@ mod reply;
 #[doc(hidden)]
 #[allow(missing_docs, reason = "for tests, here and in the rooms above")]
 pub mod sample;
+pub mod sign_in;
 mod span;
 pub mod store;
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod bridge;
 mod drafts;
 mod error;
 mod exchange;
+mod identities;
 mod notices;
 mod once;
 mod rows;

@@ -13,6 +13,7 @@ mod browser;
 mod case;
 mod fields;
 mod forms;
+mod oidc;
 mod open;
 mod pages;
 mod queue;
@@ -37,6 +38,7 @@ use hospitium_desk::{Office, Places};
 use tokio::sync::Semaphore;
 
 use crate::site::Site;
+pub use oidc::{Oidc, SetUpError};
 use throttle::Throttle;
 
 /// The largest body of a form, in bytes: some texts of the longest kind.
@@ -63,6 +65,7 @@ pub struct Counter {
     hashing: Semaphore,
     files: Semaphore,
     places: Places,
+    oidc: Option<Arc<Oidc>>,
 }
 
 impl std::fmt::Debug for Counter {
@@ -84,7 +87,13 @@ impl Counter {
             hashing: Semaphore::new(HASHING),
             files: Semaphore::new(FILES),
             places: Places::default(),
+            oidc: None,
         }
+    }
+
+    /// The same, where people may sign in by OpenID Connect too.
+    pub fn with_oidc(self, oidc: Oidc) -> Self {
+        Self { oidc: Some(Arc::new(oidc)), ..self }
     }
 }
 
@@ -102,6 +111,8 @@ pub fn router(site: &Arc<Site>) -> Router<Arc<Site>> {
     Router::new()
         .route("/desk", get(queue::queue))
         .route("/desk/sign-in", get(sign_in::form).post(sign_in::sign_in))
+        .route("/desk/sign-in/oidc", get(oidc::begin))
+        .route("/desk/sign-in/return", get(oidc::back))
         .route("/desk/sign-out", post(sign_in::sign_out))
         .route("/desk/cases/{id}", get(case::case))
         .route("/desk/cases/{id}/do", post(pages::act))

@@ -31,7 +31,7 @@ mod site;
 mod tests;
 
 pub use connections::Connections;
-pub use desk::{Counter, Troubles};
+pub use desk::{Counter, Oidc, SetUpError, Troubles};
 pub use error::{Refused, SiteError};
 pub use export::{Exported, export};
 pub use renew::{Heads, renew};

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
+use hospitium_desk::sign_in::{FILE as OIDC, Identity, Provider};
 use hospitium_desk::{Account, Address, Line, Login, Role, hash_password};
 use jiff::SignedDuration;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
@@ -37,6 +38,24 @@ pub enum PersonCommand {
         /// The customer's organisation, as cases name it
         #[arg(long, value_name = "NAME")]
         customer: Option<Line>,
+        /// The person's mail address, sub or oid at the provider of desk/oidc.toml, where it signs in; no password is asked
+        /// for
+        #[arg(long, value_name = "IDENTITY")]
+        oidc: Option<String>,
+        #[command(flatten)]
+        on: On,
+    },
+    /// Say by which identity a person signs in at the provider of desk/oidc.toml; sessions and tokens end
+    Oidc {
+        /// The account
+        #[arg(value_name = "LOGIN")]
+        login: Login,
+        /// The mail address, sub or oid that the provider gives the person
+        #[arg(value_name = "IDENTITY", required_unless_present = "none", conflicts_with = "none")]
+        identity: Option<String>,
+        /// By none: with a password only
+        #[arg(long)]
+        none: bool,
         #[command(flatten)]
         on: On,
     },
@@ -80,7 +99,7 @@ pub enum PersonCommand {
 /// `hospitium case person`.
 pub async fn person(command: PersonCommand) -> Result<End> {
     match command {
-        PersonCommand::Add { login, role, name, address, customer, on } => {
+        PersonCommand::Add { login, role, name, address, customer, oidc, on } => {
             let place = Place::open(&on.desk).await?;
             let name = match name {
                 Some(name) => name,
@@ -95,20 +114,56 @@ pub async fn person(command: PersonCommand) -> Result<End> {
                     "change its password: hospitium case person password LOGIN",
                 ));
             }
-            let hash = hash_password(&password()?).map_err(usage)?;
+            let identity = oidc.map(|value| identity(&place, &value)).transpose()?;
+            let hash = match &identity {
+                // Nobody has its password, until it is given one.
+                Some(_) => String::new(),
+                None => hash_password(&password()?).map_err(usage)?,
+            };
             store.add_account(&account, &hash).await?;
             noted(&place, "made an account", &account.login).await?;
+            if let Some(identity) = &identity
+                && let Err(error) = link(&place, &account.login, Some(identity)).await
+            {
+                // Nobody could sign in to it.
+                store.remove_account(&account.login).await?;
+                noted(&place, "removed an account", &account.login).await?;
+                return Err(error);
+            }
             tell(&on, &account);
+        }
+        PersonCommand::Oidc { login, identity: given, none: _, on } => {
+            let place = Place::open(&on.desk).await?;
+            let identity = given.map(|value| identity(&place, &value)).transpose()?;
+            link(&place, &login, identity.as_ref()).await?;
+            match identity {
+                Some(Identity { issuer, claim, value }) => {
+                    let words = format!("{login} signs in at {issuer} as {value} ({claim})");
+                    out!("{}; its sessions ended", safe(&words));
+                }
+                None => out!("{login} signs in with a password only; its sessions ended"),
+            }
         }
         PersonCommand::List { on } => {
             let place = Place::open(&on.desk).await?;
             let all = place.office.store.accounts().await?;
+            let identities = place.office.store.identities().await?;
             if on.json {
-                let all: Vec<_> = all.iter().map(value).collect();
+                let of = |account: &Account| {
+                    let found = identities.iter().find(|one| one.0 == account.login.as_str());
+                    let mut value = value(account);
+                    value["oidc"] = json!(found.map(|(_, claim, value)| json!({ claim: value })));
+                    value
+                };
+                let all: Vec<_> = all.iter().map(of).collect();
                 out!("{}", json!({ "schema": "hospitium-people/1", "people": all }));
             } else {
                 for account in &all {
                     tell(&on, account);
+                    let found = identities.iter().find(|one| one.0 == account.login.as_str());
+                    if let Some((_, claim, value)) = found {
+                        out!("{:<12} signs in as {}", "", safe(&format!("{value} ({claim})")));
+                    }
                 }
                 if all.is_empty() {
                     out!(
@@ -152,6 +207,30 @@ pub async fn person(command: PersonCommand) -> Result<End> {
         }
     }
     Ok(End::Good)
+}
+
+/// A person, as the desk's provider names it.
+fn identity(place: &Place, value: &str) -> Result<Identity> {
+    let folder = &place.office.folder;
+    let Some(provider) = Provider::read(folder)? else {
+        return Err(Usage::error(
+            format!("there is no {}", folder.join(OIDC).display()),
+            "say in it at which provider people sign in (docs/desk.md, \"Sign-in by OpenID Connect\")",
+        ));
+    };
+    let words = "name the person as the provider does: a mail address, or what the claim of desk/oidc.toml says";
+    provider.identity(value).map_err(|error| Usage::error(error.to_string(), words))
+}
+
+async fn link(place: &Place, login: &Login, to: Option<&Identity>) -> Result<()> {
+    place.office.store.link(login, to).await.map_err(absent)?;
+    let what = match to {
+        Some(Identity { issuer, claim, value }) => {
+            format!("linked to {value} ({claim}) of {issuer}")
+        }
+        None => "unlinked from a provider".to_owned(),
+    };
+    noted(place, &what, login).await
 }
 
 fn usage(error: hospitium_desk::AccountError) -> anyhow::Error {

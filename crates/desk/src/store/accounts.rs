@@ -94,7 +94,10 @@ pub(super) fn account(row: &sqlx::any::AnyRow) -> Result<Account, StoreError> {
 pub(super) const COLUMNS: &str = "p.login, p.role, p.name, p.address, p.customer";
 
 /// Ends the sessions and the tokens of an account.
-async fn end_all(connection: &mut sqlx::AnyConnection, login: &Login) -> Result<(), StoreError> {
+pub(super) async fn end_all(
+    connection: &mut sqlx::AnyConnection,
+    login: &Login,
+) -> Result<(), StoreError> {
     for table in ["desk_sessions", "desk_tokens"] {
         let sql = format!("DELETE FROM {table} WHERE login = $1");
         let done = sqlx::query(&sql).bind(login.as_str()).execute(&mut *connection).await;
@@ -103,12 +106,33 @@ async fn end_all(connection: &mut sqlx::AnyConnection, login: &Login) -> Result<
     Ok(())
 }
 
+/// Begins a session of an account.
+pub(super) async fn insert_session(
+    connection: &mut sqlx::AnyConnection,
+    login: &Login,
+    now: Timestamp,
+) -> Result<Token, StoreError> {
+    let token = Token::new()?;
+    let sql = "INSERT INTO desk_sessions (id, login, made, seen) VALUES ($1, $2, $3, $3)";
+    let insert = sqlx::query(sql).bind(token.name()).bind(login.as_str()).bind(now.as_second());
+    insert.execute(&mut *connection).await.map_err(failed())?;
+    Ok(token)
+}
+
+/// Removes what says by which identity the person of an account signs in.
+async fn forget(connection: &mut sqlx::AnyConnection, login: &Login) -> Result<(), StoreError> {
+    let sql = "DELETE FROM desk_identities WHERE login = $1";
+    let done = sqlx::query(sql).bind(login.as_str()).execute(&mut *connection).await;
+    done.map(drop).map_err(failed())
+}
+
 impl Store {
-    /// Adds an account, with its password's hash.
+    /// Adds an account, with its password's hash; with an empty one, no password is its.
     ///
     /// # Errors
     /// If the name is taken.
     pub async fn add_account(&self, account: &Account, hash: &str) -> Result<(), StoreError> {
+        let mut tx = self.pool.begin().await.map_err(failed())?;
         let sql = "INSERT INTO desk_people (login, role, name, address, customer, secret) \
                    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (login) DO NOTHING";
         let done = sqlx::query(sql)
@@ -118,12 +142,14 @@ impl Store {
             .bind(account.address.as_ref().map_or("", |address| address.as_str()))
             .bind(account.customer.as_ref().map_or("", |customer| customer.as_str()))
             .bind(hash)
-            .execute(&self.pool)
+            .execute(&mut *tx)
             .await;
-        match done.map_err(failed())?.rows_affected() {
-            0 => Err(StoreError::Account(account.login.to_string(), "is there already")),
-            _ => Ok(()),
+        if done.map_err(failed())?.rows_affected() == 0 {
+            return Err(StoreError::Account(account.login.to_string(), "is there already"));
         }
+        // An account of this name that an older program removed may have left its identity.
+        forget(&mut tx, &account.login).await?;
+        tx.commit().await.map_err(failed())
     }
 
     /// Gives an account another password. Its sessions and tokens end.
@@ -152,6 +178,7 @@ impl Store {
         if done.map_err(failed())?.rows_affected() == 0 {
             return Err(StoreError::Account(login.to_string(), "is not there"));
         }
+        forget(&mut tx, login).await?;
         end_all(&mut tx, login).await?;
         tx.commit().await.map_err(failed())
     }
@@ -195,10 +222,7 @@ impl Store {
         if done.map_err(failed())?.rows_affected() == 0 {
             return Ok(None);
         }
-        let (token, at) = (Token::new()?, now.as_second());
-        let sql = "INSERT INTO desk_sessions (id, login, made, seen) VALUES ($1, $2, $3, $3)";
-        let insert = sqlx::query(sql).bind(token.name()).bind(login.as_str()).bind(at);
-        insert.execute(&mut *tx).await.map_err(failed())?;
+        let token = insert_session(&mut tx, login, now).await?;
         tx.commit().await.map_err(failed())?;
         Ok(Some(token))
     }
@@ -208,14 +232,12 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn begin_session(&self, login: &Login, now: Timestamp) -> Result<Token, StoreError> {
-        let token = Token::new()?;
+        let mut connection = self.pool.acquire().await.map_err(failed())?;
+        let token = insert_session(&mut connection, login, now).await?;
         let at = now.as_second();
-        let sql = "INSERT INTO desk_sessions (id, login, made, seen) VALUES ($1, $2, $3, $3)";
-        let insert = sqlx::query(sql).bind(token.name()).bind(login.as_str()).bind(at);
-        insert.execute(&self.pool).await.map_err(failed())?;
         let sql = "DELETE FROM desk_sessions WHERE seen < $1 OR made < $2";
         let old = sqlx::query(sql).bind(at - SESSION.0).bind(at - SESSION.1);
-        old.execute(&self.pool).await.map_err(failed())?;
+        old.execute(&mut *connection).await.map_err(failed())?;
         Ok(token)
     }
 

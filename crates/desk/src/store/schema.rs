@@ -23,6 +23,8 @@ pub const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS desk_once (id TEXT PRIMARY KEY, until BIGINT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS desk_people (login TEXT PRIMARY KEY, role TEXT NOT NULL, \
      name TEXT NOT NULL, address TEXT NOT NULL, customer TEXT NOT NULL, secret TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS desk_identities (issuer TEXT NOT NULL, claim TEXT NOT NULL, \
+     value TEXT NOT NULL, login TEXT NOT NULL, PRIMARY KEY (issuer, claim, value))",
     "CREATE TABLE IF NOT EXISTS desk_sessions (id TEXT PRIMARY KEY, login TEXT NOT NULL, \
      made BIGINT NOT NULL, seen BIGINT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS desk_tokens (id TEXT PRIMARY KEY, login TEXT NOT NULL, \

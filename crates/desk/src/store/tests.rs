@@ -5,6 +5,7 @@ use hospitium_catalog::sample::database::address;
 use super::*;
 use crate::exchange::{Pair, Receipt, Refusal, Sealed, Taken, sign_receipt, verify_receipt};
 use crate::sample::*;
+use crate::sign_in::{Claim, Identity};
 use crate::*;
 
 /// Two desks with a database and keys each.
@@ -495,4 +496,47 @@ async fn an_archive_of_a_bridged_case_comes_back_to_its_own_desk_and_to_no_other
     let (whole, added) = ours.expect("taken");
     assert_eq!((added, whole.case()), (3, thread.case()));
     assert_eq!(desks.stores.submitter.due(now).await.expect("read"), []);
+}
+
+#[tokio::test]
+async fn an_identity_begins_sessions_of_its_account_alone_and_ends_them_when_it_goes() {
+    let store = Store::open(&address().await.expect("an address")).await.expect("opens");
+    let (ann, bo) = (account("ann"), account("bo"));
+    for account in [&ann, &bo] {
+        store.add_account(account, "").await.expect("added");
+    }
+    let of = |issuer: &str, value: &str| {
+        Identity::new(issuer, Claim::Email, value).expect("an identity")
+    };
+    let hers = of("https://login.example", "ann@vendor.example");
+    let signed = async |identity: &Identity| {
+        let begun = store.sign_in_as(identity, start()).await.expect("asked");
+        begun.map(|(account, token)| (account.login, token))
+    };
+    assert_eq!(signed(&hers).await, None);
+    store.link(&ann.login, Some(&hers)).await.expect("linked");
+    let (login, token) = signed(&hers).await.expect("known");
+    assert_eq!(login, ann.login);
+    let goes_on = async |token| store.session(token, start()).await.expect("read").is_some();
+    assert!(goes_on(&token).await);
+    for other in [
+        of("https://other.example", "ann@vendor.example"),
+        of("https://login.example", "bo@vendor.example"),
+        Identity { claim: Claim::Sub, ..hers.clone() },
+    ] {
+        assert_eq!(signed(&other).await, None, "{other:?}");
+    }
+    let taken = store.link(&bo.login, Some(&hers)).await.expect_err("hers");
+    assert!(taken.to_string().contains("another account"), "{taken}");
+    assert!(goes_on(&token).await, "a link that is refused changes nothing");
+    store.link(&ann.login, None).await.expect("unlinked");
+    assert!(!goes_on(&token).await);
+    assert_eq!(signed(&hers).await, None);
+    store.link(&ann.login, Some(&hers)).await.expect("linked");
+    let (_, token) = signed(&hers).await.expect("known");
+    store.remove_account(&ann.login).await.expect("removed");
+    assert!(!goes_on(&token).await);
+    store.add_account(&ann, "").await.expect("another of the name");
+    assert_eq!(signed(&hers).await, None, "the name alone gives no identity");
+    assert!(store.link(&"nobody".parse().expect("a name"), Some(&hers)).await.is_err());
 }

@@ -37,12 +37,16 @@ pub fn cookie(token: Option<&Token>, tls: bool) -> String {
     format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}{end}")
 }
 
+/// The values of this cookie that a request carries.
+pub fn cookies<'h>(headers: &'h HeaderMap, name: &'static str) -> impl Iterator<Item = &'h str> {
+    let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let cookies = all.flat_map(|line| line.split(';')).filter_map(|one| one.trim().split_once('='));
+    cookies.filter(move |(known, _)| *known == name).map(|(_, value)| value)
+}
+
 /// The session that a request names.
 pub fn named(headers: &HeaderMap, tls: bool) -> Option<Token> {
-    let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut cookies =
-        all.flat_map(|line| line.split(';')).filter_map(|one| one.trim().split_once('='));
-    cookies.find(|(name, _)| *name == cookie_name(tls)).and_then(|(_, value)| Token::read(value))
+    cookies(headers, cookie_name(tls)).next().and_then(Token::read)
 }
 
 /// Whether another site sent a form, as far as the browser tells: `Sec-Fetch-Site`, else `Origin`.

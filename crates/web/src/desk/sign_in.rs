@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use askama::Template;
 use axum::Form;
@@ -13,6 +13,7 @@ use hospitium_desk::{Login, is_password};
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::Counter;
 use super::fields::Fields;
 use super::session::{Signed, cookie, counter, named};
 use super::shell::{Shell, failed, page};
@@ -24,16 +25,36 @@ struct SignIn {
     shell: Shell,
     next: String,
     trouble: String,
+    provider: Option<Offered>,
+}
+
+/// The provider at which people may sign in.
+struct Offered {
+    issuer: String,
+    /// What is wrong with it now; empty if nothing is.
+    trouble: String,
+}
+
+/// How long the page to sign in waits for the provider.
+const WAIT: Duration = Duration::from_secs(1);
+
+impl Offered {
+    async fn by(counter: &Counter) -> Option<Self> {
+        let oidc = counter.oidc.as_ref()?;
+        let trouble = oidc.trouble(WAIT).await.unwrap_or_default();
+        Some(Self { issuer: oidc.issuer().to_owned(), trouble })
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
 pub struct Next {
+    /// Where to go on afterwards.
     #[serde(default)]
-    next: String,
+    pub next: String,
 }
 
 /// Where to go on: a page of this desk, and nowhere else.
-fn local(next: &str) -> &str {
+pub fn local(next: &str) -> &str {
     let plain = next.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-".contains(&b));
     let ours = next == "/desk" || next.starts_with("/desk/");
     if plain && ours && !next.starts_with("/desk/sign-in") { next } else { "/desk" }
@@ -44,8 +65,10 @@ pub async fn form(
     State(site): State<Arc<Site>>,
     Query(Next { next }): Query<Next>,
 ) -> Result<Response, Response> {
-    let shell = Shell::nobody(counter(&site)?.office.us.as_str());
-    Ok(page(&SignIn { shell, next: local(&next).to_owned(), trouble: String::new() }))
+    let counter = counter(&site)?;
+    let shell = Shell::nobody(counter.office.us.as_str());
+    let (next, trouble) = (local(&next).to_owned(), String::new());
+    Ok(page(&SignIn { shell, next, trouble, provider: Offered::by(counter).await }))
 }
 
 /// `POST /desk/sign-in`.
@@ -59,9 +82,10 @@ pub async fn sign_in(
     let fields = Fields::new(given.clone());
     let next = local(fields.get("next").unwrap_or_default()).to_owned();
     let address = extensions.get::<ConnectInfo<SocketAddr>>().map(|from| from.0.ip());
-    let again = |status, trouble: String| {
+    let again = async |status, trouble: String| {
         let shell = Shell::nobody(counter.office.us.as_str());
-        (status, page(&SignIn { shell, next: next.clone(), trouble })).into_response()
+        let (next, provider) = (next.clone(), Offered::by(counter).await);
+        (status, page(&SignIn { shell, next, trouble, provider })).into_response()
     };
     let name = fields.get("login").unwrap_or_default().to_owned();
     // A password may begin with a space.
@@ -73,7 +97,7 @@ pub async fn sign_in(
         let minutes = wait.as_secs().div_ceil(60);
         let words = format!("Too many tries. Come again in {minutes} minutes.");
         let retry = [(header::RETRY_AFTER, wait.as_secs().max(1).to_string())];
-        return Ok((retry, again(StatusCode::TOO_MANY_REQUESTS, words)).into_response());
+        return Ok((retry, again(StatusCode::TOO_MANY_REQUESTS, words).await).into_response());
     }
     let store = &counter.office.store;
     let known = match &login {
@@ -81,6 +105,8 @@ pub async fn sign_in(
         None => None,
     };
     let (account, hash) = known.unzip();
+    // An account without a password takes as long as any other.
+    let hash = hash.filter(|hash| !hash.is_empty());
     let checked_against = hash.clone().unwrap_or_default();
     let good = {
         // Each takes memory; others wait for their turn.
@@ -93,7 +119,7 @@ pub async fn sign_in(
         let shown = login.as_ref().map_or("no name that can be", Login::as_str);
         store.audit(now, shown, "tried to sign in", "").await.map_err(|error| failed(&error))?;
         let words = "This name and this password do not belong together.".to_owned();
-        return Ok(again(StatusCode::UNAUTHORIZED, words));
+        return Ok(again(StatusCode::UNAUTHORIZED, words).await);
     };
     counter.throttle.succeeded(key, address);
     // The session of before, if there was one, ends: the new one has a token of its own.
@@ -103,7 +129,7 @@ pub async fn sign_in(
     let begun = store.sign_in(&account.login, &checked_against, now).await;
     let Some(token) = begun.map_err(|error| failed(&error))? else {
         let words = "This name and this password do not belong together.".to_owned();
-        return Ok(again(StatusCode::UNAUTHORIZED, words));
+        return Ok(again(StatusCode::UNAUTHORIZED, words).await);
     };
     let noted = store.audit(now, account.login.as_str(), "signed in", "").await;
     noted.map_err(|error| failed(&error))?;
@@ -130,7 +156,31 @@ pub async fn sign_out(
     let noted = store.audit(Timestamp::now(), signed.account.login.as_str(), "signed out", "");
     noted.await.map_err(|error| failed(&error))?;
     let set = [(header::SET_COOKIE, cookie(None, counter.tls))];
-    Ok((set, Redirect::to("/desk/sign-in")).into_response())
+    let there = match &counter.oidc {
+        Some(oidc) if is_linked(counter, &signed).await? => oidc.sign_out().await,
+        _ => None,
+    };
+    let Some(there) = there else {
+        return Ok((set, Redirect::to("/desk/sign-in")).into_response());
+    };
+    // A page that goes on by itself: a redirection would answer a form, and forms go to this site only
+    // (form-action in the content security policy).
+    let on = [(header::REFRESH, format!("0; url={there}"))];
+    let shell = Shell::nobody(counter.office.us.as_str());
+    Ok((set, on, page(&SignedOut { shell, there })).into_response())
+}
+
+#[derive(Template)]
+#[template(path = "desk/signed-out.html")]
+struct SignedOut {
+    shell: Shell,
+    there: String,
+}
+
+/// Whether somebody signs in at the provider at all.
+async fn is_linked(counter: &Counter, signed: &Signed) -> Result<bool, Response> {
+    let all = counter.office.store.identities().await.map_err(|error| failed(&error))?;
+    Ok(all.iter().any(|(login, ..)| login == signed.account.login.as_str()))
 }
 
 #[cfg(test)]

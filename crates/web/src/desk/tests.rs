@@ -101,6 +101,15 @@ impl DeskWorld {
         Self { world, office, id, other }
     }
 
+    /// The same where people may sign in by OpenID Connect.
+    pub fn with_oidc(mut self, oidc: super::Oidc) -> Self {
+        let office = Arc::clone(&self.office);
+        let counter = Counter::new(office, false, 1 << 20, Box::new(Vec::new)).with_oidc(oidc);
+        let site = Arc::into_inner(self.world.site).expect("only one has it");
+        self.world.site = Arc::new(site.with_counter(counter));
+        self
+    }
+
     pub async fn thread(&self) -> Thread {
         self.office.store.load(&self.id).await.expect("loads")
     }
@@ -178,6 +187,10 @@ impl Browser<'_> {
 
     async fn get(&self, path: &str) -> Got {
         self.send(Request::get(path).body(Body::empty()).expect("a request")).await
+    }
+
+    pub fn token(&self) -> &Token {
+        self.token.as_ref().expect("signed in")
     }
 
     fn csrf(&self) -> String {

@@ -126,6 +126,6 @@ fn fits(reply: &Reply, kind: &str, deals: &[Agreement]) -> bool {
         "hit" => answer.verdict != Word::Unknown,
         "near miss" => answer.certificate.is_none() || !deals.is_empty(),
         "unknown" => answer.verdict == Word::Unknown,
-        _ => (answer.verdict == Word::Excluded) == !deals.is_empty(),
+        _ => (answer.verdict == Word::Excluded) != deals.is_empty(),
     }
 }

@@ -89,7 +89,9 @@ fn oidc(folder: &std::path::Path, base: Option<&str>) -> Result<Option<Oidc>> {
             "say how browsers see this server: --base https://HOST",
         ));
     };
-    let secret = provider.secret()?;
+    let next = "put the client's secret there, as the provider gave it";
+    let secret = provider.secret();
+    let secret = secret.map_err(|error| Usage::error(hospitium_model::chain(&error), next))?;
     Ok(Some(Oidc::new(provider, secret, base)?))
 }
 

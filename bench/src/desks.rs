@@ -13,7 +13,7 @@ use hospitium_desk::{
 };
 use hospitium_desk_http::{Bell, Limits, Server, exchange_with, routes};
 use hospitium_ledger::{Algorithm, Party};
-use hospitium_products::{Products, Sources as ProductSources};
+use hospitium_products::Builder;
 use hospitium_web::{Counter, Site, Sources, serve};
 use jiff::Timestamp;
 
@@ -140,7 +140,8 @@ impl Drop for Serving {
 }
 
 async fn served(office: &Arc<Office>) -> Result<Serving> {
-    let products = Products::load(&ProductSources::of_this_system())?;
+    // The desk needs none of them.
+    let products = Builder::empty().finish()?;
     let sources = Sources {
         products,
         agreements: Vec::new(),

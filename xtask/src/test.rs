@@ -190,7 +190,7 @@ const QUICK: Part = Part {
         nextest: "not (binary(real) or binary(whole_run) or binary(isolation) or \
                   package(hospitium-guest) and binary(hostile) or package(hospitium) and \
                   (binary(bad_input) or binary(bisect) or binary(diff) or binary(faults) or \
-                  binary(repeat) or binary(replay) or binary(cells)))",
+                  binary(repeat) or binary(replay) or binary(cells) or binary(vm)))",
         cargo: &[
             "--workspace",
             "--features",
@@ -334,7 +334,10 @@ mod tests {
 
     #[test]
     fn parts_run_in_their_order_and_each_can_be_asked_for() {
-        assert_eq!(asked(&[]), ["guests", "oracles", "browser", "feeds", "postgres", "workspace"]);
+        assert_eq!(
+            asked(&[]),
+            ["guests", "oracles", "browser", "oidc", "feeds", "postgres", "workspace"]
+        );
         assert_eq!(asked(&["--part", "libvirt-suite"]), ["libvirt-suite"]);
         assert_eq!(asked(&["--part", "kills"]), ["kills"]);
         assert_eq!(asked(&["--part", "more-guests"]), ["more-guests"]);

@@ -2,6 +2,19 @@
 
 use super::*;
 
+/// What there is of attachments, whole or not.
+fn kept(desk: &DeskWorld) -> Vec<String> {
+    let attachments = desk.office.folder.join("attachments");
+    let names = |folder: &std::path::Path| -> Vec<String> {
+        let entries = fs::read_dir(folder).expect("listed");
+        entries
+            .map(|item| item.expect("listed").file_name().into_string().expect("UTF-8"))
+            .filter(|name| name != ".partial")
+            .collect()
+    };
+    [names(&attachments), names(&attachments.join(".partial"))].concat()
+}
+
 #[tokio::test]
 async fn what_is_uploaded_is_bounded_goes_nowhere_else_and_never_runs() {
     let desk = DeskWorld::new().await;
@@ -23,11 +36,7 @@ async fn what_is_uploaded_is_bounded_goes_nowhere_else_and_never_runs() {
     let thread = desk.thread().await;
     let [file] = &thread.case().attachments[..] else { panic!("one file") };
     assert!(!file.file.name.as_str().contains('/'), "{}", file.file.name);
-    let kept: Vec<_> = fs::read_dir(desk.office.folder.join("attachments"))
-        .expect("listed")
-        .map(|item| item.expect("listed").file_name().into_string().expect("UTF-8"))
-        .collect();
-    assert_eq!(kept, [file.file.sha256.to_string()], "nothing else is left");
+    assert_eq!(kept(&desk), [file.file.sha256.to_string()], "nothing else is left");
     let got = ann.get(&format!("{path}/{}", file.file.sha256)).await;
     assert_eq!((got.status, got.text.as_bytes()), (StatusCode::OK, html.as_slice()));
     assert_eq!(got.header("content-type"), "application/octet-stream");
@@ -55,5 +64,5 @@ async fn what_is_uploaded_is_bounded_goes_nowhere_else_and_never_runs() {
     desk.does(Side::Submitter, Deed::ConsentWithdrawn { by: words("Pat Doe") }).await;
     let got = ann.upload(&path, &[("class", "customer")], ("file", "b.bin", b"held")).await;
     assert_eq!(got.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", got.text);
-    assert_eq!(fs::read_dir(desk.office.folder.join("attachments")).expect("listed").count(), 1);
+    assert_eq!(kept(&desk).len(), 1);
 }

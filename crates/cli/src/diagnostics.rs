@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use anyhow::Result;
 use jiff::Timestamp;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
@@ -26,8 +27,8 @@ const LONGEST: usize = 4_000;
 /// If the variable says nothing that can be understood.
 pub fn start(command: &Command) -> Result<()> {
     let filter = match std::env::var(VARIABLE) {
-        Ok(wanted) => EnvFilter::try_new(&wanted).map_err(|error| {
-            let what = format!("{VARIABLE}={:?} cannot be understood: {error}", safe(&wanted));
+        Ok(wanted) => understood(&wanted).map_err(|why| {
+            let what = format!("{VARIABLE}={:?} cannot be understood: {why}", safe(&wanted));
             let next = format!(
                 "name a level: {VARIABLE}=debug, or of a part: {VARIABLE}=warn,hospitium_desk=debug"
             );
@@ -42,6 +43,16 @@ pub fn start(command: &Command) -> Result<()> {
         .with_writer(|| Line)
         .init();
     Ok(())
+}
+
+/// A word by itself is a level: the library would take any other one for a part of which all is wanted, and tell nothing.
+fn understood(wanted: &str) -> Result<EnvFilter, String> {
+    let alone = |word: &&str| !word.contains(['=', '[']);
+    let words = wanted.split(',').map(str::trim).filter(alone);
+    if let Some(word) = words.into_iter().find(|word| word.parse::<LevelFilter>().is_err()) {
+        return Err(format!("{:?} is no level", safe(word)));
+    }
+    EnvFilter::try_new(wanted).map_err(|error| error.to_string())
 }
 
 fn serves(command: &Command) -> bool {
@@ -77,5 +88,20 @@ impl Write for Line {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_and_one_for_a_part_are_understood_and_a_misspelt_one_is_told() {
+        for good in ["debug", "WARN", "off", "warn,hospitium_desk=debug", "hospitium_web=trace"] {
+            assert!(understood(good).is_ok(), "{good}");
+        }
+        for bad in ["verbose", "", "warn,loud", "hospitium_desk=loud", "hospitium_desk"] {
+            assert!(understood(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -352,7 +352,7 @@ fn why_a_page_failed_is_told_to_who_keeps_the_server_and_to_nobody_else() {
     assert!(lines.iter().any(|line| line.contains("a page of the desk failed: ")), "{log}");
     assert!(!log.contains(&token) && !page.contains("database"), "{log}{page}");
 
-    let (code, said) = run_with("HOSPITIUM_LOG", "loud=", &["config"]);
+    let (code, said) = run_with("HOSPITIUM_LOG", "verbose", &["config"]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("HOSPITIUM_LOG") && said.contains("HOSPITIUM_LOG=debug"), "{said}");
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Once;
 
 use sqlx::any::AnyPoolOptions;
-use sqlx::{AnyPool, Executor as _};
+use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _};
 
 use crate::CatalogError;
 
@@ -18,6 +18,12 @@ pub async fn connect(url: &str, settings: &'static str) -> Result<AnyPool, sqlx:
     DRIVERS.call_once(sqlx::any::install_default_drivers);
     let sqlite = url.starts_with("sqlite:");
     let in_memory = sqlite && (url.contains(":memory:") || url.contains("mode=memory"));
+    if sqlite && !in_memory {
+        // A pool tries again until its time is over, and then says no more than that it is.
+        let mut first = AnyConnection::connect(url).await?;
+        first.execute(settings).await?;
+        first.close().await?;
+    }
     // A database in memory is its connection's own.
     AnyPoolOptions::new()
         .max_connections(if in_memory { 1 } else { 4 })
@@ -72,4 +78,18 @@ fn file_url(path: &Path) -> String {
         }
     }
     url + "?mode=rwc"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_told_as_what_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("catalog.db");
+        std::fs::write(&file, [b'x'; 8192]).expect("written");
+        let error = connect(&file_url(&file), "PRAGMA journal_mode = WAL").await.expect_err("none");
+        assert!(error.to_string().contains("not a database"), "{error}");
+    }
 }

@@ -27,14 +27,14 @@ const LONGEST: usize = 4_000;
 /// If the variable says nothing that can be understood.
 pub fn start(command: &Command) -> Result<()> {
     let filter = match std::env::var(VARIABLE) {
-        Ok(wanted) => understood(&wanted).map_err(|why| {
+        Ok(wanted) if !wanted.trim().is_empty() => understood(&wanted).map_err(|why| {
             let what = format!("{VARIABLE}={:?} cannot be understood: {why}", safe(&wanted));
             let next = format!(
                 "name a level: {VARIABLE}=debug, or of a part: {VARIABLE}=warn,hospitium_desk=debug"
             );
             Usage::error(what, next)
         })?,
-        Err(_) => EnvFilter::new(if serves(command) { "warn" } else { "error" }),
+        _ => EnvFilter::new(if serves(command) { "warn" } else { "error" }),
     };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -100,7 +100,7 @@ mod tests {
         for good in ["debug", "WARN", "off", "warn,hospitium_desk=debug", "hospitium_web=trace"] {
             assert!(understood(good).is_ok(), "{good}");
         }
-        for bad in ["verbose", "", "warn,loud", "hospitium_desk=loud", "hospitium_desk"] {
+        for bad in ["verbose", "warn,loud", "hospitium_desk=loud", "hospitium_desk"] {
             assert!(understood(bad).is_err(), "{bad}");
         }
     }
